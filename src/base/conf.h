@@ -1,0 +1,109 @@
+/* Options of a command as a table of rows: parsing of arguments and JSON configs, defaults, help
+ * and the saved config.json all follow from the table.
+ *
+ *   struct opts { int64_t steps; double lr; const char *out; bool json; };
+ *   static const struct conf_row rows[] = {
+ *       CONF_SECTION("Training"),
+ *       CONF_INT(struct opts, steps, "steps", "1000", 1, 1e12, "number of updates"),
+ *       CONF_FLOAT(struct opts, lr, "lr", "3e-4", 0, 10, "peak learning rate"),
+ *       CONF_STRING(struct opts, out, "out", NULL, "DIR", "folder of the run"),
+ *       CONF_BOOL(struct opts, json, "json", "print the result as JSON"),
+ *       CONF_END
+ *   };
+ *
+ * Values come, later ones winning, from: the row's default, `--config FILE` (a JSON object whose
+ * keys are the option names without dashes in front), the command line. `--name value`,
+ * `--name=value`; a boolean is `--name` or `--no-name`. `--set key=value` rows collect pairs, those
+ * of files and the command line together. `-o` is `--out` where a command has it, `-h` is `--help`;
+ * `--` ends the options. Text that is saved (not internal) must be UTF-8, as JSON is.
+ * Unknown names, missing or malformed values, and values out of range are ERR_USAGE, with the
+ * nearest known name as a suggestion. */
+#ifndef DUET_CONF_H
+#define DUET_CONF_H
+
+#include "err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum conf_type {
+    CONF_T_END,
+    CONF_T_SECTION, /* help text only */
+    CONF_T_BOOL,    /* bool; default false */
+    CONF_T_INT,     /* int64_t; accepts 4096, 4k, 16M (decimal multipliers k, M, G) */
+    CONF_T_FLOAT,   /* double; finite */
+    CONF_T_STRING,  /* const char *; NULL when default is NULL */
+    CONF_T_CHOICE,  /* const char *; one of the words in choices */
+    CONF_T_PAIRS,   /* struct conf_pairs; may be given several times as key=value */
+};
+
+struct conf_row {
+    enum conf_type type;
+    const char *name; /* without dashes */
+    size_t offset;
+    const char *def;  /* text of the default; NULL: none */
+    double min, max;
+    const char *arg;     /* placeholder in help: N, FILE, ... */
+    const char *choices; /* words separated by blanks */
+    const char *help;
+    bool internal; /* not written by conf_write (it says how to run, not what to compute) */
+};
+
+struct conf_pairs {
+    char **key, **value; /* owned by the struct conf that parsed them */
+    size_t n, n_args;    /* the first n_args came from the command line */
+};
+
+#define CONF_SECTION(title) {.type = CONF_T_SECTION, .help = title}
+#define CONF_BOOL(S, f, n, h) {.type = CONF_T_BOOL, .name = n, .offset = offsetof(S, f), .help = h}
+#define CONF_INT(S, f, n, d, lo, hi, h)                                                            \
+    {.type = CONF_T_INT, .name = n, .offset = offsetof(S, f), .def = d, .min = lo, .max = hi,      \
+     .arg = "N", .help = h}
+#define CONF_FLOAT(S, f, n, d, lo, hi, h)                                                          \
+    {.type = CONF_T_FLOAT, .name = n, .offset = offsetof(S, f), .def = d, .min = lo, .max = hi,    \
+     .arg = "X", .help = h}
+#define CONF_STRING(S, f, n, d, a, h)                                                              \
+    {.type = CONF_T_STRING, .name = n, .offset = offsetof(S, f), .def = d, .arg = a, .help = h}
+#define CONF_CHOICE(S, f, n, d, c, h)                                                              \
+    {.type = CONF_T_CHOICE, .name = n, .offset = offsetof(S, f), .def = d, .choices = c, .help = h}
+#define CONF_PAIRS(S, f, n, a, h)                                                                  \
+    {.type = CONF_T_PAIRS, .name = n, .offset = offsetof(S, f), .arg = a, .help = h}
+#define CONF_END {.type = CONF_T_END}
+
+/* What one parse owns: strings, and the positional arguments. */
+struct conf {
+    const struct conf_row *rows;
+    void *opts;
+    char **owned; /* every string handed out */
+    size_t n_owned, cap_owned;
+    const char **pos; /* positional arguments, borrowed from argv */
+    int n_pos;
+    uint8_t *given; /* per row: 0 default, 1 from a config file, 2 from the command line */
+    bool help;      /* --help or -h was there: nothing else was checked */
+};
+
+/* Sets defaults, then reads argv[0..argc). `--config` and `--help` are known to every command. opts
+ * holds borrowed strings that live until conf_release. */
+int conf_parse(struct conf *c, const struct conf_row *rows, void *opts, int argc, char **argv,
+               struct err *e);
+
+/* Applies a JSON object file, as `--config` does, to rows not given on the command line. Keys of
+ * internal rows are allowed; unknown keys are errors. */
+int conf_read_file(struct conf *c, const char *path, struct err *e);
+
+/* True if the option was given on the command line or in a config file. */
+bool conf_given(const struct conf *c, const char *name);
+
+/* All non-internal values as one JSON object: a file for `--config` that repeats the run. */
+char *conf_to_json(const struct conf *c); /* malloc()ed */
+
+/* Options part of a help text: every name, placeholder or choices, default and help. */
+void conf_help(const struct conf_row *rows, FILE *out);
+
+void conf_release(struct conf *c); /* accepts all zeros */
+
+/* The candidate nearest to word by edit distance, or NULL if none is near. words: n strings. */
+const char *conf_suggest(const char *word, const char *const *words, size_t n);
+
+#endif

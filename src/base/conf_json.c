@@ -1,0 +1,196 @@
+#include "conf_impl.h"
+#include "file.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Reading ------------------------------------------------------------------------------------- */
+
+/* A value as a message shows it. */
+static const char *describe(const json_t *v, char buf[64]) {
+    if (json_is_array(v) || json_is_object(v)) return json_is_array(v) ? "an array" : "an object";
+    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    snprintf(buf, 64, "%.60s", text ? text : "?");
+    free(text);
+    return buf;
+}
+
+static int wrong_type(const char *what, const json_t *v, const char *expected, struct err *e) {
+    char buf[64];
+    return err_set(e, ERR_USAGE, "%s is %s, expected %s", what, describe(v, buf), expected);
+}
+
+static int read_pairs(struct conf *c, const struct conf_row *row, const char *what, json_t *object,
+                      struct err *e) {
+    const char *key;
+    json_t *v;
+    int rc = 0;
+    json_object_foreach(object, key, v) {
+        char inner[256];
+        snprintf(inner, sizeof inner, "%.150s, key \"%.80s\",", what, key);
+        if (json_is_string(v)) {
+            rc = conf_set_pair(c, row, what, key, json_string_value(v), FROM_FILE, e);
+        } else if (json_is_array(v) || json_is_object(v)) {
+            rc = wrong_type(inner, v, "a string, number, boolean or null", e);
+        } else {
+            char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+            rc = text ? conf_set_pair(c, row, what, key, text, FROM_FILE, e)
+                      : err_set(e, ERR_NOMEM, "no memory for options");
+            free(text);
+        }
+        if (rc) break;
+    }
+    return rc;
+}
+
+static int read_int(struct conf *c, const struct conf_row *row, const char *what, const json_t *v,
+                    struct err *e) {
+    if (json_is_integer(v)) return conf_set_int(c, row, what, json_integer_value(v), e);
+    double x = json_number_value(v);
+    if (json_is_real(v) && fabs(x) <= 0x1p53 && x == trunc(x)) /* 1e6 */
+        return conf_set_int(c, row, what, (int64_t)x, e);
+    return wrong_type(what, v, "a whole number", e);
+}
+
+static int read_value(struct conf *c, const struct conf_row *row, const char *what, json_t *v,
+                      struct err *e) {
+    switch (row->type) {
+    case CONF_T_BOOL:
+        if (!json_is_boolean(v)) return wrong_type(what, v, "true or false", e);
+        *(bool *)conf_field(c, row) = json_is_true(v);
+        return 0;
+    case CONF_T_INT: return read_int(c, row, what, v, e);
+    case CONF_T_FLOAT:
+        if (!json_is_number(v)) return wrong_type(what, v, "a number", e);
+        return conf_set_float(c, row, what, json_number_value(v), e);
+    case CONF_T_PAIRS:
+        if (!json_is_object(v)) return wrong_type(what, v, "an object", e);
+        return read_pairs(c, row, what, v, e);
+    default:
+        if (!json_is_string(v)) return wrong_type(what, v, "a string", e);
+        return conf_set_string(c, row, what, json_string_value(v), e);
+    }
+}
+
+static int read_key(struct conf *c, const char *path, const char *key, json_t *v, struct err *e) {
+    const struct conf_row *row = conf_find(c->rows, key, strlen(key));
+    char what[512], buf[64];
+    if (!row) {
+        const char *near = conf_suggest_row(c->rows, key, false, buf);
+        if (near)
+            return err_set(e, ERR_USAGE, "%s: unknown key \"%.80s\"; did you mean \"%s\"?", path,
+                           key, near);
+        return err_set(e, ERR_USAGE, "%s: unknown key \"%.80s\", expected the name of an option",
+                       path, key);
+    }
+    uint8_t *given = &c->given[row - c->rows];
+    if (*given == FROM_ARGS && row->type != CONF_T_PAIRS) return 0;
+    snprintf(what, sizeof what, "%.400s: \"%s\"", path, row->name);
+    int rc = read_value(c, row, what, v, e);
+    if (*given == FROM_DEFAULT) *given = FROM_FILE;
+    return rc;
+}
+
+int conf_read_file(struct conf *c, const char *path, struct err *e) {
+    char *text = NULL, buf[64];
+    size_t size;
+    json_error_t at;
+    json_t *root = NULL;
+    int rc;
+    TRY(file_read_text(path, CONF_FILE_MAX, &text, &size, e));
+    root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
+    if (!root) {
+        rc = err_set(e, ERR_USAGE, "%s, line %d, column %d: not valid JSON: %s", path, at.line,
+                     at.column, at.text);
+    } else if (!json_is_object(root)) {
+        rc = err_set(e, ERR_USAGE, "%s is %s, expected an object with options as keys", path,
+                     describe(root, buf));
+    } else {
+        const char *key;
+        json_t *v;
+        json_object_foreach(root, key, v) TRY(read_key(c, path, key, v, e));
+    }
+out:
+    json_decref(root);
+    free(text);
+    return rc;
+}
+
+/* Writing ------------------------------------------------------------------------------------- */
+
+const char *conf_format_double(double x, char buf[32]) {
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(buf, 32, "%.*g", digits, x);
+        if (strtod(buf, NULL) == x) break;
+    }
+    if (!strpbrk(buf, ".e")) strcat(buf, ".0");
+    return buf;
+}
+
+static bool print_string(FILE *out, const char *s) {
+    json_t *v = json_string(s);
+    char *text = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+    if (text) fputs(text, out);
+    free(text);
+    json_decref(v);
+    return text != NULL;
+}
+
+static bool print_pairs(FILE *out, const struct conf_pairs *p) {
+    bool ok = true;
+    fputc('{', out);
+    for (size_t i = 0; i < p->n && ok; i++) {
+        if (i) fputs(", ", out);
+        ok = print_string(out, p->key[i]);
+        fputs(": ", out);
+        ok = ok && print_string(out, p->value[i]);
+    }
+    fputc('}', out);
+    return ok;
+}
+
+static bool print_value(const struct conf *c, const struct conf_row *r, FILE *out) {
+    const void *v = conf_field(c, r);
+    char buf[32];
+    switch (r->type) {
+    case CONF_T_BOOL: return fputs(*(const bool *)v ? "true" : "false", out) >= 0;
+    case CONF_T_INT: return fprintf(out, "%lld", (long long)*(const int64_t *)v) > 0;
+    case CONF_T_FLOAT: return fputs(conf_format_double(*(const double *)v, buf), out) >= 0;
+    case CONF_T_PAIRS: return print_pairs(out, v);
+    default: return print_string(out, *(const char *const *)v);
+    }
+}
+
+/* An option without default that was not given has no value to write. */
+static bool has_value(const struct conf *c, const struct conf_row *r) {
+    switch (r->type) {
+    case CONF_T_SECTION: return false;
+    case CONF_T_STRING:
+    case CONF_T_CHOICE: return *(const char **)conf_field(c, r) != NULL;
+    case CONF_T_INT:
+    case CONF_T_FLOAT: return r->def || c->given[r - c->rows] != FROM_DEFAULT;
+    default: return true;
+    }
+}
+
+char *conf_to_json(const struct conf *c) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return NULL;
+    bool ok = true, first = true;
+    fputc('{', out);
+    for (const struct conf_row *r = c->rows; r->type != CONF_T_END && ok; r++) {
+        if (r->internal || !has_value(c, r)) continue;
+        fprintf(out, "%s\n  \"%s\": ", first ? "" : ",", r->name);
+        ok = print_value(c, r, out);
+        first = false;
+    }
+    fputs("\n}\n", out);
+    ok = !ferror(out) && ok;
+    if (fclose(out) == 0 && ok) return text;
+    free(text);
+    return NULL;
+}

@@ -1,0 +1,82 @@
+#include "cpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[] = {
+#define X(name) #name,
+    CPU_TIERS(X)
+#undef X
+};
+
+const char *cpu_tier_name(enum cpu_tier tier) {
+    return names[tier];
+}
+
+enum cpu_tier cpu_best(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (avx512 && __builtin_cpu_supports("avx512bf16")) return CPU_avx512bf16;
+    if (avx512) return CPU_avx512;
+    if (avx2) return CPU_avx2;
+#endif
+    return CPU_generic;
+}
+
+static int capped(void) {
+    const char *s = getenv("DUET_CPU");
+    if (!s || !*s) return CPU_TIER_COUNT - 1;
+    for (int i = 0; i < CPU_TIER_COUNT; i++)
+        if (!strcmp(s, names[i])) return i;
+    return -1;
+}
+
+bool cpu_check(const char **value) {
+    *value = getenv("DUET_CPU");
+    return capped() >= 0;
+}
+
+enum cpu_tier cpu_tier(void) {
+    int best = (int)cpu_best(), cap = capped();
+    return (enum cpu_tier)(cap >= 0 && cap < best ? cap : best);
+}
+
+bool cpu_has_amx_bf16(void) {
+#if defined(__x86_64__)
+    unsigned a = 7, b, c = 0, d;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return (d >> 22) & 1;
+#else
+    return false;
+#endif
+}
+
+const char *cpu_model(void) {
+    static char model[128];
+    if (model[0]) return model;
+    snprintf(model, sizeof model, "unknown CPU");
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    if (!f) return model;
+    char line[256];
+    while (fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) || !colon) continue;
+        snprintf(model, sizeof model, "%.100s", colon + 2);
+        model[strcspn(model, "\n")] = 0;
+        break;
+    }
+    fclose(f);
+    return model;
+}
+
+int cpu_count(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int n = CPU_COUNT(&set);
+    return n > 0 ? n : 1;
+}

@@ -1,0 +1,65 @@
+/* Files: read-only maps, and writing that replaces a file atomically or leaves it as it was. */
+#ifndef DUET_FILE_H
+#define DUET_FILE_H
+
+#include "err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A file mapped read-only. An empty file has size 0 and a non-NULL data. Something that cannot be
+ * mapped (a pipe) is read into memory. */
+struct file_map {
+    const uint8_t *data;
+    size_t size;
+    bool mapped; /* else malloc()ed */
+    char *path;  /* owned copy, for messages */
+};
+
+int file_map_open(struct file_map *m, const char *path, struct err *e);
+void file_map_close(struct file_map *m); /* accepts all zeros */
+
+/* An output file under a temporary name in the same directory: write, then commit (fsync, rename,
+ * fsync of the directory) or discard (the old file, if any, is untouched). Buffered. The first
+ * failed write is remembered, later writes do nothing, and commit reports it: so callers may write
+ * without checking each call. path "-" is standard output, without a temporary file; devices and
+ * pipes are written directly too. The temporary is locked while it is written (a second writer of
+ * the same file is refused), and reused if a killed process left it. A symbolic link stays: the file
+ * behind it is replaced. The permissions of a replaced file are kept. For a write beyond the file
+ * size limit to be reported like others, the program must ignore SIGXFSZ. */
+struct file_out {
+    int fd;
+    char *path, *temp;
+    uint8_t *buf;
+    size_t used;
+    uint64_t offset; /* bytes written so far, including those still in buf */
+    int error;       /* errno of the first failure, or 0 */
+};
+
+int file_out_open(struct file_out *o, const char *path, struct err *e);
+void file_out_write(struct file_out *o, const void *data, size_t bytes);
+/* Zero bytes up to the next multiple of align (a power of two). */
+void file_out_pad(struct file_out *o, size_t align);
+/* Overwrites bytes written earlier (headers whose content is known last). Not for "-". */
+void file_out_patch(struct file_out *o, uint64_t offset, const void *data, size_t bytes);
+int file_out_commit(struct file_out *o, struct err *e); /* on failure the temporary is removed */
+void file_out_discard(struct file_out *o);              /* accepts a committed or all-zero struct */
+
+/* Renames a complete file onto another name in the same directory, and syncs the directory. */
+int file_replace(const char *from, const char *to, struct err *e);
+
+/* Whole text file as a NUL-terminated malloc()ed string; refuses more than limit bytes. */
+int file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *e);
+
+/* mkdir -p. */
+int file_mkdirs(const char *path, struct err *e);
+
+bool file_exists(const char *path);
+
+/* "dir/name", malloc()ed. */
+char *file_join(const char *dir, const char *name);
+
+/* True if the two paths name the same existing file (device and inode). */
+bool file_same(const char *a, const char *b);
+
+#endif

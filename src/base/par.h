@@ -1,0 +1,26 @@
+/* The only way to use threads.
+ *
+ * par_for(n, fn, ctx) calls fn(ctx, i, tid) once for every i in [0, n), in any order, on up to
+ * par_threads() threads, and returns when all are done. tid is in [0, par_threads()) and no two
+ * calls run at once with the same tid: it indexes per-thread scratch.
+ *
+ * Results must not depend on the number of threads: cut the work by the problem, let chunk i write
+ * only what belongs to i, and combine partial sums in the order of i afterwards.
+ * A par_for inside a chunk runs its chunks one after another on the calling thread, with the tid of
+ * the chunk that it is in. */
+#ifndef DUET_PAR_H
+#define DUET_PAR_H
+
+#include <stdint.h>
+
+typedef void par_fn(void *ctx, int64_t i, int tid);
+
+/* Sets the number of threads, 1 or more. Called once at start, from the main thread; without it the
+ * number of processors is used. */
+void par_init(int threads);
+
+int par_threads(void);
+
+void par_for(int64_t n, par_fn *fn, void *ctx);
+
+#endif

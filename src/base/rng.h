@@ -1,0 +1,51 @@
+/* Randomness as a function: every draw = f(seed, stream, a, b, c), so that any part of a run can be
+ * recomputed in any order by any thread.
+ *
+ * Sources: splitmix64 and xoshiro256++ by Blackman and Vigna, https://prng.di.unimi.it/ . */
+#ifndef DUET_RNG_H
+#define DUET_RNG_H
+
+#include <stdint.h>
+
+/* Streams keep the uses of one run seed apart. Values are part of the checkpoint format: never
+ * renumber. */
+enum rng_stream {
+    RNG_INIT = 1,    /* weights: (tensor, row, 0) */
+    RNG_BATCH = 2,   /* training windows: (step, micro-batch, row) */
+    RNG_SHUFFLE = 3, /* order of an epoch: (epoch, 0, 0) */
+    RNG_SAMPLE = 4,  /* text generation: (position, 0, 0) */
+    RNG_STORIES = 5, /* built-in corpus: (document, 0, 0) */
+    RNG_TEST = 6,    /* random input of checks and benchmarks */
+    RNG_PERTURB = 7, /* zeroth-order directions: (step, tensor, block) */
+};
+
+struct rng {
+    uint64_t s[4];
+};
+
+/* One splitmix64 step: advances *state, returns the next output. */
+uint64_t rng_splitmix(uint64_t *state);
+
+/* The generator of (seed, stream, a, b, c): xoshiro256++ with state from splitmix64. */
+struct rng rng_make(uint64_t seed, enum rng_stream stream, uint64_t a, uint64_t b, uint64_t c);
+
+uint64_t rng_next(struct rng *r);
+
+/* Uniform in [0, 1), 53 bits. */
+double rng_double(struct rng *r);
+
+/* Uniform in [0, n), unbiased; n > 0. */
+uint64_t rng_below(struct rng *r, uint64_t n);
+
+/* Standard normal (Box-Muller; uses two draws a value). */
+double rng_normal(struct rng *r);
+
+/* The 48-bit congruential generator of POSIX drand48, for the predecessors' exact initialisation.
+ * state = seed << 16 | 0x330E after srand48(seed). */
+struct rng48 {
+    uint64_t x;
+};
+struct rng48 rng48_make(uint32_t seed);
+double rng48_double(struct rng48 *r);
+
+#endif
