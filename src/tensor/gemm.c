@@ -1,0 +1,155 @@
+#include "gemm.h"
+
+#include "arena.h"
+#include "clock.h"
+#include "cpu.h"
+#include "gemm_kern.h"
+#include "kern.h"
+#include "par.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define X(name) extern const struct gemm_backend gemm_##name;
+GEMM_BACKENDS(X)
+#undef X
+
+const struct gemm_backend *const gemm_backends[] = {
+#define X(name) &gemm_##name,
+    GEMM_BACKENDS(X)
+#undef X
+};
+const size_t n_gemm_backends = sizeof gemm_backends / sizeof *gemm_backends;
+
+int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e) {
+    const bool any = !strcmp(backend, "auto");
+    *g = (struct gemm){.compute = compute};
+    for (size_t i = 0; i < n_gemm_backends; i++) {
+        const struct gemm_backend *b = gemm_backends[i];
+        if (!any && strcmp(backend, b->name)) continue;
+        if (any && !b->exact) continue;
+        if (b->accepts(compute)) {
+            g->backend = b;
+            return 0;
+        }
+        if (!any)
+            return err_set(e, ERR_INPUT, "GEMM backend %s cannot compute %s here (library missing, or "
+                           "not for this CPU)", b->name, dtype_row(compute)->name);
+    }
+    return err_set(e, ERR_INPUT, "no GEMM backend named %s for compute type %s", backend,
+                   dtype_row(compute)->name);
+}
+
+size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k) {
+    return g->backend->pack_bytes(g, side, rows, k);
+}
+
+struct gemm_pack gemm_pack(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
+                           int64_t k, void *dst) {
+    struct gemm_pack p = {.src = m, .rows = rows, .k = k, .full_k = k};
+    g->backend->pack(g, side, &p, dst);
+    return p;
+}
+
+struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t k) {
+    struct gemm_pack p = *b;
+    assert(rows <= b->rows && k <= b->k);
+    p.rows = rows;
+    p.k = k;
+    return p;
+}
+
+void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
+              int64_t ldc, bool add) {
+    assert(a->k == b->k);
+    g->backend->mul(g, a, b, c, ldc, add);
+}
+
+/* ---- products of a few rows ---------------------------------------------------------------- */
+
+enum { FEW_CHUNK = 64 };
+
+struct few_job {
+    const float *b;
+    int64_t ldb, n, k;
+    const float *a;
+    int64_t lda, m;
+    float *c;
+    int64_t ldc;
+    bool add;
+};
+
+static void few_rows(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct few_job *j = ctx;
+    const int64_t n0 = i * FEW_CHUNK, n = j->n - n0 < FEW_CHUNK ? j->n - n0 : FEW_CHUNK;
+    gemv_fn *const gemv = gemm_kern_gemv();
+    for (int64_t r = 0; r < j->m; r++)
+        gemv(j->b + n0 * j->ldb, j->ldb, j->a + r * j->lda, j->c + r * j->ldc + n0, n, j->k, j->add);
+}
+
+/* B transposed: sums of its rows. */
+static void few_columns(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct few_job *j = ctx;
+    const int64_t n0 = i * FEW_CHUNK, n = j->n - n0 < FEW_CHUNK ? j->n - n0 : FEW_CHUNK;
+    for (int64_t r = 0; r < j->m; r++) {
+        float *c = j->c + r * j->ldc + n0;
+        if (!j->add) memset(c, 0, (size_t)n * sizeof *c);
+        for (int64_t p = 0; p < j->k; p++) kern()->axpy(c, j->a[r * j->lda + p], j->b + p * j->ldb + n0, n);
+    }
+}
+
+static bool is_few(const struct gemm *g, int64_t m, const struct mat *a, const struct mat *b) {
+    return m <= GEMM_FEW && g->compute == DT_F32 && a->dtype == DT_F32 && b->dtype == DT_F32 && !a->trans;
+}
+
+size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k) {
+    return gemm_pack_bytes(g, GEMM_A, m, k) + gemm_pack_bytes(g, GEMM_B, n, k);
+}
+
+void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
+              float *c, int64_t ldc, bool add, void *work) {
+    if (is_few(g, m, &a, &b)) {
+        struct few_job j = {b.data, b.ld, n, k, a.data, a.ld, m, c, ldc, add};
+        par_for((n + FEW_CHUNK - 1) / FEW_CHUNK, b.trans ? few_columns : few_rows, &j);
+        return;
+    }
+    const struct gemm_pack pa = gemm_pack(g, GEMM_A, a, m, k, work);
+    void *rest = (char *)work + gemm_pack_bytes(g, GEMM_A, m, k);
+    const struct gemm_pack pb = gemm_pack(g, GEMM_B, b, n, k, rest);
+    gemm_mul(g, &pa, &pb, c, ldc, add);
+}
+
+/* ---- measured rate -------------------------------------------------------------------------- */
+
+double gemm_peak(const struct gemm *g, double seconds) {
+    const int64_t n = 1536;
+    const size_t one = arena_need((size_t)(n * n), 4), work = gemm_work_bytes(g, n, n, n);
+    struct arena mem;
+    struct err e;
+    if (arena_init(&mem, 3 * one + work, "the GEMM measurement", &e)) return 0;
+    float *a = arena_alloc(&mem, (size_t)(n * n), 4), *b = arena_alloc(&mem, (size_t)(n * n), 4);
+    float *c = arena_alloc(&mem, (size_t)(n * n), 4);
+    void *w = arena_alloc(&mem, work, 1);
+    for (int64_t i = 0; i < n * n; i++) {
+        a[i] = (float)(i % 7) - 3;
+        b[i] = (float)(i % 5) - 2;
+    }
+    double t[15], begin = clock_seconds();
+    int runs = 0;
+    const struct gemm_pack pa = gemm_pack(g, GEMM_A, mat_f32(a, n, false), n, n, w);
+    const struct gemm_pack pb = gemm_pack(g, GEMM_B, mat_f32(b, n, false), n, n,
+                                          (char *)w + gemm_pack_bytes(g, GEMM_A, n, n));
+    gemm_mul(g, &pa, &pb, c, n, false); /* warms up caches, clocks and page tables */
+    while (runs < 15 && (runs < 3 || clock_seconds() - begin < seconds)) {
+        const double s = clock_seconds();
+        gemm_mul(g, &pa, &pb, c, n, false);
+        double d = clock_seconds() - s;
+        int i = runs++;
+        for (; i > 0 && t[i - 1] > d; i--) t[i] = t[i - 1];
+        t[i] = d;
+    }
+    arena_release(&mem);
+    return 2e-9 * (double)(n * n) * (double)n / t[runs / 2];
+}

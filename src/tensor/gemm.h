@@ -1,0 +1,101 @@
+/* Matrix products: the one front door to every implementation.
+ *
+ *   C (m,n) = [C +] A (m,k) B (n,k)'        f32 out, f32 accumulation
+ *
+ * Both operands are indexed (row, k). A forward linear layer is A = X, B = W; the gradient of its
+ * input is A = dY, B = W'; the gradient of its weight is A = dY', B = X'. A struct mat says how the
+ * operand is stored: type, leading dimension, transposed or not. *Packing* turns operands into the
+ * form a backend multiplies, converting types on the way (narrow weights widen, bf16 compute rounds);
+ * it is the only place where types change. A packed operand can be used for several products.
+ *
+ * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the first that accepts the compute
+ * type on this CPU. Adding one: gemm_x.c and one word in the list. All work is cut by the problem, so
+ * every backend marked exact gives the same bits for any number of threads. The native backend's
+ * result is the plain left-to-right chain of fused multiply-adds over k, starting from C (or 0),
+ * whatever the blocking: on every tier with FMA it is bit-identical to the reference loop. */
+#ifndef DUET_GEMM_H
+#define DUET_GEMM_H
+
+#include "dtype.h"
+#include "err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GEMM_BACKENDS(X) X(native) X(onednn) X(openblas) X(ref)
+
+/* Element (i,p) is data[i*ld + p], or data[p*ld + i] if trans. ld counts elements. */
+struct mat {
+    const void *data;
+    enum dtype dtype; /* f32, bf16 or f16 */
+    bool trans;
+    int64_t ld;
+};
+
+static inline struct mat mat_f32(const float *data, int64_t ld, bool trans) {
+    return (struct mat){.data = data, .dtype = DT_F32, .trans = trans, .ld = ld};
+}
+
+enum gemm_side { GEMM_A, GEMM_B };
+
+/* An operand ready to multiply: either in packed storage or, where a backend reads the original
+ * directly, a reference to it (which must then stay unchanged while it is in use). */
+struct gemm_pack {
+    struct mat src;
+    const void *data; /* packed storage, or NULL: read src */
+    int64_t rows, k;
+    int64_t full_k;   /* k when it was packed */
+};
+
+struct gemm;
+
+struct gemm_backend {
+    const char *name;
+    const char *help;
+    bool exact; /* same bits for any number of threads */
+    /* Whether it can run here (CPU, library found) with this compute type. */
+    bool (*accepts)(enum dtype compute);
+    /* Bytes of storage that pack needs at most, for any source. */
+    size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k);
+    void (*pack)(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst);
+    void (*mul)(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
+                int64_t ldc, bool add);
+};
+
+/* A choice of backend and compute type, made once at start. Read-only afterwards. */
+struct gemm {
+    const struct gemm_backend *backend;
+    enum dtype compute; /* DT_F32, or DT_BF16: inputs rounded to bf16, f32 accumulation */
+};
+
+extern const struct gemm_backend *const gemm_backends[];
+extern const size_t n_gemm_backends;
+
+/* backend: a name from the list, or "auto". ERR_INPUT if it cannot run here. */
+int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e);
+
+size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k);
+
+/* dst: gemm_pack_bytes() bytes, 64-byte aligned. */
+struct gemm_pack gemm_pack(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
+                           int64_t k, void *dst);
+
+/* The first rows and the first k of a packed B: causal attention needs only the keys so far. */
+struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t k);
+
+/* c: row i at c + i*ldc. add: accumulate into c. */
+void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
+              int64_t ldc, bool add);
+
+/* Packs both sides and multiplies. work: gemm_work_bytes(). Products of at most GEMM_FEW rows in f32
+ * skip packing (generation reads every weight once). */
+enum { GEMM_FEW = 4 };
+size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k);
+void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
+              float *c, int64_t ldc, bool add, void *work);
+
+/* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median of
+ * the runs that fit into about `seconds`. 0 if there is no memory for it. */
+double gemm_peak(const struct gemm *g, double seconds);
+
+#endif

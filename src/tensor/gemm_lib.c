@@ -1,0 +1,82 @@
+#include "gemm_lib.h"
+
+#include "par.h"
+
+/* Big enough for the library to run near its best, small enough to share out: panels along B, cut
+ * along A only when B alone gives too few. */
+enum { PANEL_N = 256, PANEL_M = 512, COPY_ROWS = 16, COPY_K = 256 };
+
+struct copy_job {
+    const struct mat *m;
+    int64_t rows, k;
+    enum dtype to;
+    bool round;
+    char *dst;
+};
+
+static void copy_span(const struct copy_job *j, int64_t i, int64_t p0, int64_t n, const float *x) {
+    char *out = j->dst + (i * j->k + p0) * dtype_row(j->to)->bytes;
+    if (j->round && j->to == DT_F32) {
+        uint16_t h[COPY_K];
+        dtype_from_f32(DT_BF16, x, h, (size_t)n);
+        dtype_to_f32(DT_BF16, h, (float *)(void *)out, (size_t)n);
+    } else {
+        dtype_from_f32(j->to, x, out, (size_t)n);
+    }
+}
+
+static void copy_chunk(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct copy_job *j = ctx;
+    const struct mat *m = j->m;
+    const int64_t i0 = c * COPY_ROWS, i1 = i0 + COPY_ROWS < j->rows ? i0 + COPY_ROWS : j->rows;
+    const int64_t size = dtype_row(m->dtype)->bytes;
+    float x[COPY_ROWS][COPY_K], line[COPY_ROWS];
+    for (int64_t p0 = 0; p0 < j->k; p0 += COPY_K) {
+        const int64_t n = j->k - p0 < COPY_K ? j->k - p0 : COPY_K;
+        if (m->trans) {
+            for (int64_t p = 0; p < n; p++) {
+                dtype_to_f32(m->dtype, (const char *)m->data + ((p0 + p) * m->ld + i0) * size, line,
+                             (size_t)(i1 - i0));
+                for (int64_t i = i0; i < i1; i++) x[i - i0][p] = line[i - i0];
+            }
+        } else {
+            for (int64_t i = i0; i < i1; i++)
+                dtype_to_f32(m->dtype, (const char *)m->data + (i * m->ld + p0) * size, x[i - i0],
+                             (size_t)n);
+        }
+        for (int64_t i = i0; i < i1; i++) copy_span(j, i, p0, n, x[i - i0]);
+    }
+}
+
+void gemm_lib_copy(const struct mat *m, int64_t rows, int64_t k, enum dtype to, bool round, void *dst) {
+    struct copy_job j = {m, rows, k, to, round, dst};
+    par_for((rows + COPY_ROWS - 1) / COPY_ROWS, copy_chunk, &j);
+}
+
+struct mul_job {
+    gemm_lib_call *call;
+    const struct gemm_pack *a, *b;
+    float *c;
+    int64_t ldc, panel_m, tiles_m;
+    bool add;
+};
+
+static void mul_chunk(void *ctx, int64_t t, int tid) {
+    (void)tid;
+    const struct mul_job *j = ctx;
+    const int64_t a0 = t % j->tiles_m * j->panel_m, b0 = t / j->tiles_m * PANEL_N;
+    const int64_t m = j->a->rows - a0 < j->panel_m ? j->a->rows - a0 : j->panel_m;
+    const int64_t n = j->b->rows - b0 < PANEL_N ? j->b->rows - b0 : PANEL_N;
+    j->call(j->a, a0, m, j->b, b0, n, j->c + a0 * j->ldc + b0, j->ldc, j->add);
+}
+
+void gemm_lib_mul(gemm_lib_call *call, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
+                  int64_t ldc, bool add) {
+    if (a->rows == 0 || b->rows == 0 || a->k == 0) return;
+    const int64_t tiles_n = (b->rows + PANEL_N - 1) / PANEL_N;
+    struct mul_job j = {.call = call, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
+    j.panel_m = tiles_n >= 8 ? a->rows : PANEL_M;
+    j.tiles_m = (a->rows + j.panel_m - 1) / j.panel_m;
+    par_for(j.tiles_m * tiles_n, mul_chunk, &j);
+}

@@ -1,0 +1,173 @@
+/* oneDNN, loaded at run time if it is there (its library is large, and most runs do not need it).
+ * f32 through dnnl_sgemm, bf16 through matmul primitives kept per shape. Both run single-threaded on
+ * panels that the problem cuts. */
+#include "gemm_lib.h"
+
+#ifdef HAVE_ONEDNN
+
+#include "arena.h"
+#include "cpu.h"
+
+#include <dlfcn.h>
+#include <dnnl.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define FUNCTIONS(X)                                                                               \
+    X(dnnl_sgemm) X(dnnl_engine_create) X(dnnl_stream_create) X(dnnl_memory_desc_init_by_strides)  \
+    X(dnnl_matmul_desc_init) X(dnnl_primitive_desc_create) X(dnnl_primitive_create)                \
+    X(dnnl_primitive_desc_destroy) X(dnnl_primitive_execute) X(dnnl_memory_create)                 \
+    X(dnnl_memory_destroy) X(dnnl_primitive_attr_create)                       \
+    X(dnnl_primitive_attr_destroy) X(dnnl_post_ops_create) X(dnnl_post_ops_append_sum)             \
+    X(dnnl_post_ops_destroy) X(dnnl_primitive_attr_set_post_ops)
+
+#define X(f) static __typeof__(f) *p_##f;
+FUNCTIONS(X)
+#undef X
+
+static dnnl_engine_t engine;
+static dnnl_stream_t stream;
+static bool ready;
+
+static void load(void) {
+    void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (!lib) return;
+#define X(f)                                                                                       \
+    *(void **)&p_##f = dlsym(lib, #f);                                                             \
+    if (!p_##f) return;
+    FUNCTIONS(X)
+#undef X
+    ready = p_dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
+            p_dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
+}
+
+static bool accepts(enum dtype compute) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (compute == DT_BF16 && cpu_tier() < CPU_avx512bf16) return false;
+    if (compute != DT_F32 && compute != DT_BF16) return false;
+    pthread_once(&once, load);
+    return ready;
+}
+
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k) {
+    (void)side;
+    return arena_need((size_t)(rows * k), (size_t)dtype_row(g->compute)->bytes);
+}
+
+static void onednn_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
+    (void)side;
+    if (g->compute == DT_F32 && p->src.dtype == DT_F32) return;
+    gemm_lib_copy(&p->src, p->rows, p->k, g->compute, false, dst);
+    p->data = dst;
+}
+
+static void call_f32(const struct gemm_pack *a, int64_t a0, int64_t m, const struct gemm_pack *b,
+                     int64_t b0, int64_t n, float *c, int64_t ldc, bool add) {
+    const struct gemm_pack *p[2] = {a, b};
+    const int64_t row[2] = {a0, b0};
+    const float *data[2];
+    int64_t ld[2];
+    bool trans[2];
+    for (int i = 0; i < 2; i++) {
+        trans[i] = !p[i]->data && p[i]->src.trans;
+        ld[i] = p[i]->data ? p[i]->full_k : p[i]->src.ld;
+        data[i] = p[i]->data ? p[i]->data : p[i]->src.data;
+        data[i] += trans[i] ? row[i] : row[i] * ld[i];
+    }
+    p_dnnl_sgemm(trans[0] ? 'T' : 'N', trans[1] ? 'N' : 'T', m, n, a->k, 1, data[0], ld[0], data[1],
+                 ld[1], add ? 1 : 0, c, ldc);
+}
+
+/* Matmul primitives by shape. Creating one costs far more than a small product, so they are kept for
+ * the life of the process; a training run has a few dozen shapes. */
+struct entry {
+    int64_t m, n, k, ldb, ldc;
+    bool add;
+    dnnl_primitive_t prim;
+    dnnl_memory_desc_t a, b, c;
+};
+enum { ENTRIES = 1024 };
+static struct entry entries[ENTRIES];
+static int n_entries;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool make(struct entry *x) {
+    const dnnl_dims_t da = {x->m, x->k}, sa = {x->k, 1}, db = {x->k, x->n}, sb = {1, x->ldb};
+    const dnnl_dims_t dc = {x->m, x->n}, sc = {x->ldc, 1};
+    dnnl_matmul_desc_t d;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_post_ops_t ops = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    bool ok = p_dnnl_memory_desc_init_by_strides(&x->a, 2, da, dnnl_bf16, sa) == dnnl_success &&
+              p_dnnl_memory_desc_init_by_strides(&x->b, 2, db, dnnl_bf16, sb) == dnnl_success &&
+              p_dnnl_memory_desc_init_by_strides(&x->c, 2, dc, dnnl_f32, sc) == dnnl_success &&
+              p_dnnl_matmul_desc_init(&d, &x->a, &x->b, NULL, &x->c) == dnnl_success &&
+              p_dnnl_primitive_attr_create(&attr) == dnnl_success &&
+              p_dnnl_post_ops_create(&ops) == dnnl_success &&
+              (!x->add || p_dnnl_post_ops_append_sum(ops, 1) == dnnl_success) &&
+              p_dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success &&
+              p_dnnl_primitive_desc_create(&pd, &d, attr, engine, NULL) == dnnl_success &&
+              p_dnnl_primitive_create(&x->prim, pd) == dnnl_success;
+    if (pd) p_dnnl_primitive_desc_destroy(pd);
+    if (ops) p_dnnl_post_ops_destroy(ops);
+    if (attr) p_dnnl_primitive_attr_destroy(attr);
+    return ok;
+}
+
+static const struct entry *find(int64_t m, int64_t n, int64_t k, int64_t ldb, int64_t ldc, bool add) {
+    const struct entry *found = NULL;
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < n_entries && !found; i++) {
+        const struct entry *x = entries + i;
+        if (x->m == m && x->n == n && x->k == k && x->ldb == ldb && x->ldc == ldc && x->add == add) found = x;
+    }
+    if (!found && n_entries < ENTRIES) {
+        struct entry *x = entries + n_entries;
+        *x = (struct entry){.m = m, .n = n, .k = k, .ldb = ldb, .ldc = ldc, .add = add};
+        if (make(x)) {
+            found = x;
+            n_entries++;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+static void call_bf16(const struct gemm_pack *a, int64_t a0, int64_t m, const struct gemm_pack *b,
+                      int64_t b0, int64_t n, float *c, int64_t ldc, bool add) {
+    const struct entry *x = find(m, n, a->k, b->full_k, ldc, add);
+    dnnl_memory_t mem[3] = {0};
+    const uint16_t *pa = (const uint16_t *)a->data + a0 * a->k;
+    const uint16_t *pb = (const uint16_t *)b->data + b0 * b->full_k;
+    /* The C API takes void * for inputs too. */
+    if (!x || p_dnnl_memory_create(&mem[0], &x->a, engine, (void *)(uintptr_t)pa) ||
+        p_dnnl_memory_create(&mem[1], &x->b, engine, (void *)(uintptr_t)pb) ||
+        p_dnnl_memory_create(&mem[2], &x->c, engine, c))
+        abort(); /* shapes were proved when the backend was chosen: only lack of memory is left */
+    const dnnl_exec_arg_t args[3] = {
+        {DNNL_ARG_SRC, mem[0]}, {DNNL_ARG_WEIGHTS, mem[1]}, {DNNL_ARG_DST, mem[2]}};
+    if (p_dnnl_primitive_execute(x->prim, stream, 3, args)) abort();
+    for (int i = 0; i < 3; i++) p_dnnl_memory_destroy(mem[i]);
+}
+
+static void onednn_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
+                       float *c, int64_t ldc, bool add) {
+    gemm_lib_mul(g->compute == DT_F32 ? call_f32 : call_bf16, a, b, c, ldc, add);
+}
+
+#else
+
+static bool accepts(enum dtype compute) {
+    (void)compute;
+    return false;
+}
+#define pack_bytes NULL
+#define onednn_pack NULL
+#define onednn_mul NULL
+
+#endif
+
+const struct gemm_backend gemm_onednn = {
+    "onednn", "oneDNN on panels, one thread each", true,
+    accepts, pack_bytes, onednn_pack, onednn_mul,
+};

@@ -1,0 +1,82 @@
+/* OpenBLAS, loaded at run time so that its kernels can be chosen first: OpenBLAS 0.3.21 does not know
+ * newer AVX-512 processors and falls back to AVX2 kernels at half the speed, unless
+ * OPENBLAS_CORETYPE names a core with the same instructions before the library is loaded. */
+#include "arena.h"
+#include "cpu.h"
+#include "gemm_lib.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+/* cblas_sgemm of the CBLAS standard, with its enumerators as int: row-major 101, plain 111,
+ * transposed 112. */
+typedef void sgemm_fn(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
+                      int lda, const float *b, int ldb, float beta, float *c, int ldc);
+
+static sgemm_fn *sgemm;
+
+static void load(void) {
+    if (cpu_tier() >= CPU_avx512) setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+    else if (cpu_tier() == CPU_avx2) setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+    setenv("OPENBLAS_NUM_THREADS", "1", 0);
+    void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (!lib) lib = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
+    if (!lib) return;
+    void (*threads)(int);
+    *(void **)&threads = dlsym(lib, "openblas_set_num_threads");
+    if (threads) threads(1); /* panels are shared out by par_for */
+    *(void **)&sgemm = dlsym(lib, "cblas_sgemm");
+}
+
+static bool accepts(enum dtype compute) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (compute != DT_F32 && compute != DT_BF16) return false;
+    pthread_once(&once, load);
+    return sgemm != NULL;
+}
+
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k) {
+    (void)g;
+    (void)side;
+    return arena_need((size_t)(rows * k), 4);
+}
+
+static void openblas_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
+    (void)side;
+    if (g->compute == DT_F32 && p->src.dtype == DT_F32) return; /* read where it stands */
+    gemm_lib_copy(&p->src, p->rows, p->k, DT_F32, g->compute == DT_BF16, dst);
+    p->data = dst;
+}
+
+/* First element, leading dimension and transposition of a packed operand from row r on. */
+static const float *operand(const struct gemm_pack *p, int64_t r, int *ld, bool *trans) {
+    if (p->data) {
+        *ld = (int)p->full_k;
+        *trans = false;
+        return (const float *)p->data + r * p->full_k;
+    }
+    *ld = (int)p->src.ld;
+    *trans = p->src.trans;
+    return (const float *)p->src.data + (p->src.trans ? r : r * p->src.ld);
+}
+
+static void call(const struct gemm_pack *a, int64_t a0, int64_t m, const struct gemm_pack *b,
+                 int64_t b0, int64_t n, float *c, int64_t ldc, bool add) {
+    int lda, ldb;
+    bool ta, tb;
+    const float *pa = operand(a, a0, &lda, &ta), *pb = operand(b, b0, &ldb, &tb);
+    sgemm(101, ta ? 112 : 111, tb ? 111 : 112, (int)m, (int)n, (int)a->k, 1, pa, lda, pb, ldb,
+          add ? 1 : 0, c, (int)ldc);
+}
+
+static void openblas_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
+                         float *c, int64_t ldc, bool add) {
+    (void)g;
+    gemm_lib_mul(call, a, b, c, ldc, add);
+}
+
+const struct gemm_backend gemm_openblas = {
+    "openblas", "OpenBLAS SGEMM on panels, one thread each (bf16: rounded inputs)", true,
+    accepts, pack_bytes, openblas_pack, openblas_mul,
+};

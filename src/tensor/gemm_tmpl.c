@@ -1,0 +1,330 @@
+/* Compiled once per tier with -DISA=name. Everything but the exported tables is static: an AVX-512
+ * copy of a shared inline function must never be linked into generic code. */
+#include "gemm_kern.h"
+
+#include <string.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VL 16
+#define MR 14
+#elif defined(__AVX2__)
+#define VL 8
+#define MR 6
+#else
+#define VL 4
+#define MR 4
+#endif
+#define NR (2 * VL)
+
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+typedef float vf __attribute__((vector_size(4 * VL)));
+typedef float vfu __attribute__((vector_size(4 * VL), aligned(4)));
+
+/* ---- products ---------------------------------------------------------------------------- */
+
+INLINE void mul_f32(const int h, int64_t k, const float *a, int64_t astride, const float *b, float *c,
+                    int64_t ldc, bool add) {
+    vf r[MR][2];
+    UNROLL for (int i = 0; i < h; i++) {
+        r[i][0] = add ? *(const vfu *)(c + i * ldc) : (vf){0};
+        r[i][1] = add ? *(const vfu *)(c + i * ldc + VL) : (vf){0};
+    }
+    for (int64_t p = 0; p < k; p++) {
+        const vf b0 = *(const vf *)b, b1 = *(const vf *)(b + VL);
+        __builtin_prefetch(b + 8 * NR);
+        __builtin_prefetch(b + 8 * NR + 16);
+        UNROLL for (int i = 0; i < h; i++) {
+            r[i][0] += a[i] * b0;
+            r[i][1] += a[i] * b1;
+        }
+        a += astride;
+        b += NR;
+    }
+    UNROLL for (int i = 0; i < h; i++) {
+        *(vfu *)(c + i * ldc) = r[i][0];
+        *(vfu *)(c + i * ldc + VL) = r[i][1];
+    }
+}
+
+#define HEIGHTS_4(X) X(1) X(2) X(3) X(4)
+#define HEIGHTS_6(X) HEIGHTS_4(X) X(5) X(6)
+#define HEIGHTS_14(X) HEIGHTS_6(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#define HEIGHTS CAT(HEIGHTS_, MR)
+
+#define X(H)                                                                                       \
+    static __attribute__((noinline)) void mul_f32_##H(int64_t k, const float *a, int64_t astride,  \
+                                                      const float *b, float *c, int64_t ldc,       \
+                                                      bool add) {                                  \
+        mul_f32(H, k, a, astride, b, c, ldc, add);                                                 \
+    }
+HEIGHTS(X)
+#undef X
+
+static void mul(int h, int64_t k, const void *a, int64_t astride, const void *b, float *c,
+                int64_t ldc, bool add) {
+    switch (h) {
+#define X(H)                                                                                       \
+    case H: mul_f32_##H(k, a, astride, b, c, ldc, add); break;
+        HEIGHTS(X)
+#undef X
+    }
+}
+
+#if defined(__AVX512BF16__)
+INLINE void mul_bf16(const int h, int64_t k, const uint32_t *a, int64_t astride, const uint32_t *b,
+                     float *c, int64_t ldc, bool add) {
+    __m512 r[MR][2];
+    UNROLL for (int i = 0; i < h; i++) {
+        r[i][0] = add ? _mm512_loadu_ps(c + i * ldc) : _mm512_setzero_ps();
+        r[i][1] = add ? _mm512_loadu_ps(c + i * ldc + VL) : _mm512_setzero_ps();
+    }
+    for (int64_t p = 0; p < k; p++) {
+        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
+        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + VL);
+        __builtin_prefetch(b + 8 * NR);
+        __builtin_prefetch(b + 8 * NR + 16);
+        UNROLL for (int i = 0; i < h; i++) {
+            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[i]);
+            r[i][0] = _mm512_dpbf16_ps(r[i][0], x, b0);
+            r[i][1] = _mm512_dpbf16_ps(r[i][1], x, b1);
+        }
+        a += astride;
+        b += NR;
+    }
+    UNROLL for (int i = 0; i < h; i++) {
+        _mm512_storeu_ps(c + i * ldc, r[i][0]);
+        _mm512_storeu_ps(c + i * ldc + VL, r[i][1]);
+    }
+}
+
+#define X(H)                                                                                       \
+    static __attribute__((noinline)) void mul_bf16_##H(int64_t k, const uint32_t *a,               \
+                                                       int64_t astride, const uint32_t *b,         \
+                                                       float *c, int64_t ldc, bool add) {          \
+        mul_bf16(H, k, a, astride, b, c, ldc, add);                                                \
+    }
+HEIGHTS(X)
+#undef X
+
+static void mul_pairs(int h, int64_t k, const void *a, int64_t astride, const void *b, float *c,
+                      int64_t ldc, bool add) {
+    switch (h) {
+#define X(H)                                                                                       \
+    case H: mul_bf16_##H(k, a, astride, b, c, ldc, add); break;
+        HEIGHTS(X)
+#undef X
+    }
+}
+#endif
+
+/* ---- packing ------------------------------------------------------------------------------ */
+
+/* Sources are brought to 32-bit words in blocks of KB columns: f32 (rounded or not) or pairs. */
+#define KB 128
+#define WIDE (NR > MR ? NR : MR)
+
+INLINE uint32_t bf16_bits(float x) {
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (u >> 16) | 0x40; /* NaN stays NaN */
+    return (u + 0x7fffu + ((u >> 16) & 1)) >> 16;
+}
+
+/* n contiguous elements of the source as f32, rounded to bf16 if asked. Returns src itself if there
+ * is nothing to do. */
+static const float *widen(const struct mat *m, const void *src, float *buf, int n, bool round) {
+    const float *x = src;
+    if (m->dtype != DT_F32) {
+        dtype_to_f32(m->dtype, src, buf, (size_t)n);
+        x = buf;
+    }
+    if (!round) return x;
+    for (int i = 0; i < n; i++) {
+        uint32_t u = bf16_bits(x[i]) << 16;
+        memcpy(buf + i, &u, 4);
+    }
+    return buf;
+}
+
+INLINE const void *at(const struct mat *m, int64_t i) {
+    return (const char *)m->data + i * dtype_row(m->dtype)->bytes;
+}
+
+#if defined(__AVX2__)
+/* Eight rows r[0..8) of eight 32-bit words become columns. */
+INLINE void transpose8(__m256 r[8]) {
+    __m256 t[8], u[8];
+    UNROLL for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        u[4 * i + 0] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+        u[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+        u[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+        u[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
+    }
+}
+#endif
+
+/* dst[p*wide + i] = row[i][p] for i < h, p < n: words, h <= WIDE. Columns are written in rising p, and
+ * a store may run over into what the next column overwrites. */
+static void transpose(uint32_t *dst, int wide, const uint32_t *const *row, int h, int n) {
+    int p = 0;
+#if defined(__AVX2__)
+    static const uint32_t zero[8];
+    for (; p + 8 <= n; p += 8) {
+        for (int i0 = 0; i0 < h; i0 += 8) {
+            __m256 r[8];
+            for (int i = 0; i < 8; i++)
+                r[i] = _mm256_loadu_ps((const float *)(i0 + i < h ? row[i0 + i] + p : zero));
+            transpose8(r);
+            if (i0 + 8 <= wide) {
+                for (int i = 0; i < 8; i++)
+                    _mm256_storeu_ps((float *)(dst + (int64_t)(p + i) * wide + i0), r[i]);
+            } else {
+                const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(wide - i0),
+                                                        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+                for (int i = 0; i < 8; i++)
+                    _mm256_maskstore_ps((float *)(dst + (int64_t)(p + i) * wide + i0), mask, r[i]);
+            }
+        }
+    }
+#endif
+    for (; p < n; p++)
+        for (int i = 0; i < h; i++) dst[(int64_t)p * wide + i] = row[i][p];
+}
+
+static void zero_tail(uint32_t *dst, int h, int wide, int64_t words) {
+    if (h == wide) return;
+    for (int64_t p = 0; p < words; p++)
+        memset(dst + p * wide + h, 0, sizeof *dst * (size_t)(wide - h));
+}
+
+static void pack(const struct mat *m, int64_t row0, int h, int wide, int64_t k, bool round,
+                 void *out) {
+    uint32_t *dst = out;
+    float buf[WIDE][KB];
+    if (m->trans) {
+        for (int64_t p = 0; p < k; p++) {
+            const float *x = widen(m, at(m, p * m->ld + row0), buf[0], h, round);
+            memcpy(dst + p * wide, x, sizeof *dst * (size_t)h);
+        }
+    } else {
+        for (int64_t p0 = 0; p0 < k; p0 += KB) {
+            const int n = (int)(k - p0 < KB ? k - p0 : KB);
+            const uint32_t *row[WIDE];
+            for (int i = 0; i < h; i++)
+                row[i] = (const uint32_t *)widen(m, at(m, (row0 + i) * m->ld + p0), buf[i], n, round);
+            transpose(dst + p0 * wide, wide, row, h, n);
+        }
+    }
+    zero_tail(dst, h, wide, k);
+}
+
+#if defined(__AVX512BF16__)
+/* 16 values to bf16 bits in the low halves of 16 words, to nearest even; denormals are kept (the
+ * conversion instruction would flush them). */
+INLINE __m512i bf16_words(__m512 x) {
+    const __m512i u = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    return _mm512_srli_epi32(
+        _mm512_mask_or_epi32(up, nan, u, _mm512_set1_epi32(0x400000)), 16);
+}
+
+INLINE __m512 load16(const float *x, int n) {
+    return n >= 16 ? _mm512_loadu_ps(x) : _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x);
+}
+
+/* Pairs of neighbouring k: words of two bf16. */
+static void pack_pairs(const struct mat *m, int64_t row0, int h, int wide, int64_t k, bool round,
+                       void *out) {
+    (void)round; /* bf16 in any case */
+    uint32_t *dst = out;
+    float buf[WIDE][KB];
+    const int64_t words = (k + 1) / 2;
+    if (m->trans) {
+        static const float zero[WIDE];
+        for (int64_t p = 0; p < words; p++) {
+            const float *x = widen(m, at(m, 2 * p * m->ld + row0), buf[0], h, false);
+            const float *y = 2 * p + 1 < k ? widen(m, at(m, (2 * p + 1) * m->ld + row0), buf[1], h, false) : zero;
+            for (int i = 0; i < h; i += 16) {
+                const int n = h - i;
+                const __m512i lo = bf16_words(load16(x + i, n)), hi = bf16_words(load16(y + i, n));
+                const __m512i w = _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16));
+                _mm512_mask_storeu_epi32(dst + p * wide + i, (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1), w);
+            }
+        }
+    } else {
+        uint32_t pair[WIDE][KB / 2];
+        for (int64_t p0 = 0; p0 < k; p0 += KB) {
+            const int n = (int)(k - p0 < KB ? k - p0 : KB), nw = (n + 1) / 2;
+            const uint32_t *row[WIDE];
+            for (int i = 0; i < h; i++) {
+                const float *x = widen(m, at(m, (row0 + i) * m->ld + p0), buf[i], n, false);
+                for (int j = 0; j < n; j += 16)
+                    _mm256_storeu_si256((__m256i *)(pair[i] + j / 2),
+                                        _mm512_cvtepi32_epi16(bf16_words(load16(x + j, n - j))));
+                row[i] = pair[i];
+            }
+            transpose(dst + p0 / 2 * wide, wide, row, h, nw);
+        }
+    }
+    zero_tail(dst, h, wide, words);
+}
+#endif
+
+/* ---- a few rows --------------------------------------------------------------------------- */
+
+INLINE float hsum(vf v) {
+    float s = 0;
+    for (int i = 0; i < VL; i++) s += v[i];
+    return s;
+}
+
+static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n, int64_t k, bool add) {
+    for (int64_t j = 0; j < n; j++) {
+        const float *row = w + j * ld;
+        vf s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        int64_t p = 0;
+        for (; p + 4 * VL <= k; p += 4 * VL) {
+            __builtin_prefetch(row + p + 256);
+            s0 += *(const vfu *)(row + p) * *(const vfu *)(x + p);
+            s1 += *(const vfu *)(row + p + VL) * *(const vfu *)(x + p + VL);
+            s2 += *(const vfu *)(row + p + 2 * VL) * *(const vfu *)(x + p + 2 * VL);
+            s3 += *(const vfu *)(row + p + 3 * VL) * *(const vfu *)(x + p + 3 * VL);
+        }
+        float s = hsum((s0 + s1) + (s2 + s3));
+        for (; p < k; p++) s += row[p] * x[p];
+        y[j] = add ? y[j] + s : s;
+    }
+}
+
+extern const struct gemm_kern CAT(gemm_kern_f32_, ISA);
+const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {"f32", MR, NR, false, pack, mul};
+
+#if defined(__AVX512BF16__)
+extern const struct gemm_kern CAT(gemm_kern_bf16_, ISA);
+const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {"bf16", MR, NR, true, pack_pairs, mul_pairs};
+#endif
+
+extern gemv_fn *const CAT(gemm_gemv_, ISA);
+gemv_fn *const CAT(gemm_gemv_, ISA) = gemv;

@@ -1,0 +1,89 @@
+/* Row kernels: the arithmetic of everything that is not a matrix product.
+ *
+ * One table per instruction-set tier, all compiled from kern_tmpl.c with vectors of 4, 8 or 16
+ * floats; kern() gives the one for cpu_tier(). kern_scalar is the reference: plain loops, double
+ * accumulation, libm. A tier's results may differ from another tier's in the last bits, but a
+ * kernel's result depends only on its arguments: never on alignment, address or threads.
+ *
+ * n is a number of floats, any value >= 0; pointers need no alignment; outputs may be the same
+ * pointer as an input of the same shape where noted "in place", and do not overlap otherwise. */
+#ifndef DUET_KERN_H
+#define DUET_KERN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One fused AdamW step (Loshchilov & Hutter 2019, arXiv 1711.05101), decoupled decay:
+ *   g *= gscale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2
+ *   w -= lr ((m / c1) / (sqrt(v / c2) + eps) + wd w)     c1 = 1-b1^t, c2 = 1-b2^t */
+struct kern_adamw {
+    float lr, b1, b2, eps, wd, c1, c2, gscale;
+};
+
+/* One fused Lion step (Chen et al. 2023, arXiv 2302.06675), decay first:
+ *   g *= gscale; w -= lr wd w; w -= lr sign(b1 m + (1-b1) g) with sign(0) = 0; m = b2 m + (1-b2) g */
+struct kern_lion {
+    float lr, b1, b2, wd, gscale;
+};
+
+struct kern {
+    const char *name;
+
+    /* Conversions; narrowing rounds to nearest even, NaN stays NaN. */
+    void (*bf16_from_f32)(uint16_t *dst, const float *src, int64_t n);
+    void (*f32_from_bf16)(float *dst, const uint16_t *src, int64_t n);
+
+    /* Elementwise. */
+    void (*axpy)(float *y, float a, const float *x, int64_t n);                 /* y += a x */
+    void (*add_scaled)(float *y, const float *a, float s, const float *b, int64_t n); /* y = a + s b; in place */
+    void (*scale)(float *y, float a, int64_t n);                                /* y *= a */
+    void (*mul_shifted)(float *y, const float *a, const float *b, float s, int64_t n); /* y = a (b - s); in place */
+    void (*softcap)(float *y, float cap, int64_t n);      /* y = cap tanh(y / cap), in place */
+    void (*softcap_grad)(float *d, const float *y, float cap, int64_t n); /* d *= 1 - (y/cap)^2 */
+
+    /* Reductions. */
+    float (*dot)(const float *a, const float *b, int64_t n);
+    double (*sumsq)(const float *x, int64_t n);
+    float (*max)(const float *x, int64_t n); /* n >= 1; NaN may be lost: check sums instead */
+    double (*sum)(const float *x, int64_t n);
+
+    /* y = exp(x - shift), returns the sum of y (accumulated in f32 lanes, then double); in place.
+     * x - shift is rounded to f32, and below -87.3 gives 0. Relative error of exp at most 2 ulp. */
+    float (*exp_sum)(float *y, const float *x, float shift, int64_t n);
+    /* y = scale * exp(x - shift); in place. */
+    void (*exp_scale)(float *y, const float *x, float shift, float scale, int64_t n);
+
+    /* RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467): y = x rstd w, rstd = 1/sqrt(mean(x^2)+eps);
+     * returns rstd. */
+    float (*rmsnorm)(float *y, const float *x, const float *w, float eps, int64_t n);
+    /* With h = x rstd and d = dy w:  dx (+)= rstd (d - h mean(d h)); dw += dy h. add: accumulate into
+     * dx, else overwrite. dw may be NULL (weight not trained). dx may be dy's pointer when !add. */
+    void (*rmsnorm_grad)(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                         float rstd, bool add, int64_t n);
+
+    /* RoPE in the split-halves layout of Hugging Face (Su et al. 2021, arXiv 2104.09864), one head of
+     * n = head_dim floats: with h = n/2, for i < h
+     *   y[i] = x[i] cos[i] - x[i+h] sin[i];   y[i+h] = x[i+h] cos[i] + x[i] sin[i]
+     * inverse: the transposed rotation (gradient). In place. */
+    void (*rope)(float *y, const float *x, const float *cos, const float *sin, bool inverse,
+                 int64_t n);
+
+    /* SwiGLU (Shazeer 2020, arXiv 2002.05202): y = silu(g) u. */
+    void (*swiglu)(float *y, const float *g, const float *u, int64_t n);
+    /* dg = dy u silu'(g), du = dy silu(g). dg may be g's pointer, du may be u's, dy's pointer must
+     * differ from both. */
+    void (*swiglu_grad)(float *dg, float *du, const float *dy, const float *g, const float *u,
+                        int64_t n);
+
+    /* Optimizers. */
+    void (*adamw)(float *w, const float *g, float *m, float *v, const struct kern_adamw *p, int64_t n);
+    void (*lion)(float *w, const float *g, float *m, const struct kern_lion *p, int64_t n);
+};
+
+const struct kern *kern(void);
+extern const struct kern kern_scalar;
+
+/* Table of one tier, or NULL if this CPU (or this build) does not have it. */
+struct kern const *kern_tier(int tier);
+
+#endif

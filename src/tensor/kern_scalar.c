@@ -1,0 +1,184 @@
+/* The reference: plain loops, double arithmetic, libm. Slow on purpose; checks compare every tier
+ * with it. Differences x - shift are rounded to f32 as kern.h says. */
+#include "kern.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+static void bf16_from_f32(uint16_t *dst, const float *src, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, &src[i], sizeof u);
+        if (isnan(src[i]))
+            dst[i] = (uint16_t)(u >> 16 | 0x40);
+        else
+            dst[i] = (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
+    }
+}
+
+static void f32_from_bf16(float *dst, const uint16_t *src, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u = (uint32_t)src[i] << 16;
+        memcpy(&dst[i], &u, sizeof u);
+    }
+}
+
+static void axpy(float *y, float a, const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)((double)y[i] + (double)a * x[i]);
+}
+
+static void add_scaled(float *y, const float *a, float s, const float *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)((double)a[i] + (double)s * b[i]);
+}
+
+static void scale(float *y, float a, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)((double)a * y[i]);
+}
+
+static void mul_shifted(float *y, const float *a, const float *b, float s, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)(a[i] * ((double)b[i] - s));
+}
+
+static void softcap(float *y, float cap, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)((double)cap * tanh((double)y[i] / cap));
+}
+
+static void softcap_grad(float *d, const float *y, float cap, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double t = (double)y[i] / cap;
+        d[i] = (float)(d[i] * (1 - t * t));
+    }
+}
+
+static float dot(const float *a, const float *b, int64_t n) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += (double)a[i] * b[i];
+    return (float)s;
+}
+
+static double sumsq(const float *x, int64_t n) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += (double)x[i] * x[i];
+    return s;
+}
+
+static float max(const float *x, int64_t n) {
+    float m = x[0];
+    for (int64_t i = 1; i < n; i++) m = fmaxf(m, x[i]);
+    return m;
+}
+
+static double sum(const float *x, int64_t n) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += x[i];
+    return s;
+}
+
+static double exp_of(float x, float shift) {
+    float d = x - shift;
+    return d < -87.3f ? 0 : exp(d);
+}
+
+static float exp_sum(float *y, const float *x, float shift, int64_t n) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = (float)exp_of(x[i], shift);
+        s += y[i];
+    }
+    return (float)s;
+}
+
+static void exp_scale(float *y, const float *x, float shift, float factor, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)(factor * exp_of(x[i], shift));
+}
+
+static float rmsnorm(float *y, const float *x, const float *w, float eps, int64_t n) {
+    if (n <= 0) return 0;
+    double rstd = 1 / sqrt(sumsq(x, n) / (double)n + eps);
+    for (int64_t i = 0; i < n; i++) y[i] = (float)(x[i] * rstd * w[i]);
+    return (float)rstd;
+}
+
+static void rmsnorm_grad(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                         float rstd, bool add, int64_t n) {
+    double mean = 0;
+    for (int64_t i = 0; i < n; i++) mean += (double)dy[i] * w[i] * ((double)x[i] * rstd);
+    mean /= n > 0 ? (double)n : 1;
+    for (int64_t i = 0; i < n; i++) {
+        double h = (double)x[i] * rstd, d = (double)dy[i] * w[i];
+        if (dw) dw[i] = (float)(dw[i] + dy[i] * h);
+        dx[i] = (float)((add ? dx[i] : 0) + rstd * (d - h * mean));
+    }
+}
+
+static void rope(float *y, const float *x, const float *cos, const float *sin, bool inverse,
+                 int64_t n) {
+    const int64_t h = n / 2;
+    for (int64_t i = 0; i < h; i++) {
+        double a = x[i], b = x[i + h], c = cos[i], s = inverse ? -sin[i] : sin[i];
+        y[i] = (float)(a * c - b * s);
+        y[i + h] = (float)(b * c + a * s);
+    }
+}
+
+static void swiglu(float *y, const float *g, const float *u, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)(g[i] / (1 + exp(-(double)g[i])) * u[i]);
+}
+
+static void swiglu_grad(float *dg, float *du, const float *dy, const float *g, const float *u,
+                        int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double x = g[i], d = dy[i], s = 1 / (1 + exp(-x)), rest = 1 / (1 + exp(x)), up = u[i];
+        dg[i] = (float)(d * up * (s * (1 + x * rest)));
+        du[i] = (float)(d * (x * s));
+    }
+}
+
+static void adamw(float *w, const float *g, float *m, float *v, const struct kern_adamw *p,
+                  int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double grad = (double)p->gscale * g[i];
+        double mi = (double)p->b1 * m[i] + (1 - (double)p->b1) * grad;
+        double vi = (double)p->b2 * v[i] + (1 - (double)p->b2) * grad * grad;
+        double step = mi / p->c1 / (sqrt(vi / p->c2) + p->eps) + (double)p->wd * w[i];
+        m[i] = (float)mi;
+        v[i] = (float)vi;
+        w[i] = (float)(w[i] - p->lr * step);
+    }
+}
+
+static void lion(float *w, const float *g, float *m, const struct kern_lion *p, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double grad = (double)p->gscale * g[i];
+        double u = (double)p->b1 * m[i] + (1 - (double)p->b1) * grad;
+        double sign = (u > 0) - (u < 0);
+        w[i] = (float)(w[i] - (double)p->lr * p->wd * w[i] - p->lr * sign);
+        m[i] = (float)((double)p->b2 * m[i] + (1 - (double)p->b2) * grad);
+    }
+}
+
+const struct kern kern_scalar = {
+    .name = "scalar",
+    .bf16_from_f32 = bf16_from_f32,
+    .f32_from_bf16 = f32_from_bf16,
+    .axpy = axpy,
+    .add_scaled = add_scaled,
+    .scale = scale,
+    .mul_shifted = mul_shifted,
+    .softcap = softcap,
+    .softcap_grad = softcap_grad,
+    .dot = dot,
+    .sumsq = sumsq,
+    .max = max,
+    .sum = sum,
+    .exp_sum = exp_sum,
+    .exp_scale = exp_scale,
+    .rmsnorm = rmsnorm,
+    .rmsnorm_grad = rmsnorm_grad,
+    .rope = rope,
+    .swiglu = swiglu,
+    .swiglu_grad = swiglu_grad,
+    .adamw = adamw,
+    .lion = lion,
+};

@@ -1,0 +1,312 @@
+/* The row kernels, compiled once per instruction set with -DISA=generic, avx2, ...: the table
+ * kern_<ISA>. See kern.h for what each kernel computes. */
+#include "kern.h"
+#include "kern_math.h"
+
+#include <math.h>
+#include <stddef.h>
+
+/* Runs the statements for i = 0, VL, 2 VL, ... with k lanes at a time: k is VL, known to the
+ * compiler, in the main loop and n - i < VL in the tail, so load() and store() specialise. */
+#define EACH(n, ...)                                                                               \
+    do {                                                                                           \
+        int64_t i = 0;                                                                             \
+        for (; i + VL <= (n); i += VL) {                                                           \
+            enum { k = VL };                                                                       \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        if (i < (n)) {                                                                             \
+            const int k = (int)((n) - i);                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+
+/* f32 lanes are added to a double after so many floats. */
+#define BLOCK 4096
+
+static int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Conversions. */
+
+static void bf16_from_f32(uint16_t *dst, const float *src, int64_t n) {
+    EACH(n, {
+        vf x = load(src + i, k);
+        vu u = (vu)x;
+        vu rounded = (u + 0x7FFFu + ((u >> 16) & 1u)) >> 16;
+        vu quiet = (u >> 16) | 0x40u; /* rounding could carry a NaN into infinity */
+        vu nan = (vu)(x != x);
+        store16(dst + i, __builtin_convertvector((quiet & nan) | (rounded & ~nan), vs), k);
+    });
+}
+
+static void f32_from_bf16(float *dst, const uint16_t *src, int64_t n) {
+    EACH(n, store(dst + i, (vf)(__builtin_convertvector(load16(src + i, k), vu) << 16), k););
+}
+
+/* Elementwise. */
+
+static void axpy(float *y, float a, const float *x, int64_t n) {
+    EACH(n, store(y + i, load(y + i, k) + a * load(x + i, k), k););
+}
+
+static void add_scaled(float *y, const float *a, float s, const float *b, int64_t n) {
+    EACH(n, store(y + i, load(a + i, k) + s * load(b + i, k), k););
+}
+
+static void scale(float *y, float a, int64_t n) {
+    EACH(n, store(y + i, a * load(y + i, k), k););
+}
+
+static void mul_shifted(float *y, const float *a, const float *b, float s, int64_t n) {
+    EACH(n, store(y + i, load(a + i, k) * (load(b + i, k) - s), k););
+}
+
+static void softcap(float *y, float cap, int64_t n) {
+    const float inv = 1.0f / cap;
+    EACH(n, store(y + i, cap * vtanh(load(y + i, k) * inv), k););
+}
+
+static void softcap_grad(float *d, const float *y, float cap, int64_t n) {
+    const float inv2 = 1.0f / (cap * cap);
+    EACH(n, {
+        /* 1 - (y/cap)^2 factored: cap - |y| is exact where it is small */
+        vf a = vabs(load(y + i, k));
+        store(d + i, load(d + i, k) * ((cap - a) * (cap + a) * inv2), k);
+    });
+}
+
+/* Reductions: four accumulators hide the latency of the addition. */
+
+static float dot(const float *a, const float *b, int64_t n) {
+    double total = 0;
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        const int64_t end = min_i64(n, start + BLOCK);
+        vf s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        int64_t j = start;
+        for (; j + 4 * VL <= end; j += 4 * VL) {
+            s0 += load(a + j, VL) * load(b + j, VL);
+            s1 += load(a + j + VL, VL) * load(b + j + VL, VL);
+            s2 += load(a + j + 2 * VL, VL) * load(b + j + 2 * VL, VL);
+            s3 += load(a + j + 3 * VL, VL) * load(b + j + 3 * VL, VL);
+        }
+        EACH(end - j, s0 += load(a + j + i, k) * load(b + j + i, k););
+        total += (double)lanes_sum((s0 + s1) + (s2 + s3));
+    }
+    return (float)total;
+}
+
+/* Doubles throughout: squares neither overflow nor vanish, and a sum over a whole gradient is
+ * exact to more digits than its f32 terms. */
+static double sumsq(const float *x, int64_t n) {
+    vd s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    int64_t j = 0;
+    for (; j + 2 * VL <= n; j += 2 * VL) {
+        vf a = load(x + j, VL), b = load(x + j + VL, VL);
+        s0 += low(a) * low(a);
+        s1 += high(a) * high(a);
+        s2 += low(b) * low(b);
+        s3 += high(b) * high(b);
+    }
+    EACH(n - j, {
+        vf a = load(x + j + i, k);
+        s0 += low(a) * low(a);
+        s1 += high(a) * high(a);
+    });
+    return lanes_sum_d((s0 + s1) + (s2 + s3));
+}
+
+static double sum(const float *x, int64_t n) {
+    vd s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    int64_t j = 0;
+    for (; j + 2 * VL <= n; j += 2 * VL) {
+        vf a = load(x + j, VL), b = load(x + j + VL, VL);
+        s0 += low(a);
+        s1 += high(a);
+        s2 += low(b);
+        s3 += high(b);
+    }
+    EACH(n - j, {
+        vf a = load(x + j + i, k);
+        s0 += low(a);
+        s1 += high(a);
+    });
+    return lanes_sum_d((s0 + s1) + (s2 + s3));
+}
+
+static float max(const float *x, int64_t n) {
+    if (n < VL) {
+        float m = x[0];
+        for (int64_t i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
+        return m;
+    }
+    vf m0 = load(x + n - VL, VL), m1 = m0, m2 = m0, m3 = m0; /* the tail, overlapping the rest */
+    int64_t j = 0;
+    for (; j + 4 * VL <= n; j += 4 * VL) {
+        m0 = vmax(load(x + j, VL), m0);
+        m1 = vmax(load(x + j + VL, VL), m1);
+        m2 = vmax(load(x + j + 2 * VL, VL), m2);
+        m3 = vmax(load(x + j + 3 * VL, VL), m3);
+    }
+    for (; j + VL <= n; j += VL) m0 = vmax(load(x + j, VL), m0);
+    return lanes_max(vmax(vmax(m0, m1), vmax(m2, m3)));
+}
+
+static float exp_sum(float *y, const float *x, float shift, int64_t n) {
+    double total = 0;
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        const int64_t size = min_i64(n - start, BLOCK);
+        vf s = {0};
+        EACH(size, {
+            vf e = vexp(load(x + start + i, k) - shift);
+            store(y + start + i, e, k);
+            s += first(e, k);
+        });
+        total += (double)lanes_sum(s);
+    }
+    return (float)total;
+}
+
+static void exp_scale(float *y, const float *x, float shift, float factor, int64_t n) {
+    EACH(n, store(y + i, factor * vexp(load(x + i, k) - shift), k););
+}
+
+/* RMSNorm. */
+
+static float rmsnorm(float *y, const float *x, const float *w, float eps, int64_t n) {
+    if (n <= 0) return 0;
+    const float rstd = (float)(1.0 / sqrt(sumsq(x, n) / (double)n + (double)eps));
+    EACH(n, store(y + i, load(x + i, k) * rstd * load(w + i, k), k););
+    return rstd;
+}
+
+/* Sum of dy w x. */
+static double dot3(const float *dy, const float *w, const float *x, int64_t n) {
+    double total = 0;
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        const int64_t end = min_i64(n, start + BLOCK);
+        vf s0 = {0}, s1 = {0};
+        int64_t j = start;
+        for (; j + 2 * VL <= end; j += 2 * VL) {
+            s0 += load(dy + j, VL) * load(w + j, VL) * load(x + j, VL);
+            s1 += load(dy + j + VL, VL) * load(w + j + VL, VL) * load(x + j + VL, VL);
+        }
+        EACH(end - j, s0 += load(dy + j + i, k) * load(w + j + i, k) * load(x + j + i, k););
+        total += (double)lanes_sum(s0 + s1);
+    }
+    return total;
+}
+
+static void rmsnorm_grad(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                         float rstd, bool add, int64_t n) {
+    if (n <= 0) return;
+    /* mean(d h) h = mean(d x) rstd^2 x */
+    const float c = (float)(dot3(dy, w, x, n) / (double)n * (double)rstd * (double)rstd);
+    if (dw) EACH(n, store(dw + i, load(dw + i, k) + load(dy + i, k) * (load(x + i, k) * rstd), k););
+    if (add)
+        EACH(n, {
+            vf d = load(dy + i, k) * load(w + i, k) - load(x + i, k) * c;
+            store(dx + i, load(dx + i, k) + rstd * d, k);
+        });
+    else
+        EACH(n, {
+            vf d = load(dy + i, k) * load(w + i, k) - load(x + i, k) * c;
+            store(dx + i, rstd * d, k);
+        });
+}
+
+/* RoPE. */
+
+static void rope(float *y, const float *x, const float *cos, const float *sin, bool inverse,
+                 int64_t n) {
+    const int64_t h = n / 2;
+    const float sign = inverse ? -1.0f : 1.0f;
+    EACH(h, {
+        vf a = load(x + i, k), b = load(x + h + i, k);
+        vf c = load(cos + i, k), s = sign * load(sin + i, k);
+        store(y + i, a * c - b * s, k);
+        store(y + h + i, b * c + a * s, k);
+    });
+}
+
+/* SwiGLU. */
+
+static void swiglu(float *y, const float *g, const float *u, int64_t n) {
+    EACH(n, {
+        vf rest, x = load(g + i, k);
+        store(y + i, x * vsigmoid(x, &rest) * load(u + i, k), k);
+    });
+}
+
+static void swiglu_grad(float *dg, float *du, const float *dy, const float *g, const float *u,
+                        int64_t n) {
+    EACH(n, {
+        vf rest, x = load(g + i, k), d = load(dy + i, k), up = load(u + i, k);
+        vf s = vsigmoid(x, &rest);
+        store(dg + i, d * up * (s * (1.0f + x * rest)), k);
+        store(du + i, d * (x * s), k);
+    });
+}
+
+/* Optimizers. */
+
+static void adamw(float *w, const float *g, float *m, float *v, const struct kern_adamw *p,
+                  int64_t n) {
+    const float b1 = p->b1, b2 = p->b2, a1 = 1.0f - b1, a2 = 1.0f - b2, gscale = p->gscale;
+    const float lr = p->lr, eps = p->eps, wd = p->wd, i1 = 1.0f / p->c1, i2 = 1.0f / p->c2;
+    EACH(n, {
+        vf grad = gscale * load(g + i, k), weight = load(w + i, k);
+        vf first_m = b1 * load(m + i, k) + a1 * grad;
+        vf second = b2 * load(v + i, k) + a2 * grad * grad;
+        vf step = (first_m * i1) / (vsqrt(second * i2) + eps) + wd * weight;
+        store(m + i, first_m, k);
+        store(v + i, second, k);
+        store(w + i, weight - lr * step, k);
+    });
+}
+
+static void lion(float *w, const float *g, float *m, const struct kern_lion *p, int64_t n) {
+    const float b1 = p->b1, b2 = p->b2, a1 = 1.0f - b1, a2 = 1.0f - b2, gscale = p->gscale;
+    const float lr = p->lr, decay = p->lr * p->wd;
+    const vf zero = {0}, up = splat(lr), down = splat(-lr);
+    EACH(n, {
+        vf grad = gscale * load(g + i, k), weight = load(w + i, k), old = load(m + i, k);
+        vf u = b1 * old + a1 * grad;
+        vf step = where_lt(zero, u, up, where_lt(u, zero, down, zero));
+        store(m + i, b2 * old + a2 * grad, k);
+        store(w + i, (weight - decay * weight) - step, k);
+    });
+}
+
+#define GLUE(a, b) a##b
+#define TABLE(isa) GLUE(kern_, isa)
+#define TEXT(a) #a
+#define NAME(isa) TEXT(isa)
+
+extern const struct kern TABLE(ISA);
+
+const struct kern TABLE(ISA) = {
+    .name = NAME(ISA),
+    .bf16_from_f32 = bf16_from_f32,
+    .f32_from_bf16 = f32_from_bf16,
+    .axpy = axpy,
+    .add_scaled = add_scaled,
+    .scale = scale,
+    .mul_shifted = mul_shifted,
+    .softcap = softcap,
+    .softcap_grad = softcap_grad,
+    .dot = dot,
+    .sumsq = sumsq,
+    .max = max,
+    .sum = sum,
+    .exp_sum = exp_sum,
+    .exp_scale = exp_scale,
+    .rmsnorm = rmsnorm,
+    .rmsnorm_grad = rmsnorm_grad,
+    .rope = rope,
+    .swiglu = swiglu,
+    .swiglu_grad = swiglu_grad,
+    .adamw = adamw,
+    .lion = lion,
+};

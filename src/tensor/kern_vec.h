@@ -1,0 +1,218 @@
+/* Vectors of VL floats for kern_tmpl.c: 4, 8 or 16 lanes by the instruction set this file is
+ * compiled for. GCC/clang vector extensions wherever they say what is meant; intrinsics for what
+ * they cannot say (partial loads, blends, minimum, square root).
+ *
+ * Everything is static: a copy compiled with AVX-512 must never be linked into generic code. */
+#ifndef DUET_KERN_VEC_H
+#define DUET_KERN_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VL 16
+#elif defined(__AVX2__)
+#define VL 8
+#else
+#define VL 4
+#endif
+
+#define VEC static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * VL)));
+typedef int32_t vi __attribute__((vector_size(4 * VL)));
+typedef uint32_t vu __attribute__((vector_size(4 * VL)));
+typedef uint16_t vs __attribute__((vector_size(2 * VL)));
+typedef double vd __attribute__((vector_size(4 * VL))); /* VL / 2 lanes */
+
+/* Every lane x. Subtracting zero keeps -0 and NaN, so compilers reduce it to the broadcast. */
+VEC vf splat(float x) {
+    return x - (vf){0};
+}
+
+/* Lanes [0, k) from p, 0 < k <= VL, the others zero. With k == VL known at compile time it is one
+ * unaligned load; otherwise nothing outside p[0, k) is touched. */
+VEC vf load(const float *p, int k) {
+    vf v = {0};
+    if (k == VL) {
+        memcpy(&v, p, sizeof v);
+        return v;
+    }
+#if VL == 16
+    v = (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << k) - 1), p);
+#else
+    float part[VL] = {0};
+    for (int l = 0; l < VL - 1; l++) /* constant bounds: stays in registers */
+        if (l < k) memcpy(part + l, p + l, sizeof *p);
+    memcpy(&v, part, sizeof v);
+#endif
+    return v;
+}
+
+/* Lanes [0, k) of v to p. */
+VEC void store(float *p, vf v, int k) {
+    if (k == VL) {
+        memcpy(p, &v, sizeof v);
+        return;
+    }
+#if VL == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << k) - 1), (__m512)v);
+#else
+    float part[VL];
+    memcpy(part, &v, sizeof v);
+    for (int l = 0; l < VL - 1; l++)
+        if (l < k) memcpy(p + l, part + l, sizeof *p);
+#endif
+}
+
+VEC vs load16(const uint16_t *p, int k) {
+    vs v = {0};
+    if (k == VL) {
+        memcpy(&v, p, sizeof v);
+        return v;
+    }
+    uint16_t part[VL] = {0};
+    for (int l = 0; l < VL - 1; l++)
+        if (l < k) memcpy(part + l, p + l, sizeof *p);
+    memcpy(&v, part, sizeof v);
+    return v;
+}
+
+VEC void store16(uint16_t *p, vs v, int k) {
+    if (k == VL) {
+        memcpy(p, &v, sizeof v);
+        return;
+    }
+    uint16_t part[VL];
+    memcpy(part, &v, sizeof v);
+    for (int l = 0; l < VL - 1; l++)
+        if (l < k) memcpy(p + l, part + l, sizeof *p);
+}
+
+/* a < b ? x : y in each lane; NaN compares false. */
+VEC vf where_lt(vf a, vf b, vf x, vf y) {
+#if VL == 16
+    return (vf)_mm512_mask_blend_ps(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ), (__m512)y,
+                                    (__m512)x);
+#elif VL == 8
+    return (vf)_mm256_blendv_ps((__m256)y, (__m256)x,
+                                _mm256_cmp_ps((__m256)a, (__m256)b, _CMP_LT_OQ));
+#else
+    vi m = a < b;
+    return (vf)((m & (vi)x) | (~m & (vi)y));
+#endif
+}
+
+/* a < b ? a : b: where either is NaN, b. */
+VEC vf vmin(vf a, vf b) {
+#if VL == 16
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif VL == 8
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__x86_64__)
+    return (vf)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return where_lt(a, b, a, b);
+#endif
+}
+
+/* b < a ? a : b: where either is NaN, b. */
+VEC vf vmax(vf a, vf b) {
+#if VL == 16
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif VL == 8
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__x86_64__)
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return where_lt(b, a, a, b);
+#endif
+}
+
+VEC vf vsqrt(vf a) {
+#if VL == 16
+    return (vf)_mm512_sqrt_ps((__m512)a);
+#elif VL == 8
+    return (vf)_mm256_sqrt_ps((__m256)a);
+#elif defined(__x86_64__)
+    return (vf)_mm_sqrt_ps((__m128)a);
+#else
+    for (int l = 0; l < VL; l++) a[l] = __builtin_sqrtf(a[l]);
+    return a;
+#endif
+}
+
+VEC vf vabs(vf a) {
+    return (vf)((vu)a & 0x7FFFFFFFu);
+}
+
+/* |a| with the sign of s; a >= 0. */
+VEC vf with_sign(vf a, vf s) {
+    return (vf)((vu)a | ((vu)s & 0x80000000u));
+}
+
+/* Lanes [0, k) of v, the others zero. */
+VEC vf first(vf v, int k) {
+    if (k == VL) return v;
+    float part[VL];
+    memcpy(part, &v, sizeof v);
+    for (int l = 0; l < VL; l++)
+        if (l >= k) part[l] = 0;
+    memcpy(&v, part, sizeof v);
+    return v;
+}
+
+/* Exact widening of lanes [0, VL/2) and [VL/2, VL). */
+VEC vd low(vf v) {
+#if VL == 16
+    return (vd)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)v));
+#elif VL == 8
+    return (vd)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)v));
+#elif defined(__x86_64__)
+    return (vd)_mm_cvtps_pd((__m128)v);
+#else
+    return (vd){(double)v[0], (double)v[1]};
+#endif
+}
+
+VEC vd high(vf v) {
+#if VL == 16
+    return (vd)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)v, 1));
+#elif VL == 8
+    return (vd)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)v, 1));
+#elif defined(__x86_64__)
+    return (vd)_mm_cvtps_pd(_mm_movehl_ps((__m128)v, (__m128)v));
+#else
+    return (vd){(double)v[2], (double)v[3]};
+#endif
+}
+
+/* Sums of the lanes, by halves: lane l meets lane l + VL/2, and so on. */
+VEC float lanes_sum(vf v) {
+    float s[VL];
+    memcpy(s, &v, sizeof v);
+    for (int w = VL / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) s[l] += s[l + w];
+    return s[0];
+}
+
+VEC double lanes_sum_d(vd v) {
+    double s[VL / 2];
+    memcpy(s, &v, sizeof v);
+    for (int w = VL / 4; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) s[l] += s[l + w];
+    return s[0];
+}
+
+VEC float lanes_max(vf v) {
+    float s[VL];
+    memcpy(s, &v, sizeof v);
+    for (int w = VL / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) s[l] = s[l] > s[l + w] ? s[l] : s[l + w];
+    return s[0];
+}
+
+#endif
