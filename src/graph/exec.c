@@ -1,0 +1,129 @@
+#include "exec.h"
+
+#include "clock.h"
+#include "op.h"
+#include "par.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t positions(const struct exec *x) {
+    return x->opts.cache ? x->opts.cache : x->opts.T;
+}
+
+static const struct node *rope_node(const struct graph *g) {
+    for (int i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].op == &op_rope) return g->nodes + i;
+    return NULL;
+}
+
+static size_t table_bytes(const struct exec *x) {
+    const struct node *n = rope_node(x->graph);
+    return n ? 2 * arena_need((size_t)(positions(x) * n->head_dim / 2), sizeof(float)) : 0;
+}
+
+int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
+              const struct exec_opts *o, struct err *e) {
+    *x = (struct exec){.graph = g, .gemm = gemm, .opts = *o};
+    /* All later sizes are products of these and of columns that are below 2^31. */
+    int64_t rows;
+    if (o->B < 1 || o->T < 1 || __builtin_mul_overflow(o->B, o->T > o->cache ? o->T : o->cache, &rows) ||
+        rows > (int64_t)1 << 31)
+        return err_set(e, ERR_INPUT, "a batch of %lld x %lld tokens is not possible", (long long)o->B,
+                       (long long)o->T);
+    assert(!o->cache || o->B == 1);
+    plan_make(&x->plan, x);
+    return 0;
+}
+
+size_t exec_bytes(const struct exec *x) {
+    return x->plan.arena_bytes + x->plan.cache_bytes + table_bytes(x) +
+           (size_t)par_threads() * x->plan.thread_bytes;
+}
+
+static void fill_tables(struct exec *x) {
+    const struct node *n = rope_node(x->graph);
+    if (!n) return;
+    const int64_t half = n->head_dim / 2, np = positions(x);
+    x->cos = arena_alloc(&x->tables, (size_t)(np * half), sizeof(float));
+    x->sin = arena_alloc(&x->tables, (size_t)(np * half), sizeof(float));
+    for (int64_t i = 0; i < half; i++) {
+        const double freq = pow(n->theta, -2.0 * (double)i / n->head_dim);
+        for (int64_t p = 0; p < np; p++) {
+            x->cos[p * half + i] = (float)cos((double)p * freq);
+            x->sin[p * half + i] = (float)sin((double)p * freq);
+        }
+    }
+}
+
+int exec_open(struct exec *x, const struct graph *g, const struct gemm *gemm,
+              const struct exec_opts *o, struct err *e) {
+    int rc;
+    TRY(exec_plan(x, g, gemm, o, e));
+    const size_t threads = arena_round((size_t)par_threads() * x->plan.thread_bytes);
+    TRY(arena_init(&x->mem, arena_round(x->plan.arena_bytes) + threads, "activations", e));
+    TRY(arena_init(&x->cache, x->plan.cache_bytes, "the key/value cache", e));
+    TRY(arena_init(&x->tables, table_bytes(x), "tables", e));
+    x->threads = x->mem.base + arena_round(x->plan.arena_bytes);
+    x->value = calloc((size_t)g->n_values, sizeof *x->value);
+    x->grad = calloc((size_t)g->n_values, sizeof *x->grad);
+    x->touched = calloc((size_t)g->n_params + 1, sizeof *x->touched);
+    x->seconds = calloc((size_t)n_ops, sizeof *x->seconds);
+    if (!x->value || !x->grad || !x->touched || !x->seconds) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for tables");
+        goto out;
+    }
+    fill_tables(x);
+    rc = 0;
+out:
+    if (rc) exec_close(x);
+    return rc;
+}
+
+void exec_close(struct exec *x) {
+    plan_release(&x->plan);
+    arena_release(&x->mem);
+    arena_release(&x->cache);
+    arena_release(&x->tables);
+    free(x->value);
+    free(x->grad);
+    free(x->touched);
+    free(x->seconds);
+    *x = (struct exec){0};
+}
+
+void exec_run(struct exec *x, const struct batch *b) {
+    assert(b->B <= x->opts.B && b->T <= x->opts.T && (b->T == x->opts.T || b->B == 1 || x->opts.B >= b->B));
+    x->batch = *b;
+    x->rows = b->B * b->T;
+    memset(x->touched, 0, (size_t)x->graph->n_params * sizeof *x->touched);
+    for (int t = 0; t < x->plan.n_events; t++) {
+        const struct event *ev = x->plan.events + t;
+        const struct node *n = x->graph->nodes + ev->node;
+        for (int i = 0; i < ev->n_placements; i++) {
+            const struct placement *p = x->plan.placements + ev->first_placement + i;
+            char *at = (p->cache ? x->cache.base : x->mem.base) + p->offset;
+            (p->grad ? x->grad : x->value)[p->value] = (float *)(void *)at;
+        }
+        x->event = ev;
+        x->work = x->mem.base + ev->work;
+        const bool back = ev->kind == EVENT_BACKWARD;
+        const double begin = clock_seconds();
+        (back ? n->op->backward : n->op->forward)(x, n);
+        x->seconds[op_index(n->op)][back || ev->again] += clock_seconds() - begin;
+    }
+}
+
+float *exec_rows(const struct exec *x, int value) {
+    const struct value *v = x->graph->values + value;
+    const bool cached = x->opts.cache && v->cached;
+    return x->value[value] + (cached ? x->batch.pos * v->cols : 0);
+}
+
+float *exec_param_grad(struct exec *x, int param, bool *add) {
+    *add = x->batch.grad_add || x->touched[param];
+    x->touched[param] = true;
+    return x->graph->params[param].grad;
+}

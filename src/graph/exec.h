@@ -1,0 +1,85 @@
+/* Running a graph: one exec is one shape (B sequences of at most T tokens), its plan and memory.
+ *
+ *   struct exec x;
+ *   TRY(exec_open(&x, &graph, &gemm, &opts, e));
+ *   exec_run(&x, &batch);       forward, and backward if opts.train
+ *   exec_close(&x);
+ *
+ * The parameters' data must be set before exec_run; their grad pointers too for training. Nothing is
+ * allocated after exec_open. */
+#ifndef DUET_EXEC_H
+#define DUET_EXEC_H
+
+#include "arena.h"
+#include "graph.h"
+#include "plan.h"
+
+struct exec_opts {
+    int64_t B, T;
+    int64_t cache;  /* 0, or positions of the key/value cache (generation; B is 1) */
+    bool train;     /* plan and run the backward pass too */
+    bool recompute; /* activation checkpointing by block */
+};
+
+/* What one run reads and writes. */
+struct batch {
+    int64_t B, T;             /* at most the planned ones */
+    const uint32_t *input;    /* (B,T) token ids */
+    const uint32_t *target;   /* (B,T), or NULL when only logits are wanted */
+    float *nll;               /* (B,T) out: -log p(target), nats; may be NULL without target */
+    float *logits;            /* (B,V) out: of each sequence's last position, or NULL */
+    int64_t pos;              /* position of the first token (tokens already in the cache) */
+    double grad_scale;        /* training: weight of each token's loss, e.g. 1/(tokens of the update) */
+    bool grad_add;            /* training: accumulate into the parameters' gradients */
+};
+
+struct exec {
+    const struct graph *graph;
+    const struct gemm *gemm;
+    struct exec_opts opts;
+    struct plan plan;
+    struct arena mem, cache, tables;
+    /* During a run: */
+    struct batch batch;
+    int64_t rows;             /* batch.B * batch.T */
+    float **value, **grad;    /* where each value and its gradient stand now */
+    void *work;               /* shared scratch of the running event */
+    char *threads;            /* per-thread scratch */
+    const struct event *event;
+    bool *touched;            /* per parameter: gradient written already in this run */
+    float *cos, *sin;         /* RoPE tables (positions, head_dim/2), or NULL */
+    /* Seconds spent per op: [op][0 forward, 1 backward]; reset by the caller. */
+    double (*seconds)[2];
+};
+
+/* Plans without reserving: fills x->plan (for `duet plan`). exec_close releases it. */
+int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
+              const struct exec_opts *o, struct err *e);
+int exec_open(struct exec *x, const struct graph *g, const struct gemm *gemm,
+              const struct exec_opts *o, struct err *e);
+void exec_close(struct exec *x); /* accepts all zeros */
+
+/* Bytes that exec_open reserves besides weights and gradients. */
+size_t exec_bytes(const struct exec *x);
+
+void exec_run(struct exec *x, const struct batch *b);
+
+/* ---- for ops ------------------------------------------------------------------------------- */
+
+/* Rows of this run's tokens in a value: (rows, cols). In a cached value they stand at position pos. */
+float *exec_rows(const struct exec *x, int value);
+
+/* True if the gradient of input i of the running node is to be accumulated. */
+static inline bool exec_adds(const struct exec *x, int i) {
+    return (x->event->adds >> i) & 1;
+}
+
+/* This thread's scratch. */
+static inline void *exec_thread(const struct exec *x, int tid) {
+    return x->threads + (size_t)tid * x->plan.thread_bytes;
+}
+
+/* The parameter's gradient, or NULL. *add: accumulate (else write). Marks it as written. */
+float *exec_param_grad(struct exec *x, int param, bool *add);
+
+#endif

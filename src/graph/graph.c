@@ -1,0 +1,74 @@
+#include "graph.h"
+
+#include "op.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+const struct op *const ops[] = {
+#define X(name) &op_##name,
+    OPS(X)
+#undef X
+};
+const int n_ops = sizeof ops / sizeof *ops;
+
+int op_index(const struct op *op) {
+    for (int i = 0; i < n_ops; i++)
+        if (ops[i] == op) return i;
+    assert(!"op missing from OPS");
+    return -1;
+}
+
+const char *role_name(enum role r) {
+    static const char *const names[] = {
+#define X(name) #name,
+        ROLES(X)
+#undef X
+    };
+    return names[r];
+}
+
+const float *param_read(const struct param *p, int64_t begin, int64_t n, float *buf) {
+    if (p->dtype == DT_F32) return (const float *)p->data + begin;
+    const size_t size = (size_t)dtype_row(p->dtype)->bytes;
+    dtype_to_f32(p->dtype, (const char *)p->data + (size_t)begin * size, buf, (size_t)n);
+    return buf;
+}
+
+static void *grow(void *array, int n, int *cap, size_t size) {
+    if (n < *cap) return array;
+    *cap = *cap ? 2 * *cap : 64;
+    array = realloc(array, (size_t)*cap * size);
+    if (!array) abort();
+    return array;
+}
+
+int graph_value(struct graph *g, const char *name, int64_t cols, bool cached) {
+    g->values = grow(g->values, g->n_values, &g->cap_values, sizeof *g->values);
+    g->values[g->n_values] = (struct value){name, cols, cached, -1};
+    return g->n_values++;
+}
+
+void graph_node(struct graph *g, struct node n) {
+    g->nodes = grow(g->nodes, g->n_nodes, &g->cap_nodes, sizeof *g->nodes);
+    n.block = g->block;
+    for (int i = 0; i < n.n_in; i++) assert(g->values[n.in[i]].producer >= 0);
+    for (int i = 0; i < n.n_out; i++) {
+        assert(g->values[n.out[i]].producer < 0);
+        g->values[n.out[i]].producer = g->n_nodes;
+    }
+    g->nodes[g->n_nodes++] = n;
+}
+
+void graph_release(struct graph *g) {
+    free(g->values);
+    free(g->nodes);
+    *g = (struct graph){0};
+}
+
+double graph_flops(const struct graph *g, int64_t B, int64_t T) {
+    double sum = 0;
+    for (int i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].op->flops) sum += g->nodes[i].op->flops(g, g->nodes + i, B, T);
+    return sum;
+}

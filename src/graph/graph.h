@@ -1,0 +1,57 @@
+/* A model as a list of ops over values.
+ *
+ * A value is a matrix with one row per token, (B*T, cols), f32. Nodes stand in the order of the
+ * forward pass; each writes its outputs once. There is no other description of the network: training,
+ * evaluation, generation and gradient checks walk this list. */
+#ifndef DUET_GRAPH_H
+#define DUET_GRAPH_H
+
+#include "param.h"
+
+struct op;
+
+enum { NODE_MAX_IN = 3, NODE_MAX_OUT = 3, NODE_MAX_PARAM = 6 };
+
+struct value {
+    const char *name; /* static string */
+    int64_t cols;
+    bool cached;      /* keys and values: kept for all positions during generation */
+    int producer;     /* node */
+};
+
+struct node {
+    const struct op *op;
+    int block;        /* unit of activation checkpointing: 0, 1, ... in forward order */
+    int n_in, n_out, n_param;
+    int in[NODE_MAX_IN], out[NODE_MAX_OUT], param[NODE_MAX_PARAM];
+    /* Attributes; each op's file says which it reads. */
+    float eps, scale, cap;
+    double theta;
+    int heads, kv_heads, head_dim;
+};
+
+struct graph {
+    struct param *params; /* borrowed */
+    int n_params;
+    struct value *values;
+    int n_values, cap_values;
+    struct node *nodes;
+    int n_nodes, cap_nodes;
+    int block; /* given to nodes that are added */
+};
+
+/* Adds a value; returns its index. Memory for these small tables comes from malloc and is checked:
+ * on failure the process has no use going on, so it aborts. */
+int graph_value(struct graph *g, const char *name, int64_t cols, bool cached);
+
+/* Adds a node copied from *n (op, attributes, in, out, param set by the caller). Every input must
+ * have a producer already. */
+void graph_node(struct graph *g, struct node n);
+
+void graph_release(struct graph *g); /* not the params */
+
+/* Floating point operations (a multiply-add counts 2) of one forward pass over B sequences of T
+ * tokens: matrices, and attention as the causal half it computes. */
+double graph_flops(const struct graph *g, int64_t B, int64_t T);
+
+#endif

@@ -1,0 +1,58 @@
+/* Residual connection: y = a + scale b. in: a, b (rows, N). out: y (rows, N). attrs: scale. */
+#include "kern.h"
+#include "op.h"
+#include "par.h"
+
+#include <string.h>
+
+struct job {
+    const float *a, *b;
+    float *y;
+    float scale;
+    int64_t rows, n;
+    bool add;
+};
+
+static void forward_chunk(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    const int64_t r0 = c * OP_ROWS, r1 = r0 + OP_ROWS < j->rows ? r0 + OP_ROWS : j->rows;
+    const int64_t at = r0 * j->n;
+    kern()->add_scaled(j->y + at, j->a + at, j->scale, j->b + at, (r1 - r0) * j->n);
+}
+
+/* y = [y +] scale a */
+static void backward_chunk(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    const int64_t r0 = c * OP_ROWS, r1 = r0 + OP_ROWS < j->rows ? r0 + OP_ROWS : j->rows;
+    const int64_t at = r0 * j->n, n = (r1 - r0) * j->n;
+    if (j->add) {
+        kern()->axpy(j->y + at, j->scale, j->a + at, n);
+        return;
+    }
+    memcpy(j->y + at, j->a + at, (size_t)n * sizeof *j->y);
+    if (j->scale != 1) kern()->scale(j->y + at, j->scale, n);
+}
+
+static void forward(struct exec *x, const struct node *n) {
+    struct job j = {.a = x->value[n->in[0]], .b = x->value[n->in[1]], .y = x->value[n->out[0]],
+                    .scale = n->scale, .rows = x->rows, .n = x->graph->values[n->out[0]].cols};
+    par_for(op_chunks(x->rows), forward_chunk, &j);
+}
+
+static void backward(struct exec *x, const struct node *n) {
+    struct job j = {.a = x->grad[n->out[0]], .rows = x->rows, .n = x->graph->values[n->out[0]].cols};
+    /* The branch first: the gradient of a may stand where the output's is, and be added to later. */
+    j.y = x->grad[n->in[1]];
+    j.scale = n->scale;
+    j.add = exec_adds(x, 1);
+    par_for(op_chunks(x->rows), backward_chunk, &j);
+    j.y = x->grad[n->in[0]];
+    j.scale = 1;
+    j.add = exec_adds(x, 0);
+    if (j.y != j.a) par_for(op_chunks(x->rows), backward_chunk, &j);
+}
+
+const struct op op_add = {.name = "add", .forward = forward, .backward = backward, .inplace = 1,
+                          .grad_pass = 0};

@@ -1,0 +1,69 @@
+/* Token embedding: out row = row `token` of the table. in: none. param: table (V,C). */
+#include "kern.h"
+#include "op.h"
+#include "par.h"
+
+#include <string.h>
+
+struct job {
+    struct exec *x;
+    const struct param *table;
+    float *rows;
+    float *grad;
+};
+
+static void forward_chunk(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    const int64_t C = j->table->cols, r1 = (c + 1) * OP_ROWS < j->x->rows ? (c + 1) * OP_ROWS : j->x->rows;
+    for (int64_t r = c * OP_ROWS; r < r1; r++) {
+        float *out = j->rows + r * C;
+        const float *in = param_read(j->table, (int64_t)j->x->batch.input[r] * C, C, out);
+        if (in != out) memcpy(out, in, (size_t)C * sizeof *out);
+    }
+}
+
+static void forward(struct exec *x, const struct node *n) {
+    struct job j = {.x = x, .table = x->graph->params + n->param[0], .rows = exec_rows(x, n->out[0])};
+    par_for(op_chunks(x->rows), forward_chunk, &j);
+}
+
+/* Tokens repeat, so the work is cut by columns: every thread sees all rows in order. */
+enum { COLUMNS = 64 };
+
+static void backward_chunk(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    const struct kern *k = kern();
+    const int64_t C = j->table->cols, c0 = c * COLUMNS, w = C - c0 < COLUMNS ? C - c0 : COLUMNS;
+    for (int64_t r = 0; r < j->x->rows; r++)
+        k->axpy(j->grad + (int64_t)j->x->batch.input[r] * C + c0, 1, j->rows + r * C + c0, w);
+}
+
+struct zero_job {
+    float *data;
+    int64_t n;
+};
+enum { ZERO = 1 << 18 };
+
+static void zero_chunk(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct zero_job *j = ctx;
+    const int64_t at = c * ZERO, n = j->n - at < ZERO ? j->n - at : ZERO;
+    memset(j->data + at, 0, (size_t)n * sizeof *j->data);
+}
+
+static void backward(struct exec *x, const struct node *n) {
+    bool add;
+    struct job j = {.x = x, .table = x->graph->params + n->param[0], .rows = x->grad[n->out[0]]};
+    j.grad = exec_param_grad(x, n->param[0], &add);
+    if (!j.grad) return;
+    if (!add) {
+        struct zero_job z = {j.grad, param_count(j.table)};
+        par_for((z.n + ZERO - 1) / ZERO, zero_chunk, &z);
+    }
+    par_for((j.table->cols + COLUMNS - 1) / COLUMNS, backward_chunk, &j);
+}
+
+const struct op op_embed = {.name = "embed", .forward = forward, .backward = backward, .inplace = -1,
+                            .grad_pass = -1};

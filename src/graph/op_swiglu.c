@@ -1,0 +1,54 @@
+/* SwiGLU: y = silu(g) u. in: g, u (rows, N). out: y (rows, N). */
+#include "kern.h"
+#include "op.h"
+#include "par.h"
+
+struct job {
+    const float *g, *u, *dy;
+    float *y, *dg, *du;
+    int64_t rows, n;
+};
+
+static int64_t span(const struct job *j, int64_t c, int64_t *at) {
+    const int64_t r0 = c * OP_ROWS, r1 = r0 + OP_ROWS < j->rows ? r0 + OP_ROWS : j->rows;
+    *at = r0 * j->n;
+    return (r1 - r0) * j->n;
+}
+
+static void forward_chunk(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    int64_t at;
+    const int64_t n = span(j, c, &at);
+    kern()->swiglu(j->y + at, j->g + at, j->u + at, n);
+}
+
+static void backward_chunk(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    int64_t at;
+    const int64_t n = span(j, c, &at);
+    kern()->swiglu_grad(j->dg + at, j->du + at, j->dy + at, j->g + at, j->u + at, n);
+}
+
+static struct job job_make(const struct exec *x, const struct node *n) {
+    return (struct job){.g = x->value[n->in[0]], .u = x->value[n->in[1]], .rows = x->rows,
+                        .n = x->graph->values[n->out[0]].cols};
+}
+
+static void forward(struct exec *x, const struct node *n) {
+    struct job j = job_make(x, n);
+    j.y = x->value[n->out[0]];
+    par_for(op_chunks(x->rows), forward_chunk, &j);
+}
+
+static void backward(struct exec *x, const struct node *n) {
+    struct job j = job_make(x, n);
+    j.dy = x->grad[n->out[0]];
+    j.dg = x->grad[n->in[0]];
+    j.du = x->grad[n->in[1]];
+    par_for(op_chunks(x->rows), backward_chunk, &j);
+}
+
+const struct op op_swiglu = {.name = "swiglu", .forward = forward, .backward = backward, .reads_in = 3,
+                             .grad_over = 3, .inplace = -1, .grad_pass = -1, .cheap = true};

@@ -1,0 +1,251 @@
+/* The classifier: logits = softcap(x W'), cross-entropy with the targets, and in training the
+ * gradient of both in the same go. The logits of the whole batch never exist: a chunk of rows at a
+ * time passes over the vocabulary in panels, forward and backward, while its logits are at hand.
+ * in: x (rows, C). out: none. param: W (V,C). attrs: cap (0: no softcap).
+ *
+ *   1. per panel: logits, and each row's maximum and sum of exponentials
+ *   2. per row:   log-sum-exp over the panels, loss
+ *   3. per group of panels: d = (softmax - onehot) grad_scale softcap'; dW panel += d' x; dX += d W
+ *   4. dX: sum over the groups, in order */
+#include "kern.h"
+#include "op.h"
+#include "par.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    PANEL = 256,       /* vocabulary rows a panel */
+    GROUPS = 8,        /* partial sums of dX: the parallelism of step 3 */
+    MAX_ROWS = 512,    /* rows a chunk: enough to hide the packing of W... */
+    MIN_ROWS = 64,
+    CHUNK_MB = 36,     /* ... as long as its logits fit in this, or in half the memory of W */
+};
+
+struct job {
+    struct exec *x;
+    const struct param *w;
+    const float *in;        /* chunk (R, C) */
+    const uint32_t *target; /* (R) */
+    float *nll, *dx;        /* (R), (R, C) or NULL */
+    float *logits;          /* panel p: (R, PANEL) at p*R*PANEL */
+    float *max, *sum;       /* (panels, R) */
+    float *hit, *lse;       /* (R): target's logit, log-sum-exp */
+    float *part;            /* (groups, R, C) */
+    struct gemm_pack a, xt; /* the chunk as A, and transposed as B */
+    float *dw;
+    int64_t R, C, V, panels, groups;
+    float cap, scale;
+    bool add;
+};
+
+static int64_t panels_of(int64_t V) {
+    return (V + PANEL - 1) / PANEL;
+}
+
+static int64_t groups_of(int64_t panels) {
+    return panels < GROUPS ? panels : GROUPS;
+}
+
+static int64_t chunk_rows(int64_t rows, const struct param *w) {
+    const int64_t half = param_count(w) * (int64_t)sizeof(float) / 2, room = (int64_t)CHUNK_MB << 20;
+    const int64_t row = panels_of(w->rows) * PANEL * (int64_t)sizeof(float);
+    int64_t r = (half > room ? half : room) / row / MIN_ROWS * MIN_ROWS;
+    if (r < MIN_ROWS) r = MIN_ROWS;
+    if (r > MAX_ROWS) r = MAX_ROWS;
+    return r < rows ? r : rows;
+}
+
+static int64_t panel_width(const struct job *j, int64_t p) {
+    return j->V - p * PANEL < PANEL ? j->V - p * PANEL : PANEL;
+}
+
+static struct mat panel_mat(const struct param *w, int64_t p, bool trans) {
+    struct mat m = param_mat(w, trans);
+    m.data = (const char *)w->data + p * PANEL * w->cols * dtype_row(w->dtype)->bytes;
+    return m;
+}
+
+static void softcap(float *y, float cap, int64_t n) {
+    if (cap > 0) kern()->softcap(y, cap, n);
+}
+
+/* Step 1. */
+static void panel_logits(void *ctx, int64_t p, int tid) {
+    const struct job *j = ctx;
+    const struct gemm *g = j->x->gemm;
+    const struct kern *k = kern();
+    const int64_t w = panel_width(j, p), v0 = p * PANEL;
+    float *l = j->logits + p * j->R * PANEL;
+    float tmp[PANEL];
+    const struct gemm_pack b = gemm_pack(g, GEMM_B, panel_mat(j->w, p, false), w, j->C, exec_thread(j->x, tid));
+    gemm_mul(g, &j->a, &b, l, PANEL, false);
+    for (int64_t r = 0; r < j->R; r++) {
+        float *row = l + r * PANEL;
+        softcap(row, j->cap, w);
+        const float max = k->max(row, w);
+        j->max[p * j->R + r] = max;
+        j->sum[p * j->R + r] = k->exp_sum(tmp, row, max, w);
+        if (j->target[r] >= v0 && j->target[r] < v0 + w) j->hit[r] = row[j->target[r] - v0];
+    }
+}
+
+/* Step 2. */
+static void row_loss(void *ctx, int64_t r, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    float max = -INFINITY;
+    double sum = 0;
+    for (int64_t p = 0; p < j->panels; p++) max = fmaxf(max, j->max[p * j->R + r]);
+    for (int64_t p = 0; p < j->panels; p++)
+        sum += (double)j->sum[p * j->R + r] * exp((double)(j->max[p * j->R + r] - max));
+    j->lse[r] = (float)((double)max + log(sum));
+    j->nll[r] = (float)((double)max + log(sum) - (double)j->hit[r]);
+}
+
+/* Logits of panel p to their gradient, in place. */
+static void panel_grad(const struct job *j, int64_t p, float *l) {
+    const struct kern *k = kern();
+    const int64_t w = panel_width(j, p), v0 = p * PANEL;
+    for (int64_t r = 0; r < j->R; r++) {
+        float *row = l + r * PANEL, capped[PANEL];
+        if (j->cap > 0) memcpy(capped, row, (size_t)w * sizeof *row);
+        k->exp_scale(row, row, j->lse[r], j->scale, w);
+        if (j->target[r] >= v0 && j->target[r] < v0 + w) row[j->target[r] - v0] -= j->scale;
+        if (j->cap > 0) k->softcap_grad(row, capped, j->cap, w);
+    }
+}
+
+/* Step 3. */
+static void group_grads(void *ctx, int64_t group, int tid) {
+    const struct job *j = ctx;
+    const struct gemm *g = j->x->gemm;
+    float *part = j->part + group * j->R * j->C;
+    const int64_t p0 = group * j->panels / j->groups, p1 = (group + 1) * j->panels / j->groups;
+    for (int64_t p = p0; p < p1; p++) {
+        const int64_t w = panel_width(j, p);
+        float *d = j->logits + p * j->R * PANEL;
+        panel_grad(j, p, d);
+        if (j->dw) {
+            const struct gemm_pack a = gemm_pack(g, GEMM_A, mat_f32(d, PANEL, true), w, j->R, exec_thread(j->x, tid));
+            gemm_mul(g, &a, &j->xt, j->dw + p * PANEL * j->C, j->C, j->add);
+        }
+        gemm_run(g, j->R, j->C, w, mat_f32(d, PANEL, false), panel_mat(j->w, p, true), part, j->C, p > p0,
+                 exec_thread(j->x, tid));
+    }
+}
+
+/* Step 4. */
+static void sum_groups(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    const int64_t r0 = c * OP_ROWS, r1 = r0 + OP_ROWS < j->R ? r0 + OP_ROWS : j->R;
+    const int64_t at = r0 * j->C, n = (r1 - r0) * j->C;
+    memcpy(j->dx + at, j->part + at, (size_t)n * sizeof *j->dx);
+    for (int64_t g = 1; g < j->groups; g++) kern()->axpy(j->dx + at, 1, j->part + g * j->R * j->C + at, n);
+}
+
+struct sizes {
+    size_t logits, stats, row, part, a, xt;
+};
+
+static struct sizes sizes_of(const struct exec *x, int64_t R, int64_t C, int64_t V, bool train) {
+    const size_t panels = (size_t)panels_of(V);
+    return (struct sizes){
+        .logits = arena_need(panels * PANEL * (size_t)R, sizeof(float)),
+        .stats = arena_need(panels * (size_t)R, sizeof(float)),
+        .row = arena_need((size_t)R, sizeof(float)),
+        .a = gemm_pack_bytes(x->gemm, GEMM_A, R, C),
+        .xt = train ? gemm_pack_bytes(x->gemm, GEMM_B, C, R) : 0,
+        .part = train ? arena_need((size_t)(groups_of(panels_of(V)) * R * C), sizeof(float)) : 0,
+    };
+}
+
+/* Points into the shared scratch. Returns the room for the packed operands. */
+static char *carve(struct job *j, const struct sizes *s) {
+    char *at = j->x->work;
+    j->logits = (float *)(void *)at, at += s->logits;
+    j->max = (float *)(void *)at, at += s->stats;
+    j->sum = (float *)(void *)at, at += s->stats;
+    j->hit = (float *)(void *)at, at += s->row;
+    j->lse = (float *)(void *)at, at += s->row;
+    j->part = (float *)(void *)at, at += s->part;
+    return at;
+}
+
+static void chunk(struct job *j) {
+    const struct gemm *g = j->x->gemm;
+    const struct sizes s = sizes_of(j->x, j->R, j->C, j->V, j->dx != NULL);
+    char *at = carve(j, &s);
+    j->a = gemm_pack(g, GEMM_A, mat_f32(j->in, j->C, false), j->R, j->C, at);
+    par_for(j->panels, panel_logits, j);
+    par_for(j->R, row_loss, j);
+    if (!j->dx) return;
+    if (j->dw) j->xt = gemm_pack(g, GEMM_B, mat_f32(j->in, j->C, true), j->C, j->R, at + s.a);
+    par_for(j->groups, group_grads, j);
+    par_for(op_chunks(j->R), sum_groups, j);
+}
+
+/* Logits of each sequence's last position only: generation. */
+static void last_logits(struct exec *x, const struct node *n) {
+    const struct param *w = x->graph->params + n->param[0];
+    const struct batch *b = &x->batch;
+    const float *in = exec_rows(x, n->in[0]);
+    for (int64_t s = 0; s < b->B; s++) {
+        float *out = b->logits + s * w->rows;
+        gemm_run(x->gemm, 1, w->rows, w->cols, mat_f32(in + ((s + 1) * b->T - 1) * w->cols, w->cols, false),
+                 param_mat(w, false), out, w->rows, false, x->work);
+        softcap(out, n->cap, w->rows);
+    }
+}
+
+static void forward(struct exec *x, const struct node *n) {
+    const struct batch *b = &x->batch;
+    const struct param *w = x->graph->params + n->param[0];
+    bool add;
+    if (b->logits) last_logits(x, n);
+    if (!b->target) return;
+    struct job j = {.x = x, .w = w, .C = w->cols, .V = w->rows, .cap = n->cap,
+                    .scale = (float)b->grad_scale, .panels = panels_of(w->rows)};
+    j.groups = groups_of(j.panels);
+    const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
+    const float *in = exec_rows(x, n->in[0]);
+    for (int64_t r0 = 0; r0 < x->rows; r0 += R) {
+        j.R = x->rows - r0 < R ? x->rows - r0 : R;
+        j.in = in + r0 * j.C;
+        j.target = b->target + r0;
+        j.nll = b->nll + r0;
+        if (x->opts.train) {
+            j.dx = x->grad[n->in[0]] + r0 * j.C;
+            j.dw = exec_param_grad(x, n->param[0], &add);
+            j.add = add;
+        }
+        chunk(&j);
+    }
+}
+
+static size_t work(const struct exec *x, const struct node *n, bool train) {
+    const struct param *w = x->graph->params + n->param[0];
+    const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
+    const struct sizes s = sizes_of(x, R, w->cols, w->rows, train);
+    const size_t loss = s.logits + 2 * s.stats + 2 * s.row + s.part + s.a + s.xt;
+    const size_t last = x->opts.cache ? gemm_work_bytes(x->gemm, 1, w->rows, w->cols) : 0;
+    return loss > last ? loss : last;
+}
+
+static size_t thread_work(const struct exec *x, const struct node *n, bool train) {
+    const struct param *w = x->graph->params + n->param[0];
+    const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
+    size_t most = gemm_pack_bytes(x->gemm, GEMM_B, PANEL, w->cols);
+    if (!train) return most;
+    const size_t dw = gemm_pack_bytes(x->gemm, GEMM_A, PANEL, R), dx = gemm_work_bytes(x->gemm, R, w->cols, PANEL);
+    most = dw > most ? dw : most;
+    return dx > most ? dx : most;
+}
+
+static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {
+    return 2.0 * (double)(B * T) * (double)param_count(g->params + n->param[0]);
+}
+
+const struct op op_xent = {.name = "xent", .forward = forward, .inplace = -1, .grad_pass = -1, .work = work,
+                           .thread_work = thread_work, .flops = flops};
