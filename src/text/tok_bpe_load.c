@@ -1,0 +1,315 @@
+/* Hugging Face tokenizer.json, model BPE: vocabulary, merges and added tokens. What the file asks
+ * for and this code does not do is an error that names the key. */
+#include "tok_bpe.h"
+
+#include "unicode.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int bpe_json_fail(const struct bpe_json *j, const char *where, const char *fmt, ...) {
+    char why[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    return err_set(j->e, ERR_INPUT, "%s: %s: %s", j->name, where, why);
+}
+
+static bool has_word(const char *words, const char *key) {
+    size_t n = strlen(key);
+    for (const char *p = words; (p = strstr(p, key)); p += n)
+        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n]) && n) return true;
+    return false;
+}
+
+int bpe_json_keys(const struct bpe_json *j, const char *where, const json_t *object,
+                  const char *keys) {
+    if (!json_is_object(object)) return bpe_json_fail(j, where, "expected an object");
+    void *it = json_object_iter((json_t *)(uintptr_t)object);
+    for (; it; it = json_object_iter_next((json_t *)(uintptr_t)object, it))
+        if (!has_word(keys, json_object_iter_key(it)))
+            return bpe_json_fail(j, where, "unknown key \"%.80s\"; expected some of: %s",
+                                 json_object_iter_key(it), keys);
+    return 0;
+}
+
+int bpe_json_bool(const struct bpe_json *j, const char *where, const json_t *object,
+                  const char *key, bool def, bool *value) {
+    const json_t *v = json_object_get(object, key);
+    *value = bpe_null(v) ? def : json_is_true(v);
+    if (bpe_null(v) || json_is_boolean(v)) return 0;
+    return bpe_json_fail(j, where, "\"%s\" is not true or false", key);
+}
+
+int bpe_json_string(const struct bpe_json *j, const char *where, const json_t *object,
+                    const char *key, const char **value) {
+    *value = json_string_value(json_object_get(object, key));
+    return *value ? 0 : bpe_json_fail(j, where, "\"%s\" is not a text", key);
+}
+
+/* The bytes that a token's key stands for; a key with characters outside the alphabet stands for
+ * itself (added tokens). out has room for strlen(key). */
+static size_t key_bytes(const char *key, size_t n, char *out) {
+    size_t used = 0, len;
+    uint32_t cp;
+    for (size_t i = 0; i < n; i += len) {
+        int byte = (len = utf8_read(key + i, n - i, &cp)) ? bpe_char_byte(cp) : -1;
+        if (byte < 0) {
+            memcpy(out, key, n);
+            return n;
+        }
+        out[used++] = (char)byte;
+    }
+    return used;
+}
+
+/* Checks an id against what so many tokens can need, and keeps the largest. */
+static int check_id(const struct bpe_json *j, const char *where, const json_t *v, size_t tokens,
+                    json_int_t *max) {
+    if (!json_is_integer(v)) return bpe_json_fail(j, where, "the id is not an integer");
+    json_int_t id = json_integer_value(v), limit = (json_int_t)(2 * tokens + 4096);
+    if (id < 0 || id >= limit)
+        return bpe_json_fail(j, where, "id %lld for one of %zu tokens; expected 0 to %lld",
+                             (long long)id, tokens, (long long)(limit - 1));
+    if (id > *max) *max = id;
+    return 0;
+}
+
+static int load_vocab(struct tokenizer *t, struct bpe *b, const struct bpe_json *j,
+                      const json_t *vocab, const json_t *added) {
+    int rc = 0;
+    json_int_t max = -1;
+    size_t tokens = json_object_size(vocab) + json_array_size(added), i, longest = 0;
+    char where[160], *bytes = NULL;
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)vocab, key, v) {
+        snprintf(where, sizeof where, "model.vocab[\"%.100s\"]", key);
+        TRY(check_id(j, where, v, tokens, &max));
+        if (strlen(key) > longest) longest = strlen(key);
+    }
+    json_array_foreach(added, i, v) {
+        snprintf(where, sizeof where, "added_tokens[%zu]", i);
+        TRY(check_id(j, where, json_object_get(v, "id"), tokens, &max));
+    }
+    TRY(tok_table_init(t, (uint32_t)(max + 1), j->e));
+    if (!(bytes = malloc(longest + 1))) return err_set(j->e, ERR_NOMEM, "%s: no memory", j->name);
+    json_object_foreach((json_t *)(uintptr_t)vocab, key, v) {
+        uint32_t id = (uint32_t)json_integer_value(v);
+        if (t->pieces[id].flags & TOK_DEFINED) {
+            rc = bpe_json_fail(j, "model.vocab", "two tokens have id %u, one is \"%.100s\"", id,
+                               key);
+            goto out;
+        }
+        size_t n = key_bytes(key, strlen(key), bytes);
+        TRY(tok_table_set(t, id, bytes, n, 0, j->e));
+    }
+    for (int byte = 0; byte < 256; byte++) {
+        char name[5] = {0};
+        utf8_write(bpe_byte_char((uint8_t)byte), name);
+        v = json_object_get(vocab, name);
+        b->byte_id[byte] = v ? (uint32_t)json_integer_value(v) : MAP_NONE;
+    }
+out:
+    free(bytes);
+    return rc;
+}
+
+static int load_added_one(struct tokenizer *t, const struct bpe_json *j, const char *where,
+                          const json_t *vocab, const json_t *token, bool normalises) {
+    int rc;
+    const char *content;
+    bool special, normalized, no;
+    TRY(bpe_json_keys(j, where, token, "id content single_word lstrip rstrip normalized special"));
+    TRY(bpe_json_string(j, where, token, "content", &content));
+    static const char *const unsupported[] = {"single_word", "lstrip", "rstrip"};
+    for (size_t i = 0; i < 3; i++) {
+        TRY(bpe_json_bool(j, where, token, unsupported[i], false, &no));
+        if (no) {
+            rc = bpe_json_fail(j, where, "\"%s\": true is not supported", unsupported[i]);
+            goto out;
+        }
+    }
+    TRY(bpe_json_bool(j, where, token, "special", false, &special));
+    TRY(bpe_json_bool(j, where, token, "normalized", !special, &normalized));
+    uint32_t id = (uint32_t)json_integer_value(json_object_get(token, "id"));
+    const json_t *own = json_object_get(vocab, content);
+    if (!*content) return bpe_json_fail(j, where, "\"content\" is empty");
+    if (own ? json_integer_value(own) != id : (t->pieces[id].flags & TOK_DEFINED) != 0)
+        return bpe_json_fail(j, where, "id %u is another token's in model.vocab or added_tokens",
+                             id);
+    size_t n;
+    const char *bytes = strmap_get(&t->strs, t->pieces[id].str, &n);
+    if (own && (n != strlen(content) || memcmp(bytes, content, n)))
+        return bpe_json_fail(j, where,
+                             "\"content\" is \"%.100s\", which in model.vocab spells other "
+                             "bytes",
+                             content);
+    TRY(tok_table_set(t, id, content, strlen(content), special ? TOK_SPECIAL : 0, j->e));
+    TRY(tok_table_mark(t, id, normalized && normalises, j->e));
+out:
+    return rc;
+}
+
+static int load_added(struct tokenizer *t, const struct bpe_json *j, const json_t *root,
+                      const json_t *vocab) {
+    const json_t *added = json_object_get(root, "added_tokens"), *token;
+    bool normalises = !bpe_null(json_object_get(root, "normalizer"));
+    size_t i;
+    json_array_foreach(added, i, token) {
+        char where[64];
+        snprintf(where, sizeof where, "added_tokens[%zu]", i);
+        int rc = load_added_one(t, j, where, vocab, token, normalises);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+/* One merge as its two keys: "a b" or ["a", "b"]. */
+static bool merge_keys(const json_t *m, const char *key[2], size_t n[2]) {
+    if (json_is_array(m) && json_array_size(m) == 2) {
+        for (size_t i = 0; i < 2; i++) {
+            const json_t *half = json_array_get(m, i);
+            if (!(key[i] = json_string_value(half))) return false;
+            n[i] = json_string_length(half);
+        }
+        return n[0] && n[1];
+    }
+    const char *s = json_string_value(m), *gap = s ? strchr(s, ' ') : NULL;
+    if (!gap || strchr(gap + 1, ' ')) return false;
+    key[0] = s;
+    n[0] = (size_t)(gap - s);
+    key[1] = gap + 1;
+    n[1] = strlen(gap + 1);
+    return n[0] && n[1];
+}
+
+static int load_merge(struct bpe *b, const struct bpe_json *j, const json_t *vocab, const json_t *m,
+                      size_t rank) {
+    const char *key[2];
+    size_t n[2];
+    char where[64];
+    snprintf(where, sizeof where, "model.merges[%zu]", rank);
+    if (!merge_keys(m, key, n))
+        return bpe_json_fail(j, where, "expected \"left right\" or [\"left\", \"right\"]");
+    char both[1024], *sum = n[0] + n[1] <= sizeof both ? both : malloc(n[0] + n[1]);
+    if (!sum) return err_set(j->e, ERR_NOMEM, "%s: no memory", j->name);
+    memcpy(sum, key[0], n[0]);
+    memcpy(sum + n[0], key[1], n[1]);
+    const json_t *left = json_object_getn(vocab, key[0], n[0]);
+    const json_t *right = json_object_getn(vocab, key[1], n[1]);
+    const json_t *merged = json_object_getn(vocab, sum, n[0] + n[1]);
+    if (sum != both) free(sum);
+    if (!left || !right || !merged)
+        return bpe_json_fail(j, where, "\"%.*s\" + \"%.*s\": %s is not in model.vocab",
+                             (int)(n[0] < 100 ? n[0] : 100), key[0], (int)(n[1] < 100 ? n[1] : 100),
+                             key[1],
+                             !left    ? "the left part"
+                             : !right ? "the right part"
+                                      : "the whole");
+    struct pairmap_slot *s =
+        pairmap_put(&b->merger.pairs, pairmap_key((uint32_t)json_integer_value(left),
+                                                  (uint32_t)json_integer_value(right)));
+    if (!s) return err_set(j->e, ERR_NOMEM, "%s: no memory for merges", j->name);
+    s->a = (uint32_t)rank; /* a pair given twice has its last rank, as in Hugging Face's reader */
+    s->b = (uint32_t)json_integer_value(merged);
+    return 0;
+}
+
+/* Options of the model that must have the value that changes nothing. */
+static int check_model(const struct bpe *b, const struct bpe_json *j, const json_t *model) {
+    int rc;
+    bool fuse, fallback;
+    TRY(bpe_json_keys(j, "model", model,
+                      "type dropout unk_token continuing_subword_prefix end_of_word_suffix "
+                      "fuse_unk byte_fallback ignore_merges vocab merges"));
+    const json_t *type = json_object_get(model, "type"), *drop = json_object_get(model, "dropout");
+    if (type && (!json_is_string(type) || strcmp(json_string_value(type), "BPE")))
+        return bpe_json_fail(j, "model.type", "only \"BPE\" is supported, not \"%.60s\"",
+                             json_is_string(type) ? json_string_value(type) : "(no text)");
+    if (!bpe_null(drop) && !(json_is_number(drop) && json_number_value(drop) == 0))
+        return bpe_json_fail(j, "model.dropout", "dropout is not supported; expected null");
+    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *v = json_object_get(model, affixes[i]);
+        if (!bpe_null(v) && !(json_is_string(v) && json_string_length(v) == 0))
+            return bpe_json_fail(j, "model", "\"%s\" is not supported; expected null", affixes[i]);
+    }
+    TRY(bpe_json_bool(j, "model", model, "byte_fallback", false, &fallback));
+    if (fallback)
+        return bpe_json_fail(j, "model.byte_fallback",
+                             "true is not supported: the vocabulary "
+                             "must be byte-level");
+    TRY(bpe_json_bool(j, "model", model, "fuse_unk", false, &fuse));
+    bool lacks = false;
+    for (int i = 0; i < 256; i++) lacks |= b->byte_id[i] == MAP_NONE;
+    if (lacks && !bpe_null(json_object_get(model, "unk_token")))
+        rc = bpe_json_fail(j, "model.unk_token",
+                           "an unknown token is not supported, and the "
+                           "vocabulary lacks some bytes; expected null");
+out:
+    return rc;
+}
+
+static int load_model(struct tokenizer *t, struct bpe *b, const struct bpe_json *j,
+                      const json_t *root) {
+    int rc;
+    const json_t *model = json_object_get(root, "model"), *m;
+    const json_t *added = json_object_get(root, "added_tokens");
+    const json_t *vocab = json_object_get(model, "vocab"),
+                 *merges = json_object_get(model, "merges");
+    if (!json_is_object(model)) return bpe_json_fail(j, "model", "expected an object");
+    if (!json_is_object(vocab)) return bpe_json_fail(j, "model.vocab", "expected an object");
+    if (!json_is_array(merges)) return bpe_json_fail(j, "model.merges", "expected an array");
+    if (!bpe_null(added) && !json_is_array(added))
+        return bpe_json_fail(j, "added_tokens", "expected an array");
+    TRY(load_vocab(t, b, j, vocab, added));
+    TRY(check_model(b, j, model));
+    TRY(bpe_json_bool(j, "model", model, "ignore_merges", false, &b->ignore_merges));
+    if (pairmap_reserve(&b->merger.pairs, json_array_size(merges)))
+        return err_set(j->e, ERR_NOMEM, "%s: no memory for merges", j->name);
+    size_t i;
+    json_array_foreach(merges, i, m) TRY(load_merge(b, j, vocab, m, i));
+    TRY(load_added(t, j, root, vocab));
+out:
+    return rc;
+}
+
+static int load_root(struct tokenizer *t, struct bpe *b, const struct bpe_json *j,
+                     const json_t *root) {
+    int rc;
+    TRY(bpe_json_keys(j, "the file", root,
+                      "version truncation padding added_tokens normalizer pre_tokenizer "
+                      "post_processor decoder model"));
+    static const char *const unsupported[] = {"truncation", "padding"};
+    for (size_t i = 0; i < 2; i++)
+        if (!bpe_null(json_object_get(root, unsupported[i])))
+            return bpe_json_fail(j, unsupported[i], "not supported; expected null");
+    TRY(load_model(t, b, j, root));
+    TRY(bpe_load_pipeline(t, b, j, root));
+    static const char *const ends[] = {"<|endoftext|>", "<|end_of_text|>", "</s>"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && t->eos < 0; i++) {
+        int64_t id = tokenizer_find(t, ends[i]);
+        if (id >= 0 && tokenizer_is_special(t, (uint32_t)id)) t->eos = id;
+    }
+out:
+    return rc;
+}
+
+int bpe_load(struct tokenizer *t, const char *name, struct err *e) {
+    struct bpe *b = calloc(1, sizeof *b);
+    if (!(t->impl = b)) return err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
+    b->merger.symbols = bpe_symbols;
+    json_error_t where;
+    json_t *root = json_loadb(t->blob, t->blob_bytes, JSON_REJECT_DUPLICATES, &where);
+    if (!root)
+        return err_set(e, ERR_INPUT, "%s: not JSON: line %d, column %d: %.160s", name, where.line,
+                       where.column, where.text);
+    struct bpe_json j = {name, e};
+    int rc = load_root(t, b, &j, root);
+    json_decref(root);
+    return rc;
+}

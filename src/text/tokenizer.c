@@ -1,0 +1,150 @@
+#include "tokenizer.h"
+
+#include "file.h"
+#include "tok.h"
+#include "unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define BLOB_LIMIT ((size_t)512 << 20)
+
+static const struct tok_kind *const kinds[] = {
+#define X(name) &tok_##name,
+    TOKENIZERS(X)
+#undef X
+};
+
+void tokenizer_close(struct tokenizer *t) {
+    if (!t) return;
+    if (t->kind) t->kind->release(t->impl);
+    for (int pass = 0; pass < 2; pass++) free(t->added[pass].marks);
+    strmap_release(&t->strs);
+    free(t->str_id);
+    free(t->pieces);
+    free(t->blob);
+    free(t);
+}
+
+static const struct tok_kind *find_kind(const void *data, size_t bytes) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i]->probe(data, bytes)) return kinds[i];
+    return NULL;
+}
+
+int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, const char *name,
+                        struct err *e) {
+    int rc = 0;
+    *out = NULL;
+    const struct tok_kind *kind = find_kind(data, bytes);
+    if (!kind)
+        return err_set(e, ERR_INPUT,
+                       "%s: not a tokenizer: %zu bytes that are neither a Hugging Face "
+                       "tokenizer.json (a JSON object) nor llama2.c's tokenizer.bin",
+                       name, bytes);
+    if (bytes > BLOB_LIMIT)
+        return err_set(e, ERR_INPUT, "%s: a tokenizer of %zu MB, more than the %zu MB expected",
+                       name, bytes >> 20, BLOB_LIMIT >> 20);
+    unicode_init();
+    struct tokenizer *t = calloc(1, sizeof *t);
+    if (!t || !(t->blob = malloc(bytes + 1))) {
+        rc = err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
+        goto out;
+    }
+    memcpy(t->blob, data, bytes);
+    t->blob[bytes] = '\0';
+    t->blob_bytes = bytes;
+    t->kind = kind;
+    t->bos = t->eos = -1;
+    t->hash = XXH3_64bits_withSeed(data, bytes, XXH3_64bits(kind->name, strlen(kind->name)));
+    TRY(kind->load(t, name, e));
+    tok_table_finish(t);
+    *out = t;
+out:
+    if (rc) tokenizer_close(t);
+    return rc;
+}
+
+int tokenizer_open(struct tokenizer **t, const char *spec, struct err *e) {
+    *t = NULL;
+    if (strcmp(spec, "byte") == 0) return tokenizer_open_blob(t, "byte", 4, "byte", e);
+    struct file_map m = {0};
+    int rc = file_map_open(&m, spec, e);
+    if (rc == 0) rc = tokenizer_open_blob(t, m.data, m.size, spec, e);
+    file_map_close(&m);
+    return rc;
+}
+
+const void *tokenizer_blob(const struct tokenizer *t, size_t *bytes) {
+    *bytes = t->blob_bytes;
+    return t->blob;
+}
+
+const char *tokenizer_kind(const struct tokenizer *t) {
+    return t->kind->name;
+}
+
+uint32_t tokenizer_vocab_size(const struct tokenizer *t) {
+    return t->vocab;
+}
+
+uint64_t tokenizer_hash(const struct tokenizer *t) {
+    return t->hash;
+}
+
+int64_t tokenizer_bos(const struct tokenizer *t) {
+    return t->bos;
+}
+
+int64_t tokenizer_eos(const struct tokenizer *t) {
+    return t->eos;
+}
+
+bool tokenizer_is_exact(const struct tokenizer *t) {
+    return t->exact;
+}
+
+int64_t tokenizer_find(const struct tokenizer *t, const char *text) {
+    uint32_t str = strmap_find(&t->strs, text, strlen(text));
+    return str == MAP_NONE || t->str_id[str] == MAP_NONE ? -1 : (int64_t)t->str_id[str];
+}
+
+bool tokenizer_is_special(const struct tokenizer *t, uint32_t id) {
+    return id < t->vocab && (t->pieces[id].flags & TOK_SPECIAL);
+}
+
+const char *tokenizer_piece(const struct tokenizer *t, int64_t prev, uint32_t id, size_t *bytes) {
+    *bytes = 0;
+    if (id >= t->vocab) return "";
+    const char *s = strmap_get(&t->strs, t->pieces[id].str, bytes);
+    bool starts = prev < 0 || (prev < t->vocab && tokenizer_is_special(t, (uint32_t)prev));
+    if (t->kind->drops_blank && starts && *bytes && *s == ' ') s++, --*bytes;
+    return s;
+}
+
+uint32_t tokenizer_token_bytes(const struct tokenizer *t, uint32_t id) {
+    if (id >= t->vocab || tokenizer_is_special(t, id)) return 0;
+    return t->strs.entries[t->pieces[id].str].len;
+}
+
+int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, bool specials,
+                     struct tok_bytes *out, struct err *e) {
+    int64_t prev = -1;
+    for (size_t i = 0; i < n; prev = ids[i++]) {
+        if (ids[i] >= t->vocab)
+            return err_set(e, ERR_INPUT, "token %zu has id %u, but the vocabulary has %u tokens", i,
+                           ids[i], t->vocab);
+        if (!specials && tokenizer_is_special(t, ids[i])) continue;
+        size_t len;
+        const char *s = tokenizer_piece(t, prev, ids[i], &len);
+        if (grow(&out->data, &out->cap, out->n + len + 1, 1))
+            return err_set(e, ERR_NOMEM, "no memory for %zu bytes of text", out->n + len);
+        memcpy(out->data + out->n, s, len);
+        out->n += len;
+    }
+    if (grow(&out->data, &out->cap, out->n + 1, 1))
+        return err_set(e, ERR_NOMEM, "no memory for text");
+    out->data[out->n] = '\0';
+    return 0;
+}
