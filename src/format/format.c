@@ -1,0 +1,227 @@
+#include "format.h"
+
+#include "layout.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* Far more than a decoder of 1024 layers needs, and few enough that names chosen to collide in the
+ * index cannot stall a reader. */
+#define MAX_TENSORS 16384
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are mapped as they are");
+
+#define X(name) extern const struct format format_##name;
+FORMATS(X)
+#undef X
+
+const struct format *const formats[] = {
+#define X(name) &format_##name,
+    FORMATS(X)
+#undef X
+};
+const size_t n_formats = sizeof formats / sizeof *formats;
+
+const struct format *format_probe(const uint8_t *data, size_t size) {
+    for (size_t i = 0; i < n_formats; i++)
+        if (formats[i]->probe(data, size)) return formats[i];
+    return NULL;
+}
+
+static int unknown_format(const struct file_map *map, struct err *e) {
+    char names[128] = "", bytes[32] = "nothing";
+    size_t n = 0;
+    for (size_t i = 0; i < n_formats && n < sizeof names; i++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", formats[i]->name);
+    for (size_t i = 0; i < 8 && i < map->size; i++)
+        snprintf(bytes + 3 * i, sizeof bytes - 3 * i, "%02x ", map->data[i]);
+    if (map->size) bytes[3 * (map->size < 8 ? map->size : 8) - 1] = '\0';
+    return err_set(e, ERR_INPUT,
+                   "%s: not a model file that duet reads (formats: %s): it has %zu bytes and "
+                   "begins with %s",
+                   map->path, names, map->size, bytes);
+}
+
+int model_file_open_map(struct model_file *mf, struct file_map *map, bool verify, struct err *e) {
+    int rc;
+    *mf = (struct model_file){.map = *map};
+    *map = (struct file_map){0};
+    mf->path = strdup(mf->map.path);
+    if (!mf->path) {
+        rc = err_set(e, ERR_NOMEM, "%s: no memory", mf->map.path);
+        goto out;
+    }
+    mf->format = format_probe(mf->map.data, mf->map.size);
+    if (mf->format)
+        rc = mf->format->read(mf, verify, e);
+    else
+        rc = unknown_format(&mf->map, e);
+out:
+    if (rc) model_file_close(mf);
+    return rc;
+}
+
+int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e) {
+    struct file_map map;
+    *mf = (struct model_file){0};
+    int rc = file_map_open(&map, path, e);
+    return rc ? rc : model_file_open_map(mf, &map, verify, e);
+}
+
+void model_file_close(struct model_file *mf) {
+    for (size_t i = 0; i < mf->n_tensors; i++) free(mf->tensors[i].name);
+    free(mf->tensors);
+    free(mf->slots);
+    free(mf->config);
+    free(mf->meta);
+    free(mf->path);
+    file_map_close(&mf->map);
+    *mf = (struct model_file){0};
+}
+
+/* The slot that holds name, or the free one where it belongs. n_slots > 0. */
+static uint32_t *name_slot(const struct model_file *mf, const char *name) {
+    size_t mask = mf->n_slots - 1;
+    for (size_t i = XXH3_64bits(name, strlen(name)) & mask;; i = (i + 1) & mask) {
+        uint32_t *slot = &mf->slots[i];
+        if (!*slot || !strcmp(mf->tensors[*slot - 1].name, name)) return slot;
+    }
+}
+
+/* Room for one more tensor. */
+static int grow(struct model_file *mf, const char *path, struct err *e) {
+    if (mf->n_tensors < mf->cap_tensors) return 0;
+    if (mf->n_tensors == MAX_TENSORS)
+        return err_set(e, ERR_INPUT, "%s: more than %d tensors", path, MAX_TENSORS);
+    size_t cap = mf->cap_tensors ? 2 * mf->cap_tensors : 64;
+    struct mf_tensor *tensors = realloc(mf->tensors, cap * sizeof *tensors);
+    if (tensors) mf->tensors = tensors;
+    uint32_t *slots = calloc(2 * cap, sizeof *slots);
+    if (!tensors || !slots) {
+        free(slots);
+        return err_set(e, ERR_NOMEM, "%s: no memory for a table of %zu tensors", path, cap);
+    }
+    free(mf->slots);
+    mf->cap_tensors = cap;
+    mf->slots = slots;
+    mf->n_slots = 2 * cap;
+    for (size_t i = 0; i < mf->n_tensors; i++)
+        *name_slot(mf, mf->tensors[i].name) = (uint32_t)i + 1;
+    return 0;
+}
+
+static bool name_ok(const char *name) {
+    size_t n = strlen(name);
+    json_t *text = json_string(name); /* only UTF-8 becomes one */
+    if (!text) return false;
+    json_decref(text);
+    for (size_t i = 0; i < n; i++)
+        if ((uint8_t)name[i] < 0x20 || name[i] == 0x7f) return false;
+    return n > 0 && n < 256;
+}
+
+static int tensor_check(const struct mf_tensor *t, const char *path, struct err *e) {
+    if (!name_ok(t->name))
+        return err_set(e, ERR_INPUT,
+                       "%s: a tensor's name has %zu bytes, or bytes that are not printable UTF-8; "
+                       "expected 1 to 255",
+                       path, strlen(t->name));
+    if (t->ndim != 1 && t->ndim != 2)
+        return err_set(e, ERR_INPUT, "%s: tensor %s: %d dimensions found, 1 or 2 expected", path,
+                       t->name, t->ndim);
+    uint64_t count = t->shape[0];
+    bool overflow = t->ndim == 2 && __builtin_mul_overflow(count, t->shape[1], &count);
+    if (t->shape[0] == 0 || t->shape[t->ndim - 1] == 0)
+        return err_set(e, ERR_INPUT, "%s: tensor %s: a dimension is 0", path, t->name);
+    if (t->shape[t->ndim - 1] % (uint64_t)dtype_row(t->dtype)->block != 0)
+        return err_set(e, ERR_INPUT, "%s: tensor %s: rows are not whole blocks of %s", path,
+                       t->name, dtype_row(t->dtype)->name);
+    if (overflow || dtype_bytes(t->dtype, (size_t)count) > SIZE_MAX / 2)
+        return err_set(e, ERR_INPUT, "%s: tensor %s: shape is too large", path, t->name);
+    if (t->rope_heads < 0 ||
+        (t->rope_heads > 0 && t->shape[0] % (2 * (uint64_t)t->rope_heads) != 0))
+        return err_set(e, ERR_INPUT,
+                       "%s: tensor %s: %llu rows cannot be cut into %d heads of even size", path,
+                       t->name, (unsigned long long)t->shape[0], t->rope_heads);
+    return 0;
+}
+
+int model_file_add(struct model_file *mf, const struct mf_tensor *t, struct err *e) {
+    const char *path = mf->path ? mf->path : "model";
+    int rc = tensor_check(t, path, e);
+    if (rc || (rc = grow(mf, path, e))) return rc;
+    uint32_t *slot = name_slot(mf, t->name);
+    if (*slot) return err_set(e, ERR_INPUT, "%s: tensor %s is there twice", path, t->name);
+    struct mf_tensor *copy = &mf->tensors[mf->n_tensors];
+    *copy = *t;
+    if (!(copy->name = strdup(t->name))) return err_set(e, ERR_NOMEM, "%s: no memory", path);
+    *slot = (uint32_t)++mf->n_tensors;
+    return 0;
+}
+
+const struct mf_tensor *model_file_find(const struct model_file *mf, const char *name) {
+    uint32_t i = mf->n_slots ? *name_slot(mf, name) : 0;
+    return i ? &mf->tensors[i - 1] : NULL;
+}
+
+uint64_t mf_tensor_count(const struct mf_tensor *t) {
+    return t->ndim == 2 ? t->shape[0] * t->shape[1] : t->shape[0];
+}
+
+void mf_tensor_read(const struct mf_tensor *t, float *dst) {
+    size_t count = (size_t)mf_tensor_count(t);
+    if (t->rope_heads == 0) {
+        dtype_to_f32(t->dtype, t->data, dst, count);
+        return;
+    }
+    size_t cols = count / t->shape[0], bytes = dtype_bytes(t->dtype, cols);
+    for (uint64_t r = 0; r < t->shape[0]; r++)
+        dtype_to_f32(t->dtype, (const uint8_t *)t->data + layout_row(t, r, 0) * bytes,
+                     dst + r * cols, cols);
+}
+
+int model_file_write(const struct model_file *mf, const char *format, const char *path,
+                     struct err *e) {
+    const struct format *f = NULL;
+    for (size_t i = 0; i < n_formats && !f; i++)
+        if (!strcmp(formats[i]->name, format)) f = formats[i];
+    if (!f || !f->write)
+        return err_set(e, ERR_USAGE, "%s: \"%s\" is not a model format that duet writes", path,
+                       format);
+    if (mf->path && file_same(mf->path, path))
+        return err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
+    return f->write(mf, path, e);
+}
+
+/* Within a head of hd rows, rotation i turns rows 2i and 2i+1 of one layout, i and i + hd/2 of the
+ * other. */
+static uint64_t half_of_pair(uint64_t p, uint64_t hd) {
+    return p % 2 * (hd / 2) + p / 2;
+}
+
+static uint64_t pair_of_half(uint64_t h, uint64_t hd) {
+    return h < hd / 2 ? 2 * h : 2 * (h - hd / 2) + 1;
+}
+
+uint64_t layout_row(const struct mf_tensor *t, uint64_t r, int pair_heads) {
+    if (pair_heads == t->rope_heads) return r;
+    assert(pair_heads == 0 || t->rope_heads == 0);
+    uint64_t hd = t->shape[0] / (uint64_t)(pair_heads + t->rope_heads), i = r % hd;
+    return r - i + (pair_heads ? half_of_pair(i, hd) : pair_of_half(i, hd));
+}
+
+void rope_to_pairs(float *out, const float *in, uint64_t rows, uint64_t cols, int heads) {
+    uint64_t hd = rows / (uint64_t)heads;
+    for (uint64_t r = 0; r < rows; r++)
+        memcpy(out + r * cols, in + (r - r % hd + half_of_pair(r % hd, hd)) * cols,
+               cols * sizeof *out);
+}
+
+void rope_to_halves(float *out, const float *in, uint64_t rows, uint64_t cols, int heads) {
+    uint64_t hd = rows / (uint64_t)heads;
+    for (uint64_t r = 0; r < rows; r++)
+        memcpy(out + r * cols, in + (r - r % hd + pair_of_half(r % hd, hd)) * cols,
+               cols * sizeof *out);
+}

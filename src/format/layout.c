@@ -1,0 +1,274 @@
+#include "layout.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int llama_dims_check(const struct llama_dims *d, const char *path, struct err *e) {
+    const struct {
+        const char *name;
+        uint64_t value, max;
+    } sizes[] = {
+        {"dim", d->dim, 1 << 16},
+        {"hidden_dim", d->hidden, 1 << 20},
+        {"n_layers", d->layers, 1 << 10},
+        {"n_heads", d->heads, 1 << 10},
+        {"n_kv_heads", d->kv_heads, 1 << 10},
+        {"head_dim", d->head_dim, 1 << 13},
+        {"vocab_size", d->vocab, 1 << 24},
+        {"seq_len", d->seq, 1 << 24},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].value < 1 || sizes[i].value > sizes[i].max)
+            return err_set(e, ERR_INPUT, "%s: %s is %lld, expected 1 to %llu", path, sizes[i].name,
+                           (long long)sizes[i].value, (unsigned long long)sizes[i].max);
+    if (d->heads % d->kv_heads != 0)
+        return err_set(e, ERR_INPUT, "%s: n_heads %llu is not a multiple of n_kv_heads %llu", path,
+                       (unsigned long long)d->heads, (unsigned long long)d->kv_heads);
+    if (d->head_dim % 2 != 0)
+        return err_set(e, ERR_INPUT, "%s: head_dim is %llu, expected an even number", path,
+                       (unsigned long long)d->head_dim);
+    return 0;
+}
+
+static const char *const suffix[LLAMA_PARTS] = {
+    [LLAMA_EMBED] = "model.embed_tokens.weight",
+    [LLAMA_ATT_NORM] = "input_layernorm.weight",
+    [LLAMA_Q] = "self_attn.q_proj.weight",
+    [LLAMA_K] = "self_attn.k_proj.weight",
+    [LLAMA_V] = "self_attn.v_proj.weight",
+    [LLAMA_O] = "self_attn.o_proj.weight",
+    [LLAMA_FFN_NORM] = "post_attention_layernorm.weight",
+    [LLAMA_GATE] = "mlp.gate_proj.weight",
+    [LLAMA_UP] = "mlp.up_proj.weight",
+    [LLAMA_DOWN] = "mlp.down_proj.weight",
+    [LLAMA_NORM] = "model.norm.weight",
+    [LLAMA_HEAD] = "lm_head.weight",
+};
+
+static bool in_layer(enum llama_part part) {
+    return part >= LLAMA_ATT_NORM && part <= LLAMA_DOWN;
+}
+
+static void part_name(char name[64], enum llama_part part, uint64_t layer) {
+    if (in_layer(part))
+        snprintf(name, 64, "model.layers.%u.%s", (unsigned)layer, suffix[part]);
+    else
+        snprintf(name, 64, "%s", suffix[part]);
+}
+
+/* Everything of the tensor but name and data. */
+static struct mf_tensor part_tensor(const struct llama_dims *d, enum llama_part part) {
+    const uint64_t q = d->heads * d->head_dim, kv = d->kv_heads * d->head_dim;
+    const uint64_t shapes[LLAMA_PARTS][2] = {
+        [LLAMA_EMBED] = {d->vocab, d->dim},
+        [LLAMA_ATT_NORM] = {d->dim},
+        [LLAMA_Q] = {q, d->dim},
+        [LLAMA_K] = {kv, d->dim},
+        [LLAMA_V] = {kv, d->dim},
+        [LLAMA_O] = {d->dim, q},
+        [LLAMA_FFN_NORM] = {d->dim},
+        [LLAMA_GATE] = {d->hidden, d->dim},
+        [LLAMA_UP] = {d->hidden, d->dim},
+        [LLAMA_DOWN] = {d->dim, d->hidden},
+        [LLAMA_NORM] = {d->dim},
+        [LLAMA_HEAD] = {d->vocab, d->dim},
+    };
+    return (struct mf_tensor){
+        .dtype = DT_F32,
+        .ndim = shapes[part][1] ? 2 : 1,
+        .shape = {shapes[part][0], shapes[part][1]},
+        .rope_heads = part == LLAMA_Q ? (int)d->heads : part == LLAMA_K ? (int)d->kv_heads : 0,
+    };
+}
+
+uint64_t llama_copies(const struct llama_dims *d, enum llama_part part) {
+    if (part == LLAMA_HEAD && d->tied) return 0;
+    return in_layer(part) ? d->layers : 1;
+}
+
+uint64_t llama_count(const struct llama_dims *d, enum llama_part part) {
+    struct mf_tensor t = part_tensor(d, part);
+    return mf_tensor_count(&t);
+}
+
+uint64_t llama_total(const struct llama_dims *d) {
+    uint64_t n = 0;
+    for (enum llama_part p = 0; p < LLAMA_PARTS; p++) n += llama_copies(d, p) * llama_count(d, p);
+    return n;
+}
+
+int llama_add(struct model_file *mf, const struct llama_dims *d, enum llama_part part,
+              uint64_t layer, uint64_t *offset, struct err *e) {
+    char name[64];
+    part_name(name, part, layer);
+    struct mf_tensor t = part_tensor(d, part);
+    t.name = name;
+    t.offset = *offset;
+    t.data = mf->map.data + *offset;
+    *offset += 4 * mf_tensor_count(&t);
+    assert(*offset <= mf->map.size);
+    return model_file_add(mf, &t, e);
+}
+
+json_t *llama_config(const struct llama_dims *d) {
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s, s:b}", //
+                     "model_type", "llama",                                               //
+                     "hidden_size", (json_int_t)d->dim,                                   //
+                     "intermediate_size", (json_int_t)d->hidden,                          //
+                     "num_hidden_layers", (json_int_t)d->layers,                          //
+                     "num_attention_heads", (json_int_t)d->heads,                         //
+                     "num_key_value_heads", (json_int_t)d->kv_heads,                      //
+                     "head_dim", (json_int_t)d->head_dim,                                 //
+                     "vocab_size", (json_int_t)d->vocab,                                  //
+                     "max_position_embeddings", (json_int_t)d->seq,                       //
+                     "rms_norm_eps", 1e-5,                                                //
+                     "rope_theta", 1e4,                                                   //
+                     "hidden_act", "silu",                                                //
+                     "tie_word_embeddings", (int)d->tied);
+}
+
+/* A size of the config, by default (0: none) def. */
+static int config_size(const json_t *c, const char *key, uint64_t def, uint64_t *value,
+                       struct err *e) {
+    const json_t *j = json_object_get(c, key);
+    if ((!j || json_is_null(j)) && def) {
+        *value = def;
+        return 0;
+    }
+    if (!json_is_integer(j) || json_integer_value(j) < 1)
+        return err_set(e, ERR_INPUT, "config: \"%s\" is missing or not a positive integer", key);
+    *value = (uint64_t)json_integer_value(j);
+    return 0;
+}
+
+/* Keys that change the function, where these formats (or rather their readers) know one value. */
+static int config_fixed(const json_t *c, struct err *e) {
+    const json_t *eps = json_object_get(c, "rms_norm_eps");
+    if (!json_is_number(eps) || fabs(json_number_value(eps) - 1e-5) > 1e-11)
+        return err_set(e, ERR_INPUT, "config: rms_norm_eps is not 1e-5");
+    const json_t *act = json_object_get(c, "hidden_act");
+    if (act && strcmp(json_is_string(act) ? json_string_value(act) : "", "silu") != 0)
+        return err_set(e, ERR_INPUT, "config: hidden_act is not \"silu\"");
+    const json_t *type = json_object_get(c, "model_type");
+    if (type && strcmp(json_is_string(type) ? json_string_value(type) : "", "llama") != 0)
+        return err_set(e, ERR_INPUT, "config: model_type is not \"llama\"");
+    const json_t *scaling = json_object_get(c, "rope_scaling");
+    if (scaling && !json_is_null(scaling))
+        return err_set(e, ERR_INPUT, "config: rope_scaling is set");
+    const json_t *cap = json_object_get(json_object_get(c, "duet"), "logit_softcap");
+    if (cap && !json_is_null(cap) && json_number_value(cap) != 0)
+        return err_set(e, ERR_INPUT, "config: duet.logit_softcap is set");
+    return 0;
+}
+
+static int config_dims(struct llama_dims *d, const json_t *c, struct err *e) {
+    int rc;
+    TRY(config_size(c, "hidden_size", 0, &d->dim, e));
+    TRY(config_size(c, "intermediate_size", 0, &d->hidden, e));
+    TRY(config_size(c, "num_hidden_layers", 0, &d->layers, e));
+    TRY(config_size(c, "num_attention_heads", 0, &d->heads, e));
+    TRY(config_size(c, "num_key_value_heads", d->heads, &d->kv_heads, e));
+    TRY(config_size(c, "head_dim", d->dim / d->heads, &d->head_dim, e));
+    TRY(config_size(c, "vocab_size", 0, &d->vocab, e));
+    TRY(config_size(c, "max_position_embeddings", 0, &d->seq, e));
+    TRY(config_fixed(c, e));
+    d->tied = json_is_true(json_object_get(c, "tie_word_embeddings"));
+    TRY(llama_dims_check(d, "config", e));
+out:
+    return rc;
+}
+
+static int tensor_fits(const struct mf_tensor *t, const struct mf_tensor *want, const char *name,
+                       struct err *e) {
+    if (!t) return err_set(e, ERR_INPUT, "tensor %s is missing", name);
+    if (t->ndim != want->ndim || t->shape[0] != want->shape[0] ||
+        (t->ndim == 2 && t->shape[1] != want->shape[1]))
+        return err_set(e, ERR_INPUT, "tensor %s has another shape than the config says", name);
+    if (t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_BF16)
+        return err_set(e, ERR_INPUT, "tensor %s is %s, not a float type", name,
+                       dtype_row(t->dtype)->name);
+    if (t->rope_heads != 0 && t->rope_heads != want->rope_heads)
+        return err_set(e, ERR_INPUT, "tensor %s has rows paired within %d heads, not %d", name,
+                       t->rope_heads, want->rope_heads);
+    return 0;
+}
+
+/* The table of mf is exactly the parts of d: nothing is missing, nothing would be lost. */
+static int tensors_fit(const struct llama_dims *d, const struct model_file *mf, struct err *e) {
+    int rc = 0;
+    bool *seen = calloc(mf->n_tensors + 1, sizeof *seen);
+    if (!seen) return err_set(e, ERR_NOMEM, "no memory");
+    for (enum llama_part p = 0; p < LLAMA_PARTS; p++)
+        for (uint64_t l = 0; l < llama_copies(d, p); l++) {
+            char name[64];
+            part_name(name, p, l);
+            const struct mf_tensor *t = model_file_find(mf, name), want = part_tensor(d, p);
+            TRY(tensor_fits(t, &want, name, e));
+            seen[t - mf->tensors] = true;
+        }
+    for (size_t i = 0; i < mf->n_tensors; i++)
+        if (!seen[i]) {
+            rc = err_set(e, ERR_INPUT, "it has no place for tensor %s", mf->tensors[i].name);
+            break;
+        }
+out:
+    free(seen);
+    return rc;
+}
+
+int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_file *mf,
+                    const char *format, struct err *e) {
+    int rc;
+    json_error_t je;
+    *config = json_loads(mf->config ? mf->config : "", JSON_REJECT_DUPLICATES, &je);
+    if (!json_is_object(*config)) {
+        rc = err_set(e, ERR_INPUT, "the config is not a JSON object");
+        goto out;
+    }
+    TRY(config_dims(d, *config, e));
+    TRY(tensors_fit(d, mf, e));
+out:
+    if (rc) {
+        json_decref(*config);
+        *config = NULL;
+        err_prefix(e, "%s: cannot be written as %s", mf->path ? mf->path : "model", format);
+    }
+    return rc;
+}
+
+void llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
+                 enum llama_part part, uint64_t layer) {
+    char name[64];
+    part_name(name, part, layer);
+    const struct mf_tensor *t = model_file_find(mf, name);
+    int heads = part_tensor(d, part).rope_heads;
+    size_t cols = t->ndim == 2 ? (size_t)t->shape[1] : 1;
+    size_t bytes = dtype_bytes(t->dtype, cols), item = dtype_bytes(t->dtype, 1);
+    for (uint64_t r = 0; r < t->shape[0]; r++) {
+        const uint8_t *row = (const uint8_t *)t->data + layout_row(t, r, heads) * bytes;
+        if (t->dtype == DT_F32) {
+            file_out_write(o, row, bytes);
+            continue;
+        }
+        float buf[4096];
+        for (size_t i = 0, n; i < cols; i += n) {
+            n = cols - i < 4096 ? cols - i : 4096;
+            dtype_to_f32(t->dtype, row + i * item, buf, n);
+            file_out_write(o, buf, n * sizeof *buf);
+        }
+    }
+}
+
+char *layout_json_text(const json_t *j) {
+    char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    json_error_t je;
+    json_t *back = text ? json_loads(text, 0, &je) : NULL;
+    bool exact = back && json_equal(back, j);
+    json_decref(back);
+    if (exact) return text;
+    free(text);
+    return json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(17));
+}

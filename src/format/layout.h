@@ -1,0 +1,74 @@
+/* The plain Llama decoder, as fixed-layout formats (BLZT v4, llama2.c) know it: a few sizes, and
+ * tensors in an order that each format defines as a sequence of parts.
+ *
+ * Reading:
+ *   sizes, llama_dims_check, the exact file size, then llama_add in the order of the format.
+ * Writing:
+ *   llama_dims_from, which refuses any model that these sizes and parts cannot describe, then
+ *   llama_write in the order of the format.
+ *
+ * All of these files hold f32, row-major (out, in), query and key rows as interleaved pairs. */
+#ifndef DUET_LAYOUT_H
+#define DUET_LAYOUT_H
+
+#include "format.h"
+#include <jansson.h>
+
+struct llama_dims {
+    uint64_t dim, hidden, layers, heads, kv_heads, head_dim, vocab, seq;
+    bool tied; /* the classifier is the embedding: no LLAMA_HEAD */
+};
+
+enum llama_part {
+    LLAMA_EMBED,    /* (vocab, dim) */
+    LLAMA_ATT_NORM, /* (dim), of each layer; so up to LLAMA_DOWN */
+    LLAMA_Q,        /* (heads head_dim, dim) */
+    LLAMA_K,        /* (kv_heads head_dim, dim) */
+    LLAMA_V,
+    LLAMA_O,        /* (dim, heads head_dim) */
+    LLAMA_FFN_NORM, /* (dim) */
+    LLAMA_GATE,     /* (hidden, dim): W1 */
+    LLAMA_UP,       /* (hidden, dim): W3 */
+    LLAMA_DOWN,     /* (dim, hidden): W2 */
+    LLAMA_NORM,     /* (dim), final */
+    LLAMA_HEAD,     /* (vocab, dim), only when not tied */
+    LLAMA_PARTS
+};
+
+/* Every size within bounds that keep all later arithmetic within 64 bits, heads divisible by
+ * kv_heads, head_dim even. */
+int llama_dims_check(const struct llama_dims *d, const char *path, struct err *e);
+
+/* Copies of a part: layers, 1, or 0 for the head of a tied model. */
+uint64_t llama_copies(const struct llama_dims *d, enum llama_part part);
+
+/* Elements of one tensor of a part; of all tensors. */
+uint64_t llama_count(const struct llama_dims *d, enum llama_part part);
+uint64_t llama_total(const struct llama_dims *d);
+
+/* Adds the tensor of a part and layer whose f32 data is at *offset of the map, and moves *offset
+ * behind it. The caller has checked the size of the file. */
+int llama_add(struct model_file *mf, const struct llama_dims *d, enum llama_part part,
+              uint64_t layer, uint64_t *offset, struct err *e);
+
+/* New JSON object with the Hugging Face keys of d: theta 10000, eps 1e-5, silu. NULL: no memory. */
+json_t *llama_config(const struct llama_dims *d);
+
+/* The sizes of mf, whose config must describe a Llama of exactly these parts: SiLU, eps 1e-5 (which
+ * the readers of these formats assume), no rotary scaling, no softcap, no further tensors. *config
+ * is a new reference. */
+int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_file *mf,
+                    const char *format, struct err *e);
+
+/* Writes the tensor of a part and layer as f32, rotary rows as interleaved pairs. */
+void llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
+                 enum llama_part part, uint64_t layer);
+
+/* The row of t as stored that is row r of the asked layout: split halves, or with pair_heads > 0
+ * interleaved pairs within each of so many heads. */
+uint64_t layout_row(const struct mf_tensor *t, uint64_t r, int pair_heads);
+
+/* Exact text of a JSON value, reals as short as 15 digits allow; malloc()ed, NULL: no memory. */
+char *layout_json_text(const json_t *j);
+
+#endif

@@ -1,0 +1,200 @@
+/* llama2.c's `.bin` (https://github.com/karpathy/llama2.c, export.py): version 0, which has no
+ * magic, and version 1 ("ak42"). Both hold f32 grouped by kind over the layers. Written as version
+ * 0, which its run.c reads. Layout: docs/formats.md. */
+#include "layout.h"
+
+#include <math.h>
+#include <string.h>
+
+extern const struct format format_llama2c;
+
+#define MAGIC 0x616b3432u
+#define V1_HEADER 256
+
+/* Sizes as both versions store them. */
+struct sizes {
+    int32_t dim, hidden, n_layers, n_heads, n_kv_heads, vocab, seq_len;
+};
+
+/* freq_cis tables stand between LLAMA_NORM and LLAMA_HEAD. */
+static const enum llama_part v0_parts[] = {
+    LLAMA_EMBED,    LLAMA_ATT_NORM, LLAMA_Q,    LLAMA_K,  LLAMA_V,    LLAMA_O,
+    LLAMA_FFN_NORM, LLAMA_GATE,     LLAMA_DOWN, LLAMA_UP, LLAMA_NORM,
+};
+static const enum llama_part v1_parts[] = {
+    LLAMA_ATT_NORM, LLAMA_FFN_NORM, LLAMA_NORM, LLAMA_EMBED, LLAMA_Q,  LLAMA_K,
+    LLAMA_V,        LLAMA_O,        LLAMA_GATE, LLAMA_DOWN,  LLAMA_UP,
+};
+#define N_PARTS (sizeof v0_parts / sizeof *v0_parts)
+_Static_assert(sizeof v0_parts == sizeof v1_parts, "the same parts in another order");
+
+static int check_sizes(struct llama_dims *d, const struct sizes *s, bool tied, const char *path,
+                       struct err *e) {
+    if (s->n_heads < 1 || s->dim % s->n_heads != 0)
+        return err_set(e, ERR_INPUT, "%s: dim %d is not a multiple of n_heads %d", path, s->dim,
+                       s->n_heads);
+    *d = (struct llama_dims){
+        .dim = (uint64_t)s->dim,
+        .hidden = (uint64_t)s->hidden,
+        .layers = (uint64_t)s->n_layers,
+        .heads = (uint64_t)s->n_heads,
+        .kv_heads = (uint64_t)s->n_kv_heads,
+        .head_dim = (uint64_t)(s->dim / s->n_heads),
+        .vocab = (uint64_t)s->vocab,
+        .seq = (uint64_t)s->seq_len,
+        .tied = tied,
+    };
+    return llama_dims_check(d, path, e);
+}
+
+/* A negative vocabulary size says that the classifier is not tied. */
+static int v0_dims(struct llama_dims *d, const uint8_t *data, const char *path, struct err *e) {
+    struct sizes s;
+    memcpy(&s, data, sizeof s);
+    bool tied = s.vocab > 0;
+    if (!tied && s.vocab > INT32_MIN) s.vocab = -s.vocab;
+    return check_sizes(d, &s, tied, path, e);
+}
+
+/* Bytes of freq_cis_real and freq_cis_imag, (seq, head_dim / 2) each; skipped, as run.c does. */
+static uint64_t v0_tables(const struct llama_dims *d) {
+    return 4 * d->seq * d->head_dim;
+}
+
+static bool probe(const uint8_t *data, size_t size) {
+    uint32_t magic;
+    struct llama_dims d;
+    struct err ignored;
+    if (size < sizeof(struct sizes)) return false;
+    memcpy(&magic, data, sizeof magic);
+    return magic == MAGIC || v0_dims(&d, data, "", &ignored) == 0;
+}
+
+static int v1_header(struct llama_dims *d, const uint8_t *data, size_t size, const char *path,
+                     struct err *e) {
+    struct sizes s;
+    int32_t version;
+    if (size < V1_HEADER)
+        return err_set(e, ERR_INPUT, "%s: llama2.c header is cut off: %zu bytes, expected %d", path,
+                       size, V1_HEADER);
+    memcpy(&version, data + 4, sizeof version);
+    if (version != 1)
+        return err_set(e, ERR_INPUT,
+                       "%s: llama2.c version at offset 4 is %d, expected 1 (2 is quantised to "
+                       "int8, which duet does not read)",
+                       path, version);
+    memcpy(&s, data + 8, sizeof s);
+    if (data[36] > 1)
+        return err_set(e, ERR_INPUT, "%s: shared_classifier at offset 36 is %d, expected 0 or 1",
+                       path, data[36]);
+    for (size_t i = 37; i < V1_HEADER; i++)
+        if (data[i])
+            return err_set(e, ERR_INPUT, "%s: byte at offset %zu is 0x%02x, expected padding of 0",
+                           path, i, data[i]);
+    return check_sizes(d, &s, data[36] == 1, path, e);
+}
+
+static int make_config(struct model_file *mf, const struct llama_dims *d, struct err *e) {
+    json_t *config = llama_config(d);
+    bool ok = config && !json_object_set_new(config, "bos_token_id", json_integer(1)) &&
+              !json_object_set_new(config, "eos_token_id", json_integer(2)) &&
+              (mf->config = layout_json_text(config));
+    json_decref(config);
+    return ok ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
+}
+
+static int read_llama2c(struct model_file *mf, bool verify, struct err *e) {
+    (void)verify;
+    const uint8_t *data = mf->map.data;
+    uint32_t magic;
+    memcpy(&magic, data, sizeof magic);
+    bool v1 = magic == MAGIC;
+    struct llama_dims d;
+    int rc;
+    TRY(v1 ? v1_header(&d, data, mf->map.size, mf->path, e) : v0_dims(&d, data, mf->path, e));
+    uint64_t offset = v1 ? V1_HEADER : sizeof(struct sizes), tables = v1 ? 0 : v0_tables(&d);
+    uint64_t expected = offset + 4 * llama_total(&d) + tables;
+    if (mf->map.size != expected) {
+        rc = err_set(e, ERR_INPUT,
+                     "%s: file has %zu bytes, but its llama2.c header (version %d) asks for %llu",
+                     mf->path, mf->map.size, v1, (unsigned long long)expected);
+        goto out;
+    }
+    const enum llama_part *parts = v1 ? v1_parts : v0_parts;
+    for (size_t i = 0; i < N_PARTS; i++)
+        for (uint64_t l = 0; l < llama_copies(&d, parts[i]); l++)
+            TRY(llama_add(mf, &d, parts[i], l, &offset, e));
+    offset += tables;
+    if (!d.tied) TRY(llama_add(mf, &d, LLAMA_HEAD, 0, &offset, e));
+    TRY(make_config(mf, &d, e));
+out:
+    return rc;
+}
+
+/* What run.c computes with and has no field for. */
+static int check_function(const struct llama_dims *d, const json_t *config, const char *path,
+                          struct err *e) {
+    const json_t *theta = json_object_get(config, "rope_theta");
+    if (theta && json_number_value(theta) != 1e4)
+        return err_set(e, ERR_INPUT,
+                       "%s: cannot be written as llama2.c: rope_theta is not 10000, which run.c "
+                       "assumes",
+                       path);
+    const json_t *scale = json_object_get(json_object_get(config, "duet"), "residual_scale");
+    if (scale && !json_is_null(scale) && json_number_value(scale) != 1)
+        return err_set(e, ERR_INPUT,
+                       "%s: cannot be written as llama2.c: duet.residual_scale is not 1", path);
+    if (d->heads * d->head_dim != d->dim)
+        return err_set(e, ERR_INPUT,
+                       "%s: cannot be written as llama2.c: head_dim %llu is not hidden_size %llu / "
+                       "num_attention_heads %llu",
+                       path, (unsigned long long)d->head_dim, (unsigned long long)d->dim,
+                       (unsigned long long)d->heads);
+    return 0;
+}
+
+/* cos (sine: sin) of position * theta^(-2i / head_dim). */
+static void write_table(struct file_out *o, const struct llama_dims *d, bool sine) {
+    for (uint64_t pos = 0; pos < d->seq; pos++)
+        for (uint64_t i = 0; i < d->head_dim / 2; i++) {
+            double angle = (double)pos * pow(1e4, -2.0 * (double)i / (double)d->head_dim);
+            float v = (float)(sine ? sin(angle) : cos(angle));
+            file_out_write(o, &v, sizeof v);
+        }
+}
+
+static int write_llama2c(const struct model_file *mf, const char *path, struct err *e) {
+    struct llama_dims d;
+    struct file_out o = {0};
+    json_t *config = NULL;
+    int rc;
+    TRY(llama_dims_from(&d, &config, mf, "llama2.c", e));
+    TRY(check_function(&d, config, path, e));
+    TRY(file_out_open(&o, path, e));
+    struct sizes s = {
+        (int32_t)d.dim,   (int32_t)d.hidden,   (int32_t)d.layers,
+        (int32_t)d.heads, (int32_t)d.kv_heads, d.tied ? (int32_t)d.vocab : -(int32_t)d.vocab,
+        (int32_t)d.seq,
+    };
+    file_out_write(&o, &s, sizeof s);
+    for (size_t i = 0; i < N_PARTS; i++)
+        for (uint64_t l = 0; l < llama_copies(&d, v0_parts[i]); l++)
+            llama_write(&o, mf, &d, v0_parts[i], l);
+    write_table(&o, &d, false);
+    write_table(&o, &d, true);
+    if (!d.tied) llama_write(&o, mf, &d, LLAMA_HEAD, 0);
+    TRY(file_out_commit(&o, e));
+out:
+    file_out_discard(&o);
+    json_decref(config);
+    return rc;
+}
+
+const struct format format_llama2c = {
+    .name = "llama2c",
+    .help = "llama2.c .bin, f32: versions 0 and 1 are read, version 0 is written",
+    .suffix = ".bin",
+    .probe = probe,
+    .read = read_llama2c,
+    .write = write_llama2c,
+};
