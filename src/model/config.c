@@ -1,0 +1,213 @@
+#include "config.h"
+
+#include "arch.h"
+#include "file.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { K_INT, K_REAL, K_BOOL, K_WORD };
+
+/* The keys that duet reads. NULL default: required. */
+static const struct key {
+    const char *name; /* "duet." prefix: in the nested object */
+    enum kind kind;
+    size_t offset, size;
+    const char *def;
+    double min, max;
+} keys[] = {
+#define AT(f) offsetof(struct model_config, f), sizeof(((struct model_config *)0)->f)
+    {"model_type", K_WORD, AT(arch), "llama", 0, 0},
+    {"hidden_size", K_INT, AT(dim), NULL, 1, 1 << 20},
+    {"intermediate_size", K_INT, AT(hidden), NULL, 1, 1 << 22},
+    {"num_hidden_layers", K_INT, AT(layers), NULL, 1, 4096},
+    {"num_attention_heads", K_INT, AT(heads), NULL, 1, 65536},
+    {"num_key_value_heads", K_INT, AT(kv_heads), "0", 0, 65536},
+    {"head_dim", K_INT, AT(head_dim), "0", 0, 65536},
+    {"vocab_size", K_INT, AT(vocab), NULL, 1, 1 << 24},
+    {"max_position_embeddings", K_INT, AT(max_pos), "2048", 1, 1 << 28},
+    {"rms_norm_eps", K_REAL, AT(eps), "1e-6", 0, 1},
+    {"rope_theta", K_REAL, AT(theta), "10000", 1, 1e12},
+    {"tie_word_embeddings", K_BOOL, AT(tied), "false", 0, 0},
+    {"attention_bias", K_BOOL, AT(attention_bias), "arch", 0, 0},
+    {"initializer_range", K_REAL, AT(init_std), "0.02", 0, 10},
+    {"duet.seq_len", K_INT, AT(seq_len), "0", 0, 1 << 28},
+    {"duet.residual_scale", K_REAL, AT(residual_scale), "1", 0, 100},
+    {"duet.logit_softcap", K_REAL, AT(softcap), "0", 0, 1e6},
+    {"duet.qk_norm", K_BOOL, AT(qk_norm), "arch", 0, 0},
+    {"duet.init", K_WORD, AT(init), "fan_in", 0, 0},
+#undef AT
+};
+enum { N_KEYS = sizeof keys / sizeof *keys };
+
+static json_t *lookup(const struct model_config *c, const char *name) {
+    if (!strncmp(name, "duet.", 5)) {
+        json_t *d = json_object_get(c->json, "duet");
+        return json_is_object(d) ? json_object_get(d, name + 5) : NULL;
+    }
+    return json_object_get(c->json, name);
+}
+
+static int apply_sets(struct model_config *c, const struct conf_pairs *sets, struct err *e) {
+    for (size_t i = 0; sets && i < sets->n; i++) {
+        const char *words[N_KEYS];
+        bool known = false;
+        for (int k = 0; k < N_KEYS; k++) {
+            words[k] = keys[k].name;
+            known |= !strcmp(keys[k].name, sets->key[i]);
+        }
+        if (!known) {
+            const char *near = conf_suggest(sets->key[i], words, N_KEYS);
+            return err_set(e, ERR_USAGE, "--set %s: no such model key%s%s%s", sets->key[i],
+                           near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        }
+        json_t *v = json_loads(sets->value[i], JSON_DECODE_ANY, NULL);
+        if (!v) v = json_string(sets->value[i]);
+        json_t *to = c->json;
+        const char *name = sets->key[i];
+        if (!strncmp(name, "duet.", 5)) {
+            name += 5;
+            to = json_object_get(c->json, "duet");
+            if (!to) {
+                to = json_object();
+                json_object_set_new(c->json, "duet", to);
+            }
+        }
+        if (!v || json_object_set_new(to, name, v))
+            return err_set(e, ERR_USAGE, "--set %s=%s: the value is not usable", sets->key[i], sets->value[i]);
+    }
+    return 0;
+}
+
+static int read_key(struct model_config *c, const struct key *k, const char *name, struct err *e) {
+    char *at = (char *)c + k->offset;
+    json_t *v = lookup(c, k->name);
+    json_t *def = NULL;
+    int rc = 0;
+    if (!v || json_is_null(v)) {
+        if (!k->def) return err_set(e, ERR_INPUT, "%s: key %s is missing", name, k->name);
+        if (!strcmp(k->def, "arch")) return 0; /* already set from the architecture */
+        def = v = k->kind == K_WORD ? json_string(k->def) : json_loads(k->def, JSON_DECODE_ANY, NULL);
+    }
+    if (k->kind == K_BOOL && json_is_boolean(v)) {
+        *(bool *)at = json_is_true(v);
+    } else if (k->kind == K_WORD && json_is_string(v) && json_string_length(v) < k->size) {
+        memset(at, 0, k->size);
+        memcpy(at, json_string_value(v), json_string_length(v));
+    } else if ((k->kind == K_INT && json_is_integer(v)) || (k->kind == K_REAL && json_is_number(v))) {
+        const double d = json_number_value(v);
+        if (!(d >= k->min && d <= k->max))
+            rc = err_set(e, ERR_INPUT, "%s: %s is %g, expected a number from %g to %g", name, k->name, d,
+                         k->min, k->max);
+        else if (k->kind == K_INT) *(int64_t *)(void *)at = json_integer_value(v);
+        else *(double *)(void *)at = d;
+    } else {
+        static const char *const want[] = {"an integer", "a number", "true or false", "a short string"};
+        rc = err_set(e, ERR_INPUT, "%s: %s is not %s", name, k->name, want[k->kind]);
+    }
+    json_decref(def);
+    return rc;
+}
+
+/* Keys of other models that change what the network computes: not to be passed over in silence. */
+static int refuse_unsupported(const struct model_config *c, const char *name, struct err *e) {
+    static const struct {
+        const char *key, *allowed; /* allowed JSON text besides null and absent */
+    } rules[] = {{"rope_scaling", NULL},      {"hidden_act", "\"silu\""}, {"mlp_bias", "false"},
+                 {"use_sliding_window", "false"}, {"partial_rotary_factor", "1.0"},
+                 {"num_experts", "0"},        {"num_local_experts", "0"}, {"quantization_config", NULL}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        json_t *v = json_object_get(c->json, rules[i].key);
+        if (!v || json_is_null(v)) continue;
+        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+        const bool ok = text && rules[i].allowed && !strcmp(text, rules[i].allowed);
+        int rc = 0;
+        if (!ok)
+            rc = err_set(e, ERR_INPUT, "%s: %s is %.60s, which duet does not compute", name, rules[i].key,
+                         text ? text : "?");
+        free(text);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+static int check(struct model_config *c, const char *name, struct err *e) {
+    if (!c->kv_heads) c->kv_heads = c->heads;
+    if (!c->head_dim) {
+        if (c->dim % c->heads)
+            return err_set(e, ERR_INPUT, "%s: hidden_size %lld is not divisible by num_attention_heads %lld "
+                           "and head_dim is not given", name, (long long)c->dim, (long long)c->heads);
+        c->head_dim = c->dim / c->heads;
+    }
+    if (c->heads % c->kv_heads)
+        return err_set(e, ERR_INPUT, "%s: num_attention_heads %lld is not divisible by "
+                       "num_key_value_heads %lld", name, (long long)c->heads, (long long)c->kv_heads);
+    if (c->head_dim % 2)
+        return err_set(e, ERR_INPUT, "%s: head_dim %lld is odd; rotary embedding needs pairs", name,
+                       (long long)c->head_dim);
+    if (!c->seq_len) c->seq_len = c->max_pos < 256 ? c->max_pos : 256;
+    static const char *const inits[] = {
+#define X(n) #n,
+        INITS(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof inits / sizeof *inits; i++)
+        if (!strcmp(c->init, inits[i])) return 0;
+    return err_set(e, ERR_INPUT, "%s: duet.init is %s, expected fan_in, normal or compat", name, c->init);
+}
+
+int model_config_parse(struct model_config *c, const char *text, size_t bytes, const char *name,
+                       const struct conf_pairs *sets, struct err *e) {
+    int rc;
+    json_error_t je;
+    *c = (struct model_config){.json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &je)};
+    if (!c->json)
+        return err_set(e, ERR_INPUT, "%s: line %d: %s", name, je.line, je.text);
+    if (!json_is_object(c->json)) {
+        rc = err_set(e, ERR_INPUT, "%s: the model description is not a JSON object", name);
+        goto out;
+    }
+    TRY(apply_sets(c, sets, e));
+    json_t *duet = json_object_get(c->json, "duet");
+    if (duet && !json_is_object(duet)) {
+        rc = err_set(e, ERR_INPUT, "%s: duet is not an object", name);
+        goto out;
+    }
+    TRY(read_key(c, keys, name, e));
+    const struct arch *arch = arch_find(c->arch);
+    if (!arch) {
+        rc = err_set(e, ERR_INPUT, "%s: model_type %s is not known (known: " ARCH_WORDS ")", name, c->arch);
+        goto out;
+    }
+    c->attention_bias = arch->attention_bias;
+    c->qk_norm = arch->qk_norm;
+    for (int i = 1; i < N_KEYS; i++) TRY(read_key(c, keys + i, name, e));
+    TRY(refuse_unsupported(c, name, e));
+    TRY(check(c, name, e));
+    rc = 0;
+out:
+    if (rc) model_config_release(c);
+    return rc;
+}
+
+int model_config_read(struct model_config *c, const char *path, const struct conf_pairs *sets,
+                      struct err *e) {
+    char *text;
+    size_t size;
+    int rc = file_read_text(path, (size_t)16 << 20, &text, &size, e);
+    if (rc) return rc;
+    rc = model_config_parse(c, text, size, path, sets, e);
+    free(text);
+    return rc;
+}
+
+char *model_config_dump(const struct model_config *c) {
+    return json_dumps(c->json, JSON_COMPACT);
+}
+
+void model_config_release(struct model_config *c) {
+    json_decref(c->json);
+    *c = (struct model_config){0};
+}

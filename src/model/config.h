@@ -1,0 +1,39 @@
+/* A model's description: Hugging Face config.json keys, and under "duet" what those lack.
+ *
+ * The JSON object is the truth and is kept whole (keys that duet does not use survive a round trip);
+ * struct model_config is its checked reading. `--set key=value` changes the object first. */
+#ifndef DUET_CONFIG_H
+#define DUET_CONFIG_H
+
+#include "conf.h"
+#include "err.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define INITS(X) X(fan_in) X(normal) X(compat)
+
+struct model_config {
+    json_t *json; /* owned */
+    char arch[32]; /* model_type: a row of arch.h */
+    int64_t dim, hidden, layers, heads, kv_heads, head_dim, vocab, max_pos;
+    double eps, theta;
+    bool tied, attention_bias, qk_norm;
+    /* "duet" */
+    int64_t seq_len;       /* sequence length for training, default min(max_pos, 256) */
+    double residual_scale; /* x += residual_scale * branch; default 1 */
+    double softcap;        /* logits become cap tanh(logit/cap); 0: off */
+    double init_std;       /* "initializer_range": std of `normal` and of embeddings */
+    char init[16];         /* one of INITS */
+};
+
+/* From a JSON text. name is for messages. sets may be NULL. */
+int model_config_parse(struct model_config *c, const char *text, size_t bytes, const char *name,
+                       const struct conf_pairs *sets, struct err *e);
+int model_config_read(struct model_config *c, const char *path, const struct conf_pairs *sets,
+                      struct err *e);
+/* Compact JSON text of c->json, malloc()ed. */
+char *model_config_dump(const struct model_config *c);
+void model_config_release(struct model_config *c);
+
+#endif

@@ -1,0 +1,94 @@
+#include "model.h"
+
+#include "arch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void build(struct model *m) {
+    graph_release(&m->graph);
+    memset(m->params, 0, (size_t)m->n_params * sizeof *m->params);
+    arch_find(m->config.arch)->build(&m->config, &m->graph, m->params);
+    assert(m->graph.n_params == m->n_params);
+}
+
+int model_create(struct model *m, struct model_config *config, struct err *e) {
+    *m = (struct model){.config = *config, .full_vocab = config->vocab};
+    *config = (struct model_config){0};
+    m->n_params = arch_params(&m->config);
+    m->params = calloc((size_t)m->n_params, sizeof *m->params);
+    if (!m->params) {
+        model_close(m);
+        return err_set(e, ERR_NOMEM, "out of memory for the parameter table");
+    }
+    build(m);
+    return 0;
+}
+
+size_t model_weight_bytes(const struct model *m) {
+    size_t sum = 0;
+    for (int i = 0; i < m->n_params; i++)
+        sum += arena_round(dtype_bytes(m->params[i].dtype, (size_t)param_count(m->params + i)));
+    return sum;
+}
+
+int model_reserve(struct model *m, struct err *e) {
+    int rc = arena_init(&m->weights, model_weight_bytes(m), "weights", e);
+    if (rc) return rc;
+    for (int i = 0; i < m->n_params; i++) {
+        struct param *p = m->params + i;
+        p->data = arena_alloc(&m->weights, dtype_bytes(p->dtype, (size_t)param_count(p)), 1);
+    }
+    return 0;
+}
+
+int64_t model_param_count(const struct model *m) {
+    int64_t sum = 0;
+    for (int i = 0; i < m->n_params; i++) sum += param_count(m->params + i);
+    return sum;
+}
+
+int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e) {
+    assert(!m->weights.base && !m->full_id);
+    m->full_id = malloc((size_t)n * sizeof *m->full_id);
+    m->compact_id = malloc((size_t)m->full_vocab * sizeof *m->compact_id);
+    if (!m->full_id || !m->compact_id) return err_set(e, ERR_NOMEM, "out of memory for the vocabulary map");
+    memset(m->compact_id, 0xff, (size_t)m->full_vocab * sizeof *m->compact_id);
+    for (int64_t i = 0; i < n; i++) {
+        m->full_id[i] = ids[i];
+        m->compact_id[ids[i]] = (uint32_t)i;
+    }
+    m->config.vocab = n;
+    build(m);
+    return 0;
+}
+
+int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct err *e) {
+    char *copy = malloc(bytes + 1);
+    if (!copy) return err_set(e, ERR_NOMEM, "out of memory for the tokenizer");
+    memcpy(copy, blob, bytes);
+    copy[bytes] = 0;
+    free(m->tok_blob);
+    m->tok_blob = copy;
+    m->tok_bytes = bytes;
+    return 0;
+}
+
+int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e) {
+    if (!m->tok_blob)
+        return err_set(e, ERR_INPUT, "the model file holds no tokenizer; give one with --tokenizer");
+    return tokenizer_open_blob(t, m->tok_blob, m->tok_bytes, "the model's tokenizer", e);
+}
+
+void model_close(struct model *m) {
+    model_config_release(&m->config);
+    graph_release(&m->graph);
+    arena_release(&m->weights);
+    free(m->params);
+    free(m->tok_blob);
+    free(m->full_id);
+    free(m->compact_id);
+    free(m->init_path);
+    *m = (struct model){0};
+}

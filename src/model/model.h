@@ -1,0 +1,73 @@
+/* A model: description, parameter table, graph, weights, tokenizer.
+ *
+ *   TRY(model_create(&m, &config, e));      takes the config over; tables only, no weights yet
+ *   TRY(model_reserve(&m, e));              weights, zero
+ *   TRY(model_init(&m, seed, e));           random initialisation
+ * or
+ *   TRY(model_open(&m, path, sets, e));     any readable model file, weights loaded
+ *   ...
+ *   TRY(model_save(&m, path, "blzt5", meta, e));
+ *   model_close(&m);
+ *
+ * Vocabulary compaction: model_compact() makes a model over the ids that occur; its tables have one
+ * row per such id. model_save restores the full vocabulary: rows that were left out get their
+ * initial values again (from the init seed or the file that the model came from). */
+#ifndef DUET_MODEL_H
+#define DUET_MODEL_H
+
+#include "arena.h"
+#include "config.h"
+#include "format.h"
+#include "graph.h"
+#include "tokenizer.h"
+
+struct model {
+    struct model_config config;
+    struct param *params;
+    int n_params;
+    struct graph graph;
+    struct arena weights;
+    char *tok_blob; /* tokenizer bytes as stored in files, or NULL; owned */
+    size_t tok_bytes;
+    /* Compaction: id i of this model is full_id[i] of the vocabulary; NULL: not compacted. */
+    uint32_t *full_id, *compact_id; /* compact_id: full_vocab entries, UINT32_MAX where left out */
+    int64_t full_vocab;
+    /* Where the initial weights came from, for the rows that compaction leaves out. */
+    uint64_t init_seed;
+    char *init_path; /* or NULL: random */
+};
+
+/* Takes over *config (also on failure). */
+int model_create(struct model *m, struct model_config *config, struct err *e);
+int model_reserve(struct model *m, struct err *e);
+
+/* Random weights, a pure function of (seed, tensor, row): config.init says how.
+ *   fan_in  N(0, 1/fan_in) for matrices, times 1/sqrt(2 layers) for those that write into the
+ *           residual stream; embeddings N(0, initializer_range); norms 1; biases 0
+ *   normal  the same with N(0, initializer_range) for matrices (Hugging Face)
+ *   compat  the predecessors': one srand48 stream of uniforms, fan-out scales */
+int model_init(struct model *m, uint64_t seed, struct err *e);
+
+/* Opens a model file of any readable format and loads its weights (f32). */
+int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e);
+
+/* Copies weights from a file into a model of the same shape; vocabulary rows by full_id. */
+int model_load(struct model *m, const char *path, struct err *e);
+
+/* ids: n ascending ids below config.vocab. Before model_reserve. */
+int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e);
+
+/* Remembers the tokenizer to store in checkpoints (copied). */
+int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct err *e);
+/* Opens the stored tokenizer; ERR_INPUT if there is none. */
+int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e);
+
+/* meta: JSON object text or NULL. format: a name of format.h. */
+int model_save(const struct model *m, const char *path, const char *format, const char *meta,
+               struct err *e);
+
+int64_t model_param_count(const struct model *m);
+size_t model_weight_bytes(const struct model *m);
+void model_close(struct model *m); /* accepts all zeros */
+
+#endif

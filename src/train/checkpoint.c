@@ -1,0 +1,92 @@
+#include "checkpoint.h"
+
+#include "file.h"
+#include "kern.h"
+#include "state.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char MODEL[] = "model.blzt", NEXT[] = "model.next.blzt", STATE[] = "state";
+
+/* The weights about to be saved must be numbers: a checkpoint never holds NaN. */
+static int check_finite(const struct model *m, struct err *e) {
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *p = m->params + i;
+        if (!isfinite(kern()->sumsq(p->data, param_count(p))))
+            return err_set(e, ERR_NUMERIC, "weights of %s are not finite; nothing was saved", p->name);
+    }
+    return 0;
+}
+
+static char *meta_json(const struct progress *p) {
+    json_t *j = json_pack("{s:I,s:I,s:f}", "step", (json_int_t)p->step, "tokens", (json_int_t)p->tokens,
+                          "train_loss", isfinite(p->ema) ? p->ema : 0.0);
+    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    return text;
+}
+
+int checkpoint_save(const char *dir, const struct engine *g, const struct progress *p, struct err *e) {
+    int rc;
+    uint64_t hash;
+    char *model = file_join(dir, MODEL), *next = file_join(dir, NEXT), *state = file_join(dir, STATE);
+    char *meta = meta_json(p);
+    if (!model || !next || !state || !meta) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+        goto out;
+    }
+    TRY(check_finite(g->model, e));
+    TRY(model_save(g->model, next, "blzt5", meta, e));
+    TRY(state_hash(next, &hash, e));
+    TRY(state_write(state, g, p, hash, e));
+    TRY(file_replace(next, model, e));
+out:
+    free(model);
+    free(next);
+    free(state);
+    free(meta);
+    return rc;
+}
+
+bool checkpoint_exists(const char *dir) {
+    char *state = file_join(dir, STATE);
+    const bool yes = state && file_exists(state);
+    free(state);
+    return yes;
+}
+
+/* Makes model.blzt the file whose hash the state names. */
+static int settle(const char *model, const char *next, const char *state, uint64_t want, struct err *e) {
+    uint64_t hash;
+    struct err ignored;
+    if (file_exists(model) && !state_hash(model, &hash, &ignored) && hash == want) return 0;
+    if (file_exists(next) && !state_hash(next, &hash, &ignored) && hash == want)
+        return file_replace(next, model, e);
+    return err_set(e, ERR_INPUT, "%s belongs to a model file with hash %016llx, and neither %s nor %s is that file",
+                   state, (unsigned long long)want, model, next);
+}
+
+int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struct err *e) {
+    int rc;
+    uint64_t hash;
+    char *model = file_join(dir, MODEL), *next = file_join(dir, NEXT), *state = file_join(dir, STATE);
+    char *origin = g->model->init_path;
+    if (!model || !next || !state) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+        goto out;
+    }
+    TRY(state_read(state, g, p, &hash, e));
+    TRY(settle(model, next, state, hash, e));
+    /* Rows that compaction leaves out still come from where they first came from. */
+    g->model->init_path = NULL;
+    rc = model_load(g->model, model, e);
+    free(g->model->init_path);
+    g->model->init_path = origin;
+out:
+    free(model);
+    free(next);
+    free(state);
+    return rc;
+}

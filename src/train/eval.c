@@ -1,0 +1,102 @@
+#include "eval.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t *eval_token_bytes(const struct tokenizer *t, int64_t n) {
+    uint32_t *table = calloc((size_t)n + 1, sizeof *table);
+    for (int64_t i = 0; table && i < n && i < tokenizer_vocab_size(t); i++)
+        table[i] = tokenizer_token_bytes(t, (uint32_t)i);
+    return table;
+}
+
+struct run {
+    struct model *m;
+    const struct eval_opts *o;
+    const struct shard *shard;
+    const struct split *split;
+    struct exec exec;
+    uint32_t *input, *target;
+    float *nll;
+    double sum, sum_windows, sum_squares; /* nats; mean loss of windows and its squares */
+    uint64_t bytes;
+};
+
+static int map_ids(const struct model *m, uint32_t *ids, int64_t n, struct err *e) {
+    for (int64_t i = 0; i < n; i++) {
+        if (ids[i] >= m->full_vocab)
+            return err_set(e, ERR_INPUT, "token id %u is outside the model's vocabulary of %lld", ids[i],
+                           (long long)m->full_vocab);
+        if (!m->compact_id) continue;
+        if (m->compact_id[ids[i]] == UINT32_MAX)
+            return err_set(e, ERR_INPUT, "token id %u is not in the compacted vocabulary", ids[i]);
+        ids[i] = m->compact_id[ids[i]];
+    }
+    return 0;
+}
+
+static int one_batch(struct run *r, uint64_t windows, uint64_t first, int64_t B, struct err *e) {
+    const int64_t T = r->o->seq;
+    for (int64_t b = 0; b < B; b++)
+        val_row(r->shard, r->split, T, windows, first + (uint64_t)b, r->input + b * T, r->target + b * T);
+    for (int64_t i = 0; i < B * T && r->o->token_bytes; i++) r->bytes += r->o->token_bytes[r->target[i]];
+    int rc = map_ids(r->m, r->input, B * T, e);
+    if (!rc) rc = map_ids(r->m, r->target, B * T, e);
+    if (rc) return rc;
+    const struct batch batch = {.B = B, .T = T, .input = r->input, .target = r->target, .nll = r->nll};
+    exec_run(&r->exec, &batch);
+    for (int64_t b = 0; b < B; b++) {
+        double sum = 0;
+        for (int64_t i = 0; i < T; i++) sum += (double)r->nll[b * T + i];
+        r->sum += sum;
+        r->sum_windows += sum / (double)T;
+        r->sum_squares += sum / (double)T * (sum / (double)T);
+    }
+    return 0;
+}
+
+static void finish(const struct run *r, uint64_t windows, struct eval_result *out) {
+    const double n = (double)windows;
+    out->windows = windows;
+    out->tokens = windows * (uint64_t)r->o->seq;
+    out->loss = r->sum / (double)out->tokens;
+    const double var = n > 1 ? (r->sum_squares - r->sum_windows * r->sum_windows / n) / (n - 1) : 0;
+    out->stderr_ = n > 1 ? sqrt((var > 0 ? var : 0) / n) : NAN;
+    out->bytes = r->bytes;
+    out->bpb = r->bytes ? r->sum / M_LN2 / (double)r->bytes : NAN;
+    out->floor_bpb = r->split->bits >= 0 && r->split->bytes ? r->split->bits / (double)r->split->bytes : NAN;
+}
+
+int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, const struct split *v,
+             const struct eval_opts *o, struct eval_result *out, struct err *e) {
+    int rc;
+    struct run r = {.m = m, .o = o, .shard = s, .split = v};
+    const uint64_t windows = val_rows(v, o->seq, o->max_windows);
+    const int64_t B = (uint64_t)o->batch < windows ? o->batch : (int64_t)windows;
+    if (!windows)
+        return err_set(e, ERR_INPUT, "the data to evaluate has %llu tokens, fewer than one window of %lld + 1",
+                       (unsigned long long)(v->end - v->begin), (long long)o->seq);
+    const struct exec_opts xo = {.B = B, .T = o->seq};
+    const size_t n = (size_t)(B * o->seq);
+    TRY(exec_open(&r.exec, &m->graph, gemm, &xo, e));
+    r.input = malloc(n * sizeof *r.input);
+    r.target = malloc(n * sizeof *r.target);
+    r.nll = malloc(n * sizeof *r.nll);
+    if (!r.input || !r.target || !r.nll) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for evaluation");
+        goto out;
+    }
+    for (uint64_t at = 0; at < windows; at += (uint64_t)B) {
+        const uint64_t left = windows - at;
+        TRY(one_batch(&r, windows, at, left < (uint64_t)B ? (int64_t)left : B, e));
+        if (o->progress) o->progress(o->ctx, at, windows);
+    }
+    finish(&r, windows, out);
+out:
+    exec_close(&r.exec);
+    free(r.input);
+    free(r.target);
+    free(r.nll);
+    return rc;
+}

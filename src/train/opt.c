@@ -1,0 +1,123 @@
+#include "opt.h"
+
+#include "kern.h"
+#include "par.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define X(name) extern const struct opt_kind opt_##name;
+OPTIMIZERS(X)
+#undef X
+
+static const struct opt_kind *const kinds[] = {
+#define X(name) &opt_##name,
+    OPTIMIZERS(X)
+#undef X
+};
+
+const struct opt_kind *opt_find(const char *name) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(kinds[i]->name, name)) return kinds[i];
+    return NULL;
+}
+
+struct opt_span {
+    int param;
+    int64_t begin, n;
+};
+
+size_t opt_bytes(const struct opt_kind *kind, const struct param *params, int n) {
+    size_t sum = 0;
+    for (int i = 0; i < n; i++)
+        if (params[i].trainable)
+            sum += (size_t)kind->n_state * arena_need((size_t)param_count(params + i), sizeof(float));
+    return sum;
+}
+
+static void cut_tiles(struct opt *o) {
+    for (int i = 0; i < o->n_params; i++) {
+        if (!o->params[i].trainable) continue;
+        const int64_t count = param_count(o->params + i);
+        for (int64_t at = 0; at < count; at += OPT_TILE) {
+            const int64_t n = count - at < OPT_TILE ? count - at : OPT_TILE;
+            if (o->tiles) o->tiles[o->n_tiles] = (struct opt_span){i, at, n};
+            o->n_tiles++;
+        }
+    }
+}
+
+int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper *h, struct param *params,
+             int n, struct err *e) {
+    *o = (struct opt){.kind = kind, .hyper = *h, .params = params, .n_params = n};
+    cut_tiles(o);
+    o->state = calloc((size_t)n + 1, sizeof *o->state);
+    o->tiles = malloc(((size_t)o->n_tiles + 1) * sizeof *o->tiles);
+    o->partial = malloc(((size_t)o->n_tiles + 1) * sizeof *o->partial);
+    int rc = arena_init(&o->mem, opt_bytes(kind, params, n), "optimizer state", e);
+    if (!rc && (!o->state || !o->tiles || !o->partial))
+        rc = err_set(e, ERR_NOMEM, "out of memory for the optimizer's tables");
+    if (rc) {
+        opt_close(o);
+        return rc;
+    }
+    o->n_tiles = 0;
+    cut_tiles(o);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < kind->n_state && params[i].trainable; k++)
+            o->state[i][k] = arena_alloc(&o->mem, (size_t)param_count(params + i), sizeof(float));
+    return 0;
+}
+
+void opt_close(struct opt *o) {
+    arena_release(&o->mem);
+    free(o->state);
+    free(o->tiles);
+    free(o->partial);
+    *o = (struct opt){0};
+}
+
+static void square_tile(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct opt *o = ctx;
+    const struct opt_span *s = o->tiles + i;
+    o->partial[i] = kern()->sumsq(o->params[s->param].grad + s->begin, s->n);
+}
+
+double opt_grad_norm(const struct opt *o) {
+    struct opt copy = *o; /* par_for wants a writable context; the tile results go to o->partial */
+    double sum = 0;
+    par_for(o->n_tiles, square_tile, &copy);
+    for (int64_t i = 0; i < o->n_tiles; i++) sum += o->partial[i];
+    return sqrt(sum);
+}
+
+struct step_job {
+    struct opt *o;
+    double lr;
+    float grad_scale;
+};
+
+static void step_tile(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct step_job *j = ctx;
+    const struct opt *o = j->o;
+    const struct opt_span *s = o->tiles + i;
+    const struct param *p = o->params + s->param;
+    float *state[OPT_MAX_STATE] = {0};
+    for (int k = 0; k < o->kind->n_state; k++) state[k] = o->state[s->param][k] + s->begin;
+    const struct opt_tile t = {
+        .lr = (float)(j->lr * o->hyper.lr_factor[p->role]), .decay = (float)o->hyper.decay[p->role],
+        .beta1 = (float)o->hyper.beta1, .beta2 = (float)o->hyper.beta2, .eps = (float)o->hyper.eps,
+        .grad_scale = j->grad_scale, .t = o->t};
+    o->kind->tile(&t, (float *)p->data + s->begin, p->grad + s->begin, state, s->n);
+}
+
+void opt_step(struct opt *o, double lr, double grad_norm) {
+    const double clip = o->hyper.clip;
+    struct step_job j = {o, lr, clip > 0 && grad_norm > clip ? (float)(clip / grad_norm) : 1};
+    o->t++;
+    par_for(o->n_tiles, step_tile, &j);
+}

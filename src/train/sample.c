@@ -1,0 +1,163 @@
+#include "sample.h"
+
+#include "clock.h"
+#include "exec.h"
+#include "kern.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- choosing ---------------------------------------------------------------------------------- */
+
+struct cand {
+    float p;
+    uint32_t id;
+};
+
+static int by_probability(const void *a, const void *b) {
+    const struct cand *x = a, *y = b;
+    if (x->p != y->p) return x->p < y->p ? 1 : -1;
+    return x->id < y->id ? -1 : 1; /* the same order on every machine */
+}
+
+static uint32_t argmax(const float *x, int64_t n) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    return (uint32_t)best;
+}
+
+/* Keeps the first of n sorted candidates that top_k, top_p and min_p allow. */
+static int64_t truncate(const struct sample_opts *o, const struct cand *c, int64_t n, double total) {
+    int64_t keep = o->top_k > 0 && o->top_k < n ? o->top_k : n;
+    double sum = 0;
+    for (int64_t i = 0; i < keep; i++) {
+        if (i > 0 && (double)c[i].p < o->min_p * (double)c[0].p) return i;
+        sum += (double)c[i].p;
+        if (sum >= o->top_p * total) return i + 1;
+    }
+    return keep;
+}
+
+uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
+                     float *scratch) {
+    const uint32_t best = argmax(logits, n);
+    if (o->temperature <= 0) return best;
+    struct rng r = rng_make(o->seed, RNG_SAMPLE, position, 0, 0);
+    const bool cut = o->top_k > 0 || o->top_p < 1 || o->min_p > 0;
+    double total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        scratch[i] = expf((logits[i] - logits[best]) / (float)o->temperature);
+        total += (double)scratch[i];
+    }
+    if (cut) {
+        struct cand *c = malloc((size_t)n * sizeof *c);
+        if (!c) return best;
+        for (int64_t i = 0; i < n; i++) c[i] = (struct cand){scratch[i], (uint32_t)i};
+        qsort(c, (size_t)n, sizeof *c, by_probability);
+        const int64_t keep = truncate(o, c, n, total);
+        memset(scratch, 0, (size_t)n * sizeof *scratch);
+        total = 0;
+        for (int64_t i = 0; i < keep; i++) {
+            scratch[c[i].id] = c[i].p;
+            total += (double)c[i].p;
+        }
+        free(c);
+    }
+    double u = rng_double(&r) * total;
+    for (int64_t i = 0; i < n; i++) {
+        u -= (double)scratch[i];
+        if (u < 0 && scratch[i] > 0) return (uint32_t)i;
+    }
+    return best;
+}
+
+/* ---- running ------------------------------------------------------------------------------------ */
+
+enum { CHUNK = 64 }; /* prompt tokens a pass */
+
+struct session {
+    struct exec x;
+    uint32_t *ids;  /* what is in the cache, in order */
+    int64_t n, cap; /* positions used, cache size */
+    float *logits, *scratch;
+};
+
+static void session_close(struct session *s) {
+    exec_close(&s->x);
+    free(s->ids);
+    free(s->logits);
+    free(s->scratch);
+}
+
+static int session_open(struct session *s, struct model *m, const struct gemm *gemm, int64_t cap,
+                        struct err *e) {
+    int rc;
+    const size_t V = (size_t)m->config.vocab;
+    const struct exec_opts xo = {.B = 1, .T = cap < CHUNK ? cap : CHUNK, .cache = cap};
+    *s = (struct session){.cap = cap};
+    TRY(exec_open(&s->x, &m->graph, gemm, &xo, e));
+    s->ids = malloc((size_t)cap * sizeof *s->ids);
+    s->logits = malloc(V * sizeof *s->logits);
+    s->scratch = malloc(V * sizeof *s->scratch);
+    if (!s->ids || !s->logits || !s->scratch) rc = err_set(e, ERR_NOMEM, "out of memory for generation");
+out:
+    return rc;
+}
+
+/* Reads n ids into the cache; afterwards s->logits are those after the last one. */
+static void session_read(struct session *s, const uint32_t *ids, int64_t n) {
+    for (int64_t at = 0; at < n;) {
+        const int64_t T = n - at < s->x.opts.T ? n - at : s->x.opts.T;
+        memmove(s->ids + s->n, ids + at, (size_t)T * sizeof *ids);
+        const struct batch b = {.B = 1, .T = T, .input = s->ids + s->n, .pos = s->n,
+                                .logits = at + T == n ? s->logits : NULL};
+        exec_run(&s->x, &b);
+        s->n += T;
+        at += T;
+    }
+}
+
+/* Makes room by forgetting the older half. */
+static int session_slide(struct session *s, struct err *e) {
+    const int64_t keep = s->cap / 2;
+    uint32_t *ids = malloc((size_t)(keep + 1) * sizeof *ids);
+    if (!ids) return err_set(e, ERR_NOMEM, "out of memory for generation");
+    memcpy(ids, s->ids + s->n - keep, (size_t)keep * sizeof *ids);
+    s->n = 0;
+    session_read(s, ids, keep);
+    free(ids);
+    return 0;
+}
+
+int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
+               const uint32_t *prompt, int64_t n, bool (*emit)(void *ctx, uint32_t prev, uint32_t id),
+               void *ctx, struct sample_stats *stats, struct err *e) {
+    int rc;
+    struct session s = {0};
+    int64_t cap = o->context ? o->context : m->config.seq_len;
+    *stats = (struct sample_stats){.prompt_tokens = n};
+    if (cap < 4) return err_set(e, ERR_USAGE, "a context of %lld positions is too short, at least 4", (long long)cap);
+    TRY(session_open(&s, m, gemm, cap, e));
+    const double begin = clock_seconds();
+    const int64_t skip = n > cap ? n - cap / 2 : 0; /* of a prompt that is too long, the end */
+    session_read(&s, prompt + skip, n - skip);
+    const double middle = clock_seconds();
+    stats->prompt_seconds = middle - begin;
+    uint32_t prev = prompt[n - 1];
+    while (stats->tokens < o->tokens) {
+        const uint32_t id = sample_pick(o, s.logits, m->config.vocab, (uint64_t)stats->tokens, s.scratch);
+        stats->ended = (int64_t)id == o->stop[0] || (int64_t)id == o->stop[1];
+        if (stats->ended) break;
+        stats->tokens++;
+        if (!emit(ctx, prev, id) || stats->tokens == o->tokens) break;
+        if (s.n == s.cap) TRY(session_slide(&s, e));
+        session_read(&s, &id, 1);
+        prev = id;
+    }
+    stats->seconds = clock_seconds() - middle;
+out:
+    session_close(&s);
+    return rc;
+}

@@ -1,0 +1,38 @@
+/* Text generation: prompt, key/value cache, sampling. */
+#ifndef DUET_SAMPLE_H
+#define DUET_SAMPLE_H
+
+#include "gemm.h"
+#include "model.h"
+#include "rng.h"
+#include "tokenizer.h"
+
+struct sample_opts {
+    double temperature; /* 0: greedy, the most likely token (lowest id on ties) */
+    int64_t top_k;      /* 0: off */
+    double top_p;       /* 1: off */
+    double min_p;       /* relative to the most likely token; 0: off */
+    uint64_t seed;
+    int64_t tokens;     /* at most so many new ones */
+    int64_t context;    /* positions of the cache; 0: the training length. When they are used up the
+                         * older half is dropped and the rest is read again */
+    int64_t stop[2];    /* end at these tokens: end of text, or the start of the next; -1: none */
+};
+
+struct sample_stats {
+    int64_t prompt_tokens, tokens;
+    double prompt_seconds, seconds;
+    bool ended; /* by a stop token */
+};
+
+/* Picks a token from n logits; scratch: n floats. position: which draw of the seed. */
+uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
+                     float *scratch);
+
+/* Continues the prompt (n ids; at least one). emit is called for every new token, a stop token not
+ * included; it returns false to stop. */
+int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
+               const uint32_t *prompt, int64_t n, bool (*emit)(void *ctx, uint32_t prev, uint32_t id),
+               void *ctx, struct sample_stats *stats, struct err *e);
+
+#endif

@@ -1,0 +1,237 @@
+#include "state.h"
+
+#include "file.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#include <zstd.h>
+
+static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'S', 'T', 'A', 'T'};
+enum { HEADER = 40, VERSION = 1, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
+
+int state_hash(const char *path, uint64_t *hash, struct err *e) {
+    struct file_map m;
+    int rc = file_map_open(&m, path, e);
+    if (rc) return rc;
+    *hash = XXH3_64bits(m.data, m.size);
+    file_map_close(&m);
+    return 0;
+}
+
+/* ---- counters --------------------------------------------------------------------------------- */
+
+static const struct field {
+    const char *name;
+    size_t offset;
+    bool real;
+} fields[] = {
+#define AT(f) offsetof(struct progress, f)
+    {"step", AT(step), false},   {"rows", AT(rows), false},   {"tokens", AT(tokens), false},
+    {"seconds", AT(seconds), true}, {"total", AT(total), true}, {"ema", AT(ema), true},
+    {"best", AT(best), true},    {"log_bytes", AT(log_bytes), false},
+#undef AT
+};
+
+static json_t *progress_json(const struct progress *p) {
+    json_t *j = json_object();
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const char *at = (const char *)p + fields[i].offset;
+        const double d = *(const double *)(const void *)at;
+        json_t *v = !fields[i].real ? json_integer(*(const int64_t *)(const void *)at)
+                    : isfinite(d)   ? json_real(d)
+                                    : json_null();
+        json_object_set_new(j, fields[i].name, v);
+    }
+    return j;
+}
+
+static int progress_read(struct progress *p, json_t *j, const char *path, struct err *e) {
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        char *at = (char *)p + fields[i].offset;
+        json_t *v = json_object_get(j, fields[i].name);
+        if (fields[i].real ? !json_is_number(v) && !json_is_null(v) : !json_is_integer(v) || json_integer_value(v) < 0)
+            return err_set(e, ERR_INPUT, "%s: footer: progress.%s is missing or not a number", path, fields[i].name);
+        if (fields[i].real) *(double *)(void *)at = json_is_null(v) ? NAN : json_number_value(v);
+        else *(int64_t *)(void *)at = json_integer_value(v);
+    }
+    return 0;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+static int write_frame(struct file_out *f, ZSTD_CCtx *z, uint8_t *room, const struct engine_item *item,
+                       struct err *e) {
+    ZSTD_inBuffer in = {item->data, (size_t)item->n * sizeof(float), 0};
+    size_t left;
+    ZSTD_CCtx_reset(z, ZSTD_reset_session_only);
+    do {
+        ZSTD_outBuffer out = {room, CHUNK, 0};
+        left = ZSTD_compressStream2(z, &out, &in, ZSTD_e_end);
+        if (ZSTD_isError(left))
+            return err_set(e, ERR_IO, "%s: compression failed: %s", f->path, ZSTD_getErrorName(left));
+        file_out_write(f, room, out.pos);
+    } while (left);
+    return 0;
+}
+
+static int write_sections(struct file_out *f, const struct engine *g, json_t *sections, struct err *e) {
+    int rc = 0;
+    struct engine_item item;
+    ZSTD_CCtx *z = ZSTD_createCCtx();
+    uint8_t *room = malloc(CHUNK);
+    if (!z || !room) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+        goto out;
+    }
+    ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, 1);
+    for (int i = 0; engine_item(g, i, &item); i++) {
+        if (!item.n) continue;
+        char hash[17];
+        const uint64_t begin = f->offset;
+        TRY(write_frame(f, z, room, &item, e));
+        snprintf(hash, sizeof hash, "%016" PRIx64, XXH3_64bits(item.data, (size_t)item.n * sizeof(float)));
+        json_array_append_new(sections, json_pack("{s:s,s:I,s:I,s:I,s:s}", "name", item.name, "n",
+                                                  (json_int_t)item.n, "offset", (json_int_t)begin, "bytes",
+                                                  (json_int_t)(f->offset - begin), "xxh3", hash));
+    }
+out:
+    ZSTD_freeCCtx(z);
+    free(room);
+    return rc;
+}
+
+static void put(uint8_t *at, uint64_t x, int bytes) {
+    for (int i = 0; i < bytes; i++) at[i] = (uint8_t)(x >> (8 * i));
+}
+
+int state_write(const char *path, const struct engine *g, const struct progress *p, uint64_t model_hash,
+                struct err *e) {
+    int rc;
+    struct file_out f = {0};
+    uint8_t head[HEADER] = {0};
+    char hash[17], *text = NULL;
+    json_t *sections = json_array(), *root = NULL;
+    TRY(file_out_open(&f, path, e));
+    file_out_write(&f, head, sizeof head);
+    TRY(write_sections(&f, g, sections, e));
+    snprintf(hash, sizeof hash, "%016" PRIx64, model_hash);
+    root = json_pack("{s:s,s:o,s:I,s:s,s:O}", "model", hash, "progress", progress_json(p), "t",
+                     (json_int_t)g->opt.t, "optimizer", g->opt.kind->name, "sections", sections);
+    text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    if (!text) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+        goto out;
+    }
+    memcpy(head, MAGIC, sizeof MAGIC);
+    put(head + 8, VERSION, 4);
+    put(head + 16, f.offset, 8);
+    put(head + 24, strlen(text), 8);
+    put(head + 32, XXH3_64bits(text, strlen(text)), 8);
+    file_out_write(&f, text, strlen(text));
+    file_out_patch(&f, 0, head, sizeof head);
+    TRY(file_out_commit(&f, e));
+out:
+    file_out_discard(&f);
+    json_decref(sections);
+    json_decref(root);
+    free(text);
+    return rc;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+static uint64_t get(const uint8_t *at, int bytes) {
+    uint64_t x = 0;
+    for (int i = 0; i < bytes; i++) x |= (uint64_t)at[i] << (8 * i);
+    return x;
+}
+
+static int read_footer(const struct file_map *m, json_t **root, struct err *e) {
+    if (m->size < HEADER || memcmp(m->data, MAGIC, sizeof MAGIC))
+        return err_set(e, ERR_INPUT, "%s: not a state file of a run (magic at offset 0)", m->path);
+    if (get(m->data + 8, 4) != VERSION)
+        return err_set(e, ERR_INPUT, "%s: version %u at offset 8, expected %d", m->path,
+                       (unsigned)get(m->data + 8, 4), VERSION);
+    const uint64_t at = get(m->data + 16, 8), n = get(m->data + 24, 8);
+    if (at < HEADER || at > m->size || n != m->size - at || n > MAX_FOOTER)
+        return err_set(e, ERR_INPUT, "%s: footer of %" PRIu64 " bytes at offset %" PRIu64
+                       " does not end the file of %zu bytes", m->path, n, at, m->size);
+    if (XXH3_64bits(m->data + at, (size_t)n) != get(m->data + 32, 8))
+        return err_set(e, ERR_INPUT, "%s: checksum of the footer at offset %" PRIu64 " is wrong", m->path, at);
+    json_error_t je;
+    *root = json_loadb((const char *)m->data + at, (size_t)n, JSON_REJECT_DUPLICATES, &je);
+    if (!*root) return err_set(e, ERR_INPUT, "%s: footer: %s", m->path, je.text);
+    return 0;
+}
+
+static int read_frame(const struct file_map *m, json_t *s, const struct engine_item *item, struct err *e) {
+    const json_int_t at = json_integer_value(json_object_get(s, "offset"));
+    const json_int_t n = json_integer_value(json_object_get(s, "bytes"));
+    const char *hash = json_string_value(json_object_get(s, "xxh3"));
+    char now[17];
+    if (json_integer_value(json_object_get(s, "n")) != item->n)
+        return err_set(e, ERR_INPUT, "%s: section %s does not have the %lld values of this model", m->path,
+                       item->name, (long long)item->n);
+    if (at < HEADER || n < 1 || (uint64_t)at > m->size || (uint64_t)n > m->size - (uint64_t)at || !hash)
+        return err_set(e, ERR_INPUT, "%s: section %s lies outside the file", m->path, item->name);
+    const size_t bytes = (size_t)item->n * sizeof(float);
+    const size_t got = ZSTD_decompress(item->data, bytes, m->data + at, (size_t)n);
+    if (ZSTD_isError(got) || got != bytes)
+        return err_set(e, ERR_INPUT, "%s: section %s at offset %lld does not decompress", m->path, item->name,
+                       (long long)at);
+    snprintf(now, sizeof now, "%016" PRIx64, XXH3_64bits(item->data, bytes));
+    if (strcmp(now, hash))
+        return err_set(e, ERR_INPUT, "%s: checksum of section %s is wrong", m->path, item->name);
+    return 0;
+}
+
+static int read_sections(const struct file_map *m, json_t *sections, struct engine *g, struct err *e) {
+    struct engine_item item;
+    size_t k = 0;
+    for (int i = 0; engine_item(g, i, &item); i++) {
+        if (!item.n) continue;
+        json_t *s = json_array_get(sections, k++);
+        const char *name = json_string_value(json_object_get(s, "name"));
+        if (!name || strcmp(name, item.name))
+            return err_set(e, ERR_INPUT, "%s: section %zu is %s, expected %s", m->path, k - 1,
+                           name ? name : "missing", item.name);
+        int rc = read_frame(m, s, &item, e);
+        if (rc) return rc;
+    }
+    if (k != json_array_size(sections))
+        return err_set(e, ERR_INPUT, "%s: %zu sections, expected %zu", m->path, json_array_size(sections), k);
+    return 0;
+}
+
+int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash, struct err *e) {
+    int rc;
+    struct file_map m = {0};
+    json_t *root = NULL;
+    TRY(file_map_open(&m, path, e));
+    TRY(read_footer(&m, &root, e));
+    const char *model = json_string_value(json_object_get(root, "model"));
+    const char *optimizer = json_string_value(json_object_get(root, "optimizer"));
+    const json_int_t t = json_integer_value(json_object_get(root, "t"));
+    if (!model || strlen(model) != 16 || !optimizer || t < 0) {
+        rc = err_set(e, ERR_INPUT, "%s: footer: model, optimizer or t is missing", path);
+        goto out;
+    }
+    if (strcmp(optimizer, g->opt.kind->name)) {
+        rc = err_set(e, ERR_INPUT, "%s: state of optimizer %s, but the run uses %s", path, optimizer,
+                     g->opt.kind->name);
+        goto out;
+    }
+    *model_hash = strtoull(model, NULL, 16);
+    TRY(progress_read(p, json_object_get(root, "progress"), path, e));
+    TRY(read_sections(&m, json_object_get(root, "sections"), g, e));
+    g->opt.t = t;
+out:
+    json_decref(root);
+    file_map_close(&m);
+    return rc;
+}

@@ -1,0 +1,20 @@
+/* The `state` file of a run: counters and optimizer arrays.
+ *
+ *   0   "DUETSTAT", u32 version 1, u32 zero
+ *   16  u64 footer offset, u64 footer bytes, u64 xxh3 of the footer
+ *   40  one zstd frame per array, little-endian f32
+ *   ... footer: JSON {"model": hash, "progress": {...}, "t": updates, "optimizer": name,
+ *       "sections": [{"name", "n", "offset", "bytes", "xxh3"}...]}; xxh3 of the raw array */
+#ifndef DUET_STATE_H
+#define DUET_STATE_H
+
+#include "checkpoint.h"
+
+int state_write(const char *path, const struct engine *g, const struct progress *p, uint64_t model_hash,
+                struct err *e);
+int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash, struct err *e);
+
+/* xxh3 of a whole file. */
+int state_hash(const char *path, uint64_t *hash, struct err *e);
+
+#endif

@@ -1,0 +1,267 @@
+#include "trainer_impl.h"
+
+#include "clock.h"
+#include "file.h"
+#include "format.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- stopping on request ---------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int sig) {
+    stop_signal = sig;
+}
+
+/* The first signal asks for a checkpoint and an end; SA_RESETHAND lets a second one kill. */
+static void catch_signals(void) {
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    stop_signal = 0;
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+/* ---- validation ------------------------------------------------------------------------------- */
+
+static void show_validation(void *ctx, uint64_t done, uint64_t total) {
+    struct trainer *t = ctx;
+    log_progress_show(&t->line, false, "validating: %llu of %llu windows", (unsigned long long)done,
+                      (unsigned long long)total);
+}
+
+static int validate_model(struct trainer *t, struct model *m, struct eval_result *r, struct err *e) {
+    const struct eval_opts o = {.batch = t->opts->batch, .seq = t->seq, .token_bytes = t->token_bytes,
+                                .max_windows = (uint64_t)t->opts->val_windows,
+                                .progress = show_validation, .ctx = t};
+    return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);
+}
+
+int trainer_validate(struct trainer *t, struct eval_result *r, struct err *e) {
+    *r = (struct eval_result){.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN};
+    if (t->val.end - t->val.begin <= (uint64_t)t->seq) return 0; /* no validation split */
+    const int rc = validate_model(t, &t->model, r, e);
+    if (rc) return rc;
+    log_lines_write(&t->log, "{\"event\":\"val\",\"step\":%lld,\"val_loss\":%.6f,\"val_loss_stderr\":%.6f,\"windows\":%llu}",
+                    (long long)t->p.step, r->loss, isfinite(r->stderr_) ? r->stderr_ : 0.0,
+                    (unsigned long long)r->windows);
+    log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, r->loss, r->stderr_);
+    return 0;
+}
+
+/* ---- one update -------------------------------------------------------------------------------- */
+
+double trainer_progress(const struct trainer *t) {
+    const double a = t->opts->steps ? (double)t->p.step / (double)t->opts->steps : 0;
+    const double b = t->opts->time > 0 ? t->p.seconds / t->opts->time : 0;
+    const double p = a > b ? a : b;
+    return p < 1 ? p : 1;
+}
+
+/* Micro-batch `micro` is rows [p.rows + micro*B, ...) of the training stream. */
+static void fill(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
+    const struct trainer *t = ctx;
+    const int64_t B = t->opts->batch, T = t->seq;
+    for (int64_t b = 0; b < B; b++)
+        batch_row(&t->batcher, (uint64_t)(t->p.rows + micro * B + b), input + b * T, target + b * T);
+    for (int64_t i = 0; i < B * T && t->model.compact_id; i++) {
+        input[i] = t->model.compact_id[input[i]];
+        target[i] = t->model.compact_id[target[i]];
+    }
+}
+
+static int diverged(const struct trainer *t, const char *what, struct err *e) {
+    if (t->saved_step < 0)
+        return err_set(e, ERR_NUMERIC, "step %lld: %s; training stopped, nothing had been saved yet", (long long)t->p.step, what);
+    return err_set(e, ERR_NUMERIC, "step %lld: %s; training stopped, the last good checkpoint is step %lld in %s",
+                   (long long)t->p.step, what, (long long)t->saved_step, t->dir);
+}
+
+/* Smoothed over about 20 updates, so that one odd batch is not a spike. */
+static int watch_loss(struct trainer *t, double loss, struct err *e) {
+    char what[160];
+    struct progress *p = &t->p;
+    p->ema = isnan(p->ema) ? loss : 0.95 * p->ema + 0.05 * loss;
+    if (isnan(p->best) || p->ema < p->best) p->best = p->ema;
+    if (!(t->opts->spike > 0) || p->ema - p->best <= t->opts->spike) return 0;
+    snprintf(what, sizeof what, "the smoothed loss rose from %.3f to %.3f, more than --spike %g", p->best, p->ema,
+             t->opts->spike);
+    return diverged(t, what, e);
+}
+
+static void write_log(struct trainer *t, const struct engine_step *s) {
+    if (t->p.step % t->opts->log_every) return;
+    log_lines_write(&t->log, "{\"event\":\"step\",\"step\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.6g,"
+                    "\"tokens\":%lld,\"seconds\":%.3f,\"tokens_per_second\":%.1f}",
+                    (long long)t->p.step, t->log_loss / (double)t->log_steps, s->lr, s->grad_norm,
+                    (long long)t->p.tokens, t->p.seconds, (double)t->log_tokens / t->log_seconds);
+    t->log_loss = t->log_seconds = 0;
+    t->log_steps = t->log_tokens = 0;
+}
+
+static void show_step(struct trainer *t, double loss, double tokens_per_second) {
+    char left[32];
+    const double done = trainer_progress(t);
+    const double rest = done > 0 ? t->p.seconds * (1 - done) / done : 0;
+    (void)loss;
+    log_progress_show(&t->line, false, "step %lld  loss %.4f  %.0f tokens/s  %3.0f%%  %s left", (long long)t->p.step,
+                      t->p.ema, tokens_per_second, 100 * done, log_duration(rest, left));
+}
+
+static int update(struct trainer *t, struct err *e) {
+    const double begin = clock_seconds(), progress = trainer_progress(t);
+    struct engine_step s = {
+        .accum = sched_accum(t->opts->accum, t->opts->accum_end, progress),
+        .lr = t->setup.lr * sched_factor(&t->setup.sched, t->p.step, progress), .fill = fill, .ctx = t};
+    t->engine.kind->step(&t->engine, &s);
+    if (!s.finite)
+        return diverged(t, isfinite(s.loss) ? "the gradient is not a number" : "the loss is not a number", e);
+    const double seconds = clock_seconds() - begin;
+    const int64_t tokens = s.accum * t->opts->batch * t->seq;
+    t->p.step++;
+    t->p.rows += s.accum * t->opts->batch;
+    t->p.tokens += tokens;
+    t->p.seconds += seconds;
+    t->log_loss += s.loss;
+    t->log_steps++;
+    t->log_tokens += tokens;
+    t->log_seconds += seconds;
+    const int rc = watch_loss(t, s.loss, e);
+    if (rc) return rc;
+    write_log(t, &s);
+    show_step(t, s.loss, (double)tokens / seconds);
+    return 0;
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------- */
+
+static int save(struct trainer *t, struct err *e) {
+    t->p.total = t->total_before + clock_seconds() - t->began;
+    t->p.log_bytes = log_lines_size(&t->log);
+    const int rc = checkpoint_save(t->dir, &t->engine, &t->p, e);
+    if (rc) return rc;
+    t->last_save = clock_seconds();
+    t->saved_step = t->p.step;
+    return 0;
+}
+
+static bool finished(const struct trainer *t) {
+    return (t->opts->steps && t->p.step >= t->opts->steps) || (t->opts->time > 0 && t->p.seconds >= t->opts->time);
+}
+
+static bool save_due(const struct trainer *t) {
+    const struct train_setup *s = &t->setup;
+    if (s->checkpoint_steps) return t->p.step % s->checkpoint_steps == 0;
+    return clock_seconds() - t->last_save >= s->checkpoint_seconds;
+}
+
+static int loop(struct trainer *t, struct err *e) {
+    int rc = 0;
+    struct eval_result r;
+    while (!finished(t)) {
+        TRY(update(t, e));
+        if (stop_signal) {
+            TRY(save(t, e));
+            rc = err_set(e, ERR_STOP, "stopped at step %lld; go on with: duet train --resume %s",
+                         (long long)t->p.step, t->dir);
+            goto out;
+        }
+        if (t->opts->val_every && t->p.step % t->opts->val_every == 0 && !finished(t)) TRY(trainer_validate(t, &r, e));
+        if (save_due(t) && !finished(t)) TRY(save(t, e));
+    }
+    if (t->saved_step != t->p.step) TRY(save(t, e));
+out:
+    return rc;
+}
+
+/* ---- summary ------------------------------------------------------------------------------------ */
+
+static int full_vocab_loss(struct trainer *t, double *loss, struct err *e) {
+    int rc;
+    struct model full = {0};
+    struct eval_result r;
+    char *path = file_join(t->dir, "model.blzt");
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory");
+    TRY(model_open(&full, path, NULL, e));
+    TRY(validate_model(t, &full, &r, e));
+    *loss = r.loss;
+out:
+    model_close(&full);
+    free(path);
+    return rc;
+}
+
+static int summarize(struct trainer *t, struct train_summary *s, struct err *e) {
+    int rc;
+    struct eval_result r;
+    const struct progress *p = &t->p;
+    TRY(trainer_validate(t, &r, e));
+    const int64_t updates = p->step ? p->step : 1;
+    const double per_batch = t->setup.engine->flops_factor * graph_flops(&t->model.graph, t->opts->batch, t->seq);
+    const double batches = (double)p->tokens / (double)(t->opts->batch * t->seq);
+    *s = (struct train_summary){
+        .val_loss = r.loss, .val_loss_stderr = r.stderr_, .val_bpb = r.bpb, .floor_bpb = r.floor_bpb,
+        .val_loss_full = NAN, .training_seconds = p->seconds, .peak_rss_mb = (double)clock_peak_rss() / 1048576,
+        .planned_mb = (double)t->memory.total / 1048576, .total_tokens_M = (double)p->tokens * 1e-6,
+        .num_steps = p->step, .num_params_M = (double)model_param_count(&t->model) * 1e-6,
+        .depth = t->model.config.layers, .tokens_per_second = (double)p->tokens / p->seconds,
+        .ms_per_step = 1e3 * p->seconds / (double)updates, .gflops = per_batch * batches / p->seconds * 1e-9,
+        .gemm_peak_gflops = t->peak, .train_loss = p->ema};
+    s->peak_fraction = t->peak > 0 ? s->gflops / t->peak : NAN;
+    if (t->opts->full_vocab_loss && t->model.full_id) TRY(full_vocab_loss(t, &s->val_loss_full, e));
+    s->total_seconds = t->total_before + clock_seconds() - t->began;
+out:
+    return rc;
+}
+
+static int write_summary(const struct trainer *t, const struct train_summary *s, struct err *e) {
+    struct file_out f = {0};
+    char *path = file_join(t->dir, "summary.json"), *text = train_summary_json(s);
+    int rc = path && text ? file_out_open(&f, path, e) : err_set(e, ERR_NOMEM, "out of memory for the summary");
+    if (!rc) {
+        file_out_write(&f, text, strlen(text));
+        file_out_write(&f, "\n", 1);
+        rc = file_out_commit(&f, e);
+    }
+    free(path);
+    free(text);
+    return rc;
+}
+
+static void describe_start(struct trainer *t) {
+    const struct model_config *c = &t->model.config;
+    log_note(&t->line, "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters; %.2f M training tokens; "
+             "planned memory %zu MB; GEMM peak %.0f GFLOP/s (%s, %s)", t->dir, c->arch, (long long)c->layers,
+             (long long)c->dim, (long long)c->vocab, (double)model_param_count(&t->model) * 1e-6,
+             (double)(t->train.end - t->train.begin) * 1e-6, t->memory.total >> 20, t->peak, t->gemm.backend->name,
+             t->opts->compute);
+    if (t->model.full_id)
+        log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur", (long long)t->model.full_vocab,
+                 (long long)c->vocab);
+    if (t->p.step) log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
+    if (!t->p.step)
+        log_lines_write(&t->log, "{\"event\":\"start\",\"params\":%lld,\"train_tokens\":%llu,\"gemm_peak_gflops\":%.1f,\"planned_mb\":%.1f}",
+                        (long long)model_param_count(&t->model), (unsigned long long)(t->train.end - t->train.begin),
+                        t->peak, (double)t->memory.total / 1048576);
+}
+
+int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir, struct err *e) {
+    int rc;
+    struct trainer t;
+    catch_signals();
+    TRY(trainer_open(&t, o, conf, e));
+    describe_start(&t);
+    TRY(loop(&t, e));
+    TRY(summarize(&t, s, e));
+    TRY(write_summary(&t, s, e));
+out:
+    if (dir) {
+        *dir = t.dir;
+        t.dir = NULL;
+    }
+    trainer_close(&t);
+    return rc;
+}

@@ -1,0 +1,36 @@
+/* A training run: data, model, engine, schedule, checkpoints, log, summary.
+ *
+ * The folder of a run holds config.json (complete: it repeats the run), log.jsonl, tokens.shard (the
+ * data, if it was text), model.blzt, state, and at the end summary.json. */
+#ifndef DUET_TRAINER_H
+#define DUET_TRAINER_H
+
+#include "conf.h"
+#include "train_opts.h"
+
+struct train_summary {
+    double val_loss, val_loss_stderr, val_bpb, floor_bpb, val_loss_full; /* NaN: not known */
+    double training_seconds, total_seconds, peak_rss_mb, planned_mb, total_tokens_M;
+    int64_t num_steps;
+    double num_params_M;
+    int64_t depth;
+    double tokens_per_second, ms_per_step, gflops, gemm_peak_gflops, peak_fraction;
+    double train_loss;
+};
+
+/* Runs (or resumes) to the end, or until SIGINT or SIGTERM, which save and give ERR_STOP. conf: the
+ * parse that filled o; its JSON becomes config.json. dir: the run's folder, malloc()ed, also set on
+ * ERR_STOP; may be NULL. */
+int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,
+                struct err *e);
+
+/* "key: value" lines after a line "---", or one JSON object. */
+void train_summary_print(const struct train_summary *s, bool json, FILE *out);
+char *train_summary_json(const struct train_summary *s); /* malloc()ed */
+
+/* Builds the model that the options describe, without weights: for planning too. vocab: the
+ * tokenizer's size, or 0 to leave the description's. */
+struct model;
+int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e);
+
+#endif
