@@ -1,0 +1,159 @@
+#include "bench.h"
+
+#include "clock.h"
+#include "cpu.h"
+#include "op.h"
+#include "par.h"
+#include "rng.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+static int by_value(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(double *x, int n) {
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+struct source {
+    const struct bench_opts *o;
+    int64_t vocab, seq;
+    uint64_t row;
+};
+
+static void random_tokens(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
+    struct source *s = ctx;
+    struct rng r = rng_make((uint64_t)s->o->seed, RNG_TEST, s->row++, (uint64_t)micro, 0);
+    for (int64_t i = 0; i < s->o->batch * s->seq; i++) {
+        input[i] = (uint32_t)rng_below(&r, (uint64_t)s->vocab);
+        target[i] = (uint32_t)rng_below(&r, (uint64_t)s->vocab);
+    }
+}
+
+struct measured {
+    double ms, ms_min, ms_max, tokens_per_second, gflops, peak, rss_mb, planned_mb, loss;
+    double part[16][2], norm, update; /* ms a step */
+};
+
+static int create(struct model *m, const struct bench_opts *o, struct err *e) {
+    struct model_config c;
+    int rc;
+    if (!o->model) return err_set(e, ERR_USAGE, "bench step: give the model with --model FILE");
+    TRY(model_config_read(&c, o->model, &o->set, e));
+    if (o->vocab) {
+        json_object_set_new(c.json, "vocab_size", json_integer(o->vocab));
+        c.vocab = o->vocab;
+    }
+    TRY(model_create(m, &c, e));
+    TRY(model_reserve(m, e));
+    TRY(model_init(m, (uint64_t)o->seed, e));
+out:
+    return rc;
+}
+
+static int measure(struct engine *g, const struct bench_opts *o, struct source *src, struct measured *out,
+                   struct err *e) {
+    double *t = malloc((size_t)o->runs * sizeof *t);
+    struct engine_step s = {.accum = o->accum, .lr = 1e-5, .fill = random_tokens, .ctx = src};
+    if (!t) return err_set(e, ERR_NOMEM, "out of memory");
+    for (int64_t i = -o->warmup; i < o->runs; i++) {
+        if (i == 0) {
+            for (int k = 0; k < n_ops; k++) g->exec.seconds[k][0] = g->exec.seconds[k][1] = 0;
+            g->seconds_norm = g->seconds_update = 0;
+        }
+        const double begin = clock_seconds();
+        g->kind->step(g, &s);
+        if (i >= 0) t[i] = clock_seconds() - begin;
+    }
+    const double ms = 1e3 / (double)o->runs;
+    out->ms = 1e3 * bench_median(t, (int)o->runs);
+    out->ms_min = 1e3 * t[0];
+    out->ms_max = 1e3 * t[o->runs - 1];
+    for (int k = 0; k < n_ops; k++)
+        for (int d = 0; d < 2; d++) out->part[k][d] = g->exec.seconds[k][d] * ms;
+    out->norm = g->seconds_norm * ms;
+    out->update = g->seconds_update * ms;
+    out->loss = s.loss;
+    free(t);
+    return 0;
+}
+
+static void print_json(const struct measured *r, const struct bench_opts *o, const struct engine *g,
+                       const struct gemm *gemm, const struct source *src) {
+    json_t *parts = json_object();
+    for (int k = 0; k < n_ops; k++) {
+        char name[64];
+        for (int d = 0; d < 2; d++) {
+            if (d && !ops[k]->backward) continue; /* xent: forward and backward are one */
+            snprintf(name, sizeof name, "%s_%s", ops[k]->name, d ? "backward" : "forward");
+            json_object_set_new(parts, ops[k]->backward ? name : ops[k]->name, json_real(r->part[k][d]));
+        }
+    }
+    json_object_set_new(parts, "grad_norm", json_real(r->norm));
+    json_object_set_new(parts, "update", json_real(r->update));
+    json_t *j = json_pack(
+        "{s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:o,s:s,s:s}", "model",
+        o->model, "batch", (json_int_t)o->batch, "seq", (json_int_t)src->seq, "accum", (json_int_t)o->accum, "vocab",
+        (json_int_t)src->vocab, "engine", o->engine, "compute", o->compute, "optimizer", o->optimizer, "backend",
+        gemm->backend->name, "recompute", o->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs,
+        "ms_per_step", r->ms, "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second", r->tokens_per_second,
+        "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction", r->peak > 0 ? r->gflops / r->peak : 0,
+        "peak_rss_mb", r->rss_mb, "planned_mb", r->planned_mb, "num_params_M",
+        (double)model_param_count(g->model) * 1e-6, "parts_ms", parts, "cpu", cpu_model(), "isa",
+        cpu_tier_name(cpu_tier()));
+    char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    printf("%s\n", text ? text : "{}");
+    free(text);
+    json_decref(j);
+}
+
+static void print_text(const struct measured *r, const struct gemm *gemm) {
+    printf("%.1f ms a step (%.1f to %.1f), %.0f tokens/s\n", r->ms, r->ms_min, r->ms_max, r->tokens_per_second);
+    printf("%.0f GFLOP/s, %.3f of the GEMM peak of %.0f (%s)\n", r->gflops, r->peak > 0 ? r->gflops / r->peak : 0, r->peak,
+           gemm->backend->name);
+    printf("peak RSS %.0f MB, planned %.0f MB\n\n%-10s %10s %10s  (ms a step)\n", r->rss_mb, r->planned_mb, "part",
+           "forward", "backward");
+    for (int k = 0; k < n_ops; k++) {
+        if (ops[k]->backward) printf("%-10s %10.2f %10.2f\n", ops[k]->name, r->part[k][0], r->part[k][1]);
+        else printf("%-10s %21.2f\n", ops[k]->name, r->part[k][0]);
+    }
+    printf("%-10s %21.2f\n%-10s %21.2f\n", "grad norm", r->norm, "update", r->update);
+}
+
+int bench_step(const struct bench_opts *o, struct err *e) {
+    int rc;
+    struct model m = {0};
+    struct engine g = {0};
+    struct gemm gemm;
+    struct measured r = {0};
+    struct engine_memory mem;
+    struct train_setup setup;
+    const struct train_opts to = {.engine = o->engine, .optimizer = o->optimizer, .compute = o->compute, .steps = 1,
+                                  .lr = -1, .beta1 = -1, .beta2 = -1, .adam_eps = 1e-8, .clip = 1, .schedule = "constant",
+                                  .lr_embed = 1, .lr_matrix = 1, .lr_norm = 1, .checkpoint_every = "60s"};
+    TRY(train_setup_make(&setup, &to, e));
+    TRY(gemm_init(&gemm, o->gemm, setup.compute, e));
+    r.peak = gemm_peak(&gemm, 1);
+    TRY(create(&m, o, e));
+    struct source src = {.o = o, .vocab = m.config.vocab, .seq = o->seq ? o->seq : m.config.seq_len};
+    const struct engine_opts eo = {.batch = o->batch, .seq = src.seq, .recompute = o->recompute, .gemm = &gemm,
+                                   .optimizer = setup.optimizer, .hyper = setup.hyper};
+    TRY(engine_plan(setup.engine, &m, &eo, &mem, e));
+    TRY(engine_open(&g, setup.engine, &m, &eo, e));
+    TRY(measure(&g, o, &src, &r, e));
+    const double tokens = (double)(o->batch * src.seq * o->accum);
+    r.tokens_per_second = tokens / r.ms * 1e3;
+    r.gflops = setup.engine->flops_factor * graph_flops(&m.graph, o->batch, src.seq) * (double)o->accum / r.ms * 1e-6;
+    r.rss_mb = (double)clock_peak_rss() / 1048576;
+    r.planned_mb = (double)mem.total / 1048576;
+    if (o->json) print_json(&r, o, &g, &gemm, &src);
+    else print_text(&r, &gemm);
+out:
+    engine_close(&g);
+    model_close(&m);
+    return rc;
+}

@@ -1,0 +1,35 @@
+/* Subcommands of `duet`.
+ *
+ * Adding one: write cmd_x.c with a `const struct cmd cmd_x`, add X(x) to COMMANDS and the file to
+ * tools/meson.build. Help, dispatch, suggestions and the check that every option is documented
+ * follow. */
+#ifndef DUET_CMD_H
+#define DUET_CMD_H
+
+#include "conf.h"
+#include "err.h"
+
+#define COMMANDS(X)                                                                                \
+    X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(plan) X(bench)
+
+struct cmd {
+    const char *name;
+    const char *summary;         /* one line for `duet --help` */
+    const char *usage;           /* what follows "duet name ", one line a form */
+    const char *notes;           /* more lines under the options of `duet name --help`, or NULL */
+    const struct conf_row *rows; /* every option */
+    /* argv starts after the command's name. Returns 0 or an enum err_code with *e filled; never
+     * exits, so that everything is released. */
+    int (*run)(int argc, char **argv, struct err *e);
+};
+
+#define X(name) extern const struct cmd cmd_##name;
+COMMANDS(X)
+#undef X
+
+/* Conf-parses argv against c->rows into opts; on --help prints the help text to stdout and sets
+ * *done. */
+int cmd_parse(const struct cmd *c, struct conf *conf, void *opts, int argc, char **argv, bool *done,
+              struct err *e);
+
+#endif

@@ -1,0 +1,144 @@
+#include "cmd.h"
+#include "dataset.h"
+#include "eval.h"
+#include "log.h"
+#include "par.h"
+#include "train_opts.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct opts {
+    const char *data, *format, *tokenizer, *split, *compute, *gemm;
+    struct conf_pairs set;
+    double val_fraction;
+    int64_t batch, seq, windows, threads;
+    bool json, quiet;
+};
+
+#define O struct opts
+static const struct conf_row rows[] = {
+    CONF_SECTION("Data"),
+    CONF_STRING(O, data, "data", NULL, "FILE", "text (also .zst), a shard of `duet tokenize`, or raw16 tokens"),
+    CONF_CHOICE(O, format, "format", "auto", "auto raw16", "auto: by content; raw16: headerless uint16 tokens"),
+    CONF_STRING(O, tokenizer, "tokenizer", NULL, "T", "byte, or a tokenizer file; default: the one in the model file"),
+    CONF_CHOICE(O, split, "split", "all", "all val", "all of the data, or only what training keeps for validation"),
+    CONF_FLOAT(O, val_fraction, "val-fraction", "0.1", 0, 0.9, "with --split val: the share kept for validation"),
+    CONF_INT(O, windows, "windows", "0", 0, 1e12, "evaluate so many windows, spread evenly; 0: every window"),
+    CONF_INT(O, seq, "seq", "0", 0, 1 << 20, "tokens a window; 0: the model's training length"),
+    CONF_SECTION("Model"),
+    CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
+    CONF_SECTION("Computing"),
+    CONF_INT(O, batch, "batch", "8", 1, 65536, "windows at a time"),
+    CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs"),
+    CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
+    CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
+    CONF_SECTION("Output"),
+    CONF_BOOL(O, json, "json", "print JSON"),
+    CONF_BOOL(O, quiet, "quiet", "no progress line"),
+    CONF_END};
+#undef O
+
+static void print_text(const struct eval_result *r) {
+    printf("---\nval_loss: %.6f\n", r->loss);
+    if (isfinite(r->stderr_)) printf("val_loss_stderr: %.6f\n", r->stderr_);
+    printf("perplexity: %.4f\n", exp(r->loss));
+    if (isfinite(r->bpb)) printf("val_bpb: %.6f\n", r->bpb);
+    if (isfinite(r->floor_bpb)) printf("floor_bpb: %.6f\n", r->floor_bpb);
+    printf("tokens: %llu\nbytes: %llu\nwindows: %llu\n", (unsigned long long)r->tokens,
+           (unsigned long long)r->bytes, (unsigned long long)r->windows);
+}
+
+static json_t *real(double x) {
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static void print_json(const struct eval_result *r) {
+    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "val_loss", real(r->loss), "val_loss_stderr",
+                          real(r->stderr_), "perplexity", real(exp(r->loss)), "val_bpb", real(r->bpb), "floor_bpb",
+                          real(r->floor_bpb), "tokens", (json_int_t)r->tokens, "bytes", (json_int_t)r->bytes,
+                          "windows", (json_int_t)r->windows);
+    char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    printf("%s\n", text ? text : "{}");
+    free(text);
+    json_decref(j);
+}
+
+static void progress(void *ctx, uint64_t done, uint64_t total) {
+    log_progress_show(ctx, false, "evaluating: %llu of %llu windows", (unsigned long long)done,
+                      (unsigned long long)total);
+}
+
+/* The data's windows to evaluate. A model must know every token. */
+static int choose_split(const struct opts *o, const struct dataset *d, int64_t T, struct split *v, struct err *e) {
+    struct split rest;
+    if (!strcmp(o->split, "val")) return split_make(&d->shard, o->val_fraction, T, &rest, v, e);
+    return split_make(&d->shard, 0, T, v, &rest, e);
+}
+
+static int evaluate(const struct opts *o, const char *path, struct err *e) {
+    int rc;
+    struct model m = {0};
+    struct dataset d = {0};
+    struct gemm gemm;
+    struct split v;
+    struct eval_result r;
+    struct log_progress line;
+    uint32_t *bytes = NULL;
+    log_progress_init(&line, o->quiet);
+    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(model_open(&m, path, &o->set, e));
+    const struct dataset_opts dopts = {.path = o->data, .format = o->format, .tokenizer = o->tokenizer,
+                                       .blob = m.tok_blob, .blob_bytes = m.tok_bytes, .quiet = o->quiet,
+                                       .raw_vocab = (uint32_t)m.config.vocab};
+    TRY(dataset_open(&d, &dopts, e));
+    const int64_t T = o->seq ? o->seq : m.config.seq_len;
+    TRY(choose_split(o, &d, T, &v, e));
+    if (d.tokenizer) bytes = eval_token_bytes(d.tokenizer, m.config.vocab);
+    const struct eval_opts eo = {.batch = o->batch, .seq = T, .max_windows = (uint64_t)o->windows,
+                                 .token_bytes = bytes, .progress = progress, .ctx = &line};
+    TRY(eval_run(&m, &gemm, &d.shard, &v, &eo, &r, e));
+    log_progress_end(&line);
+    (o->json ? print_json : print_text)(&r);
+out:
+    log_progress_end(&line);
+    free(bytes);
+    dataset_close(&d);
+    model_close(&m);
+    return rc;
+}
+
+static int run(int argc, char **argv, struct err *e) {
+    int rc;
+    bool done;
+    struct conf conf = {0};
+    struct opts o = {0};
+    TRY(cmd_parse(&cmd_eval, &conf, &o, argc, argv, &done, e));
+    if (done) goto out;
+    if (conf.n_pos != 1) {
+        rc = err_set(e, ERR_USAGE, "eval takes one model file, found %d", conf.n_pos);
+        goto out;
+    }
+    if (!o.data) {
+        rc = err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
+        goto out;
+    }
+    if (o.threads) par_init((int)o.threads);
+    TRY(evaluate(&o, conf.pos[0], e));
+out:
+    conf_release(&conf);
+    return rc;
+}
+
+const struct cmd cmd_eval = {
+    .name = "eval",
+    .summary = "Loss, perplexity and bits per byte of a model on a text.",
+    .usage = "MODEL --data FILE [--split val] [--json]",
+    .notes = "MODEL is any model file that duet reads. val_loss is the mean over all predicted tokens in nats,\n"
+             "val_loss_stderr its standard error over windows; val_bpb divides all nats by ln 2 and by the text\n"
+             "bytes of the predicted tokens; floor_bpb is printed when the corpus carries its own information.\n",
+    .rows = rows,
+    .run = run,
+};

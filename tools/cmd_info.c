@@ -1,0 +1,265 @@
+/* duet info: what a file is. Models of every readable format, token shards, tokenizers. */
+#include "cmd.h"
+#include "format.h"
+#include "shard.h"
+#include "tokenizer.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct opts {
+    bool tensors, verify, json;
+};
+
+static const struct conf_row rows[] = {
+    CONF_BOOL(struct opts, tensors, "tensors", "list every tensor of a model"),
+    CONF_BOOL(struct opts, verify, "verify",
+              "check everything: checksums, token ranges, that every weight is finite"),
+    CONF_BOOL(struct opts, json, "json", "print the result as one JSON object"),
+    CONF_END,
+};
+
+/* Adds a fact to the result. Takes over value. */
+static void put(json_t *o, const char *key, json_t *value) {
+    json_object_set_new(o, key, value);
+}
+
+static json_t *hex(uint64_t v) {
+    char s[17];
+    snprintf(s, sizeof s, "%016" PRIx64, v);
+    return json_string(s);
+}
+
+static json_t *whole(uint64_t v) {
+    return json_integer((json_int_t)v);
+}
+
+static void describe_tokenizer(json_t *o, const struct tokenizer *t) {
+    put(o, "kind", json_string(tokenizer_kind(t)));
+    put(o, "vocab_size", whole(tokenizer_vocab_size(t)));
+    put(o, "bos", json_integer(tokenizer_bos(t)));
+    put(o, "eos", json_integer(tokenizer_eos(t)));
+    put(o, "hash", hex(tokenizer_hash(t)));
+}
+
+/* "llama: layers 5, hidden 64, ..." from the keys that are there. */
+static json_t *architecture(const json_t *config) {
+    static const struct {
+        const char *key, *name;
+    } sizes[] = {{"num_hidden_layers", "layers"},       {"hidden_size", "hidden"},
+                 {"intermediate_size", "intermediate"}, {"num_attention_heads", "heads"},
+                 {"num_key_value_heads", "kv heads"},   {"head_dim", "head size"},
+                 {"vocab_size", "vocabulary"},          {"max_position_embeddings", "context"}};
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    char line[512];
+    int n = snprintf(line, sizeof line, "%.60s:", type ? type : "no model_type");
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const json_t *v = json_object_get(config, sizes[i].key);
+        if (json_is_integer(v))
+            n += snprintf(line + n, sizeof line - (size_t)n, " %s %lld,", sizes[i].name,
+                          (long long)json_integer_value(v));
+    }
+    bool tied = json_is_true(json_object_get(config, "tie_word_embeddings"));
+    snprintf(line + n, sizeof line - (size_t)n, " %s classifier", tied ? "tied" : "untied");
+    return json_string(line);
+}
+
+static bool is_float(enum dtype t) {
+    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
+}
+
+/* The first weight that is NaN or infinite is an error. */
+static int check_finite(const struct model_file *mf, struct err *e) {
+    float buf[4096];
+    for (size_t i = 0; i < mf->n_tensors; i++) {
+        const struct mf_tensor *t = &mf->tensors[i];
+        uint64_t count = is_float(t->dtype) ? mf_tensor_count(t) : 0;
+        size_t item = dtype_bytes(t->dtype, 1);
+        for (uint64_t k = 0; k < count; k += 4096) {
+            size_t n = count - k < 4096 ? (size_t)(count - k) : 4096;
+            dtype_to_f32(t->dtype, (const uint8_t *)t->data + k * item, buf, n);
+            for (size_t j = 0; j < n; j++)
+                if (!isfinite(buf[j]))
+                    return err_set(e, ERR_INPUT,
+                                   "%s: tensor %s: the weight at offset %" PRIu64 " is %f",
+                                   mf->path, t->name, t->offset + (k + j) * item, (double)buf[j]);
+        }
+    }
+    return 0;
+}
+
+static json_t *tensor_list(const struct model_file *mf) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < mf->n_tensors; i++) {
+        const struct mf_tensor *t = &mf->tensors[i];
+        json_t *shape = json_array(), *o = json_object();
+        for (int d = 0; d < t->ndim; d++) json_array_append_new(shape, whole(t->shape[d]));
+        put(o, "name", json_string(t->name));
+        put(o, "dtype", json_string(dtype_row(t->dtype)->name));
+        put(o, "shape", shape);
+        put(o, "offset", whole(t->offset));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* Parameters are the elements of float tensors; by_type counts tensors. */
+static uint64_t count_parameters(const struct model_file *mf, json_t *by_type) {
+    uint64_t parameters = 0;
+    for (size_t i = 0; i < mf->n_tensors; i++) {
+        const struct mf_tensor *t = &mf->tensors[i];
+        const char *name = dtype_row(t->dtype)->name;
+        put(by_type, name, json_integer(json_integer_value(json_object_get(by_type, name)) + 1));
+        if (is_float(t->dtype)) parameters += mf_tensor_count(t);
+    }
+    return parameters;
+}
+
+static int info_model(json_t *o, struct file_map *map, const struct opts *opt, struct err *e) {
+    struct model_file mf;
+    struct tokenizer *t = NULL;
+    json_error_t je;
+    json_t *by_type = json_object();
+    int rc;
+    TRY(model_file_open_map(&mf, map, opt->verify, e));
+    if (opt->verify) TRY(check_finite(&mf, e));
+    json_t *config = json_loads(mf.config, 0, &je);
+    put(o, "kind", json_string("model"));
+    put(o, "format", json_string(mf.format->name));
+    put(o, "bytes", whole(mf.map.size));
+    put(o, "model", architecture(config));
+    put(o, "parameters", whole(count_parameters(&mf, by_type)));
+    put(o, "tensors", whole(mf.n_tensors));
+    json_object_set(o, "dtypes", by_type);
+    put(o, "config", config);
+    if (mf.meta) put(o, "meta", json_loads(mf.meta, 0, &je));
+    if (mf.tokenizer) {
+        TRY(tokenizer_open_blob(&t, mf.tokenizer, mf.tokenizer_bytes, mf.path, e));
+        json_t *tok = json_object();
+        describe_tokenizer(tok, t);
+        put(o, "tokenizer", tok);
+    }
+    if (opt->verify)
+        put(o, "verified",
+            json_string(mf.format->checksums ? "checksums, all weights finite"
+                                             : "all weights finite (the format has "
+                                               "no checksums)"));
+    if (opt->tensors) put(o, "tensor_list", tensor_list(&mf));
+out:
+    json_decref(by_type);
+    tokenizer_close(t);
+    model_file_close(&mf);
+    return rc;
+}
+
+static int info_shard(json_t *o, const char *path, const struct opts *opt, struct err *e) {
+    struct shard s = {0};
+    int rc = shard_open(&s, path, SHARD_DUET, 0, opt->verify, e);
+    if (rc) return rc;
+    put(o, "kind", json_string("shard"));
+    put(o, "bytes", whole(s.map.size));
+    put(o, "token_bytes", whole((uint64_t)s.width));
+    put(o, "vocab_size", whole(s.vocab));
+    put(o, "tokenizer_hash", hex(s.tok_hash));
+    put(o, "tokens", whole(s.n_tokens));
+    put(o, "text_bytes", whole(s.n_bytes));
+    put(o, "documents", whole(s.n_docs));
+    put(o, "entropy_known", json_boolean(s.doc_bits != NULL));
+    if (opt->verify) put(o, "verified", json_string("checksums, all tokens in range"));
+    shard_close(&s);
+    return 0;
+}
+
+static int info_tokenizer(json_t *o, const char *path, struct err *e) {
+    struct tokenizer *t;
+    int rc = tokenizer_open(&t, path, e);
+    if (rc) return rc;
+    put(o, "kind", json_string("tokenizer"));
+    json_t *tok = json_object();
+    describe_tokenizer(tok, t);
+    put(o, "tokenizer", tok);
+    tokenizer_close(t);
+    return 0;
+}
+
+static int info(json_t *o, const char *path, const struct opts *opt, struct err *e) {
+    if (shard_probe(path)) return info_shard(o, path, opt, e);
+    struct file_map map;
+    int rc = file_map_open(&map, path, e);
+    if (rc) return rc;
+    struct err ignored;
+    if (format_probe(map.data, map.size))
+        rc = info_model(o, &map, opt, e);
+    else if (map.size > 0 && map.data[0] == '{') /* a tokenizer.json, or what is wrong with it */
+        rc = info_tokenizer(o, path, e);
+    else if (info_tokenizer(o, path, &ignored) != 0)
+        rc = info_model(o, &map, opt, e); /* says what could have been */
+    file_map_close(&map);
+    return rc;
+}
+
+/* One line a fact; objects as JSON; the tensors as a table. */
+static void print_text(const char *path, json_t *o) {
+    const char *key;
+    json_t *v;
+    printf("%s\n", path);
+    json_object_foreach(o, key, v) {
+        if (json_is_array(v)) continue;
+        char *text =
+            json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+        printf("  %-15s %s\n", key, text ? text : json_string_value(v));
+        free(text);
+    }
+    size_t i;
+    json_array_foreach(json_object_get(o, "tensor_list"), i, v) {
+        const json_t *shape = json_object_get(v, "shape");
+        char dims[48];
+        snprintf(dims, sizeof dims, "%lld",
+                 (long long)json_integer_value(json_array_get(shape, 0)));
+        if (json_array_size(shape) == 2)
+            snprintf(dims, sizeof dims, "%lld x %lld",
+                     (long long)json_integer_value(json_array_get(shape, 0)),
+                     (long long)json_integer_value(json_array_get(shape, 1)));
+        printf("    %-52s %-5s %-15s offset %lld\n", json_string_value(json_object_get(v, "name")),
+               json_string_value(json_object_get(v, "dtype")), dims,
+               (long long)json_integer_value(json_object_get(v, "offset")));
+    }
+}
+
+static int run(int argc, char **argv, struct err *e) {
+    struct conf conf = {0};
+    struct opts opt;
+    json_t *o = json_object();
+    bool done;
+    int rc;
+    TRY(cmd_parse(&cmd_info, &conf, &opt, argc, argv, &done, e));
+    if (done) goto out;
+    if (conf.n_pos != 1) {
+        rc = err_set(e, ERR_USAGE, "duet info takes one FILE, found %d; see duet info --help",
+                     conf.n_pos);
+        goto out;
+    }
+    TRY(info(o, conf.pos[0], &opt, e));
+    if (opt.json) {
+        put(o, "file", json_string(conf.pos[0]));
+        json_dumpf(o, stdout, JSON_INDENT(1));
+        putchar('\n');
+    } else {
+        print_text(conf.pos[0], o);
+    }
+out:
+    json_decref(o);
+    conf_release(&conf);
+    return rc;
+}
+
+const struct cmd cmd_info = {
+    .name = "info",
+    .summary = "say what a model, token shard or tokenizer file is",
+    .usage = "FILE [--tensors] [--verify] [--json]",
+    .rows = rows,
+    .run = run,
+};

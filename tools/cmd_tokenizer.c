@@ -1,0 +1,418 @@
+/* duet tokenizer: training a vocabulary, and encoding and decoding with any. */
+#include "bpe_train.h"
+#include "cmd.h"
+#include "file.h"
+#include "log.h"
+#include "map.h"
+#include "par.h"
+#include "stories.h"
+#include "textin.h"
+#include "tokenizer.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define END_OF_TEXT "<|endoftext|>"
+#define READ_STEP ((size_t)1 << 20)
+
+struct opts {
+    const char *out, *special, *tokenizer, *text;
+    int64_t vocab, min_count, threads;
+    bool plain, bos, json, quiet;
+};
+
+static const struct conf_row rows[] = {
+    CONF_SECTION("train"),
+    CONF_INT(struct opts, vocab, "vocab", "4096", 257, 1000000,
+             "size of the vocabulary: special tokens, 256 bytes, merges"),
+    CONF_STRING(struct opts, out, "out", "tokenizer.json", "FILE", "file to write"),
+    CONF_STRING(struct opts, special, "special", NULL, "TEXT",
+                "a special token besides " END_OF_TEXT ", which is always the first; may be given "
+                "several times"),
+    CONF_INT(struct opts, min_count, "min-count", "2", 1, 1e9,
+             "pairs that occur less often are not merged"),
+    CONF_SECTION("encode, decode, info"),
+    CONF_STRING(struct opts, tokenizer, "tokenizer", NULL, "T",
+                "\"byte\", a tokenizer.json or a llama2.c tokenizer.bin"),
+    CONF_STRING(struct opts, text, "text", NULL, "STR", "encode this text instead of a file"),
+    CONF_BOOL(struct opts, plain, "plain",
+              "encode: special tokens in the text are ordinary text; decode: leave them out"),
+    CONF_BOOL(struct opts, bos, "bos", "encode: begin with the tokenizer's token for it, if any"),
+    CONF_BOOL(struct opts, json, "json", "info: print JSON"),
+    CONF_SECTION("Running"),
+    CONF_INT(struct opts, threads, "threads", "0", 0, 4096, "threads; 0: one a processor"),
+    CONF_BOOL(struct opts, quiet, "quiet", "no progress line"),
+    CONF_END,
+};
+
+/* Appends the whole of a file (plain or zstd; "-": standard input) to text. */
+static int read_text(const char *path, struct tok_bytes *text, struct log_progress *line,
+                     struct err *e) {
+    struct textin in = {0};
+    size_t got = 1;
+    int rc;
+    TRY(textin_open(&in, path, e));
+    while (got) {
+        if (grow(&text->data, &text->cap, text->n + READ_STEP, 1)) {
+            rc = err_set(e, ERR_NOMEM, "%s: no memory for %zu bytes of text", in.name,
+                         text->n + READ_STEP);
+            goto out;
+        }
+        TRY(textin_read(&in, text->data + text->n, READ_STEP, &got, e));
+        text->n += got;
+        if (line) log_progress_show(line, false, "tokenizer: read %.1f MB", (double)text->n / 1e6);
+    }
+out:
+    textin_close(&in);
+    return rc;
+}
+
+/* train --------------------------------------------------------------------------------------- */
+
+static void show_merges(void *ctx, uint32_t done, uint32_t total) {
+    log_progress_show(ctx, false, "tokenizer: %u of %u tokens", done, total);
+}
+
+/* The texts of the files in one buffer, without the trailers of built-in corpora. */
+static int read_corpus(const struct conf *c, struct tok_bytes *text, size_t *bytes,
+                       struct log_progress *line, struct err *e) {
+    int rc = 0;
+    for (int i = 1; i < c->n_pos; i++) {
+        size_t start = text->n, n;
+        double *bits;
+        TRY(read_text(c->pos[i], text, line, e));
+        rc = stories_trailer(text->data + start, text->n - start, &bytes[i - 1], &bits, &n, e);
+        if (rc) {
+            err_prefix(e, "%s", c->pos[i]);
+            goto out;
+        }
+        free(bits);
+        text->n = start + bytes[i - 1];
+    }
+out:
+    return rc;
+}
+
+/* Cuts the values of --special (a line each) in place behind the first special. *list: malloc()ed.
+ */
+static int split_specials(char *values, const char ***list, size_t *n, struct err *e) {
+    size_t cap = 2;
+    for (const char *p = values; p && *p; p++) cap += *p == '\n';
+    if (!(*list = calloc(cap, sizeof **list))) return err_set(e, ERR_NOMEM, "no memory");
+    (*list)[(*n)++] = END_OF_TEXT;
+    for (char *p = values, *end; p; p = end) {
+        if ((end = strchr(p, '\n'))) *end++ = '\0';
+        if (strcmp(p, END_OF_TEXT)) (*list)[(*n)++] = p;
+    }
+    return 0;
+}
+
+static int write_json(const char *path, const char *json, struct err *e) {
+    struct file_out out = {0};
+    int rc = file_out_open(&out, path, e);
+    if (rc) return rc;
+    file_out_write(&out, json, strlen(json));
+    file_out_write(&out, "\n", 1);
+    return file_out_commit(&out, e);
+}
+
+static int train(const struct opts *o, const struct conf *c, struct err *e) {
+    struct tok_bytes text = {0};
+    struct log_progress line;
+    struct bpe_train_opts b = {.vocab = (uint32_t)o->vocab,
+                               .min_count = (uint32_t)o->min_count,
+                               .progress = show_merges,
+                               .ctx = &line};
+    size_t n = (size_t)(c->n_pos - 1), *bytes = calloc(n + 1, sizeof *bytes), at = 0;
+    const char **texts = calloc(n + 1, sizeof *texts), **specials = NULL;
+    char *json = NULL, *values = o->special ? strdup(o->special) : NULL;
+    uint32_t vocab;
+    int rc;
+    log_progress_init(&line, o->quiet);
+    if (!bytes || !texts || (o->special && !values)) {
+        rc = err_set(e, ERR_NOMEM, "no memory");
+        goto out;
+    }
+    TRY(split_specials(values, &specials, &b.n_specials, e));
+    b.specials = specials;
+    TRY(read_corpus(c, &text, bytes, &line, e));
+    for (size_t i = 0; i < n; at += bytes[i++]) texts[i] = text.data + at;
+    TRY(bpe_train(&b, texts, bytes, n, &json, &vocab, e));
+    log_progress_end(&line);
+    TRY(write_json(o->out, json, e));
+    if (vocab < b.vocab)
+        log_note(&line, "the text has no more pairs that occur %" PRId64 " times or more",
+                 o->min_count);
+    if (!o->quiet)
+        log_note(&line, "%s: %u tokens from %.1f MB of text", o->out, vocab, (double)at / 1e6);
+out:
+    log_progress_end(&line);
+    free(texts);
+    free(bytes);
+    free(specials);
+    free(values);
+    free(json);
+    free(text.data);
+    return rc;
+}
+
+/* encode, decode, info ------------------------------------------------------------------------ */
+
+static int encode(const struct opts *o, const struct conf *c, const struct tokenizer *t,
+                  struct err *e) {
+    struct tok_bytes text = {0};
+    struct tok_ids ids = {0};
+    struct file_out out = {0};
+    const char *s = o->text;
+    size_t n = s ? strlen(s) : 0;
+    int rc;
+    if (!s) {
+        TRY(read_text(c->n_pos > 1 ? c->pos[1] : "-", &text, NULL, e));
+        s = text.data;
+        n = text.n;
+    }
+    TRY(tokenizer_encode(t, s, n, !o->plain, o->bos, &ids, e));
+    TRY(file_out_open(&out, "-", e));
+    for (size_t i = 0; i < ids.n; i++) {
+        char number[16];
+        int len = snprintf(number, sizeof number, i ? " %" PRIu32 : "%" PRIu32, ids.ids[i]);
+        file_out_write(&out, number, (size_t)len);
+    }
+    file_out_write(&out, "\n", 1);
+    TRY(file_out_commit(&out, e));
+out:
+    free(text.data);
+    free(ids.ids);
+    return rc;
+}
+
+/* Appends the numbers in s, NUL-terminated; where: for messages. */
+static int parse_ids(const char *s, const char *where, struct tok_ids *ids, struct err *e) {
+    static const char blank[] = " \t\r\n,";
+    for (s += strspn(s, blank); *s; s += strspn(s, blank)) {
+        size_t n = strcspn(s, blank);
+        char *end;
+        unsigned long long id = strtoull(s, &end, 10);
+        if (*s < '0' || *s > '9' || end != s + n || id > UINT32_MAX)
+            return err_set(e, ERR_INPUT, "%s: \"%.*s\" is not a token id (number %zu)", where,
+                           (int)(n < 40 ? n : 40), s, ids->n + 1);
+        if (grow(&ids->ids, &ids->cap, ids->n + 1, sizeof *ids->ids))
+            return err_set(e, ERR_NOMEM, "%s: no memory for %zu ids", where, ids->n);
+        ids->ids[ids->n++] = (uint32_t)id;
+        s += n;
+    }
+    return 0;
+}
+
+/* Ids from the command line, or from the file that is its only argument, or from standard input. */
+static int read_ids(const struct conf *c, struct tok_ids *ids, struct err *e) {
+    struct tok_bytes text = {0};
+    int rc = 0;
+    const char *first = c->n_pos > 1 ? c->pos[1] : "-";
+    if (*first >= '0' && *first <= '9') {
+        for (int i = 1; i < c->n_pos; i++) TRY(parse_ids(c->pos[i], "command line", ids, e));
+        return 0;
+    }
+    if (c->n_pos > 2) return err_set(e, ERR_USAGE, "decode takes token ids, or one file with them");
+    TRY(read_text(first, &text, NULL, e));
+    if (memchr(text.data, 0, text.n)) {
+        rc = err_set(e, ERR_INPUT, "%s: not a text of token ids: it holds a NUL byte", first);
+        goto out;
+    }
+    text.data[text.n] = '\0'; /* read_text leaves room */
+    TRY(parse_ids(text.data, first, ids, e));
+out:
+    free(text.data);
+    return rc;
+}
+
+static int decode(const struct opts *o, const struct conf *c, const struct tokenizer *t,
+                  struct err *e) {
+    struct tok_ids ids = {0};
+    struct tok_bytes text = {0};
+    struct file_out out = {0};
+    int rc;
+    TRY(read_ids(c, &ids, e));
+    TRY(tokenizer_decode(t, ids.ids, ids.n, !o->plain, &text, e));
+    TRY(file_out_open(&out, "-", e));
+    file_out_write(&out, text.data, text.n);
+    TRY(file_out_commit(&out, e));
+out:
+    free(ids.ids);
+    free(text.data);
+    return rc;
+}
+
+static json_t *id_or_null(int64_t id) {
+    return id < 0 ? json_null() : json_integer(id);
+}
+
+static int info(const struct opts *o, const struct tokenizer *t, struct err *e) {
+    json_t *specials = json_array();
+    size_t longest = 0, n;
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016" PRIx64, tokenizer_hash(t));
+    for (uint32_t id = 0; id < tokenizer_vocab_size(t); id++) {
+        const char *s = tokenizer_piece(t, 0, id, &n);
+        if (tokenizer_is_special(t, id))
+            json_array_append_new(specials,
+                                  json_pack("{s:I, s:s%}", "id", (json_int_t)id, "text", s, n));
+        else if (tokenizer_token_bytes(t, id) > longest)
+            longest = tokenizer_token_bytes(t, id);
+    }
+    json_t *root =
+        json_pack("{s:s, s:s, s:I, s:o, s:o, s:b, s:I, s:s, s:o}", "tokenizer", o->tokenizer,
+                  "kind", tokenizer_kind(t), "vocab", (json_int_t)tokenizer_vocab_size(t), "bos",
+                  id_or_null(tokenizer_bos(t)), "eos", id_or_null(tokenizer_eos(t)), "exact",
+                  tokenizer_is_exact(t), "longest_token_bytes", (json_int_t)longest, "hash", hash,
+                  "special_tokens", specials);
+    char *json = root && o->json ? json_dumps(root, JSON_COMPACT) : NULL;
+    int rc = root && (json || !o->json) ? 0 : err_set(e, ERR_NOMEM, "no memory for the result");
+    const char *key;
+    json_t *v;
+    size_t i;
+    if (json) {
+        puts(json);
+    } else if (rc == 0) {
+        json_object_foreach(root, key, v) {
+            if (json_is_array(v)) continue;
+            char *text = json_dumps(v, JSON_ENCODE_ANY);
+            printf("%s: %s\n", key, json_is_string(v) ? json_string_value(v) : text ? text : "");
+            free(text);
+        }
+        json_array_foreach(specials, i, v) printf("special: %" JSON_INTEGER_FORMAT " %s\n",
+                                                  json_integer_value(json_object_get(v, "id")),
+                                                  json_string_value(json_object_get(v, "text")));
+    }
+    free(json);
+    json_decref(root);
+    return rc;
+}
+
+/* The command line ---------------------------------------------------------------------------- */
+
+/* Options that would have no effect are errors: each verb knows these. */
+static const struct verb {
+    const char *name, *options; /* besides threads and quiet */
+    int min_pos, max_pos;       /* arguments behind the verb */
+    const char *needs;
+} verbs[] = {
+    {"train", "vocab out special min-count quiet threads", 1, 1 << 30, "text files to learn from"},
+    {"encode", "tokenizer text plain bos", 0, 1, "at most one file"},
+    {"decode", "tokenizer plain", 0, 1 << 30, "token ids, or one file with them"},
+    {"info", "tokenizer json", 0, 0, "no arguments"},
+};
+
+static int check_opts(const struct opts *o, const struct conf *c, const struct verb **verb,
+                      struct err *e) {
+    const char *names[4];
+    *verb = NULL;
+    for (size_t i = 0; i < 4; i++) {
+        names[i] = verbs[i].name;
+        if (c->n_pos && strcmp(c->pos[0], verbs[i].name) == 0) *verb = &verbs[i];
+    }
+    const char *near = c->n_pos && !*verb ? conf_suggest(c->pos[0], names, 4) : NULL;
+    if (!*verb)
+        return err_set(e, ERR_USAGE, "%s%s%s; expected train, encode, decode or info%s%s%s",
+                       c->n_pos ? "unknown verb \"" : "no verb given", c->n_pos ? c->pos[0] : "",
+                       c->n_pos ? "\"" : "", near ? "; did you mean \"" : "", near ? near : "",
+                       near ? "\"?" : "");
+    const struct verb *v = *verb;
+    for (const struct conf_row *r = rows; r->type != CONF_T_END; r++) {
+        if (r->type == CONF_T_SECTION || !conf_given(c, r->name)) continue;
+        const char *at = strstr(v->options, r->name);
+        size_t n = strlen(r->name);
+        bool whole = at && (at == v->options || at[-1] == ' ') && (at[n] == ' ' || !at[n]);
+        if (!whole)
+            return err_set(e, ERR_USAGE, "--%s has no effect on duet tokenizer %s", r->name,
+                           v->name);
+    }
+    if (c->n_pos - 1 < v->min_pos || c->n_pos - 1 > v->max_pos || (o->text && c->n_pos > 1))
+        return err_set(e, ERR_USAGE, "duet tokenizer %s takes %s%s, not %d arguments", v->name,
+                       v->needs, o->text ? " or --text" : "", c->n_pos - 1);
+    if (v != verbs && !o->tokenizer)
+        return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
+    for (int i = 1; v == verbs && i < c->n_pos; i++)
+        if (file_same(o->out, c->pos[i]))
+            return err_set(e, ERR_USAGE, "--out %s would overwrite a text to learn from", o->out);
+    return 0;
+}
+
+/* Options are read once each, so that the last value wins; --special may come several times. Joins
+ * its values to lines of one, in a new argument list of *n whose texts are borrowed but for
+ * *values. */
+static int join_specials(int argc, char **argv, char ***list, int *n, char **values,
+                         struct err *e) {
+    size_t bytes = 1;
+    static char name[] = "--special";
+    for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
+    *list = calloc((size_t)argc + 3, sizeof **list);
+    *values = calloc(bytes, 1);
+    *n = 0;
+    if (!*list || !*values) return err_set(e, ERR_NOMEM, "no memory");
+    bool any = false;
+    for (int i = 0; i < argc; i++) {
+        const char *value = strncmp(argv[i], "--special=", 10) == 0      ? argv[i] + 10
+                            : strcmp(argv[i], name) == 0 && i + 1 < argc ? argv[++i]
+                                                                         : NULL;
+        if (!value) {
+            (*list)[(*n)++] = argv[i];
+            continue;
+        }
+        if (any) strcat(*values, "\n");
+        strcat(*values, value);
+        any = true;
+    }
+    if (any) {
+        (*list)[(*n)++] = name;
+        (*list)[(*n)++] = *values;
+    }
+    return 0;
+}
+
+static int run(int argc, char **argv, struct err *e) {
+    struct opts o;
+    struct conf c = {0};
+    struct tokenizer *t = NULL;
+    const struct verb *v;
+    char **list = NULL, *values = NULL;
+    int n, rc;
+    bool done;
+    TRY(join_specials(argc, argv, &list, &n, &values, e));
+    TRY(cmd_parse(&cmd_tokenizer, &c, &o, n, list, &done, e));
+    if (done) goto out;
+    TRY(check_opts(&o, &c, &v, e));
+    if (o.threads) par_init((int)o.threads);
+    if (v == &verbs[0]) {
+        rc = train(&o, &c, e);
+        goto out;
+    }
+    TRY(tokenizer_open(&t, o.tokenizer, e));
+    if (v == &verbs[1]) TRY(encode(&o, &c, t, e));
+    if (v == &verbs[2]) TRY(decode(&o, &c, t, e));
+    if (v == &verbs[3]) TRY(info(&o, t, e));
+out:
+    tokenizer_close(t);
+    conf_release(&c);
+    free(list);
+    free(values);
+    return rc;
+}
+
+const struct cmd cmd_tokenizer = {
+    .name = "tokenizer",
+    .summary = "train a vocabulary, encode and decode text",
+    .usage = "train --vocab N [--out FILE] [--special TEXT]... FILE...\n"
+             "encode --tokenizer T [FILE | --text STR]\n"
+             "decode --tokenizer T [ID... | FILE]\n"
+             "info --tokenizer T [--json]",
+    .notes =
+        "train learns a byte-level BPE (GPT-2's words, Unicode classes) and writes Hugging Face's\n"
+        "tokenizer.json. Texts may be zstd-compressed; \"-\" is standard input, as is no file for\n"
+        "encode and decode. encode prints ids on one line; decode writes exactly the bytes that\n"
+        "they stand for.",
+    .rows = rows,
+    .run = run,
+};

@@ -1,0 +1,108 @@
+/* duet: finds the command, runs it, reports its error and turns it into the exit status: 0, 1, or 2
+ * for a wrong command line. */
+#include "cmd.h"
+#include "cpu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct cmd *const commands[] = {
+#define X(name) &cmd_##name,
+    COMMANDS(X)
+#undef X
+};
+#define N_COMMANDS (sizeof commands / sizeof *commands)
+
+static void print_help(void) {
+    printf("usage: duet COMMAND [OPTION...]\n"
+           "       duet COMMAND --help\n"
+           "       duet --version\n\n"
+           "Trains small language models on CPUs.\n\nCommands:\n");
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+    printf("\nDUET_CPU caps the instruction set:");
+    for (int t = 0; t < CPU_TIER_COUNT; t++) printf(" %s", cpu_tier_name((enum cpu_tier)t));
+    printf(" (here: %s).\n", cpu_tier_name(cpu_tier()));
+}
+
+static int check_environment(struct err *e) {
+    const char *value;
+    if (cpu_check(&value)) return 0;
+    char tiers[128] = "";
+    for (int t = 0; t < CPU_TIER_COUNT; t++) {
+        size_t n = strlen(tiers);
+        snprintf(tiers + n, sizeof tiers - n, "%s%s", t ? ", " : "",
+                 cpu_tier_name((enum cpu_tier)t));
+    }
+    return err_set(e, ERR_USAGE,
+                   "the environment variable DUET_CPU is \"%.80s\", expected one of: %s", value,
+                   tiers);
+}
+
+static int unknown_command(const char *name, struct err *e) {
+    const char *names[N_COMMANDS];
+    for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i]->name;
+    const char *kind = name[0] == '-' ? "option" : "command";
+    const char *near = conf_suggest(name, names, N_COMMANDS);
+    if (near)
+        return err_set(e, ERR_USAGE, "unknown %s %.80s; did you mean duet %s?", kind, name, near);
+    return err_set(e, ERR_USAGE, "unknown %s %.80s; duet --help lists the commands", kind, name);
+}
+
+static int dispatch(int argc, char **argv, struct err *e) {
+    int rc = check_environment(e);
+    if (rc) return rc;
+    if (argc < 2) return err_set(e, ERR_USAGE, "no command given; duet --help lists the commands");
+    const char *name = argv[1];
+    bool help = !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help");
+    if (help && argc == 2) {
+        print_help();
+        return 0;
+    }
+    if (!strcmp(name, "--version")) {
+        printf("duet %s\n", DUET_VERSION);
+        return 0;
+    }
+    if (help) name = argv[2]; /* "duet help train", "duet --help train" */
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(name, commands[i]->name)) continue;
+        char option[] = "--help", *ask[] = {option, NULL};
+        return help ? commands[i]->run(1, ask, e) : commands[i]->run(argc - 2, argv + 2, e);
+    }
+    return unknown_command(name, e);
+}
+
+/* What was printed counts as done only when it has reached its file. */
+static int close_output(struct err *e) {
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fclose(stdout) == 0 && !failed) return 0;
+    if (errno) return err_errno(e, ERR_IO, "cannot write standard output");
+    return err_set(e, ERR_IO, "cannot write standard output");
+}
+
+/* One line on stderr, whatever a file name or a damaged file put into the message. */
+static void report(struct err *e) {
+    for (char *p = e->msg; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127) *p = '?';
+    fprintf(stderr, "duet: %s%s\n", e->code == ERR_STOP ? "" : "error: ", e->msg);
+}
+
+int main(int argc, char **argv) {
+    /* A file opened as descriptor 0, 1 or 2 would be taken for a standard stream. What stands in
+     * for a closed one fails when it is used. */
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+    signal(SIGPIPE, SIG_DFL); /* also when started by something that ignores it */
+    signal(SIGXFSZ, SIG_IGN); /* the write fails and is reported */
+    struct err e = {0};
+    int rc = dispatch(argc, argv, &e);
+    if (rc) report(&e);
+    int output = close_output(&e);
+    if (output && !rc) report(&e);
+    if (!rc) rc = output;
+    return rc == 0 || rc == ERR_STOP ? 0 : rc == ERR_USAGE ? 2 : 1;
+}

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Installs what duet builds with, on Debian and Ubuntu; says what to install elsewhere.
+# Needs root, directly or through sudo. Does nothing when everything is there.
+set -eu
+
+packages="gcc meson ninja-build pkg-config libopenblas-dev libgsl-dev libzstd-dev libjansson-dev
+libpcre2-dev libutf8proc-dev libxxhash-dev libcmocka-dev"
+optional="libdnnl-dev"
+
+have() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    echo "This is not Debian or Ubuntu. Install, by the names of your system:" >&2
+    echo "  a C17 compiler with OpenMP, meson >= 1.0, ninja, pkg-config," >&2
+    echo "  OpenBLAS, GSL, zstd, jansson, PCRE2, utf8proc, xxHash (with headers)," >&2
+    echo "  cmocka for the tests; oneDNN 2.x if there is one." >&2
+    for tool in meson ninja pkg-config; do
+        command -v $tool >/dev/null || { echo "setup: $tool is missing" >&2; exit 1; }
+    done
+    exit 0
+fi
+
+missing=""
+for p in $packages; do have "$p" || missing="$missing $p"; done
+wanted=""
+for p in $optional; do have "$p" || wanted="$wanted $p"; done
+[ -n "$missing$wanted" ] || exit 0
+
+run=""
+if [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null; then
+        run=sudo
+    elif [ -z "$missing" ]; then
+        exit 0
+    else
+        echo "setup: run as root: apt-get install$missing" >&2
+        exit 1
+    fi
+fi
+
+echo "setup: installing$missing$wanted"
+export DEBIAN_FRONTEND=noninteractive
+$run apt-get update -qq || echo "setup: apt-get update failed; trying with the lists there are" >&2
+# shellcheck disable=SC2086
+[ -z "$missing" ] || $run apt-get install -y -qq --no-install-recommends $missing >/dev/null
+# shellcheck disable=SC2086
+[ -z "$wanted" ] || $run apt-get install -y -qq --no-install-recommends $wanted >/dev/null ||
+    echo "setup: $wanted is not available here; duet works without it" >&2
