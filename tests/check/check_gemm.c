@@ -1,0 +1,358 @@
+/* Products: every backend, the native one on every tier of this CPU, against sums in double and, where
+ * gemm.h promises it, bit for bit against the plain chain of fused multiply-adds. Operands of every
+ * storage type and orientation end at a page that nobody may touch; so does C, whose padding must
+ * stay as it was. One item per way through the front door:
+ *
+ *   mul     packed operands of 1 to 70 rows, also heads of a larger packed B
+ *   panels  larger than one tile, block or library panel
+ *   run     gemm_run, with the products of a few rows that are not packed */
+#include "check.h"
+#include "cpu.h"
+#include "gemm.h"
+#include "par.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALL = 70, PAD = 9, CANARY_BYTES = 64 };
+
+struct backend {
+    struct gemm g;
+    char name[48];
+    bool chain; /* results are the plain chain of fused multiply-adds */
+};
+
+/* An operand: its values as they are stored, (rows, k) without gaps, and where they are stored. */
+struct operand {
+    struct mat mat;
+    float *value;
+    int64_t rows, k;
+};
+
+struct product {
+    int64_t m, n, k, ldc;
+    bool add;
+    struct operand a, b; /* b may have more rows and more k than n and k */
+    float *c, *before;   /* c of (m-1)*ldc + n floats, and what was in it */
+};
+
+static void *reserve(size_t bytes) {
+    void *p = aligned_alloc(64, (bytes + 64) / 64 * 64);
+    if (!p) abort();
+    return p;
+}
+
+static int64_t pick(struct check *c, int64_t from, int64_t to) {
+    return from + (int64_t)rng_below(&c->rng, (uint64_t)(to - from + 1));
+}
+
+/* ---- operands ---- */
+
+/* slot < 0: memory to free instead of a slot of the harness. */
+static void operand_make(struct check *c, struct operand *o, int slot, int64_t rows, int64_t k) {
+    static const enum dtype types[] = {DT_F32, DT_F32, DT_BF16, DT_F16};
+    const enum dtype type = types[pick(c, 0, 3)];
+    const size_t size = (size_t)dtype_row(type)->bytes;
+    const bool trans = pick(c, 0, 1);
+    const int64_t inner = trans ? rows : k, outer = trans ? k : rows, ld = inner + pick(c, 0, 1) * pick(c, 0, PAD);
+    const size_t bytes = (size_t)((outer - 1) * ld + inner) * size;
+    char *data = slot < 0 ? reserve(bytes) : check_place(c, slot, bytes, -1);
+    memset(data, 0xff, bytes); /* NaN between the rows */
+    *o = (struct operand){{data, type, trans, ld}, reserve((size_t)(rows * k) * sizeof(float)), rows, k};
+    check_normal(c, o->value, rows * k, 1);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t p = 0; p < k; p++) {
+            char *at = data + (size_t)(trans ? p * ld + i : i * ld + p) * size;
+            dtype_from_f32(type, o->value + i * k + p, at, 1);
+            dtype_to_f32(type, at, o->value + i * k + p, 1);
+        }
+}
+
+static void round_values(struct operand *o) {
+    for (int64_t i = 0; i < o->rows * o->k; i++) {
+        uint16_t h;
+        dtype_from_f32(DT_BF16, o->value + i, &h, 1);
+        dtype_to_f32(DT_BF16, &h, o->value + i, 1);
+    }
+}
+
+static struct product product_make(struct check *c, const struct backend *b, int64_t m, int64_t n, int64_t k,
+                                   int64_t more_n, int64_t more_k) {
+    const bool small = m <= SMALL && n <= SMALL && k <= SMALL;
+    struct product p = {.m = m, .n = n, .k = k, .ldc = n + pick(c, 0, 1) * pick(c, 1, PAD)};
+    p.add = pick(c, 0, 1);
+    operand_make(c, &p.a, small ? 0 : -1, m, k);
+    operand_make(c, &p.b, small ? 1 : -1, n + more_n, k + more_k);
+    const int64_t size = (m - 1) * p.ldc + n;
+    p.c = small ? check_place(c, 2, (size_t)size * sizeof(float), -1) : reserve((size_t)size * sizeof(float));
+    p.before = reserve((size_t)size * sizeof(float));
+    /* What is not added to is not read: NaN would show. */
+    for (int64_t i = 0; i < size; i++)
+        p.before[i] = p.add || i % p.ldc >= n ? (float)rng_normal(&c->rng) : NAN;
+    if (b->g.compute == DT_BF16) {
+        round_values(&p.a);
+        round_values(&p.b);
+    }
+    return p;
+}
+
+static void product_free(struct product *p) {
+    const bool small = p->m <= SMALL && p->n <= SMALL && p->k <= SMALL;
+    free(p->a.value);
+    free(p->b.value);
+    free(p->before);
+    if (small) return;
+    free((void *)(uintptr_t)p->a.mat.data);
+    free((void *)(uintptr_t)p->b.mat.data);
+    free(p->c);
+}
+
+/* ---- comparison ---- */
+
+static void compare(struct check *c, const struct product *p, bool chain, int64_t i, int64_t j) {
+    const int64_t at = i * p->ldc + j;
+    const float *a = p->a.value + i * p->a.k, *b = p->b.value + j * p->b.k;
+    float fused = p->add ? p->before[at] : 0;
+    double sum = (double)fused, scale = fabs(sum);
+    for (int64_t q = 0; q < p->k; q++) {
+        fused = fmaf(a[q], b[q], fused);
+        sum += (double)a[q] * (double)b[q];
+        scale += fabs((double)a[q] * (double)b[q]);
+    }
+    uint32_t found, want;
+    memcpy(&found, p->c + at, sizeof found);
+    memcpy(&want, &fused, sizeof want);
+    if (chain) check_bits(c, at, found, want);
+    check_near(c, at, (double)p->c[at], sum, scale, 1 + sqrt((double)p->k), 0);
+}
+
+/* samples < 0: every element. Padding: always all of it. */
+static void compare_all(struct check *c, const struct product *p, bool chain, int64_t samples) {
+    for (int64_t i = 0; i < p->m && samples < 0; i++)
+        for (int64_t j = 0; j < p->n; j++) compare(c, p, chain, i, j);
+    for (int64_t s = 0; s < samples; s++) compare(c, p, chain, pick(c, 0, p->m - 1), pick(c, 0, p->n - 1));
+    bool padding = true, numbers = true;
+    for (int64_t i = 0; i < (p->m - 1) * p->ldc + p->n; i++) {
+        if (i % p->ldc >= p->n) padding = padding && !memcmp(p->c + i, p->before + i, sizeof *p->c);
+        else numbers = numbers && isfinite(p->c[i]);
+    }
+    check_that(c, padding, "what stands between the rows of C is untouched");
+    check_that(c, numbers, "every element of C is written and reads nothing that is not its own");
+}
+
+/* Storage of exactly the promised size, with something to notice behind it. */
+struct storage {
+    unsigned char *mem;
+    size_t bytes;
+};
+
+static struct storage storage_make(size_t bytes) {
+    struct storage s = {reserve(bytes + CANARY_BYTES), bytes};
+    memset(s.mem + bytes, 0xa5, CANARY_BYTES);
+    return s;
+}
+
+static void storage_free(struct check *c, struct storage *s) {
+    bool ok = true;
+    for (int i = 0; i < CANARY_BYTES; i++) ok = ok && s->mem[s->bytes + (size_t)i] == 0xa5;
+    check_that(c, ok, "packing stays inside gemm_pack_bytes");
+    free(s->mem);
+}
+
+static void describe(struct check *c, const struct product *p) {
+    static char note[128];
+    const struct mat *a = &p->a.mat, *b = &p->b.mat;
+    snprintf(note, sizeof note, "m %d n %d of %d k %d of %d, A %s%s ld %d, B %s%s ld %d%s", (int)p->m, (int)p->n,
+             (int)p->b.rows, (int)p->k, (int)p->b.k, dtype_row(a->dtype)->name, a->trans ? "'" : "", (int)a->ld,
+             dtype_row(b->dtype)->name, b->trans ? "'" : "", (int)b->ld, p->add ? ", add" : "");
+    c->n = p->m;
+    c->note = note;
+}
+
+/* C again with 2, 3 and 4 threads, packing included: the same bits. */
+typedef void product_fn(struct check *c, const struct backend *b, struct product *p);
+
+static void compare_threads(struct check *c, const struct backend *b, struct product *p, product_fn *run) {
+    const size_t bytes = (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c;
+    float *one = reserve(bytes);
+    memcpy(one, p->c, bytes);
+    for (int threads = 2; threads <= 4; threads++) {
+        par_init(threads);
+        run(c, b, p);
+        check_that(c, !memcmp(one, p->c, bytes), "the same bits for 1, 2, 3 and 4 threads");
+    }
+    par_init(1);
+    free(one);
+}
+
+static void packed_product(struct check *c, const struct backend *b, struct product *p) {
+    const struct gemm *g = &b->g;
+    struct storage sa = storage_make(gemm_pack_bytes(g, GEMM_A, p->m, p->k));
+    struct storage sb = storage_make(gemm_pack_bytes(g, GEMM_B, p->b.rows, p->b.k));
+    memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
+    const struct gemm_pack pa = gemm_pack(g, GEMM_A, p->a.mat, p->m, p->k, sa.mem);
+    const struct gemm_pack whole = gemm_pack(g, GEMM_B, p->b.mat, p->b.rows, p->b.k, sb.mem);
+    const struct gemm_pack pb = gemm_pack_head(&whole, p->n, p->k);
+    gemm_mul(g, &pa, &pb, p->c, p->ldc, p->add);
+    storage_free(c, &sa);
+    storage_free(c, &sb);
+}
+
+static void run_product(struct check *c, const struct backend *b, struct product *p) {
+    struct storage work = storage_make(gemm_work_bytes(&b->g, p->m, p->n, p->k));
+    memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
+    gemm_run(&b->g, p->m, p->n, p->k, p->a.mat, p->b.mat, p->c, p->ldc, p->add, work.mem);
+    storage_free(c, &work);
+}
+
+/* ---- items ---- */
+
+static void check_mul(struct check *c, const struct backend *b) {
+    for (int i = 0; i < 4 * SMALL; i++) {
+        const bool head = i % 3 == 0;
+        const int64_t m = i % SMALL + 1, more_n = head ? pick(c, 0, PAD) : 0, more_k = head ? pick(c, 0, PAD) : 0;
+        struct product p = product_make(c, b, m, pick(c, 1, SMALL), pick(c, 1, SMALL), more_n, more_k);
+        describe(c, &p);
+        packed_product(c, b, &p);
+        compare_all(c, &p, b->chain, -1);
+        if (i % 40 == 0 && b->g.backend->exact) compare_threads(c, b, &p, packed_product);
+        check_intact(c);
+        product_free(&p);
+    }
+}
+
+static void check_panels(struct check *c, const struct backend *b) {
+    static const int64_t shapes[][3] = {{75, 530, 700}, {300, 140, 513}, {13, 600, 1500}, {600, 33, 300},
+                                        {1, 257, 1025},  {561, 129, 31},  {281, 256, 128}};
+    const int64_t samples = 600;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int64_t *s = shapes[i], more = i % 2 ? PAD : 0;
+        struct product p = product_make(c, b, s[0], s[1], s[2], more, more);
+        describe(c, &p);
+        packed_product(c, b, &p);
+        compare_all(c, &p, b->chain, samples);
+        if (b->g.backend->exact) compare_threads(c, b, &p, packed_product);
+        product_free(&p);
+    }
+}
+
+static void check_run(struct check *c, const struct backend *b) {
+    for (int i = 0; i < 160; i++) {
+        const int64_t m = i % 8 + 1;
+        struct product p = product_make(c, b, m, pick(c, 1, i < 80 ? SMALL : 200), pick(c, 1, i < 80 ? SMALL : 300), 0, 0);
+        describe(c, &p);
+        run_product(c, b, &p);
+        compare_all(c, &p, b->chain && m > GEMM_FEW, -1);
+        if (i % 20 == 0 && b->g.backend->exact) compare_threads(c, b, &p, run_product);
+        check_intact(c);
+        product_free(&p);
+    }
+}
+
+/* ---- speed ---- */
+
+struct timing {
+    const struct gemm *g;
+    struct gemm_pack a, b;
+    struct mat ma, mb;
+    float *c;
+    void *work;
+};
+
+static void timed_mul(void *ctx) {
+    struct timing *t = ctx;
+    gemm_mul(t->g, &t->a, &t->b, t->c, t->b.rows, false);
+}
+
+static void timed_run(void *ctx) {
+    struct timing *t = ctx;
+    gemm_run(t->g, t->a.rows, t->b.rows, t->a.k, t->ma, t->mb, t->c, t->b.rows, false, t->work);
+}
+
+static void bench(struct check *c, const struct backend *b) {
+    static const int64_t shapes[][3] = {{1024, 1408, 512}, {1024, 512, 1408}, {1408, 512, 1024}, {64, 128, 64}, {1, 4096, 512}};
+    printf("%-24s", b->name);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int64_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+        float *a = reserve((size_t)(m * k) * 4), *w = reserve((size_t)(n * k) * 4);
+        check_normal(c, a, m * k, 1);
+        check_normal(c, w, n * k, 1);
+        struct timing t = {.g = &b->g, .ma = mat_f32(a, k, false), .mb = mat_f32(w, k, false)};
+        t.c = reserve((size_t)(m * n) * 4);
+        t.work = reserve(gemm_work_bytes(&b->g, m, n, k));
+        t.a = gemm_pack(&b->g, GEMM_A, t.ma, m, k, t.work);
+        t.b = gemm_pack(&b->g, GEMM_B, t.mb, n, k, (char *)t.work + gemm_pack_bytes(&b->g, GEMM_A, m, k));
+        const double flops = 2e-9 * (double)(m * n) * (double)k;
+        printf("  %7.1f", flops / check_time(timed_mul, &t));
+        printf(" %7.1f", flops / check_time(timed_run, &t));
+        free(a);
+        free(w);
+        free(t.c);
+        free(t.work);
+    }
+    printf("\n");
+}
+
+/* ---- the list ---- */
+
+static void check_backend(struct check *c, const struct backend *b) {
+    static const struct {
+        const char *name;
+        void (*fn)(struct check *c, const struct backend *b);
+    } items[] = {{"mul", check_mul}, {"panels", check_panels}, {"run", check_run}};
+    if (c->bench) {
+        if (!check_begin(c, "mul", b->name)) return;
+        bench(c, b);
+        check_end(c);
+        return;
+    }
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        if (!check_begin(c, items[i].name, b->name)) continue;
+        items[i].fn(c, b);
+        check_end(c);
+    }
+}
+
+/* The variant of DUET_CPU's tier, or of the whole CPU if tier is NULL. */
+static void check_variant(struct check *c, const struct gemm_backend *k, enum dtype compute, const char *tier) {
+    struct backend b;
+    struct err e;
+    if (gemm_init(&b.g, k->name, compute, &e)) return;
+    snprintf(b.name, sizeof b.name, "%s-%s%s%s", k->name, dtype_row(compute)->name, tier ? "-" : "", tier ? tier : "");
+    const bool pairs = compute == DT_BF16 && tier && !strcmp(tier, "avx512bf16");
+#if defined(__x86_64__)
+    const bool fused = tier && strcmp(tier, "generic") != 0;
+#else
+    const bool fused = tier != NULL;
+#endif
+    b.chain = !strcmp(k->name, "ref") || (!strcmp(k->name, "native") && fused && !pairs);
+    check_backend(c, &b);
+}
+
+void check_gemm(struct check *c) {
+    const char *set = getenv("DUET_CPU");
+    char *cap = set ? strdup(set) : NULL;
+    const int threads = par_threads();
+    if (c->bench)
+        printf("GFLOP/s of (m,n,k) = 1024,1408,512  1024,512,1408  1408,512,1024  64,128,64  1,4096,512: packed, and "
+               "with packing; %d threads\n", threads);
+    else par_init(1);
+    for (int compute = 0; compute < 2; compute++)
+        for (size_t i = 0; i < n_gemm_backends; i++) {
+            const struct gemm_backend *k = gemm_backends[i];
+            const enum dtype type = compute ? DT_BF16 : DT_F32;
+            const bool tiers = !strcmp(k->name, "native");
+            /* The native backend asks for the tier at each call. */
+            for (int t = 0; tiers && t <= (int)cpu_best(); t++) {
+                setenv("DUET_CPU", cpu_tier_name((enum cpu_tier)t), 1);
+                check_variant(c, k, type, cpu_tier_name((enum cpu_tier)t));
+            }
+            if (cap) setenv("DUET_CPU", cap, 1);
+            else unsetenv("DUET_CPU");
+            if (!tiers) check_variant(c, k, type, NULL);
+        }
+    par_init(threads);
+    free(cap);
+}
