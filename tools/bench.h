@@ -8,7 +8,7 @@ struct bench_opts {
     const char *model, *engine, *optimizer, *compute, *gemm;
     struct conf_pairs set;
     int64_t vocab, batch, seq, accum, runs, warmup, threads, seed;
-    bool recompute, json;
+    bool recompute, json, one_type; /* one_type: bench gemm measures only `compute` */
 };
 
 int bench_step(const struct bench_opts *o, struct err *e);

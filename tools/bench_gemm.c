@@ -24,7 +24,7 @@ static const struct shape {
 /* Median GFLOP/s of gemm_run, packing included, over about `seconds`. */
 static double rate(const struct gemm *g, const struct shape *s, double seconds, struct err *e) {
     struct arena a;
-    const size_t work = gemm_work_bytes(g, s->m, s->n, s->k);
+    const size_t work = gemm_work_bytes(g, s->m, s->n, s->k, mat_f32(NULL, s->ta ? s->m : s->k, s->ta));
     const size_t na = (size_t)(s->m * s->k), nb = (size_t)(s->n * s->k), nc = (size_t)(s->m * s->n);
     if (arena_init(&a, arena_need(na, 4) + arena_need(nb, 4) + arena_need(nc, 4) + arena_round(work), "bench", e)) return 0;
     float *x = arena_alloc(&a, na, 4), *w = arena_alloc(&a, nb, 4), *y = arena_alloc(&a, nc, 4);
@@ -88,6 +88,7 @@ int bench_gemm(const struct bench_opts *o, struct err *e) {
             const char *name = gemm_backends[b]->name;
             struct err ignored;
             struct gemm g;
+            if (o->one_type && strcmp(o->compute, dtype_row(types[c])->name)) continue;
             /* The reference is no measure of the machine; it is run only when asked for. */
             if (strcmp(o->gemm, "auto") ? strcmp(o->gemm, name) : !strcmp(name, "ref")) continue;
             if (gemm_init(&g, name, types[c], &ignored)) {

@@ -36,6 +36,7 @@ static int run(int argc, char **argv, struct err *e) {
     struct bench_opts o = {0};
     TRY(cmd_parse(&cmd_bench, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
+    o.one_type = conf_given(&conf, "compute");
     if (o.threads) par_init((int)o.threads);
     if (conf.n_pos == 1 && !strcmp(conf.pos[0], "step")) rc = bench_step(&o, e);
     else if (conf.n_pos == 1 && !strcmp(conf.pos[0], "gemm")) rc = bench_gemm(&o, e);

@@ -74,6 +74,9 @@ static void progress(void *ctx, uint64_t done, uint64_t total) {
 /* The data's windows to evaluate. A model must know every token. */
 static int choose_split(const struct opts *o, const struct dataset *d, int64_t T, struct split *v, struct err *e) {
     struct split rest;
+    if (d->shard.n_tokens <= (uint64_t)T)
+        return err_set(e, ERR_INPUT, "%s has %llu tokens, one window of %lld needs at least %lld", o->data,
+                       (unsigned long long)d->shard.n_tokens, (long long)T, (long long)T + 1);
     if (!strcmp(o->split, "val")) return split_make(&d->shard, o->val_fraction, T, &rest, v, e);
     return split_make(&d->shard, 0, T, v, &rest, e);
 }
@@ -96,7 +99,7 @@ static int evaluate(const struct opts *o, const char *path, struct err *e) {
     TRY(dataset_open(&d, &dopts, e));
     const int64_t T = o->seq ? o->seq : m.config.seq_len;
     TRY(choose_split(o, &d, T, &v, e));
-    if (d.tokenizer) bytes = eval_token_bytes(d.tokenizer, m.config.vocab);
+    if (d.tokenizer) bytes = eval_token_bytes(d.tokenizer, d.shard.vocab);
     const struct eval_opts eo = {.batch = o->batch, .seq = T, .max_windows = (uint64_t)o->windows,
                                  .token_bytes = bytes, .progress = progress, .ctx = &line};
     TRY(eval_run(&m, &gemm, &d.shard, &v, &eo, &r, e));

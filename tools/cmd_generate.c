@@ -47,19 +47,6 @@ static bool emit(void *ctx, uint32_t prev, uint32_t id) {
     return fflush(stdout) == 0;
 }
 
-/* Ids of the prompt. A model that has a start token gets it; else an empty prompt is the end of the
- * document before. */
-static int encode_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids, struct err *e) {
-    int rc = tokenizer_encode(t, prompt, strlen(prompt), true, true, ids, e);
-    if (rc || ids->n) return rc;
-    const int64_t eos = tokenizer_eos(t);
-    if (eos < 0) return err_set(e, ERR_USAGE, "this tokenizer has neither a start nor an end token: give a --prompt");
-    ids->ids = malloc(sizeof *ids->ids);
-    if (!ids->ids) return err_set(e, ERR_NOMEM, "out of memory for the prompt");
-    ids->ids[ids->n++] = (uint32_t)eos;
-    return 0;
-}
-
 static int check_prompt(const struct model *m, const struct tok_ids *ids, struct err *e) {
     for (size_t i = 0; i < ids->n; i++)
         if (ids->ids[i] >= m->config.vocab)
@@ -97,7 +84,7 @@ static int generate(const struct opts *o, const char *path, struct err *e) {
         so.stop[0] = tokenizer_eos(t);
         so.stop[1] = tokenizer_bos(t);
     }
-    TRY(encode_prompt(t, o->prompt, &ids, e));
+    TRY(sample_prompt(t, o->prompt, &ids, e));
     TRY(check_prompt(&m, &ids, e));
     fputs(o->prompt, stdout);
     fflush(stdout);

@@ -19,10 +19,10 @@ struct opts {
 
 static const struct conf_row rows[] = {
     CONF_SECTION("How much"),
-    CONF_INT(struct opts, bytes, "bytes", "0", 0, 1e12,
+    CONF_INT(struct opts, bytes, "bytes", NULL, 1, 1e12,
              "write whole documents until there are at least N bytes of text (end marks count "
              "nothing)"),
-    CONF_INT(struct opts, documents, "documents", "0", 0, 1e9, "write N documents"),
+    CONF_INT(struct opts, documents, "documents", NULL, 1, 1e9, "write N documents"),
     CONF_SECTION("What"),
     CONF_INT(struct opts, seed, "seed", "1", 0, 9007199254740992.0,
              "document i of a seed is always the same text"),
@@ -129,7 +129,8 @@ out:
 
 static void report(const struct figures *f, double seconds, struct log_progress *line) {
     log_note(line,
-             "%zu documents, %" PRIu64 " bytes of text, %" PRIu64 " words, %zu different ones; %.2f s",
+             "%zu documents, %" PRIu64 " bytes of text, %" PRIu64
+             " words, %zu different ones; %.2f s",
              f->n, f->bytes, f->words.count, f->words.distinct, seconds);
     log_note(line,
              "information: %.1f bits, %.4f bits per byte. This is exact: no two derivations of the "
@@ -179,11 +180,14 @@ const struct cmd cmd_stories = {
     .name = "stories",
     .summary = "Write the built-in corpus: simple English stories whose information is known.",
     .usage = "(--bytes N | --documents N) [--seed S] [--out FILE]",
-    .notes = "Documents end with \"<|endoftext|>\" and a line break. The last line of the output carries the\n"
-             "information of each document in bits (docs/formats.md); tokenize, train and eval read it and\n"
-             "print floor_bpb, the bits per byte that no model can go below on average. Bytes of text\n"
-             "count line breaks but not the end marks, whose information is that of the choices that\n"
-             "ended the story. The report goes to standard error.",
+    .notes =
+        "Documents end with \"<|endoftext|>\" and a line break. The last line of the output "
+        "carries the\n"
+        "information of each document in bits (docs/formats.md); tokenize, train and eval read it "
+        "and\n"
+        "print floor_bpb, the bits per byte that no model can go below on average. Bytes of text\n"
+        "count line breaks but not the end marks, whose information is that of the choices that\n"
+        "ended the story. The report goes to standard error.",
     .rows = rows,
     .run = run,
 };

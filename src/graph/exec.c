@@ -95,7 +95,8 @@ void exec_close(struct exec *x) {
 }
 
 void exec_run(struct exec *x, const struct batch *b) {
-    assert(b->B <= x->opts.B && b->T <= x->opts.T && (b->T == x->opts.T || b->B == 1 || x->opts.B >= b->B));
+    assert(b->B <= x->opts.B && b->T <= x->opts.T);
+    assert(x->opts.cache ? b->pos + b->T <= x->opts.cache : b->pos == 0);
     x->batch = *b;
     x->rows = b->B * b->T;
     memset(x->touched, 0, (size_t)x->graph->n_params * sizeof *x->touched);

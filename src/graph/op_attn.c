@@ -9,6 +9,7 @@
 #include "op.h"
 #include "par.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ struct job {
     const float *q, *k, *v, *y, *dy;
     float *out, *lse, *dq, *dk, *dv;
     int64_t T, pos, chunks; /* query rows a sequence, position of the first, tasks a key head */
-    int64_t cq, ck;         /* columns of q and of k */
+    int64_t cq, ck, ld;     /* columns of q and of k; from one row of scores to the next */
     float scale;
 };
 
@@ -42,17 +43,50 @@ static float *carve_floats(struct scratch *s, int64_t n) {
     return carve(s, (size_t)n * sizeof(float));
 }
 
-static size_t forward_bytes(const struct gemm *g, int64_t keys, int64_t hd) {
-    return 3 * ARENA_ALIGN + gemm_pack_bytes(g, GEMM_B, keys, hd) + gemm_pack_bytes(g, GEMM_B, hd, keys) +
-           arena_round((size_t)(QB * hd) * 4) + arena_round((size_t)(QB * keys) * 4) +
-           gemm_work_bytes(g, QB, keys, hd) + gemm_work_bytes(g, QB, hd, keys);
+/* Leading dimension of a block of scores: rows a whole page apart would share cache sets. */
+static int64_t score_ld(int64_t keys) {
+    return keys % 1024 ? keys : keys + 16;
 }
 
-static size_t backward_bytes(const struct gemm *g, int64_t keys, int64_t hd) {
-    return 3 * ARENA_ALIGN + 2 * gemm_pack_bytes(g, GEMM_B, keys, hd) + gemm_pack_bytes(g, GEMM_B, hd, keys) +
-           arena_round((size_t)(QB * hd) * 4) + 2 * arena_round((size_t)(QB * keys) * 4) +
-           2 * gemm_pack_bytes(g, GEMM_B, hd, QB) + gemm_pack_bytes(g, GEMM_A, QB, hd > keys ? hd : keys) +
-           gemm_pack_bytes(g, GEMM_A, keys, QB);
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Packing: keys (rows) against hd, and transposed. ck, cq: columns of k and of q. */
+static size_t pack_keys(const struct gemm *g, int64_t keys, int64_t hd, int64_t ck) {
+    return gemm_pack_bytes(g, GEMM_B, mat_f32(NULL, ck, false), keys, hd);
+}
+
+static size_t pack_keys_t(const struct gemm *g, int64_t keys, int64_t hd, int64_t ck) {
+    return gemm_pack_bytes(g, GEMM_B, mat_f32(NULL, ck, true), hd, keys);
+}
+
+/* Room for any A that a block packs: queries, gradients of outputs, scores. */
+static size_t pack_a(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq) {
+    const size_t q = gemm_pack_bytes(g, GEMM_A, mat_f32(NULL, hd, false), QB, hd);
+    const size_t y = gemm_pack_bytes(g, GEMM_A, mat_f32(NULL, cq, false), QB, hd);
+    const size_t s = gemm_pack_bytes(g, GEMM_A, mat_f32(NULL, score_ld(keys), false), QB, keys);
+    const size_t t = gemm_pack_bytes(g, GEMM_A, mat_f32(NULL, score_ld(keys), true), keys, QB);
+    return larger(larger(q, y), larger(s, t));
+}
+
+static size_t pack_query_t(const struct gemm *g, int64_t hd, int64_t ld) {
+    return gemm_pack_bytes(g, GEMM_B, mat_f32(NULL, ld, true), hd, QB);
+}
+
+static size_t floats(int64_t n) {
+    return arena_round((size_t)n * sizeof(float));
+}
+
+static size_t forward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq, int64_t ck) {
+    return pack_keys(g, keys, hd, ck) + pack_keys_t(g, keys, hd, ck) + floats(QB * hd) +
+           floats(QB * score_ld(keys)) + pack_a(g, keys, hd, cq) + 4 * ARENA_ALIGN;
+}
+
+static size_t backward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq, int64_t ck) {
+    return 2 * pack_keys(g, keys, hd, ck) + pack_keys_t(g, keys, hd, ck) + floats(QB * hd) +
+           2 * floats(QB * score_ld(keys)) + pack_query_t(g, hd, hd) + pack_query_t(g, hd, cq) +
+           pack_a(g, keys, hd, cq) + 8 * ARENA_ALIGN;
 }
 
 static struct job job_make(struct exec *x, const struct node *n) {
@@ -60,7 +94,7 @@ static struct job job_make(struct exec *x, const struct node *n) {
     return (struct job){.x = x, .n = n, .q = x->value[n->in[0]], .k = x->value[n->in[1]],
                         .v = x->value[n->in[2]], .lse = x->value[n->out[1]], .T = x->batch.T,
                         .pos = x->batch.pos, .chunks = (x->batch.T + QC - 1) / QC, .cq = n->heads * hd,
-                        .ck = n->kv_heads * hd, .scale = 1.0f / sqrtf((float)hd)};
+                        .ck = n->kv_heads * hd, .ld = score_ld(x->batch.pos + x->batch.T), .scale = 1.0f / sqrtf((float)hd)};
 }
 
 /* First key row of sequence b. Past positions exist only when there is one sequence. */
@@ -68,13 +102,13 @@ static int64_t key_row(const struct job *j, int64_t b) {
     return b * j->T;
 }
 
-/* Scores of rows [i0, i0+m) to probabilities: row i sees keys up to pos+i. s is (m, nk); entries after
- * the causal end become 0. sum[i], max[i] describe the row. */
+/* Scores of rows [i0, i0+m) to exponentials: row i sees keys up to pos+i. s is (m, nk); entries after
+ * the causal end become 0. inv[i]: 1/sum of the row; lse[i]: its log-sum-exp. */
 static void softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, int64_t nk, float *inv,
                          float *lse) {
     const struct kern *k = kern();
     for (int64_t i = 0; i < m; i++) {
-        float *row = s + i * nk;
+        float *row = s + i * j->ld;
         const int64_t n = j->pos + i0 + i + 1;
         const float max = k->max(row, n), sum = k->exp_sum(row, row, max, n);
         memset(row + n, 0, (size_t)(nk - n) * sizeof *row);
@@ -99,11 +133,11 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
     const int64_t c0 = t % j->chunks * QC, c1 = c0 + QC < j->T ? c0 + QC : j->T, keys = j->pos + c1;
     const struct mat k = mat_f32(j->k + key_row(j, b) * j->ck + kvh * hd, j->ck, false);
     const struct mat v = mat_f32(j->v + key_row(j, b) * j->ck + kvh * hd, j->ck, true);
-    const bool few = j->T <= GEMM_FEW; /* reads keys and values where they stand */
+    const bool few = gemm_few(g, j->T); /* reads keys and values where they stand */
     struct scratch s = {exec_thread(j->x, tid)};
-    void *room_k = carve(&s, gemm_pack_bytes(g, GEMM_B, keys, hd));
-    void *room_v = carve(&s, gemm_pack_bytes(g, GEMM_B, hd, keys));
-    float *q = carve_floats(&s, QB * hd), *p = carve_floats(&s, QB * keys);
+    void *room_k = carve(&s, gemm_pack_bytes(g, GEMM_B, k, keys, hd));
+    void *room_v = carve(&s, gemm_pack_bytes(g, GEMM_B, v, hd, keys));
+    float *q = carve_floats(&s, QB * hd), *p = carve_floats(&s, QB * j->ld);
     struct gemm_pack pk = {0}, pv = {0};
     if (!few) {
         pk = gemm_pack(g, GEMM_B, k, keys, hd, room_k);
@@ -113,21 +147,20 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
         for (int64_t i0 = c0; i0 < c1; i0 += QB) {
             const int64_t m = c1 - i0 < QB ? c1 - i0 : QB, nk = j->pos + i0 + m, row = b * j->T + i0;
             float inv[QB], lse[QB], *out = j->out + row * j->cq + h * hd;
+            const struct mat mq = mat_f32(q, hd, false), mp = mat_f32(p, j->ld, false);
             gather(q, j->q + row * j->cq + h * hd, j->cq, m, hd, j->scale);
             if (few) {
-                gemm_run(g, m, nk, hd, mat_f32(q, hd, false), k, p, nk, false, s.at);
+                gemm_local(g, m, nk, hd, mq, k, p, j->ld, false, NULL);
             } else {
-                const struct gemm_pack pq = gemm_pack(g, GEMM_A, mat_f32(q, hd, false), m, hd, s.at);
-                const struct gemm_pack head = gemm_pack_head(&pk, nk, hd);
-                gemm_mul(g, &pq, &head, p, nk, false);
+                const struct gemm_pack a = gemm_pack(g, GEMM_A, mq, m, hd, s.at), head = gemm_pack_head(&pk, nk, hd);
+                gemm_mul(g, &a, &head, p, j->ld, false, NULL);
             }
             softmax_rows(j, p, i0, m, nk, inv, lse);
             if (few) {
-                gemm_run(g, m, hd, nk, mat_f32(p, nk, false), v, out, j->cq, false, s.at);
+                gemm_local(g, m, hd, nk, mp, v, out, j->cq, false, NULL);
             } else {
-                const struct gemm_pack pp = gemm_pack(g, GEMM_A, mat_f32(p, nk, false), m, nk, s.at);
-                const struct gemm_pack head = gemm_pack_head(&pv, hd, nk);
-                gemm_mul(g, &pp, &head, out, j->cq, false);
+                const struct gemm_pack a = gemm_pack(g, GEMM_A, mp, m, nk, s.at), head = gemm_pack_head(&pv, hd, nk);
+                gemm_mul(g, &a, &head, out, j->cq, false, NULL);
             }
             for (int64_t i = 0; i < m; i++) {
                 kern()->scale(out + i * j->cq, inv[i], hd);
@@ -146,7 +179,7 @@ static void forward(struct exec *x, const struct node *n) {
 struct block {
     struct gemm_pack pk, pv, pkt; /* keys and values against hd, keys against keys */
     float *q, *p, *ds;
-    void *qt, *dot, *a, *at;
+    void *qt, *dyt, *a;
 };
 
 /* Probabilities again from the scores and the saved log-sum-exp, and dS = P (dP - D), D = dy . y */
@@ -156,7 +189,7 @@ static void score_grads(const struct job *j, const struct block *w, int64_t row,
     const int64_t hd = j->n->head_dim;
     for (int64_t i = 0; i < m; i++) {
         const int64_t n = j->pos + i0 + i + 1, at = (row + i) * j->cq + h * hd;
-        float *p = w->p + i * nk, *ds = w->ds + i * nk;
+        float *p = w->p + i * j->ld, *ds = w->ds + i * j->ld;
         const float d = k->dot(j->dy + at, j->y + at, hd);
         k->exp_scale(p, p, j->lse[(row + i) * j->n->heads + h], 1, n);
         k->mul_shifted(ds, p, ds, d, n);
@@ -173,23 +206,26 @@ static void backward_block(const struct job *j, const struct block *w, int64_t b
     float *dk = j->dk + b * j->T * j->ck + kvh * hd, *dv = j->dv + b * j->T * j->ck + kvh * hd;
     struct gemm_pack head = gemm_pack_head(&w->pk, nk, hd), a, rhs;
 
+    const struct mat q = mat_f32(w->q, hd, false), qt = mat_f32(w->q, hd, true);
+    const struct mat dy = mat_f32(j->dy + at, j->cq, false), dyt = mat_f32(j->dy + at, j->cq, true);
+
     gather(w->q, j->q + at, j->cq, m, hd, j->scale);
-    a = gemm_pack(g, GEMM_A, mat_f32(w->q, hd, false), m, hd, w->a);
-    gemm_mul(g, &a, &head, w->p, nk, false); /* S = scale Q K' */
-    a = gemm_pack(g, GEMM_A, mat_f32(j->dy + at, j->cq, false), m, hd, w->a);
+    a = gemm_pack(g, GEMM_A, q, m, hd, w->a);
+    gemm_mul(g, &a, &head, w->p, j->ld, false, NULL); /* S = scale Q K' */
+    a = gemm_pack(g, GEMM_A, dy, m, hd, w->a);
     head = gemm_pack_head(&w->pv, nk, hd);
-    gemm_mul(g, &a, &head, w->ds, nk, false); /* dP = dY V' */
+    gemm_mul(g, &a, &head, w->ds, j->ld, false, NULL); /* dP = dY V' */
     score_grads(j, w, row, h, i0, m, nk);
 
-    a = gemm_pack(g, GEMM_A, mat_f32(w->p, nk, true), nk, m, w->at);
-    rhs = gemm_pack(g, GEMM_B, mat_f32(j->dy + at, j->cq, true), hd, m, w->dot);
-    gemm_mul(g, &a, &rhs, dv, j->ck, true); /* dV += P' dY */
-    a = gemm_pack(g, GEMM_A, mat_f32(w->ds, nk, true), nk, m, w->at);
-    rhs = gemm_pack(g, GEMM_B, mat_f32(w->q, hd, true), hd, m, w->qt);
-    gemm_mul(g, &a, &rhs, dk, j->ck, true); /* dK += scale dS' Q */
-    a = gemm_pack(g, GEMM_A, mat_f32(w->ds, nk, false), m, nk, w->a);
+    a = gemm_pack(g, GEMM_A, mat_f32(w->p, j->ld, true), nk, m, w->a);
+    rhs = gemm_pack(g, GEMM_B, dyt, hd, m, w->dyt);
+    gemm_mul(g, &a, &rhs, dv, j->ck, true, NULL); /* dV += P' dY */
+    a = gemm_pack(g, GEMM_A, mat_f32(w->ds, j->ld, true), nk, m, w->a);
+    rhs = gemm_pack(g, GEMM_B, qt, hd, m, w->qt);
+    gemm_mul(g, &a, &rhs, dk, j->ck, true, NULL); /* dK += scale dS' Q */
+    a = gemm_pack(g, GEMM_A, mat_f32(w->ds, j->ld, false), m, nk, w->a);
     head = gemm_pack_head(&w->pkt, hd, nk);
-    gemm_mul(g, &a, &head, j->dq + at, j->cq, false); /* dQ = scale dS K */
+    gemm_mul(g, &a, &head, j->dq + at, j->cq, false, NULL); /* dQ = scale dS K */
     for (int64_t i = 0; i < m; i++) kern()->scale(j->dq + at + i * j->cq, j->scale, hd);
 }
 
@@ -200,19 +236,17 @@ static void backward_chunk(void *ctx, int64_t t, int tid) {
     const int64_t kvh = t % j->n->kv_heads, b = t / j->n->kv_heads, first = b * T * j->ck + kvh * hd;
     struct scratch s = {exec_thread(j->x, tid)};
     struct block w;
-    w.pk = gemm_pack(g, GEMM_B, mat_f32(j->k + first, j->ck, false), T, hd,
-                     carve(&s, gemm_pack_bytes(g, GEMM_B, T, hd)));
-    w.pv = gemm_pack(g, GEMM_B, mat_f32(j->v + first, j->ck, false), T, hd,
-                     carve(&s, gemm_pack_bytes(g, GEMM_B, T, hd)));
-    w.pkt = gemm_pack(g, GEMM_B, mat_f32(j->k + first, j->ck, true), hd, T,
-                      carve(&s, gemm_pack_bytes(g, GEMM_B, hd, T)));
+    const struct mat k = mat_f32(j->k + first, j->ck, false), kt = mat_f32(j->k + first, j->ck, true);
+    const struct mat v = mat_f32(j->v + first, j->ck, false);
+    w.pk = gemm_pack(g, GEMM_B, k, T, hd, carve(&s, pack_keys(g, T, hd, j->ck)));
+    w.pv = gemm_pack(g, GEMM_B, v, T, hd, carve(&s, pack_keys(g, T, hd, j->ck)));
+    w.pkt = gemm_pack(g, GEMM_B, kt, hd, T, carve(&s, pack_keys_t(g, T, hd, j->ck)));
     w.q = carve_floats(&s, QB * hd);
-    w.p = carve_floats(&s, QB * T);
-    w.ds = carve_floats(&s, QB * T);
-    w.qt = carve(&s, gemm_pack_bytes(g, GEMM_B, hd, QB));
-    w.dot = carve(&s, gemm_pack_bytes(g, GEMM_B, hd, QB));
-    w.a = carve(&s, gemm_pack_bytes(g, GEMM_A, QB, hd > T ? hd : T));
-    w.at = carve(&s, gemm_pack_bytes(g, GEMM_A, T, QB));
+    w.p = carve_floats(&s, QB * j->ld);
+    w.ds = carve_floats(&s, QB * j->ld);
+    w.qt = carve(&s, pack_query_t(g, hd, hd));
+    w.dyt = carve(&s, pack_query_t(g, hd, j->cq));
+    w.a = s.at;
     for (int64_t i = 0; i < T; i++) {
         memset(j->dk + first + i * j->ck, 0, (size_t)hd * sizeof *j->dk);
         memset(j->dv + first + i * j->ck, 0, (size_t)hd * sizeof *j->dv);
@@ -222,7 +256,7 @@ static void backward_chunk(void *ctx, int64_t t, int tid) {
 }
 
 static void backward(struct exec *x, const struct node *n) {
-    /* The only reader of q, k and v: their gradients are written, never added to. */
+    assert(!x->event->adds && "attention must be the only reader of q, k and v");
     struct job j = job_make(x, n);
     j.y = x->value[n->out[0]];
     j.dy = x->grad[n->out[0]];
@@ -233,8 +267,8 @@ static void backward(struct exec *x, const struct node *n) {
 }
 
 static size_t thread_work(const struct exec *x, const struct node *n, bool back) {
-    const int64_t keys = x->opts.cache ? x->opts.cache : x->opts.T;
-    return back ? backward_bytes(x->gemm, keys, n->head_dim) : forward_bytes(x->gemm, keys, n->head_dim);
+    const int64_t keys = x->opts.cache ? x->opts.cache : x->opts.T, hd = n->head_dim;
+    return (back ? backward_bytes : forward_bytes)(x->gemm, keys, hd, n->heads * hd, n->kv_heads * hd);
 }
 
 static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {

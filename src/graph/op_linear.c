@@ -33,8 +33,8 @@ static void forward(struct exec *x, const struct node *n) {
     const struct gemm *g = x->gemm;
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
     const struct mat a = mat_f32(exec_rows(x, n->in[0]), I, false);
-    const bool few = M <= GEMM_FEW; /* gemm_run reads the weights where they stand */
-    void *rest = (char *)x->work + gemm_pack_bytes(g, GEMM_A, M, I);
+    const bool few = gemm_few(g, M); /* gemm_run then reads the weights where they stand */
+    void *panels = (char *)x->work + gemm_pack_bytes(g, GEMM_A, a, M, I);
     struct gemm_pack pa = {0};
     if (!few) pa = gemm_pack(g, GEMM_A, a, M, I, x->work);
     for (int i = 0; i < n->n_out; i++) {
@@ -47,8 +47,8 @@ static void forward(struct exec *x, const struct node *n) {
         if (few) {
             gemm_run(g, M, w->rows, I, a, param_mat(w, false), y, w->rows, has_bias(n), x->work);
         } else {
-            const struct gemm_pack pb = gemm_pack(g, GEMM_B, param_mat(w, false), w->rows, I, rest);
-            gemm_mul(g, &pa, &pb, y, w->rows, has_bias(n));
+            const struct gemm_pack pb = gemm_unpacked(param_mat(w, false), w->rows, I);
+            gemm_mul(g, &pa, &pb, y, w->rows, has_bias(n), panels);
         }
     }
 }
@@ -72,33 +72,20 @@ static void bias_grad(struct exec *x, const struct node *n, int i) {
     par_for((b->cols + BIAS_COLS - 1) / BIAS_COLS, bias_columns, &j);
 }
 
-/* dW_i (O,I) = dY_i' X */
-static void weight_grads(struct exec *x, const struct node *n) {
-    const struct gemm *g = x->gemm;
-    const int64_t I = weight(x, n, 0)->cols, M = x->rows;
-    struct gemm_pack px = {0};
-    void *rest = (char *)x->work + gemm_pack_bytes(g, GEMM_B, I, M);
-    for (int i = 0; i < n->n_out; i++) {
-        bool add;
-        const int64_t O = weight(x, n, i)->rows;
-        float *dw = exec_param_grad(x, n->param[i], &add);
-        if (!dw) continue;
-        if (!px.rows) px = gemm_pack(g, GEMM_B, mat_f32(exec_rows(x, n->in[0]), I, true), I, M, x->work);
-        const struct gemm_pack pd = gemm_pack(g, GEMM_A, mat_f32(x->grad[n->out[i]], O, true), O, M, rest);
-        gemm_mul(g, &pd, &px, dw, I, add);
-    }
-}
-
+/* dW_i (O,I) = dY_i' X, and dX (M,I) += dY_i W_i */
 static void backward(struct exec *x, const struct node *n) {
     const struct gemm *g = x->gemm;
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
-    weight_grads(x, n);
+    const struct mat in = mat_f32(exec_rows(x, n->in[0]), I, true);
     for (int i = 0; i < n->n_out; i++) {
-        /* dX (M,I) += dY_i W_i */
+        bool add;
         const int64_t O = weight(x, n, i)->rows;
+        const float *dy = x->grad[n->out[i]];
+        float *dw = exec_param_grad(x, n->param[i], &add);
+        if (dw) gemm_run(g, O, I, M, mat_f32(dy, O, true), in, dw, I, add, x->work);
         if (has_bias(n)) bias_grad(x, n, i);
-        gemm_run(g, M, I, O, mat_f32(x->grad[n->out[i]], O, false), param_mat(weight(x, n, i), true),
-                 x->grad[n->in[0]], I, exec_adds(x, 0) || i > 0, x->work);
+        gemm_run(g, M, I, O, mat_f32(dy, O, false), param_mat(weight(x, n, i), true), x->grad[n->in[0]], I,
+                 exec_adds(x, 0) || i > 0, x->work);
     }
 }
 
@@ -113,10 +100,10 @@ static size_t work(const struct exec *x, const struct node *n, bool back) {
     for (int i = 0; i < n->n_out; i++) {
         const int64_t O = weight(x, n, i)->rows;
         if (!back) {
-            most = larger(most, gemm_work_bytes(g, M, O, I));
+            most = larger(most, gemm_work_bytes(g, M, O, I, mat_f32(NULL, I, false)));
         } else {
-            most = larger(most, gemm_pack_bytes(g, GEMM_B, I, M) + gemm_pack_bytes(g, GEMM_A, O, M));
-            most = larger(most, gemm_work_bytes(g, M, I, O));
+            most = larger(most, gemm_work_bytes(g, O, I, M, mat_f32(NULL, O, true)));
+            most = larger(most, gemm_work_bytes(g, M, I, O, mat_f32(NULL, O, false)));
         }
     }
     return most;

@@ -4,6 +4,8 @@
 #include "op.h"
 #include "par.h"
 
+#include <assert.h>
+
 struct job {
     const struct exec *x;
     const struct node *n;
@@ -33,7 +35,7 @@ static void forward(struct exec *x, const struct node *n) {
 }
 
 static void backward(struct exec *x, const struct node *n) {
-    /* The only reader of its input, so there is nothing to add to. */
+    assert(!x->event->adds && "rope must be the only reader of its input");
     struct job j = {x, n, x->grad[n->out[0]], x->grad[n->in[0]], true};
     par_for(op_chunks(x->rows), chunk, &j);
 }

@@ -79,7 +79,7 @@ static void panel_logits(void *ctx, int64_t p, int tid) {
     float *l = j->logits + p * j->R * PANEL;
     float tmp[PANEL];
     const struct gemm_pack b = gemm_pack(g, GEMM_B, panel_mat(j->w, p, false), w, j->C, exec_thread(j->x, tid));
-    gemm_mul(g, &j->a, &b, l, PANEL, false);
+    gemm_mul(g, &j->a, &b, l, PANEL, false, NULL);
     for (int64_t r = 0; r < j->R; r++) {
         float *row = l + r * PANEL;
         softcap(row, j->cap, w);
@@ -128,10 +128,10 @@ static void group_grads(void *ctx, int64_t group, int tid) {
         panel_grad(j, p, d);
         if (j->dw) {
             const struct gemm_pack a = gemm_pack(g, GEMM_A, mat_f32(d, PANEL, true), w, j->R, exec_thread(j->x, tid));
-            gemm_mul(g, &a, &j->xt, j->dw + p * PANEL * j->C, j->C, j->add);
+            gemm_mul(g, &a, &j->xt, j->dw + p * PANEL * j->C, j->C, j->add, NULL);
         }
-        gemm_run(g, j->R, j->C, w, mat_f32(d, PANEL, false), panel_mat(j->w, p, true), part, j->C, p > p0,
-                 exec_thread(j->x, tid));
+        gemm_local(g, j->R, j->C, w, mat_f32(d, PANEL, false), panel_mat(j->w, p, true), part, j->C, p > p0,
+                   exec_thread(j->x, tid));
     }
 }
 
@@ -155,8 +155,8 @@ static struct sizes sizes_of(const struct exec *x, int64_t R, int64_t C, int64_t
         .logits = arena_need(panels * PANEL * (size_t)R, sizeof(float)),
         .stats = arena_need(panels * (size_t)R, sizeof(float)),
         .row = arena_need((size_t)R, sizeof(float)),
-        .a = gemm_pack_bytes(x->gemm, GEMM_A, R, C),
-        .xt = train ? gemm_pack_bytes(x->gemm, GEMM_B, C, R) : 0,
+        .a = gemm_pack_bytes(x->gemm, GEMM_A, mat_f32(NULL, C, false), R, C),
+        .xt = train ? gemm_pack_bytes(x->gemm, GEMM_B, mat_f32(NULL, C, true), C, R) : 0,
         .part = train ? arena_need((size_t)(groups_of(panels_of(V)) * R * C), sizeof(float)) : 0,
     };
 }
@@ -186,16 +186,25 @@ static void chunk(struct job *j) {
     par_for(op_chunks(j->R), sum_groups, j);
 }
 
+/* Logits of one row, panel by panel: in -> logits (V). */
+static void row_logits(void *ctx, int64_t p, int tid) {
+    const struct job *j = ctx;
+    float *out = j->logits + p * PANEL;
+    const int64_t w = panel_width(j, p);
+    gemm_local(j->x->gemm, 1, w, j->C, mat_f32(j->in, j->C, false), panel_mat(j->w, p, false), out, w, false,
+               exec_thread(j->x, tid));
+    softcap(out, j->cap, w);
+}
+
 /* Logits of each sequence's last position only: generation. */
 static void last_logits(struct exec *x, const struct node *n) {
     const struct param *w = x->graph->params + n->param[0];
     const struct batch *b = &x->batch;
-    const float *in = exec_rows(x, n->in[0]);
+    struct job j = {.x = x, .w = w, .C = w->cols, .V = w->rows, .cap = n->cap, .panels = panels_of(w->rows)};
     for (int64_t s = 0; s < b->B; s++) {
-        float *out = b->logits + s * w->rows;
-        gemm_run(x->gemm, 1, w->rows, w->cols, mat_f32(in + ((s + 1) * b->T - 1) * w->cols, w->cols, false),
-                 param_mat(w, false), out, w->rows, false, x->work);
-        softcap(out, n->cap, w->rows);
+        j.in = exec_rows(x, n->in[0]) + ((s + 1) * b->T - 1) * w->cols;
+        j.logits = b->logits + s * w->rows;
+        par_for(j.panels, row_logits, &j);
     }
 }
 
@@ -228,19 +237,20 @@ static size_t work(const struct exec *x, const struct node *n, bool train) {
     const struct param *w = x->graph->params + n->param[0];
     const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
     const struct sizes s = sizes_of(x, R, w->cols, w->rows, train);
-    const size_t loss = s.logits + 2 * s.stats + 2 * s.row + s.part + s.a + s.xt;
-    const size_t last = x->opts.cache ? gemm_work_bytes(x->gemm, 1, w->rows, w->cols) : 0;
-    return loss > last ? loss : last;
+    return s.logits + 2 * s.stats + 2 * s.row + s.part + s.a + s.xt;
 }
 
 static size_t thread_work(const struct exec *x, const struct node *n, bool train) {
     const struct param *w = x->graph->params + n->param[0];
     const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
-    size_t most = gemm_pack_bytes(x->gemm, GEMM_B, PANEL, w->cols);
-    if (!train) return most;
-    const size_t dw = gemm_pack_bytes(x->gemm, GEMM_A, PANEL, R), dx = gemm_work_bytes(x->gemm, R, w->cols, PANEL);
-    most = dw > most ? dw : most;
-    return dx > most ? dx : most;
+    const struct mat plain = param_mat(w, false), trans = param_mat(w, true);
+    const struct mat row = mat_f32(NULL, w->cols, false), d = mat_f32(NULL, PANEL, false);
+    const size_t logits = gemm_local_bytes(x->gemm, 1, PANEL, w->cols, row, plain);
+    if (!train) return logits;
+    const size_t dw = gemm_pack_bytes(x->gemm, GEMM_A, mat_f32(NULL, PANEL, true), PANEL, R);
+    const size_t dx = gemm_local_bytes(x->gemm, R, w->cols, PANEL, d, trans);
+    const size_t most = dw > dx ? dw : dx;
+    return most > logits ? most : logits;
 }
 
 static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {

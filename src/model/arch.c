@@ -115,8 +115,8 @@ static int attention(struct builder *b, int x) {
     }
     const int wo = residual_weight(b, c->dim, nq, "self_attn.o_proj");
     int q = qkv.out[0] = graph_value(g, "q", nq, false);
-    /* Keys end up in the cache after rotation, in place when there is no QK-norm in between. */
-    int k = qkv.out[1] = graph_value(g, "k", nk, true);
+    /* Keys end up in the cache after rotation: they start there if everything on the way is in place. */
+    int k = qkv.out[1] = graph_value(g, "k", nk, !c->qk_norm);
     const int v = qkv.out[2] = graph_value(g, "v", nk, true);
     graph_node(g, qkv);
     if (c->qk_norm) {

@@ -40,13 +40,17 @@ int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct er
                    dtype_row(compute)->name);
 }
 
-size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k) {
-    return g->backend->pack_bytes(g, side, rows, k);
+size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows, int64_t k) {
+    return g->backend->pack_bytes(g, side, &m, rows, k);
+}
+
+struct gemm_pack gemm_unpacked(struct mat m, int64_t rows, int64_t k) {
+    return (struct gemm_pack){.src = m, .rows = rows, .k = k, .full_k = k};
 }
 
 struct gemm_pack gemm_pack(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
                            int64_t k, void *dst) {
-    struct gemm_pack p = {.src = m, .rows = rows, .k = k, .full_k = k};
+    struct gemm_pack p = gemm_unpacked(m, rows, k);
     g->backend->pack(g, side, &p, dst);
     return p;
 }
@@ -59,10 +63,14 @@ struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t
     return p;
 }
 
+size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
+    return (size_t)par_threads() * g->backend->panel_bytes(g, rows, k);
+}
+
 void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
-              int64_t ldc, bool add) {
+              int64_t ldc, bool add, void *work) {
     assert(a->k == b->k);
-    g->backend->mul(g, a, b, c, ldc, add);
+    g->backend->mul(g, a, b, c, ldc, add, work);
 }
 
 /* ---- products of a few rows ---------------------------------------------------------------- */
@@ -100,35 +108,52 @@ static void few_columns(void *ctx, int64_t i, int tid) {
     }
 }
 
-static bool is_few(const struct gemm *g, int64_t m, const struct mat *a, const struct mat *b) {
-    return m <= GEMM_FEW && g->compute == DT_F32 && a->dtype == DT_F32 && b->dtype == DT_F32 && !a->trans;
+enum { FEW = 4 };
+
+bool gemm_few(const struct gemm *g, int64_t m) {
+    return m <= FEW && g->compute == DT_F32;
 }
 
-size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k) {
-    return gemm_pack_bytes(g, GEMM_A, m, k) + gemm_pack_bytes(g, GEMM_B, n, k);
+size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a) {
+    return gemm_pack_bytes(g, GEMM_A, a, m, k) + gemm_panel_bytes(g, n, k);
+}
+
+static bool run_few(const struct gemm *g, int64_t m, int64_t n, int64_t k, const struct mat *a,
+                    const struct mat *b, float *c, int64_t ldc, bool add) {
+    if (!gemm_few(g, m) || a->dtype != DT_F32 || b->dtype != DT_F32 || a->trans) return false;
+    struct few_job j = {b->data, b->ld, n, k, a->data, a->ld, m, c, ldc, add};
+    par_for((n + FEW_CHUNK - 1) / FEW_CHUNK, b->trans ? few_columns : few_rows, &j);
+    return true;
 }
 
 void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
               float *c, int64_t ldc, bool add, void *work) {
-    if (is_few(g, m, &a, &b)) {
-        struct few_job j = {b.data, b.ld, n, k, a.data, a.ld, m, c, ldc, add};
-        par_for((n + FEW_CHUNK - 1) / FEW_CHUNK, b.trans ? few_columns : few_rows, &j);
-        return;
-    }
+    if (run_few(g, m, n, k, &a, &b, c, ldc, add)) return;
+    const struct gemm_pack pa = gemm_pack(g, GEMM_A, a, m, k, work), pb = gemm_unpacked(b, n, k);
+    gemm_mul(g, &pa, &pb, c, ldc, add, (char *)work + gemm_pack_bytes(g, GEMM_A, a, m, k));
+}
+
+size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b) {
+    return gemm_pack_bytes(g, GEMM_A, a, m, k) + gemm_pack_bytes(g, GEMM_B, b, n, k);
+}
+
+void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
+                float *c, int64_t ldc, bool add, void *work) {
+    if (run_few(g, m, n, k, &a, &b, c, ldc, add)) return;
     const struct gemm_pack pa = gemm_pack(g, GEMM_A, a, m, k, work);
-    void *rest = (char *)work + gemm_pack_bytes(g, GEMM_A, m, k);
-    const struct gemm_pack pb = gemm_pack(g, GEMM_B, b, n, k, rest);
-    gemm_mul(g, &pa, &pb, c, ldc, add);
+    const struct gemm_pack pb = gemm_pack(g, GEMM_B, b, n, k, (char *)work + gemm_pack_bytes(g, GEMM_A, a, m, k));
+    gemm_mul(g, &pa, &pb, c, ldc, add, NULL);
 }
 
 /* ---- measured rate -------------------------------------------------------------------------- */
 
 double gemm_peak(const struct gemm *g, double seconds) {
     const int64_t n = 1536;
-    const size_t one = arena_need((size_t)(n * n), 4), work = gemm_work_bytes(g, n, n, n);
+    const struct mat plain = mat_f32(NULL, n, false);
+    const size_t one = arena_need((size_t)(n * n), 4), work = gemm_work_bytes(g, n, n, n, plain);
     struct arena mem;
     struct err e;
-    if (arena_init(&mem, 3 * one + work, "the GEMM measurement", &e)) return 0;
+    if (arena_init(&mem, 3 * one + arena_round(work), "the GEMM measurement", &e)) return 0;
     float *a = arena_alloc(&mem, (size_t)(n * n), 4), *b = arena_alloc(&mem, (size_t)(n * n), 4);
     float *c = arena_alloc(&mem, (size_t)(n * n), 4);
     void *w = arena_alloc(&mem, work, 1);
@@ -136,19 +161,16 @@ double gemm_peak(const struct gemm *g, double seconds) {
         a[i] = (float)(i % 7) - 3;
         b[i] = (float)(i % 5) - 2;
     }
-    double t[15], begin = clock_seconds();
-    int runs = 0;
-    const struct gemm_pack pa = gemm_pack(g, GEMM_A, mat_f32(a, n, false), n, n, w);
-    const struct gemm_pack pb = gemm_pack(g, GEMM_B, mat_f32(b, n, false), n, n,
-                                          (char *)w + gemm_pack_bytes(g, GEMM_A, n, n));
-    gemm_mul(g, &pa, &pb, c, n, false); /* warms up caches, clocks and page tables */
-    while (runs < 15 && (runs < 3 || clock_seconds() - begin < seconds)) {
+    double t[15], begin = 0;
+    int runs = -1; /* the first warms up caches, clocks and page tables */
+    while (runs < 3 || (runs < 15 && clock_seconds() - begin < seconds)) {
         const double s = clock_seconds();
-        gemm_mul(g, &pa, &pb, c, n, false);
-        double d = clock_seconds() - s;
+        gemm_run(g, n, n, n, mat_f32(a, n, false), mat_f32(b, n, false), c, n, false, w);
+        const double d = clock_seconds() - s;
+        if (runs < 0) begin = clock_seconds();
         int i = runs++;
         for (; i > 0 && t[i - 1] > d; i--) t[i] = t[i - 1];
-        t[i] = d;
+        if (i >= 0) t[i] = d;
     }
     arena_release(&mem);
     return 2e-9 * (double)(n * n) * (double)n / t[runs / 2];

@@ -39,12 +39,14 @@ static inline struct mat mat_f32(const float *data, int64_t ld, bool trans) {
 enum gemm_side { GEMM_A, GEMM_B };
 
 /* An operand ready to multiply: either in packed storage or, where a backend reads the original
- * directly, a reference to it (which must then stay unchanged while it is in use). */
+ * directly or packs it panel by panel during the product, a reference to it (which must then stay
+ * unchanged while it is in use). */
 struct gemm_pack {
     struct mat src;
     const void *data; /* packed storage, or NULL: read src */
     int64_t rows, k;
     int64_t full_k;   /* k when it was packed */
+    int64_t ld;       /* the backend's own */
 };
 
 struct gemm;
@@ -55,11 +57,14 @@ struct gemm_backend {
     bool exact; /* same bits for any number of threads */
     /* Whether it can run here (CPU, library found) with this compute type. */
     bool (*accepts)(enum dtype compute);
-    /* Bytes of storage that pack needs at most, for any source. */
-    size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k);
+    /* Bytes of storage that pack needs for an operand like m (m->data is not looked at). */
+    size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
+                         int64_t k);
+    /* Bytes of one thread's scratch for a product with an unpacked B. */
+    size_t (*panel_bytes)(const struct gemm *g, int64_t rows, int64_t k);
     void (*pack)(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst);
     void (*mul)(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
-                int64_t ldc, bool add);
+                int64_t ldc, bool add, void *work);
 };
 
 /* A choice of backend and compute type, made once at start. Read-only afterwards. */
@@ -74,25 +79,39 @@ extern const size_t n_gemm_backends;
 /* backend: a name from the list, or "auto". ERR_INPUT if it cannot run here. */
 int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e);
 
-size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k);
+/* Storage for packing an operand like m; m.data is not looked at, so that plans can ask. */
+size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows, int64_t k);
 
 /* dst: gemm_pack_bytes() bytes, 64-byte aligned. */
 struct gemm_pack gemm_pack(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
                            int64_t k, void *dst);
 
+/* A B that is packed panel by panel during the product, each panel by the thread that uses it: the
+ * fastest way when it is used once. */
+struct gemm_pack gemm_unpacked(struct mat m, int64_t rows, int64_t k);
+
 /* The first rows and the first k of a packed B: causal attention needs only the keys so far. */
 struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t k);
 
-/* c: row i at c + i*ldc. add: accumulate into c. */
+/* c: row i at c + i*ldc. add: accumulate into c. work: for an unpacked B, gemm_panel_bytes() bytes;
+ * such a product must not run inside a par_for chunk (the scratch is cut by thread). Else NULL. */
 void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
-              int64_t ldc, bool add);
+              int64_t ldc, bool add, void *work);
+size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k);
 
-/* Packs both sides and multiplies. work: gemm_work_bytes(). Products of at most GEMM_FEW rows in f32
- * skip packing (generation reads every weight once). */
-enum { GEMM_FEW = 4 };
-size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k);
+/* Packs A, and B panel by panel, and multiplies. Not inside a par_for chunk. */
+size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a);
 void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
               float *c, int64_t ldc, bool add, void *work);
+
+/* The same inside a chunk: packs both sides whole into this thread's own work. */
+size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b);
+void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
+                float *c, int64_t ldc, bool add, void *work);
+
+/* True if gemm_run and gemm_local skip packing for a product of m rows (of f32 operands, A not
+ * transposed): generation reads every weight once. */
+bool gemm_few(const struct gemm *g, int64_t m);
 
 /* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median of
  * the runs that fit into about `seconds`. 0 if there is no memory for it. */

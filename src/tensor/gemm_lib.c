@@ -1,5 +1,6 @@
 #include "gemm_lib.h"
 
+#include "arena.h"
 #include "par.h"
 
 /* Big enough for the library to run near its best, small enough to share out: panels along B, cut
@@ -49,34 +50,67 @@ static void copy_chunk(void *ctx, int64_t c, int tid) {
     }
 }
 
-void gemm_lib_copy(const struct mat *m, int64_t rows, int64_t k, enum dtype to, bool round, void *dst) {
-    struct copy_job j = {m, rows, k, to, round, dst};
+static void copy(const struct gemm_lib *l, const struct mat *m, int64_t rows, int64_t k, void *dst) {
+    struct copy_job j = {m, rows, k, l->type, l->round, dst};
     par_for((rows + COPY_ROWS - 1) / COPY_ROWS, copy_chunk, &j);
 }
 
+static bool reads_in_place(const struct gemm_lib *l, const struct mat *m) {
+    return l->type == DT_F32 && !l->round && m->dtype == DT_F32;
+}
+
+size_t gemm_lib_pack_bytes(const struct gemm_lib *l, const struct mat *m, int64_t rows, int64_t k) {
+    return reads_in_place(l, m) ? 0 : arena_need((size_t)(rows * k), (size_t)dtype_row(l->type)->bytes);
+}
+
+size_t gemm_lib_panel_bytes(const struct gemm_lib *l, int64_t rows, int64_t k) {
+    return arena_need((size_t)((rows < PANEL_N ? rows : PANEL_N) * k), (size_t)dtype_row(l->type)->bytes);
+}
+
+void gemm_lib_pack(const struct gemm_lib *l, struct gemm_pack *p, void *dst) {
+    if (reads_in_place(l, &p->src)) return;
+    copy(l, &p->src, p->rows, p->k, dst);
+    p->data = dst;
+}
+
 struct mul_job {
-    gemm_lib_call *call;
+    const struct gemm_lib *l;
     const struct gemm_pack *a, *b;
     float *c;
     int64_t ldc, panel_m, tiles_m;
     bool add;
+    char *scratch; /* copies of panels of B, one a thread, or NULL */
+    size_t scratch_bytes;
 };
 
 static void mul_chunk(void *ctx, int64_t t, int tid) {
-    (void)tid;
     const struct mul_job *j = ctx;
     const int64_t a0 = t % j->tiles_m * j->panel_m, b0 = t / j->tiles_m * PANEL_N;
     const int64_t m = j->a->rows - a0 < j->panel_m ? j->a->rows - a0 : j->panel_m;
     const int64_t n = j->b->rows - b0 < PANEL_N ? j->b->rows - b0 : PANEL_N;
-    j->call(j->a, a0, m, j->b, b0, n, j->c + a0 * j->ldc + b0, j->ldc, j->add);
+    float *c = j->c + a0 * j->ldc + b0;
+    if (!j->scratch) {
+        j->l->call(j->a, a0, m, j->b, b0, n, c, j->ldc, j->add);
+        return;
+    }
+    struct mat src = j->b->src;
+    src.data = (const char *)src.data + (src.trans ? b0 : b0 * src.ld) * dtype_row(src.dtype)->bytes;
+    struct gemm_pack own = gemm_unpacked(src, n, j->b->k);
+    own.data = j->scratch + (size_t)tid * j->scratch_bytes;
+    copy(j->l, &src, n, own.k, j->scratch + (size_t)tid * j->scratch_bytes);
+    j->l->call(j->a, a0, m, &own, 0, n, c, j->ldc, j->add);
 }
 
-void gemm_lib_mul(gemm_lib_call *call, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
-                  int64_t ldc, bool add) {
+void gemm_lib_mul(const struct gemm_lib *l, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
+                  int64_t ldc, bool add, void *work) {
     if (a->rows == 0 || b->rows == 0 || a->k == 0) return;
     const int64_t tiles_n = (b->rows + PANEL_N - 1) / PANEL_N;
-    struct mul_job j = {.call = call, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
+    struct mul_job j = {.l = l, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
     j.panel_m = tiles_n >= 8 ? a->rows : PANEL_M;
     j.tiles_m = (a->rows + j.panel_m - 1) / j.panel_m;
+    if (!b->data && !reads_in_place(l, &b->src)) {
+        j.scratch = work;
+        j.scratch_bytes = gemm_lib_panel_bytes(l, b->rows, b->k);
+    }
     par_for(j.tiles_m * tiles_n, mul_chunk, &j);
 }

@@ -1,8 +1,10 @@
-/* The native backend: packed slivers and register-blocked kernels for every tier.
+/* The native backend: register-blocked kernels for every tier.
  *
- * Blocking as in BLIS (Van Zee & van de Geijn 2015, doi 10.1145/2764454), with the roles fixed: the
- * vector runs along B's rows, A is broadcast. A task is a tile of C of about TILE_M x TILE_N; inside
- * it k advances in blocks so that the slivers in use stay in the first two cache levels. */
+ * Blocking as in BLIS (Van Zee & van de Geijn 2015, doi 10.1145/2764454), with two differences. The
+ * roles are fixed: the vector runs along B's rows, A is broadcast, and so A need not be packed. And the
+ * thread that uses a panel of B packs it, into scratch of its own that stays in its second-level
+ * cache: a panel packed by another core would have to come out of that core's cache, which costs more
+ * than packing it. */
 #include "gemm_kern.h"
 
 #include "arena.h"
@@ -12,7 +14,13 @@
 #include <assert.h>
 #include <string.h>
 
-enum { TILE_M = 280, TILE_N = 128, BLOCK_K = 512 };
+enum {
+    PANEL = 256,    /* rows of B a task packs... */
+    BLOCK_K = 512,  /* ...and words of k at a time: half a megabyte */
+    TILE_M = 42,    /* rows of A against a panel before the next rows */
+    MIN_ROWS = 256, /* a task has at least so many rows of A, to be worth the packing */
+    TASKS = 16,     /* tasks wanted, as far as MIN_ROWS allows */
+};
 
 #if defined(__x86_64__)
 #define TIERS(X) X(generic) X(avx2) X(avx512) X(avx512bf16)
@@ -66,76 +74,118 @@ static int64_t words(const struct gemm_kern *kn, int64_t k) {
     return kn->pairs ? (k + 1) / 2 : k;
 }
 
-/* First row of sliver s of `rows` rows cut into q slivers of nearly equal height. */
-static int64_t sliver_row(int64_t rows, int64_t q, int64_t s) {
-    const int64_t base = rows / q, more = rows % q;
-    return s * base + (s < more ? s : more);
+static int64_t slivers(int64_t rows, int height) {
+    return (rows + height - 1) / height;
 }
 
-static int64_t slivers_a(const struct gemm_kern *kn, int64_t rows) {
-    return (rows + kn->mr - 1) / kn->mr;
+/* Beginning of part i of n things cut into `parts` nearly equal parts. */
+static int64_t cut(int64_t n, int64_t parts, int64_t i) {
+    return i * (n / parts) + (i < n % parts ? i : n % parts);
 }
 
-static int64_t slivers_b(const struct gemm_kern *kn, int64_t rows) {
-    return (rows + kn->nr - 1) / kn->nr;
+/* ---- operands --------------------------------------------------------------------------------- */
+
+/* Rows at a multiple of a page apart fall into the same cache set, fourteen at a time. */
+static bool bad_stride(int64_t ld) {
+    return ld % 1024 == 0;
 }
 
-static size_t pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k) {
+static bool reads_in_place(const struct gemm_kern *kn, const struct mat *m, bool round) {
+    return !kn->pairs && !round && m->dtype == DT_F32 && !bad_stride(m->ld);
+}
+
+/* Words from one line of the copy of A to the next; *lines: how many. */
+static int64_t copy_ld(const struct gemm_kern *kn, bool trans, int64_t rows, int64_t k, int64_t *lines) {
+    const int64_t w = trans ? rows : words(kn, k);
+    *lines = trans ? words(kn, k) : rows;
+    return bad_stride(w) ? w + ARENA_ALIGN / 4 : w;
+}
+
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
+                         int64_t k) {
+    bool round;
+    int64_t lines;
+    const struct gemm_kern *kn = choose(g, &round);
+    if (side == GEMM_B) return arena_need((size_t)(slivers(rows, kn->nr) * kn->nr * words(kn, k)), 4);
+    if (reads_in_place(kn, m, round)) return 0;
+    /* The padding in any case: a smaller operand may need what a larger one does not. */
+    const int64_t ld = copy_ld(kn, m->trans, rows, k, &lines) + ARENA_ALIGN / 4;
+    return arena_need((size_t)(ld * lines), 4);
+}
+
+static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     bool round;
     const struct gemm_kern *kn = choose(g, &round);
-    const int64_t r = side == GEMM_A ? rows : slivers_b(kn, rows) * kn->nr;
-    return arena_need((size_t)(r * words(kn, k)) + ARENA_ALIGN / 4, 4);
+    const int64_t w = words(kn, k) < BLOCK_K ? words(kn, k) : BLOCK_K;
+    const int64_t r = slivers(rows < PANEL ? rows : PANEL, kn->nr) * kn->nr;
+    return arena_need((size_t)(w * r), 4);
 }
 
 struct pack_job {
     const struct gemm_kern *kn;
-    const struct mat *src;
-    int64_t rows, k;
+    const struct gemm_pack *p;
     bool round;
-    enum gemm_side side;
+    int64_t lines, ld;
     uint32_t *dst;
 };
 
-static void pack_chunk(void *ctx, int64_t s, int tid) {
+static void pack_sliver(void *ctx, int64_t s, int tid) {
     (void)tid;
     const struct pack_job *j = ctx;
-    const struct gemm_kern *kn = j->kn;
-    const int64_t w = words(kn, j->k);
-    if (j->side == GEMM_A) {
-        const int64_t q = slivers_a(kn, j->rows), r0 = sliver_row(j->rows, q, s);
-        const int h = (int)(sliver_row(j->rows, q, s + 1) - r0);
-        kn->pack(j->src, r0, h, h, j->k, j->round, j->dst + r0 * w);
-    } else {
-        const int64_t r0 = s * kn->nr, left = j->rows - r0;
-        const int h = (int)(left < kn->nr ? left : kn->nr);
-        kn->pack(j->src, r0, h, kn->nr, j->k, j->round, j->dst + r0 * w);
+    const int nr = j->kn->nr;
+    const int64_t row = s * nr, left = j->p->rows - row;
+    j->kn->pack(&j->p->src, row, left < nr ? (int)left : nr, nr, j->p->k, j->round,
+                j->dst + row * words(j->kn, j->p->k));
+}
+
+enum { COPY_LINES = 16 };
+
+static void copy_lines(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct pack_job *j = ctx;
+    const struct mat *m = &j->p->src;
+    const int64_t end = (c + 1) * COPY_LINES < j->lines ? (c + 1) * COPY_LINES : j->lines;
+    const int64_t n = m->trans ? j->p->rows : j->p->k;
+    for (int64_t l = c * COPY_LINES; l < end; l++) {
+        if (!j->kn->pairs) j->kn->copy_line(m, l, n, j->round, j->dst + l * j->ld);
+        else if (m->trans) j->kn->copy_pairs(m, 2 * l, n, 2 * l + 1 == j->p->k, j->dst + l * j->ld);
+        else j->kn->copy_pairs(m, l, n, true, j->dst + l * j->ld);
     }
 }
 
 static void native_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
-    struct pack_job j = {.src = &p->src, .rows = p->rows, .k = p->k, .side = side, .dst = dst};
+    struct pack_job j = {.p = p, .dst = dst};
     j.kn = choose(g, &j.round);
-    /* A transposed f32 A already has its rows side by side: the kernel can walk it as it stands. */
-    if (side == GEMM_A && p->src.trans && p->src.dtype == DT_F32 && !j.kn->pairs && !j.round) {
-        p->data = NULL;
-        return;
+    if (side == GEMM_B) {
+        par_for(slivers(p->rows, j.kn->nr), pack_sliver, &j);
+        p->data = dst;
+    } else if (!reads_in_place(j.kn, &p->src, j.round)) {
+        j.ld = p->ld = copy_ld(j.kn, p->src.trans, p->rows, p->k, &j.lines);
+        par_for((j.lines + COPY_LINES - 1) / COPY_LINES, copy_lines, &j);
+        p->data = dst;
     }
-    par_for(side == GEMM_A ? slivers_a(j.kn, p->rows) : slivers_b(j.kn, p->rows), pack_chunk, &j);
-    p->data = dst;
 }
+
+/* ---- products --------------------------------------------------------------------------------- */
 
 struct mul_job {
     const struct gemm_kern *kn;
     const struct gemm_pack *a, *b;
+    const uint32_t *pa; /* words of A */
+    int64_t lda;
     float *c;
-    int64_t ldc, words, words_b, qa, qb, block_k; /* words_b: k of a sliver of B as packed */
-    int64_t step_a, step_b, tiles_a; /* slivers a tile, tiles along A */
-    bool add;
+    int64_t ldc;
+    int64_t words, qa, qb;  /* words of k; slivers of A and of B */
+    int64_t panels, parts;  /* tasks: panels of B by parts of A */
+    int64_t blocks;         /* of k */
+    char *scratch;          /* panels that tasks pack, one a thread; NULL: B is packed */
+    size_t scratch_bytes;
+    bool add, round;
 };
 
 /* One kernel call at the right edge, where C has fewer than nr columns. */
-static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *a, int64_t astride,
-                     const uint32_t *b, float *c, int n, bool add) {
+static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *a, const uint32_t *b,
+                     float *c, int n, bool add) {
     float tile[14 * 32];
     const int nr = j->kn->nr;
     if (add)
@@ -143,55 +193,77 @@ static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *
             memcpy(tile + i * nr, c + i * j->ldc, sizeof *tile * (size_t)n);
             memset(tile + i * nr + n, 0, sizeof *tile * (size_t)(nr - n));
         }
-    j->kn->mul(h, k, a, astride, b, tile, nr, add);
+    j->kn->mul(h, j->a->src.trans, k, a, j->lda, b, tile, nr, add);
     for (int i = 0; i < h; i++) memcpy(c + i * j->ldc, tile + i * nr, sizeof *tile * (size_t)n);
 }
 
-static void mul_chunk(void *ctx, int64_t t, int tid) {
-    (void)tid;
-    const struct mul_job *j = ctx;
+/* Slivers [sa0, sa1) of A against sliver sb of B, which stands at b, over k words from k0 on. */
+static void mul_slivers(const struct mul_job *j, int64_t sa0, int64_t sa1, int64_t sb, const uint32_t *b,
+                        int64_t k0, int64_t k) {
     const struct gemm_kern *kn = j->kn;
-    const int64_t a0 = t % j->tiles_a * j->step_a, b0 = t / j->tiles_a * j->step_b;
-    const int64_t a1 = a0 + j->step_a < j->qa ? a0 + j->step_a : j->qa;
-    const int64_t b1 = b0 + j->step_b < j->qb ? b0 + j->step_b : j->qb;
-    for (int64_t k0 = 0; k0 < j->words; k0 += j->block_k) {
-        const int64_t k = j->words - k0 < j->block_k ? j->words - k0 : j->block_k;
-        const bool add = j->add || k0 > 0;
-        for (int64_t sb = b0; sb < b1; sb++) {
-            const int64_t col = sb * kn->nr, left = j->b->rows - col;
-            const uint32_t *b = (const uint32_t *)j->b->data + (col * j->words_b + k0 * kn->nr);
-            for (int64_t sa = a0; sa < a1; sa++) {
-                const int64_t row = sliver_row(j->a->rows, j->qa, sa);
-                const int h = (int)(sliver_row(j->a->rows, j->qa, sa + 1) - row);
-                const int64_t stride = j->a->data ? h : j->a->src.ld;
-                const uint32_t *a = j->a->data
-                                        ? (const uint32_t *)j->a->data + row * j->words + k0 * h
-                                        : (const uint32_t *)j->a->src.data + k0 * stride + row;
-                float *c = j->c + row * j->ldc + col;
-                if (left < kn->nr) mul_edge(j, h, k, a, stride, b, c, (int)left, add);
-                else kn->mul(h, k, a, stride, b, c, j->ldc, add);
+    const bool add = j->add || k0 > 0;
+    const int64_t col = sb * kn->nr, left = j->b->rows - col;
+    for (int64_t sa = sa0; sa < sa1; sa++) {
+        const int64_t row = cut(j->a->rows, j->qa, sa);
+        const int h = (int)(cut(j->a->rows, j->qa, sa + 1) - row);
+        const uint32_t *a = j->pa + (j->a->src.trans ? k0 * j->lda + row : row * j->lda + k0);
+        float *c = j->c + row * j->ldc + col;
+        if (left < kn->nr) mul_edge(j, h, k, a, b, c, (int)left, add);
+        else kn->mul(h, j->a->src.trans, k, a, j->lda, b, c, j->ldc, add);
+    }
+}
+
+/* Slivers [sb0, sb1) of B, k words from k0 on, into this thread's scratch. */
+static void pack_panel(const struct mul_job *j, int64_t sb0, int64_t sb1, int64_t k0, int64_t k, uint32_t *dst) {
+    const struct gemm_kern *kn = j->kn;
+    struct mat m = j->b->src;
+    const int64_t p0 = kn->pairs ? 2 * k0 : k0, left_k = j->b->k - p0, n = kn->pairs ? 2 * k : k;
+    m.data = (const char *)m.data + (m.trans ? p0 * m.ld : p0) * dtype_row(m.dtype)->bytes;
+    for (int64_t s = sb0; s < sb1; s++) {
+        const int64_t row = s * kn->nr, left = j->b->rows - row;
+        kn->pack(&m, row, left < kn->nr ? (int)left : kn->nr, kn->nr, n < left_k ? n : left_k, j->round,
+                 dst + (s - sb0) * kn->nr * k);
+    }
+}
+
+static void mul_task(void *ctx, int64_t t, int tid) {
+    const struct mul_job *j = ctx;
+    const int nr = j->kn->nr;
+    const int64_t panel = t / j->parts, part = t % j->parts, step = TILE_M / j->kn->mr;
+    const int64_t sb0 = cut(j->qb, j->panels, panel), sb1 = cut(j->qb, j->panels, panel + 1);
+    const int64_t sa0 = cut(j->qa, j->parts, part), sa1 = cut(j->qa, j->parts, part + 1);
+    uint32_t *own = j->scratch ? (uint32_t *)(void *)(j->scratch + (size_t)tid * j->scratch_bytes) : NULL;
+    for (int64_t block = 0; block < j->blocks; block++) {
+        const int64_t k0 = cut(j->words, j->blocks, block), k = cut(j->words, j->blocks, block + 1) - k0;
+        if (own) pack_panel(j, sb0, sb1, k0, k, own);
+        for (int64_t sa = sa0; sa < sa1; sa += step)
+            for (int64_t sb = sb0; sb < sb1; sb++) {
+                const uint32_t *b = own ? own + (sb - sb0) * nr * k
+                                        : (const uint32_t *)j->b->data + sb * nr * words(j->kn, j->b->full_k) + k0 * nr;
+                mul_slivers(j, sa, sa + step < sa1 ? sa + step : sa1, sb, b, k0, k);
             }
-        }
     }
 }
 
 static void native_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
-                       float *c, int64_t ldc, bool add) {
-    bool round;
+                       float *c, int64_t ldc, bool add, void *work) {
     struct mul_job j = {.a = a, .b = b, .c = c, .ldc = ldc, .add = add};
-    j.kn = choose(g, &round);
-    assert(a->k == b->k && b->data);
+    j.kn = choose(g, &j.round);
+    j.pa = a->data ? a->data : a->src.data;
+    j.lda = a->data ? a->ld : a->src.ld;
     j.words = words(j.kn, a->k);
-    j.words_b = words(j.kn, b->full_k);
-    j.qa = slivers_a(j.kn, a->rows);
-    j.qb = slivers_b(j.kn, b->rows);
+    j.qa = slivers(a->rows, j.kn->mr);
+    j.qb = slivers(b->rows, j.kn->nr);
     if (j.words == 0 || j.qa == 0 || j.qb == 0) return;
-    const int64_t blocks = (j.words + BLOCK_K - 1) / BLOCK_K;
-    j.block_k = (j.words + blocks - 1) / blocks;
-    j.step_a = TILE_M / j.kn->mr;
-    j.step_b = TILE_N / j.kn->nr;
-    j.tiles_a = (j.qa + j.step_a - 1) / j.step_a;
-    par_for(j.tiles_a * ((j.qb + j.step_b - 1) / j.step_b), mul_chunk, &j);
+    j.blocks = (j.words + BLOCK_K - 1) / BLOCK_K;
+    j.panels = slivers(j.qb * j.kn->nr, PANEL);
+    const int64_t most = a->rows / MIN_ROWS, want = (TASKS + j.panels - 1) / j.panels;
+    j.parts = want < most ? want : most > 0 ? most : 1;
+    if (!b->data) {
+        j.scratch = work;
+        j.scratch_bytes = panel_bytes(g, b->rows, b->k);
+    }
+    par_for(j.panels * j.parts, mul_task, &j);
 }
 
 static bool accepts(enum dtype compute) {
@@ -200,6 +272,6 @@ static bool accepts(enum dtype compute) {
 }
 
 const struct gemm_backend gemm_native = {
-    "native", "packed slivers, kernels for every tier; exact", true,
-    accepts, pack_bytes, native_pack, native_mul,
+    .name = "native", .help = "our own kernels for every tier; exact", .exact = true, .accepts = accepts,
+    .pack_bytes = pack_bytes, .panel_bytes = panel_bytes, .pack = native_pack, .mul = native_mul,
 };

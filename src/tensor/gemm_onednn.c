@@ -16,10 +16,11 @@
 #define FUNCTIONS(X)                                                                               \
     X(dnnl_sgemm) X(dnnl_engine_create) X(dnnl_stream_create) X(dnnl_memory_desc_init_by_strides)  \
     X(dnnl_matmul_desc_init) X(dnnl_primitive_desc_create) X(dnnl_primitive_create)                \
-    X(dnnl_primitive_desc_destroy) X(dnnl_primitive_execute) X(dnnl_memory_create)                 \
-    X(dnnl_memory_destroy) X(dnnl_primitive_attr_create)                       \
+    X(dnnl_primitive_destroy) X(dnnl_primitive_desc_destroy) X(dnnl_primitive_execute) X(dnnl_memory_create)                 \
+    X(dnnl_memory_destroy) X(dnnl_memory_desc_get_size) X(dnnl_primitive_attr_create)              \
     X(dnnl_primitive_attr_destroy) X(dnnl_post_ops_create) X(dnnl_post_ops_append_sum)             \
-    X(dnnl_post_ops_destroy) X(dnnl_primitive_attr_set_post_ops)
+    X(dnnl_post_ops_destroy) X(dnnl_primitive_attr_set_post_ops)                                   \
+    X(dnnl_primitive_attr_set_scratchpad_mode) X(dnnl_primitive_desc_query_md)
 
 #define X(f) static __typeof__(f) *p_##f;
 FUNCTIONS(X)
@@ -49,18 +50,6 @@ static bool accepts(enum dtype compute) {
     return ready;
 }
 
-static size_t pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k) {
-    (void)side;
-    return arena_need((size_t)(rows * k), (size_t)dtype_row(g->compute)->bytes);
-}
-
-static void onednn_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
-    (void)side;
-    if (g->compute == DT_F32 && p->src.dtype == DT_F32) return;
-    gemm_lib_copy(&p->src, p->rows, p->k, g->compute, false, dst);
-    p->data = dst;
-}
-
 static void call_f32(const struct gemm_pack *a, int64_t a0, int64_t m, const struct gemm_pack *b,
                      int64_t b0, int64_t n, float *c, int64_t ldc, bool add) {
     const struct gemm_pack *p[2] = {a, b};
@@ -79,12 +68,14 @@ static void call_f32(const struct gemm_pack *a, int64_t a0, int64_t m, const str
 }
 
 /* Matmul primitives by shape. Creating one costs far more than a small product, so they are kept for
- * the life of the process; a training run has a few dozen shapes. */
+ * the life of the process; a training run has a few dozen shapes. All threads share them, so each
+ * brings its own scratchpad: the library's belongs to the primitive or to the thread that made it. */
 struct entry {
     int64_t m, n, k, ldb, ldc;
     bool add;
     dnnl_primitive_t prim;
-    dnnl_memory_desc_t a, b, c;
+    dnnl_memory_desc_t a, b, c, pad;
+    size_t pad_bytes;
 };
 enum { ENTRIES = 1024 };
 static struct entry entries[ENTRIES];
@@ -106,53 +97,98 @@ static bool make(struct entry *x) {
               p_dnnl_post_ops_create(&ops) == dnnl_success &&
               (!x->add || p_dnnl_post_ops_append_sum(ops, 1) == dnnl_success) &&
               p_dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success &&
+              p_dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
               p_dnnl_primitive_desc_create(&pd, &d, attr, engine, NULL) == dnnl_success &&
               p_dnnl_primitive_create(&x->prim, pd) == dnnl_success;
+    if (ok) {
+        x->pad = *p_dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+        x->pad_bytes = p_dnnl_memory_desc_get_size(&x->pad);
+    }
     if (pd) p_dnnl_primitive_desc_destroy(pd);
     if (ops) p_dnnl_post_ops_destroy(ops);
     if (attr) p_dnnl_primitive_attr_destroy(attr);
     return ok;
 }
 
-static const struct entry *find(int64_t m, int64_t n, int64_t k, int64_t ldb, int64_t ldc, bool add) {
+/* The primitive for a shape; *own if the table is full (generation has new shapes at every position)
+ * and the caller has to destroy it. *fresh: room for that. */
+static const struct entry *find(struct entry *fresh, bool *own) {
     const struct entry *found = NULL;
+    *own = false;
     pthread_mutex_lock(&lock);
     for (int i = 0; i < n_entries && !found; i++) {
         const struct entry *x = entries + i;
-        if (x->m == m && x->n == n && x->k == k && x->ldb == ldb && x->ldc == ldc && x->add == add) found = x;
-    }
-    if (!found && n_entries < ENTRIES) {
-        struct entry *x = entries + n_entries;
-        *x = (struct entry){.m = m, .n = n, .k = k, .ldb = ldb, .ldc = ldc, .add = add};
-        if (make(x)) {
+        if (x->m == fresh->m && x->n == fresh->n && x->k == fresh->k && x->ldb == fresh->ldb &&
+            x->ldc == fresh->ldc && x->add == fresh->add)
             found = x;
-            n_entries++;
-        }
+    }
+    if (!found && n_entries < ENTRIES && make(fresh)) {
+        entries[n_entries] = *fresh;
+        found = entries + n_entries++;
     }
     pthread_mutex_unlock(&lock);
-    return found;
+    if (found) return found;
+    *own = make(fresh);
+    return *own ? fresh : NULL;
+}
+
+/* This thread's scratchpad of at least `bytes`; kept, grows. NULL without memory. */
+static void *scratchpad(size_t bytes) {
+    static _Thread_local void *pad;
+    static _Thread_local size_t size;
+    if (bytes > size) {
+        free(pad);
+        pad = aligned_alloc(ARENA_ALIGN, arena_round(bytes));
+        size = pad ? bytes : 0;
+    }
+    return pad;
 }
 
 static void call_bf16(const struct gemm_pack *a, int64_t a0, int64_t m, const struct gemm_pack *b,
                       int64_t b0, int64_t n, float *c, int64_t ldc, bool add) {
-    const struct entry *x = find(m, n, a->k, b->full_k, ldc, add);
-    dnnl_memory_t mem[3] = {0};
+    bool own;
+    struct entry fresh = {.m = m, .n = n, .k = a->k, .ldb = b->full_k, .ldc = ldc, .add = add};
+    const struct entry *x = find(&fresh, &own);
+    void *pad = x && x->pad_bytes ? scratchpad(x->pad_bytes) : NULL;
+    dnnl_memory_t mem[4] = {0};
     const uint16_t *pa = (const uint16_t *)a->data + a0 * a->k;
     const uint16_t *pb = (const uint16_t *)b->data + b0 * b->full_k;
     /* The C API takes void * for inputs too. */
     if (!x || p_dnnl_memory_create(&mem[0], &x->a, engine, (void *)(uintptr_t)pa) ||
         p_dnnl_memory_create(&mem[1], &x->b, engine, (void *)(uintptr_t)pb) ||
-        p_dnnl_memory_create(&mem[2], &x->c, engine, c))
+        p_dnnl_memory_create(&mem[2], &x->c, engine, c) || p_dnnl_memory_create(&mem[3], &x->pad, engine, pad) ||
+        (x->pad_bytes && !pad))
         abort(); /* shapes were proved when the backend was chosen: only lack of memory is left */
-    const dnnl_exec_arg_t args[3] = {
-        {DNNL_ARG_SRC, mem[0]}, {DNNL_ARG_WEIGHTS, mem[1]}, {DNNL_ARG_DST, mem[2]}};
-    if (p_dnnl_primitive_execute(x->prim, stream, 3, args)) abort();
-    for (int i = 0; i < 3; i++) p_dnnl_memory_destroy(mem[i]);
+    const dnnl_exec_arg_t args[4] = {{DNNL_ARG_SRC, mem[0]}, {DNNL_ARG_WEIGHTS, mem[1]}, {DNNL_ARG_DST, mem[2]},
+                                     {DNNL_ARG_SCRATCHPAD, mem[3]}};
+    if (p_dnnl_primitive_execute(x->prim, stream, 4, args)) abort();
+    for (int i = 0; i < 4; i++) p_dnnl_memory_destroy(mem[i]);
+    if (own) p_dnnl_primitive_destroy(x->prim);
+}
+
+static const struct gemm_lib *lib(const struct gemm *g) {
+    static const struct gemm_lib f32 = {call_f32, DT_F32, false}, bf16 = {call_bf16, DT_BF16, false};
+    return g->compute == DT_BF16 ? &bf16 : &f32;
+}
+
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
+                         int64_t k) {
+    (void)side;
+    return gemm_lib_pack_bytes(lib(g), m, rows, k);
+}
+
+static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
+    return gemm_lib_panel_bytes(lib(g), rows, k);
+}
+
+static void onednn_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
+    (void)side;
+    gemm_lib_pack(lib(g), p, dst);
 }
 
 static void onednn_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
-                       float *c, int64_t ldc, bool add) {
-    gemm_lib_mul(g->compute == DT_F32 ? call_f32 : call_bf16, a, b, c, ldc, add);
+                       float *c, int64_t ldc, bool add, void *work) {
+    gemm_lib_mul(lib(g), a, b, c, ldc, add, work);
 }
 
 #else
@@ -162,12 +198,13 @@ static bool accepts(enum dtype compute) {
     return false;
 }
 #define pack_bytes NULL
+#define panel_bytes NULL
 #define onednn_pack NULL
 #define onednn_mul NULL
 
 #endif
 
 const struct gemm_backend gemm_onednn = {
-    "onednn", "oneDNN on panels, one thread each", true,
-    accepts, pack_bytes, onednn_pack, onednn_mul,
+    .name = "onednn", .help = "oneDNN on panels, one thread each", .exact = true, .accepts = accepts,
+    .pack_bytes = pack_bytes, .panel_bytes = panel_bytes, .pack = onednn_pack, .mul = onednn_mul,
 };

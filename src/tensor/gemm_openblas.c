@@ -1,7 +1,6 @@
 /* OpenBLAS, loaded at run time so that its kernels can be chosen first: OpenBLAS 0.3.21 does not know
  * newer AVX-512 processors and falls back to AVX2 kernels at half the speed, unless
  * OPENBLAS_CORETYPE names a core with the same instructions before the library is loaded. */
-#include "arena.h"
 #include "cpu.h"
 #include "gemm_lib.h"
 
@@ -36,19 +35,6 @@ static bool accepts(enum dtype compute) {
     return sgemm != NULL;
 }
 
-static size_t pack_bytes(const struct gemm *g, enum gemm_side side, int64_t rows, int64_t k) {
-    (void)g;
-    (void)side;
-    return arena_need((size_t)(rows * k), 4);
-}
-
-static void openblas_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
-    (void)side;
-    if (g->compute == DT_F32 && p->src.dtype == DT_F32) return; /* read where it stands */
-    gemm_lib_copy(&p->src, p->rows, p->k, DT_F32, g->compute == DT_BF16, dst);
-    p->data = dst;
-}
-
 /* First element, leading dimension and transposition of a packed operand from row r on. */
 static const float *operand(const struct gemm_pack *p, int64_t r, int *ld, bool *trans) {
     if (p->data) {
@@ -70,13 +56,33 @@ static void call(const struct gemm_pack *a, int64_t a0, int64_t m, const struct 
           add ? 1 : 0, c, (int)ldc);
 }
 
+static const struct gemm_lib *lib(const struct gemm *g) {
+    static const struct gemm_lib plain = {call, DT_F32, false}, rounded = {call, DT_F32, true};
+    return g->compute == DT_BF16 ? &rounded : &plain;
+}
+
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
+                         int64_t k) {
+    (void)side;
+    return gemm_lib_pack_bytes(lib(g), m, rows, k);
+}
+
+static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
+    return gemm_lib_panel_bytes(lib(g), rows, k);
+}
+
+static void openblas_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
+    (void)side;
+    gemm_lib_pack(lib(g), p, dst);
+}
+
 static void openblas_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
-                         float *c, int64_t ldc, bool add) {
-    (void)g;
-    gemm_lib_mul(call, a, b, c, ldc, add);
+                         float *c, int64_t ldc, bool add, void *work) {
+    gemm_lib_mul(lib(g), a, b, c, ldc, add, work);
 }
 
 const struct gemm_backend gemm_openblas = {
-    "openblas", "OpenBLAS SGEMM on panels, one thread each (bf16: rounded inputs)", true,
-    accepts, pack_bytes, openblas_pack, openblas_mul,
+    .name = "openblas", .help = "OpenBLAS SGEMM on panels, one thread each (bf16: rounded inputs)",
+    .exact = true, .accepts = accepts, .pack_bytes = pack_bytes, .panel_bytes = panel_bytes,
+    .pack = openblas_pack, .mul = openblas_mul,
 };

@@ -34,9 +34,39 @@ typedef float vfu __attribute__((vector_size(4 * VL), aligned(4)));
 
 /* ---- products ---------------------------------------------------------------------------- */
 
-INLINE void mul_f32(const int h, int64_t k, const float *a, int64_t astride, const float *b, float *c,
-                    int64_t ldc, bool add) {
+/* Where A's rows are: side by side (one pointer does), or ld words apart. For the latter four pointers
+ * and two multiples of ld reach all rows by x86 addressing; the empty asm keeps the compiler from
+ * turning them into fourteen pointers, which do not fit in the registers. */
+struct rows {
+    const float *p[4];
+    int64_t ld, ld3;
+};
+
+INLINE struct rows rows_make(const int h, const float *a, int64_t ld) {
+    struct rows r = {{a, a, a, a}, ld, 3 * ld};
+    for (int i = 1; i < 4 && 4 * i < h; i++) r.p[i] = a + 4 * i * ld;
+    return r;
+}
+
+INLINE float rows_get(const struct rows *r, int i) {
+    const float *p = r->p[i / 4];
+    switch (i % 4) {
+    case 0: return p[0];
+    case 1: return p[r->ld];
+    case 2: return p[2 * r->ld];
+    default: return p[r->ld3];
+    }
+}
+
+INLINE void rows_next(struct rows *r) {
+    for (int i = 0; i < 4; i++) r->p[i]++;
+    __asm__("" : "+r"(r->p[0]), "+r"(r->p[1]), "+r"(r->p[2]), "+r"(r->p[3]));
+}
+
+INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int64_t ld, const float *b,
+                    float *c, int64_t ldc, bool add) {
     vf r[MR][2];
+    struct rows rows = rows_make(h, a, ld);
     UNROLL for (int i = 0; i < h; i++) {
         r[i][0] = add ? *(const vfu *)(c + i * ldc) : (vf){0};
         r[i][1] = add ? *(const vfu *)(c + i * ldc + VL) : (vf){0};
@@ -46,10 +76,12 @@ INLINE void mul_f32(const int h, int64_t k, const float *a, int64_t astride, con
         __builtin_prefetch(b + 8 * NR);
         __builtin_prefetch(b + 8 * NR + 16);
         UNROLL for (int i = 0; i < h; i++) {
-            r[i][0] += a[i] * b0;
-            r[i][1] += a[i] * b1;
+            const float x = cols ? a[i] : rows_get(&rows, i);
+            r[i][0] += x * b0;
+            r[i][1] += x * b1;
         }
-        a += astride;
+        if (cols) a += ld;
+        else rows_next(&rows);
         b += NR;
     }
     UNROLL for (int i = 0; i < h; i++) {
@@ -64,28 +96,41 @@ INLINE void mul_f32(const int h, int64_t k, const float *a, int64_t astride, con
 #define HEIGHTS CAT(HEIGHTS_, MR)
 
 #define X(H)                                                                                       \
-    static __attribute__((noinline)) void mul_f32_##H(int64_t k, const float *a, int64_t astride,  \
-                                                      const float *b, float *c, int64_t ldc,       \
-                                                      bool add) {                                  \
-        mul_f32(H, k, a, astride, b, c, ldc, add);                                                 \
+    static __attribute__((noinline)) void rows_f32_##H(int64_t k, const float *a, int64_t ld,      \
+                                                       const float *b, float *c, int64_t ldc,      \
+                                                       bool add) {                                 \
+        mul_f32(H, false, k, a, ld, b, c, ldc, add);                                               \
+    }                                                                                              \
+    static __attribute__((noinline)) void cols_f32_##H(int64_t k, const float *a, int64_t ld,      \
+                                                       const float *b, float *c, int64_t ldc,      \
+                                                       bool add) {                                 \
+        mul_f32(H, true, k, a, ld, b, c, ldc, add);                                                \
     }
 HEIGHTS(X)
 #undef X
 
-static void mul(int h, int64_t k, const void *a, int64_t astride, const void *b, float *c,
+static void mul(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
                 int64_t ldc, bool add) {
     switch (h) {
 #define X(H)                                                                                       \
-    case H: mul_f32_##H(k, a, astride, b, c, ldc, add); break;
+    case H: (cols ? cols_f32_##H : rows_f32_##H)(k, a, ld, b, c, ldc, add); break;
         HEIGHTS(X)
 #undef X
     }
 }
 
 #if defined(__AVX512BF16__)
-INLINE void mul_bf16(const int h, int64_t k, const uint32_t *a, int64_t astride, const uint32_t *b,
+INLINE int word(float x) {
+    int w;
+    memcpy(&w, &x, sizeof w);
+    return w;
+}
+
+/* As mul_f32; a word of A is a pair of bf16, passed around in the bits of a float. */
+INLINE void mul_bf16(const int h, const bool cols, int64_t k, const float *a, int64_t ld, const uint32_t *b,
                      float *c, int64_t ldc, bool add) {
     __m512 r[MR][2];
+    struct rows rows = rows_make(h, a, ld);
     UNROLL for (int i = 0; i < h; i++) {
         r[i][0] = add ? _mm512_loadu_ps(c + i * ldc) : _mm512_setzero_ps();
         r[i][1] = add ? _mm512_loadu_ps(c + i * ldc + VL) : _mm512_setzero_ps();
@@ -96,11 +141,12 @@ INLINE void mul_bf16(const int h, int64_t k, const uint32_t *a, int64_t astride,
         __builtin_prefetch(b + 8 * NR);
         __builtin_prefetch(b + 8 * NR + 16);
         UNROLL for (int i = 0; i < h; i++) {
-            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[i]);
+            const __m512bh x = (__m512bh)_mm512_set1_epi32(word(cols ? a[i] : rows_get(&rows, i)));
             r[i][0] = _mm512_dpbf16_ps(r[i][0], x, b0);
             r[i][1] = _mm512_dpbf16_ps(r[i][1], x, b1);
         }
-        a += astride;
+        if (cols) a += ld;
+        else rows_next(&rows);
         b += NR;
     }
     UNROLL for (int i = 0; i < h; i++) {
@@ -110,19 +156,24 @@ INLINE void mul_bf16(const int h, int64_t k, const uint32_t *a, int64_t astride,
 }
 
 #define X(H)                                                                                       \
-    static __attribute__((noinline)) void mul_bf16_##H(int64_t k, const uint32_t *a,               \
-                                                       int64_t astride, const uint32_t *b,         \
-                                                       float *c, int64_t ldc, bool add) {          \
-        mul_bf16(H, k, a, astride, b, c, ldc, add);                                                \
+    static __attribute__((noinline)) void rows_bf16_##H(int64_t k, const float *a, int64_t ld,     \
+                                                        const uint32_t *b, float *c, int64_t ldc,  \
+                                                        bool add) {                                \
+        mul_bf16(H, false, k, a, ld, b, c, ldc, add);                                              \
+    }                                                                                              \
+    static __attribute__((noinline)) void cols_bf16_##H(int64_t k, const float *a, int64_t ld,     \
+                                                        const uint32_t *b, float *c, int64_t ldc,  \
+                                                        bool add) {                                \
+        mul_bf16(H, true, k, a, ld, b, c, ldc, add);                                               \
     }
 HEIGHTS(X)
 #undef X
 
-static void mul_pairs(int h, int64_t k, const void *a, int64_t astride, const void *b, float *c,
+static void mul_pairs(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
                       int64_t ldc, bool add) {
     switch (h) {
 #define X(H)                                                                                       \
-    case H: mul_bf16_##H(k, a, astride, b, c, ldc, add); break;
+    case H: (cols ? cols_bf16_##H : rows_bf16_##H)(k, a, ld, b, c, ldc, add); break;
         HEIGHTS(X)
 #undef X
     }
@@ -292,6 +343,44 @@ static void pack_pairs(const struct mat *m, int64_t row0, int h, int wide, int64
 }
 #endif
 
+/* ---- copies of A --------------------------------------------------------------------------- */
+
+/* n values as words: f32, rounded if asked. */
+static void copy_line(const struct mat *m, int64_t line, int64_t n, bool round, void *out) {
+    float buf[KB], *dst = out;
+    for (int64_t p = 0; p < n; p += KB) {
+        const int w = (int)(n - p < KB ? n - p : KB);
+        memcpy(dst + p, widen(m, at(m, line * m->ld + p), buf, w, round), sizeof *dst * (size_t)w);
+    }
+}
+
+#if defined(__AVX512BF16__)
+/* One stored line of A as pairs: neighbours within the line, or (trans) the line and the next one,
+ * n columns wide; `last`: there is no next one. */
+static void copy_pairs(const struct mat *m, int64_t line, int64_t n, bool last, void *out) {
+    float x[KB], y[KB];
+    uint32_t *dst = out;
+    for (int64_t p = 0; p < n; p += KB) {
+        const int w = (int)(n - p < KB ? n - p : KB);
+        const float *lo = widen(m, at(m, line * m->ld + p), x, w, false);
+        if (!m->trans) {
+            for (int j = 0; j < w; j += 16) {
+                const int words = (w - j + 1) / 2;
+                const __m256i h = _mm512_cvtepi32_epi16(bf16_words(load16(lo + j, w - j)));
+                _mm256_mask_storeu_epi32(dst + (p + j) / 2, (__mmask8)(words >= 8 ? 0xff : (1u << words) - 1), h);
+            }
+            continue;
+        }
+        const float *hi = last ? NULL : widen(m, at(m, (line + 1) * m->ld + p), y, w, false);
+        for (int j = 0; j < w; j += 16) {
+            __m512i v = bf16_words(load16(lo + j, w - j));
+            if (hi) v = _mm512_or_si512(v, _mm512_slli_epi32(bf16_words(load16(hi + j, w - j)), 16));
+            _mm512_mask_storeu_epi32(dst + p + j, (__mmask16)(w - j >= 16 ? 0xffff : (1u << (w - j)) - 1), v);
+        }
+    }
+}
+#endif
+
 /* ---- a few rows --------------------------------------------------------------------------- */
 
 INLINE float hsum(vf v) {
@@ -319,11 +408,11 @@ static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n
 }
 
 extern const struct gemm_kern CAT(gemm_kern_f32_, ISA);
-const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {"f32", MR, NR, false, pack, mul};
+const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {"f32", MR, NR, false, pack, copy_line, NULL, mul};
 
 #if defined(__AVX512BF16__)
 extern const struct gemm_kern CAT(gemm_kern_bf16_, ISA);
-const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {"bf16", MR, NR, true, pack_pairs, mul_pairs};
+const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {"bf16", MR, NR, true, pack_pairs, NULL, copy_pairs, mul_pairs};
 #endif
 
 extern gemv_fn *const CAT(gemm_gemv_, ISA);

@@ -19,8 +19,8 @@ struct writer {
     struct stories_doc *d;
     struct rng rng;
     int16_t list[STORY_REGISTERS], row[STORY_REGISTERS]; /* what registers hold; list -1: nothing */
-    bool cap, article; /* what ^ and % asked of the next letter */
-    bool word;         /* inside a value of a list or a choice of words */
+    bool cap, article;                                   /* what ^ and % asked of the next letter */
+    bool word; /* inside a value of a list or a choice of words */
     bool nomem;
 };
 
@@ -73,10 +73,10 @@ static void emit(struct writer *w, const char *text, size_t n) {
     if (w->hook) w->hook->emit(w->hook->ctx, text, n, w->word);
 }
 
-/* The one place where anything is drawn: alternative i of n with probability weight[i] / total, after
- * leaving out the alternatives in skip. Adds the draw's information to the document. */
-static uint32_t choose(struct writer *w, uint32_t id, const uint16_t *weight, uint32_t n, uint32_t total,
-                       const int16_t *skip, int n_skip) {
+/* The one place where anything is drawn: alternative i of n with probability weight[i] / total,
+ * after leaving out the alternatives in skip. Adds the draw's information to the document. */
+static uint32_t choose(struct writer *w, uint32_t id, const uint16_t *weight, uint32_t n,
+                       uint32_t total, const int16_t *skip, int n_skip) {
     for (int s = 0; s < n_skip; s++) total -= weight[skip[s]];
     assert(total > 0);
     uint32_t x = total == 1 ? 0 : (uint32_t)rng_below(&w->rng, total), i = 0;
@@ -100,8 +100,8 @@ static void bind(struct writer *w, int reg, uint32_t list) {
     int n_skip = 0;
     for (int r = 0; r < STORY_REGISTERS; r++)
         if (r != reg && w->list[r] == (int16_t)list) skip[n_skip++] = w->row[r];
-    uint32_t row = choose(w, w->g->n_choices + list, w->g->weight + l->first, l->n, l->total, skip,
-                          n_skip);
+    uint32_t row =
+        choose(w, w->g->n_choices + list, w->g->weight + l->first, l->n, l->total, skip, n_skip);
     w->list[reg] = (int16_t)list;
     w->row[reg] = (int16_t)row;
 }
@@ -111,11 +111,20 @@ static void expand(struct writer *w, uint32_t first, int arg) {
     for (const struct story_op *op = g->op + first;; op++) {
         int reg = op->reg == STORY_ARG || op->reg == STORY_NONE ? arg : op->reg;
         switch ((enum story_op_kind)op->kind) {
-        case STORY_END: return;
-        case STORY_TEXT: emit(w, g->text + op->index, op->n); break;
-        case STORY_CAP: w->cap = true; break;
-        case STORY_ARTICLE: w->article = true; break;
-        case STORY_BIND: bind(w, reg, op->index); break;
+        case STORY_END:
+            return;
+        case STORY_TEXT:
+            emit(w, g->text + op->index, op->n);
+            break;
+        case STORY_CAP:
+            w->cap = true;
+            break;
+        case STORY_ARTICLE:
+            w->article = true;
+            break;
+        case STORY_BIND:
+            bind(w, reg, op->index);
+            break;
         case STORY_CHOICE: {
             const struct story_choice *c = &g->choice[op->index];
             uint32_t alt = choose(w, op->index, g->weight + c->first, c->n, c->total, NULL, 0);
@@ -204,9 +213,9 @@ static int scan_bad(const struct scan *s, const char *expected) {
         return err_set(s->e, ERR_INPUT, "corpus trailer is cut off at byte %td: expected %s",
                        s->p - s->text, expected);
     unsigned char c = (unsigned char)*s->p;
-    return err_set(s->e, ERR_INPUT, "corpus trailer at byte %td: found %s%.*s (0x%02x), expected %s",
-                   s->p - s->text, c > ' ' && c < 127 ? "" : "byte", c > ' ' && c < 127, s->p, c,
-                   expected);
+    return err_set(s->e, ERR_INPUT,
+                   "corpus trailer at byte %td: found %s%.*s (0x%02x), expected %s", s->p - s->text,
+                   c > ' ' && c < 127 ? "" : "byte", c > ' ' && c < 127, s->p, c, expected);
 }
 
 static int scan_word(struct scan *s, const char *word) {
@@ -263,7 +272,9 @@ static int scan_trailer(struct scan *s, double **bits, size_t *n) {
                     "left for their bits",
                     count, s->p - s->text, s->end - s->p));
     *bits = malloc((count ? count : 1) * sizeof **bits);
-    if (!*bits) TRY(err_set(s->e, ERR_NOMEM, "corpus trailer: out of memory for %" PRIu64 " values", count));
+    if (!*bits)
+        TRY(err_set(s->e, ERR_NOMEM, "corpus trailer: out of memory for %" PRIu64 " values",
+                    count));
     for (*n = 0; *n < count; ++*n) {
         if (*n) TRY(scan_word(s, ","));
         TRY(scan_bits(s, &(*bits)[*n]));

@@ -30,7 +30,7 @@ const struct story_rule_src stories_common[] = {
      "^{A.he} always wore %{x=hue.name} {c=wear.noun}( and %{y=hue.name} {d=wear.noun}|)."},
     {"favorite",
      "^{A.his} favorite (food was {e=food.some}|foods were {e=food.some} and {g=food.some})."
-     "|^{A.he} kept [things] in {A.his} pocket."},
+     "|^{A.he} kept [small_things] in {A.his} pocket."},
     {"kid_hobby", "{h=khobby.inf}(2:| and {i=khobby.inf})"},
     {"critter_hobby", "{h=whobby.inf}(2:| and {i=whobby.inf})"},
     {"kid_living",
@@ -67,33 +67,35 @@ const struct story_rule_src stories_common[] = {
 
     /* ---- people; * is the one meant */
     {"who", "{*.name}|{*.he}"},
-    {"said", "4:said {*.name}|2:{*.name} said|3:said {*.name} [gently]|{*.name} said [gently]"},
+    {"said", "3:said {*.name}|2:{*.name} said|4:said {*.name} [gently]|2:{*.name} said [gently]"},
     {"gently",
      "softly|quietly|kindly|gently|slowly|with a smile|with a nod|after a while|in a low voice"
      "|at last|very politely|with a wink|in a soft voice|thoughtfully"},
-    {"asked", "4:asked {*.name}|2:{*.name} asked|2:asked {*.name} [gently]"},
+    {"asked", "3:asked {*.name}|2:{*.name} asked|3:asked {*.name} [gently]|wondered {*.name}"},
     {"cried",
-     "3:cried {*.name}|2:shouted {*.name}|2:called {*.name}|2:said {*.name} [happily]"
-     "|{*.name} said [happily]"},
+     "2:cried {*.name}|2:shouted {*.name}|2:called {*.name}|4:said {*.name} [happily]"
+     "|{*.name} said [happily]|laughed {*.name}"},
     {"yelled",
      "2:cried {*.name}|2:shouted {*.name}|2:called {*.name}|{*.name} shouted|yelled {*.name}"},
     {"pre_yell",
      "^{*.name} (jumped up|turned around|stamped {*.his} foot|took a step back|threw up {*.his} "
      "arms|turned red) and (shouted|cried|called)|^{*.name} (shouted|cried|called out)"},
     {"happily",
-     "happily|loudly|at once|with joy|with a laugh|with a big smile|with bright eyes|proudly"
-     "|very loudly|cheerfully|with a little dance"},
+     "happily|loudly|at once|with joy|with a laugh|with a big smile|with bright eyes|very loudly"
+     "|cheerfully|with a little dance"},
     {"sobbed",
-     "3:said {*.name} [sadly]|2:cried {*.name}|2:sobbed {*.name}|2:sighed {*.name}"
-     "|{*.name} said [sadly]"},
+     "2:said {*.name} [sadly]|cried {*.name}|sobbed {*.name}|sighed {*.name}"
+     "|{*.name} said [sadly]|whispered {*.name}"},
     {"sadly",
-     "sadly|quietly|in a small voice|with a sigh|with tears in {*.his} eyes|and looked down"},
-    {"answered", "4:said {*.name}|2:{*.name} answered|3:said {*.name} [gently]|answered {*.name}"},
+     "sadly|quietly|in a small voice|with a sigh|with tears in {*.his} eyes|and looked down"
+     "|with a long face|and wiped {*.his} nose"},
+    {"answered",
+     "2:said {*.name}|2:{*.name} answered|4:said {*.name} [gently]|answered {*.name}"
+     "|{*.name} said [gently]"},
     {"pre", "^{*.name} [pre_how] and (2:said|answered)|^{*.name} said"},
     {"pre_how",
-     "smiled|nodded|looked up|came closer|laughed|thought for a moment|took a step|sat down"
-     "|waited a little|scratched {*.his} nose|took a deep breath|looked around"
-     "|tilted {*.his} head"},
+     "smiled|nodded|looked up|came closer|laughed|thought for a moment|sat down|waited a little"
+     "|scratched {*.his} nose|took a deep breath|looked around|tilted {*.his} head"},
     {"pre_ask", "^{*.name} [pre_ask_how] and asked|^{*.name} asked"},
     {"pre_ask_how",
      "looked up|came closer|stopped|waited|looked around|sat down|smiled|was surprised"},
@@ -108,15 +110,20 @@ const struct story_rule_src stories_common[] = {
      "|swallowed hard|made a long face"},
     {"went", "2:went|walked|ran|skipped|hurried|wandered|hopped|marched|strolled"},
     {"glad",
-     "3:{*.name} was (very |so |)(happy|glad|proud|pleased)."
-     "|2:{*.name} felt (happy|warm|proud|light) inside."
+     "2:{*.name} was [much](happy|glad|proud|pleased|thankful|cheerful)."
+     "|2:{*.name} felt (happy|warm|proud|light|wonderful|good) inside."
      "|2:{*.name} (jumped up and down|clapped {*.his} hands|laughed out loud|danced around|spun "
-     "around) with joy.|2:{*.name} had the biggest smile."
-     "|{*.name} was as happy as %[creature_look] {u=creature.noun}."},
+     "around|hummed a song|shouted) with joy."
+     "|{*.name} had the (biggest|widest|warmest|happiest) smile."
+     "|2:{*.name} was as (happy|proud|cheerful|lively) as %[creature_look] {u=creature.noun}."},
     {"sad",
-     "3:^[who *] was (very |so |)(sad|upset|unhappy).|2:^[who *] felt like crying."
-     "|2:^[who *] (began to cry|hung {*.his} head|wanted to hide)."
-     "|A tear ran down {*.his} (face|cheek|nose)."},
+     "2:^[who *] was [much](sad|upset|unhappy|worried)."
+     "|2:^[who *] felt (like crying|all alone|cold inside|small and sad)."
+     "|2:^[who *] (began to cry|hung {*.his} head|wanted to hide|stood very still|made a long "
+     "face)."
+     "|(A tear|A big tear|Two tears) ran down {*.his} (face|cheek|nose|chin)."
+     "|^[who *] was as (quiet|sad|still|pale) as %[creature_look] {u=creature.noun}."},
+    {"much", "2:|2:very |2:so |really |quite |very, very "},
     {"idea",
      "3:Then {*.he} had %(|good |great |clever |funny )idea."
      "|{*.name} thought (for a while|very hard|and thought)."},
@@ -145,7 +152,7 @@ const struct story_rule_src stories_common[] = {
      "2:From that day on, {A.name} and {B.name} were (best|good|very good|close) friends."
      "|{A.name} and {B.name} (played together|met|laughed together) every day after that."
      "|2:The next day, {B.name} (gave {A.name}|brought {A.name}) [things]."},
-    {"end_feast", "(Then|Later|In the evening) they (ate|had|shared) [feast]."},
+    {"end_feast", "(Then|Later|In the evening) they (had|shared|enjoyed) [feast]."},
     {"end_food", "For dinner, {A.name} had [feast]."},
     {"end_dream", "That night, {A.name} dreamed (of|about) [dream]."},
     {NULL, NULL}};

@@ -1,4 +1,5 @@
-/* Plots between two friends. stories_grammar.h explains the notation. A is the hero, B the friend. */
+/* Plots between two friends: A is the hero, B the friend. stories_grammar.h explains the
+ * notation. */
 #include "stories_grammar.h"
 #include "stories_rules.h"
 
@@ -11,9 +12,9 @@ const struct story_rule_src stories_friends[] = {
     {"toy_look", "2:{C=color.name}|(big|small|shiny|new|pretty|old|lovely) {C=color.name}"},
     {"lost_gone",
      "2:When it was time to (go home|eat|leave), {A.name} could not find the {O.noun}."
-     "|2:After a while, the {O.noun} was gone."
-     "|Soon, {A.he} wanted to play with it, but it was (not there|gone)."
-     "|Then {A.he} looked (down|around), and the {O.noun} was gone."},
+     "|2:After a while, the {O.noun} was (gone|nowhere to be seen)."
+     "|Soon, {A.he} (wanted|hoped) to play with it, but it was (not there|gone)."
+     "|Then {A.he} looked (down|around), and the {O.noun} was (gone|nowhere to be seen)."},
     {"lost_search",
      ""
      "|2: ^{A.he} looked {S=spot.in}(|, but it was not there|, but there was only [a_thing])."
@@ -78,7 +79,7 @@ const struct story_rule_src stories_friends[] = {
      "are for),` [said A].|[pre A], `(Friends help each other|You would help me too|It was "
      "nothing|That is what friends are for).`)"
      "|The next day, {B.name} gave {A.name} (%{F=treat.noun}|[things]) to say thank you."
-     "|{A.name} learned that (helping|being kind) feels good."},
+     "|{A.name} (learned|understood|saw|now knew) that (helping|being kind) feels good."},
 
     /* ---- afraid, then brave */
     {"brave",
@@ -88,18 +89,18 @@ const struct story_rule_src stories_friends[] = {
      "[brave_doubt] [brave_go]\n[brave_end]"},
     {"scene_they",
      " They (saw|watched|counted|met) [creatures]( [where]|)."
-     "| They (found|played with|traded) [things].| [scene_nature]|3:[chat]"},
+     "| They (found|played with|carried) [things].| [scene_nature]|3:[chat]"},
     {"brave_fear",
-     "3:{A.name} was afraid of {f=fear.name}. When {f.when}, {A.he} (closed {A.his} eyes|ran "
-     "away|shook all over|hid behind [a_thing])."
-     "|There was only one problem. {A.name} was afraid of {f=fear.name}."},
+     "3:{A.name} was (afraid|scared|frightened) of {f=fear.name}. When {f.when}, {A.he} (closed "
+     "{A.his} eyes|ran away|shook all over|hid behind [an_object])."
+     "|There was only one problem. {A.name} was (afraid|scared|frightened) of {f=fear.name}."},
     {"brave_lost",
      "How will we get it back?|Oh no! My {O.noun}!|Now it is gone!|What can we do?|Oh dear!"},
     {"brave_doubt",
-     "2:{A.name} was (very |so |)scared. ^{A.his} (legs shook|heart beat fast|mouth was dry"
-     "|hands were cold). But {A.he} (wanted to help {B.name}|did not want {B.name} to be sad)."
-     "|{A.name} wanted to run away. But then {A.he} (looked at|thought of) {B.name}, who was "
-     "(sad|crying)."},
+     "2:{A.name} was [much]scared. ^{A.his} (legs shook|heart beat fast|mouth was dry|hands "
+     "were cold). But {A.he} (wanted to help {B.name}|did not want {B.name} to be sad)."
+     "|{A.name} wanted to run away. (But then|But|Then) {A.he} (looked at|thought of) {B.name}, "
+     "who was (sad|crying)."},
     {"brave_go",
      "`I (can|will) do it,` [brave_say]. ^{A.he} (took a deep breath|closed {A.his} eyes"
      "|counted to (three|five|ten)) and {f.step}. [brave_steps]Then {A.he} {f.got} {O.noun}!"},
@@ -107,7 +108,7 @@ const struct story_rule_src stories_friends[] = {
      "said {A.name}|{A.he} said to {A.self}|whispered {A.name}|{A.name} said [gently]"},
     {"brave_steps",
      "3:|One step, two steps, three steps. |It was not so bad. "
-     "|There was [a_creature], but it only looked at {A.him}. "},
+     "|There was [a_creature], but it only (looked|stared|gazed) at {A.him}. "},
     {"brave_end",
      "(2:`(2:You are so brave|You did it|[thanks]|You are not afraid any more), {A.name}!` "
      "[cried B].|[pre_glad B], `(2:You are so brave|You did it|[thanks]|You are not afraid any "
@@ -115,21 +116,22 @@ const struct story_rule_src stories_friends[] = {
     {"brave_after",
      "2:[glad A]"
      "|From then on, {A.name} was not (so |)afraid of {f.name}( any more|)."
-     "|{A.name} learned that you can be (scared|small|shy) and brave at the same time."
+     "|{A.name} (learned|understood|saw|now knew) that you can be (scared|small|shy) and brave "
+     "at the same time."
      "|`I was (scared|very scared|a little scared),` [said A], `but I did it.`"},
 
     /* ---- one treat for two */
     {"share",
-     "[day] {G=elder.name} gave {A.name} %(|big |nice |whole ){F=treat.noun}. It was (very |so "
-     "|){F.taste}. {A.name} (took it|went with it|carried it) {A.to}.[scene] ^{A.he} sat down "
-     "{S=spot.in} to eat.\n[share_come]\n(2:[share_yes]|[share_no])"},
+     "[day] {G=elder.name} gave {A.name} %(|big |nice |whole ){F=treat.noun}. It was "
+     "[much]{F.taste}. {A.name} (took it|went with it|carried it) {A.to}.[scene] ^{A.he} (sat "
+     "down|sat) {S=spot.in} to eat.\n[share_come]\n(2:[share_yes]|[share_no])"},
     {"share_come",
      "(Just then,|Soon,|After a while,) {A.his} [dear]friend {A.friend} (came by|ran over|sat "
      "down too). (2:`[share_ask]` [asked B].|[pre_ask B], `[share_ask]`)"},
     {"share_ask",
      "Can I have some?"
-     "|May I have a (bite|small piece|little), please?|I am so hungry. Can we share?"
-     "|What do you have there?"},
+     "|May I have a (bite|small piece|little), please?"
+     "|I am so (hungry|tired|thirsty). Can we share?|What do you have there?"},
     {"share_yes",
      "[share_think] ^{A.he} (broke|cut) the {F.noun} in two and gave {B.name} (one half|the "
      "bigger half|a big piece). (2:`[share_give],` [said A].|[pre A], `[share_give].`)\n"
@@ -142,13 +144,16 @@ const struct story_rule_src stories_friends[] = {
     {"share_no",
      "(2:`No, it is (mine|all for me|too small),` [answered A].|[pre A], `No, it is (mine|all "
      "for me|too small).`) {B.name} (walked away|went home) (with {B.his} head down|without a "
-     "word).\n{A.name} took a bite, but it did not taste good. [share_sorry] ^{A.he} ran after "
-     "{B.name}. (2:`(Wait|Come back)!` [yelled A]. `|[pre_yell A], `(Wait|Come back)! )(I am "
-     "sorry|That was not nice of me). You can have (half|some) of my {F.noun}.`\n[share_end]"},
+     "word).\n{A.name} took a (|big |small |little )bite, but it (did not taste good|tasted of "
+     "nothing|was not so good after all). [share_sorry] ^{A.he} (ran after|followed|hurried "
+     "after) {B.name}. (2:`(Wait|Come back)!` [yelled A]. `|[pre_yell A], `(Wait|Come back)! "
+     ")(I am sorry|That was not nice of me). You can have (half|some) of my {F.noun}.`\n"
+     "[share_end]"},
     {"share_sorry",
-     "^{A.he} felt bad inside.|It was no fun to eat alone.|^{A.he} thought about {B.name}."
-     "|[a_creature_looked]"},
-    {"a_creature_looked", "Even [a_creature] looked at {A.him} (sadly|for a long time)."},
+     "^{A.he} felt (bad|sorry|sick|terrible) inside.|It was no fun to eat alone."
+     "|^{A.he} thought about {B.name}.|[a_creature_looked]"},
+    {"a_creature_looked",
+     "Even [a_creature] (looked|stared|gazed) at {A.him} (sadly|for a long time)."},
     {"share_end",
      "(2:`[thanks],` [answered B].|[pre B], `[thanks].`) They sat (side by side|down together"
      "|close together) and ate.[chat] [share_moral][end]"},
@@ -156,14 +161,14 @@ const struct story_rule_src stories_friends[] = {
      "2:The {F.noun} tasted (even better|twice as good) (with a friend|when they shared it)."
      "|2:[glad A]"
      "|{B.name} had [feast] in {B.his} bag, and they shared that too."
-     "|{A.name} learned that sharing (is fun|makes everyone happy)."},
+     "|{A.name} (learned|understood|saw|now knew) that sharing (is fun|makes everyone happy)."},
 
     /* ---- building something that falls down */
     {"build",
-     "[day] {A.name} and {A.his} [dear]friend {A.friend} wanted to build {b=build.a} "
-     "{A.at}.[scene_they] They had a lot of {b.stuff}. [build_work]\n"
-     "[build_fall] (2:`[build_oh]` [yelled B].|[pre_yell B], `[build_oh]`) [sad B]\n"
-     "[build_again]\n[build_end]"},
+     "[day] {A.name} and {A.his} [dear]friend {A.friend} (wanted|hoped) to build {b=build.a} "
+     "{A.at}.[scene_they] They had (a lot of|plenty of|some|enough|lots of) {b.stuff}. "
+     "[build_work]\n[build_fall] (2:`[build_oh]` [yelled B].|[pre_yell B], `[build_oh]`) [sad "
+     "B]\n[build_again]\n[build_end]"},
     {"build_work",
      "2:They worked (all morning|very hard|for a long time|side by side)."
      "|{A.name} (carried|found|held) the {b.stuff}, and {B.name} put everything together."
@@ -171,7 +176,7 @@ const struct story_rule_src stories_friends[] = {
      "|The {b.noun} grew (bigger and bigger|day by day|taller and taller)."},
     {"build_fall",
      "(But then|Suddenly,|All at once,) (a strong wind came|{A.name} slipped and fell"
-     "|[a_creature] ran into it) and the {b.noun} fell down."},
+     "|[a_creature] ran into it) and the {b.noun} (fell down|came down|fell apart)."},
     {"build_oh", "Oh no!|All our work is gone!|It is broken!|Look at our {b.noun}!|What a mess!"},
     {"build_again",
      "(2:`(We can try again|We can build it again|Do not give up|Let us start again),` [said "
@@ -186,17 +191,17 @@ const struct story_rule_src stories_friends[] = {
      "best {b.noun} of all). [build_joy][end]"},
     {"build_joy",
      "(2:`We did it!` [cried A].|[pre_glad A], `We did it!`)"
-     "|^{G=elder.name} came to look. `(What a wonderful|What a fine|I love your) {b.noun}!` "
-     "{G.he} said.|[glad A]|They put [things] inside."
+     "|^{G=elder.name} came (to look|to see|over). `(What a wonderful|What a fine|I love your) "
+     "{b.noun}!` {G.he} said.|[glad A]|They put [things] inside."
      "|They (sat|played) in the sun and were very proud."},
 
     /* ---- two friends want one toy */
     {"quarrel",
-     "[day] {A.name} and {A.his} [dear]friend {A.friend} [went] {A.to}.[scene_they] They found "
-     "%[toy_look] {O=toy.noun} {S=spot.in}. (Both|They both) wanted (to play with it|it). "
-     "(2:`[quarrel_mine]` [yelled A].|[pre_yell A], `[quarrel_mine]`) (2:`[quarrel_no]` [yelled "
-     "B].|[pre_yell B], `[quarrel_no]`) [quarrel_fight]\n[quarrel_sad]\n[quarrel_sorry]\n"
-     "[quarrel_end]"},
+     "[day] {A.name} and {A.his} [dear]friend {A.friend} [went] {A.to}.[scene_they] (Then"
+     "|There) they (saw|found|spotted) %[toy_look] {O=toy.noun} {S=spot.in}. (Both|They both) "
+     "wanted (to play with it|it). (2:`[quarrel_mine]` [yelled A].|[pre_yell A], "
+     "`[quarrel_mine]`) (2:`[quarrel_no]` [yelled B].|[pre_yell B], `[quarrel_no]`) "
+     "[quarrel_fight]\n[quarrel_sad]\n[quarrel_sorry]\n[quarrel_end]"},
     {"quarrel_mine", "It is mine!|I saw it first!|Give it to me!|I want it!|Let go!"},
     {"quarrel_no",
      "No, it is mine!|No, I want it!|That is not fair!|No, you let go!|But I found it!"},
@@ -227,7 +232,8 @@ const struct story_rule_src stories_friends[] = {
      "alone|stood) {S=spot.in}. [new_nobody]\n[new_hello]\n[new_play]\n[new_end]"},
     {"new_nobody",
      "Nobody (talked|said hello|went) to {B.him}."
-     "|The other {A.crowd} played, but {B.he} only looked at them.|^{B.he} did not know anyone."
+     "|The other {A.crowd} played, but {B.he} only (looked|stared|gazed) at them."
+     "|^{B.he} did not know anyone."
      "|2:^{B.he} only had [things] to play with.|^{B.he} talked to [a_creature]."},
     {"new_hello",
      "{A.name} (saw {B.him}|felt sorry for {B.him}) and (went|walked|ran) over. `(Hello|Hi), I "
@@ -252,18 +258,19 @@ const struct story_rule_src stories_friends[] = {
      "love that)!`) [new_moral][end]"},
     {"new_moral",
      "[glad B]"
-     "|{A.name} had a new friend(, and so did {B.name}|).|{B.name} was not (alone|shy) any more."
-     "|{A.name} gave {B.name} [things]."},
+     "|{A.name} had a (new|good|dear) friend(, and so did {B.name}|)."
+     "|{B.name} was not (alone|shy) any more.|{A.name} gave {B.name} [things]."},
 
     /* ---- a race */
     {"race",
      "[day] there was a big race {A.at}. (|2:^[creatures] came to look. ){A.name} (wanted to "
-     "win|wanted to be first|ran every day). ^{A.his} friend {A.friend} was there "
-     "too.[scene_they] `(Ready, set, go|One, two, three, go)!` [race_call].\n"
-     "[race_run] [race_fall]\n[race_turn]\n[race_end]"},
+     "win|wanted to be first|ran every day). ^{A.his} friend {A.friend} (was there too|came too"
+     "|ran too|was in the race too).[scene_they] `(Ready, set, go|One, two, three, go)!` "
+     "[race_call].\n[race_run] [race_fall]\n[race_turn]\n[race_end]"},
     {"race_call", "(someone|everyone) shouted|shouted {G=elder.name}"},
     {"race_run",
-     "2:They ran as fast as they could. {A.name} was (first|in front)."
+     "2:They ran (as fast as they could|very fast|with all their might|like the wind). {A.name} "
+     "was (first|in front)."
      "|{A.name} ran (like the wind|as fast as [a_creature]). Soon {A.he} was in front."},
     {"race_fall",
      "(Then {A.he} heard a cry|Then there was a cry|But what was that). {B.name} had (fallen "
@@ -278,8 +285,9 @@ const struct story_rule_src stories_friends[] = {
      "A friend is more important than a race|I want us to finish together|You needed help"
      "|Friends come first"},
     {"race_end",
-     "They (walked|went|ran) to the end hand in hand. They were last, but everyone (clapped"
-     "|cheered)(| and gave them [things]). [race_moral][end]"},
+     "They (walked|went|ran) to the end (hand in hand|side by side|arm in arm). They were (last"
+     "|the last ones|very late), but everyone (clapped|cheered)(| and gave them [things]). "
+     "[race_moral][end]"},
     {"race_moral",
      "[glad A]"
      "|(2:`[good_friend],` [answered B].|[pre B], `[good_friend].`)"

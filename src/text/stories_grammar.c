@@ -40,7 +40,8 @@ static int find_attr(struct parser *s, const char *name, size_t n, bool add, uin
     for (uint32_t i = 0; i < g->n_attrs; i++)
         if (same(g->attr[i], name, n)) return *id = (uint16_t)i, 0;
     if (!add) return bad(s, "no list has this attribute");
-    if (n == 0 || n >= sizeof g->attr[0]) return bad(s, "an attribute needs a name of 1 to 23 letters");
+    if (n == 0 || n >= sizeof g->attr[0])
+        return bad(s, "an attribute needs a name of 1 to 23 letters");
     if (g->n_attrs == STORY_MAX_ATTRS) return bad(s, "too many attributes");
     memcpy(g->attr[g->n_attrs], name, n);
     *id = (uint16_t)g->n_attrs++;
@@ -56,10 +57,14 @@ static int find_rule(struct parser *s, const char *name, size_t n, uint32_t *id)
 }
 
 static int parse_register(struct parser *s, int8_t *reg) {
-    if (*s->p == '*') *reg = STORY_ARG;
-    else if (*s->p >= 'A' && *s->p <= 'Z') *reg = (int8_t)(*s->p - 'A');
-    else if (*s->p >= 'a' && *s->p <= 'z') *reg = (int8_t)(*s->p - 'a' + 26);
-    else return bad(s, "a register is A to Z, a to z or *");
+    if (*s->p == '*')
+        *reg = STORY_ARG;
+    else if (*s->p >= 'A' && *s->p <= 'Z')
+        *reg = (int8_t)(*s->p - 'A');
+    else if (*s->p >= 'a' && *s->p <= 'z')
+        *reg = (int8_t)(*s->p - 'a' + 26);
+    else
+        return bad(s, "a register is A to Z, a to z or *");
     s->p++;
     return 0;
 }
@@ -128,12 +133,18 @@ static int parse_seq(struct parser *s, const char *stop, uint32_t *first) {
             rc = parse_choice(s, id, "|)");
             if (!rc && *s->p++ != ')') return s->p--, bad(s, "expected )");
             op[n++] = (struct story_op){.kind = STORY_CHOICE, .reg = STORY_NONE, .index = id};
-        } else if (c == '[') rc = parse_call(s, &op[n++]);
-        else if (c == '{') rc = parse_slot(s, op, &n);
-        else if (c == '^') op[n++] = (struct story_op){.kind = STORY_CAP};
-        else if (c == '%') op[n++] = (struct story_op){.kind = STORY_ARTICLE};
-        else if (strchr(")]}|", c)) return s->p--, bad(s, "unexpected bracket or bar");
-        else s->p--, parse_text(s, stop, &op[n++]);
+        } else if (c == '[')
+            rc = parse_call(s, &op[n++]);
+        else if (c == '{')
+            rc = parse_slot(s, op, &n);
+        else if (c == '^')
+            op[n++] = (struct story_op){.kind = STORY_CAP};
+        else if (c == '%')
+            op[n++] = (struct story_op){.kind = STORY_ARTICLE};
+        else if (strchr(")]}|", c))
+            return s->p--, bad(s, "unexpected bracket or bar");
+        else
+            s->p--, parse_text(s, stop, &op[n++]);
         if (rc) return rc;
     }
     op[n++] = (struct story_op){.kind = STORY_END};
@@ -148,11 +159,14 @@ static int parse_weight(struct parser *s, uint32_t *total, uint16_t *weight) {
     const char *q = s->p;
     uint32_t w = 0;
     while (isdigit((unsigned char)*q) && w <= STORY_MAX_TOTAL) w = w * 10 + (uint32_t)(*q++ - '0');
-    if (q == s->p || *q != ':') w = 1;
-    else s->p = q + 1;
+    if (q == s->p || *q != ':')
+        w = 1;
+    else
+        s->p = q + 1;
     *total += w;
     *weight = (uint16_t)w;
-    if (w == 0 || *total > STORY_MAX_TOTAL) return bad(s, "weight 0, or the sum of weights is too large");
+    if (w == 0 || *total > STORY_MAX_TOTAL)
+        return bad(s, "weight 0, or the sum of weights is too large");
     return 0;
 }
 
@@ -168,7 +182,8 @@ static int parse_choice(struct parser *s, uint32_t id, const char *stop) {
         if (!rc) rc = parse_seq(s, stop, &seq[n]);
         if (rc) return rc;
         const struct story_op *op = g->op + seq[n++];
-        words = words && (op->kind == STORY_END || (op->kind == STORY_TEXT && op[1].kind == STORY_END));
+        words =
+            words && (op->kind == STORY_END || (op->kind == STORY_TEXT && op[1].kind == STORY_END));
         if (*s->p != '|') break;
     }
     g->choice[id] = (struct story_choice){g->n_alts, n, total, words, s->where};
@@ -214,7 +229,8 @@ static int parse_list(struct parser *s, struct story_list *l, const char *const 
     int rc = 0;
     l->first = g->n_alts;
     l->value = g->n_values;
-    for (const char *const *row = rows + 1; *row; row++) { /* all weights, before choices in values */
+    for (const char *const *row = rows + 1; *row;
+         row++) { /* all weights, before choices in values */
         s->start = s->p = *row;
         if ((rc = parse_weight(s, &l->total, &g->weight[g->n_alts++])) != 0) return rc;
     }
@@ -233,8 +249,10 @@ static int parse_list(struct parser *s, struct story_list *l, const char *const 
                 struct parser k = *s;
                 k.start = rows[0], k.p = constant + 1;
                 rc = parse_value(&k, g->n_values++);
-            } else if (*s->p == 0) return bad(s, "too few values");
-            else rc = parse_value(s, g->n_values++);
+            } else if (*s->p == 0)
+                return bad(s, "too few values");
+            else
+                rc = parse_value(s, g->n_values++);
             if (rc) return rc;
             head += len + (head[len] == ',');
         }
@@ -263,18 +281,21 @@ static int check_seq(struct check *c, const char *where, uint32_t first, int arg
     int rc = 0;
     for (const struct story_op *op = c->g->op + first; op->kind != STORY_END && !rc; op++) {
         int reg = op->reg == STORY_ARG || op->reg == STORY_NONE ? arg : op->reg;
-        if (op->kind == STORY_CHOICE) rc = check_choice(c, op->index, reg);
-        else if (op->kind == STORY_ATTR) rc = check_attr(c, where, reg, op->n);
+        if (op->kind == STORY_CHOICE)
+            rc = check_choice(c, op->index, reg);
+        else if (op->kind == STORY_ATTR)
+            rc = check_attr(c, where, reg, op->n);
     }
     return rc;
 }
 
 static int check_attr(struct check *c, const char *where, int reg, uint16_t attr) {
     const struct story_grammar *g = c->g;
-    if (reg < 0) return err_set(c->e, ERR_INPUT, "story grammar: %s: * has no register here", where);
+    if (reg < 0)
+        return err_set(c->e, ERR_INPUT, "story grammar: %s: * has no register here", where);
     if (!g->bound[reg])
-        return err_set(c->e, ERR_INPUT, "story grammar: %s: nothing is drawn into register %c", where,
-                       register_name(reg));
+        return err_set(c->e, ERR_INPUT, "story grammar: %s: nothing is drawn into register %c",
+                       where, register_name(reg));
     c->attr_used[attr] = true;
     for (uint32_t l = 0; l < g->n_lists; l++) {
         const struct story_list *list = &g->list[l];
@@ -295,7 +316,8 @@ static int check_attr(struct check *c, const char *where, int reg, uint16_t attr
 
 static int check_choice(struct check *c, uint32_t id, int arg) {
     const struct story_choice *ch = &c->g->choice[id];
-    uint8_t *state = &c->state[id * (STORY_REGISTERS + 1) + (uint32_t)(arg < 0 ? STORY_REGISTERS : arg)];
+    uint8_t *state =
+        &c->state[id * (STORY_REGISTERS + 1) + (uint32_t)(arg < 0 ? STORY_REGISTERS : arg)];
     if (*state == 2) return 0;
     if (*state == 1)
         return err_set(c->e, ERR_INPUT, "story grammar: rule %s expands itself", ch->name);
@@ -323,8 +345,8 @@ static int check_grammar(const struct story_grammar *g, struct err *e) {
     return rc;
 }
 
-/* Every op, choice, alternative and byte of text comes from at least one byte of source, or from the
- * end of a piece of it: so the source bounds what must be reserved. */
+/* Every op, choice, alternative and byte of text comes from at least one byte of source, or from
+ * the end of a piece of it: so the source bounds what must be reserved. */
 static int reserve(struct story_grammar *g, const struct story_list_src *lists,
                    const struct story_rule_src *const *rules, struct err *e) {
     size_t bytes = 64, n_lists = 0;
@@ -346,7 +368,8 @@ static int reserve(struct story_grammar *g, const struct story_list_src *lists,
     g->text = calloc(bytes, 1);
     g->list = calloc(n_lists + 1, sizeof *g->list);
     g->attr = calloc(STORY_MAX_ATTRS, sizeof *g->attr);
-    if (!g->op || !g->choice || !g->weight || !g->seq || !g->value || !g->text || !g->list || !g->attr)
+    if (!g->op || !g->choice || !g->weight || !g->seq || !g->value || !g->text || !g->list ||
+        !g->attr)
         return err_set(e, ERR_NOMEM, "story grammar: out of memory");
     g->n_choices = g->n_rules;
     return 0;
@@ -371,7 +394,7 @@ int story_grammar_compile(struct story_grammar *g, const struct story_list_src *
     uint32_t id = 0;
     for (size_t f = 0; rules[f]; f++)
         for (const struct story_rule_src *r = rules[f]; r->name; r++, id++) {
-            uint32_t first;
+            uint32_t first = 0;
             s.where = r->name;
             s.start = s.p = r->body;
             TRY(find_rule(&s, r->name, strlen(r->name), &first));

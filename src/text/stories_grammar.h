@@ -7,15 +7,14 @@
  *   [rule]         expands a rule; inside it `*` is what it was for the caller
  *   [rule B]       expands a rule with `*` standing for register B
  *   {B.attr}       an attribute of what register B (A-Z, a-z) holds; {*.attr} likewise
- *   {B=list.attr}  draws a row of a list into B and writes an attribute of it. Rows of the same list
- *                  that other registers hold are left out of the draw (no replacement).
- *   ^              the next letter is a capital
- *   %              "a " or "an ", whichever the next letter asks for
- *   `              a double quotation mark
+ *   {B=list.attr}  draws a row of a list into B and writes an attribute of it. Rows of the same
+ * list that other registers hold are left out of the draw (no replacement). ^              the next
+ * letter is a capital %              "a " or "an ", whichever the next letter asks for ` a double
+ * quotation mark
  *
- * A list is rows of values separated by commas. Row 0 names the attributes; `name=value` there is an
- * attribute with one value for all rows and has no column. Rows may begin with a weight. Values are
- * templates like any other; in them `*` is the register that holds the row.
+ * A list is rows of values separated by commas. Row 0 names the attributes; `name=value` there is
+ * an attribute with one value for all rows and has no column. Rows may begin with a weight. Values
+ * are templates like any other; in them `*` is the register that holds the row.
  *
  * Derivations are unique: two different sequences of choices never write the same document.
  * tests/unit/test_stories_unique.c proves it for the grammar as it stands. */
@@ -48,7 +47,15 @@ struct story_list_src {
 extern const struct story_list_src stories_lists[];
 extern const struct story_rule_src *const stories_rules[];
 
-enum story_op_kind { STORY_END, STORY_TEXT, STORY_CAP, STORY_ARTICLE, STORY_CHOICE, STORY_BIND, STORY_ATTR };
+enum story_op_kind {
+    STORY_END,
+    STORY_TEXT,
+    STORY_CAP,
+    STORY_ARTICLE,
+    STORY_CHOICE,
+    STORY_BIND,
+    STORY_ATTR
+};
 
 struct story_op {
     uint8_t kind;
@@ -66,9 +73,9 @@ struct story_choice {
 
 struct story_list {
     const char *name;
-    uint32_t first, n, total;    /* rows: weight[first..first+n) */
-    uint32_t value;              /* value[value + row * cols + column] is a sequence of ops */
-    uint32_t cols;               /* constants of the header included */
+    uint32_t first, n, total;     /* rows: weight[first..first+n) */
+    uint32_t value;               /* value[value + row * cols + column] is a sequence of ops */
+    uint32_t cols;                /* constants of the header included */
     int16_t col[STORY_MAX_ATTRS]; /* attribute -> column, or -1 */
 };
 
@@ -81,14 +88,15 @@ struct story_grammar {
     uint32_t *value; /* as seq, for the values of lists */
     char *text;
     uint32_t n_ops, n_choices, n_rules, n_lists, n_alts, n_values, n_text, n_attrs;
-    char (*attr)[24];             /* names of attributes */
+    char (*attr)[24];                /* names of attributes */
     uint64_t bound[STORY_REGISTERS]; /* bit l: some template draws from list l into the register */
-    uint32_t root;                /* the choice that is the rule "story" */
+    uint32_t root;                   /* the choice that is the rule "story" */
     double log2_of[STORY_MAX_TOTAL + 1];
 };
 
-/* Compiles and checks a grammar: names resolve, no recursion, every rule and attribute is used, every
- * attribute asked of a register exists in each list that can be in it. ERR_INPUT names the place. */
+/* Compiles and checks a grammar: names resolve, no recursion, every rule and attribute is used,
+ * every attribute asked of a register exists in each list that can be in it. ERR_INPUT names the
+ * place. */
 int story_grammar_compile(struct story_grammar *g, const struct story_list_src *lists,
                           const struct story_rule_src *const *rules, struct err *e);
 void story_grammar_release(struct story_grammar *g); /* accepts all zeros */

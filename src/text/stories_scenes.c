@@ -11,9 +11,15 @@ const struct story_rule_src stories_scenes[] = {
      "|long|short|flat|new|bent|sparkly|wet|sticky|plain|tall"},
     {"a_thing", "%[thing_look] {m=thing.noun}"},
     {"things",
-     "3:%[thing_look] {m=thing.noun} and %[thing_look] {n=thing.noun}"
-     "|2:%[thing_look] {m=thing.noun}, %[thing_look] {n=thing.noun} and %[thing_look] "
-     "{o=thing.noun}"},
+     "3:[any_thing_m] and [any_thing_n]"
+     "|2:[any_thing_m], [any_thing_n] and [any_thing_o]"},
+    {"any_thing_m", "%[thing_look] ({m=thing.noun}|{m=object.noun})"},
+    {"any_thing_n", "%[thing_look] ({n=thing.noun}|{n=object.noun})"},
+    {"any_thing_o", "%[thing_look] ({o=thing.noun}|{o=object.noun})"},
+    {"small_things",
+     "3:[a_thing] and %[thing_look] {n=thing.noun}"
+     "|2:[a_thing], %[thing_look] {n=thing.noun} and %[thing_look] {o=thing.noun}"},
+    {"an_object", "%[thing_look] {m=object.noun}"},
     {"creature_look", "3:{x=hue.name}|3:[creature_sort]|6:[creature_sort] {x=hue.name}"},
     {"creature_sort",
      "small|big|fat|tiny|funny|sleepy|happy|busy|hungry|young|quiet|strange|noisy|proud|muddy"
@@ -65,6 +71,6 @@ const struct story_rule_src stories_scenes[] = {
      "|The air smelled of (flowers|rain|grass|apples|the sea|wet leaves|honey)."
      "|^{x=hue.name} and {y=hue.name} flowers grew [where]."},
     {"thought",
-     "| ^{A.he} thought (of|about) [things]."
-     "|2: ^{A.he} (hummed|sang) a song about [creatures].| ^{A.he} had [feast] first."},
+     " ^{A.he} thought (of|about) [things]."
+     "| ^{A.he} (hummed|sang) a song about [creatures]."},
     {NULL, NULL}};

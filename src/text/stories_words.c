@@ -5,9 +5,9 @@
  * so that a plot can be told of either. The constants are what differs between their worlds. */
 
 static const char *const kid[] = {
-    "name, he, him, his, self, kind, call={*.name}, hobby=[kid_hobby], living=[kid_living], "
-    "friend=[kid_friend], to=[kid_to], at=[kid_at], newcomer=[kid_newcomer], indoors=in the house, "
-    "plot=[kid_plot], crowd=children, home=house",
+    ("name, he, him, his, self, kind, call={*.name}, hobby=[kid_hobby], living=[kid_living], "
+    "friend=[kid_friend], to=[kid_to], at=[kid_at], newcomer=[kid_newcomer], indoors=in the "
+    "house, plot=[kid_plot], crowd=children, home=house"),
     "3: Lily, she, her, her, herself, girl",
     "3: Mia, she, her, her, herself, girl",
     "3: Sue, she, her, her, herself, girl",
@@ -45,10 +45,9 @@ static const char *const kid[] = {
     NULL};
 
 static const char *const critter[] = {
-    "name, kind, he, him, his, self, home, call={*.name}, hobby=[critter_hobby], "
+    ("name, kind, he, him, his, self, home, call={*.name}, hobby=[critter_hobby], "
     "living=[critter_living], friend=[critter_friend], to=[critter_to], at=[critter_at], "
-    "newcomer=[critter_newcomer], indoors=in the {A.home}, "
-    "plot=[any_plot], crowd=animals",
+    "newcomer=[critter_newcomer], indoors=in the {A.home}, plot=[any_plot], crowd=animals"),
     "3: Pip, rabbit, he, him, his, himself, burrow",
     "3: Hazel, squirrel, she, her, her, herself, hole in a tree",
     "3: Bruno, bear, he, him, his, himself, cave",
@@ -82,15 +81,28 @@ static const char *const elder[] = {
 
 static const char *const kplace[] = {
     "noun, pre, the=the [place_look]{*.noun}, at={*.pre} {*.the}",
-    "2: park, in", "2: garden, in", "playground, at", "lake, by", "farm, at", "hill, on", "field, in",
-    "beach, at", "river, by", "mill, at", "barn, at", "apple trees, under", "zoo, at", "library, by",
-    "market, at", "harbor, by", "school yard, in", "fountain, by", NULL};
+    "2: park, in",
+    "2: garden, in",
+    "playground, at", "lake, by", "farm, at", "hill, on",
+    "field, in",
+    "beach, at",
+    "river, by", "mill, at", "barn, at", "apple trees, under", "zoo, at",
+    "library, by",
+    "market, at",
+    "harbor, by", "school yard, in", "fountain, by", NULL};
 
 static const char *const wplace[] = {
     "noun, pre, the=the [place_look]{*.noun}, at={*.pre} {*.the}",
-    "2: meadow, in", "2: pond, by", "forest, in", "stream, by", "oak tree, by", "valley, in", "lake, by",
-    "rock, by", "waterfall, by", "hill, on", "bridge, by", "swamp, by", "clearing, in", "berry bushes, by",
-    "beaver dam, by", "cliff, under", NULL};
+    "2: meadow, in",
+    "2: pond, by",
+    "forest, in", "stream, by", "oak tree, by", "valley, in",
+    "lake, by",
+    "rock, by",
+    "waterfall, by", "hill, on", "bridge, by", "swamp, by", "clearing, in",
+    "berry bushes, by",
+    "beaver dam, by",
+    "cliff, under",
+    NULL};
 
 /* in: where something lies or someone sits. */
 static const char *const spot[] = {
@@ -111,40 +123,46 @@ static const char *const spot[] = {
 static const char *const nature[] = {
     "word",
     "2: kind", "2: brave", "curious", "cheerful", "clever", "gentle", "funny", "shy", "busy",
-    "friendly", "quiet", "lively", "helpful", "polite", "patient", "playful", "careful", "smart", "sweet",
-    "silly", "lucky", "strong", "thoughtful", NULL};
+    "friendly", "quiet", "lively", "helpful", "polite", "patient", "playful", "careful", "smart",
+    "sweet", "silly", "lucky", "strong", "thoughtful", NULL};
 
 static const char *const khobby[] = {
     "inf",
-    "play outside", "draw pictures", "read books", "sing", "climb trees", "ride {A.his} bike",
-    "look at the stars", "dance", "help in the garden", "play with {A.his} friends", "tell jokes",
-    "jump in puddles", "build things", "feed the birds", "collect stones", "swim in the lake", "bake cookies", "play hide and seek", "make paper boats", "watch the birds",
-    "whistle", "run very fast", "count the clouds", "write letters", NULL};
+    "play outside", "draw pictures", "read books", "sing", "make mud pies", "ride {A.his} bike",
+    "look at the stars", "watch the ants", "help in the garden", "play with {A.his} friends",
+    "tell jokes", "jump in puddles", "build things", "feed the birds", "collect stones",
+    "collect leaves", "bake cookies", "play hide and seek", "make paper boats", "watch the birds",
+    "play the drum", "run very fast", "count the clouds", "write letters", NULL};
 
 static const char *const whobby[] = {
     "inf",
     "play in the grass", "look for berries", "sing in the morning", "sleep in the sun",
     "chase butterflies", "splash in the water", "explore the woods", "listen to the wind",
     "roll down the hill", "collect nuts", "count the clouds", "dig holes", "tell stories",
-    "watch the moon", "hide in the leaves", "run in the rain", "dance with the bees", "jump over logs", "smell the flowers", "make new friends",
-    "float on the pond", "walk in the moonlight", NULL};
+    "watch the moon", "hide in the leaves", "run in the rain", "dance with the bees",
+    "jump over logs", "smell the flowers", "make new friends", "float on the pond",
+    "walk in the moonlight", NULL};
 
 static const char *const hue[] = {
     "name",
     "red", "blue", "yellow", "green", "purple", "orange", "pink", "white", "brown", "black", "gray",
-    "golden", "silver", "violet", "cream", "dark blue", "light green", NULL};
+    "golden", "silver", "violet", "beige", "dark blue", "light green", NULL};
 
-/* Small things that are found, given and kept. */
+/* Small things that are found, given and kept in a pocket. */
 static const char *const thing[] = {
     "noun",
     "button", "shell", "key", "feather", "spoon", "ribbon", "coin", "stone", "leaf", "bell", "cup",
-    "ring", "marble", "stick", "pencil", "sock", "candle", "pebble", "bottle", "box", "basket",
-    "brush", "map", "mitten", "flag", "acorn", "pinecone", "lantern", "penny", "bead", "whistle",
-    "mirror", "nut", "cork", "hook", "bow", "rope", "wheel", "bucket", "crayon",
-    "needle", "spool", "thimble", "plate", "fork", "jar", "lid", "tray", "pan", "kettle", "clock", "book",
-    "letter", "stamp", "card", "picture", "block", "puzzle", "trumpet", "violin", "bag", "purse",
-    "shoe", "glove", "umbrella", "pillow", "chair", "ladder", "hammer", "nail", "saw", "broom", "flowerpot",
-    "chestnut", "snowball", NULL};
+    "ring", "marble", "stick", "pencil", "sock", "candle", "pebble", "brush", "map", "mitten",
+    "flag", "acorn", "pinecone", "penny", "bead", "whistle", "mirror", "nut", "cork", "hook",
+    "needle", "spool", "thimble", "fork", "letter", "stamp", "card", "picture", "block", "puzzle",
+    "purse", "glove", "nail", "chestnut", "crayon", NULL};
+
+static const char *const object[] = {
+    "noun",
+    "bottle", "box", "basket", "lantern", "rope", "wheel", "bucket", "plate", "jar", "tray", "pan",
+    "kettle", "clock", "book", "trumpet", "violin", "bag", "shoe", "umbrella", "pillow", "chair",
+    "ladder", "hammer", "saw", "broom", "flowerpot", "snowball", "barrel", "suitcase", "blanket",
+    "teapot", "oar", "table", "carpet", "wagon", "sled", NULL};
 
 /* Animals that are seen on the way. did: alone; do: many of them. */
 static const char *const creature[] = {
@@ -194,26 +212,31 @@ static const char *const creature[] = {
 static const char *const food[] = {
     "some",
     "(|warm |fresh |soft )bread", "(|yellow |soft |salty )cheese", "(|sweet |golden )honey",
-    "(|red |green |sweet |crunchy )apples", "(|sweet |red |wild |ripe )berries", "(|crunchy |salty )nuts",
-    "(|crunchy |sweet |small )carrots", "(|hot |thick |warm )soup", "(|sweet |warm |crunchy )cookies",
-    "(|purple |green |sweet )grapes", "(|ripe |sweet |purple )plums", "(|cold |warm |fresh )milk",
-    "(|soft |sweet |warm )cake", "(|warm |sticky )rice", "(|ripe |juicy |yellow )pears",
-    "(|hot |warm |yellow )corn", "(|red |ripe |sweet )cherries", "(|warm |thin |sweet )pancakes",
-    "(|hot |long |thin )noodles", "(|hot |sweet |warm )tea", "(|cold |sweet |fresh )juice",
-    "(|hot |salty |soft )potatoes", "(|sweet |sticky |soft )jam", "(|red |ripe |small )tomatoes",
-    "(|warm |thick )porridge", "(|sweet |soft |ripe )peaches", "(|warm |fresh |salty )popcorn",
-    "(|sweet |cold |soft )pudding", "(|green |fresh |soft )peas", "(|green |crunchy |fresh )cucumbers",
+    "(|red |green |sweet |crunchy )apples",
+    "(|sweet |red |wild |ripe )berries", "(|crunchy |salty )nuts",
+    "(|crunchy |sweet |small )carrots", "(|hot |thick |warm )soup",
+    "(|sweet |warm |crunchy )cookies", "(|purple |green |sweet )grapes",
+    "(|ripe |sweet |purple )plums", "(|cold |warm |fresh )milk", "(|soft |sweet |warm )cake",
+    "(|warm |sticky )rice", "(|ripe |juicy |yellow )pears", "(|hot |warm |yellow )corn",
+    "(|red |ripe |sweet )cherries", "(|warm |thin |sweet )pancakes", "(|hot |long |thin )noodles",
+    "(|hot |sweet |warm )tea", "(|cold |sweet |fresh )juice", "(|hot |salty |soft )potatoes",
+    "(|sweet |sticky |soft )jam", "(|red |ripe |small )tomatoes", "(|warm |thick )porridge",
+    "(|sweet |soft |ripe )peaches", "(|warm |fresh |salty )popcorn", "(|sweet |cold |soft )pudding",
+    "(|green |fresh |soft )peas",
+    "(|green |crunchy |fresh )cucumbers",
     "(|warm |salty |soft )dumplings", "(|hot |sweet |thick )cocoa", "(|salty |fresh |warm )fish",
     "(|sweet |juicy |ripe )oranges", "(|sweet |sticky |dry )figs", "(|soft |salty |fresh )butter",
     "(|warm |soft |fresh )buns", "(|hot |crunchy |warm )toast", "(|warm |soft )eggs",
     "(|juicy |sweet |yellow )lemons", NULL};
 
 static const char *const wear[] = {
-    "noun", "hat", "coat", "scarf", "sweater", "jacket", "belt", "ribbon", "bow tie", "vest", "cape", "backpack", "bonnet", "shirt",
-    "shawl", NULL};
+    "noun",
+    "hat", "coat", "scarf", "sweater", "jacket", "belt", "ribbon", "bow tie", "vest", "cape",
+    "backpack", "bonnet", "shirt", "shawl", NULL};
 
 static const char *const color[] = {
-    "name", "2: red", "2: blue", "yellow", "green", "purple", "orange", "pink", "white", "brown", "black",
+    "name",
+    "2: red", "2: blue", "yellow", "green", "purple", "orange", "pink", "white", "brown", "black",
     NULL};
 
 static const char *const toy[] = {
@@ -271,29 +294,35 @@ static const char *const gift[] = {
 /* say: what the friend says; aid: what the hero does; done: how it comes out. */
 static const char *const trouble[] = {
     "say, aid, done",
-    "2: I fell down and hurt my foot, washed {B.his} foot with cool water, {B.name} could stand up again",
-    "2: My foot is stuck under this log, pushed the log as hard as {A.he} could, the log rolled away",
-    "2: I cannot find the way home, took {B.his} hand and walked with {B.him}, they saw {B.his} home",
+    ("2: I fell down and hurt my foot, washed {B.his} foot with cool water, {B.name} could "
+    "stand up again"),
+    ("2: My foot is stuck under this log, pushed the log as hard as {A.he} could, the log "
+    "rolled away"),
+    ("2: I cannot find the way home, took {B.his} hand and walked with {B.him}, they saw "
+    "{B.his} home"),
     "2: I dropped all my berries, picked up the berries one by one, the basket was full again",
     "2: My kite is stuck in the tree, climbed up from branch to branch, the kite came down",
-    "2: This bag is too heavy for me, took one side of the bag and lifted it, they had carried it home",
+    ("2: This bag is too heavy for me, took one side of the bag and lifted it, they had carried "
+    "it home"),
     "I lost my warm hat, looked for it high and low, {A.he} saw the hat on a branch",
     NULL};
 
-/* name: what it is; when: what happens then; event: where the friend's toy goes; step: what it takes
- * to get there; got: how the toy comes back. */
+/* name: what it is; when: what happens then; event: where the friend's toy goes; step: what it
+ * takes to get there; got: how the toy comes back. */
 static const char *const fear[] = {
     "name, when, event, step, got",
-    "2: the dark, it was night, rolled into a dark cave, walked into the dark cave, came out with the",
-    "2: deep water, {A.he} saw a lake, fell into the water, stepped into the cold water, came back with the",
-    "2: high places, {A.he} looked down from a hill, got stuck at the top of a tall tree, "
-    "began to climb the tall tree, climbed down with the",
-    "2: loud noises, {A.he} heard a bang, fell next to a loud machine, walked up to the loud machine, "
-    "ran back with the",
-    "2: spiders, {A.he} saw a web, landed behind a big spider web, crawled under the spider web, "
-    "crawled out with the",
-    "the old bridge, {A.he} came near it, landed on the other side of the old bridge, "
-    "stepped onto the old bridge, came back with the",
+    ("2: the dark, it was night, rolled into a dark cave, walked into the dark cave, came out "
+    "with the"),
+    ("2: deep water, {A.he} saw a lake, fell into the water, stepped into the cold water, came "
+    "back with the"),
+    ("2: high places, {A.he} looked down from a hill, got stuck at the top of a tall tree, "
+    "began to climb the tall tree, climbed down with the"),
+    ("2: loud noises, {A.he} heard a bang, fell next to a loud machine, walked up to the loud "
+    "machine, ran back with the"),
+    ("2: spiders, {A.he} saw a web, landed behind a big spider web, crawled under the spider "
+    "web, crawled out with the"),
+    ("the old bridge, {A.he} came near it, landed on the other side of the old bridge, stepped "
+    "onto the old bridge, came back with the"),
     NULL};
 
 static const char *const build[] = {
@@ -308,13 +337,8 @@ static const char *const build[] = {
 
 static const char *const plan[] = {
     "inf",
-    "2: have a picnic",
-    "2: pick berries",
-    "2: roll down the hill",
-    "2: swim in the lake",
-    "2: fly a kite",
-    "look for shells",
-    NULL};
+    "2: have a picnic", "2: pick berries", "2: roll down the hill", "2: swim in the lake",
+    "2: fly a kite", "look for shells", NULL};
 
 static const char *const weather[] = {
     "it, start, stop",
@@ -326,11 +350,12 @@ static const char *const weather[] = {
 
 static const char *const indoor[] = {
     "inf, past, more",
-    "2: have the picnic on the floor, put a blanket on the floor and ate together, "
-    "They ate (bread and jam|cheese and apples|cake and berries)",
+    ("2: have the picnic on the floor, put a blanket on the floor and ate together, They ate "
+    "(bread and jam|cheese and apples|cake and berries)"),
     "2: build a fort, built a fort with pillows, It had a door and a tiny window",
     "2: tell stories, told stories, One was about (a dragon|a lost star|a silly king)",
-    "2: paint pictures, painted pictures, They used (red and blue|green and yellow|all the colors)",
+    ("2: paint pictures, painted pictures, They used (red and blue|green and yellow|all the "
+    "colors)"),
     "2: play hide and seek, played hide and seek, {B.name} was very good at it",
     "2: put on a show, put on a show, They sang and danced and laughed",
     NULL};
@@ -345,19 +370,18 @@ static const char *const animal[] = {
     "goat, Maa, a carrot, shook its little beard",
     NULL};
 
-static const char *const fur[] = {"name", "2: brown", "2: black", "2: white", "gray", NULL};
+static const char *const fur[] = {
+    "name",
+    "2: brown", "2: black", "2: white", "gray", NULL};
 
 static const char *const hiding[] = {
     "in",
-    "2: a bush",
-    "2: an empty box",
-    "2: behind a wall",
-    "under a bench",
-    "a hole in the ground",
+    "2: a bush", "2: an empty box", "2: behind a wall", "under a bench", "a hole in the ground",
     NULL};
 
 static const char *const petname[] = {
-    "name", "2: Snow", "2: Lucky", "2: Spot", "Button", "Biscuit", "Star", NULL};
+    "name",
+    "2: Snow", "2: Lucky", "2: Spot", "Button", "Biscuit", "Star", NULL};
 
 static const char *const fragile[] = {
     "noun, at",
@@ -370,25 +394,26 @@ static const char *const fragile[] = {
     NULL};
 
 static const char *const skill[] = {
-    "inf, ing, fail, tip, did",
-    "2: swim, swimming, swallowed some water, Kick your legs and keep your head up, "
-    "swam all the way across the pond",
-    "2: whistle, whistling, made no sound at all, Make your lips very round, "
-    "whistled a happy song",
-    "2: skate, skating, slipped and sat down hard, Bend your knees a little, "
-    "skated around in a big circle",
-    "2: climb a tree, climbing, slid back down, Hold on tight and look up, "
-    "climbed up to the highest branch",
-    "2: catch a ball, catching, dropped the ball, Keep your eyes on the ball, "
-    "caught the ball ten times",
-    "2: jump rope, jumping, got stuck in the rope, Listen to the sound of the rope, "
-    "jumped twenty times without stopping",
-    "dance, dancing, stepped on {A.his} own foot, Listen to the music first, "
-    "danced from one side to the other",
+    "inf, ing, place, fail, tip, did",
+    ("2: swim, swimming, pond, swallowed some water, Kick your legs and keep your head up, swam "
+    "all the way across the pond"),
+    ("2: whistle, whistling, park, made no sound at all, Make your lips very round, whistled a "
+    "happy song"),
+    ("2: skate, skating, frozen lake, slipped and sat down hard, Bend your knees a little, "
+    "skated around in a big circle"),
+    ("2: climb a tree, climbing, garden, slid back down, Hold on tight and look up, climbed up "
+    "to the highest branch"),
+    ("2: catch a ball, catching, field, dropped the ball, Keep your eyes on the ball, caught "
+    "the ball ten times"),
+    ("2: jump rope, jumping, playground, got stuck in the rope, Listen to the sound of the "
+    "rope, jumped twenty times without stopping"),
+    ("dance, dancing, school hall, stepped on {A.his} own foot, Listen to the music first, "
+    "danced from one side to the other"),
     NULL};
 
 static const char *const game[] = {
-    "name", "2: hide and seek", "2: tag", "2: catch", "2: hopscotch", "pirates", NULL};
+    "name",
+    "2: hide and seek", "2: tag", "2: catch", "2: hopscotch", "pirates", NULL};
 
 static const char *const plant[] = {
     "noun, big, fruit",
@@ -415,7 +440,7 @@ static const char *const noise[] = {
     "2: Tap - tap - tap, behind the door, a small bird with a nut",
     "2: Scratch - scratch, under the floor, a tiny mouse with a piece of cheese",
     "2: Bump - bump - bump, inside a big box, a hungry kitten",
-    "2: Squeak - squeak, on the roof, an old wheel in the wind",
+    "2: Squeak - squeak, the roof, an old wheel in the wind",
     "2: Splash - splash, behind the wall, a fat frog in a bucket",
     "Crunch - crunch, under the bed, a hedgehog with a cookie",
     NULL};
@@ -424,8 +449,7 @@ static const char *const lure[] = {
     "noun, it",
     "2: butterfly, flew",
     "2: big balloon, floated",
-    "2: tiny dog, ran",
-    "2: shiny beetle, crawled",
+    "2: tiny dog, ran", "2: shiny beetle, crawled",
     "bird with a long tail, hopped",
     NULL};
 
@@ -433,22 +457,18 @@ static const char *const helper[] = {
     "noun, he, name=the {*.noun}",
     "2: old woman, she",
     "2: kind man, he",
-    "2: tall policeman, he",
-    "young woman, she",
-    NULL};
+    "2: tall policeman, he", "young woman, she", NULL};
 
 static const char *const baked[] = {
-    "noun", "2: cake", "2: carrot cake", "2: pie", "apple pie", "honey cake", NULL};
+    "noun",
+    "2: cake", "2: carrot cake", "2: pie", "apple pie", "honey cake", NULL};
+
+/* L(name): the list is called as its array is. */
+#define L(name) {#name, name}
 
 const struct story_list_src stories_lists[] = {
-    {"kid", kid},         {"critter", critter}, {"elder", elder},     {"kplace", kplace},
-    {"wplace", wplace},   {"spot", spot},       {"color", color},     {"toy", toy},
-    {"treat", treat},     {"gift", gift},       {"trouble", trouble}, {"fear", fear},
-    {"build", build},     {"plan", plan},       {"weather", weather}, {"indoor", indoor},
-    {"animal", animal},   {"petname", petname}, {"fragile", fragile}, {"skill", skill},
-    {"game", game},       {"plant", plant},     {"shadow", shadow},   {"noise", noise},
-    {"lure", lure},       {"fur", fur},         {"nature", nature},   {"khobby", khobby},   {"whobby", whobby},
-    {"hue", hue},         {"thing", thing},     {"creature", creature}, {"food", food},
-    {"wear", wear},
-    {"hiding", hiding},   {"helper", helper}, {"baked", baked},   {NULL, NULL},
-};
+    L(kid), L(critter), L(elder), L(kplace), L(wplace), L(spot), L(color), L(toy), L(treat),
+    L(gift), L(trouble), L(fear), L(build), L(plan), L(weather), L(indoor), L(animal), L(petname),
+    L(fragile), L(skill), L(game), L(plant), L(shadow), L(noise), L(lure), L(fur), L(nature),
+    L(khobby), L(whobby), L(hue), L(thing), L(object), L(creature), L(food), L(wear), L(hiding),
+    L(helper), L(baked), {NULL, NULL}};

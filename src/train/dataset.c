@@ -34,6 +34,12 @@ static int temp_path(struct dataset *d, struct err *e) {
     return 0;
 }
 
+static void drop_temp(struct dataset *d) {
+    if (d->temp) unlink(d->temp);
+    free(d->temp);
+    d->temp = NULL;
+}
+
 static int from_text(struct dataset *d, const struct dataset_opts *o, struct err *e) {
     int rc = 0;
     const char *out = o->cache;
@@ -53,7 +59,9 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     rc = shard_build(d->tokenizer, &o->path, 1, out, progress, &s, &stats, e);
     log_progress_end(&s.line);
     if (rc) return rc;
-    return shard_open(&d->shard, out, SHARD_DUET, 0, false, e);
+    rc = shard_open(&d->shard, out, SHARD_DUET, 0, false, e);
+    drop_temp(d); /* the map keeps what it needs, whatever ends this process */
+    return rc;
 }
 
 int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e) {
@@ -83,7 +91,6 @@ out:
 void dataset_close(struct dataset *d) {
     shard_close(&d->shard);
     tokenizer_close(d->tokenizer);
-    if (d->temp) unlink(d->temp);
-    free(d->temp);
+    drop_temp(d);
     *d = (struct dataset){0};
 }

@@ -90,7 +90,7 @@ int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, co
     for (uint64_t at = 0; at < windows; at += (uint64_t)B) {
         const uint64_t left = windows - at;
         TRY(one_batch(&r, windows, at, left < (uint64_t)B ? (int64_t)left : B, e));
-        if (o->progress) o->progress(o->ctx, at, windows);
+        if (o->progress) o->progress(o->ctx, left < (uint64_t)B ? windows : at + (uint64_t)B, windows);
     }
     finish(&r, windows, out);
 out:

@@ -73,6 +73,19 @@ uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n
     return best;
 }
 
+/* ---- prompts ------------------------------------------------------------------------------------ */
+
+int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids, struct err *e) {
+    int rc = tokenizer_encode(t, prompt, strlen(prompt), true, true, ids, e);
+    if (rc || ids->n) return rc;
+    const int64_t eos = tokenizer_eos(t);
+    if (eos < 0) return err_set(e, ERR_USAGE, "this tokenizer has neither a start nor an end token: give a prompt");
+    ids->ids = malloc(sizeof *ids->ids);
+    if (!ids->ids) return err_set(e, ERR_NOMEM, "out of memory for the prompt");
+    ids->ids[ids->n++] = (uint32_t)eos;
+    return 0;
+}
+
 /* ---- running ------------------------------------------------------------------------------------ */
 
 enum { CHUNK = 64 }; /* prompt tokens a pass */

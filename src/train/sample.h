@@ -29,6 +29,10 @@ struct sample_stats {
 uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
                      float *scratch);
 
+/* Appends the ids of a prompt. A tokenizer with a start token puts it first; without one, an empty
+ * prompt is the end of the document before. */
+int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids, struct err *e);
+
 /* Continues the prompt (n ids; at least one). emit is called for every new token, a stop token not
  * included; it returns false to stop. */
 int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,

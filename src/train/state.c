@@ -34,6 +34,8 @@ static const struct field {
     {"step", AT(step), false},   {"rows", AT(rows), false},   {"tokens", AT(tokens), false},
     {"seconds", AT(seconds), true}, {"total", AT(total), true}, {"ema", AT(ema), true},
     {"best", AT(best), true},    {"log_bytes", AT(log_bytes), false},
+    {"log_loss", AT(log_loss), true}, {"log_seconds", AT(log_seconds), true},
+    {"log_steps", AT(log_steps), false}, {"log_tokens", AT(log_tokens), false},
 #undef AT
 };
 
@@ -157,6 +159,8 @@ static int read_footer(const struct file_map *m, json_t **root, struct err *e) {
     if (get(m->data + 8, 4) != VERSION)
         return err_set(e, ERR_INPUT, "%s: version %u at offset 8, expected %d", m->path,
                        (unsigned)get(m->data + 8, 4), VERSION);
+    if (get(m->data + 12, 4))
+        return err_set(e, ERR_INPUT, "%s: %u at offset 12, expected 0", m->path, (unsigned)get(m->data + 12, 4));
     const uint64_t at = get(m->data + 16, 8), n = get(m->data + 24, 8);
     if (at < HEADER || at > m->size || n != m->size - at || n > MAX_FOOTER)
         return err_set(e, ERR_INPUT, "%s: footer of %" PRIu64 " bytes at offset %" PRIu64

@@ -95,6 +95,17 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     *s = (struct train_setup){.engine = engine_find(o->engine), .optimizer = opt_find(o->optimizer)};
     s->compute = (enum dtype)compute_type(o->compute);
     if (!o->steps && !(o->time > 0)) return err_set(e, ERR_USAGE, "give --steps N or --time SECONDS");
+    const struct {
+        const char *name;
+        double value;
+    } own[] = {{"lr", o->lr}, {"beta1", o->beta1}, {"beta2", o->beta2}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (own[i].value < 0 && own[i].value != -1)
+            return err_set(e, ERR_USAGE, "--%s is %g, expected a number from 0, or -1 for the optimizer's own",
+                           own[i].name, own[i].value);
+    if (o->accum_end && o->accum_end < o->accum)
+        return err_set(e, ERR_USAGE, "--accum-end %lld is less than --accum %lld: the ramp only goes up",
+                       (long long)o->accum_end, (long long)o->accum);
     s->lr = o->lr < 0 ? s->optimizer->lr : o->lr;
     s->hyper = (struct opt_hyper){.beta1 = o->beta1 < 0 ? s->optimizer->beta1 : o->beta1,
                                   .beta2 = o->beta2 < 0 ? s->optimizer->beta2 : o->beta2,

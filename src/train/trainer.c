@@ -48,7 +48,9 @@ int trainer_validate(struct trainer *t, struct eval_result *r, struct err *e) {
     log_lines_write(&t->log, "{\"event\":\"val\",\"step\":%lld,\"val_loss\":%.6f,\"val_loss_stderr\":%.6f,\"windows\":%llu}",
                     (long long)t->p.step, r->loss, isfinite(r->stderr_) ? r->stderr_ : 0.0,
                     (unsigned long long)r->windows);
-    log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, r->loss, r->stderr_);
+    if (isfinite(r->stderr_))
+        log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, r->loss, r->stderr_);
+    else log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, r->loss);
     return 0;
 }
 
@@ -96,10 +98,10 @@ static void write_log(struct trainer *t, const struct engine_step *s) {
     if (t->p.step % t->opts->log_every) return;
     log_lines_write(&t->log, "{\"event\":\"step\",\"step\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.6g,"
                     "\"tokens\":%lld,\"seconds\":%.3f,\"tokens_per_second\":%.1f}",
-                    (long long)t->p.step, t->log_loss / (double)t->log_steps, s->lr, s->grad_norm,
-                    (long long)t->p.tokens, t->p.seconds, (double)t->log_tokens / t->log_seconds);
-    t->log_loss = t->log_seconds = 0;
-    t->log_steps = t->log_tokens = 0;
+                    (long long)t->p.step, t->p.log_loss / (double)t->p.log_steps, s->lr, s->grad_norm,
+                    (long long)t->p.tokens, t->p.seconds, (double)t->p.log_tokens / t->p.log_seconds);
+    t->p.log_loss = t->p.log_seconds = 0;
+    t->p.log_steps = t->p.log_tokens = 0;
 }
 
 static void show_step(struct trainer *t, double loss, double tokens_per_second) {
@@ -125,10 +127,10 @@ static int update(struct trainer *t, struct err *e) {
     t->p.rows += s.accum * t->opts->batch;
     t->p.tokens += tokens;
     t->p.seconds += seconds;
-    t->log_loss += s.loss;
-    t->log_steps++;
-    t->log_tokens += tokens;
-    t->log_seconds += seconds;
+    t->p.log_loss += s.loss;
+    t->p.log_steps++;
+    t->p.log_tokens += tokens;
+    t->p.log_seconds += seconds;
     const int rc = watch_loss(t, s.loss, e);
     if (rc) return rc;
     write_log(t, &s);
@@ -251,8 +253,8 @@ static void describe_start(struct trainer *t) {
 int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir, struct err *e) {
     int rc;
     struct trainer t;
-    catch_signals();
     TRY(trainer_open(&t, o, conf, e));
+    catch_signals(); /* until here there is nothing to save: a signal just ends the program */
     describe_start(&t);
     TRY(loop(&t, e));
     TRY(summarize(&t, s, e));

@@ -5,11 +5,15 @@
 #include "format.h"
 #include "par.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- folder and config ------------------------------------------------------------------------ */
 
@@ -24,31 +28,70 @@ static int free_folder(char **dir, struct err *e) {
     return err_set(e, ERR_USAGE, "no free folder in runs/; choose one with --out");
 }
 
-static int choose_folder(struct trainer *t, struct err *e) {
-    const struct train_opts *o = t->opts;
-    const char *dir = t->resumed ? o->resume : o->out;
-    int rc = 0;
-    if (dir) t->dir = strdup(dir);
-    else rc = free_folder(&t->dir, e);
-    if (rc) return rc;
-    if (!t->dir) return err_set(e, ERR_NOMEM, "out of memory");
-    char *config = file_join(t->dir, "config.json");
-    if (!t->resumed && !o->overwrite && config && (file_exists(config) || checkpoint_exists(t->dir)))
-        rc = err_set(e, ERR_USAGE, "%s already holds a run: continue it with --resume %s, choose another --out, "
-                     "or give --overwrite", t->dir, t->dir);
-    free(config);
-    return rc ? rc : file_mkdirs(t->dir, e);
-}
+/* What a run writes. */
+static const char *const run_files[] = {"config.json", "state", "model.blzt", "model.next.blzt", "log.jsonl",
+                                        "summary.json", "tokens.shard"};
+enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
-/* A run over an old one: what is left of it must not be mistaken for this run's. */
-static void clear_folder(const struct trainer *t) {
-    static const char *const names[] = {"state", "model.blzt", "model.next.blzt", "log.jsonl", "summary.json",
-                                        "tokens.shard"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = file_join(t->dir, names[i]);
-        if (path) remove(path);
+/* A folder that holds any of a run's files is only written with --overwrite, and never when one of
+ * them is what this run is to read. */
+static int check_folder(const struct trainer *t, struct err *e) {
+    const struct train_opts *o = t->opts;
+    const char *const inputs[] = {o->model, o->init, o->data, o->tokenizer};
+    int rc = 0;
+    for (int i = 0; i < N_RUN_FILES && !rc; i++) {
+        char *path = file_join(t->dir, run_files[i]);
+        if (!path) return err_set(e, ERR_NOMEM, "out of memory");
+        if (file_exists(path) && !o->overwrite)
+            rc = err_set(e, ERR_USAGE, "%s already holds a run (%s): continue it with --resume %s, choose another "
+                         "--out, or give --overwrite", t->dir, run_files[i], t->dir);
+        for (size_t k = 0; k < sizeof inputs / sizeof *inputs && !rc; k++)
+            if (inputs[k] && file_same(inputs[k], path))
+                rc = err_set(e, ERR_USAGE, "%s is to be read, but would be overwritten by a run in %s: choose another "
+                             "--out", inputs[k], t->dir);
         free(path);
     }
+    return rc;
+}
+
+/* Two processes in one folder would mix their files. The lock ends with the process. */
+static int lock_folder(struct trainer *t, struct err *e) {
+    t->lock = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->lock < 0) return err_errno(e, ERR_IO, "cannot open the folder %s", t->dir);
+    if (flock(t->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return err_set(e, ERR_IO, "%s: another process is training in this folder", t->dir);
+    return 0;
+}
+
+static void clear_folder(const struct trainer *t) {
+    for (int i = 0; i < N_RUN_FILES; i++) {
+        char *path = file_join(t->dir, run_files[i]);
+        if (path) unlink(path);
+        free(path);
+    }
+}
+
+/* What is left of an old run must not be mistaken for this one's. */
+static int open_folder(struct trainer *t, struct err *e) {
+    const struct train_opts *o = t->opts;
+    const char *dir = t->resumed ? o->resume : o->out;
+    int rc;
+    if (dir) t->dir = strdup(dir);
+    else TRY(free_folder(&t->dir, e));
+    if (!t->dir) return err_set(e, ERR_NOMEM, "out of memory");
+    if (!t->resumed) {
+        TRY(check_folder(t, e));
+        const bool made = !file_exists(t->dir);
+        TRY(file_mkdirs(t->dir, e));
+        t->made_dir = made;
+    }
+    TRY(lock_folder(t, e));
+    if (!t->resumed) {
+        clear_folder(t);
+        t->cleared = true;
+    }
+out:
+    return rc;
 }
 
 static int write_text(const char *dir, const char *name, const char *text, struct err *e) {
@@ -62,7 +105,6 @@ static int write_text(const char *dir, const char *name, const char *text, struc
     free(path);
     if (rc) return rc;
     file_out_write(&f, text, strlen(text));
-    file_out_write(&f, "\n", 1);
     return file_out_commit(&f, e);
 }
 
@@ -91,8 +133,8 @@ int train_model_create(struct model *m, const struct train_opts *o, int64_t voca
     int rc = read_config(&c, o, NULL, e);
     if (rc) return rc;
     if (vocab > c.vocab) {
-        rc = err_set(e, ERR_INPUT, "the tokenizer has %lld tokens, the model's vocabulary only %lld",
-                     (long long)vocab, (long long)c.vocab);
+        rc = err_set(e, ERR_INPUT, "the tokenizer has %lld tokens, the model's vocabulary only %lld%s",
+                     (long long)vocab, (long long)c.vocab, o->init ? "" : "; --set vocab_size=N changes it");
         model_config_release(&c);
         return rc;
     }
@@ -130,15 +172,7 @@ static int open_data(struct trainer *t, struct err *e) {
     struct model_config c = {0};
     char *cache = file_join(t->dir, "tokens.shard");
     struct dataset_opts d = {.path = o->data, .format = o->format, .tokenizer = o->tokenizer, .cache = cache,
-                             .reuse = t->resumed, .quiet = o->quiet};
-    if (!o->data) {
-        rc = err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
-        goto out;
-    }
-    if (!o->model && !o->init) {
-        rc = err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
-        goto out;
-    }
+                             .reuse = t->reuse, .quiet = o->quiet};
     if (!o->tokenizer) {
         TRY(init_tokenizer(t, &holder, e));
         d.blob = holder.tok_blob;
@@ -148,7 +182,9 @@ static int open_data(struct trainer *t, struct err *e) {
     d.raw_vocab = (uint32_t)c.vocab;
     t->seq = o->seq ? o->seq : c.seq_len;
     TRY(dataset_open(&t->data, &d, e));
-    TRY(split_make(&t->data.shard, o->val_fraction, t->seq, &t->train, &t->val, e));
+    rc = split_make(&t->data.shard, o->val_fraction, t->seq, &t->train, &t->val, e);
+    if (rc && !file_same(t->data.shard.map.path, o->data)) err_prefix(e, "%s", o->data);
+    if (rc) goto out;
     t->batcher = (struct batcher){.shard = &t->data.shard, .split = t->train, .T = t->seq,
                                   .seed = (uint64_t)o->seed,
                                   .order = strcmp(o->order, "epoch") ? BATCH_RANDOM : BATCH_EPOCH};
@@ -186,7 +222,7 @@ static int open_model(struct trainer *t, struct err *e) {
     if (t->data.tokenizer) {
         const void *blob = tokenizer_blob(t->data.tokenizer, &blob_bytes);
         TRY(model_set_tokenizer(&t->model, blob, blob_bytes, e));
-        t->token_bytes = eval_token_bytes(t->data.tokenizer, t->model.config.vocab);
+        t->token_bytes = eval_token_bytes(t->data.tokenizer, s->vocab);
     }
     if (o->compact_vocab) TRY(compact(t, e));
     const struct engine_opts eo = {.batch = o->batch, .seq = t->seq, .recompute = o->recompute, .gemm = &t->gemm,
@@ -210,9 +246,30 @@ out:
 
 /* ---- the whole -------------------------------------------------------------------------------- */
 
-/* Paths in config.json are absolute, so that it repeats the run from anywhere. */
-static int absolute(const char **path, char room[PATH_MAX], struct err *e) {
-    if (!*path) return 0;
+/* What is wrong with the command line and can be seen without tokenising is said before the folder is
+ * touched. */
+static int check_inputs(const struct train_opts *o, struct err *e) {
+    int rc;
+    struct stat st;
+    struct model m = {0};
+    struct tokenizer *tok = NULL;
+    if (!o->data) return err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
+    if (stat(o->data, &st) || access(o->data, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->data);
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_INPUT, "cannot train on %s: it is not a regular file", o->data);
+    if (o->init && access(o->init, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->init);
+    if (o->tokenizer) TRY(tokenizer_open(&tok, o->tokenizer, e));
+    TRY(train_model_create(&m, o, tok ? tokenizer_vocab_size(tok) : 0, e));
+out:
+    tokenizer_close(tok);
+    model_close(&m);
+    return rc;
+}
+
+/* Paths in config.json are absolute, so that it repeats the run from anywhere. A text that is gone
+ * when a run is resumed is not needed any more: its tokens are in the folder. */
+static int absolute(const struct trainer *t, const char **path, char room[PATH_MAX], struct err *e) {
+    if (!*path || (t->resumed && **path == '/')) return 0;
     if (!realpath(*path, room)) return err_errno(e, ERR_INPUT, "%s", *path);
     *path = room;
     return 0;
@@ -223,10 +280,10 @@ static int write_config(struct trainer *t, struct conf *conf, struct err *e) {
     struct train_opts *o = t->opts, saved = *o;
     static char room[4][PATH_MAX];
     char *json = NULL;
-    TRY(absolute(&o->model, room[0], e));
-    TRY(absolute(&o->init, room[1], e));
-    TRY(absolute(&o->data, room[2], e));
-    if (o->tokenizer && strcmp(o->tokenizer, "byte")) TRY(absolute(&o->tokenizer, room[3], e));
+    TRY(absolute(t, &o->model, room[0], e));
+    TRY(absolute(t, &o->init, room[1], e));
+    TRY(absolute(t, &o->data, room[2], e));
+    if (o->tokenizer && strcmp(o->tokenizer, "byte")) TRY(absolute(t, &o->tokenizer, room[3], e));
     json = conf_to_json(conf);
     TRY(write_text(t->dir, "config.json", json, e));
 out:
@@ -236,11 +293,16 @@ out:
 }
 
 static int read_resumed_config(struct trainer *t, struct conf *conf, struct err *e) {
+    const char *data = t->opts->data;
     char *config = file_join(t->opts->resume, "config.json");
     if (!config) return err_set(e, ERR_NOMEM, "out of memory");
     int rc = 0;
-    if (!file_exists(config)) rc = err_set(e, ERR_INPUT, "%s: no config.json: not the folder of a run", t->opts->resume);
+    if (t->opts->out || t->opts->overwrite)
+        rc = err_set(e, ERR_USAGE, "--resume goes on in its own folder: --out and --overwrite do not belong to it");
+    else if (!file_exists(config))
+        rc = err_set(e, ERR_INPUT, "%s: no config.json: not the folder of a run", t->opts->resume);
     else rc = conf_read_file(conf, config, e);
+    t->reuse = !data; /* tokens made from other data are no use */
     free(config);
     return rc;
 }
@@ -253,27 +315,40 @@ static int open_log(struct trainer *t, struct err *e) {
     return rc;
 }
 
-int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e) {
+/* A killed run must find its config, so a new one writes it first; a resumed one only when it is sure
+ * to go on with it. */
+static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     int rc;
-    *t = (struct trainer){.opts = o, .began = clock_seconds(), .resumed = o->resume != NULL, .saved_step = -1};
-    t->p.ema = t->p.best = NAN;
-    log_progress_init(&t->line, o->quiet);
-    if (t->resumed) TRY(read_resumed_config(t, conf, e));
-    if (o->threads) par_init((int)o->threads);
-    TRY(train_setup_make(&t->setup, o, e));
-    TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
-    TRY(choose_folder(t, e));
-    if (!t->resumed) clear_folder(t);
+    TRY(open_folder(t, e));
+    if (!t->resumed) TRY(write_config(t, conf, e));
     TRY(open_data(t, e));
-    TRY(write_config(t, conf, e));
-    t->peak = gemm_peak(&t->gemm, 0.3);
     TRY(open_model(t, e));
     if (t->resumed && checkpoint_exists(t->dir)) {
         TRY(checkpoint_load(t->dir, &t->engine, &t->p, e));
         t->saved_step = t->p.step;
         t->total_before = t->p.total;
     }
+    if (t->resumed) TRY(write_config(t, conf, e));
     TRY(open_log(t, e));
+    t->peak = gemm_peak(&t->gemm, 0.3);
+out:
+    return rc;
+}
+
+int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e) {
+    int rc;
+    *t = (struct trainer){.opts = o, .began = clock_seconds(), .resumed = o->resume != NULL, .saved_step = -1,
+                          .lock = -1};
+    t->p.ema = t->p.best = NAN;
+    log_progress_init(&t->line, o->quiet);
+    if (t->resumed) TRY(read_resumed_config(t, conf, e));
+    if (o->threads) par_init((int)o->threads);
+    TRY(train_setup_make(&t->setup, o, e));
+    TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
+    if (!t->resumed) TRY(check_inputs(o, e));
+    rc = open_run(t, conf, e);
+    if (rc && t->cleared) clear_folder(t);
+    if (rc && t->made_dir) rmdir(t->dir);
     t->last_save = clock_seconds();
 out:
     return rc;
@@ -287,5 +362,6 @@ void trainer_close(struct trainer *t) {
     dataset_close(&t->data);
     free(t->token_bytes);
     free(t->dir);
+    if (t->lock >= 0) close(t->lock);
     *t = (struct trainer){0};
 }

@@ -5,7 +5,8 @@
  *
  *   mul     packed operands of 1 to 70 rows, also heads of a larger packed B
  *   panels  larger than one tile, block or library panel
- *   run     gemm_run, with the products of a few rows that are not packed */
+ *   run     gemm_run, with the products of a few rows that are not packed
+ *   shapes  a thousand different ones */
 #include "check.h"
 #include "cpu.h"
 #include "gemm.h"
@@ -189,19 +190,19 @@ static void compare_threads(struct check *c, const struct backend *b, struct pro
 
 static void packed_product(struct check *c, const struct backend *b, struct product *p) {
     const struct gemm *g = &b->g;
-    struct storage sa = storage_make(gemm_pack_bytes(g, GEMM_A, p->m, p->k));
-    struct storage sb = storage_make(gemm_pack_bytes(g, GEMM_B, p->b.rows, p->b.k));
+    struct storage sa = storage_make(gemm_pack_bytes(g, GEMM_A, p->a.mat, p->m, p->k));
+    struct storage sb = storage_make(gemm_pack_bytes(g, GEMM_B, p->b.mat, p->b.rows, p->b.k));
     memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
     const struct gemm_pack pa = gemm_pack(g, GEMM_A, p->a.mat, p->m, p->k, sa.mem);
     const struct gemm_pack whole = gemm_pack(g, GEMM_B, p->b.mat, p->b.rows, p->b.k, sb.mem);
     const struct gemm_pack pb = gemm_pack_head(&whole, p->n, p->k);
-    gemm_mul(g, &pa, &pb, p->c, p->ldc, p->add);
+    gemm_mul(g, &pa, &pb, p->c, p->ldc, p->add, NULL);
     storage_free(c, &sa);
     storage_free(c, &sb);
 }
 
 static void run_product(struct check *c, const struct backend *b, struct product *p) {
-    struct storage work = storage_make(gemm_work_bytes(&b->g, p->m, p->n, p->k));
+    struct storage work = storage_make(gemm_work_bytes(&b->g, p->m, p->n, p->k, p->a.mat));
     memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
     gemm_run(&b->g, p->m, p->n, p->k, p->a.mat, p->b.mat, p->c, p->ldc, p->add, work.mem);
     storage_free(c, &work);
@@ -244,9 +245,20 @@ static void check_run(struct check *c, const struct backend *b) {
         struct product p = product_make(c, b, m, pick(c, 1, i < 80 ? SMALL : 200), pick(c, 1, i < 80 ? SMALL : 300), 0, 0);
         describe(c, &p);
         run_product(c, b, &p);
-        compare_all(c, &p, b->chain && m > GEMM_FEW, -1);
+        compare_all(c, &p, b->chain && m > 4, -1);
         if (i % 20 == 0 && b->g.backend->exact) compare_threads(c, b, &p, run_product);
         check_intact(c);
+        product_free(&p);
+    }
+}
+
+/* More shapes than any table of prepared products holds, as generation has. */
+static void check_shapes(struct check *c, const struct backend *b) {
+    for (int k = 1; k <= 1100; k++) {
+        struct product p = product_make(c, b, 5, 3, k, 0, 0);
+        describe(c, &p);
+        packed_product(c, b, &p);
+        compare_all(c, &p, b->chain, 2);
         product_free(&p);
     }
 }
@@ -263,7 +275,7 @@ struct timing {
 
 static void timed_mul(void *ctx) {
     struct timing *t = ctx;
-    gemm_mul(t->g, &t->a, &t->b, t->c, t->b.rows, false);
+    gemm_mul(t->g, &t->a, &t->b, t->c, t->b.rows, false, NULL);
 }
 
 static void timed_run(void *ctx) {
@@ -281,9 +293,9 @@ static void bench(struct check *c, const struct backend *b) {
         check_normal(c, w, n * k, 1);
         struct timing t = {.g = &b->g, .ma = mat_f32(a, k, false), .mb = mat_f32(w, k, false)};
         t.c = reserve((size_t)(m * n) * 4);
-        t.work = reserve(gemm_work_bytes(&b->g, m, n, k));
+        t.work = reserve(gemm_local_bytes(&b->g, m, n, k, t.ma, t.mb) + gemm_work_bytes(&b->g, m, n, k, t.ma));
         t.a = gemm_pack(&b->g, GEMM_A, t.ma, m, k, t.work);
-        t.b = gemm_pack(&b->g, GEMM_B, t.mb, n, k, (char *)t.work + gemm_pack_bytes(&b->g, GEMM_A, m, k));
+        t.b = gemm_pack(&b->g, GEMM_B, t.mb, n, k, (char *)t.work + gemm_pack_bytes(&b->g, GEMM_A, t.ma, m, k));
         const double flops = 2e-9 * (double)(m * n) * (double)k;
         printf("  %7.1f", flops / check_time(timed_mul, &t));
         printf(" %7.1f", flops / check_time(timed_run, &t));
@@ -301,7 +313,7 @@ static void check_backend(struct check *c, const struct backend *b) {
     static const struct {
         const char *name;
         void (*fn)(struct check *c, const struct backend *b);
-    } items[] = {{"mul", check_mul}, {"panels", check_panels}, {"run", check_run}};
+    } items[] = {{"mul", check_mul}, {"panels", check_panels}, {"run", check_run}, {"shapes", check_shapes}};
     if (c->bench) {
         if (!check_begin(c, "mul", b->name)) return;
         bench(c, b);

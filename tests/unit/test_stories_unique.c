@@ -6,8 +6,8 @@
  * alternatives, the test runs both continuations side by side, byte by byte, over everything that
  * may follow, to the end of the document. If no pair of continuations writes the same text, no
  * pair of derivations does. What registers held before the choice is unknown, but the same on both
- * sides; it is tried for all rows where it is asked for. Too many possibilities are tried (rows that
- * are never drawn together), never too few.
+ * sides; it is tried for all rows where it is asked for. Too many possibilities are tried (rows
+ * that are never drawn together), never too few.
  *
  * What keeps this small: many parts are prefix-free, that is, no text of one derivation of the part
  * begins with the text of another (proved in the same way, with nothing behind the part). Inside
@@ -26,7 +26,7 @@
 #include "stories_grammar.h"
 
 #define MAX_DEPTH 48
-#define MAX_COMMON 2000 /* bytes that two continuations may have in common */
+#define MAX_COMMON 2000   /* bytes that two continuations may have in common */
 #define MAX_STEPS 2000000 /* for one pair of alternatives; more counts as ambiguous */
 
 struct frame {
@@ -95,11 +95,18 @@ static enum want advance(const struct prover *p, struct side *s) {
         struct frame *f = &s->stack[s->depth - 1];
         int reg = f->op->reg < 0 ? f->arg : f->op->reg;
         switch ((enum story_op_kind)f->op->kind) {
-        case STORY_END: s->depth--; continue;
-        case STORY_CAP: s->cap = true; break;
-        case STORY_ARTICLE: s->article = true; break;
+        case STORY_END:
+            s->depth--;
+            continue;
+        case STORY_CAP:
+            s->cap = true;
+            break;
+        case STORY_ARTICLE:
+            s->article = true;
+            break;
         case STORY_CHOICE:
-        case STORY_BIND: return BRANCH;
+        case STORY_BIND:
+            return BRANCH;
         case STORY_ATTR: {
             if (s->list[reg] < 0) return BRANCH;
             const struct story_op *value = value_of(p, s->list[reg], s->row[reg], f->op->n);
@@ -138,10 +145,12 @@ static char take(struct side *s) {
 
 static bool same_side(const struct side *a, const struct side *b) {
     if (a->depth != b->depth || a->n_head != b->n_head || a->n_text != b->n_text) return false;
-    if (a->cap != b->cap || a->article != b->article || (a->n_text && a->text != b->text)) return false;
+    if (a->cap != b->cap || a->article != b->article || (a->n_text && a->text != b->text))
+        return false;
     for (int i = 0; i < a->depth; i++)
         if (a->stack[i].op != b->stack[i].op || a->stack[i].arg != b->stack[i].arg) return false;
-    return memcmp(a->list, b->list, sizeof a->list) == 0 && memcmp(a->row, b->row, sizeof a->row) == 0;
+    return memcmp(a->list, b->list, sizeof a->list) == 0 &&
+           memcmp(a->row, b->row, sizeof a->row) == 0;
 }
 
 static void conflict(struct prover *p, const char *what) {
@@ -180,7 +189,8 @@ static void scan_seq(const struct prover *p, const struct story_op *op, int arg,
             scan(p, &(struct frame){op, arg}, &sum->uses, &sum->binds);
 }
 
-static void scan(const struct prover *p, const struct frame *part, uint64_t *uses, uint64_t *binds) {
+static void scan(const struct prover *p, const struct frame *part, uint64_t *uses,
+                 uint64_t *binds) {
     struct fact *fact = fact_of(p, part);
     int reg = register_of(part);
     if (!fact->scanned) {
@@ -231,7 +241,8 @@ static bool skip_same(struct prover *p, struct side *a, struct side *b) {
     uint64_t uses = 0, binds = 0;
     for (int i = 0; i < n; i++) scan(p, &(struct frame){fa->op + i, fa->arg}, &uses, &binds);
     for (int r = 0; r < STORY_REGISTERS; r++)
-        if (((uses | binds) >> r & 1) && (a->list[r] != b->list[r] || a->row[r] != b->row[r])) return false;
+        if (((uses | binds) >> r & 1) && (a->list[r] != b->list[r] || a->row[r] != b->row[r]))
+            return false;
     if (!prefix_free(p, fa)) return false;
     for (int r = 0; r < STORY_REGISTERS; r++)
         if (binds >> r & 1) a->list[r] = a->row[r] = b->list[r] = b->row[r] = -1;
@@ -287,13 +298,20 @@ static void compare(struct prover *p, const struct side *sa, const struct side *
     while (!p->failed) {
         enum want wa = advance(p, &a), wb = advance(p, &b);
         p->facts->steps++;
-        if (p->steps++ == MAX_STEPS) conflict(p, "too many possibilities");
-        else if (same_side(&a, &b)) conflict(p, "same text");
-        else if (wa == BRANCH && wb == BRANCH && skip_same(p, &a, &b)) continue;
-        else if (wa == BRANCH) branch(p, &a, &b);
-        else if (wb == BRANCH) branch(p, &b, &a);
-        else if (wa == DONE && wb == DONE) conflict(p, "same document");
-        else if (p->strict && wa != wb) conflict(p, "not prefix-free");
+        if (p->steps++ == MAX_STEPS)
+            conflict(p, "too many possibilities");
+        else if (same_side(&a, &b))
+            conflict(p, "same text");
+        else if (wa == BRANCH && wb == BRANCH && skip_same(p, &a, &b))
+            continue;
+        else if (wa == BRANCH)
+            branch(p, &a, &b);
+        else if (wb == BRANCH)
+            branch(p, &b, &a);
+        else if (wa == DONE && wb == DONE)
+            conflict(p, "same document");
+        else if (p->strict && wa != wb)
+            conflict(p, "not prefix-free");
         else if (wa == BYTE && wb == BYTE) {
             char ca = take(&a), cb = take(&b);
             if (ca == cb && p->n_trace < MAX_COMMON) {
@@ -308,7 +326,8 @@ static void compare(struct prover *p, const struct side *sa, const struct side *
 }
 
 /* Plain texts that differ in a letter: no need to run them. */
-static bool differ_at_once(const struct prover *p, const struct story_op *a, const struct story_op *b) {
+static bool differ_at_once(const struct prover *p, const struct story_op *a,
+                           const struct story_op *b) {
     if (a->kind != STORY_TEXT || b->kind != STORY_TEXT) return false;
     size_t n = a->n < b->n ? a->n : b->n;
     return strncasecmp(p->g->text + a->index, p->g->text + b->index, n) != 0;
@@ -329,7 +348,8 @@ static void prove_choice(struct prover *p, const struct side *at) {
     snprintf(p->where, sizeof p->where, "%s", c->name);
     for (uint32_t i = 0; i < c->n && !p->failed; i++) {
         for (uint32_t j = i + 1; j < c->n && !p->failed; j++) {
-            const struct story_op *oi = ops_of(p, f->op->index, i), *oj = ops_of(p, f->op->index, j);
+            const struct story_op *oi = ops_of(p, f->op->index, i),
+                                  *oj = ops_of(p, f->op->index, j);
             if (differ_at_once(p, oi, oj)) continue;
             struct side a = *at, b = *at;
             a.stack[a.depth - 1].op++;
@@ -394,9 +414,12 @@ static void prove_seq(struct prover *p, struct side *at) {
         enum story_op_kind kind = (enum story_op_kind)f->op->kind;
         bool part = kind == STORY_CHOICE || kind == STORY_ATTR || kind == STORY_BIND;
         if (!part || (!whole && prefix_free(p, f))) continue;
-        if (kind == STORY_CHOICE) prove_choice(p, at);
-        else if (kind == STORY_BIND) prove_draw(p, at);
-        else prove_values(p, at);
+        if (kind == STORY_CHOICE)
+            prove_choice(p, at);
+        else if (kind == STORY_BIND)
+            prove_draw(p, at);
+        else
+            prove_values(p, at);
     }
 }
 
@@ -408,10 +431,10 @@ static bool prove(struct prover *p, struct facts *facts, const struct story_gram
     memset(&at, 0, sizeof at);
     memset(at.list, -1, sizeof at.list);
     memset(at.row, -1, sizeof at.row);
-    *facts = (struct facts){.choice = calloc((size_t)g->n_choices * WAYS, sizeof *facts->choice),
-                            .attr = calloc((size_t)STORY_MAX_ATTRS * WAYS, sizeof *facts->attr),
-                            .draw = calloc((size_t)(g->n_lists + 1) * STORY_MAX_ATTRS * WAYS,
-                                           sizeof *facts->draw)};
+    *facts = (struct facts){
+        .choice = calloc((size_t)g->n_choices * WAYS, sizeof *facts->choice),
+        .attr = calloc((size_t)STORY_MAX_ATTRS * WAYS, sizeof *facts->attr),
+        .draw = calloc((size_t)(g->n_lists + 1) * STORY_MAX_ATTRS * WAYS, sizeof *facts->draw)};
     assert_true(facts->choice && facts->attr && facts->draw);
     *p = (struct prover){.g = g, .facts = facts};
     push(&at, root, STORY_NONE);
@@ -435,14 +458,20 @@ static bool prove_source(const struct story_list_src *lists, const struct story_
     return unique;
 }
 
-#define RULES(...) (const struct story_rule_src[]){__VA_ARGS__, {NULL, NULL}}
+#define RULES(...)                                                                                 \
+    (const struct story_rule_src[]) {                                                              \
+        __VA_ARGS__, {                                                                             \
+            NULL, NULL                                                                             \
+        }                                                                                          \
+    }
 
 /* The prover itself: it must find what is ambiguous and accept what is not. */
 static void test_prover(void **state) {
     (void)state;
-    static const char *const rows[] = {"name, kind, call=(|dear ){*.name}", "Ann, girl", "Anna, girl",
-                                       "Bob, boy", NULL};
-    static const struct story_list_src none[] = {{NULL, NULL}}, kid[] = {{"kid", rows}, {NULL, NULL}};
+    static const char *const rows[] = {"name, kind, call=(|dear ){*.name}", "Ann, girl",
+                                       "Anna, girl", "Bob, boy", NULL};
+    static const struct story_list_src none[] = {{NULL, NULL}},
+                                       kid[] = {{"kid", rows}, {NULL, NULL}};
 
     assert_true(prove_source(none, RULES({"story", "a|b"})));
     assert_false(prove_source(none, RULES({"story", "a|2:a"})));
@@ -451,8 +480,8 @@ static void test_prover(void **state) {
     assert_false(prove_source(none, RULES({"story", "(|very )(|very )good"})));
     assert_true(prove_source(none, RULES({"story", "(|very )(|so )good"})));
     assert_true(prove_source(none, RULES({"story", "a|ab"}))); /* the end of a document counts */
-    assert_false(prove_source(none, RULES({"story", "[x].|[y]."}, {"x", "one (two|three)"},
-                                          {"y", "one (six|two)"})));
+    assert_false(prove_source(
+        none, RULES({"story", "[x].|[y]."}, {"x", "one (two|three)"}, {"y", "one (six|two)"})));
     assert_true(prove_source(none, RULES({"story", "[x] a|[x] b"}, {"x", "one|two"})));
     assert_false(prove_source(none, RULES({"story", "[x]b|[x]"}, {"x", "a|ab"})));
     assert_false(prove_source(none, RULES({"story", "^[x]|A b"}, {"x", "a b|c"})));
@@ -460,14 +489,17 @@ static void test_prover(void **state) {
     assert_true(prove_source(none, RULES({"story", "%[x]|an ear"}, {"x", "egg|ball"})));
     /* registers: what was drawn shows later, or never, or differs from other registers */
     assert_true(prove_source(kid, RULES({"story", "{A=kid.kind} {A.call}."})));
-    assert_false(prove_source(kid, RULES({"story", "{A=kid.kind}: {A.call}, {A.name}|girl: Ann, Ann"})));
+    assert_false(
+        prove_source(kid, RULES({"story", "{A=kid.kind}: {A.call}, {A.name}|girl: Ann, Ann"})));
     assert_false(prove_source(kid, RULES({"story", "{A=kid.kind}(: {A.call}|)."})));
     assert_true(prove_source(kid, RULES({"story", "{A=kid.call} {A.kind} ({A.name}|who)."})));
     assert_false(prove_source(kid, RULES({"story", "{A=kid.call} {A.kind} ({A.name}|Bob)."})));
-    assert_true(prove_source(kid, RULES({"story", "{A=kid.kind} {A.call} {B=kid.name} ([n A]|[n B])."},
-                                        {"n", "{*.name}"})));
-    assert_false(prove_source(kid, RULES({"story", "{A=kid.kind} {A.call} {B=kid.name} ([n A]|[n B])."},
-                                         {"n", "{*.kind}"})));
+    assert_true(
+        prove_source(kid, RULES({"story", "{A=kid.kind} {A.call} {B=kid.name} ([n A]|[n B])."},
+                                {"n", "{*.name}"})));
+    assert_false(
+        prove_source(kid, RULES({"story", "{A=kid.kind} {A.call} {B=kid.name} ([n A]|[n B])."},
+                                {"n", "{*.kind}"})));
 }
 
 static void test_builtin_is_unique(void **state) {

@@ -1,0 +1,93 @@
+/* duet: small language models on CPUs. The only public header.
+ *
+ * Opaque handles, plain types. A function that can fail returns DUET_OK or a code and, if err is not
+ * NULL, fills *err with one sentence. A duet_model may be used by one thread at a time; computing
+ * inside uses duet_set_threads() threads. Results do not depend on their number.
+ *
+ *   duet_model *m;
+ *   if (duet_open(&m, "model.blzt", NULL, &err)) { fprintf(stderr, "%s\n", err.msg); ... }
+ *   duet_generate(m, "Once upon a time", NULL, print, NULL, &err);
+ *   duet_close(&m);
+ */
+#ifndef DUET_H
+#define DUET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DUET_API_VERSION 1
+
+#if defined(__GNUC__)
+#define DUET_API __attribute__((visibility("default")))
+#else
+#define DUET_API
+#endif
+
+typedef enum {
+    DUET_OK = 0,
+    DUET_ERR_INPUT = 1, /* a file or value is not what it should be */
+    DUET_ERR_USAGE = 2, /* an argument makes no sense */
+    DUET_ERR_IO = 3,
+    DUET_ERR_NOMEM = 4
+} duet_status;
+
+typedef struct {
+    int code;
+    char msg[1024];
+} duet_error;
+
+typedef struct duet_model duet_model;
+
+/* DUET_API_VERSION of the library that is loaded; compare with the header's. */
+DUET_API int duet_api_version(void);
+
+/* Threads for all computing; 0: one per processor. Call before anything else. */
+DUET_API void duet_set_threads(int threads);
+
+/* Opens a model file of any readable format. tokenizer: "byte", a tokenizer file, or NULL for the one
+ * in the model file. On success *m belongs to the caller. */
+DUET_API int duet_open(duet_model **m, const char *path, const char *tokenizer, duet_error *err);
+
+/* Frees the model and sets *m to NULL. Accepts NULL and a pointer to NULL. */
+DUET_API void duet_close(duet_model **m);
+
+DUET_API int64_t duet_vocab_size(const duet_model *m);
+DUET_API int64_t duet_param_count(const duet_model *m);
+DUET_API int64_t duet_context(const duet_model *m); /* training length in tokens */
+
+/* Ids of a text, malloc()ed (free() them); *n is their number. */
+DUET_API int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids, size_t *n,
+                         duet_error *err);
+/* Text of ids, malloc()ed and NUL-terminated; *bytes without the NUL. */
+DUET_API int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, char **text, size_t *bytes,
+                         duet_error *err);
+
+/* -log p, in nats, of each of ids[1..n-1] given the ids before it: nll has n-1 floats. n is 2 or more. */
+DUET_API int duet_score(duet_model *m, const uint32_t *ids, size_t n, float *nll, duet_error *err);
+
+typedef struct {
+    double temperature; /* 0: greedy */
+    int64_t top_k;      /* 0: off */
+    double top_p;       /* 1: off */
+    double min_p;       /* 0: off */
+    uint64_t seed;
+    int64_t max_tokens;
+} duet_sampling;
+
+/* temperature 0.8, nothing cut off, seed 1, 256 tokens. */
+DUET_API duet_sampling duet_default_sampling(void);
+
+/* Continues a prompt until the end of the text or max_tokens. piece is called with the bytes of every
+ * new token (not NUL-terminated); it returns 0 to go on. s: NULL for the defaults. */
+DUET_API int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
+                           int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx, duet_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

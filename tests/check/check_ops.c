@@ -1,0 +1,533 @@
+/* Ops: tiny graphs around every op, run by exec, against the double references of tests/ref: the
+ * forward pass value by value, the backward pass against finite differences of the reference.
+ *
+ * A graph starts with embed nodes whose tables hold one row a token, so that a table's gradient is the
+ * gradient of the op's input, and ends in xent, whose loss is what is differentiated. Every item runs
+ * with every GEMM backend; the row kernels are those of the tier in use: run the program under
+ * DUET_CPU=generic, avx2, ... for the others. */
+#include "check.h"
+#include "exec.h"
+#include "op.h"
+#include "par.h"
+#include "ref_llama.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PARAMS = 10, MAX_LABS = 12, SAMPLES = 8 };
+
+/* Tolerances in ulp of the largest value around (2^-24 relative, at least): about 4e-6 and, for inputs
+ * rounded to bf16, 2e-2. */
+static const double TOL_F32 = 64, TOL_BF16 = 0x1p18;
+
+struct sample {
+    int param;
+    int64_t at;
+    double want;
+};
+
+/* One graph with its reference. w: the parameters in double. */
+struct lab {
+    int64_t B, T, rows;
+    struct graph g;
+    struct param params[MAX_PARAMS];
+    double *w[MAX_PARAMS];
+    int n_sources;         /* the first parameters are embed tables */
+    int last;              /* value that xent reads */
+    struct node attr;      /* attributes for the reference */
+    uint32_t *input;
+    int32_t *target;
+    double *y, *nll;       /* reference: input of xent, loss of each row */
+    /* Input of xent from l->w. */
+    void (*ref)(const struct lab *l, double *y);
+    struct sample samples[MAX_PARAMS * SAMPLES];
+    int n_samples;
+};
+
+static const double GRAD_SCALE = 0.375;
+
+static void *reserve(size_t n, size_t size) {
+    void *p = calloc(n ? n : 1, size);
+    if (!p) abort();
+    return p;
+}
+
+/* ---- building ---- */
+
+static struct lab lab_make(struct check *c, int64_t B, int64_t T) {
+    struct lab l = {.B = B, .T = T, .rows = B * T};
+    l.input = reserve((size_t)l.rows, sizeof *l.input);
+    l.target = reserve((size_t)l.rows, sizeof *l.target);
+    l.nll = reserve((size_t)l.rows, sizeof *l.nll);
+    for (int64_t i = 0; i < l.rows; i++) l.input[i] = (uint32_t)i;
+    (void)c;
+    return l;
+}
+
+static int lab_param(struct check *c, struct lab *l, int64_t rows, int64_t cols, double sigma, double mean) {
+    const int i = l->g.n_params++;
+    struct param *p = l->params + i;
+    *p = (struct param){.ndim = rows > 1 ? 2 : 1, .rows = rows, .cols = cols, .trainable = true, .dtype = DT_F32};
+    snprintf(p->name, sizeof p->name, "param%d", i);
+    float *data = p->data = reserve((size_t)(rows * cols), sizeof(float));
+    p->grad = reserve((size_t)(rows * cols), sizeof(float));
+    l->w[i] = reserve((size_t)(rows * cols), sizeof(double));
+    check_normal(c, data, rows * cols, sigma);
+    for (int64_t k = 0; k < rows * cols; k++) {
+        data[k] += (float)mean;
+        l->w[i][k] = (double)data[k];
+    }
+    return i;
+}
+
+/* A value whose rows are parameters. Before all other parameters. */
+static int lab_source(struct check *c, struct lab *l, int64_t cols) {
+    const int v = graph_value(&l->g, "source", cols, false);
+    const int p = lab_param(c, l, l->rows, cols, 1, 0);
+    graph_node(&l->g, (struct node){.op = &op_embed, .n_out = 1, .out = {v}, .n_param = 1, .param = {p}});
+    l->n_sources++;
+    return v;
+}
+
+static int lab_op1(struct lab *l, struct node n, int64_t cols) {
+    const int v = graph_value(&l->g, n.op->name, cols, false);
+    n.n_out = n.n_out ? n.n_out : 1;
+    n.out[0] = v;
+    graph_node(&l->g, n);
+    return v;
+}
+
+static int lab_linear1(struct check *c, struct lab *l, int x, int64_t cols) {
+    const int64_t in = l->g.values[x].cols;
+    const int w = lab_param(c, l, cols, in, 1 / sqrt((double)in), 0);
+    return lab_op1(l, (struct node){.op = &op_linear, .n_in = 1, .in = {x}, .n_param = 1, .param = {w}}, cols);
+}
+
+static int lab_norm(struct check *c, struct lab *l, int x, int64_t width) {
+    const int64_t cols = l->g.values[x].cols;
+    const int w = lab_param(c, l, 1, width, 0.3, 1);
+    l->attr.eps = 0x1p-10f;
+    const int y = graph_value(&l->g, "norm", cols, false), rstd = graph_value(&l->g, "rstd", cols / width, false);
+    graph_node(&l->g, (struct node){.op = &op_norm, .n_in = 1, .in = {x}, .n_out = 2, .out = {y, rstd}, .n_param = 1,
+                                    .param = {w}, .eps = l->attr.eps});
+    return y;
+}
+
+static int lab_add(struct lab *l, int a, int b, float scale) {
+    return lab_op1(l, (struct node){.op = &op_add, .n_in = 2, .in = {a, b}, .scale = scale}, l->g.values[a].cols);
+}
+
+static int lab_attn(struct lab *l, int q, int k, int v) {
+    const int y = graph_value(&l->g, "attention", l->g.values[q].cols, false);
+    const int lse = graph_value(&l->g, "lse", l->attr.heads, false);
+    struct node n = l->attr;
+    n = (struct node){.op = &op_attn, .n_in = 3, .in = {q, k, v}, .n_out = 2, .out = {y, lse}, .heads = n.heads,
+                      .kv_heads = n.kv_heads, .head_dim = n.head_dim};
+    graph_node(&l->g, n);
+    return y;
+}
+
+/* ---- reference ---- */
+
+static double lab_loss(void *ctx) {
+    const struct lab *l = ctx;
+    const int head = l->g.n_params - 1;
+    const int V = (int)l->params[head].rows, C = (int)l->params[head].cols;
+    double *z = reserve((size_t)V, sizeof *z), sum = 0;
+    l->ref(l, l->y);
+    for (int64_t r = 0; r < l->rows; r++) {
+        ref_linear(z, l->y + r * C, l->w[head], NULL, 1, C, V);
+        l->nll[r] = -ref_logprob(z, V, l->target[r], (double)l->attr.cap);
+        sum += l->nll[r];
+    }
+    free(z);
+    return sum * GRAD_SCALE;
+}
+
+/* Ends the graph: xent over V classes; the reference's values and differences. */
+static void lab_finish(struct check *c, struct lab *l, int x, int64_t V, float cap,
+                       void (*ref)(const struct lab *l, double *y)) {
+    const int64_t C = l->g.values[x].cols;
+    const int head = lab_param(c, l, V, C, 2 / sqrt((double)C), 0);
+    graph_node(&l->g, (struct node){.op = &op_xent, .n_in = 1, .in = {x}, .n_param = 1, .param = {head}, .cap = cap});
+    l->last = x;
+    l->attr.cap = cap;
+    l->ref = ref;
+    l->y = reserve((size_t)(l->rows * C), sizeof *l->y);
+    for (int64_t i = 0; i < l->rows; i++) l->target[i] = (int32_t)rng_below(&c->rng, (uint64_t)V);
+    for (int i = 0; i < l->g.n_params; i++)
+        for (int k = 0; k < SAMPLES; k++) {
+            struct sample *s = l->samples + l->n_samples++;
+            s->param = i;
+            s->at = (int64_t)rng_below(&c->rng, (uint64_t)param_count(l->params + i));
+            s->want = ref_fd(lab_loss, l, l->w[i] + s->at);
+        }
+    lab_loss(l);
+}
+
+static void lab_release(struct lab *l) {
+    for (int i = 0; i < l->g.n_params; i++) {
+        free(l->params[i].data);
+        free(l->params[i].grad);
+        free(l->w[i]);
+    }
+    free(l->input);
+    free(l->target);
+    free(l->y);
+    free(l->nll);
+    graph_release(&l->g);
+}
+
+/* ---- comparison ---- */
+
+static double largest(const double *x, int64_t n) {
+    double max = 0;
+    for (int64_t i = 0; i < n; i++) max = fmax(max, fabs(x[i]));
+    return max;
+}
+
+static void fill_grads(struct lab *l, float with) {
+    for (int i = 0; i < l->g.n_params; i++)
+        for (int64_t k = 0; k < param_count(l->params + i); k++) l->params[i].grad[k] = with;
+}
+
+/* One run with memory full of NaN before it, as memory of earlier runs would be full of numbers. */
+static void lab_run(struct lab *l, const struct gemm *g, bool train, bool add, float *y, float *nll) {
+    struct exec x;
+    struct err e;
+    const struct exec_opts o = {.B = l->B, .T = l->T, .train = train};
+    l->g.params = l->params;
+    if (exec_open(&x, &l->g, g, &o, &e)) abort();
+    memset(x.mem.base, 0xff, x.mem.size);
+    const struct batch b = {.B = l->B, .T = l->T, .input = l->input, .target = (const uint32_t *)l->target, .nll = nll,
+                            .grad_scale = GRAD_SCALE, .grad_add = add};
+    exec_run(&x, &b);
+    const int64_t C = l->g.values[l->last].cols;
+    if (!train) memcpy(y, x.value[l->last], (size_t)(l->rows * C) * sizeof *y);
+    exec_close(&x);
+}
+
+static void compare_forward(struct check *c, struct lab *l, const struct gemm *g, double tol) {
+    const int64_t n = l->rows * l->g.values[l->last].cols;
+    float *y = reserve((size_t)n, sizeof *y), *nll = reserve((size_t)l->rows, sizeof *nll);
+    float *again = reserve((size_t)l->rows, sizeof *again);
+    lab_run(l, g, false, false, y, nll);
+    const double max = largest(l->y, n), most = largest(l->nll, l->rows);
+    c->note = "forward";
+    for (int64_t i = 0; i < n; i++) check_near(c, i, (double)y[i], l->y[i], max, tol, 0);
+    c->note = "loss";
+    for (int64_t i = 0; i < l->rows; i++) check_near(c, i, (double)nll[i], l->nll[i], most, tol, 0);
+    fill_grads(l, NAN);
+    lab_run(l, g, true, false, y, again);
+    check_that(c, !memcmp(nll, again, (size_t)l->rows * sizeof *nll), "training computes the same loss, bit for bit");
+    free(y);
+    free(nll);
+    free(again);
+}
+
+static double largest_grad(const struct param *p) {
+    double max = 0;
+    for (int64_t k = 0; k < param_count(p); k++) max = fmax(max, fabs((double)p->grad[k]));
+    return max;
+}
+
+/* Gradients of the run before. Scale: the largest of the tensor, but where all of them nearly cancel
+ * (a bias of keys changes nothing at all) a tenth of the largest of all tensors. */
+static void compare_backward(struct check *c, struct lab *l, double tol) {
+    char note[32];
+    double any = 0;
+    c->note = note;
+    for (int i = 0; i < l->g.n_params; i++) any = fmax(any, largest_grad(l->params + i));
+    for (int i = 0; i < l->n_samples; i++) {
+        const struct sample *s = l->samples + i;
+        const struct param *p = l->params + s->param;
+        const double scale = fmax(largest_grad(p), any / 10);
+        snprintf(note, sizeof note, "gradient of %.16s", p->name);
+        check_near(c, s->at, (double)p->grad[s->at], s->want, scale, tol, 0);
+    }
+    c->note = "";
+}
+
+/* Twice the same micro-batch, the second added: twice the gradient, but for rounding. */
+static void compare_accumulation(struct check *c, struct lab *l, const struct gemm *g) {
+    float *once[MAX_PARAMS], *y = reserve((size_t)(l->rows * l->g.values[l->last].cols), sizeof *y);
+    float *nll = reserve((size_t)l->rows, sizeof *nll);
+    double any = 0;
+    for (int i = 0; i < l->g.n_params; i++) {
+        const size_t bytes = (size_t)param_count(l->params + i) * sizeof(float);
+        once[i] = reserve(bytes, 1);
+        memcpy(once[i], l->params[i].grad, bytes);
+        any = fmax(any, largest_grad(l->params + i));
+    }
+    lab_run(l, g, true, true, y, nll);
+    c->note = "accumulated gradient";
+    for (int i = 0; i < l->g.n_params; i++) {
+        const double scale = fmax(largest_grad(l->params + i), any / 5);
+        for (int64_t k = 0; k < param_count(l->params + i); k++)
+            check_near(c, k, (double)l->params[i].grad[k], 2 * (double)once[i][k], scale, TOL_F32, 0);
+        free(once[i]);
+    }
+    free(y);
+    free(nll);
+}
+
+/* ---- the items ---- */
+
+static void sized(struct check *c, const struct lab *l) {
+    c->n = l->rows;
+}
+
+/* Tokens that repeat, tokens that do not occur. */
+static void ref_embed(const struct lab *l, double *y) {
+    const int64_t C = l->params[0].cols;
+    for (int64_t r = 0; r < l->rows; r++) memcpy(y + r * C, l->w[0] + l->input[r] * C, (size_t)C * sizeof *y);
+}
+
+static int make_embed(struct check *c, struct lab *labs) {
+    static const int64_t cols[] = {1, 50, 130};
+    for (int i = 0; i < 3; i++) {
+        struct lab *l = labs + i;
+        *l = lab_make(c, 3, 25);
+        const int v = lab_source(c, l, cols[i]);
+        for (int64_t r = 0; r < l->rows; r++) l->input[r] = (uint32_t)rng_below(&c->rng, 20);
+        lab_finish(c, l, v, 9, 0, ref_embed);
+    }
+    return 3;
+}
+
+static void ref_norm(const struct lab *l, double *y) {
+    const int width = (int)l->params[1].cols, groups = (int)l->params[0].cols / width;
+    ref_rmsnorm(y, l->w[0], l->w[1], (int)l->rows * groups, width, (double)l->attr.eps);
+}
+
+static int make_norm(struct check *c, struct lab *labs) {
+    static const int64_t sizes[][4] = {{1, 1, 1, 1}, {3, 33, 1, 50}, {1, 97, 4, 6}, {2, 32, 8, 64}};
+    for (int i = 0; i < 4; i++) {
+        const int64_t *s = sizes[i];
+        labs[i] = lab_make(c, s[0], s[1]);
+        const int v = lab_source(c, labs + i, s[2] * s[3]);
+        lab_finish(c, labs + i, lab_norm(c, labs + i, v, s[3]), 9, 0, ref_norm);
+    }
+    return 4;
+}
+
+/* One to three outputs joined by adds, with or without biases: parameters are the source, the weights,
+ * the biases, the classifier. */
+static void ref_linear_sum(const struct lab *l, double *y) {
+    const int in = (int)l->params[0].cols, out = (int)l->params[1].rows, n_out = l->attr.n_out;
+    double *t = reserve((size_t)(l->rows * out), sizeof *t);
+    for (int i = 0; i < n_out; i++) {
+        const double *bias = l->attr.n_param == 2 * n_out ? l->w[1 + n_out + i] : NULL;
+        ref_linear(i ? t : y, l->w[0], l->w[1 + i], bias, (int)l->rows, in, out);
+        for (int64_t k = 0; k < l->rows * out && i; k++) y[k] += 0.5 * t[k];
+    }
+    free(t);
+}
+
+static int make_linear(struct check *c, struct lab *labs) {
+    static const int64_t sizes[][4] = {{1, 1, 1, 1}, {1, 3, 7, 70}, {2, 40, 65, 33}, {1, 5, 600, 9}, {3, 30, 33, 140}};
+    int n = 0;
+    for (int n_out = 1; n_out <= 3; n_out++)
+        for (int bias = 0; bias < 2; bias++, n++) {
+            const int64_t *s = sizes[n % 5];
+            struct lab *l = labs + n;
+            *l = lab_make(c, s[0], s[1]);
+            struct node node = {.op = &op_linear, .n_in = 1, .in = {lab_source(c, l, s[2])}, .n_out = n_out,
+                                .n_param = bias ? 2 * n_out : n_out};
+            for (int i = 0; i < node.n_param; i++)
+                node.param[i] = i < n_out ? lab_param(c, l, s[3], s[2], 1 / sqrt((double)s[2]), 0)
+                                          : lab_param(c, l, 1, s[3], 1, 0);
+            for (int i = 0; i < n_out; i++) node.out[i] = graph_value(&l->g, "y", s[3], false);
+            graph_node(&l->g, node);
+            l->attr = node;
+            int v = node.out[0];
+            for (int i = 1; i < n_out; i++) v = lab_add(l, v, node.out[i], 0.5f);
+            lab_finish(c, l, v, 9, 0, ref_linear_sum);
+        }
+    return n;
+}
+
+static void ref_rotated(const struct lab *l, double *y) {
+    const int64_t C = l->params[0].cols;
+    memcpy(y, l->w[0], (size_t)(l->rows * C) * sizeof *y);
+    for (int64_t r = 0; r < l->rows; r++)
+        ref_rope(y + r * C, (int)(r % l->T), l->attr.heads, l->attr.head_dim, l->attr.theta);
+}
+
+static int make_rope(struct check *c, struct lab *labs) {
+    static const int sizes[][4] = {{1, 1, 1, 2}, {3, 35, 3, 10}, {2, 40, 2, 64}};
+    for (int i = 0; i < 3; i++) {
+        const int *s = sizes[i];
+        struct lab *l = labs + i;
+        *l = lab_make(c, s[0], s[1]);
+        const int64_t cols = s[2] * s[3];
+        l->attr = (struct node){.heads = s[2], .head_dim = s[3], .theta = 100};
+        const int v = lab_source(c, l, cols);
+        lab_finish(c, l, lab_op1(l, (struct node){.op = &op_rope, .n_in = 1, .in = {v}, .heads = s[2], .head_dim = s[3],
+                                                  .theta = 100}, cols), 9, 0, ref_rotated);
+    }
+    return 3;
+}
+
+static void ref_attn(const struct lab *l, double *y) {
+    const int64_t q = l->params[0].cols, k = l->params[1].cols;
+    for (int64_t b = 0; b < l->B; b++)
+        ref_attention(y + b * l->T * q, l->w[0] + b * l->T * q, l->w[1] + b * l->T * k, l->w[2] + b * l->T * k,
+                      (int)l->T, l->attr.heads, l->attr.kv_heads, l->attr.head_dim);
+}
+
+static int make_attn(struct check *c, struct lab *labs) {
+    static const int sizes[][5] = {{2, 1, 2, 2, 8},  {2, 3, 4, 2, 6},   {3, 5, 2, 1, 2},    {1, 64, 2, 2, 16},
+                                   {2, 70, 6, 2, 10}, {1, 130, 3, 1, 34}, {1, 300, 2, 1, 40}};
+    for (int i = 0; i < 7; i++) {
+        const int *s = sizes[i];
+        struct lab *l = labs + i;
+        *l = lab_make(c, s[0], s[1]);
+        l->attr = (struct node){.heads = s[2], .kv_heads = s[3], .head_dim = s[4]};
+        const int q = lab_source(c, l, s[2] * s[4]), k = lab_source(c, l, s[3] * s[4]);
+        lab_finish(c, l, lab_attn(l, q, k, lab_source(c, l, s[3] * s[4])), 9, 0, ref_attn);
+    }
+    return 7;
+}
+
+static void ref_gated(const struct lab *l, double *y) {
+    ref_swiglu(y, l->w[0], l->w[1], (int)param_count(l->params));
+}
+
+static int make_swiglu(struct check *c, struct lab *labs) {
+    static const int64_t sizes[][3] = {{1, 1, 1}, {3, 33, 50}};
+    for (int i = 0; i < 2; i++) {
+        const int64_t *s = sizes[i];
+        struct lab *l = labs + i;
+        *l = lab_make(c, s[0], s[1]);
+        const int g = lab_source(c, l, s[2]), u = lab_source(c, l, s[2]);
+        lab_finish(c, l, lab_op1(l, (struct node){.op = &op_swiglu, .n_in = 2, .in = {g, u}}, s[2]), 9, 0, ref_gated);
+    }
+    return 2;
+}
+
+static void ref_added(const struct lab *l, double *y) {
+    for (int64_t i = 0; i < param_count(l->params); i++) y[i] = l->w[0][i] + (double)l->attr.scale * l->w[1][i];
+}
+
+static int make_add(struct check *c, struct lab *labs) {
+    static const float scales[] = {1, 0.35f};
+    for (int i = 0; i < 2; i++) {
+        struct lab *l = labs + i;
+        *l = lab_make(c, 3, 33);
+        l->attr.scale = scales[i];
+        const int a = lab_source(c, l, 50), b = lab_source(c, l, 50);
+        lab_finish(c, l, lab_add(l, a, b, scales[i]), 9, 0, ref_added);
+    }
+    return 2;
+}
+
+static void ref_source(const struct lab *l, double *y) {
+    memcpy(y, l->w[0], (size_t)param_count(l->params) * sizeof *y);
+}
+
+/* Vocabularies around the panels of 256 and their groups, rows around the chunks of 64 to 256. */
+static int make_xent(struct check *c, struct lab *labs) {
+    static const int64_t sizes[][4] = {{1, 1, 1, 1},     {1, 1, 5, 2},     {1, 3, 33, 255},  {2, 32, 33, 256},
+                                       {1, 65, 33, 257}, {1, 300, 5, 600}, {1, 40, 9, 2400}, {1, 7, 9, 4097}};
+    for (int i = 0; i < 8; i++) {
+        const int64_t *s = sizes[i];
+        labs[i] = lab_make(c, s[0], s[1]);
+        const int v = lab_source(c, labs + i, s[2]);
+        lab_finish(c, labs + i, v, s[3], i % 2 ? 1.5f : 0, ref_source);
+    }
+    return 8;
+}
+
+/* x is read by a norm, two linears and two adds: y = x + 0.35 W0 norm(x) + 2 W1 x + x-branch again. */
+static void ref_shared(const struct lab *l, double *y) {
+    const int C = (int)l->params[0].cols, rows = (int)l->rows;
+    double *h = reserve((size_t)(rows * C), sizeof *h), *t = reserve((size_t)(rows * C), sizeof *t);
+    ref_rmsnorm(h, l->w[0], l->w[1], rows, C, (double)l->attr.eps);
+    ref_linear(t, h, l->w[2], NULL, rows, C, C);
+    for (int i = 0; i < rows * C; i++) y[i] = l->w[0][i] + (double)0.35f * t[i];
+    ref_linear(t, l->w[0], l->w[3], NULL, rows, C, C);
+    for (int i = 0; i < rows * C; i++) y[i] += 2 * t[i];
+    for (int i = 0; i < rows * C; i++) y[i] = l->w[0][i] - 0.5 * y[i];
+    free(h);
+    free(t);
+}
+
+static int make_shared(struct check *c, struct lab *labs) {
+    labs[0] = lab_make(c, 2, 37);
+    const int x = lab_source(c, labs, 20);
+    const int a = lab_linear1(c, labs, lab_norm(c, labs, x, 20), 20);
+    const int s = lab_add(labs, x, a, 0.35f);
+    const int t = lab_add(labs, s, lab_linear1(c, labs, x, 20), 2);
+    lab_finish(c, labs, lab_add(labs, x, t, -0.5f), 9, 0, ref_shared);
+    return 1;
+}
+
+/* Queries, keys and values of different widths from one linear node, through attention. */
+static void ref_qkv(const struct lab *l, double *y) {
+    const int in = (int)l->params[0].cols, rows = (int)l->rows;
+    double *x[3];
+    for (int i = 0; i < 3; i++) {
+        const int out = (int)l->params[1 + i].rows;
+        x[i] = reserve((size_t)(rows * out), sizeof(double));
+        ref_linear(x[i], l->w[0], l->w[1 + i], l->w[4 + i], rows, in, out);
+    }
+    ref_attention(y, x[0], x[1], x[2], rows, l->attr.heads, l->attr.kv_heads, l->attr.head_dim);
+    for (int i = 0; i < 3; i++) free(x[i]);
+}
+
+static int make_qkv(struct check *c, struct lab *labs) {
+    struct lab *l = labs;
+    *l = lab_make(c, 1, 75);
+    l->attr = (struct node){.heads = 4, .kv_heads = 1, .head_dim = 6};
+    struct node n = {.op = &op_linear, .n_in = 1, .in = {lab_source(c, l, 17)}, .n_out = 3, .n_param = 6};
+    for (int i = 0; i < 6; i++) {
+        const int64_t out = i % 3 ? 6 : 24;
+        n.param[i] = lab_param(c, l, i < 3 ? out : 1, i < 3 ? 17 : out, i < 3 ? 0.3 : 1, 0);
+        if (i < 3) n.out[i] = graph_value(&l->g, "qkv", out, false);
+    }
+    graph_node(&l->g, n);
+    lab_finish(c, l, lab_attn(l, n.out[0], n.out[1], n.out[2]), 9, 0, ref_qkv);
+    return 1;
+}
+
+static const struct {
+    const char *name;
+    int (*make)(struct check *c, struct lab *labs);
+} items[] = {{"embed", make_embed}, {"norm", make_norm},     {"linear", make_linear}, {"rope_op", make_rope},
+             {"attn", make_attn},   {"gated", make_swiglu},  {"residual", make_add},  {"xent", make_xent},
+             {"shared", make_shared}, {"qkv", make_qkv}};
+
+static void check_labs(struct check *c, struct lab *labs, int n, const struct gemm *g) {
+    const double tol = g->compute == DT_BF16 ? TOL_BF16 : TOL_F32;
+    for (int i = 0; i < n; i++) {
+        sized(c, labs + i);
+        compare_forward(c, labs + i, g, tol);
+        compare_backward(c, labs + i, tol);
+        compare_accumulation(c, labs + i, g);
+    }
+}
+
+void check_ops(struct check *c) {
+    static struct lab labs[MAX_LABS];
+    if (c->bench) return;
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        int n = 0;
+        for (size_t k = 0; k < 2 * n_gemm_backends; k++) {
+            struct gemm g;
+            struct err e;
+            char name[32];
+            const enum dtype compute = k < n_gemm_backends ? DT_F32 : DT_BF16;
+            snprintf(name, sizeof name, "%s-%s", gemm_backends[k % n_gemm_backends]->name, dtype_row(compute)->name);
+            if (gemm_init(&g, gemm_backends[k % n_gemm_backends]->name, compute, &e)) continue;
+            if (!check_begin(c, items[i].name, name)) continue;
+            /* All variants share the graphs and the finite differences of the first. */
+            if (!n) n = items[i].make(c, labs);
+            check_labs(c, labs, n, &g);
+            check_end(c);
+        }
+        for (int k = 0; k < n; k++) lab_release(labs + k);
+    }
+}
