@@ -55,7 +55,7 @@ static int measure(const struct bench_opts *o, const char *backend, enum dtype c
         const struct shape *s = shapes + i;
         const double r = rate(&g, s, seconds, e);
         if (!o->json) {
-            printf(" %11.0f", r);
+            printf(" %14.0f", r);
             fflush(stdout);
         }
         json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:f}", "backend", backend, "compute",
@@ -68,12 +68,12 @@ static int measure(const struct bench_opts *o, const char *backend, enum dtype c
 
 static void print_head(void) {
     printf("GFLOP/s, packing included; %s, %d threads, %s\n%-16s", cpu_model(), par_threads(), cpu_tier_name(cpu_tier()), "");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) printf(" %11s", shapes[i].what);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) printf(" %14s", shapes[i].what);
     printf("\n%-16s", "");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         char text[32];
         snprintf(text, sizeof text, "%lldx%lldx%lld", (long long)shapes[i].m, (long long)shapes[i].n, (long long)shapes[i].k);
-        printf(" %11s", strlen(text) > 11 ? text + strlen(text) - 11 : text);
+        printf(" %14s", text);
     }
     putchar('\n');
 }

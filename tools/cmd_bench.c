@@ -51,9 +51,9 @@ const struct cmd cmd_bench = {
     .summary = "Measure the speed of training steps, or of matrix products.",
     .usage = "step --model FILE [--batch B] [--seq T] [--vocab V] [--json]\n"
              "gemm [--compute C] [--json]",
-    .notes = "step: random weights and tokens; medians over --runs steps after --warmup. gflops counts 6 flops per\n"
-             "parameter of layers and classifier and token, plus attention; peak is the rate of a large product with\n"
-             "the same backend, measured in the same run.\n",
+    .notes = "step: random weights and tokens; medians over --runs steps after --warmup. gflops counts 6\n"
+             "flops per parameter of layers and classifier and token, plus attention; peak is the rate of a\n"
+             "large product with the same backend, measured in the same run.\n",
     .rows = rows,
     .run = run,
 };

@@ -31,7 +31,7 @@ static const struct conf_row rows[] = {
     CONF_SECTION("Model"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T", "byte, or a tokenizer file; default: the one in the model file"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
-    CONF_INT(O, context, "context", "0", 0, 1 << 20, "positions of the key/value cache; 0: the training length"),
+    CONF_INT(O, context, "context", "0", 0, 1 << 20, "positions of the key/value cache, at least 2; 0: the training length"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
@@ -71,6 +71,7 @@ static int generate(const struct opts *o, const char *path, struct err *e) {
     struct sample_opts so = {.temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p,
                              .min_p = o->min_p, .tokens = o->tokens, .context = o->context, .stop = {-1, -1},
                              .seed = o->seed < 0 ? (uint64_t)time(NULL) : (uint64_t)o->seed};
+    if (o->context == 1) return err_set(e, ERR_USAGE, "--context 1 leaves no room to continue; at least 2");
     TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
     TRY(model_open(&m, path, &o->set, e));
     if (o->tokenizer) TRY(tokenizer_open(&t, o->tokenizer, e));

@@ -30,7 +30,7 @@ int arena_init(struct arena *a, size_t bytes, const char *name, struct err *e) {
 void *arena_alloc(struct arena *a, size_t n, size_t size) {
     size_t bytes = arena_need(n, size);
     assert(bytes <= a->size - a->used && "the plan reserved too little");
-    void *p = a->base + a->used;
+    void *p = a->base ? a->base + a->used : NULL; /* nothing of an empty arena */
     a->used += bytes;
     return p;
 }

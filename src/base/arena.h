@@ -36,11 +36,6 @@ int arena_init(struct arena *a, size_t bytes, const char *name, struct err *e);
 /* n elements of size bytes, 64-byte aligned, zero on first use. */
 void *arena_alloc(struct arena *a, size_t n, size_t size);
 
-/* Forgets all allocations; the memory keeps its contents. */
-static inline void arena_clear(struct arena *a) {
-    a->used = 0;
-}
-
 /* Accepts an arena that is all zeros. */
 void arena_release(struct arena *a);
 

@@ -92,6 +92,10 @@ int conf_parse(struct conf *c, const struct conf_row *rows, void *opts, int argc
  * internal rows are allowed; unknown keys are errors. */
 int conf_read_file(struct conf *c, const char *path, struct err *e);
 
+/* The same for a recorded configuration: it takes the place of defaults only, whatever was given on the
+ * command line or in `--config` files wins. */
+int conf_read_defaults(struct conf *c, const char *path, struct err *e);
+
 /* True if the option was given on the command line or in a config file. */
 bool conf_given(const struct conf *c, const char *name);
 

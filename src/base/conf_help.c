@@ -52,11 +52,12 @@ static void print_row(const struct conf_row *r, FILE *out) {
     if (r->type != CONF_T_BOOL && value && n > 0 && (size_t)n < sizeof left) {
         snprintf(left + n, sizeof left - (size_t)n, " %s", value);
         for (char *p = left + n + 1; *p; p++)
-            if (r->type == CONF_T_CHOICE && *p == ' ') *p = '|';
+            if (r->type == CONF_T_CHOICE && *p == ' ') *p = p[1] ? '|' : '\0';
     }
     fputs(left, out);
-    snprintf(help, sizeof help, r->def ? "%s (default %s)" : "%s%s", r->help ? r->help : "",
-             r->def ? r->def : "");
+    const bool def = r->def && *r->def;
+    snprintf(help, sizeof help, def ? "%s (default %s)" : "%s%s", r->help ? r->help : "",
+             def ? r->def : "");
     print_wrapped(out, strlen(left), help);
 }
 

@@ -74,7 +74,8 @@ static int read_value(struct conf *c, const struct conf_row *row, const char *wh
     }
 }
 
-static int read_key(struct conf *c, const char *path, const char *key, json_t *v, struct err *e) {
+static int read_key(struct conf *c, const char *path, bool defaults, const char *key, json_t *v,
+                    struct err *e) {
     const struct conf_row *row = conf_find(c->rows, key, strlen(key));
     char what[512], buf[64];
     if (!row) {
@@ -86,14 +87,14 @@ static int read_key(struct conf *c, const char *path, const char *key, json_t *v
                        path, key);
     }
     uint8_t *given = &c->given[row - c->rows];
-    if (*given == FROM_ARGS && row->type != CONF_T_PAIRS) return 0;
+    if (*given >= (defaults ? FROM_FILE : FROM_ARGS) && row->type != CONF_T_PAIRS) return 0;
     snprintf(what, sizeof what, "%.400s: \"%s\"", path, row->name);
     int rc = read_value(c, row, what, v, e);
     if (*given == FROM_DEFAULT) *given = FROM_FILE;
     return rc;
 }
 
-int conf_read_file(struct conf *c, const char *path, struct err *e) {
+static int read_file(struct conf *c, const char *path, bool defaults, struct err *e) {
     char *text = NULL, buf[64];
     size_t size;
     json_error_t at;
@@ -110,12 +111,20 @@ int conf_read_file(struct conf *c, const char *path, struct err *e) {
     } else {
         const char *key;
         json_t *v;
-        json_object_foreach(root, key, v) TRY(read_key(c, path, key, v, e));
+        json_object_foreach(root, key, v) TRY(read_key(c, path, defaults, key, v, e));
     }
 out:
     json_decref(root);
     free(text);
     return rc;
+}
+
+int conf_read_file(struct conf *c, const char *path, struct err *e) {
+    return read_file(c, path, false, e);
+}
+
+int conf_read_defaults(struct conf *c, const char *path, struct err *e) {
+    return read_file(c, path, true, e);
 }
 
 /* Writing ------------------------------------------------------------------------------------- */

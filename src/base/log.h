@@ -40,7 +40,7 @@ void log_lines_write(struct log_lines *l, const char *fmt, ...)
 long long log_lines_size(const struct log_lines *l);
 void log_lines_close(struct log_lines *l);
 
-/* "1h 02m", "3m 20s", "45s" into a static per-call buffer of 32 bytes supplied by the caller. */
+/* "1h 02m", "3m 20s", "45s" into the caller's buffer, which is returned. */
 const char *log_duration(double seconds, char buf[32]);
 
 #endif

@@ -11,7 +11,7 @@
  * renumber. */
 enum rng_stream {
     RNG_INIT = 1,    /* weights: (tensor, row, 0) */
-    RNG_BATCH = 2,   /* training windows: (step, micro-batch, row) */
+    RNG_BATCH = 2,   /* training windows: (row, 0, 0) */
     RNG_SHUFFLE = 3, /* order of an epoch: (epoch, 0, 0) */
     RNG_SAMPLE = 4,  /* text generation: (position, 0, 0) */
     RNG_STORIES = 5, /* built-in corpus: (document, 0, 0) */

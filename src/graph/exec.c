@@ -26,7 +26,7 @@ static size_t table_bytes(const struct exec *x) {
 
 int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
               const struct exec_opts *o, struct err *e) {
-    *x = (struct exec){.graph = g, .gemm = gemm, .opts = *o};
+    *x = (struct exec){.graph = g, .gemm = gemm, .opts = *o, .threads_planned = par_threads()};
     /* All later sizes are products of these and of columns that are below 2^31. */
     int64_t rows;
     if (o->B < 1 || o->T < 1 || __builtin_mul_overflow(o->B, o->T > o->cache ? o->T : o->cache, &rows) ||
@@ -96,6 +96,7 @@ void exec_close(struct exec *x) {
 
 void exec_run(struct exec *x, const struct batch *b) {
     assert(b->B <= x->opts.B && b->T <= x->opts.T);
+    assert(par_threads() <= x->threads_planned && "par_init after exec_open");
     assert(x->opts.cache ? b->pos + b->T <= x->opts.cache : b->pos == 0);
     x->batch = *b;
     x->rows = b->B * b->T;

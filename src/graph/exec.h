@@ -39,6 +39,7 @@ struct exec {
     struct exec_opts opts;
     struct plan plan;
     struct arena mem, cache, tables;
+    int threads_planned;      /* per-thread scratch is cut for so many */
     /* During a run: */
     struct batch batch;
     int64_t rows;             /* batch.B * batch.T */
@@ -48,7 +49,8 @@ struct exec {
     const struct event *event;
     bool *touched;            /* per parameter: gradient written already in this run */
     float *cos, *sin;         /* RoPE tables (positions, head_dim/2), or NULL */
-    /* Seconds spent per op: [op][0 forward, 1 backward]; reset by the caller. */
+    /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset by
+     * the caller. */
     double (*seconds)[2];
 };
 

@@ -19,15 +19,6 @@ int op_index(const struct op *op) {
     return -1;
 }
 
-const char *role_name(enum role r) {
-    static const char *const names[] = {
-#define X(name) #name,
-        ROLES(X)
-#undef X
-    };
-    return names[r];
-}
-
 const float *param_read(const struct param *p, int64_t begin, int64_t n, float *buf) {
     if (p->dtype == DT_F32) return (const float *)p->data + begin;
     const size_t size = (size_t)dtype_row(p->dtype)->bytes;

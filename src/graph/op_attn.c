@@ -256,7 +256,7 @@ static void backward_chunk(void *ctx, int64_t t, int tid) {
 }
 
 static void backward(struct exec *x, const struct node *n) {
-    assert(!x->event->adds && "attention must be the only reader of q, k and v");
+    assert(!x->event->adds && "attention must be the last reader of q, k and v");
     struct job j = job_make(x, n);
     j.y = x->value[n->out[0]];
     j.dy = x->grad[n->out[0]];

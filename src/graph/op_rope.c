@@ -35,7 +35,7 @@ static void forward(struct exec *x, const struct node *n) {
 }
 
 static void backward(struct exec *x, const struct node *n) {
-    assert(!x->event->adds && "rope must be the only reader of its input");
+    assert(!x->event->adds && "rope must be the last reader of its input");
     struct job j = {x, n, x->grad[n->out[0]], x->grad[n->in[0]], true};
     par_for(op_chunks(x->rows), chunk, &j);
 }

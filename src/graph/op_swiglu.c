@@ -45,7 +45,7 @@ static void forward(struct exec *x, const struct node *n) {
 }
 
 static void backward(struct exec *x, const struct node *n) {
-    assert(!x->event->adds && "swiglu must be the only reader of its inputs");
+    assert(!x->event->adds && "swiglu must be the last reader of its inputs");
     struct job j = job_make(x, n);
     j.dy = x->grad[n->out[0]];
     j.dg = x->grad[n->in[0]];

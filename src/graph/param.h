@@ -15,7 +15,6 @@ enum role {
 #undef X
         ROLE_COUNT
 };
-const char *role_name(enum role r);
 
 struct param {
     char name[96];       /* Hugging Face tensor name, e.g. model.layers.0.mlp.up_proj.weight */
@@ -23,7 +22,6 @@ struct param {
     int ndim;            /* 1 or 2 */
     int64_t rows, cols;  /* row-major; rows is 1 for ndim 1 */
     double init_scale;   /* extra factor on random initialisation (residual branches) */
-    bool residual;       /* writes into the residual stream (o_proj, down_proj) */
     bool trainable;
     enum dtype dtype;    /* of data */
     void *data;          /* rows*cols elements; owned by the model's weight arena */

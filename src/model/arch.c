@@ -58,7 +58,6 @@ static int weight(struct builder *b, int64_t rows, int64_t cols, const char *nam
 static int residual_weight(struct builder *b, int64_t rows, int64_t cols, const char *name) {
     const int i = weight(b, rows, cols, name);
     b->params[i].init_scale = 1 / sqrt(2.0 * (double)b->c->layers);
-    b->params[i].residual = true;
     return i;
 }
 

@@ -77,7 +77,7 @@ int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct 
 
 int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e) {
     if (!m->tok_blob)
-        return err_set(e, ERR_INPUT, "the model file holds no tokenizer; give one with --tokenizer");
+        return err_set(e, ERR_INPUT, "the model file holds no tokenizer, and no other was given");
     return tokenizer_open_blob(t, m->tok_blob, m->tok_bytes, "the model's tokenizer", e);
 }
 

@@ -45,8 +45,13 @@ int model_reserve(struct model *m, struct err *e);
  *   fan_in  N(0, 1/fan_in) for matrices, times 1/sqrt(2 layers) for those that write into the
  *           residual stream; embeddings N(0, initializer_range); norms 1; biases 0
  *   normal  the same with N(0, initializer_range) for matrices (Hugging Face)
- *   compat  the predecessors': one srand48 stream of uniforms, fan-out scales */
+ *   compat  the predecessors': one srand48 stream of uniforms, with their scales (fan-out for gate,
+ *           up and down) */
 int model_init(struct model *m, uint64_t seed, struct err *e);
+
+/* The full vocabulary's initial rows of embedding parameter p of a compacted model: full_vocab rows
+ * into table, as model_init drew them. */
+void model_init_full(const struct model *m, const struct param *p, float *table);
 
 /* Opens a model file of any readable format and loads its weights (f32). */
 int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e);

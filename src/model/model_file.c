@@ -94,32 +94,31 @@ out:
 
 /* ---- saving --------------------------------------------------------------------------------- */
 
+/* The initial rows of the whole vocabulary. */
+static int initial_table(const struct model *m, const struct param *p, float *table, struct err *e) {
+    struct model_file mf = {0};
+    if (!m->init_path) {
+        model_init_full(m, p, table);
+        return 0;
+    }
+    int rc = model_file_open(&mf, m->init_path, false, e);
+    if (rc) return rc;
+    const struct mf_tensor *t = model_file_find(&mf, p->name);
+    if (!t) rc = err_set(e, ERR_INPUT, "%s: tensor %s is missing", m->init_path, p->name);
+    if (!rc) rc = check_shape(p, t, m->full_vocab, m->init_path, e);
+    if (!rc) mf_tensor_read(t, table);
+    model_file_close(&mf);
+    return rc;
+}
+
 /* The full table of a compacted one: initial rows, then the trained ones over them. */
 static int expand(const struct model *m, const struct param *p, float **table, struct err *e) {
-    int rc;
-    struct model full = {0};
-    struct model_config c = {0};
-    char *text = model_config_dump(&m->config);
-    *table = NULL;
-    if (!text) return err_set(e, ERR_NOMEM, "out of memory");
-    TRY(model_config_parse(&c, text, strlen(text), "the model", NULL, e));
-    c.vocab = m->full_vocab;
-    TRY(model_create(&full, &c, e));
-    TRY(model_reserve(&full, e));
-    if (m->init_path) TRY(model_load(&full, m->init_path, e));
-    else TRY(model_init(&full, m->init_seed, e));
     *table = malloc((size_t)(m->full_vocab * p->cols) * sizeof **table);
-    if (!*table) {
-        rc = err_set(e, ERR_NOMEM, "out of memory for the full vocabulary");
-        goto out;
-    }
-    memcpy(*table, full.params[p - m->params].data, (size_t)(m->full_vocab * p->cols) * sizeof **table);
-    for (int64_t i = 0; i < p->rows; i++)
+    if (!*table) return err_set(e, ERR_NOMEM, "out of memory for the full vocabulary");
+    const int rc = initial_table(m, p, *table, e);
+    for (int64_t i = 0; i < p->rows && !rc; i++)
         memcpy(*table + (int64_t)m->full_id[i] * p->cols, (const float *)p->data + i * p->cols,
                (size_t)p->cols * sizeof **table);
-out:
-    free(text);
-    model_close(&full);
     return rc;
 }
 

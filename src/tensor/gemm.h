@@ -11,8 +11,9 @@
  * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the first that accepts the compute
  * type on this CPU. Adding one: gemm_x.c and one word in the list. All work is cut by the problem, so
  * every backend marked exact gives the same bits for any number of threads. The native backend's
- * result is the plain left-to-right chain of fused multiply-adds over k, starting from C (or 0),
- * whatever the blocking: on every tier with FMA it is bit-identical to the reference loop. */
+ * f32 result is the plain left-to-right chain of fused multiply-adds over k, starting from C (or 0),
+ * whatever the blocking: on every tier with FMA it is bit-identical to the reference loop. (Products
+ * of at most four rows take another way, see gemm_few; bf16 dot products add pairs.) */
 #ifndef DUET_GEMM_H
 #define DUET_GEMM_H
 

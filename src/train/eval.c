@@ -1,5 +1,6 @@
 #include "eval.h"
 
+#include <gsl/gsl_statistics_double.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ struct run {
     struct exec exec;
     uint32_t *input, *target;
     float *nll;
-    double sum, sum_windows, sum_squares; /* nats; mean loss of windows and its squares */
+    double sum;     /* nats */
+    double *losses; /* mean loss of each window */
     uint64_t bytes;
 };
 
@@ -50,19 +52,16 @@ static int one_batch(struct run *r, uint64_t windows, uint64_t first, int64_t B,
         double sum = 0;
         for (int64_t i = 0; i < T; i++) sum += (double)r->nll[b * T + i];
         r->sum += sum;
-        r->sum_windows += sum / (double)T;
-        r->sum_squares += sum / (double)T * (sum / (double)T);
+        r->losses[first + (uint64_t)b] = sum / (double)T;
     }
     return 0;
 }
 
 static void finish(const struct run *r, uint64_t windows, struct eval_result *out) {
-    const double n = (double)windows;
     out->windows = windows;
     out->tokens = windows * (uint64_t)r->o->seq;
     out->loss = r->sum / (double)out->tokens;
-    const double var = n > 1 ? (r->sum_squares - r->sum_windows * r->sum_windows / n) / (n - 1) : 0;
-    out->stderr_ = n > 1 ? sqrt((var > 0 ? var : 0) / n) : NAN;
+    out->stderr_ = windows > 1 ? gsl_stats_sd(r->losses, 1, windows) / sqrt((double)windows) : NAN;
     out->bytes = r->bytes;
     out->bpb = r->bytes ? r->sum / M_LN2 / (double)r->bytes : NAN;
     out->floor_bpb = r->split->bits >= 0 && r->split->bytes ? r->split->bits / (double)r->split->bytes : NAN;
@@ -83,7 +82,8 @@ int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, co
     r.input = malloc(n * sizeof *r.input);
     r.target = malloc(n * sizeof *r.target);
     r.nll = malloc(n * sizeof *r.nll);
-    if (!r.input || !r.target || !r.nll) {
+    r.losses = malloc((size_t)windows * sizeof *r.losses);
+    if (!r.input || !r.target || !r.nll || !r.losses) {
         rc = err_set(e, ERR_NOMEM, "out of memory for evaluation");
         goto out;
     }
@@ -98,5 +98,6 @@ out:
     free(r.input);
     free(r.target);
     free(r.nll);
+    free(r.losses);
     return rc;
 }

@@ -10,15 +10,26 @@
 
 /* ---- choosing ---------------------------------------------------------------------------------- */
 
-struct cand {
-    float p;
+struct sample_cand {
+    float p; /* relative to the most likely token */
     uint32_t id;
 };
 
-static int by_probability(const void *a, const void *b) {
-    const struct cand *x = a, *y = b;
-    if (x->p != y->p) return x->p < y->p ? 1 : -1;
-    return x->id < y->id ? -1 : 1; /* the same order on every machine */
+/* More likely first; ties by id, so that the order is the same on every machine. */
+static bool before(const struct sample_cand *x, const struct sample_cand *y) {
+    return x->p != y->p ? x->p > y->p : x->id < y->id;
+}
+
+static void sift(struct sample_cand *c, int64_t n, int64_t i) {
+    const struct sample_cand x = c[i];
+    for (;;) {
+        int64_t k = 2 * i + 1;
+        if (k + 1 < n && before(c + k + 1, c + k)) k++;
+        if (k >= n || !before(c + k, &x)) break;
+        c[i] = c[k];
+        i = k;
+    }
+    c[i] = x;
 }
 
 static uint32_t argmax(const float *x, int64_t n) {
@@ -28,47 +39,49 @@ static uint32_t argmax(const float *x, int64_t n) {
     return (uint32_t)best;
 }
 
-/* Keeps the first of n sorted candidates that top_k, top_p and min_p allow. */
-static int64_t truncate(const struct sample_opts *o, const struct cand *c, int64_t n, double total) {
-    int64_t keep = o->top_k > 0 && o->top_k < n ? o->top_k : n;
+/* Moves the candidates that top_k, top_p and min_p allow to the end of the array: a heap gives them up
+ * one by one, so that the whole vocabulary is never sorted. Returns how many. */
+static int64_t keep_likely(const struct sample_opts *o, struct sample_cand *c, int64_t n, double total) {
+    const int64_t most = o->top_k > 0 && o->top_k < n ? o->top_k : n;
+    int64_t kept = 0;
     double sum = 0;
-    for (int64_t i = 0; i < keep; i++) {
-        if (i > 0 && (double)c[i].p < o->min_p * (double)c[0].p) return i;
-        sum += (double)c[i].p;
-        if (sum >= o->top_p * total) return i + 1;
+    for (int64_t i = n / 2 - 1; i >= 0; i--) sift(c, n, i);
+    while (kept < most && sum < o->top_p * total) {
+        const struct sample_cand x = c[0];
+        if (kept > 0 && (double)x.p < o->min_p) break;
+        c[0] = c[n - 1 - kept];
+        c[n - 1 - kept++] = x;
+        if (n - kept > 0) sift(c, n - kept, 0);
+        sum += (double)x.p;
     }
-    return keep;
+    return kept;
 }
 
-uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
-                     float *scratch) {
+size_t sample_scratch(int64_t n) {
+    return (size_t)n * sizeof(struct sample_cand);
+}
+
+uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position, void *scratch) {
     const uint32_t best = argmax(logits, n);
     if (o->temperature <= 0) return best;
+    struct sample_cand *c = scratch;
     struct rng r = rng_make(o->seed, RNG_SAMPLE, position, 0, 0);
-    const bool cut = o->top_k > 0 || o->top_p < 1 || o->min_p > 0;
     double total = 0;
     for (int64_t i = 0; i < n; i++) {
-        scratch[i] = expf((logits[i] - logits[best]) / (float)o->temperature);
-        total += (double)scratch[i];
+        c[i] = (struct sample_cand){expf((logits[i] - logits[best]) / (float)o->temperature), (uint32_t)i};
+        total += (double)c[i].p;
     }
-    if (cut) {
-        struct cand *c = malloc((size_t)n * sizeof *c);
-        if (!c) return best;
-        for (int64_t i = 0; i < n; i++) c[i] = (struct cand){scratch[i], (uint32_t)i};
-        qsort(c, (size_t)n, sizeof *c, by_probability);
-        const int64_t keep = truncate(o, c, n, total);
-        memset(scratch, 0, (size_t)n * sizeof *scratch);
+    if (o->top_k > 0 || o->top_p < 1 || o->min_p > 0) {
+        const int64_t kept = keep_likely(o, c, n, total);
+        c += n - kept;
+        n = kept;
         total = 0;
-        for (int64_t i = 0; i < keep; i++) {
-            scratch[c[i].id] = c[i].p;
-            total += (double)c[i].p;
-        }
-        free(c);
+        for (int64_t i = 0; i < n; i++) total += (double)c[i].p;
     }
     double u = rng_double(&r) * total;
     for (int64_t i = 0; i < n; i++) {
-        u -= (double)scratch[i];
-        if (u < 0 && scratch[i] > 0) return (uint32_t)i;
+        u -= (double)c[i].p;
+        if (u < 0) return c[i].id;
     }
     return best;
 }
@@ -94,7 +107,8 @@ struct session {
     struct exec x;
     uint32_t *ids;  /* what is in the cache, in order */
     int64_t n, cap; /* positions used, cache size */
-    float *logits, *scratch;
+    float *logits;
+    void *scratch;
 };
 
 static void session_close(struct session *s) {
@@ -113,7 +127,7 @@ static int session_open(struct session *s, struct model *m, const struct gemm *g
     TRY(exec_open(&s->x, &m->graph, gemm, &xo, e));
     s->ids = malloc((size_t)cap * sizeof *s->ids);
     s->logits = malloc(V * sizeof *s->logits);
-    s->scratch = malloc(V * sizeof *s->scratch);
+    s->scratch = malloc(sample_scratch(m->config.vocab));
     if (!s->ids || !s->logits || !s->scratch) rc = err_set(e, ERR_NOMEM, "out of memory for generation");
 out:
     return rc;
@@ -151,7 +165,6 @@ int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opt
     struct session s = {0};
     int64_t cap = o->context ? o->context : m->config.seq_len;
     *stats = (struct sample_stats){.prompt_tokens = n};
-    if (cap < 4) return err_set(e, ERR_USAGE, "a context of %lld positions is too short, at least 4", (long long)cap);
     TRY(session_open(&s, m, gemm, cap, e));
     const double begin = clock_seconds();
     const int64_t skip = n > cap ? n - cap / 2 : 0; /* of a prompt that is too long, the end */

@@ -25,9 +25,10 @@ struct sample_stats {
     bool ended; /* by a stop token */
 };
 
-/* Picks a token from n logits; scratch: n floats. position: which draw of the seed. */
+/* Picks a token from n logits; scratch: sample_scratch(n) bytes. position: which draw of the seed. */
+size_t sample_scratch(int64_t n);
 uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
-                     float *scratch);
+                     void *scratch);
 
 /* Appends the ids of a prompt. A tokenizer with a start token puts it first; without one, an empty
  * prompt is the end of the document before. */

@@ -27,6 +27,8 @@ static void catch_signals(void) {
 
 /* ---- validation ------------------------------------------------------------------------------- */
 
+enum { VAL_TOKENS = 1024 };
+
 static void show_validation(void *ctx, uint64_t done, uint64_t total) {
     struct trainer *t = ctx;
     log_progress_show(&t->line, false, "validating: %llu of %llu windows", (unsigned long long)done,
@@ -34,7 +36,9 @@ static void show_validation(void *ctx, uint64_t done, uint64_t total) {
 }
 
 static int validate_model(struct trainer *t, struct model *m, struct eval_result *r, struct err *e) {
-    const struct eval_opts o = {.batch = t->opts->batch, .seq = t->seq, .token_bytes = t->token_bytes,
+    /* Its activations come on top of the training's: few tokens at a time. The result is the same. */
+    const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
+    const struct eval_opts o = {.batch = few < t->opts->batch ? few : t->opts->batch, .seq = t->seq, .token_bytes = t->token_bytes,
                                 .max_windows = (uint64_t)t->opts->val_windows,
                                 .progress = show_validation, .ctx = t};
     return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);

@@ -301,7 +301,7 @@ static int read_resumed_config(struct trainer *t, struct conf *conf, struct err 
         rc = err_set(e, ERR_USAGE, "--resume goes on in its own folder: --out and --overwrite do not belong to it");
     else if (!file_exists(config))
         rc = err_set(e, ERR_INPUT, "%s: no config.json: not the folder of a run", t->opts->resume);
-    else rc = conf_read_file(conf, config, e);
+    else rc = conf_read_defaults(conf, config, e);
     t->reuse = !data; /* tokens made from other data are no use */
     free(config);
     return rc;

@@ -3,10 +3,11 @@
  * storage type and orientation end at a page that nobody may touch; so does C, whose padding must
  * stay as it was. One item per way through the front door:
  *
- *   mul     packed operands of 1 to 70 rows, also heads of a larger packed B
- *   panels  larger than one tile, block or library panel
- *   run     gemm_run, with the products of a few rows that are not packed
- *   shapes  a thousand different ones */
+ *   mul       packed operands of 1 to 70 rows, also heads of a larger packed B
+ *   unpacked  the same with a B that is packed during the product
+ *   panels    larger than one tile, block or library panel
+ *   run       gemm_run and gemm_local, with the products of a few rows that are not packed
+ *   shapes    a thousand different ones */
 #include "check.h"
 #include "cpu.h"
 #include "gemm.h"
@@ -201,6 +202,26 @@ static void packed_product(struct check *c, const struct backend *b, struct prod
     storage_free(c, &sb);
 }
 
+/* B is packed during the product; its rows beyond n and its k beyond k do not belong to it. */
+static void unpacked_product(struct check *c, const struct backend *b, struct product *p) {
+    const struct gemm *g = &b->g;
+    struct storage sa = storage_make(gemm_pack_bytes(g, GEMM_A, p->a.mat, p->m, p->k));
+    struct storage work = storage_make(gemm_panel_bytes(g, p->n, p->k));
+    memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
+    const struct gemm_pack pa = gemm_pack(g, GEMM_A, p->a.mat, p->m, p->k, sa.mem);
+    const struct gemm_pack pb = gemm_unpacked(p->b.mat, p->n, p->k);
+    gemm_mul(g, &pa, &pb, p->c, p->ldc, p->add, work.mem);
+    storage_free(c, &sa);
+    storage_free(c, &work);
+}
+
+static void local_product(struct check *c, const struct backend *b, struct product *p) {
+    struct storage work = storage_make(gemm_local_bytes(&b->g, p->m, p->n, p->k, p->a.mat, p->b.mat));
+    memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
+    gemm_local(&b->g, p->m, p->n, p->k, p->a.mat, p->b.mat, p->c, p->ldc, p->add, work.mem);
+    storage_free(c, &work);
+}
+
 static void run_product(struct check *c, const struct backend *b, struct product *p) {
     struct storage work = storage_make(gemm_work_bytes(&b->g, p->m, p->n, p->k, p->a.mat));
     memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
@@ -210,43 +231,58 @@ static void run_product(struct check *c, const struct backend *b, struct product
 
 /* ---- items ---- */
 
-static void check_mul(struct check *c, const struct backend *b) {
+static void check_small(struct check *c, const struct backend *b, product_fn *run) {
     for (int i = 0; i < 4 * SMALL; i++) {
         const bool head = i % 3 == 0;
         const int64_t m = i % SMALL + 1, more_n = head ? pick(c, 0, PAD) : 0, more_k = head ? pick(c, 0, PAD) : 0;
         struct product p = product_make(c, b, m, pick(c, 1, SMALL), pick(c, 1, SMALL), more_n, more_k);
         describe(c, &p);
-        packed_product(c, b, &p);
+        run(c, b, &p);
         compare_all(c, &p, b->chain, -1);
-        if (i % 40 == 0 && b->g.backend->exact) compare_threads(c, b, &p, packed_product);
+        if (i % 40 == 0 && b->g.backend->exact) compare_threads(c, b, &p, run);
         check_intact(c);
         product_free(&p);
     }
 }
 
+static void check_mul(struct check *c, const struct backend *b) {
+    check_small(c, b, packed_product);
+}
+
+static void check_unpacked(struct check *c, const struct backend *b) {
+    check_small(c, b, unpacked_product);
+}
+
+/* Each shape packed and not; the last with leading dimensions of whole pages. */
 static void check_panels(struct check *c, const struct backend *b) {
     static const int64_t shapes[][3] = {{75, 530, 700}, {300, 140, 513}, {13, 600, 1500}, {600, 33, 300},
-                                        {1, 257, 1025},  {561, 129, 31},  {281, 256, 128}};
-    const int64_t samples = 600;
+                                        {1, 257, 1025}, {561, 129, 31},  {1050, 256, 64}, {20, 1024, 1024}};
+    const int64_t samples = 400;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const int64_t *s = shapes[i], more = i % 2 ? PAD : 0;
+        const int64_t *s = shapes[i], more = i % 2 && s[1] < 1024 ? PAD : 0;
         struct product p = product_make(c, b, s[0], s[1], s[2], more, more);
         describe(c, &p);
         packed_product(c, b, &p);
         compare_all(c, &p, b->chain, samples);
         if (b->g.backend->exact) compare_threads(c, b, &p, packed_product);
+        unpacked_product(c, b, &p);
+        compare_all(c, &p, b->chain, samples);
+        if (b->g.backend->exact) compare_threads(c, b, &p, unpacked_product);
         product_free(&p);
     }
 }
 
+/* Both ways that pack for themselves. Operands other than f32 and transposed A are packed at any m. */
 static void check_run(struct check *c, const struct backend *b) {
     for (int i = 0; i < 160; i++) {
         const int64_t m = i % 8 + 1;
         struct product p = product_make(c, b, m, pick(c, 1, i < 80 ? SMALL : 200), pick(c, 1, i < 80 ? SMALL : 300), 0, 0);
+        const bool few = gemm_few(&b->g, m) && p.a.mat.dtype == DT_F32 && p.b.mat.dtype == DT_F32 && !p.a.mat.trans;
+        product_fn *const run = i % 16 < 8 ? run_product : local_product;
         describe(c, &p);
-        run_product(c, b, &p);
-        compare_all(c, &p, b->chain && m > 4, -1);
-        if (i % 20 == 0 && b->g.backend->exact) compare_threads(c, b, &p, run_product);
+        run(c, b, &p);
+        compare_all(c, &p, b->chain && !few, -1);
+        if (i % 20 == 0 && b->g.backend->exact) compare_threads(c, b, &p, run);
         check_intact(c);
         product_free(&p);
     }
@@ -313,7 +349,8 @@ static void check_backend(struct check *c, const struct backend *b) {
     static const struct {
         const char *name;
         void (*fn)(struct check *c, const struct backend *b);
-    } items[] = {{"mul", check_mul}, {"panels", check_panels}, {"run", check_run}, {"shapes", check_shapes}};
+    } items[] = {{"mul", check_mul}, {"unpacked", check_unpacked}, {"panels", check_panels}, {"run", check_run},
+                 {"shapes", check_shapes}};
     if (c->bench) {
         if (!check_begin(c, "mul", b->name)) return;
         bench(c, b);

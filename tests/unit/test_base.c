@@ -71,9 +71,6 @@ static void arena_allocates(void **state) {
     assert_int_equal(a.used, a.size);
     for (int i = 0; i < 100; i++) assert_true(y[i] == 0);
     y[99] = 5;
-    arena_clear(&a);
-    assert_ptr_equal(arena_alloc(&a, 1, 1), x);
-    assert_true(y[99] == 5);
     arena_release(&a);
     assert_null(a.base);
     arena_release(&a);

@@ -1,0 +1,140 @@
+#!/bin/sh
+# Every option of `duet train` does what it is for: it changes the weights, or the output, and the
+# options that say how to run do not change the weights. An option that is not in the table fails.
+. "$(dirname "$0")/lib.sh"
+must stories 20000 8 >text.txt
+must stories 20000 9 >other.txt
+must "$DUET" tokenizer train --vocab 300 --out bpe.json --quiet text.txt >bpe.out 2>&1
+must "$DUET" tokenize --tokenizer byte text.txt --out text.shard --quiet >shard.out 2>&1
+# Tokens without the header of a shard: bytes as little-endian 16-bit numbers.
+head -c 8000 text.txt | od -An -v -tu1 -w1 | awk '{ printf "\\%o\\000", $1 }' >octal.txt
+printf "$(cat octal.txt)" >raw.bin
+sed 's/"rope_theta": 10000.0/"rope_theta": 50.0/' "$SRC/models/stories260k.json" >other.json
+echo '{"lr": 0.002}' >lr.json
+BASE="--steps 4 --warmup 1"
+must train base $BASE
+# The data of a model file; what stands before it tells the options.
+weights() { tail -c 80000 "$1"; }
+weights base/model.blzt >base.w
+must train from --steps 6 --seed 3
+
+# One line an option and value:  NAME | w or = | OPTIONS | CHECK
+#   w: other weights than the run without it; =: the same weights
+#   CHECK: a command to succeed after the run; its files are run/, run.out and run.err
+cat >table <<'END'
+model           | w | --model other.json |
+set             | w | --set rope_theta=100 |
+set             | w | --set rms_norm_eps=0.01 |
+set             | w | --set hidden_size=40 |
+set             | w | --set intermediate_size=56 |
+set             | w | --set num_hidden_layers=1 |
+set             | w | --set num_attention_heads=2 |
+set             | w | --set num_key_value_heads=4 |
+set             | w | --set head_dim=16 |
+set             | w | --set vocab_size=300 |
+set             | w | --set tie_word_embeddings=false |
+set             | w | --set attention_bias=true |
+set             | w | --set initializer_range=0.1 |
+set             | w | --set model_type=qwen3 |
+set             | w | --set duet.qk_norm=true |
+set             | w | --set duet.residual_scale=0.5 |
+set             | w | --set duet.logit_softcap=2 |
+set             | w | --set duet.init=normal |
+set             | w | --set duet.init=compat |
+set             | w | --set duet.seq_len=16 --seq 0 |
+set             | w | --set max_position_embeddings=20 --set duet.seq_len=0 --seq 0 |
+init            | w | --init from/model.blzt --set vocab_size=257 |
+compact-vocab   | w | --compact-vocab | says run.err compacted
+full-vocab-loss | w | --compact-vocab --full-vocab-loss | says run.out val_loss_full
+data            | w | --data other.txt |
+data            | = | --data text.shard |
+format          | w | --format raw16 --data raw.bin |
+tokenizer       | w | --tokenizer bpe.json |
+val-fraction    | w | --val-fraction 0.3 |
+order           | w | --order epoch |
+order           | = | --order random |
+batch           | w | --batch 3 |
+seq             | w | --seq 16 |
+accum           | w | --accum 2 |
+accum-end       | w | --accum-end 3 |
+engine          | = | --engine backprop |
+optimizer       | w | --optimizer lion |
+steps           | w | --steps 3 | equal 3 $(value num_steps run.out)
+time            | w | --time 0.000001 | equal 1 $(value num_steps run.out)
+time            | = | --time 100000 | equal 4 $(value num_steps run.out)
+lr              | w | --lr 0.002 |
+lr              | = | --lr 0.001 |
+schedule        | w | --schedule constant |
+schedule        | w | --schedule linear |
+schedule        | w | --schedule cosine |
+schedule        | = | --schedule wsd |
+warmup          | w | --warmup 3 |
+min-lr          | w | --min-lr 0.5 |
+decay-share     | w | --decay-share 0.9 |
+beta1           | w | --beta1 0.5 |
+beta2           | w | --beta2 0.5 |
+adam-eps        | w | --adam-eps 0.001 |
+clip            | w | --clip 0.1 |
+clip            | w | --clip 0 |
+weight-decay    | w | --weight-decay 0.5 |
+embed-decay     | w | --embed-decay 0.5 |
+norm-decay      | w | --norm-decay 0.5 |
+embed-lr        | w | --embed-lr 2 |
+matrix-lr       | w | --matrix-lr 2 |
+norm-lr         | w | --norm-lr 2 |
+spike           | = | --spike 0 |
+seed            | w | --seed 2 |
+compute         | w | --compute bf16 | says run.err bf16
+gemm            | = | --gemm native | says run.err native
+recompute       | = | --recompute | less $(value planned_mb run.out) $(value planned_mb base.out)
+threads         | = | --threads 3 |
+checkpoint-every| = | --checkpoint-every 1 |
+checkpoint-every| = | --checkpoint-every 0.001s |
+val-every       | = | --val-every 1 | equal 4 $(grep -c '"val"' run/log.jsonl)
+val-windows     | = | --val-windows 3 | unlike $(value val_loss run.out) $(value val_loss base.out)
+log-every       | = | --log-every 1 | equal 4 $(grep -c '"step",' run/log.jsonl)
+json            | = | --json | equal 4 $(json num_steps run.out)
+quiet           | = | --no-quiet | says run.err tokens/s
+out             | = | | [ -f run/model.blzt ]
+overwrite       | = | --overwrite | [ -f run/model.blzt ]
+config          | w | --config lr.json | says run/config.json 0.002
+END
+
+less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }' || { echo "$1 is not less than $2"; return 1; }; }
+unlike() { [ "$1" != "$2" ] || { echo "both are $1"; return 1; }; }
+
+while IFS='|' read -r name effect options checking; do
+    name=${name%% *} effect=$(echo $effect) options=$(echo $options)
+    [ "$name" = overwrite ] || rm -rf run
+    if ! train run $BASE $options 2>train.err; then
+        not_ok "--$name ($options): runs" train.err
+        continue
+    fi
+    case $effect in
+    w)
+        weights run/model.blzt >run.w
+        check "--$name ($options) changes the weights" differ run.w base.w
+        ;;
+    =) check "--$name ($options) leaves the weights alone" same run/model.blzt base/model.blzt ;;
+    esac
+    [ -z "$checking" ] || check "--$name ($options) is seen:$checking" eval "$checking"
+done <table
+
+# ---- options that stop a run, or start one in another way
+refuses "--spike stops" 1 'more than --spike 1e-09' "$DUET" train $TINY --data text.txt --out run2 --steps 200 --lr 0 --spike 1e-9
+check "--resume goes on" "$DUET" train --resume base --steps 5 --threads 1 --quiet
+check "--help" "$DUET" train --help
+
+# ---- the table is complete
+"$DUET" train --help | sed -n 's/^  \(-., \)\{0,1\}--\([a-z0-9-]*\).*/\2/p' >options.txt
+check "help lists options" [ "$(wc -l <options.txt)" -gt 40 ]
+for name in $(cat options.txt); do
+    case $name in
+    spike | resume | help) ;;
+    *) grep -q "^$name *|" table || not_ok "--$name has no line in the table of tests/cli/flags.sh" ;;
+    esac
+done
+for name in $(sed 's/ *|.*//' table | sort -u); do
+    grep -qx -e "$name" options.txt || not_ok "--$name of the table is not an option of train"
+done
+finish

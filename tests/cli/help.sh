@@ -1,0 +1,76 @@
+#!/bin/sh
+# Help texts: of every command, complete, true about choices and defaults; and docs/cli.md knows
+# every command and option.
+. "$(dirname "$0")/lib.sh"
+must stories 20000 8 >text.txt
+"$DUET" --help >top 2>top.err
+check "duet --help" [ $? -eq 0 ]
+check "duet --help: nothing on stderr" [ ! -s top.err ]
+sed -n '/^Commands:/,/^$/s/^  \([a-z]*\)  *\([^ ].*\)/\1/p' top >commands
+check "duet --help lists the commands" [ "$(wc -l <commands)" -ge 9 ]
+check "every command has a summary" [ "$(sed -n '/^Commands:/,/^$/p' top | grep -c '^  [a-z]*  *[^ ]')" -eq "$(wc -l <commands)" ]
+for command in train eval generate tokenize tokenizer stories info plan bench; do
+    check "duet --help lists $command" grep -qx $command commands
+done
+"$DUET" --version >version
+check "duet --version" grep -q '^duet [0-9.]*$' version
+
+# options FILE: of a help text, one a line: NAME|placeholder or choices|text, lines joined
+options() {
+    awk '/^  (-.,  *)?(-.|--)/ { if (line != "") print line; line = $0; next }
+         /^   / { sub(/^ */, " "); line = line $0; next } { if (line != "") print line; line = "" }
+         END { if (line != "") print line }' "$1" |
+        sed -n 's/^  \(-., \)\{0,1\}--\([a-z0-9-]*\) \{0,1\}\([^ ]*\)  *\(.*\)/\2 \3~\4/p'
+}
+
+doc=$SRC/docs/cli.md
+check "docs/cli.md is there" [ -f "$doc" ]
+for command in $(cat commands); do
+    "$DUET" $command --help >h 2>h.err
+    check "$command --help: exit status 0" [ $? -eq 0 ]
+    check "$command --help: nothing on stderr" [ ! -s h.err ]
+    check "$command --help: usage" grep -q "^usage: duet $command" h
+    check "$command --help: options" [ "$(options h | grep -vc '^config \|^help ')" -ge 1 ]
+    check "$command --help: no line is longer than 100 columns" awk 'length > 100 { print; bad = 1 } END { exit bad }' h
+    check "$command --help: no list of choices ends in the air" awk '/^  .*[a-z0-9]\|( |$)/ { print; bad = 1 } END { exit bad }' h
+    check "$command --help: every option is explained" awk -F'~' 'length($2) < 5 { print; bad = 1 } END { exit bad }' <<END
+$(options h)
+END
+    "$DUET" help $command >h2 2>&1
+    check "duet help $command is the same" same h h2
+    [ -f "$doc" ] || continue
+    missing=
+    for option in $(options h | sed 's/ .*//'); do grep -q -e "--$option\([^a-z0-9-]\|\$\)" "$doc" || missing="$missing --$option"; done
+    check "docs/cli.md has every option of $command" [ -z "$missing" ] || echo "# missing:$missing"
+    check "docs/cli.md has duet $command" grep -q "duet $command" "$doc"
+done
+
+# ---- what help says about train is so
+must train run --steps 1
+"$DUET" train --help >h
+options h >train.options
+wrong=
+while IFS='~' read -r left text; do
+    name=${left%% *}
+    stated=$(printf %s "$text" | sed -n 's/.*(default \([^)]*\))$/\1/p')
+    used=$(json "$name" run/config.json)
+    case " steps tokenizer seq batch data model " in *" $name "*) continue ;; esac # given to this run
+    [ -n "$stated" ] && [ -n "$used" ] || continue
+    awk -v a="$stated" -v b="$used" 'BEGIN { exit !(a == b || (a ~ /^[-0-9.]/ && a + 0 == b + 0)) }' ||
+        wrong="$wrong $name: help says $stated, config.json $used;"
+done <train.options
+check "the defaults in the help are those that are used" [ -z "$wrong" ] || echo "# $wrong"
+choices=0 refused=
+while IFS='~' read -r left text; do
+    case $left in *'|'*) ;; *) continue ;; esac
+    name=${left%% *}
+    [ "$name" = checkpoint-every ] && continue # N|Ns
+    for choice in $(echo "${left#* }" | tr '|' ' '); do
+        choices=$((choices + 1))
+        "$DUET" plan $SHAPE --$name $choice >plan.out 2>&1 || grep -q 'cannot compute\|library missing' plan.out ||
+            refused="$refused --$name $choice: $(cat plan.out);"
+    done
+done <train.options
+check "every choice in the help is taken" [ -z "$refused" ] || echo "# $refused"
+check "choices were found" [ $choices -ge 12 ]
+finish

@@ -1,0 +1,114 @@
+/* The public header alone: a model made by the command line (argument 1) through the library. */
+#include "duet.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *path;
+static const char text[] = "Once upon a time, there was a cat.";
+
+static void open_close(void **state) {
+    (void)state;
+    duet_model *m = NULL;
+    duet_error err = {0};
+    assert_int_equal(duet_api_version(), DUET_API_VERSION);
+    assert_int_equal(duet_open(&m, "/nonexistent.blzt", NULL, &err), DUET_ERR_IO);
+    assert_null(m);
+    assert_non_null(strstr(err.msg, "/nonexistent.blzt"));
+    assert_int_equal(duet_open(&m, "/nonexistent.blzt", NULL, NULL), DUET_ERR_IO);
+    assert_int_equal(duet_open(&m, path, NULL, &err), DUET_OK);
+    assert_true(duet_vocab_size(m) >= 257);
+    assert_true(duet_param_count(m) > 0);
+    assert_true(duet_context(m) > 0);
+    duet_close(&m);
+    assert_null(m);
+    duet_close(&m);
+    duet_close(NULL);
+}
+
+static void round_trip(void **state) {
+    (void)state;
+    duet_model *m;
+    duet_error err;
+    uint32_t *ids;
+    char *back;
+    size_t n, bytes;
+    assert_int_equal(duet_open(&m, path, NULL, &err), DUET_OK);
+    assert_int_equal(duet_encode(m, text, strlen(text), &ids, &n, &err), DUET_OK);
+    assert_int_equal(duet_decode(m, ids, n, &back, &bytes, &err), DUET_OK);
+    assert_int_equal(bytes, strlen(text));
+    assert_string_equal(back, text);
+    free(back);
+    ids[0] = (uint32_t)duet_vocab_size(m);
+    float nll[64];
+    assert_int_equal(duet_decode(m, ids, 1, &back, &bytes, &err), DUET_ERR_INPUT);
+    assert_int_equal(duet_score(m, ids, 3, nll, &err), DUET_ERR_INPUT);
+    assert_int_equal(duet_score(m, ids, 1, nll, &err), DUET_ERR_USAGE);
+    free(ids);
+    duet_close(&m);
+}
+
+/* Scores are those of a distribution: causal, and near ln(vocabulary) or better. */
+static void score(void **state) {
+    (void)state;
+    duet_model *m;
+    duet_error err;
+    uint32_t *ids;
+    size_t n;
+    float a[64], b[64];
+    assert_int_equal(duet_open(&m, path, NULL, &err), DUET_OK);
+    assert_int_equal(duet_encode(m, text, strlen(text), &ids, &n, &err), DUET_OK);
+    assert_true(n >= 8 && n <= 64);
+    assert_int_equal(duet_score(m, ids, n, a, &err), DUET_OK);
+    assert_int_equal(duet_score(m, ids, n - 3, b, &err), DUET_OK);
+    for (size_t i = 0; i + 4 < n; i++) assert_true(fabsf(a[i] - b[i]) < 1e-4f);
+    for (size_t i = 0; i + 1 < n; i++) assert_true(a[i] > 0 && a[i] < 2 * log((double)duet_vocab_size(m)) + 5);
+    free(ids);
+    duet_close(&m);
+}
+
+struct sink {
+    char text[4096];
+    size_t n;
+    int calls, stop_after;
+};
+
+static int collect(void *ctx, const char *bytes, size_t n) {
+    struct sink *s = ctx;
+    if (s->n + n < sizeof s->text) memcpy(s->text + s->n, bytes, n), s->n += n;
+    return ++s->calls == s->stop_after;
+}
+
+static void generate(void **state) {
+    (void)state;
+    duet_model *m;
+    duet_error err;
+    struct sink a = {0}, b = {0}, c = {.stop_after = 3};
+    duet_sampling s = duet_default_sampling();
+    s.max_tokens = 20;
+    s.seed = 5;
+    assert_int_equal(duet_open(&m, path, NULL, &err), DUET_OK);
+    assert_int_equal(duet_generate(m, "Once", &s, collect, &a, &err), DUET_OK);
+    assert_int_equal(duet_generate(m, "Once", &s, collect, &b, &err), DUET_OK);
+    assert_int_equal(duet_generate(m, "Once", &s, collect, &c, &err), DUET_OK);
+    assert_true(a.calls > 3 && a.calls <= 20);
+    assert_int_equal(a.n, b.n);
+    assert_memory_equal(a.text, b.text, a.n);
+    assert_int_equal(c.calls, 3);
+    duet_close(&m);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(open_close), cmocka_unit_test(round_trip),
+                                       cmocka_unit_test(score), cmocka_unit_test(generate)};
+    if (argc != 2) return 2;
+    path = argv[1];
+    duet_set_threads(2);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

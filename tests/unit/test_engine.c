@@ -1,0 +1,202 @@
+/* The backprop engine: one update from several micro-batches, against one batch of all their tokens;
+ * what a step reports; what it does when numbers run away; memory as planned. */
+#include "engine.h"
+#include "llama_fixture.h"
+
+enum { B = 2, T = 9, MICRO = 3 };
+
+/* Micro-batches of a fixed text. */
+static void fill(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
+    const struct tokens *t = ctx;
+    memcpy(input, t->input + micro * B * T, sizeof *input * B * T);
+    memcpy(target, t->target + micro * B * T, sizeof *target * B * T);
+}
+
+/* All of it as one batch of MICRO * B sequences. */
+static void fill_all(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
+    const struct tokens *t = ctx;
+    assert_int_equal(micro, 0);
+    memcpy(input, t->input, sizeof *input * MICRO * B * T);
+    memcpy(target, t->target, sizeof *target * MICRO * B * T);
+}
+
+static struct engine_opts options(const struct gemm *g, const char *optimizer) {
+    struct engine_opts o = {.batch = B, .seq = T, .gemm = g, .optimizer = opt_find(optimizer)};
+    o.hyper = (struct opt_hyper){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
+    for (int r = 0; r < ROLE_COUNT; r++) o.hyper.lr_factor[r] = 1;
+    return o;
+}
+
+static void open_engine(struct engine *g, struct model *m, const struct engine_opts *o) {
+    ok(engine_open(g, engine_find("backprop"), m, o, &e));
+}
+
+static double ref_loss_of(const struct model *m, const struct tokens *t) {
+    struct ref_model r = ref_of(m);
+    const double loss = ref_loss(&r, (const int32_t *)t->input, (const int32_t *)t->target, MICRO * B, T);
+    ref_model_release(&r);
+    return loss;
+}
+
+static void test_accumulation(void **state) {
+    (void)state;
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    struct model m = model_of(&variants[8]);
+    struct tokens t = tokens_of(&m, MICRO * B * T, 2);
+    struct engine g;
+    struct engine_opts o = options(&gemm, "adamw");
+    int64_t n;
+    const double want = ref_loss_of(&m, &t);
+
+    o.batch = MICRO * B;
+    open_engine(&g, &m, &o);
+    struct engine_step whole = {.accum = 1, .lr = 0, .fill = fill_all, .ctx = &t};
+    g.kind->step(&g, &whole);
+    float *grads = all_grads(&m, &n);
+    engine_close(&g);
+
+    o.batch = B;
+    open_engine(&g, &m, &o);
+    struct engine_step parts = {.accum = MICRO, .lr = 0, .fill = fill, .ctx = &t};
+    g.kind->step(&g, &parts);
+    float *sum = all_grads(&m, &n);
+    double difference = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++) {
+        difference += pow((double)grads[i] - (double)sum[i], 2);
+        norm += pow((double)grads[i], 2);
+    }
+    assert_true(sqrt(difference) < 1e-6 * sqrt(norm));
+    assert_true(whole.finite && parts.finite);
+    assert_true(fabs(whole.loss - want) < 1e-5 * want && fabs(parts.loss - want) < 1e-5 * want);
+    assert_true(fabs(whole.grad_norm - sqrt(norm)) < 1e-6 * sqrt(norm));
+    assert_true(fabs(parts.grad_norm - sqrt(norm)) < 1e-5 * sqrt(norm));
+    engine_close(&g);
+    free(grads);
+    free(sum);
+    tokens_free(&t);
+    close_model(&m);
+}
+
+/* A small step downhill lowers the loss by lr |g|^2, for Lion by lr sum |g|; many steps learn a text by
+ * heart. */
+static void test_descent(void **state) {
+    (void)state;
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    static const char *const names[] = {"adamw", "lion"};
+    for (int k = 0; k < 2; k++) {
+        struct model m = model_of(&variants[8]);
+        struct tokens t = tokens_of(&m, MICRO * B * T, 2);
+        struct engine g;
+        struct engine_opts o = options(&gemm, names[k]);
+        open_engine(&g, &m, &o);
+        struct engine_step s = {.accum = MICRO, .lr = 2e-6, .fill = fill, .ctx = &t};
+        const double before = ref_loss_of(&m, &t);
+        g.kind->step(&g, &s);
+        double slope = 0; /* both move by lr sign(g) on the first step */
+        for (int i = 0; i < m.n_params; i++)
+            for (int64_t j = 0; j < param_count(m.params + i); j++) slope += fabs((double)m.params[i].grad[j]);
+        const double fall = before - ref_loss_of(&m, &t);
+        if (!(fabs(fall - s.lr * slope) < 0.1 * s.lr * slope)) fail_msg("%s: the loss fell by %g, expected %g", names[k], fall, s.lr * slope);
+        s.lr = k ? 2e-3 : 1e-2;
+        for (int i = 0; i < 80; i++) g.kind->step(&g, &s);
+        if (!(s.loss < 0.5 * before)) fail_msg("%s: the loss is %g after 80 steps, it was %g", names[k], s.loss, before);
+        engine_close(&g);
+        tokens_free(&t);
+        close_model(&m);
+    }
+}
+
+/* A weight that is not a number: the step says so and leaves all weights alone. */
+static void test_not_finite(void **state) {
+    (void)state;
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    struct model m = model_of(&variants[0]);
+    struct tokens t = tokens_of(&m, MICRO * B * T, 2);
+    struct engine g;
+    const struct engine_opts o = options(&gemm, "adamw");
+    static const float bad[] = {NAN, INFINITY};
+    open_engine(&g, &m, &o);
+    for (int i = 0; i < 2; i++) {
+        float *w = m.params[3].data, old = w[2];
+        const size_t bytes = m.weights.used;
+        w[2] = bad[i];
+        char *before = memcpy(malloc(bytes), m.weights.base, bytes);
+        struct engine_step s = {.accum = MICRO, .lr = 1, .fill = fill, .ctx = &t};
+        g.kind->step(&g, &s);
+        assert_false(s.finite);
+        assert_int_equal(g.opt.t, 0);
+        assert_memory_equal(before, m.weights.base, bytes);
+        free(before);
+        w[2] = old;
+    }
+    struct engine_step s = {.accum = MICRO, .lr = 0, .fill = fill, .ctx = &t};
+    g.kind->step(&g, &s); /* and recovers */
+    assert_true(s.finite && g.opt.t == 1);
+    engine_close(&g);
+    tokens_free(&t);
+    close_model(&m);
+}
+
+/* What engine_plan promises is what engine_open takes. */
+static void test_memory(void **state) {
+    (void)state;
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    for (int k = 0; k < 4; k++) {
+        struct model m = model_of(&variants[8]);
+        struct engine_memory mem;
+        struct engine g;
+        struct engine_opts o = options(&gemm, k % 2 ? "lion" : "adamw");
+        o.recompute = k / 2;
+        o.seq = 100;
+        ok(engine_plan(engine_find("backprop"), &m, &o, &mem, &e));
+        assert_int_equal(mem.weights, m.weights.used);
+        assert_int_equal(mem.gradients, mem.weights);
+        assert_int_equal(mem.optimizer, (size_t)o.optimizer->n_state * mem.weights);
+        assert_int_equal(mem.weights + mem.gradients + mem.optimizer + mem.kept + mem.passing + mem.threads, mem.total);
+        open_engine(&g, &m, &o);
+        assert_int_equal(g.grads.size, mem.gradients);
+        assert_int_equal(g.opt.mem.size, mem.optimizer);
+        const size_t rest = g.exec.mem.size + g.exec.tables.size, planned = mem.kept + mem.passing + mem.threads;
+        assert_true(planned <= rest && rest <= planned + 2 * ARENA_ALIGN);
+        engine_close(&g);
+        for (int i = 0; i < m.n_params; i++) assert_null(m.params[i].grad);
+        close_model(&m);
+    }
+}
+
+/* Every array of state has a name of its own, and all of the state is listed. */
+static void test_items(void **state) {
+    (void)state;
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    static const char *const names[] = {"adamw", "lion"};
+    for (int k = 0; k < 2; k++) {
+        struct model m = model_of(&variants[8]);
+        struct engine g;
+        const struct engine_opts o = options(&gemm, names[k]);
+        open_engine(&g, &m, &o);
+        int64_t sum = 0;
+        int n = 0;
+        struct engine_item item, other;
+        for (; engine_item(&g, n, &item); n++) {
+            sum += item.n;
+            for (int i = 0; i < n; i++) {
+                assert_true(engine_item(&g, i, &other));
+                assert_string_not_equal(item.name, other.name);
+                assert_ptr_not_equal(item.data, other.data);
+            }
+        }
+        assert_int_equal(n, m.n_params * o.optimizer->n_state);
+        assert_int_equal(sum, model_param_count(&m) * o.optimizer->n_state);
+        engine_close(&g);
+        close_model(&m);
+    }
+    assert_null(engine_find("no such engine"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_descent), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_memory),       cmocka_unit_test(test_items),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
