@@ -29,6 +29,16 @@ static const struct conf_row rows[] = {
     CONF_END};
 #undef O
 
+/* An option without effect is a mistake of the caller's. */
+static int refuse_step_options(const struct conf *conf, struct err *e) {
+    static const char *const names[] = {"model", "set", "vocab", "batch", "seq", "accum", "engine", "optimizer",
+                                        "recompute", "warmup", "seed"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (conf_given(conf, names[i]))
+            return err_set(e, ERR_USAGE, "--%s has no effect on bench gemm", names[i]);
+    return 0;
+}
+
 static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
@@ -39,7 +49,10 @@ static int run(int argc, char **argv, struct err *e) {
     o.one_type = conf_given(&conf, "compute");
     if (o.threads) par_init((int)o.threads);
     if (conf.n_pos == 1 && !strcmp(conf.pos[0], "step")) rc = bench_step(&o, e);
-    else if (conf.n_pos == 1 && !strcmp(conf.pos[0], "gemm")) rc = bench_gemm(&o, e);
+    else if (conf.n_pos == 1 && !strcmp(conf.pos[0], "gemm")) {
+        TRY(refuse_step_options(&conf, e));
+        rc = bench_gemm(&o, e);
+    }
     else rc = err_set(e, ERR_USAGE, "bench measures one of: step, gemm");
 out:
     conf_release(&conf);

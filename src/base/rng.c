@@ -62,3 +62,14 @@ double rng48_double(struct rng48 *r) {
     r->x = (r->x * 0x5DEECE66Du + 0xB) & 0xFFFFFFFFFFFFu;
     return (double)r->x * 0x1p-48;
 }
+
+void rng48_skip(struct rng48 *r, uint64_t n) {
+    /* x -> a x + c applied n times, by squaring the map. */
+    const uint64_t mask = 0xFFFFFFFFFFFFu;
+    uint64_t a = 0x5DEECE66Du, c = 0xB;
+    for (; n; n >>= 1) {
+        if (n & 1) r->x = (r->x * a + c) & mask;
+        c = (a * c + c) & mask;
+        a = (a * a) & mask;
+    }
+}

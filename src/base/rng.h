@@ -47,5 +47,7 @@ struct rng48 {
 };
 struct rng48 rng48_make(uint32_t seed);
 double rng48_double(struct rng48 *r);
+/* As n draws that are dropped. */
+void rng48_skip(struct rng48 *r, uint64_t n);
 
 #endif

@@ -286,13 +286,19 @@ out:
 
 /* ---- writing ---- */
 
-/* Calls fn for the runs of t's bytes in the order of the file: split halves. */
-static void each_run(const struct mf_tensor *t, void (*fn)(void *ctx, const void *p, size_t n),
-                     void *ctx) {
-    size_t bytes = dtype_bytes(t->dtype, (size_t)mf_tensor_count(t));
-    size_t run = t->rope_heads ? bytes / t->shape[0] : bytes;
-    for (uint64_t i = 0; i < bytes / run; i++)
-        fn(ctx, (const uint8_t *)t->data + (t->rope_heads ? layout_row(t, i, 0) : 0) * run, run);
+/* Calls fn for the runs of t's bytes in the order of the file: split halves. False: no memory for a row
+ * of a tensor that is made row by row. */
+static bool each_run(const struct mf_tensor *t, void (*fn)(void *ctx, const void *p, size_t n), void *ctx) {
+    const size_t bytes = dtype_bytes(t->dtype, (size_t)mf_tensor_count(t));
+    const size_t run = t->rope_heads || t->row ? bytes / t->shape[0] : bytes;
+    void *buf = t->row ? malloc(run) : NULL;
+    if (t->row && !buf) return false;
+    for (uint64_t i = 0; i < bytes / run; i++) {
+        const uint64_t r = t->rope_heads ? layout_row(t, i, 0) : i;
+        fn(ctx, t->row ? t->row(t->row_ctx, r, buf) : (const uint8_t *)t->data + r * run, run);
+    }
+    free(buf);
+    return true;
 }
 
 static void hash_run(void *ctx, const void *p, size_t n) {
@@ -323,7 +329,7 @@ static int put_tensor(json_t *list, const struct mf_tensor *t, XXH3_state_t *has
         bad |= json_array_append_new(json_object_get(o, "shape"),
                                      json_integer((json_int_t)t->shape[1]));
     XXH3_64bits_reset(hash);
-    each_run(t, hash_run, hash);
+    bad |= !each_run(t, hash_run, hash);
     bad |= put_section(o, dtype_bytes(t->dtype, (size_t)mf_tensor_count(t)),
                        XXH3_64bits_digest(hash), end);
     return bad;
@@ -398,7 +404,10 @@ static int write_blzt5(const struct model_file *mf, const char *path, struct err
     file_out_write(&o, text, bytes);
     for (size_t i = 0; i < mf->n_tensors; i++) {
         file_out_pad(&o, ALIGN);
-        each_run(&mf->tensors[i], write_run, &o);
+        if (!each_run(&mf->tensors[i], write_run, &o)) {
+            rc = err_set(e, ERR_NOMEM, "%s: no memory for a row", path);
+            goto out;
+        }
     }
     if (mf->tokenizer) {
         file_out_pad(&o, ALIGN);
@@ -416,6 +425,7 @@ const struct format format_blzt5 = {
     .help = "BLZT v5, duet's own: any tensors and types, config, tokenizer, checksums",
     .suffix = ".blzt",
     .checksums = true,
+    .rows = true,
     .probe = probe,
     .read = read_blzt5,
     .write = write_blzt5,

@@ -33,6 +33,10 @@ struct mf_tensor {
     const void *data;    /* in the map, or in memory of the caller who built the file */
     uint64_t offset;     /* of data in the file read, for messages and `info` */
     int rope_heads;      /* > 0: rows come as interleaved pairs within each of so many heads */
+    /* Instead of data, for writing only: gives row r, in the memory of the builder or in buf (one row),
+     * so that a table need not exist as a whole. Asked for several times, in rising order each time. */
+    const void *(*row)(void *ctx, uint64_t r, void *buf);
+    void *row_ctx;
 };
 
 struct model_file {
@@ -59,6 +63,7 @@ struct format {
     bool (*probe)(const uint8_t *data, size_t size);
     /* Fills everything but format, path and map, which are set. verify: as model_file_open. */
     int (*read)(struct model_file *mf, bool verify, struct err *e);
+    bool rows; /* writes tensors that come row by row */
     /* Writes atomically. NULL: read only. */
     int (*write)(const struct model_file *mf, const char *path, struct err *e);
 };

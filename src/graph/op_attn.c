@@ -43,9 +43,16 @@ static float *carve_floats(struct scratch *s, int64_t n) {
     return carve(s, (size_t)n * sizeof(float));
 }
 
+enum { SCORE_PAD = 16 };
+
 /* Leading dimension of a block of scores: rows a whole page apart would share cache sets. */
 static int64_t score_ld(int64_t keys) {
-    return keys % 1024 ? keys : keys + 16;
+    return keys % 1024 ? keys : keys + SCORE_PAD;
+}
+
+/* Room for blocks of scores against up to so many keys: fewer may need the padding when all do not. */
+static size_t score_bytes(int64_t keys) {
+    return arena_round((size_t)(QB * (keys + SCORE_PAD)) * sizeof(float));
 }
 
 static size_t larger(size_t a, size_t b) {
@@ -80,12 +87,12 @@ static size_t floats(int64_t n) {
 
 static size_t forward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq, int64_t ck) {
     return pack_keys(g, keys, hd, ck) + pack_keys_t(g, keys, hd, ck) + floats(QB * hd) +
-           floats(QB * score_ld(keys)) + pack_a(g, keys, hd, cq) + 4 * ARENA_ALIGN;
+           score_bytes(keys) + pack_a(g, keys, hd, cq) + 4 * ARENA_ALIGN;
 }
 
 static size_t backward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq, int64_t ck) {
     return 2 * pack_keys(g, keys, hd, ck) + pack_keys_t(g, keys, hd, ck) + floats(QB * hd) +
-           2 * floats(QB * score_ld(keys)) + pack_query_t(g, hd, hd) + pack_query_t(g, hd, cq) +
+           2 * score_bytes(keys) + pack_query_t(g, hd, hd) + pack_query_t(g, hd, cq) +
            pack_a(g, keys, hd, cq) + 8 * ARENA_ALIGN;
 }
 

@@ -49,9 +49,8 @@ int model_reserve(struct model *m, struct err *e);
  *           up and down) */
 int model_init(struct model *m, uint64_t seed, struct err *e);
 
-/* The full vocabulary's initial rows of embedding parameter p of a compacted model: full_vocab rows
- * into table, as model_init drew them. */
-void model_init_full(const struct model *m, const struct param *p, float *table);
+/* The initial row of token id in embedding parameter p, as model_init draws it: p->cols floats. */
+void model_init_row(const struct model *m, const struct param *p, uint64_t id, float *row);
 
 /* Opens a model file of any readable format and loads its weights (f32). */
 int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e);

@@ -94,65 +94,65 @@ out:
 
 /* ---- saving --------------------------------------------------------------------------------- */
 
-/* The initial rows of the whole vocabulary. */
-static int initial_table(const struct model *m, const struct param *p, float *table, struct err *e) {
-    struct model_file mf = {0};
-    if (!m->init_path) {
-        model_init_full(m, p, table);
-        return 0;
+/* Rows of a full table for a compacted one: trained where the id occurs, else initial, from the file
+ * that the model came from or drawn again. The table never exists as a whole. */
+struct expansion {
+    const struct model *m;
+    const struct param *p;
+    const struct mf_tensor *init; /* in the file the model came from, or NULL */
+};
+
+static const void *expanded_row(void *ctx, uint64_t id, void *buf) {
+    const struct expansion *x = ctx;
+    const uint64_t cols = (uint64_t)x->p->cols;
+    const uint32_t row = x->m->compact_id[id];
+    if (row != UINT32_MAX) return (const float *)x->p->data + row * cols;
+    if (!x->init) {
+        model_init_row(x->m, x->p, id, buf);
+    } else {
+        const size_t bytes = cols * (size_t)dtype_row(x->init->dtype)->bytes;
+        dtype_to_f32(x->init->dtype, (const char *)x->init->data + id * bytes, buf, cols);
     }
-    int rc = model_file_open(&mf, m->init_path, false, e);
-    if (rc) return rc;
-    const struct mf_tensor *t = model_file_find(&mf, p->name);
-    if (!t) rc = err_set(e, ERR_INPUT, "%s: tensor %s is missing", m->init_path, p->name);
-    if (!rc) rc = check_shape(p, t, m->full_vocab, m->init_path, e);
-    if (!rc) mf_tensor_read(t, table);
-    model_file_close(&mf);
-    return rc;
+    return buf;
 }
 
-/* The full table of a compacted one: initial rows, then the trained ones over them. */
-static int expand(const struct model *m, const struct param *p, float **table, struct err *e) {
-    *table = malloc((size_t)(m->full_vocab * p->cols) * sizeof **table);
-    if (!*table) return err_set(e, ERR_NOMEM, "out of memory for the full vocabulary");
-    const int rc = initial_table(m, p, *table, e);
-    for (int64_t i = 0; i < p->rows && !rc; i++)
-        memcpy(*table + (int64_t)m->full_id[i] * p->cols, (const float *)p->data + i * p->cols,
-               (size_t)p->cols * sizeof **table);
-    return rc;
-}
-
-static int add_param(const struct model *m, struct model_file *mf, const struct param *p, float **owned,
-                     struct err *e) {
-    int rc = 0;
+static int add_param(const struct model *m, struct model_file *mf, const struct model_file *init,
+                     const struct param *p, struct expansion *x, struct err *e) {
     char name[sizeof p->name];
     memcpy(name, p->name, sizeof name);
     struct mf_tensor t = {.name = name, .dtype = p->dtype, .ndim = p->ndim, .data = p->data};
     t.shape[0] = (uint64_t)(p->ndim == 2 ? p->rows : p->cols);
     t.shape[1] = (uint64_t)p->cols;
     if (m->full_id && p->role == ROLE_embed) {
-        rc = expand(m, p, owned, e);
+        *x = (struct expansion){m, p, init->n_tensors ? model_file_find(init, p->name) : NULL};
+        if (init->n_tensors && !x->init)
+            return err_set(e, ERR_INPUT, "%s: tensor %s is missing", init->path, p->name);
+        int rc = x->init ? check_shape(p, x->init, m->full_vocab, init->path, e) : 0;
+        if (rc) return rc;
         t.shape[0] = (uint64_t)m->full_vocab;
-        t.data = *owned;
+        t.data = NULL;
+        t.row = expanded_row;
+        t.row_ctx = x;
     }
-    return rc ? rc : model_file_add(mf, &t, e);
+    return model_file_add(mf, &t, e);
 }
 
 int model_save(const struct model *m, const char *path, const char *format, const char *meta,
                struct err *e) {
     int rc;
-    struct model_file mf = {.tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes};
-    float *owned[2] = {NULL, NULL}; /* at most two tables: embedding and classifier */
-    int n_owned = 0;
+    struct model_file mf = {.tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes}, init = {0};
+    struct expansion tables[2] = {0}; /* at most two: embedding and classifier */
+    int n_tables = 0;
     mf.config = model_config_dump(&m->config);
     mf.meta = meta ? strdup(meta) : NULL;
     if (!mf.config || (meta && !mf.meta)) {
         rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);
         goto out;
     }
+    if (m->full_id && m->init_path) TRY(model_file_open(&init, m->init_path, false, e));
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
-        TRY(add_param(m, &mf, p, owned + (p->role == ROLE_embed ? n_owned++ : 0), e));
+        TRY(add_param(m, &mf, &init, p, tables + (p->role == ROLE_embed ? n_tables++ : 0), e));
     }
     if (m->full_id) {
         char name[] = "duet.vocab_map";
@@ -163,7 +163,6 @@ int model_save(const struct model *m, const char *path, const char *format, cons
     TRY(model_file_write(&mf, format, path, e));
 out:
     model_file_close(&mf);
-    free(owned[0]);
-    free(owned[1]);
+    model_file_close(&init);
     return rc;
 }

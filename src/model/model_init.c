@@ -10,20 +10,21 @@
 struct job {
     const struct model *m;
     const struct param *p;
-    int index;
     double std;
-    float *data;
     const uint32_t *ids; /* row r is drawn for id ids[r], so that compaction does not change what a
                           * token gets; NULL: for r */
 };
+
+static void draw_row(const struct model *m, const struct param *p, double std, uint64_t id, float *row) {
+    struct rng g = rng_make(m->init_seed, RNG_INIT, (uint64_t)(p - m->params), id, 0);
+    for (int64_t i = 0; i < p->cols; i++) row[i] = (float)(std * rng_normal(&g));
+}
 
 static void random_row(void *ctx, int64_t r, int tid) {
     (void)tid;
     const struct job *j = ctx;
     const uint64_t id = j->ids ? j->ids[r] : (uint64_t)r;
-    struct rng g = rng_make(j->m->init_seed, RNG_INIT, (uint64_t)j->index, id, 0);
-    float *row = j->data + r * j->p->cols;
-    for (int64_t i = 0; i < j->p->cols; i++) row[i] = (float)(j->std * rng_normal(&g));
+    draw_row(j->m, j->p, j->std, id, (float *)j->p->data + r * j->p->cols);
 }
 
 static void random_param(const struct model *m, int index) {
@@ -33,7 +34,7 @@ static void random_param(const struct model *m, int index) {
         for (int64_t i = 0; i < p->cols; i++) data[i] = p->role == ROLE_norm;
         return;
     }
-    struct job j = {.m = m, .p = p, .index = index, .std = m->config.init_std, .data = data,
+    struct job j = {.m = m, .p = p, .std = m->config.init_std,
                     .ids = p->role == ROLE_embed ? m->full_id : NULL};
     if (p->role == ROLE_matrix) {
         if (!strcmp(m->config.init, "fan_in")) j.std = 1 / sqrt((double)p->cols);
@@ -90,34 +91,30 @@ static int compat_matrices(const struct model *m, struct rng48 *g, struct err *e
     return 0;
 }
 
-/* The stream goes on over the full table; rows that compaction left out are drawn and dropped. */
-static void compat_table(const struct model *m, struct rng48 *g, const struct param *p) {
-    for (int64_t id = 0; id < m->full_vocab; id++) {
-        const uint32_t row = m->compact_id ? m->compact_id[id] : (uint32_t)id;
-        if (row != UINT32_MAX) uniform(g, (float *)p->data + (int64_t)row * p->cols, p->cols, 0.02);
-        for (int64_t i = 0; row == UINT32_MAX && i < p->cols; i++) rng48_double(g);
+/* The stream goes on over the full tables: row `id` of embedding p stands after the matrices, the rows
+ * before it and the tables before it. */
+static void compat_row(const struct model *m, const struct param *p, uint64_t id, float *row) {
+    struct rng48 g = rng48_make((uint32_t)m->init_seed);
+    uint64_t before = id * (uint64_t)p->cols;
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *q = m->params + i;
+        if (q->role == ROLE_matrix) before += (uint64_t)param_count(q);
+        else if (q->role == ROLE_embed && q < p) before += (uint64_t)(m->full_vocab * q->cols);
     }
+    rng48_skip(&g, before);
+    uniform(&g, row, p->cols, 0.02);
 }
 
 static int compat_init(const struct model *m, struct err *e) {
     struct rng48 g = rng48_make((uint32_t)m->init_seed);
     const int rc = compat_matrices(m, &g, e);
     for (int i = 0; i < m->n_params && !rc; i++) {
-        if (m->params[i].role == ROLE_embed) compat_table(m, &g, m->params + i);
-        else if (m->params[i].role != ROLE_matrix) random_param(m, i);
+        const struct param *p = m->params + i;
+        if (p->role == ROLE_norm || p->role == ROLE_bias) random_param(m, i);
+        for (int64_t r = 0; p->role == ROLE_embed && r < p->rows; r++)
+            compat_row(m, p, m->full_id ? m->full_id[r] : (uint64_t)r, (float *)p->data + r * p->cols);
     }
     return rc;
-}
-
-static void compat_full(const struct model *m, const struct param *p, float *table) {
-    struct rng48 g = rng48_make((uint32_t)m->init_seed);
-    for (int i = 0; i < m->n_params; i++)
-        for (int64_t k = 0; m->params[i].role == ROLE_matrix && k < param_count(m->params + i); k++) rng48_double(&g);
-    for (int i = 0; i < m->n_params; i++) {
-        if (m->params[i].role != ROLE_embed) continue;
-        uniform(&g, table, m->full_vocab * p->cols, 0.02);
-        if (m->params + i == p) return;
-    }
 }
 
 int model_init(struct model *m, uint64_t seed, struct err *e) {
@@ -127,11 +124,7 @@ int model_init(struct model *m, uint64_t seed, struct err *e) {
     return 0;
 }
 
-void model_init_full(const struct model *m, const struct param *p, float *table) {
-    if (!strcmp(m->config.init, "compat")) {
-        compat_full(m, p, table);
-        return;
-    }
-    struct job j = {.m = m, .p = p, .index = (int)(p - m->params), .std = m->config.init_std, .data = table};
-    par_for(m->full_vocab, random_row, &j);
+void model_init_row(const struct model *m, const struct param *p, uint64_t id, float *row) {
+    if (!strcmp(m->config.init, "compat")) compat_row(m, p, id, row);
+    else draw_row(m, p, m->config.init_std, id, row);
 }

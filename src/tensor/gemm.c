@@ -147,10 +147,11 @@ void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct ma
 
 /* ---- measured rate -------------------------------------------------------------------------- */
 
-double gemm_peak(const struct gemm *g, double seconds) {
-    const int64_t n = 1536;
-    const struct mat plain = mat_f32(NULL, n, false);
-    const size_t one = arena_need((size_t)(n * n), 4), work = gemm_work_bytes(g, n, n, n, plain);
+/* Median seconds of a product n x n x n over about `seconds`; the first, not counted, warms up caches,
+ * clocks and page tables. 0 without memory. */
+static double time_square(const struct gemm *g, int64_t n, double seconds) {
+    enum { MAX = 15 };
+    const size_t one = arena_need((size_t)(n * n), 4), work = gemm_work_bytes(g, n, n, n, mat_f32(NULL, n, false));
     struct arena mem;
     struct err e;
     if (arena_init(&mem, 3 * one + arena_round(work), "the GEMM measurement", &e)) return 0;
@@ -161,9 +162,9 @@ double gemm_peak(const struct gemm *g, double seconds) {
         a[i] = (float)(i % 7) - 3;
         b[i] = (float)(i % 5) - 2;
     }
-    double t[15], begin = 0;
-    int runs = -1; /* the first warms up caches, clocks and page tables */
-    while (runs < 3 || (runs < 15 && clock_seconds() - begin < seconds)) {
+    double t[MAX], begin = 0;
+    int runs = -1;
+    while (runs < 1 || (runs < MAX && clock_seconds() - begin < seconds)) {
         const double s = clock_seconds();
         gemm_run(g, n, n, n, mat_f32(a, n, false), mat_f32(b, n, false), c, n, false, w);
         const double d = clock_seconds() - s;
@@ -173,5 +174,16 @@ double gemm_peak(const struct gemm *g, double seconds) {
         if (i >= 0) t[i] = d;
     }
     arena_release(&mem);
-    return 2e-9 * (double)(n * n) * (double)n / t[runs / 2];
+    return t[runs / 2];
+}
+
+double gemm_peak(const struct gemm *g, double seconds) {
+    /* A small product first: a slow backend is measured by a size that fits into the time. */
+    static const int64_t sizes[] = {1536, 768, 384};
+    int64_t n = 128;
+    const double trial = time_square(g, n, 0) / (double)(n * n * n);
+    for (int i = 0; i < 3 && n == 128; i++)
+        if (3 * trial * (double)(sizes[i] * sizes[i] * sizes[i]) <= seconds) n = sizes[i];
+    const double t = time_square(g, n, seconds);
+    return t > 0 ? 2e-9 * (double)(n * n * n) / t : 0;
 }

@@ -103,6 +103,8 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
         if (own[i].value < 0 && own[i].value != -1)
             return err_set(e, ERR_USAGE, "--%s is %g, expected a number from 0, or -1 for the optimizer's own",
                            own[i].name, own[i].value);
+    if (o->full_vocab_loss && !o->compact_vocab)
+        return err_set(e, ERR_USAGE, "--full-vocab-loss belongs to --compact-vocab: without it val_loss is that loss");
     if (o->accum_end && o->accum_end < o->accum)
         return err_set(e, ERR_USAGE, "--accum-end %lld is less than --accum %lld: the ramp only goes up",
                        (long long)o->accum_end, (long long)o->accum);

@@ -49,9 +49,11 @@ int trainer_validate(struct trainer *t, struct eval_result *r, struct err *e) {
     if (t->val.end - t->val.begin <= (uint64_t)t->seq) return 0; /* no validation split */
     const int rc = validate_model(t, &t->model, r, e);
     if (rc) return rc;
-    log_lines_write(&t->log, "{\"event\":\"val\",\"step\":%lld,\"val_loss\":%.6f,\"val_loss_stderr\":%.6f,\"windows\":%llu}",
-                    (long long)t->p.step, r->loss, isfinite(r->stderr_) ? r->stderr_ : 0.0,
-                    (unsigned long long)r->windows);
+    char sd[32] = "null";
+    if (isfinite(r->stderr_)) snprintf(sd, sizeof sd, "%.6f", r->stderr_);
+    log_lines_write(&t->log,
+                    "{\"event\":\"val\",\"step\":%lld,\"val_loss\":%.6f,\"val_loss_stderr\":%s,\"windows\":%llu}",
+                    (long long)t->p.step, r->loss, sd, (unsigned long long)r->windows);
     if (isfinite(r->stderr_))
         log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, r->loss, r->stderr_);
     else log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, r->loss);

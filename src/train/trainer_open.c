@@ -212,6 +212,13 @@ static int compact(struct trainer *t, struct err *e) {
     return rc;
 }
 
+/* The description's start and end tokens are those of its own tokenizer; a new model gets ours. */
+static void set_token_ids(struct model_config *c, const struct tokenizer *t) {
+    const int64_t bos = tokenizer_bos(t), eos = tokenizer_eos(t);
+    json_object_set_new(c->json, "bos_token_id", bos < 0 ? json_null() : json_integer(bos));
+    json_object_set_new(c->json, "eos_token_id", eos < 0 ? json_null() : json_integer(eos));
+}
+
 static int open_model(struct trainer *t, struct err *e) {
     int rc;
     size_t blob_bytes;
@@ -222,6 +229,7 @@ static int open_model(struct trainer *t, struct err *e) {
     if (t->data.tokenizer) {
         const void *blob = tokenizer_blob(t->data.tokenizer, &blob_bytes);
         TRY(model_set_tokenizer(&t->model, blob, blob_bytes, e));
+        if (!o->init) set_token_ids(&t->model.config, t->data.tokenizer);
         t->token_bytes = eval_token_bytes(t->data.tokenizer, s->vocab);
     }
     if (o->compact_vocab) TRY(compact(t, e));

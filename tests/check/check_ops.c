@@ -512,7 +512,9 @@ static void check_labs(struct check *c, struct lab *labs, int n, const struct ge
 
 void check_ops(struct check *c) {
     static struct lab labs[MAX_LABS];
+    const int threads = par_threads();
     if (c->bench) return;
+    par_init(2);
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
         int n = 0;
         for (size_t k = 0; k < 2 * n_gemm_backends; k++) {
@@ -521,6 +523,7 @@ void check_ops(struct check *c) {
             char name[32];
             const enum dtype compute = k < n_gemm_backends ? DT_F32 : DT_BF16;
             snprintf(name, sizeof name, "%s-%s", gemm_backends[k % n_gemm_backends]->name, dtype_row(compute)->name);
+            if (!strcmp(name, "ref-bf16")) continue; /* rounds every element every time */
             if (gemm_init(&g, gemm_backends[k % n_gemm_backends]->name, compute, &e)) continue;
             if (!check_begin(c, items[i].name, name)) continue;
             /* All variants share the graphs and the finite differences of the first. */
@@ -530,4 +533,5 @@ void check_ops(struct check *c) {
         }
         for (int k = 0; k < n; k++) lab_release(labs + k);
     }
+    par_init(threads);
 }

@@ -155,5 +155,6 @@ int main(void) {
         cmocka_unit_test(test_pieces), cmocka_unit_test(test_backends), cmocka_unit_test(test_full_pass),
         cmocka_unit_test(test_cache_size),
     };
+    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

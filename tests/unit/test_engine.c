@@ -198,5 +198,6 @@ int main(void) {
         cmocka_unit_test(test_accumulation), cmocka_unit_test(test_descent), cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_memory),       cmocka_unit_test(test_items),
     };
+    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
