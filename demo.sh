@@ -23,11 +23,11 @@ say "A tokenizer: byte-level BPE with 2048 tokens"
 run $duet tokenizer train --vocab 2048 --out "$dir/tokenizer.json" "$dir/stories.txt"
 
 say "What training will need"
-run $duet plan --model models/demo.json --batch 16
+run $duet plan --model models/demo.json --batch 2
 
 say "Training for $seconds seconds"
 run $duet train --model models/demo.json --data "$dir/stories.txt" --tokenizer "$dir/tokenizer.json" \
-    --time "$seconds" --batch 16 --lr 4e-3 --out "$dir/model" --overwrite
+    --time "$seconds" --batch 2 --lr 3e-3 --min-lr 0.02 --out "$dir/model" --overwrite
 
 say "Evaluating on stories of another seed: val_bpb can approach floor_bpb but not pass it"
 run $duet stories --bytes 300k --seed 2 --out "$dir/unseen.txt"

@@ -1,7 +1,7 @@
-/* Products: every backend, the native one on every tier of this CPU, against sums in double and, where
- * gemm.h promises it, bit for bit against the plain chain of fused multiply-adds. Operands of every
- * storage type and orientation end at a page that nobody may touch; so does C, whose padding must
- * stay as it was. One item per way through the front door:
+/* Products: every backend, the native one on every tier of this CPU, against sums in double and,
+ * where gemm.h promises it, bit for bit against the plain chain of fused multiply-adds. Operands of
+ * every storage type and orientation end at a page that nobody may touch; so does C, whose padding
+ * must stay as it was. One item per way through the front door:
  *
  *   mul       packed operands of 1 to 70 rows, also heads of a larger packed B
  *   unpacked  the same with a B that is packed during the product
@@ -58,11 +58,13 @@ static void operand_make(struct check *c, struct operand *o, int slot, int64_t r
     const enum dtype type = types[pick(c, 0, 3)];
     const size_t size = (size_t)dtype_row(type)->bytes;
     const bool trans = pick(c, 0, 1);
-    const int64_t inner = trans ? rows : k, outer = trans ? k : rows, ld = inner + pick(c, 0, 1) * pick(c, 0, PAD);
+    const int64_t inner = trans ? rows : k, outer = trans ? k : rows,
+                  ld = inner + pick(c, 0, 1) * pick(c, 0, PAD);
     const size_t bytes = (size_t)((outer - 1) * ld + inner) * size;
     char *data = slot < 0 ? reserve(bytes) : check_place(c, slot, bytes, -1);
     memset(data, 0xff, bytes); /* NaN between the rows */
-    *o = (struct operand){{data, type, trans, ld}, reserve((size_t)(rows * k) * sizeof(float)), rows, k};
+    *o = (struct operand){
+        {data, type, trans, ld}, reserve((size_t)(rows * k) * sizeof(float)), rows, k};
     check_normal(c, o->value, rows * k, 1);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t p = 0; p < k; p++) {
@@ -80,15 +82,16 @@ static void round_values(struct operand *o) {
     }
 }
 
-static struct product product_make(struct check *c, const struct backend *b, int64_t m, int64_t n, int64_t k,
-                                   int64_t more_n, int64_t more_k) {
+static struct product product_make(struct check *c, const struct backend *b, int64_t m, int64_t n,
+                                   int64_t k, int64_t more_n, int64_t more_k) {
     const bool small = m <= SMALL && n <= SMALL && k <= SMALL;
     struct product p = {.m = m, .n = n, .k = k, .ldc = n + pick(c, 0, 1) * pick(c, 1, PAD)};
     p.add = pick(c, 0, 1);
     operand_make(c, &p.a, small ? 0 : -1, m, k);
     operand_make(c, &p.b, small ? 1 : -1, n + more_n, k + more_k);
     const int64_t size = (m - 1) * p.ldc + n;
-    p.c = small ? check_place(c, 2, (size_t)size * sizeof(float), -1) : reserve((size_t)size * sizeof(float));
+    p.c = small ? check_place(c, 2, (size_t)size * sizeof(float), -1)
+                : reserve((size_t)size * sizeof(float));
     p.before = reserve((size_t)size * sizeof(float));
     /* What is not added to is not read: NaN would show. */
     for (int64_t i = 0; i < size; i++)
@@ -134,11 +137,14 @@ static void compare(struct check *c, const struct product *p, bool chain, int64_
 static void compare_all(struct check *c, const struct product *p, bool chain, int64_t samples) {
     for (int64_t i = 0; i < p->m && samples < 0; i++)
         for (int64_t j = 0; j < p->n; j++) compare(c, p, chain, i, j);
-    for (int64_t s = 0; s < samples; s++) compare(c, p, chain, pick(c, 0, p->m - 1), pick(c, 0, p->n - 1));
+    for (int64_t s = 0; s < samples; s++)
+        compare(c, p, chain, pick(c, 0, p->m - 1), pick(c, 0, p->n - 1));
     bool padding = true, numbers = true;
     for (int64_t i = 0; i < (p->m - 1) * p->ldc + p->n; i++) {
-        if (i % p->ldc >= p->n) padding = padding && !memcmp(p->c + i, p->before + i, sizeof *p->c);
-        else numbers = numbers && isfinite(p->c[i]);
+        if (i % p->ldc >= p->n)
+            padding = padding && !memcmp(p->c + i, p->before + i, sizeof *p->c);
+        else
+            numbers = numbers && isfinite(p->c[i]);
     }
     check_that(c, padding, "what stands between the rows of C is untouched");
     check_that(c, numbers, "every element of C is written and reads nothing that is not its own");
@@ -166,9 +172,10 @@ static void storage_free(struct check *c, struct storage *s) {
 static void describe(struct check *c, const struct product *p) {
     static char note[128];
     const struct mat *a = &p->a.mat, *b = &p->b.mat;
-    snprintf(note, sizeof note, "m %d n %d of %d k %d of %d, A %s%s ld %d, B %s%s ld %d%s", (int)p->m, (int)p->n,
-             (int)p->b.rows, (int)p->k, (int)p->b.k, dtype_row(a->dtype)->name, a->trans ? "'" : "", (int)a->ld,
-             dtype_row(b->dtype)->name, b->trans ? "'" : "", (int)b->ld, p->add ? ", add" : "");
+    snprintf(note, sizeof note, "m %d n %d of %d k %d of %d, A %s%s ld %d, B %s%s ld %d%s",
+             (int)p->m, (int)p->n, (int)p->b.rows, (int)p->k, (int)p->b.k,
+             dtype_row(a->dtype)->name, a->trans ? "'" : "", (int)a->ld, dtype_row(b->dtype)->name,
+             b->trans ? "'" : "", (int)b->ld, p->add ? ", add" : "");
     c->n = p->m;
     c->note = note;
 }
@@ -176,7 +183,8 @@ static void describe(struct check *c, const struct product *p) {
 /* C again with 2, 3 and 4 threads, packing included: the same bits. */
 typedef void product_fn(struct check *c, const struct backend *b, struct product *p);
 
-static void compare_threads(struct check *c, const struct backend *b, struct product *p, product_fn *run) {
+static void compare_threads(struct check *c, const struct backend *b, struct product *p,
+                            product_fn *run) {
     const size_t bytes = (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c;
     float *one = reserve(bytes);
     memcpy(one, p->c, bytes);
@@ -216,7 +224,8 @@ static void unpacked_product(struct check *c, const struct backend *b, struct pr
 }
 
 static void local_product(struct check *c, const struct backend *b, struct product *p) {
-    struct storage work = storage_make(gemm_local_bytes(&b->g, p->m, p->n, p->k, p->a.mat, p->b.mat));
+    struct storage work =
+        storage_make(gemm_local_bytes(&b->g, p->m, p->n, p->k, p->a.mat, p->b.mat));
     memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
     gemm_local(&b->g, p->m, p->n, p->k, p->a.mat, p->b.mat, p->c, p->ldc, p->add, work.mem);
     storage_free(c, &work);
@@ -234,8 +243,10 @@ static void run_product(struct check *c, const struct backend *b, struct product
 static void check_small(struct check *c, const struct backend *b, product_fn *run) {
     for (int i = 0; i < 4 * SMALL; i++) {
         const bool head = i % 3 == 0;
-        const int64_t m = i % SMALL + 1, more_n = head ? pick(c, 0, PAD) : 0, more_k = head ? pick(c, 0, PAD) : 0;
-        struct product p = product_make(c, b, m, pick(c, 1, SMALL), pick(c, 1, SMALL), more_n, more_k);
+        const int64_t m = i % SMALL + 1, more_n = head ? pick(c, 0, PAD) : 0,
+                      more_k = head ? pick(c, 0, PAD) : 0;
+        struct product p =
+            product_make(c, b, m, pick(c, 1, SMALL), pick(c, 1, SMALL), more_n, more_k);
         describe(c, &p);
         run(c, b, &p);
         compare_all(c, &p, b->chain, -1);
@@ -255,12 +266,14 @@ static void check_unpacked(struct check *c, const struct backend *b) {
 
 /* Each shape packed and not; the last with leading dimensions of whole pages. */
 static void check_panels(struct check *c, const struct backend *b) {
-    static const int64_t shapes[][3] = {{75, 530, 700}, {300, 140, 513}, {13, 600, 1500}, {600, 33, 300},
-                                        {1, 257, 1025}, {561, 129, 31},  {1050, 256, 64}, {20, 1024, 1024}};
+    static const int64_t shapes[][3] = {{75, 530, 700},  {300, 140, 513}, {13, 600, 1500},
+                                        {600, 33, 300},  {1, 257, 1025},  {561, 129, 31},
+                                        {1050, 256, 64}, {20, 1024, 1024}};
     const int64_t samples = 400;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int64_t *s = shapes[i], more = i % 2 && s[1] < 1024 ? PAD : 0;
-        if (!strcmp(b->g.backend->name, "ref") && s[0] * s[1] * s[2] > 2000000) continue; /* too slow */
+        if (!strcmp(b->g.backend->name, "ref") && s[0] * s[1] * s[2] > 2000000)
+            continue; /* too slow */
         struct product p = product_make(c, b, s[0], s[1], s[2], more, more);
         describe(c, &p);
         packed_product(c, b, &p);
@@ -273,12 +286,15 @@ static void check_panels(struct check *c, const struct backend *b) {
     }
 }
 
-/* Both ways that pack for themselves. Operands other than f32 and transposed A are packed at any m. */
+/* Both ways that pack for themselves. Operands other than f32 and transposed A are packed at any m.
+ */
 static void check_run(struct check *c, const struct backend *b) {
     for (int i = 0; i < 160; i++) {
         const int64_t m = i % 8 + 1;
-        struct product p = product_make(c, b, m, pick(c, 1, i < 80 ? SMALL : 200), pick(c, 1, i < 80 ? SMALL : 300), 0, 0);
-        const bool few = gemm_few(&b->g, m) && p.a.mat.dtype == DT_F32 && p.b.mat.dtype == DT_F32 && !p.a.mat.trans;
+        struct product p = product_make(c, b, m, pick(c, 1, i < 80 ? SMALL : 200),
+                                        pick(c, 1, i < 80 ? SMALL : 300), 0, 0);
+        const bool few = gemm_few(&b->g, m) && p.a.mat.dtype == DT_F32 && p.b.mat.dtype == DT_F32 &&
+                         !p.a.mat.trans;
         product_fn *const run = i % 16 < 8 ? run_product : local_product;
         describe(c, &p);
         run(c, b, &p);
@@ -321,7 +337,8 @@ static void timed_run(void *ctx) {
 }
 
 static void bench(struct check *c, const struct backend *b) {
-    static const int64_t shapes[][3] = {{1024, 1408, 512}, {1024, 512, 1408}, {1408, 512, 1024}, {64, 128, 64}, {1, 4096, 512}};
+    static const int64_t shapes[][3] = {
+        {1024, 1408, 512}, {1024, 512, 1408}, {1408, 512, 1024}, {64, 128, 64}, {1, 4096, 512}};
     printf("%-24s", b->name);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int64_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
@@ -330,9 +347,11 @@ static void bench(struct check *c, const struct backend *b) {
         check_normal(c, w, n * k, 1);
         struct timing t = {.g = &b->g, .ma = mat_f32(a, k, false), .mb = mat_f32(w, k, false)};
         t.c = reserve((size_t)(m * n) * 4);
-        t.work = reserve(gemm_local_bytes(&b->g, m, n, k, t.ma, t.mb) + gemm_work_bytes(&b->g, m, n, k, t.ma));
+        t.work = reserve(gemm_local_bytes(&b->g, m, n, k, t.ma, t.mb) +
+                         gemm_work_bytes(&b->g, m, n, k, t.ma));
         t.a = gemm_pack(&b->g, GEMM_A, t.ma, m, k, t.work);
-        t.b = gemm_pack(&b->g, GEMM_B, t.mb, n, k, (char *)t.work + gemm_pack_bytes(&b->g, GEMM_A, t.ma, m, k));
+        t.b = gemm_pack(&b->g, GEMM_B, t.mb, n, k,
+                        (char *)t.work + gemm_pack_bytes(&b->g, GEMM_A, t.ma, m, k));
         const double flops = 2e-9 * (double)(m * n) * (double)k;
         printf("  %7.1f", flops / check_time(timed_mul, &t));
         printf(" %7.1f", flops / check_time(timed_run, &t));
@@ -350,7 +369,10 @@ static void check_backend(struct check *c, const struct backend *b) {
     static const struct {
         const char *name;
         void (*fn)(struct check *c, const struct backend *b);
-    } items[] = {{"mul", check_mul}, {"unpacked", check_unpacked}, {"panels", check_panels}, {"run", check_run},
+    } items[] = {{"mul", check_mul},
+                 {"unpacked", check_unpacked},
+                 {"panels", check_panels},
+                 {"run", check_run},
                  {"shapes", check_shapes}};
     if (c->bench) {
         if (!check_begin(c, "mul", b->name)) return;
@@ -366,11 +388,13 @@ static void check_backend(struct check *c, const struct backend *b) {
 }
 
 /* The variant of DUET_CPU's tier, or of the whole CPU if tier is NULL. */
-static void check_variant(struct check *c, const struct gemm_backend *k, enum dtype compute, const char *tier) {
+static void check_variant(struct check *c, const struct gemm_backend *k, enum dtype compute,
+                          const char *tier) {
     struct backend b;
     struct err e;
     if (gemm_init(&b.g, k->name, compute, &e)) return;
-    snprintf(b.name, sizeof b.name, "%s-%s%s%s", k->name, dtype_row(compute)->name, tier ? "-" : "", tier ? tier : "");
+    snprintf(b.name, sizeof b.name, "%s-%s%s%s", k->name, dtype_row(compute)->name, tier ? "-" : "",
+             tier ? tier : "");
     const bool pairs = compute == DT_BF16 && tier && !strcmp(tier, "avx512bf16");
 #if defined(__x86_64__)
     const bool fused = tier && strcmp(tier, "generic") != 0;
@@ -386,9 +410,12 @@ void check_gemm(struct check *c) {
     char *cap = set ? strdup(set) : NULL;
     const int threads = par_threads();
     if (c->bench)
-        printf("GFLOP/s of (m,n,k) = 1024,1408,512  1024,512,1408  1408,512,1024  64,128,64  1,4096,512: packed, and "
-               "with packing; %d threads\n", threads);
-    else par_init(1);
+        printf("GFLOP/s of (m,n,k) = 1024,1408,512  1024,512,1408  1408,512,1024  64,128,64  "
+               "1,4096,512: packed, and "
+               "with packing; %d threads\n",
+               threads);
+    else
+        par_init(1);
     for (int compute = 0; compute < 2; compute++)
         for (size_t i = 0; i < n_gemm_backends; i++) {
             const struct gemm_backend *k = gemm_backends[i];
@@ -399,8 +426,10 @@ void check_gemm(struct check *c) {
                 setenv("DUET_CPU", cpu_tier_name((enum cpu_tier)t), 1);
                 check_variant(c, k, type, cpu_tier_name((enum cpu_tier)t));
             }
-            if (cap) setenv("DUET_CPU", cap, 1);
-            else unsetenv("DUET_CPU");
+            if (cap)
+                setenv("DUET_CPU", cap, 1);
+            else
+                unsetenv("DUET_CPU");
             if (!tiers) check_variant(c, k, type, NULL);
         }
     par_init(threads);

@@ -1,10 +1,10 @@
 /* Ops: tiny graphs around every op, run by exec, against the double references of tests/ref: the
  * forward pass value by value, the backward pass against finite differences of the reference.
  *
- * A graph starts with embed nodes whose tables hold one row a token, so that a table's gradient is the
- * gradient of the op's input, and ends in xent, whose loss is what is differentiated. Every item runs
- * with every GEMM backend; the row kernels are those of the tier in use: run the program under
- * DUET_CPU=generic, avx2, ... for the others. */
+ * A graph starts with embed nodes whose tables hold one row a token, so that a table's gradient is
+ * the gradient of the op's input, and ends in xent, whose loss is what is differentiated. Every
+ * item runs with every GEMM backend; the row kernels are those of the tier in use: run the program
+ * under DUET_CPU=generic, avx2, ... for the others. */
 #include "check.h"
 #include "exec.h"
 #include "op.h"
@@ -18,8 +18,8 @@
 
 enum { MAX_PARAMS = 10, MAX_LABS = 12, SAMPLES = 8 };
 
-/* Tolerances in ulp of the largest value around (2^-24 relative, at least): about 4e-6 and, for inputs
- * rounded to bf16, 2e-2. */
+/* Tolerances in ulp of the largest value around (2^-24 relative, at least): about 4e-6 and, for
+ * inputs rounded to bf16, 2e-2. */
 static const double TOL_F32 = 64, TOL_BF16 = 0x1p18;
 
 struct sample {
@@ -34,12 +34,12 @@ struct lab {
     struct graph g;
     struct param params[MAX_PARAMS];
     double *w[MAX_PARAMS];
-    int n_sources;         /* the first parameters are embed tables */
-    int last;              /* value that xent reads */
-    struct node attr;      /* attributes for the reference */
+    int n_sources;    /* the first parameters are embed tables */
+    int last;         /* value that xent reads */
+    struct node attr; /* attributes for the reference */
     uint32_t *input;
     int32_t *target;
-    double *y, *nll;       /* reference: input of xent, loss of each row */
+    double *y, *nll; /* reference: input of xent, loss of each row */
     /* Input of xent from l->w. */
     void (*ref)(const struct lab *l, double *y);
     struct sample samples[MAX_PARAMS * SAMPLES];
@@ -66,10 +66,12 @@ static struct lab lab_make(struct check *c, int64_t B, int64_t T) {
     return l;
 }
 
-static int lab_param(struct check *c, struct lab *l, int64_t rows, int64_t cols, double sigma, double mean) {
+static int lab_param(struct check *c, struct lab *l, int64_t rows, int64_t cols, double sigma,
+                     double mean) {
     const int i = l->g.n_params++;
     struct param *p = l->params + i;
-    *p = (struct param){.ndim = rows > 1 ? 2 : 1, .rows = rows, .cols = cols, .trainable = true, .dtype = DT_F32};
+    *p = (struct param){
+        .ndim = rows > 1 ? 2 : 1, .rows = rows, .cols = cols, .trainable = true, .dtype = DT_F32};
     snprintf(p->name, sizeof p->name, "param%d", i);
     float *data = p->data = reserve((size_t)(rows * cols), sizeof(float));
     p->grad = reserve((size_t)(rows * cols), sizeof(float));
@@ -86,7 +88,8 @@ static int lab_param(struct check *c, struct lab *l, int64_t rows, int64_t cols,
 static int lab_source(struct check *c, struct lab *l, int64_t cols) {
     const int v = graph_value(&l->g, "source", cols, false);
     const int p = lab_param(c, l, l->rows, cols, 1, 0);
-    graph_node(&l->g, (struct node){.op = &op_embed, .n_out = 1, .out = {v}, .n_param = 1, .param = {p}});
+    graph_node(&l->g,
+               (struct node){.op = &op_embed, .n_out = 1, .out = {v}, .n_param = 1, .param = {p}});
     l->n_sources++;
     return v;
 }
@@ -102,29 +105,44 @@ static int lab_op1(struct lab *l, struct node n, int64_t cols) {
 static int lab_linear1(struct check *c, struct lab *l, int x, int64_t cols) {
     const int64_t in = l->g.values[x].cols;
     const int w = lab_param(c, l, cols, in, 1 / sqrt((double)in), 0);
-    return lab_op1(l, (struct node){.op = &op_linear, .n_in = 1, .in = {x}, .n_param = 1, .param = {w}}, cols);
+    return lab_op1(
+        l, (struct node){.op = &op_linear, .n_in = 1, .in = {x}, .n_param = 1, .param = {w}}, cols);
 }
 
 static int lab_norm(struct check *c, struct lab *l, int x, int64_t width) {
     const int64_t cols = l->g.values[x].cols;
     const int w = lab_param(c, l, 1, width, 0.3, 1);
     l->attr.eps = 0x1p-10f;
-    const int y = graph_value(&l->g, "norm", cols, false), rstd = graph_value(&l->g, "rstd", cols / width, false);
-    graph_node(&l->g, (struct node){.op = &op_norm, .n_in = 1, .in = {x}, .n_out = 2, .out = {y, rstd}, .n_param = 1,
-                                    .param = {w}, .eps = l->attr.eps});
+    const int y = graph_value(&l->g, "norm", cols, false),
+              rstd = graph_value(&l->g, "rstd", cols / width, false);
+    graph_node(&l->g, (struct node){.op = &op_norm,
+                                    .n_in = 1,
+                                    .in = {x},
+                                    .n_out = 2,
+                                    .out = {y, rstd},
+                                    .n_param = 1,
+                                    .param = {w},
+                                    .eps = l->attr.eps});
     return y;
 }
 
 static int lab_add(struct lab *l, int a, int b, float scale) {
-    return lab_op1(l, (struct node){.op = &op_add, .n_in = 2, .in = {a, b}, .scale = scale}, l->g.values[a].cols);
+    return lab_op1(l, (struct node){.op = &op_add, .n_in = 2, .in = {a, b}, .scale = scale},
+                   l->g.values[a].cols);
 }
 
 static int lab_attn(struct lab *l, int q, int k, int v) {
     const int y = graph_value(&l->g, "attention", l->g.values[q].cols, false);
     const int lse = graph_value(&l->g, "lse", l->attr.heads, false);
     struct node n = l->attr;
-    n = (struct node){.op = &op_attn, .n_in = 3, .in = {q, k, v}, .n_out = 2, .out = {y, lse}, .heads = n.heads,
-                      .kv_heads = n.kv_heads, .head_dim = n.head_dim};
+    n = (struct node){.op = &op_attn,
+                      .n_in = 3,
+                      .in = {q, k, v},
+                      .n_out = 2,
+                      .out = {y, lse},
+                      .heads = n.heads,
+                      .kv_heads = n.kv_heads,
+                      .head_dim = n.head_dim};
     graph_node(&l->g, n);
     return y;
 }
@@ -151,7 +169,10 @@ static void lab_finish(struct check *c, struct lab *l, int x, int64_t V, float c
                        void (*ref)(const struct lab *l, double *y)) {
     const int64_t C = l->g.values[x].cols;
     const int head = lab_param(c, l, V, C, 2 / sqrt((double)C), 0);
-    graph_node(&l->g, (struct node){.op = &op_xent, .n_in = 1, .in = {x}, .n_param = 1, .param = {head}, .cap = cap});
+    graph_node(
+        &l->g,
+        (struct node){
+            .op = &op_xent, .n_in = 1, .in = {x}, .n_param = 1, .param = {head}, .cap = cap});
     l->last = x;
     l->attr.cap = cap;
     l->ref = ref;
@@ -194,15 +215,21 @@ static void fill_grads(struct lab *l, float with) {
 }
 
 /* One run with memory full of NaN before it, as memory of earlier runs would be full of numbers. */
-static void lab_run(struct lab *l, const struct gemm *g, bool train, bool add, float *y, float *nll) {
+static void lab_run(struct lab *l, const struct gemm *g, bool train, bool add, float *y,
+                    float *nll) {
     struct exec x;
     struct err e;
     const struct exec_opts o = {.B = l->B, .T = l->T, .train = train};
     l->g.params = l->params;
     if (exec_open(&x, &l->g, g, &o, &e)) abort();
     memset(x.mem.base, 0xff, x.mem.size);
-    const struct batch b = {.B = l->B, .T = l->T, .input = l->input, .target = (const uint32_t *)l->target, .nll = nll,
-                            .grad_scale = GRAD_SCALE, .grad_add = add};
+    const struct batch b = {.B = l->B,
+                            .T = l->T,
+                            .input = l->input,
+                            .target = (const uint32_t *)l->target,
+                            .nll = nll,
+                            .grad_scale = GRAD_SCALE,
+                            .grad_add = add};
     exec_run(&x, &b);
     const int64_t C = l->g.values[l->last].cols;
     if (!train) memcpy(y, x.value[l->last], (size_t)(l->rows * C) * sizeof *y);
@@ -221,7 +248,8 @@ static void compare_forward(struct check *c, struct lab *l, const struct gemm *g
     for (int64_t i = 0; i < l->rows; i++) check_near(c, i, (double)nll[i], l->nll[i], most, tol, 0);
     fill_grads(l, NAN);
     lab_run(l, g, true, false, y, again);
-    check_that(c, !memcmp(nll, again, (size_t)l->rows * sizeof *nll), "training computes the same loss, bit for bit");
+    check_that(c, !memcmp(nll, again, (size_t)l->rows * sizeof *nll),
+               "training computes the same loss, bit for bit");
     free(y);
     free(nll);
     free(again);
@@ -233,8 +261,8 @@ static double largest_grad(const struct param *p) {
     return max;
 }
 
-/* Gradients of the run before. Scale: the largest of the tensor, but where all of them nearly cancel
- * (a bias of keys changes nothing at all) a tenth of the largest of all tensors. */
+/* Gradients of the run before. Scale: the largest of the tensor, but where all of them nearly
+ * cancel (a bias of keys changes nothing at all) a tenth of the largest of all tensors. */
 static void compare_backward(struct check *c, struct lab *l, double tol) {
     char note[32];
     double any = 0;
@@ -266,7 +294,8 @@ static void compare_accumulation(struct check *c, struct lab *l, const struct ge
     for (int i = 0; i < l->g.n_params; i++) {
         const double scale = fmax(largest_grad(l->params + i), any / 5);
         for (int64_t k = 0; k < param_count(l->params + i); k++)
-            check_near(c, k, (double)l->params[i].grad[k], 2 * (double)once[i][k], scale, TOL_F32, 0);
+            check_near(c, k, (double)l->params[i].grad[k], 2 * (double)once[i][k], scale, TOL_F32,
+                       0);
         free(once[i]);
     }
     free(y);
@@ -282,7 +311,8 @@ static void sized(struct check *c, const struct lab *l) {
 /* Tokens that repeat, tokens that do not occur. */
 static void ref_embed(const struct lab *l, double *y) {
     const int64_t C = l->params[0].cols;
-    for (int64_t r = 0; r < l->rows; r++) memcpy(y + r * C, l->w[0] + l->input[r] * C, (size_t)C * sizeof *y);
+    for (int64_t r = 0; r < l->rows; r++)
+        memcpy(y + r * C, l->w[0] + l->input[r] * C, (size_t)C * sizeof *y);
 }
 
 static int make_embed(struct check *c, struct lab *labs) {
@@ -313,8 +343,8 @@ static int make_norm(struct check *c, struct lab *labs) {
     return 4;
 }
 
-/* One to three outputs joined by adds, with or without biases: parameters are the source, the weights,
- * the biases, the classifier. */
+/* One to three outputs joined by adds, with or without biases: parameters are the source, the
+ * weights, the biases, the classifier. */
 static void ref_linear_sum(const struct lab *l, double *y) {
     const int in = (int)l->params[0].cols, out = (int)l->params[1].rows, n_out = l->attr.n_out;
     double *t = reserve((size_t)(l->rows * out), sizeof *t);
@@ -327,14 +357,18 @@ static void ref_linear_sum(const struct lab *l, double *y) {
 }
 
 static int make_linear(struct check *c, struct lab *labs) {
-    static const int64_t sizes[][4] = {{1, 1, 1, 1}, {1, 3, 7, 70}, {2, 40, 65, 33}, {1, 5, 600, 9}, {3, 30, 33, 140}};
+    static const int64_t sizes[][4] = {
+        {1, 1, 1, 1}, {1, 3, 7, 70}, {2, 40, 65, 33}, {1, 5, 600, 9}, {3, 30, 33, 140}};
     int n = 0;
     for (int n_out = 1; n_out <= 3; n_out++)
         for (int bias = 0; bias < 2; bias++, n++) {
             const int64_t *s = sizes[n % 5];
             struct lab *l = labs + n;
             *l = lab_make(c, s[0], s[1]);
-            struct node node = {.op = &op_linear, .n_in = 1, .in = {lab_source(c, l, s[2])}, .n_out = n_out,
+            struct node node = {.op = &op_linear,
+                                .n_in = 1,
+                                .in = {lab_source(c, l, s[2])},
+                                .n_out = n_out,
                                 .n_param = bias ? 2 * n_out : n_out};
             for (int i = 0; i < node.n_param; i++)
                 node.param[i] = i < n_out ? lab_param(c, l, s[3], s[2], 1 / sqrt((double)s[2]), 0)
@@ -365,8 +399,16 @@ static int make_rope(struct check *c, struct lab *labs) {
         const int64_t cols = s[2] * s[3];
         l->attr = (struct node){.heads = s[2], .head_dim = s[3], .theta = 100};
         const int v = lab_source(c, l, cols);
-        lab_finish(c, l, lab_op1(l, (struct node){.op = &op_rope, .n_in = 1, .in = {v}, .heads = s[2], .head_dim = s[3],
-                                                  .theta = 100}, cols), 9, 0, ref_rotated);
+        lab_finish(c, l,
+                   lab_op1(l,
+                           (struct node){.op = &op_rope,
+                                         .n_in = 1,
+                                         .in = {v},
+                                         .heads = s[2],
+                                         .head_dim = s[3],
+                                         .theta = 100},
+                           cols),
+                   9, 0, ref_rotated);
     }
     return 3;
 }
@@ -374,13 +416,15 @@ static int make_rope(struct check *c, struct lab *labs) {
 static void ref_attn(const struct lab *l, double *y) {
     const int64_t q = l->params[0].cols, k = l->params[1].cols;
     for (int64_t b = 0; b < l->B; b++)
-        ref_attention(y + b * l->T * q, l->w[0] + b * l->T * q, l->w[1] + b * l->T * k, l->w[2] + b * l->T * k,
-                      (int)l->T, l->attr.heads, l->attr.kv_heads, l->attr.head_dim);
+        ref_attention(y + b * l->T * q, l->w[0] + b * l->T * q, l->w[1] + b * l->T * k,
+                      l->w[2] + b * l->T * k, (int)l->T, l->attr.heads, l->attr.kv_heads,
+                      l->attr.head_dim);
 }
 
 static int make_attn(struct check *c, struct lab *labs) {
-    static const int sizes[][5] = {{2, 1, 2, 2, 8},  {2, 3, 4, 2, 6},   {3, 5, 2, 1, 2},    {1, 64, 2, 2, 16},
-                                   {2, 70, 6, 2, 10}, {1, 130, 3, 1, 34}, {1, 300, 2, 1, 40}};
+    static const int sizes[][5] = {{2, 1, 2, 2, 8},   {2, 3, 4, 2, 6},   {3, 5, 2, 1, 2},
+                                   {1, 64, 2, 2, 16}, {2, 70, 6, 2, 10}, {1, 130, 3, 1, 34},
+                                   {1, 300, 2, 1, 40}};
     for (int i = 0; i < 7; i++) {
         const int *s = sizes[i];
         struct lab *l = labs + i;
@@ -403,13 +447,15 @@ static int make_swiglu(struct check *c, struct lab *labs) {
         struct lab *l = labs + i;
         *l = lab_make(c, s[0], s[1]);
         const int g = lab_source(c, l, s[2]), u = lab_source(c, l, s[2]);
-        lab_finish(c, l, lab_op1(l, (struct node){.op = &op_swiglu, .n_in = 2, .in = {g, u}}, s[2]), 9, 0, ref_gated);
+        lab_finish(c, l, lab_op1(l, (struct node){.op = &op_swiglu, .n_in = 2, .in = {g, u}}, s[2]),
+                   9, 0, ref_gated);
     }
     return 2;
 }
 
 static void ref_added(const struct lab *l, double *y) {
-    for (int64_t i = 0; i < param_count(l->params); i++) y[i] = l->w[0][i] + (double)l->attr.scale * l->w[1][i];
+    for (int64_t i = 0; i < param_count(l->params); i++)
+        y[i] = l->w[0][i] + (double)l->attr.scale * l->w[1][i];
 }
 
 static int make_add(struct check *c, struct lab *labs) {
@@ -430,8 +476,9 @@ static void ref_source(const struct lab *l, double *y) {
 
 /* Vocabularies around the panels of 256 and their groups, rows around the chunks of 64 to 256. */
 static int make_xent(struct check *c, struct lab *labs) {
-    static const int64_t sizes[][4] = {{1, 1, 1, 1},     {1, 1, 5, 2},     {1, 3, 33, 255},  {2, 32, 33, 256},
-                                       {1, 65, 33, 257}, {1, 300, 5, 600}, {1, 40, 9, 2400}, {1, 7, 9, 4097}};
+    static const int64_t sizes[][4] = {{1, 1, 1, 1},     {1, 1, 5, 2},     {1, 3, 33, 255},
+                                       {2, 32, 33, 256}, {1, 65, 33, 257}, {1, 300, 5, 600},
+                                       {1, 40, 9, 2400}, {1, 7, 9, 4097}};
     for (int i = 0; i < 8; i++) {
         const int64_t *s = sizes[i];
         labs[i] = lab_make(c, s[0], s[1]);
@@ -441,7 +488,8 @@ static int make_xent(struct check *c, struct lab *labs) {
     return 8;
 }
 
-/* x is read by a norm, two linears and two adds: y = x + 0.35 W0 norm(x) + 2 W1 x + x-branch again. */
+/* x is read by a norm, two linears and two adds: y = x + 0.35 W0 norm(x) + 2 W1 x + x-branch again.
+ */
 static void ref_shared(const struct lab *l, double *y) {
     const int C = (int)l->params[0].cols, rows = (int)l->rows;
     double *h = reserve((size_t)(rows * C), sizeof *h), *t = reserve((size_t)(rows * C), sizeof *t);
@@ -482,7 +530,8 @@ static int make_qkv(struct check *c, struct lab *labs) {
     struct lab *l = labs;
     *l = lab_make(c, 1, 75);
     l->attr = (struct node){.heads = 4, .kv_heads = 1, .head_dim = 6};
-    struct node n = {.op = &op_linear, .n_in = 1, .in = {lab_source(c, l, 17)}, .n_out = 3, .n_param = 6};
+    struct node n = {
+        .op = &op_linear, .n_in = 1, .in = {lab_source(c, l, 17)}, .n_out = 3, .n_param = 6};
     for (int i = 0; i < 6; i++) {
         const int64_t out = i % 3 ? 6 : 24;
         n.param[i] = lab_param(c, l, i < 3 ? out : 1, i < 3 ? 17 : out, i < 3 ? 0.3 : 1, 0);
@@ -496,9 +545,10 @@ static int make_qkv(struct check *c, struct lab *labs) {
 static const struct {
     const char *name;
     int (*make)(struct check *c, struct lab *labs);
-} items[] = {{"embed", make_embed}, {"norm", make_norm},     {"linear", make_linear}, {"rope_op", make_rope},
-             {"attn", make_attn},   {"gated", make_swiglu},  {"residual", make_add},  {"xent", make_xent},
-             {"shared", make_shared}, {"qkv", make_qkv}};
+} items[] = {{"embed", make_embed},  {"norm", make_norm}, {"linear", make_linear},
+             {"rope_op", make_rope}, {"attn", make_attn}, {"gated", make_swiglu},
+             {"residual", make_add}, {"xent", make_xent}, {"shared", make_shared},
+             {"qkv", make_qkv}};
 
 static void check_labs(struct check *c, struct lab *labs, int n, const struct gemm *g) {
     const double tol = g->compute == DT_BF16 ? TOL_BF16 : TOL_F32;
@@ -522,7 +572,8 @@ void check_ops(struct check *c) {
             struct err e;
             char name[32];
             const enum dtype compute = k < n_gemm_backends ? DT_F32 : DT_BF16;
-            snprintf(name, sizeof name, "%s-%s", gemm_backends[k % n_gemm_backends]->name, dtype_row(compute)->name);
+            snprintf(name, sizeof name, "%s-%s", gemm_backends[k % n_gemm_backends]->name,
+                     dtype_row(compute)->name);
             if (!strcmp(name, "ref-bf16")) continue; /* rounds every element every time */
             if (gemm_init(&g, gemm_backends[k % n_gemm_backends]->name, compute, &e)) continue;
             if (!check_begin(c, items[i].name, name)) continue;

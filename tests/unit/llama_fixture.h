@@ -31,11 +31,12 @@ struct variant {
     bool tied;
 };
 
-#define ALL_ON                                                                                      \
-    ",\"attention_bias\":true,\"duet\":{\"qk_norm\":true,\"residual_scale\":0.35,\"logit_softcap\":3}"
+#define ALL_ON                                                                                     \
+    ",\"attention_bias\":true,\"duet\":{\"qk_norm\":true,\"residual_scale\":0.35,\"logit_"         \
+    "softcap\":3}"
 
-/* Every option alone, then all of them; qkv of different widths, vocabularies below, at and above one
- * panel of the classifier. */
+/* Every option alone, then all of them; qkv of different widths, vocabularies below, at and above
+ * one panel of the classifier. */
 static const struct variant variants[] = {
     {"llama tied", "llama", "", {24, 40, 2, 4, 4, 6, 50}, true},
     {"llama untied", "llama", "", {24, 40, 2, 4, 4, 6, 50}, false},
@@ -43,7 +44,11 @@ static const struct variant variants[] = {
     {"one kv head", "llama", "", {20, 33, 1, 5, 1, 4, 17}, false},
     {"qwen2 bias", "qwen2", "", {24, 40, 2, 4, 2, 6, 50}, true},
     {"qwen3 QK-norm", "qwen3", "", {24, 40, 2, 4, 2, 10, 50}, true},
-    {"residual scale", "llama", ",\"duet\":{\"residual_scale\":0.35}", {24, 40, 2, 4, 2, 6, 50}, true},
+    {"residual scale",
+     "llama",
+     ",\"duet\":{\"residual_scale\":0.35}",
+     {24, 40, 2, 4, 2, 6, 50},
+     true},
     {"softcap", "llama", ",\"duet\":{\"logit_softcap\":30}", {24, 40, 1, 4, 2, 6, 260}, true},
     {"all together", "qwen3", ALL_ON, {22, 35, 2, 6, 2, 8, 260}, false},
     {"all together, tied", "qwen2", ALL_ON, {22, 35, 2, 3, 1, 2, 260}, true},
@@ -76,13 +81,14 @@ static inline struct model model_of(const struct variant *v) {
     struct model_config c;
     struct model m;
     const struct sizes *s = &v->sizes;
-    const int n = snprintf(json, sizeof json,
-                           "{\"model_type\":\"%s\",\"hidden_size\":%d,\"intermediate_size\":%d,"
-                           "\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_value_heads\":%d,"
-                           "\"head_dim\":%d,\"vocab_size\":%d,\"max_position_embeddings\":512,"
-                           "\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"tie_word_embeddings\":%s%s}",
-                           v->arch, s->dim, s->hidden, s->layers, s->heads, s->kv_heads, s->head_dim, s->vocab,
-                           v->tied ? "true" : "false", v->more);
+    const int n =
+        snprintf(json, sizeof json,
+                 "{\"model_type\":\"%s\",\"hidden_size\":%d,\"intermediate_size\":%d,"
+                 "\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_value_heads\":%d,"
+                 "\"head_dim\":%d,\"vocab_size\":%d,\"max_position_embeddings\":512,"
+                 "\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"tie_word_embeddings\":%s%s}",
+                 v->arch, s->dim, s->hidden, s->layers, s->heads, s->kv_heads, s->head_dim,
+                 s->vocab, v->tied ? "true" : "false", v->more);
     assert_in_range(n, 1, sizeof json - 1);
     ok(model_config_parse(&c, json, (size_t)n, v->name, NULL, &e));
     ok(model_create(&m, &c, &e));
@@ -106,19 +112,28 @@ static inline void close_model(struct model *m) {
 static inline struct ref_model ref_of(const struct model *m) {
     const struct model_config *c = &m->config;
     struct ref_model r;
-    ref_model_init(&r, &(struct ref_config){
-                           .dim = (int)c->dim, .hidden = (int)c->hidden, .layers = (int)c->layers,
-                           .heads = (int)c->heads, .kv_heads = (int)c->kv_heads, .head_dim = (int)c->head_dim,
-                           .vocab = (int)c->vocab, .rope_theta = c->theta, .eps = c->eps, .tied = c->tied,
-                           .qk_norm = c->qk_norm, .qkv_bias = c->attention_bias,
-                           .residual_scale = c->residual_scale, .softcap = c->softcap});
+    ref_model_init(&r, &(struct ref_config){.dim = (int)c->dim,
+                                            .hidden = (int)c->hidden,
+                                            .layers = (int)c->layers,
+                                            .heads = (int)c->heads,
+                                            .kv_heads = (int)c->kv_heads,
+                                            .head_dim = (int)c->head_dim,
+                                            .vocab = (int)c->vocab,
+                                            .rope_theta = c->theta,
+                                            .eps = c->eps,
+                                            .tied = c->tied,
+                                            .qk_norm = c->qk_norm,
+                                            .qkv_bias = c->attention_bias,
+                                            .residual_scale = c->residual_scale,
+                                            .softcap = c->softcap});
     assert_int_equal(r.n_params, m->n_params);
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
         struct ref_param *q = ref_model_find(&r, p->name);
         if (!q) fail_msg("the reference has no %s", p->name);
         assert_int_equal(q->rows * q->cols, param_count(p));
-        for (int64_t k = 0; k < param_count(p); k++) q->data[k] = (double)((const float *)p->data)[k];
+        for (int64_t k = 0; k < param_count(p); k++)
+            q->data[k] = (double)((const float *)p->data)[k];
     }
     return r;
 }
@@ -153,11 +168,16 @@ static inline struct gemm gemm_of(const char *backend, enum dtype compute) {
 }
 
 /* One run in fresh memory, first filled with NaN: nothing may depend on what is left there. */
-static inline void run(struct model *m, const struct gemm *g, const struct exec_opts *o, struct tokens *t) {
+static inline void run(struct model *m, const struct gemm *g, const struct exec_opts *o,
+                       struct tokens *t) {
     struct exec x;
     ok(exec_open(&x, &m->graph, g, o, &e));
     memset(x.mem.base, 0xff, x.mem.size);
-    const struct batch b = {.B = o->B, .T = o->T, .input = t->input, .target = t->target, .nll = t->nll,
+    const struct batch b = {.B = o->B,
+                            .T = o->T,
+                            .input = t->input,
+                            .target = t->target,
+                            .nll = t->nll,
                             .grad_scale = 1.0 / (double)(o->B * o->T)};
     exec_run(&x, &b);
     exec_close(&x);

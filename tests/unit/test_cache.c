@@ -20,7 +20,8 @@ static struct text text_of(const struct variant *v) {
     x.nll = malloc(sizeof(double) * LENGTH);
     struct ref_model r = ref_of(&x.m);
     ref_logits(&r, (const int32_t *)x.t.input, LENGTH, x.logits);
-    for (int i = 0; i < LENGTH; i++) x.nll[i] = -ref_logprob(x.logits + i * V, V, (int)x.t.target[i], 0);
+    for (int i = 0; i < LENGTH; i++)
+        x.nll[i] = -ref_logprob(x.logits + i * V, V, (int)x.t.target[i], 0);
     for (int i = 0; i < LENGTH * V; i++) x.largest = fmax(x.largest, fabs(x.logits[i]));
     ref_model_release(&r);
     return x;
@@ -33,42 +34,52 @@ static void text_free(struct text *x) {
     close_model(&x->m);
 }
 
-static void compare_logits(const struct text *x, const float *logits, int64_t at, double tol, const char *what) {
+static void compare_logits(const struct text *x, const float *logits, int64_t at, double tol,
+                           const char *what) {
     const int64_t V = x->m.config.vocab;
     for (int64_t i = 0; i < V; i++) {
         const double want = x->logits[at * V + i];
         if (!(fabs((double)logits[i] - want) <= tol * x->largest))
-            fail_msg("%s: logit %lld after position %lld is %.9g, reference %.9g", what, (long long)i, (long long)at,
-                     (double)logits[i], want);
+            fail_msg("%s: logit %lld after position %lld is %.9g, reference %.9g", what,
+                     (long long)i, (long long)at, (double)logits[i], want);
     }
 }
 
 static void compare_losses(const struct text *x, double tol, const char *what) {
     for (int i = 0; i < LENGTH; i++)
         if (!(fabs((double)x->t.nll[i] - x->nll[i]) <= tol * (1 + x->nll[i])))
-            fail_msg("%s: loss at %d is %.9g, reference %.9g", what, i, (double)x->t.nll[i], x->nll[i]);
+            fail_msg("%s: loss at %d is %.9g, reference %.9g", what, i, (double)x->t.nll[i],
+                     x->nll[i]);
 }
 
 /* Reads [from, to) in pieces of `piece` tokens, comparing the logits after each piece. */
-static void read_pieces(struct text *x, struct exec *ex, int64_t from, int64_t to, int64_t piece, double tol,
-                        const char *what) {
+static void read_pieces(struct text *x, struct exec *ex, int64_t from, int64_t to, int64_t piece,
+                        double tol, const char *what) {
     float *logits = malloc(sizeof *logits * (size_t)x->m.config.vocab);
     for (int64_t at = from; at < to; at += piece) {
         const int64_t T = to - at < piece ? to - at : piece;
         for (int64_t i = 0; i < x->m.config.vocab; i++) logits[i] = NAN;
-        exec_run(ex, &(struct batch){.B = 1, .T = T, .input = x->t.input + at, .target = x->t.target + at,
-                                     .nll = x->t.nll + at, .logits = logits, .pos = at});
+        exec_run(ex, &(struct batch){.B = 1,
+                                     .T = T,
+                                     .input = x->t.input + at,
+                                     .target = x->t.target + at,
+                                     .nll = x->t.nll + at,
+                                     .logits = logits,
+                                     .pos = at});
         compare_logits(x, logits, at + T - 1, tol, what);
     }
     free(logits);
 }
 
-static void read_cached(struct text *x, const struct gemm *g, int64_t piece, double tol, const char *what) {
+static void read_cached(struct text *x, const struct gemm *g, int64_t piece, double tol,
+                        const char *what) {
     struct exec ex;
-    ok(exec_open(&ex, &x->m.graph, g, &(struct exec_opts){.B = 1, .T = CHUNK, .cache = LENGTH}, &e));
+    ok(exec_open(&ex, &x->m.graph, g, &(struct exec_opts){.B = 1, .T = CHUNK, .cache = LENGTH},
+                 &e));
     memset(ex.mem.base, 0xff, ex.mem.size);
     memset(ex.cache.base, 0xff, ex.cache.size);
-    /* The prompt in pieces, then token by token; then once more from the start over what is there. */
+    /* The prompt in pieces, then token by token; then once more from the start over what is there.
+     */
     for (int round = 0; round < 2; round++) {
         read_pieces(x, &ex, 0, LENGTH - 40, piece, tol, what);
         read_pieces(x, &ex, LENGTH - 40, LENGTH, 1, tol, what);
@@ -144,7 +155,8 @@ static void test_cache_size(void **state) {
         struct exec ex;
         const struct model_config *c = &m.config;
         ok(exec_plan(&ex, &m.graph, &g, &(struct exec_opts){.B = 1, .T = 1, .cache = 256}, &e));
-        assert_int_equal(ex.plan.cache_bytes, 2 * c->layers * 256 * c->kv_heads * c->head_dim * (int64_t)sizeof(float));
+        assert_int_equal(ex.plan.cache_bytes,
+                         2 * c->layers * 256 * c->kv_heads * c->head_dim * (int64_t)sizeof(float));
         exec_close(&ex);
         close_model(&m);
     }
@@ -152,7 +164,9 @@ static void test_cache_size(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces), cmocka_unit_test(test_backends), cmocka_unit_test(test_full_pass),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_backends),
+        cmocka_unit_test(test_full_pass),
         cmocka_unit_test(test_cache_size),
     };
     par_init(1); /* waiting threads cost more than these small sizes gain */

@@ -1,5 +1,5 @@
-/* The backprop engine: one update from several micro-batches, against one batch of all their tokens;
- * what a step reports; what it does when numbers run away; memory as planned. */
+/* The backprop engine: one update from several micro-batches, against one batch of all their
+ * tokens; what a step reports; what it does when numbers run away; memory as planned. */
 #include "engine.h"
 #include "llama_fixture.h"
 
@@ -33,7 +33,8 @@ static void open_engine(struct engine *g, struct model *m, const struct engine_o
 
 static double ref_loss_of(const struct model *m, const struct tokens *t) {
     struct ref_model r = ref_of(m);
-    const double loss = ref_loss(&r, (const int32_t *)t->input, (const int32_t *)t->target, MICRO * B, T);
+    const double loss =
+        ref_loss(&r, (const int32_t *)t->input, (const int32_t *)t->target, MICRO * B, T);
     ref_model_release(&r);
     return loss;
 }
@@ -77,8 +78,8 @@ static void test_accumulation(void **state) {
     close_model(&m);
 }
 
-/* A small step downhill lowers the loss by lr |g|^2, for Lion by lr sum |g|; many steps learn a text by
- * heart. */
+/* A small step downhill lowers the loss by lr |g|^2, for Lion by lr sum |g|; many steps learn a
+ * text by heart. */
 static void test_descent(void **state) {
     (void)state;
     const struct gemm gemm = gemm_of("auto", DT_F32);
@@ -94,12 +95,15 @@ static void test_descent(void **state) {
         g.kind->step(&g, &s);
         double slope = 0; /* both move by lr sign(g) on the first step */
         for (int i = 0; i < m.n_params; i++)
-            for (int64_t j = 0; j < param_count(m.params + i); j++) slope += fabs((double)m.params[i].grad[j]);
+            for (int64_t j = 0; j < param_count(m.params + i); j++)
+                slope += fabs((double)m.params[i].grad[j]);
         const double fall = before - ref_loss_of(&m, &t);
-        if (!(fabs(fall - s.lr * slope) < 0.1 * s.lr * slope)) fail_msg("%s: the loss fell by %g, expected %g", names[k], fall, s.lr * slope);
+        if (!(fabs(fall - s.lr * slope) < 0.1 * s.lr * slope))
+            fail_msg("%s: the loss fell by %g, expected %g", names[k], fall, s.lr * slope);
         s.lr = k ? 2e-3 : 1e-2;
         for (int i = 0; i < 80; i++) g.kind->step(&g, &s);
-        if (!(s.loss < 0.5 * before)) fail_msg("%s: the loss is %g after 80 steps, it was %g", names[k], s.loss, before);
+        if (!(s.loss < 0.5 * before))
+            fail_msg("%s: the loss is %g after 80 steps, it was %g", names[k], s.loss, before);
         engine_close(&g);
         tokens_free(&t);
         close_model(&m);
@@ -152,11 +156,14 @@ static void test_memory(void **state) {
         assert_int_equal(mem.weights, m.weights.used);
         assert_int_equal(mem.gradients, mem.weights);
         assert_int_equal(mem.optimizer, (size_t)o.optimizer->n_state * mem.weights);
-        assert_int_equal(mem.weights + mem.gradients + mem.optimizer + mem.kept + mem.passing + mem.threads, mem.total);
+        assert_int_equal(mem.weights + mem.gradients + mem.optimizer + mem.kept + mem.passing +
+                             mem.threads,
+                         mem.total);
         open_engine(&g, &m, &o);
         assert_int_equal(g.grads.size, mem.gradients);
         assert_int_equal(g.opt.mem.size, mem.optimizer);
-        const size_t rest = g.exec.mem.size + g.exec.tables.size, planned = mem.kept + mem.passing + mem.threads;
+        const size_t rest = g.exec.mem.size + g.exec.tables.size,
+                     planned = mem.kept + mem.passing + mem.threads;
         assert_true(planned <= rest && rest <= planned + 2 * ARENA_ALIGN);
         engine_close(&g);
         for (int i = 0; i < m.n_params; i++) assert_null(m.params[i].grad);
@@ -195,8 +202,9 @@ static void test_items(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_descent), cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_memory),       cmocka_unit_test(test_items),
+        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_descent),
+        cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_items),
     };
     par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,11 @@
-/* The whole network, forward and backward, against the double reference and finite differences of it;
- * and what must not change a single bit: recomputation, threads, tokens that come later. */
+/* The whole network, forward and backward, against the double reference and finite differences of
+ * it; and what must not change a single bit: recomputation, threads, tokens that come later. */
 #include "llama_fixture.h"
 
 enum { PER_TENSOR = 3 };
 
-/* Relative to the largest gradient of the tensor, or a hundredth of the largest of all: keys' biases
- * have no gradient but rounding. */
+/* Relative to the largest gradient of the tensor, or a hundredth of the largest of all: keys'
+ * biases have no gradient but rounding. */
 static const double GRAD_TOL = 2e-5;
 
 static double largest(const float *x, int64_t n) {
@@ -16,31 +16,34 @@ static double largest(const float *x, int64_t n) {
 
 static void check_loss(const char *name, const struct tokens *t, double want, double tol) {
     const double found = mean(t->nll, t->n);
-    if (!(fabs(found - want) <= tol * want)) fail_msg("%s: loss %.9g, reference %.9g", name, found, want);
+    if (!(fabs(found - want) <= tol * want))
+        fail_msg("%s: loss %.9g, reference %.9g", name, found, want);
 }
 
-static void check_differences(const char *name, const struct model *m, struct ref_model *r, const struct tokens *t,
-                              int B, int T) {
+static void check_differences(const char *name, const struct model *m, struct ref_model *r,
+                              const struct tokens *t, int B, int T) {
     struct rng rng = rng_make(11, RNG_TEST, 2, 0, 0);
     double any = 0;
-    for (int i = 0; i < m->n_params; i++) any = fmax(any, largest(m->params[i].grad, param_count(m->params + i)));
+    for (int i = 0; i < m->n_params; i++)
+        any = fmax(any, largest(m->params[i].grad, param_count(m->params + i)));
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
         struct ref_param *q = ref_model_find(r, p->name);
         const double scale = fmax(largest(p->grad, param_count(p)), any / 100);
         for (int k = 0; k < PER_TENSOR; k++) {
             const int64_t at = (int64_t)rng_below(&rng, (uint64_t)param_count(p));
-            const double want = ref_fd_grad(r, q, (size_t)at, (const int32_t *)t->input, (const int32_t *)t->target, B, T);
+            const double want = ref_fd_grad(r, q, (size_t)at, (const int32_t *)t->input,
+                                            (const int32_t *)t->target, B, T);
             if (!(fabs((double)p->grad[at] - want) <= GRAD_TOL * scale))
-                fail_msg("%s: gradient of %s[%lld] is %.9g, finite difference %.9g (largest %.3g)", name, p->name,
-                         (long long)at, (double)p->grad[at], want, scale);
+                fail_msg("%s: gradient of %s[%lld] is %.9g, finite difference %.9g (largest %.3g)",
+                         name, p->name, (long long)at, (double)p->grad[at], want, scale);
         }
     }
 }
 
 /* Another way to run the same step gives the same bits. */
-static void compare_runs(struct model *m, const struct gemm *g, const struct exec_opts *o, struct tokens *t,
-                         const float *nll, const float *grads, const char *what) {
+static void compare_runs(struct model *m, const struct gemm *g, const struct exec_opts *o,
+                         struct tokens *t, const float *nll, const float *grads, const char *what) {
     int64_t n;
     fill_grads(m, NAN);
     run(m, g, o, t);
@@ -68,8 +71,10 @@ static void test_variants(void **state) {
         run(&m, &g, &(struct exec_opts){.B = B, .T = T, .train = true}, &t);
         check_differences(v->name, &m, &r, &t, B, T);
         int64_t n;
-        float *nll = memcpy(malloc((size_t)t.n * sizeof *nll), t.nll, (size_t)t.n * sizeof *nll), *grads = all_grads(&m, &n);
-        compare_runs(&m, &g, &(struct exec_opts){.B = B, .T = T, .train = true, .recompute = true}, &t, nll, grads, v->name);
+        float *nll = memcpy(malloc((size_t)t.n * sizeof *nll), t.nll, (size_t)t.n * sizeof *nll),
+              *grads = all_grads(&m, &n);
+        compare_runs(&m, &g, &(struct exec_opts){.B = B, .T = T, .train = true, .recompute = true},
+                     &t, nll, grads, v->name);
         free(nll);
         free(grads);
         ref_model_release(&r);
@@ -129,7 +134,8 @@ static void test_same_bits(void **state) {
         struct gemm g;
         struct exec_opts o = {.B = B, .T = T, .train = true};
         const char *name = gemm_backends[i % n_gemm_backends]->name;
-        if (!strcmp(name, "ref") || gemm_init(&g, name, i < n_gemm_backends ? DT_F32 : DT_BF16, &e)) continue;
+        if (!strcmp(name, "ref") || gemm_init(&g, name, i < n_gemm_backends ? DT_F32 : DT_BF16, &e))
+            continue;
         if (!g.backend->exact) continue;
         par_init(1);
         run(&m, &g, &o, &t);
@@ -138,7 +144,8 @@ static void test_same_bits(void **state) {
         for (int threads = 1; threads <= 4; threads++)
             for (int recompute = threads == 1; recompute < 2; recompute++) {
                 char what[96];
-                snprintf(what, sizeof what, "%s, %d threads%s", name, threads, recompute ? ", recompute" : "");
+                snprintf(what, sizeof what, "%s, %d threads%s", name, threads,
+                         recompute ? ", recompute" : "");
                 par_init(threads);
                 o.recompute = recompute;
                 compare_runs(&m, &g, &o, &t, nll, grads, what);
@@ -173,7 +180,9 @@ static void test_causality(void **state) {
         assert_memory_equal(before, t.nll, (size_t)at * sizeof *before);
         assert_memory_equal(before + T, t.nll + T, (size_t)T * sizeof *before);
         assert_memory_not_equal(before + at, t.nll + at, sizeof *before);
-        if (at + 1 < T) assert_memory_not_equal(before + at + 1, t.nll + at + 1, (size_t)(T - at - 1) * sizeof *before);
+        if (at + 1 < T)
+            assert_memory_not_equal(before + at + 1, t.nll + at + 1,
+                                    (size_t)(T - at - 1) * sizeof *before);
         t.input[at] = old;
     }
     free(before);
@@ -190,14 +199,20 @@ static void test_smaller_batch(void **state) {
     struct exec x;
     const int64_t shapes[][2] = {{3, 70}, {2, 9}, {1, 1}, {1, 3}, {3, 65}};
     add_grads(&m);
-    ok(exec_open(&x, &m.graph, &g, &(struct exec_opts){.B = 3, .T = 70, .train = true, .recompute = true}, &e));
+    ok(exec_open(&x, &m.graph, &g,
+                 &(struct exec_opts){.B = 3, .T = 70, .train = true, .recompute = true}, &e));
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int B = (int)shapes[i][0], T = (int)shapes[i][1];
         struct tokens t = tokens_of(&m, B * T, i);
         fill_grads(&m, NAN);
-        exec_run(&x, &(struct batch){.B = B, .T = T, .input = t.input, .target = t.target, .nll = t.nll,
+        exec_run(&x, &(struct batch){.B = B,
+                                     .T = T,
+                                     .input = t.input,
+                                     .target = t.target,
+                                     .nll = t.nll,
                                      .grad_scale = 1.0 / (B * T)});
-        check_loss("smaller batch", &t, ref_loss(&r, (const int32_t *)t.input, (const int32_t *)t.target, B, T), 1e-5);
+        check_loss("smaller batch", &t,
+                   ref_loss(&r, (const int32_t *)t.input, (const int32_t *)t.target, B, T), 1e-5);
         if (B * T < 20) check_differences("smaller batch", &m, &r, &t, B, T);
         tokens_free(&t);
     }
@@ -218,11 +233,14 @@ static void test_frozen(void **state) {
     run(&m, &g, &o, &t);
     for (int i = 0; i < m.n_params; i++) {
         full[i] = m.params[i].grad;
-        m.params[i].grad = i % 3 == 0 ? NULL : calloc((size_t)param_count(m.params + i), sizeof(float));
+        m.params[i].grad =
+            i % 3 == 0 ? NULL : calloc((size_t)param_count(m.params + i), sizeof(float));
     }
     run(&m, &g, &o, &t);
     for (int i = 0; i < m.n_params; i++) {
-        if (i % 3) assert_memory_equal(full[i], m.params[i].grad, (size_t)param_count(m.params + i) * sizeof(float));
+        if (i % 3)
+            assert_memory_equal(full[i], m.params[i].grad,
+                                (size_t)param_count(m.params + i) * sizeof(float));
         free(full[i]);
     }
     free(full);
@@ -232,8 +250,9 @@ static void test_frozen(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_variants),  cmocka_unit_test(test_backends),      cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_causality), cmocka_unit_test(test_smaller_batch), cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_variants),      cmocka_unit_test(test_backends),
+        cmocka_unit_test(test_same_bits),     cmocka_unit_test(test_causality),
+        cmocka_unit_test(test_smaller_batch), cmocka_unit_test(test_frozen),
     };
     par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Optimizers over several steps against their formulas in double, with clipping, learning-rate factors
- * and decay by role; gradient norm; threads; schedules against closed forms. */
+/* Optimizers over several steps against their formulas in double, with clipping, learning-rate
+ * factors and decay by role; gradient norm; threads; schedules against closed forms. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -15,15 +15,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One parameter a role, of more and less than a tile and of odd sizes, and one that is not trained. */
+/* One parameter a role, of more and less than a tile and of odd sizes, and one that is not trained.
+ */
 enum { N = 5, FROZEN = 4, STEPS = 6 };
 static const struct {
     enum role role;
     int64_t rows, cols;
-} shapes[N] = {{ROLE_embed, 3, OPT_TILE / 2 + 7}, {ROLE_matrix, 37, 19}, {ROLE_norm, 1, 33}, {ROLE_bias, 1, 5}, {ROLE_matrix, 8, 9}};
+} shapes[N] = {{ROLE_embed, 3, OPT_TILE / 2 + 7},
+               {ROLE_matrix, 37, 19},
+               {ROLE_norm, 1, 33},
+               {ROLE_bias, 1, 5},
+               {ROLE_matrix, 8, 9}};
 
 static const struct opt_hyper hyper = {
-    .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .clip = 1,
+    .beta1 = 0.9,
+    .beta2 = 0.95,
+    .eps = 1e-8,
+    .clip = 1,
     .lr_factor = {[ROLE_embed] = 0.5, [ROLE_matrix] = 1, [ROLE_norm] = 2, [ROLE_bias] = 0},
     .decay = {[ROLE_embed] = 0.2, [ROLE_matrix] = 0.1}};
 
@@ -40,8 +48,12 @@ static void bench_open(struct bench *b, const char *name, const struct opt_hyper
     *b = (struct bench){.r = rng_make(5, RNG_TEST, 0, 0, 0)};
     for (int i = 0; i < N; i++) {
         struct param *p = b->params + i;
-        *p = (struct param){.role = shapes[i].role, .ndim = 2, .rows = shapes[i].rows, .cols = shapes[i].cols,
-                            .trainable = i != FROZEN, .dtype = DT_F32};
+        *p = (struct param){.role = shapes[i].role,
+                            .ndim = 2,
+                            .rows = shapes[i].rows,
+                            .cols = shapes[i].cols,
+                            .trainable = i != FROZEN,
+                            .dtype = DT_F32};
         const size_t n = (size_t)param_count(p);
         float *data = p->data = malloc(n * sizeof *data);
         p->grad = p->trainable ? malloc(n * sizeof *p->grad) : NULL;
@@ -78,16 +90,19 @@ static double draw_grads(struct bench *b, double sigma) {
     return sqrt(sum);
 }
 
-typedef void step_fn(const struct opt_hyper *h, double lr, double decay, double g, double *w, double *m, double *v, int t);
+typedef void step_fn(const struct opt_hyper *h, double lr, double decay, double g, double *w,
+                     double *m, double *v, int t);
 
-static void adamw(const struct opt_hyper *h, double lr, double decay, double g, double *w, double *m, double *v, int t) {
+static void adamw(const struct opt_hyper *h, double lr, double decay, double g, double *w,
+                  double *m, double *v, int t) {
     *m = h->beta1 * *m + (1 - h->beta1) * g;
     *v = h->beta2 * *v + (1 - h->beta2) * g * g;
     const double mean = *m / (1 - pow(h->beta1, t)), square = *v / (1 - pow(h->beta2, t));
     *w -= lr * (mean / (sqrt(square) + h->eps) + decay * *w);
 }
 
-static void lion(const struct opt_hyper *h, double lr, double decay, double g, double *w, double *m, double *v, int t) {
+static void lion(const struct opt_hyper *h, double lr, double decay, double g, double *w, double *m,
+                 double *v, int t) {
     (void)v;
     (void)t;
     const double c = h->beta1 * *m + (1 - h->beta1) * g;
@@ -102,13 +117,14 @@ static void step_double(struct bench *b, step_fn *f, double lr, double norm, int
     for (int i = 0; i < FROZEN; i++) {
         const enum role role = b->params[i].role;
         for (int64_t k = 0; k < param_count(b->params + i); k++)
-            f(h, lr * h->lr_factor[role], h->decay[role], by * (double)b->params[i].grad[k], b->w[i] + k, b->m[i] + k,
-              b->v[i] + k, t);
+            f(h, lr * h->lr_factor[role], h->decay[role], by * (double)b->params[i].grad[k],
+              b->w[i] + k, b->m[i] + k, b->v[i] + k, t);
     }
 }
 
 static void near_(const char *what, int i, int64_t k, double found, double want, double tol) {
-    if (!(fabs(found - want) <= tol)) fail_msg("parameter %d, %s[%lld]: %.9g, expected %.9g", i, what, (long long)k, found, want);
+    if (!(fabs(found - want) <= tol))
+        fail_msg("parameter %d, %s[%lld]: %.9g, expected %.9g", i, what, (long long)k, found, want);
 }
 
 static double largest(const double *x, int64_t n) {
@@ -122,11 +138,13 @@ static void compare_state(const struct bench *b) {
         const int64_t n = param_count(b->params + i);
         const double most = largest(b->m[i], n); /* m is a sum that may cancel */
         for (int64_t k = 0; k < n; k++) {
-            near_("w", i, k, (double)((const float *)b->params[i].data)[k], b->w[i][k], 1e-6 * (1 + fabs(b->w[i][k])));
+            near_("w", i, k, (double)((const float *)b->params[i].data)[k], b->w[i][k],
+                  1e-6 * (1 + fabs(b->w[i][k])));
             if (i == FROZEN) continue;
             near_("m", i, k, (double)b->opt.state[i][0][k], b->m[i][k], 1e-6 * most);
             if (b->opt.kind->n_state > 1)
-                near_("v", i, k, (double)b->opt.state[i][1][k], b->v[i][k], 1e-5 * fabs(b->v[i][k]) + 1e-12);
+                near_("v", i, k, (double)b->opt.state[i][1][k], b->v[i][k],
+                      1e-5 * fabs(b->v[i][k]) + 1e-12);
         }
     }
 }
@@ -162,8 +180,8 @@ static void test_lion(void **state) {
     check_steps("lion", lion, 0);
 }
 
-/* From zero state the bias correction cancels: AdamW's first step is lr sign(g), Lion's too; a constant
- * gradient keeps AdamW's step there. */
+/* From zero state the bias correction cancels: AdamW's first step is lr sign(g), Lion's too; a
+ * constant gradient keeps AdamW's step there. */
 static void test_constant_gradient(void **state) {
     (void)state;
     static const char *const names[] = {"adamw", "lion"};
@@ -232,8 +250,10 @@ static void test_threads(void **state) {
             assert_memory_equal(&norm, &found, sizeof norm);
             for (int i = 0; i < N; i++) {
                 const size_t bytes = (size_t)param_count(b.params + i) * sizeof(float);
-                if (threads == 1) first[i] = memcpy(malloc(bytes), b.params[i].data, bytes);
-                else assert_memory_equal(first[i], b.params[i].data, bytes);
+                if (threads == 1)
+                    first[i] = memcpy(malloc(bytes), b.params[i].data, bytes);
+                else
+                    assert_memory_equal(first[i], b.params[i].data, bytes);
             }
             bench_close(&b);
         }
@@ -247,7 +267,8 @@ static void test_bytes(void **state) {
     struct bench b;
     bench_open(&b, "adamw", &hyper);
     assert_int_equal(b.opt.mem.used, opt_bytes(opt_find("adamw"), b.params, N));
-    assert_int_equal(opt_bytes(opt_find("adamw"), b.params, N), 2 * opt_bytes(opt_find("lion"), b.params, N));
+    assert_int_equal(opt_bytes(opt_find("adamw"), b.params, N),
+                     2 * opt_bytes(opt_find("lion"), b.params, N));
     assert_null(opt_find("sgd"));
     bench_close(&b);
 }
@@ -268,17 +289,34 @@ static void test_shapes(void **state) {
         const char *name;
         double progress, want;
     } points[] = {
-        {"constant", 0, 1},     {"constant", 0.5, 1},    {"constant", 1, 1},       {"constant", 2, 1},
-        {"linear", -1, 1},      {"linear", 0, 1},        {"linear", 0.5, 0.55},    {"linear", 1, 0.1},
-        {"linear", 1.5, 0.1},   {"cosine", 0, 1},        {"cosine", 0.5, 0.55},    {"cosine", 1, 0.1},
-        {"cosine", 7, 0.1},     {"cosine", -3, 1},       {"cosine", 1.0 / 3, 0.775}, {"cosine", 2.0 / 3, 0.325},
-        {"wsd", 0, 1},          {"wsd", 0.75, 1},        {"wsd", 0.875, 0.55},     {"wsd", 1, 0.1},
-        {"wsd", 1.25, 0.1},     {"wsd", -1, 1},
+        {"constant", 0, 1},
+        {"constant", 0.5, 1},
+        {"constant", 1, 1},
+        {"constant", 2, 1},
+        {"linear", -1, 1},
+        {"linear", 0, 1},
+        {"linear", 0.5, 0.55},
+        {"linear", 1, 0.1},
+        {"linear", 1.5, 0.1},
+        {"cosine", 0, 1},
+        {"cosine", 0.5, 0.55},
+        {"cosine", 1, 0.1},
+        {"cosine", 7, 0.1},
+        {"cosine", -3, 1},
+        {"cosine", 1.0 / 3, 0.775},
+        {"cosine", 2.0 / 3, 0.325},
+        {"wsd", 0, 1},
+        {"wsd", 0.75, 1},
+        {"wsd", 0.875, 0.55},
+        {"wsd", 1, 0.1},
+        {"wsd", 1.25, 0.1},
+        {"wsd", -1, 1},
     };
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
         const double found = at(points[i].name, s, 1000, points[i].progress);
         if (!(fabs(found - points[i].want) < 1e-14))
-            fail_msg("%s at %g: %.17g, expected %g", points[i].name, points[i].progress, found, points[i].want);
+            fail_msg("%s at %g: %.17g, expected %g", points[i].name, points[i].progress, found,
+                     points[i].want);
     }
     assert_int_equal(sched_find("exponential"), -1);
     /* All of the run decays, none of it does. */
@@ -301,8 +339,9 @@ static void test_monotonic(void **state) {
     static const char *const names[] = {"linear", "cosine", "wsd"};
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 100; k++)
-            assert_true(at(names[i], (struct sched){.min = 0.05, .decay = 0.3}, 9, k / 100.0) >=
-                        at(names[i], (struct sched){.min = 0.05, .decay = 0.3}, 9, (k + 1) / 100.0));
+            assert_true(
+                at(names[i], (struct sched){.min = 0.05, .decay = 0.3}, 9, k / 100.0) >=
+                at(names[i], (struct sched){.min = 0.05, .decay = 0.3}, 9, (k + 1) / 100.0));
 }
 
 static void test_accumulation_ramp(void **state) {
@@ -319,10 +358,17 @@ static void test_accumulation_ramp(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_adamw),      cmocka_unit_test(test_lion),   cmocka_unit_test(test_constant_gradient),
-        cmocka_unit_test(test_roles),      cmocka_unit_test(test_not_finite), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_shapes), cmocka_unit_test(test_warmup),
-        cmocka_unit_test(test_monotonic),  cmocka_unit_test(test_accumulation_ramp),
+        cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_lion),
+        cmocka_unit_test(test_constant_gradient),
+        cmocka_unit_test(test_roles),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_warmup),
+        cmocka_unit_test(test_monotonic),
+        cmocka_unit_test(test_accumulation_ramp),
     };
     par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
