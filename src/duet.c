@@ -17,7 +17,8 @@ struct duet_model {
 
 /* The codes of the public header are those of err.h as far as they can come out here. */
 _Static_assert((int)DUET_ERR_INPUT == ERR_INPUT && (int)DUET_ERR_USAGE == ERR_USAGE &&
-                   (int)DUET_ERR_IO == ERR_IO && (int)DUET_ERR_NOMEM == ERR_NOMEM, "codes differ");
+                   (int)DUET_ERR_IO == ERR_IO && (int)DUET_ERR_NOMEM == ERR_NOMEM,
+               "codes differ");
 
 static int report(int rc, const struct err *e, duet_error *err) {
     if (rc && err) {
@@ -43,8 +44,10 @@ int duet_open(duet_model **out, const char *path, const char *tokenizer, duet_er
     if (!m) return report(err_set(&e, ERR_NOMEM, "out of memory"), &e, err);
     TRY(gemm_init(&m->gemm, "auto", DT_F32, &e));
     TRY(model_open(&m->model, path, NULL, &e));
-    if (tokenizer) TRY(tokenizer_open(&m->tok, tokenizer, &e));
-    else TRY(model_tokenizer(&m->model, &m->tok, &e));
+    if (tokenizer)
+        TRY(tokenizer_open(&m->tok, tokenizer, &e));
+    else
+        TRY(model_tokenizer(&m->model, &m->tok, &e));
     if (tokenizer_vocab_size(m->tok) > m->model.config.vocab)
         rc = err_set(&e, ERR_INPUT, "%s: the tokenizer has %u tokens, the model only %lld", path,
                      tokenizer_vocab_size(m->tok), (long long)m->model.config.vocab);
@@ -74,7 +77,8 @@ int64_t duet_context(const duet_model *m) {
     return m->model.config.seq_len;
 }
 
-int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids, size_t *n, duet_error *err) {
+int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids, size_t *n,
+                duet_error *err) {
     struct err e;
     struct tok_ids list = {0};
     const int rc = tokenizer_encode(m->tok, text, bytes, true, true, &list, &e);
@@ -87,7 +91,8 @@ int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **
     return report(rc, &e, err);
 }
 
-int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, char **text, size_t *bytes, duet_error *err) {
+int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, char **text, size_t *bytes,
+                duet_error *err) {
     struct err e;
     struct tok_bytes out = {0};
     const int rc = tokenizer_decode(m->tok, ids, n, true, &out, &e);
@@ -103,8 +108,8 @@ int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, char **text,
 static int check_ids(const duet_model *m, const uint32_t *ids, size_t n, struct err *e) {
     for (size_t i = 0; i < n; i++)
         if (ids[i] >= m->model.config.vocab)
-            return err_set(e, ERR_INPUT, "token id %u at %zu is outside the vocabulary of %lld", ids[i], i,
-                           (long long)m->model.config.vocab);
+            return err_set(e, ERR_INPUT, "token id %u at %zu is outside the vocabulary of %lld",
+                           ids[i], i, (long long)m->model.config.vocab);
     return 0;
 }
 
@@ -112,7 +117,9 @@ int duet_score(duet_model *m, const uint32_t *ids, size_t n, float *nll, duet_er
     int rc;
     struct err e;
     struct exec x = {0};
-    if (n < 2) return report(err_set(&e, ERR_USAGE, "a score needs at least 2 tokens, found %zu", n), &e, err);
+    if (n < 2)
+        return report(err_set(&e, ERR_USAGE, "a score needs at least 2 tokens, found %zu", n), &e,
+                      err);
     TRY(check_ids(m, ids, n, &e));
     const struct exec_opts o = {.B = 1, .T = (int64_t)n - 1};
     TRY(exec_open(&x, &m->model.graph, &m->gemm, &o, &e));
@@ -141,16 +148,21 @@ static bool emit(void *ctx, uint32_t prev, uint32_t id) {
 }
 
 int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
-                  int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx, duet_error *err) {
+                  int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx,
+                  duet_error *err) {
     int rc;
     struct err e;
     struct sample_stats stats;
     struct tok_ids ids = {0};
     struct sink sink = {m, piece, ctx};
     const duet_sampling d = s ? *s : duet_default_sampling();
-    const struct sample_opts o = {
-        .temperature = d.temperature, .top_k = d.top_k, .top_p = d.top_p, .min_p = d.min_p, .seed = d.seed,
-        .tokens = d.max_tokens, .stop = {tokenizer_eos(m->tok), tokenizer_bos(m->tok)}};
+    const struct sample_opts o = {.temperature = d.temperature,
+                                  .top_k = d.top_k,
+                                  .top_p = d.top_p,
+                                  .min_p = d.min_p,
+                                  .seed = d.seed,
+                                  .tokens = d.max_tokens,
+                                  .stop = {tokenizer_eos(m->tok), tokenizer_bos(m->tok)}};
     TRY(sample_prompt(m->tok, prompt, &ids, &e));
     TRY(check_ids(m, ids.ids, ids.n, &e));
     TRY(sample_run(&m->model, &m->gemm, &o, ids.ids, (int64_t)ids.n, emit, &sink, &stats, &e));

@@ -1,8 +1,8 @@
 /* duet: small language models on CPUs. The only public header.
  *
- * Opaque handles, plain types. A function that can fail returns DUET_OK or a code and, if err is not
- * NULL, fills *err with one sentence. A duet_model may be used by one thread at a time; computing
- * inside uses duet_set_threads() threads. Results do not depend on their number.
+ * Opaque handles, plain types. A function that can fail returns DUET_OK or a code and, if err is
+ * not NULL, fills *err with one sentence. A duet_model may be used by one thread at a time;
+ * computing inside uses duet_set_threads() threads. Results do not depend on their number.
  *
  *   duet_model *m;
  *   if (duet_open(&m, "model.blzt", NULL, &err)) { fprintf(stderr, "%s\n", err.msg); ... }
@@ -48,8 +48,8 @@ DUET_API int duet_api_version(void);
 /* Threads for all computing; 0: one per processor. Call before anything else. */
 DUET_API void duet_set_threads(int threads);
 
-/* Opens a model file of any readable format. tokenizer: "byte", a tokenizer file, or NULL for the one
- * in the model file. On success *m belongs to the caller. */
+/* Opens a model file of any readable format. tokenizer: "byte", a tokenizer file, or NULL for the
+ * one in the model file. On success *m belongs to the caller. */
 DUET_API int duet_open(duet_model **m, const char *path, const char *tokenizer, duet_error *err);
 
 /* Frees the model and sets *m to NULL. Accepts NULL and a pointer to NULL. */
@@ -60,13 +60,14 @@ DUET_API int64_t duet_param_count(const duet_model *m);
 DUET_API int64_t duet_context(const duet_model *m); /* training length in tokens */
 
 /* Ids of a text, malloc()ed (free() them); *n is their number. */
-DUET_API int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids, size_t *n,
-                         duet_error *err);
+DUET_API int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids,
+                         size_t *n, duet_error *err);
 /* Text of ids, malloc()ed and NUL-terminated; *bytes without the NUL. */
-DUET_API int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, char **text, size_t *bytes,
-                         duet_error *err);
+DUET_API int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, char **text,
+                         size_t *bytes, duet_error *err);
 
-/* -log p, in nats, of each of ids[1..n-1] given the ids before it: nll has n-1 floats. n is 2 or more. */
+/* -log p, in nats, of each of ids[1..n-1] given the ids before it: nll has n-1 floats. n is 2 or
+ * more. */
 DUET_API int duet_score(duet_model *m, const uint32_t *ids, size_t n, float *nll, duet_error *err);
 
 typedef struct {
@@ -81,10 +82,11 @@ typedef struct {
 /* temperature 0.8, nothing cut off, seed 1, 256 tokens. */
 DUET_API duet_sampling duet_default_sampling(void);
 
-/* Continues a prompt until the end of the text or max_tokens. piece is called with the bytes of every
- * new token (not NUL-terminated); it returns 0 to go on. s: NULL for the defaults. */
+/* Continues a prompt until the end of the text or max_tokens. piece is called with the bytes of
+ * every new token (not NUL-terminated); it returns 0 to go on. s: NULL for the defaults. */
 DUET_API int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
-                           int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx, duet_error *err);
+                           int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx,
+                           duet_error *err);
 
 #ifdef __cplusplus
 }

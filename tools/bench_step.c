@@ -52,8 +52,8 @@ out:
     return rc;
 }
 
-static int measure(struct engine *g, const struct bench_opts *o, struct source *src, struct measured *out,
-                   struct err *e) {
+static int measure(struct engine *g, const struct bench_opts *o, struct source *src,
+                   struct measured *out, struct err *e) {
     double *t = malloc((size_t)o->runs * sizeof *t);
     struct engine_step s = {.accum = o->accum, .lr = 1e-5, .fill = random_tokens, .ctx = src};
     if (!t) return err_set(e, ERR_NOMEM, "out of memory");
@@ -87,21 +87,24 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
         for (int d = 0; d < 2; d++) {
             if (d && !ops[k]->backward) continue; /* xent: forward and backward are one */
             snprintf(name, sizeof name, "%s_%s", ops[k]->name, d ? "backward" : "forward");
-            json_object_set_new(parts, ops[k]->backward ? name : ops[k]->name, json_real(r->part[k][d]));
+            json_object_set_new(parts, ops[k]->backward ? name : ops[k]->name,
+                                json_real(r->part[k][d]));
         }
     }
     json_object_set_new(parts, "grad_norm", json_real(r->norm));
     json_object_set_new(parts, "update", json_real(r->update));
     json_t *j = json_pack(
-        "{s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:o,s:s,s:s}", "model",
-        o->model, "batch", (json_int_t)o->batch, "seq", (json_int_t)src->seq, "accum", (json_int_t)o->accum, "vocab",
-        (json_int_t)src->vocab, "engine", o->engine, "compute", o->compute, "optimizer", o->optimizer, "backend",
-        gemm->backend->name, "recompute", o->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs,
-        "ms_per_step", r->ms, "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second", r->tokens_per_second,
-        "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction", r->peak > 0 ? r->gflops / r->peak : 0,
-        "peak_rss_mb", r->rss_mb, "planned_mb", r->planned_mb, "num_params_M",
-        (double)model_param_count(g->model) * 1e-6, "parts_ms", parts, "cpu", cpu_model(), "isa",
-        cpu_tier_name(cpu_tier()));
+        "{s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,"
+        "s:o,s:s,s:s}",
+        "model", o->model, "batch", (json_int_t)o->batch, "seq", (json_int_t)src->seq, "accum",
+        (json_int_t)o->accum, "vocab", (json_int_t)src->vocab, "engine", o->engine, "compute",
+        o->compute, "optimizer", o->optimizer, "backend", gemm->backend->name, "recompute",
+        o->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs, "ms_per_step", r->ms,
+        "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second", r->tokens_per_second,
+        "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
+        r->peak > 0 ? r->gflops / r->peak : 0, "peak_rss_mb", r->rss_mb, "planned_mb",
+        r->planned_mb, "num_params_M", (double)model_param_count(g->model) * 1e-6, "parts_ms",
+        parts, "cpu", cpu_model(), "isa", cpu_tier_name(cpu_tier()));
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -109,14 +112,17 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
 }
 
 static void print_text(const struct measured *r, const struct gemm *gemm) {
-    printf("%.1f ms a step (%.1f to %.1f), %.0f tokens/s\n", r->ms, r->ms_min, r->ms_max, r->tokens_per_second);
-    printf("%.0f GFLOP/s, %.3f of the GEMM peak of %.0f (%s)\n", r->gflops, r->peak > 0 ? r->gflops / r->peak : 0, r->peak,
-           gemm->backend->name);
-    printf("peak RSS %.0f MB, planned %.0f MB\n\n%-10s %10s %10s  (ms a step)\n", r->rss_mb, r->planned_mb, "part",
-           "forward", "backward");
+    printf("%.1f ms a step (%.1f to %.1f), %.0f tokens/s\n", r->ms, r->ms_min, r->ms_max,
+           r->tokens_per_second);
+    printf("%.0f GFLOP/s, %.3f of the GEMM peak of %.0f (%s)\n", r->gflops,
+           r->peak > 0 ? r->gflops / r->peak : 0, r->peak, gemm->backend->name);
+    printf("peak RSS %.0f MB, planned %.0f MB\n\n%-10s %10s %10s  (ms a step)\n", r->rss_mb,
+           r->planned_mb, "part", "forward", "backward");
     for (int k = 0; k < n_ops; k++) {
-        if (ops[k]->backward) printf("%-10s %10.2f %10.2f\n", ops[k]->name, r->part[k][0], r->part[k][1]);
-        else printf("%-10s %21.2f\n", ops[k]->name, r->part[k][0]);
+        if (ops[k]->backward)
+            printf("%-10s %10.2f %10.2f\n", ops[k]->name, r->part[k][0], r->part[k][1]);
+        else
+            printf("%-10s %21.2f\n", ops[k]->name, r->part[k][0]);
     }
     printf("%-10s %21.2f\n%-10s %21.2f\n", "grad norm", r->norm, "update", r->update);
 }
@@ -129,26 +135,45 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     struct measured r = {0};
     struct engine_memory mem;
     struct train_setup setup;
-    const struct train_opts to = {.engine = o->engine, .optimizer = o->optimizer, .compute = o->compute, .steps = 1,
-                                  .lr = -1, .beta1 = -1, .beta2 = -1, .adam_eps = 1e-8, .clip = 1, .schedule = "constant",
-                                  .lr_embed = 1, .lr_matrix = 1, .lr_norm = 1, .checkpoint_every = "60s"};
+    const struct train_opts to = {.engine = o->engine,
+                                  .optimizer = o->optimizer,
+                                  .compute = o->compute,
+                                  .steps = 1,
+                                  .lr = -1,
+                                  .beta1 = -1,
+                                  .beta2 = -1,
+                                  .adam_eps = 1e-8,
+                                  .clip = 1,
+                                  .schedule = "constant",
+                                  .lr_embed = 1,
+                                  .lr_matrix = 1,
+                                  .lr_norm = 1,
+                                  .checkpoint_every = "60s"};
     TRY(train_setup_make(&setup, &to, e));
     TRY(gemm_init(&gemm, o->gemm, setup.compute, e));
     r.peak = gemm_peak(&gemm, 1);
     TRY(create(&m, o, e));
-    struct source src = {.o = o, .vocab = m.config.vocab, .seq = o->seq ? o->seq : m.config.seq_len};
-    const struct engine_opts eo = {.batch = o->batch, .seq = src.seq, .recompute = o->recompute, .gemm = &gemm,
-                                   .optimizer = setup.optimizer, .hyper = setup.hyper};
+    struct source src = {
+        .o = o, .vocab = m.config.vocab, .seq = o->seq ? o->seq : m.config.seq_len};
+    const struct engine_opts eo = {.batch = o->batch,
+                                   .seq = src.seq,
+                                   .recompute = o->recompute,
+                                   .gemm = &gemm,
+                                   .optimizer = setup.optimizer,
+                                   .hyper = setup.hyper};
     TRY(engine_plan(setup.engine, &m, &eo, &mem, e));
     TRY(engine_open(&g, setup.engine, &m, &eo, e));
     TRY(measure(&g, o, &src, &r, e));
     const double tokens = (double)(o->batch * src.seq * o->accum);
     r.tokens_per_second = tokens / r.ms * 1e3;
-    r.gflops = setup.engine->flops_factor * graph_flops(&m.graph, o->batch, src.seq) * (double)o->accum / r.ms * 1e-6;
+    r.gflops = setup.engine->flops_factor * graph_flops(&m.graph, o->batch, src.seq) *
+               (double)o->accum / r.ms * 1e-6;
     r.rss_mb = (double)clock_peak_rss() / 1048576;
     r.planned_mb = (double)mem.total / 1048576;
-    if (o->json) print_json(&r, o, &g, &gemm, &src);
-    else print_text(&r, &gemm);
+    if (o->json)
+        print_json(&r, o, &g, &gemm, &src);
+    else
+        print_text(&r, &gemm);
 out:
     engine_close(&g);
     model_close(&m);

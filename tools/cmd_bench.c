@@ -8,20 +8,24 @@
 #define O struct bench_opts
 static const struct conf_row rows[] = {
     CONF_SECTION("Step"),
-    CONF_STRING(O, model, "model", NULL, "FILE", "model description, e.g. models/autoresearch.json"),
+    CONF_STRING(O, model, "model", NULL, "FILE",
+                "model description, e.g. models/autoresearch.json"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     CONF_INT(O, vocab, "vocab", "0", 0, 1 << 24, "vocabulary; 0: the model description's"),
     CONF_INT(O, batch, "batch", "8", 1, 65536, "sequences a micro-batch"),
-    CONF_INT(O, seq, "seq", "0", 0, 1 << 20, "tokens a sequence; 0: the model description's duet.seq_len"),
+    CONF_INT(O, seq, "seq", "0", 0, 1 << 20,
+             "tokens a sequence; 0: the model description's duet.seq_len"),
     CONF_INT(O, accum, "accum", "1", 1, 65536, "micro-batches an update"),
     CONF_CHOICE(O, engine, "engine", "backprop", engine_words, "how updates are computed"),
     CONF_CHOICE(O, optimizer, "optimizer", "adamw", optimizer_words, "update rule"),
     CONF_BOOL(O, recompute, "recompute", "activation checkpointing by block"),
-    CONF_INT(O, runs, "runs", "10", 1, 1e6, "measured steps, or seconds of measuring a GEMM shape times 10"),
+    CONF_INT(O, runs, "runs", "10", 1, 1e6,
+             "measured steps, or seconds of measuring a GEMM shape times 10"),
     CONF_INT(O, warmup, "warmup", "2", 0, 1e6, "steps before measuring"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs"),
-    CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend (gemm: auto measures all)"),
+    CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words,
+                "matrix product backend (gemm: auto measures all)"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of weights and tokens"),
     CONF_SECTION("Output"),
@@ -31,7 +35,8 @@ static const struct conf_row rows[] = {
 
 /* An option without effect is a mistake of the caller's. */
 static int refuse_step_options(const struct conf *conf, struct err *e) {
-    static const char *const names[] = {"model", "set", "vocab", "batch", "seq", "accum", "engine", "optimizer",
+    static const char *const names[] = {"model",     "set",    "vocab",  "batch",
+                                        "seq",       "accum",  "engine", "optimizer",
                                         "recompute", "warmup", "seed"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (conf_given(conf, names[i]))
@@ -48,12 +53,13 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     o.one_type = conf_given(&conf, "compute");
     if (o.threads) par_init((int)o.threads);
-    if (conf.n_pos == 1 && !strcmp(conf.pos[0], "step")) rc = bench_step(&o, e);
+    if (conf.n_pos == 1 && !strcmp(conf.pos[0], "step"))
+        rc = bench_step(&o, e);
     else if (conf.n_pos == 1 && !strcmp(conf.pos[0], "gemm")) {
         TRY(refuse_step_options(&conf, e));
         rc = bench_gemm(&o, e);
-    }
-    else rc = err_set(e, ERR_USAGE, "bench measures one of: step, gemm");
+    } else
+        rc = err_set(e, ERR_USAGE, "bench measures one of: step, gemm");
 out:
     conf_release(&conf);
     return rc;
@@ -64,8 +70,10 @@ const struct cmd cmd_bench = {
     .summary = "Measure the speed of training steps, or of matrix products.",
     .usage = "step --model FILE [--batch B] [--seq T] [--vocab V] [--json]\n"
              "gemm [--compute C] [--json]",
-    .notes = "step: random weights and tokens; medians over --runs steps after --warmup. gflops counts 6\n"
-             "flops per parameter of layers and classifier and token, plus attention; peak is the rate of a\n"
+    .notes = "step: random weights and tokens; medians over --runs steps after --warmup. gflops "
+             "counts 6\n"
+             "flops per parameter of layers and classifier and token, plus attention; peak is the "
+             "rate of a\n"
              "large product with the same backend, measured in the same run.\n",
     .rows = rows,
     .run = run,

@@ -21,12 +21,18 @@ struct opts {
 #define O struct opts
 static const struct conf_row rows[] = {
     CONF_SECTION("Data"),
-    CONF_STRING(O, data, "data", NULL, "FILE", "text (also .zst), a shard of `duet tokenize`, or raw16 tokens"),
-    CONF_CHOICE(O, format, "format", "auto", "auto raw16", "auto: by content; raw16: headerless uint16 tokens"),
-    CONF_STRING(O, tokenizer, "tokenizer", NULL, "T", "byte, or a tokenizer file; default: the one in the model file"),
-    CONF_CHOICE(O, split, "split", "all", "all val", "all of the data, or only what training keeps for validation"),
-    CONF_FLOAT(O, val_fraction, "val-fraction", "0.1", 0, 0.9, "with --split val: the share kept for validation"),
-    CONF_INT(O, windows, "windows", "0", 0, 1e12, "evaluate so many windows, spread evenly; 0: every window"),
+    CONF_STRING(O, data, "data", NULL, "FILE",
+                "text (also .zst), a shard of `duet tokenize`, or raw16 tokens"),
+    CONF_CHOICE(O, format, "format", "auto", "auto raw16",
+                "auto: by content; raw16: headerless uint16 tokens"),
+    CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
+                "byte, or a tokenizer file; default: the one in the model file"),
+    CONF_CHOICE(O, split, "split", "all", "all val",
+                "all of the data, or only what training keeps for validation"),
+    CONF_FLOAT(O, val_fraction, "val-fraction", "0.1", 0, 0.9,
+               "with --split val: the share kept for validation"),
+    CONF_INT(O, windows, "windows", "0", 0, 1e12,
+             "evaluate so many windows, spread evenly; 0: every window"),
     CONF_INT(O, seq, "seq", "0", 0, 1 << 20, "tokens a window; 0: the model's training length"),
     CONF_SECTION("Model"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
@@ -56,10 +62,11 @@ static json_t *real(double x) {
 }
 
 static void print_json(const struct eval_result *r) {
-    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "val_loss", real(r->loss), "val_loss_stderr",
-                          real(r->stderr_), "perplexity", real(exp(r->loss)), "val_bpb", real(r->bpb), "floor_bpb",
-                          real(r->floor_bpb), "tokens", (json_int_t)r->tokens, "bytes", (json_int_t)r->bytes,
-                          "windows", (json_int_t)r->windows);
+    json_t *j =
+        json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "val_loss", real(r->loss), "val_loss_stderr",
+                  real(r->stderr_), "perplexity", real(exp(r->loss)), "val_bpb", real(r->bpb),
+                  "floor_bpb", real(r->floor_bpb), "tokens", (json_int_t)r->tokens, "bytes",
+                  (json_int_t)r->bytes, "windows", (json_int_t)r->windows);
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -72,11 +79,13 @@ static void progress(void *ctx, uint64_t done, uint64_t total) {
 }
 
 /* The data's windows to evaluate. A model must know every token. */
-static int choose_split(const struct opts *o, const struct dataset *d, int64_t T, struct split *v, struct err *e) {
+static int choose_split(const struct opts *o, const struct dataset *d, int64_t T, struct split *v,
+                        struct err *e) {
     struct split rest;
     if (d->shard.n_tokens <= (uint64_t)T)
-        return err_set(e, ERR_INPUT, "%s has %llu tokens, one window of %lld needs at least %lld", o->data,
-                       (unsigned long long)d->shard.n_tokens, (long long)T, (long long)T + 1);
+        return err_set(e, ERR_INPUT, "%s has %llu tokens, one window of %lld needs at least %lld",
+                       o->data, (unsigned long long)d->shard.n_tokens, (long long)T,
+                       (long long)T + 1);
     if (!strcmp(o->split, "val")) return split_make(&d->shard, o->val_fraction, T, &rest, v, e);
     return split_make(&d->shard, 0, T, v, &rest, e);
 }
@@ -93,15 +102,23 @@ static int evaluate(const struct opts *o, const char *path, struct err *e) {
     log_progress_init(&line, o->quiet);
     TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
     TRY(model_open(&m, path, &o->set, e));
-    const struct dataset_opts dopts = {.path = o->data, .format = o->format, .tokenizer = o->tokenizer,
-                                       .blob = m.tok_blob, .blob_bytes = m.tok_bytes, .quiet = o->quiet,
+    const struct dataset_opts dopts = {.path = o->data,
+                                       .format = o->format,
+                                       .tokenizer = o->tokenizer,
+                                       .blob = m.tok_blob,
+                                       .blob_bytes = m.tok_bytes,
+                                       .quiet = o->quiet,
                                        .raw_vocab = (uint32_t)m.config.vocab};
     TRY(dataset_open(&d, &dopts, e));
     const int64_t T = o->seq ? o->seq : m.config.seq_len;
     TRY(choose_split(o, &d, T, &v, e));
     if (d.tokenizer) bytes = eval_token_bytes(d.tokenizer, d.shard.vocab);
-    const struct eval_opts eo = {.batch = o->batch, .seq = T, .max_windows = (uint64_t)o->windows,
-                                 .token_bytes = bytes, .progress = progress, .ctx = &line};
+    const struct eval_opts eo = {.batch = o->batch,
+                                 .seq = T,
+                                 .max_windows = (uint64_t)o->windows,
+                                 .token_bytes = bytes,
+                                 .progress = progress,
+                                 .ctx = &line};
     TRY(eval_run(&m, &gemm, &d.shard, &v, &eo, &r, e));
     log_progress_end(&line);
     (o->json ? print_json : print_text)(&r);
@@ -139,9 +156,12 @@ const struct cmd cmd_eval = {
     .name = "eval",
     .summary = "Loss, perplexity and bits per byte of a model on a text.",
     .usage = "MODEL --data FILE [--split val] [--json]",
-    .notes = "MODEL is any model file that duet reads. val_loss is the mean over all predicted tokens in nats,\n"
-             "val_loss_stderr its standard error over windows; val_bpb divides all nats by ln 2 and by the text\n"
-             "bytes of the predicted tokens; floor_bpb is printed when the corpus carries its own information.\n",
+    .notes = "MODEL is any model file that duet reads. val_loss is the mean over all predicted "
+             "tokens in nats,\n"
+             "val_loss_stderr its standard error over windows; val_bpb divides all nats by ln 2 "
+             "and by the text\n"
+             "bytes of the predicted tokens; floor_bpb is printed when the corpus carries its own "
+             "information.\n",
     .rows = rows,
     .run = run,
 };

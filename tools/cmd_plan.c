@@ -13,19 +13,23 @@ static int engine_opts_of(const struct train_opts *o, struct train_setup *s, str
     if (!any.steps && !(any.time > 0)) any.steps = 1;
     int rc = train_setup_make(s, &any, e);
     if (!rc) rc = gemm_init(gemm, o->gemm, s->compute, e);
-    *eo = (struct engine_opts){.batch = o->batch, .seq = o->seq ? o->seq : m->config.seq_len,
-                               .recompute = o->recompute, .gemm = gemm, .optimizer = s->optimizer,
+    *eo = (struct engine_opts){.batch = o->batch,
+                               .seq = o->seq ? o->seq : m->config.seq_len,
+                               .recompute = o->recompute,
+                               .gemm = gemm,
+                               .optimizer = s->optimizer,
                                .hyper = s->hyper};
     return rc;
 }
 
-static void print_text(const struct model *m, const struct engine_opts *eo, const struct engine_memory *mem,
-                       double flops) {
+static void print_text(const struct model *m, const struct engine_opts *eo,
+                       const struct engine_memory *mem, double flops) {
     const double mb = 1.0 / 1048576;
     printf("model            %s, %lld layers of %lld, vocabulary %lld\n", m->config.arch,
            (long long)m->config.layers, (long long)m->config.dim, (long long)m->config.vocab);
     printf("parameters       %lld\n", (long long)model_param_count(m));
-    printf("micro-batch      %lld x %lld tokens, %d threads\n", (long long)eo->batch, (long long)eo->seq, par_threads());
+    printf("micro-batch      %lld x %lld tokens, %d threads\n", (long long)eo->batch,
+           (long long)eo->seq, par_threads());
     printf("weights          %10.1f MB\n", (double)mem->weights * mb);
     printf("gradients        %10.1f MB\n", (double)mem->gradients * mb);
     printf("optimizer        %10.1f MB\n", (double)mem->optimizer * mb);
@@ -37,14 +41,15 @@ static void print_text(const struct model *m, const struct engine_opts *eo, cons
     printf("flops a step     %10.3f GFLOP\n", flops * 1e-9);
 }
 
-static void print_json(const struct model *m, const struct engine_opts *eo, const struct engine_memory *mem,
-                       double flops) {
-    json_t *j = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "params", (json_int_t)model_param_count(m),
-                          "batch", (json_int_t)eo->batch, "seq", (json_int_t)eo->seq, "weights_bytes",
-                          (json_int_t)mem->weights, "gradients_bytes", (json_int_t)mem->gradients, "optimizer_bytes",
-                          (json_int_t)mem->optimizer, "kept_bytes", (json_int_t)mem->kept, "passing_bytes",
-                          (json_int_t)mem->passing, "threads_bytes", (json_int_t)mem->threads, "total_bytes",
-                          (json_int_t)mem->total, "flops_per_step", flops);
+static void print_json(const struct model *m, const struct engine_opts *eo,
+                       const struct engine_memory *mem, double flops) {
+    json_t *j = json_pack(
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "params", (json_int_t)model_param_count(m),
+        "batch", (json_int_t)eo->batch, "seq", (json_int_t)eo->seq, "weights_bytes",
+        (json_int_t)mem->weights, "gradients_bytes", (json_int_t)mem->gradients, "optimizer_bytes",
+        (json_int_t)mem->optimizer, "kept_bytes", (json_int_t)mem->kept, "passing_bytes",
+        (json_int_t)mem->passing, "threads_bytes", (json_int_t)mem->threads, "total_bytes",
+        (json_int_t)mem->total, "flops_per_step", flops);
     char *text = json_dumps(j, JSON_INDENT(1));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -67,7 +72,8 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(train_model_create(&m, &o, 0, e));
     TRY(engine_opts_of(&o, &s, &gemm, &m, &eo, e));
     TRY(engine_plan(s.engine, &m, &eo, &mem, e));
-    const double flops = s.engine->flops_factor * graph_flops(&m.graph, eo.batch, eo.seq) * (double)o.accum;
+    const double flops =
+        s.engine->flops_factor * graph_flops(&m.graph, eo.batch, eo.seq) * (double)o.accum;
     (o.json ? print_json : print_text)(&m, &eo, &mem, flops);
 out:
     model_close(&m);
@@ -77,9 +83,11 @@ out:
 
 const struct cmd cmd_plan = {
     .name = "plan",
-    .summary = "Memory by purpose and floating point operations of a training step, without training.",
+    .summary =
+        "Memory by purpose and floating point operations of a training step, without training.",
     .usage = "--model FILE [--batch B] [--seq T] [any option of train] [--json]",
-    .notes = "Takes every option of `duet train`. Memory of the program itself, of libraries and of mapped data\n"
+    .notes = "Takes every option of `duet train`. Memory of the program itself, of libraries and "
+             "of mapped data\n"
              "is not in the plan: add about 15 MB.\n",
     .rows = train_rows,
     .run = run,

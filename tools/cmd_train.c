@@ -27,8 +27,10 @@ const struct cmd cmd_train = {
     .summary = "Train a model, or go on with a run.",
     .usage = "--model FILE --data FILE --tokenizer T (--time SECONDS | --steps N) [--out DIR]\n"
              "--resume DIR",
-    .notes = "The folder of a run gets config.json (repeats the run: --config), log.jsonl, model.blzt, state and\n"
-             "summary.json. Ctrl-C saves and stops; a second one kills. With --steps, a run that was killed and\n"
+    .notes = "The folder of a run gets config.json (repeats the run: --config), log.jsonl, "
+             "model.blzt, state and\n"
+             "summary.json. Ctrl-C saves and stops; a second one kills. With --steps, a run that "
+             "was killed and\n"
              "resumed ends with the same weights, bit for bit, as one that was not.\n",
     .rows = train_rows,
     .run = run,

@@ -15,11 +15,13 @@ int arena_init(struct arena *a, size_t bytes, const char *name, struct err *e) {
     if (bytes == 0) return 0;
     void *p = MAP_FAILED;
     if (bytes <= PTRDIFF_MAX)
-        p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                 -1, 0);
     if (p == MAP_FAILED)
         return err_errno(e, ERR_NOMEM, "cannot reserve %zu MB for %s", bytes >> 20, name);
 #ifdef MADV_HUGEPAGE
-    /* GEMM walks many rows at once: 2 MB pages spare the TLB. Small arenas would only waste memory. */
+    /* GEMM walks many rows at once: 2 MB pages spare the TLB. Small arenas would only waste memory.
+     */
     if (bytes >= (size_t)8 << 20) madvise(p, bytes, MADV_HUGEPAGE);
 #endif
     a->base = p;

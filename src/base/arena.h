@@ -1,10 +1,10 @@
-/* Arenas by lifetime (weights, state, activations, scratch): one anonymous mapping, bump allocation,
- * 64-byte aligned, released at once. Pages that are never touched cost no memory.
+/* Arenas by lifetime (weights, state, activations, scratch): one anonymous mapping, bump
+ * allocation, 64-byte aligned, released at once. Pages that are never touched cost no memory.
  *
  *   struct arena a;
  *   TRY(arena_init(&a, bytes, "weights", e));
- *   float *w = arena_alloc(&a, n, sizeof *w);    never NULL: running over the size is a bug (assert)
- *   arena_release(&a);
+ *   float *w = arena_alloc(&a, n, sizeof *w);    never NULL: running over the size is a bug
+ * (assert) arena_release(&a);
  *
  * Sizes come from a plan, so an arena never grows. Memory starts as zeros. */
 #ifndef DUET_ARENA_H

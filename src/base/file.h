@@ -24,9 +24,9 @@ void file_map_close(struct file_map *m); /* accepts all zeros */
  * failed write is remembered, later writes do nothing, and commit reports it: so callers may write
  * without checking each call. path "-" is standard output, without a temporary file; devices and
  * pipes are written directly too. The temporary is locked while it is written (a second writer of
- * the same file is refused), and reused if a killed process left it. A symbolic link stays: the file
- * behind it is replaced. The permissions of a replaced file are kept. For a write beyond the file
- * size limit to be reported like others, the program must ignore SIGXFSZ. */
+ * the same file is refused), and reused if a killed process left it. A symbolic link stays: the
+ * file behind it is replaced. The permissions of a replaced file are kept. For a write beyond the
+ * file size limit to be reported like others, the program must ignore SIGXFSZ. */
 struct file_out {
     int fd;
     char *path, *temp;

@@ -1,14 +1,14 @@
 /* A pool of threads that hands out chunks.
  *
- * Not an OpenMP parallel loop, because of how such a loop ends: every thread of the team must arrive at
- * its barrier, so on a machine that has other work to do each loop waits until the system runs the one
- * thread that it has put aside, even when all chunks are long done (measured: five times slower with
- * one foreign process on two processors). Here a loop ends when its chunks are done. A worker that
- * comes late finds nothing left and nobody waits for it.
+ * Not an OpenMP parallel loop, because of how such a loop ends: every thread of the team must
+ * arrive at its barrier, so on a machine that has other work to do each loop waits until the system
+ * runs the one thread that it has put aside, even when all chunks are long done (measured: five
+ * times slower with one foreign process on two processors). Here a loop ends when its chunks are
+ * done. A worker that comes late finds nothing left and nobody waits for it.
  *
- * A ticket holds the number of the loop (upper half) and the next chunk (lower half). A worker reads the
- * ticket, then the job, then claims the chunk by compare-and-swap. The ticket is closed while a job is
- * written, so if the claim succeeds, the job that was read belongs to it. */
+ * A ticket holds the number of the loop (upper half) and the next chunk (lower half). A worker
+ * reads the ticket, then the job, then claims the chunk by compare-and-swap. The ticket is closed
+ * while a job is written, so if the claim succeeds, the job that was read belongs to it. */
 #include "par.h"
 #include "cpu.h"
 
@@ -24,7 +24,8 @@
 
 enum {
     MAX_THREADS = 1024,
-    SPINS = 4000, /* some 50 microseconds: longer than between two loops of a step, short for people */
+    SPINS =
+        4000, /* some 50 microseconds: longer than between two loops of a step, short for people */
 };
 
 static int n_threads; /* 0: not set yet */
@@ -50,8 +51,8 @@ static inline void pause_cpu(void) {
 #endif
 }
 
-/* Libraries that use OpenMP themselves must see one thread: how they would cut work over more is not a
- * function of the problem. Returns what it was. */
+/* Libraries that use OpenMP themselves must see one thread: how they would cut work over more is
+ * not a function of the problem. Returns what it was. */
 static int library_threads(int n) {
 #ifdef _OPENMP
     const int old = omp_get_max_threads();
@@ -143,8 +144,10 @@ static void run_pool(int64_t n, par_fn *fn, void *ctx) {
     }
     take_chunks(0);
     for (int spins = 0; atomic_load(&job_done) < n; spins++) {
-        if (spins < SPINS) pause_cpu();
-        else sched_yield(); /* the worker that holds the last chunk may want this processor */
+        if (spins < SPINS)
+            pause_cpu();
+        else
+            sched_yield(); /* the worker that holds the last chunk may want this processor */
     }
 }
 

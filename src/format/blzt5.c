@@ -286,9 +286,10 @@ out:
 
 /* ---- writing ---- */
 
-/* Calls fn for the runs of t's bytes in the order of the file: split halves. False: no memory for a row
- * of a tensor that is made row by row. */
-static bool each_run(const struct mf_tensor *t, void (*fn)(void *ctx, const void *p, size_t n), void *ctx) {
+/* Calls fn for the runs of t's bytes in the order of the file: split halves. False: no memory for a
+ * row of a tensor that is made row by row. */
+static bool each_run(const struct mf_tensor *t, void (*fn)(void *ctx, const void *p, size_t n),
+                     void *ctx) {
     const size_t bytes = dtype_bytes(t->dtype, (size_t)mf_tensor_count(t));
     const size_t run = t->rope_heads || t->row ? bytes / t->shape[0] : bytes;
     void *buf = t->row ? malloc(run) : NULL;

@@ -192,8 +192,9 @@ int model_file_write(const struct model_file *mf, const char *format, const char
                        format);
     for (size_t i = 0; i < mf->n_tensors; i++)
         if (mf->tensors[i].row && !f->rows)
-            return err_set(e, ERR_USAGE, "%s: format %s cannot write tensor %s, which is made row by row", path, format,
-                           mf->tensors[i].name);
+            return err_set(e, ERR_USAGE,
+                           "%s: format %s cannot write tensor %s, which is made row by row", path,
+                           format, mf->tensors[i].name);
     if (mf->path && file_same(mf->path, path))
         return err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
     return f->write(mf, path, e);

@@ -26,15 +26,16 @@
 #define FORMATS(X) X(blzt5) X(blzt4) X(llama2c)
 
 struct mf_tensor {
-    char *name;          /* UTF-8, 1 to 255 bytes, no control characters */
+    char *name; /* UTF-8, 1 to 255 bytes, no control characters */
     enum dtype dtype;
-    int ndim;            /* 1 or 2 */
-    uint64_t shape[2];   /* row-major: {n} or {rows, cols} */
-    const void *data;    /* in the map, or in memory of the caller who built the file */
-    uint64_t offset;     /* of data in the file read, for messages and `info` */
-    int rope_heads;      /* > 0: rows come as interleaved pairs within each of so many heads */
-    /* Instead of data, for writing only: gives row r, in the memory of the builder or in buf (one row),
-     * so that a table need not exist as a whole. Asked for several times, in rising order each time. */
+    int ndim;          /* 1 or 2 */
+    uint64_t shape[2]; /* row-major: {n} or {rows, cols} */
+    const void *data;  /* in the map, or in memory of the caller who built the file */
+    uint64_t offset;   /* of data in the file read, for messages and `info` */
+    int rope_heads;    /* > 0: rows come as interleaved pairs within each of so many heads */
+    /* Instead of data, for writing only: gives row r, in the memory of the builder or in buf (one
+     * row), so that a table need not exist as a whole. Asked for several times, in rising order
+     * each time. */
     const void *(*row)(void *ctx, uint64_t r, void *buf);
     void *row_ctx;
 };
@@ -43,22 +44,22 @@ struct model_file {
     const struct format *format;
     char *path;
     struct file_map map;
-    char *config;        /* JSON object: Hugging Face config.json keys plus "duet"; owned */
-    char *meta;          /* JSON object or NULL: where the weights come from (step, ...); owned */
+    char *config;          /* JSON object: Hugging Face config.json keys plus "duet"; owned */
+    char *meta;            /* JSON object or NULL: where the weights come from (step, ...); owned */
     const void *tokenizer; /* tokenizer blob or NULL; borrowed from the map or the builder */
     size_t tokenizer_bytes;
     struct mf_tensor *tensors;
     size_t n_tensors;
-    size_t cap_tensors;  /* room in tensors */
-    uint32_t *slots;     /* open-addressing index over the names: tensor number + 1, or 0 */
-    size_t n_slots;      /* a power of two */
+    size_t cap_tensors; /* room in tensors */
+    uint32_t *slots;    /* open-addressing index over the names: tensor number + 1, or 0 */
+    size_t n_slots;     /* a power of two */
 };
 
 struct format {
-    const char *name;      /* "blzt5" */
-    const char *help;      /* one line for `duet info --help` and docs */
-    const char *suffix;    /* ".blzt": chosen for writing by name */
-    bool checksums;        /* verify notices any changed byte */
+    const char *name;   /* "blzt5" */
+    const char *help;   /* one line for `duet info --help` and docs */
+    const char *suffix; /* ".blzt": chosen for writing by name */
+    bool checksums;     /* verify notices any changed byte */
     /* True if the bytes look like this format (magic and the like). May look at size. */
     bool (*probe)(const uint8_t *data, size_t size);
     /* Fills everything but format, path and map, which are set. verify: as model_file_open. */

@@ -29,10 +29,11 @@ int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
     *x = (struct exec){.graph = g, .gemm = gemm, .opts = *o, .threads_planned = par_threads()};
     /* All later sizes are products of these and of columns that are below 2^31. */
     int64_t rows;
-    if (o->B < 1 || o->T < 1 || __builtin_mul_overflow(o->B, o->T > o->cache ? o->T : o->cache, &rows) ||
+    if (o->B < 1 || o->T < 1 ||
+        __builtin_mul_overflow(o->B, o->T > o->cache ? o->T : o->cache, &rows) ||
         rows > (int64_t)1 << 31)
-        return err_set(e, ERR_INPUT, "a batch of %lld x %lld tokens is not possible", (long long)o->B,
-                       (long long)o->T);
+        return err_set(e, ERR_INPUT, "a batch of %lld x %lld tokens is not possible",
+                       (long long)o->B, (long long)o->T);
     assert(!o->cache || o->B == 1);
     plan_make(&x->plan, x);
     return 0;

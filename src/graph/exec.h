@@ -5,8 +5,8 @@
  *   exec_run(&x, &batch);       forward, and backward if opts.train
  *   exec_close(&x);
  *
- * The parameters' data must be set before exec_run; their grad pointers too for training. Nothing is
- * allocated after exec_open. */
+ * The parameters' data must be set before exec_run; their grad pointers too for training. Nothing
+ * is allocated after exec_open. */
 #ifndef DUET_EXEC_H
 #define DUET_EXEC_H
 
@@ -23,14 +23,14 @@ struct exec_opts {
 
 /* What one run reads and writes. */
 struct batch {
-    int64_t B, T;             /* at most the planned ones */
-    const uint32_t *input;    /* (B,T) token ids */
-    const uint32_t *target;   /* (B,T), or NULL when only logits are wanted */
-    float *nll;               /* (B,T) out: -log p(target), nats; may be NULL without target */
-    float *logits;            /* (B,V) out: of each sequence's last position, or NULL */
-    int64_t pos;              /* position of the first token (tokens already in the cache) */
-    double grad_scale;        /* training: weight of each token's loss, e.g. 1/(tokens of the update) */
-    bool grad_add;            /* training: accumulate into the parameters' gradients */
+    int64_t B, T;           /* at most the planned ones */
+    const uint32_t *input;  /* (B,T) token ids */
+    const uint32_t *target; /* (B,T), or NULL when only logits are wanted */
+    float *nll;             /* (B,T) out: -log p(target), nats; may be NULL without target */
+    float *logits;          /* (B,V) out: of each sequence's last position, or NULL */
+    int64_t pos;            /* position of the first token (tokens already in the cache) */
+    double grad_scale; /* training: weight of each token's loss, e.g. 1/(tokens of the update) */
+    bool grad_add;     /* training: accumulate into the parameters' gradients */
 };
 
 struct exec {
@@ -39,18 +39,18 @@ struct exec {
     struct exec_opts opts;
     struct plan plan;
     struct arena mem, cache, tables;
-    int threads_planned;      /* per-thread scratch is cut for so many */
+    int threads_planned; /* per-thread scratch is cut for so many */
     /* During a run: */
     struct batch batch;
-    int64_t rows;             /* batch.B * batch.T */
-    float **value, **grad;    /* where each value and its gradient stand now */
-    void *work;               /* shared scratch of the running event */
-    char *threads;            /* per-thread scratch */
+    int64_t rows;          /* batch.B * batch.T */
+    float **value, **grad; /* where each value and its gradient stand now */
+    void *work;            /* shared scratch of the running event */
+    char *threads;         /* per-thread scratch */
     const struct event *event;
-    bool *touched;            /* per parameter: gradient written already in this run */
-    float *cos, *sin;         /* RoPE tables (positions, head_dim/2), or NULL */
-    /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset by
-     * the caller. */
+    bool *touched;    /* per parameter: gradient written already in this run */
+    float *cos, *sin; /* RoPE tables (positions, head_dim/2), or NULL */
+    /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset
+     * by the caller. */
     double (*seconds)[2];
 };
 
@@ -68,7 +68,8 @@ void exec_run(struct exec *x, const struct batch *b);
 
 /* ---- for ops ------------------------------------------------------------------------------- */
 
-/* Rows of this run's tokens in a value: (rows, cols). In a cached value they stand at position pos. */
+/* Rows of this run's tokens in a value: (rows, cols). In a cached value they stand at position pos.
+ */
 float *exec_rows(const struct exec *x, int value);
 
 /* True if the gradient of input i of the running node is to be accumulated. */

@@ -1,8 +1,8 @@
 /* A model as a list of ops over values.
  *
  * A value is a matrix with one row per token, (B*T, cols), f32. Nodes stand in the order of the
- * forward pass; each writes its outputs once. There is no other description of the network: training,
- * evaluation, generation and gradient checks walk this list. */
+ * forward pass; each writes its outputs once. There is no other description of the network:
+ * training, evaluation, generation and gradient checks walk this list. */
 #ifndef DUET_GRAPH_H
 #define DUET_GRAPH_H
 
@@ -15,13 +15,13 @@ enum { NODE_MAX_IN = 3, NODE_MAX_OUT = 3, NODE_MAX_PARAM = 6 };
 struct value {
     const char *name; /* static string */
     int64_t cols;
-    bool cached;      /* keys and values: kept for all positions during generation */
-    int producer;     /* node */
+    bool cached;  /* keys and values: kept for all positions during generation */
+    int producer; /* node */
 };
 
 struct node {
     const struct op *op;
-    int block;        /* unit of activation checkpointing: 0, 1, ... in forward order */
+    int block; /* unit of activation checkpointing: 0, 1, ... in forward order */
     int n_in, n_out, n_param;
     int in[NODE_MAX_IN], out[NODE_MAX_OUT], param[NODE_MAX_PARAM];
     /* Attributes; each op's file says which it reads. */

@@ -2,7 +2,8 @@
  *
  * Adding one: op_x.c with a `const struct op op_x`, one word in OPS, a case in the checks. forward
  * and backward return void: shapes were proved when the plan was made. They may use par_for, the
- * scratch that work() asked for (x->work, shared) and that thread_work() asked for (exec_thread()). */
+ * scratch that work() asked for (x->work, shared) and that thread_work() asked for (exec_thread()).
+ */
 #ifndef DUET_OP_H
 #define DUET_OP_H
 
@@ -24,7 +25,8 @@ struct op {
     bool cheap;                   /* recomputed in the backward pass rather than kept */
     size_t (*work)(const struct exec *x, const struct node *n, bool backward);        /* or NULL */
     size_t (*thread_work)(const struct exec *x, const struct node *n, bool backward); /* or NULL */
-    double (*flops)(const struct graph *g, const struct node *n, int64_t B, int64_t T); /* or NULL */
+    double (*flops)(const struct graph *g, const struct node *n, int64_t B,
+                    int64_t T); /* or NULL */
 };
 
 #define X(name) extern const struct op op_##name;

@@ -36,14 +36,20 @@ static void backward_chunk(void *ctx, int64_t c, int tid) {
 }
 
 static void forward(struct exec *x, const struct node *n) {
-    struct job j = {.a = x->value[n->in[0]], .b = x->value[n->in[1]], .y = x->value[n->out[0]],
-                    .scale = n->scale, .rows = x->rows, .n = x->graph->values[n->out[0]].cols};
+    struct job j = {.a = x->value[n->in[0]],
+                    .b = x->value[n->in[1]],
+                    .y = x->value[n->out[0]],
+                    .scale = n->scale,
+                    .rows = x->rows,
+                    .n = x->graph->values[n->out[0]].cols};
     par_for(op_chunks(x->rows), forward_chunk, &j);
 }
 
 static void backward(struct exec *x, const struct node *n) {
-    struct job j = {.a = x->grad[n->out[0]], .rows = x->rows, .n = x->graph->values[n->out[0]].cols};
-    /* The branch first: the gradient of a may stand where the output's is, and be added to later. */
+    struct job j = {
+        .a = x->grad[n->out[0]], .rows = x->rows, .n = x->graph->values[n->out[0]].cols};
+    /* The branch first: the gradient of a may stand where the output's is, and be added to later.
+     */
     j.y = x->grad[n->in[1]];
     j.scale = n->scale;
     j.add = exec_adds(x, 1);
@@ -54,5 +60,5 @@ static void backward(struct exec *x, const struct node *n) {
     if (j.y != j.a) par_for(op_chunks(x->rows), backward_chunk, &j);
 }
 
-const struct op op_add = {.name = "add", .forward = forward, .backward = backward, .inplace = 1,
-                          .grad_pass = 0};
+const struct op op_add = {
+    .name = "add", .forward = forward, .backward = backward, .inplace = 1, .grad_pass = 0};

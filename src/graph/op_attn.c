@@ -3,8 +3,8 @@
  * (Dao et al. 2022, arXiv 2205.14135).
  * in: q (rows, heads*hd), k, v (rows, kv_heads*hd). out: y (rows, heads*hd), lse (rows, heads): the
  * log-sum-exp of each query's scaled scores. attrs: heads, kv_heads, head_dim.
- * Query head h reads key head h / (heads / kv_heads). During generation k and v hold all positions up
- * to the present ones, which start at x->batch.pos. */
+ * Query head h reads key head h / (heads / kv_heads). During generation k and v hold all positions
+ * up to the present ones, which start at x->batch.pos. */
 #include "kern.h"
 #include "op.h"
 #include "par.h"
@@ -50,7 +50,8 @@ static int64_t score_ld(int64_t keys) {
     return keys % 1024 ? keys : keys + SCORE_PAD;
 }
 
-/* Room for blocks of scores against up to so many keys: fewer may need the padding when all do not. */
+/* Room for blocks of scores against up to so many keys: fewer may need the padding when all do not.
+ */
 static size_t score_bytes(int64_t keys) {
     return arena_round((size_t)(QB * (keys + SCORE_PAD)) * sizeof(float));
 }
@@ -85,12 +86,14 @@ static size_t floats(int64_t n) {
     return arena_round((size_t)n * sizeof(float));
 }
 
-static size_t forward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq, int64_t ck) {
+static size_t forward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq,
+                            int64_t ck) {
     return pack_keys(g, keys, hd, ck) + pack_keys_t(g, keys, hd, ck) + floats(QB * hd) +
            score_bytes(keys) + pack_a(g, keys, hd, cq) + 4 * ARENA_ALIGN;
 }
 
-static size_t backward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq, int64_t ck) {
+static size_t backward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int64_t cq,
+                             int64_t ck) {
     return 2 * pack_keys(g, keys, hd, ck) + pack_keys_t(g, keys, hd, ck) + floats(QB * hd) +
            2 * score_bytes(keys) + pack_query_t(g, hd, hd) + pack_query_t(g, hd, cq) +
            pack_a(g, keys, hd, cq) + 8 * ARENA_ALIGN;
@@ -98,10 +101,19 @@ static size_t backward_bytes(const struct gemm *g, int64_t keys, int64_t hd, int
 
 static struct job job_make(struct exec *x, const struct node *n) {
     const int64_t hd = n->head_dim;
-    return (struct job){.x = x, .n = n, .q = x->value[n->in[0]], .k = x->value[n->in[1]],
-                        .v = x->value[n->in[2]], .lse = x->value[n->out[1]], .T = x->batch.T,
-                        .pos = x->batch.pos, .chunks = (x->batch.T + QC - 1) / QC, .cq = n->heads * hd,
-                        .ck = n->kv_heads * hd, .ld = score_ld(x->batch.pos + x->batch.T), .scale = 1.0f / sqrtf((float)hd)};
+    return (struct job){.x = x,
+                        .n = n,
+                        .q = x->value[n->in[0]],
+                        .k = x->value[n->in[1]],
+                        .v = x->value[n->in[2]],
+                        .lse = x->value[n->out[1]],
+                        .T = x->batch.T,
+                        .pos = x->batch.pos,
+                        .chunks = (x->batch.T + QC - 1) / QC,
+                        .cq = n->heads * hd,
+                        .ck = n->kv_heads * hd,
+                        .ld = score_ld(x->batch.pos + x->batch.T),
+                        .scale = 1.0f / sqrtf((float)hd)};
 }
 
 /* First key row of sequence b. Past positions exist only when there is one sequence. */
@@ -109,10 +121,10 @@ static int64_t key_row(const struct job *j, int64_t b) {
     return b * j->T;
 }
 
-/* Scores of rows [i0, i0+m) to exponentials: row i sees keys up to pos+i. s is (m, nk); entries after
- * the causal end become 0. inv[i]: 1/sum of the row; lse[i]: its log-sum-exp. */
-static void softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, int64_t nk, float *inv,
-                         float *lse) {
+/* Scores of rows [i0, i0+m) to exponentials: row i sees keys up to pos+i. s is (m, nk); entries
+ * after the causal end become 0. inv[i]: 1/sum of the row; lse[i]: its log-sum-exp. */
+static void softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, int64_t nk,
+                         float *inv, float *lse) {
     const struct kern *k = kern();
     for (int64_t i = 0; i < m; i++) {
         float *row = s + i * j->ld;
@@ -152,21 +164,24 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
     }
     for (int64_t h = kvh * group; h < (kvh + 1) * group; h++)
         for (int64_t i0 = c0; i0 < c1; i0 += QB) {
-            const int64_t m = c1 - i0 < QB ? c1 - i0 : QB, nk = j->pos + i0 + m, row = b * j->T + i0;
+            const int64_t m = c1 - i0 < QB ? c1 - i0 : QB, nk = j->pos + i0 + m,
+                          row = b * j->T + i0;
             float inv[QB], lse[QB], *out = j->out + row * j->cq + h * hd;
             const struct mat mq = mat_f32(q, hd, false), mp = mat_f32(p, j->ld, false);
             gather(q, j->q + row * j->cq + h * hd, j->cq, m, hd, j->scale);
             if (few) {
                 gemm_local(g, m, nk, hd, mq, k, p, j->ld, false, NULL);
             } else {
-                const struct gemm_pack a = gemm_pack(g, GEMM_A, mq, m, hd, s.at), head = gemm_pack_head(&pk, nk, hd);
+                const struct gemm_pack a = gemm_pack(g, GEMM_A, mq, m, hd, s.at),
+                                       head = gemm_pack_head(&pk, nk, hd);
                 gemm_mul(g, &a, &head, p, j->ld, false, NULL);
             }
             softmax_rows(j, p, i0, m, nk, inv, lse);
             if (few) {
                 gemm_local(g, m, hd, nk, mp, v, out, j->cq, false, NULL);
             } else {
-                const struct gemm_pack a = gemm_pack(g, GEMM_A, mp, m, nk, s.at), head = gemm_pack_head(&pv, hd, nk);
+                const struct gemm_pack a = gemm_pack(g, GEMM_A, mp, m, nk, s.at),
+                                       head = gemm_pack_head(&pv, hd, nk);
                 gemm_mul(g, &a, &head, out, j->cq, false, NULL);
             }
             for (int64_t i = 0; i < m; i++) {
@@ -190,8 +205,8 @@ struct block {
 };
 
 /* Probabilities again from the scores and the saved log-sum-exp, and dS = P (dP - D), D = dy . y */
-static void score_grads(const struct job *j, const struct block *w, int64_t row, int64_t h, int64_t i0,
-                        int64_t m, int64_t nk) {
+static void score_grads(const struct job *j, const struct block *w, int64_t row, int64_t h,
+                        int64_t i0, int64_t m, int64_t nk) {
     const struct kern *k = kern();
     const int64_t hd = j->n->head_dim;
     for (int64_t i = 0; i < m; i++) {
@@ -205,8 +220,8 @@ static void score_grads(const struct job *j, const struct block *w, int64_t row,
     }
 }
 
-static void backward_block(const struct job *j, const struct block *w, int64_t b, int64_t kvh, int64_t h,
-                           int64_t i0) {
+static void backward_block(const struct job *j, const struct block *w, int64_t b, int64_t kvh,
+                           int64_t h, int64_t i0) {
     const struct gemm *g = j->x->gemm;
     const int64_t hd = j->n->head_dim, m = j->T - i0 < QB ? j->T - i0 : QB, nk = i0 + m;
     const int64_t row = b * j->T + i0, at = row * j->cq + h * hd;
@@ -240,10 +255,12 @@ static void backward_chunk(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
     const struct gemm *g = j->x->gemm;
     const int64_t hd = j->n->head_dim, T = j->T, group = j->n->heads / j->n->kv_heads;
-    const int64_t kvh = t % j->n->kv_heads, b = t / j->n->kv_heads, first = b * T * j->ck + kvh * hd;
+    const int64_t kvh = t % j->n->kv_heads, b = t / j->n->kv_heads,
+                  first = b * T * j->ck + kvh * hd;
     struct scratch s = {exec_thread(j->x, tid)};
     struct block w;
-    const struct mat k = mat_f32(j->k + first, j->ck, false), kt = mat_f32(j->k + first, j->ck, true);
+    const struct mat k = mat_f32(j->k + first, j->ck, false),
+                     kt = mat_f32(j->k + first, j->ck, true);
     const struct mat v = mat_f32(j->v + first, j->ck, false);
     w.pk = gemm_pack(g, GEMM_B, k, T, hd, carve(&s, pack_keys(g, T, hd, j->ck)));
     w.pv = gemm_pack(g, GEMM_B, v, T, hd, carve(&s, pack_keys(g, T, hd, j->ck)));
@@ -275,7 +292,8 @@ static void backward(struct exec *x, const struct node *n) {
 
 static size_t thread_work(const struct exec *x, const struct node *n, bool back) {
     const int64_t keys = x->opts.cache ? x->opts.cache : x->opts.T, hd = n->head_dim;
-    return (back ? backward_bytes : forward_bytes)(x->gemm, keys, hd, n->heads * hd, n->kv_heads * hd);
+    return (back ? backward_bytes : forward_bytes)(x->gemm, keys, hd, n->heads * hd,
+                                                   n->kv_heads * hd);
 }
 
 static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {
@@ -283,6 +301,13 @@ static double flops(const struct graph *g, const struct node *n, int64_t B, int6
     return 2.0 * 2.0 * (double)B * n->heads * n->head_dim * ((double)T * (double)(T + 1) / 2);
 }
 
-const struct op op_attn = {.name = "attn", .forward = forward, .backward = backward, .reads_in = 7,
-                           .reads_out = 3, .no_grad_out = 2, .inplace = -1, .grad_pass = -1,
-                           .thread_work = thread_work, .flops = flops};
+const struct op op_attn = {.name = "attn",
+                           .forward = forward,
+                           .backward = backward,
+                           .reads_in = 7,
+                           .reads_out = 3,
+                           .no_grad_out = 2,
+                           .inplace = -1,
+                           .grad_pass = -1,
+                           .thread_work = thread_work,
+                           .flops = flops};

@@ -15,7 +15,8 @@ struct job {
 static void forward_chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
-    const int64_t C = j->table->cols, r1 = (c + 1) * OP_ROWS < j->x->rows ? (c + 1) * OP_ROWS : j->x->rows;
+    const int64_t C = j->table->cols,
+                  r1 = (c + 1) * OP_ROWS < j->x->rows ? (c + 1) * OP_ROWS : j->x->rows;
     for (int64_t r = c * OP_ROWS; r < r1; r++) {
         float *out = j->rows + r * C;
         const float *in = param_read(j->table, (int64_t)j->x->batch.input[r] * C, C, out);
@@ -24,7 +25,8 @@ static void forward_chunk(void *ctx, int64_t c, int tid) {
 }
 
 static void forward(struct exec *x, const struct node *n) {
-    struct job j = {.x = x, .table = x->graph->params + n->param[0], .rows = exec_rows(x, n->out[0])};
+    struct job j = {
+        .x = x, .table = x->graph->params + n->param[0], .rows = exec_rows(x, n->out[0])};
     par_for(op_chunks(x->rows), forward_chunk, &j);
 }
 
@@ -65,5 +67,5 @@ static void backward(struct exec *x, const struct node *n) {
     par_for((j.table->cols + COLUMNS - 1) / COLUMNS, backward_chunk, &j);
 }
 
-const struct op op_embed = {.name = "embed", .forward = forward, .backward = backward, .inplace = -1,
-                            .grad_pass = -1};
+const struct op op_embed = {
+    .name = "embed", .forward = forward, .backward = backward, .inplace = -1, .grad_pass = -1};

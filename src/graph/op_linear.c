@@ -41,7 +41,8 @@ static void forward(struct exec *x, const struct node *n) {
         const struct param *w = weight(x, n, i);
         float *y = exec_rows(x, n->out[i]);
         if (has_bias(n)) {
-            struct bias_job j = {.y = y, .b = weight(x, n, n->n_out + i)->data, .rows = M, .cols = w->rows};
+            struct bias_job j = {
+                .y = y, .b = weight(x, n, n->n_out + i)->data, .rows = M, .cols = w->rows};
             par_for(op_chunks(M), bias_rows, &j);
         }
         if (few) {
@@ -84,8 +85,8 @@ static void backward(struct exec *x, const struct node *n) {
         float *dw = exec_param_grad(x, n->param[i], &add);
         if (dw) gemm_run(g, O, I, M, mat_f32(dy, O, true), in, dw, I, add, x->work);
         if (has_bias(n)) bias_grad(x, n, i);
-        gemm_run(g, M, I, O, mat_f32(dy, O, false), param_mat(weight(x, n, i), true), x->grad[n->in[0]], I,
-                 exec_adds(x, 0) || i > 0, x->work);
+        gemm_run(g, M, I, O, mat_f32(dy, O, false), param_mat(weight(x, n, i), true),
+                 x->grad[n->in[0]], I, exec_adds(x, 0) || i > 0, x->work);
     }
 }
 
@@ -111,9 +112,16 @@ static size_t work(const struct exec *x, const struct node *n, bool back) {
 
 static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {
     double sum = 0;
-    for (int i = 0; i < n->n_out; i++) sum += 2.0 * (double)(B * T) * (double)param_count(g->params + n->param[i]);
+    for (int i = 0; i < n->n_out; i++)
+        sum += 2.0 * (double)(B * T) * (double)param_count(g->params + n->param[i]);
     return sum;
 }
 
-const struct op op_linear = {.name = "linear", .forward = forward, .backward = backward, .reads_in = 1,
-                             .inplace = -1, .grad_pass = -1, .work = work, .flops = flops};
+const struct op op_linear = {.name = "linear",
+                             .forward = forward,
+                             .backward = backward,
+                             .reads_in = 1,
+                             .inplace = -1,
+                             .grad_pass = -1,
+                             .work = work,
+                             .flops = flops};

@@ -16,9 +16,13 @@ struct job {
 
 static struct job job_make(struct exec *x, const struct node *n) {
     const struct param *w = x->graph->params + n->param[0];
-    return (struct job){
-        .x = exec_rows(x, n->in[0]), .w = w->data, .rstd = x->value[n->out[1]], .rows = x->rows,
-        .groups = x->graph->values[n->in[0]].cols / w->cols, .n = w->cols, .eps = n->eps};
+    return (struct job){.x = exec_rows(x, n->in[0]),
+                        .w = w->data,
+                        .rstd = x->value[n->out[1]],
+                        .rows = x->rows,
+                        .groups = x->graph->values[n->in[0]].cols / w->cols,
+                        .n = w->cols,
+                        .eps = n->eps};
 }
 
 static void forward_chunk(void *ctx, int64_t c, int tid) {
@@ -65,9 +69,17 @@ static void backward(struct exec *x, const struct node *n) {
 
 static size_t work(const struct exec *x, const struct node *n, bool back) {
     const int64_t chunks = op_chunks(x->opts.B * x->opts.T);
-    return back ? arena_need((size_t)(chunks * x->graph->params[n->param[0]].cols), sizeof(float)) : 0;
+    return back ? arena_need((size_t)(chunks * x->graph->params[n->param[0]].cols), sizeof(float))
+                : 0;
 }
 
-const struct op op_norm = {.name = "norm", .forward = forward, .backward = backward, .reads_in = 1,
-                           .reads_out = 2, .no_grad_out = 2, .inplace = -1, .grad_pass = -1,
-                           .cheap = true, .work = work};
+const struct op op_norm = {.name = "norm",
+                           .forward = forward,
+                           .backward = backward,
+                           .reads_in = 1,
+                           .reads_out = 2,
+                           .no_grad_out = 2,
+                           .inplace = -1,
+                           .grad_pass = -1,
+                           .cheap = true,
+                           .work = work};

@@ -1,5 +1,5 @@
-/* Rotary position embedding of every head. in: x (rows, heads*head_dim). out: y of the same shape, in
- * place where possible. attrs: heads, head_dim, theta. Tables: x->cos, x->sin. */
+/* Rotary position embedding of every head. in: x (rows, heads*head_dim). out: y of the same shape,
+ * in place where possible. attrs: heads, head_dim, theta. Tables: x->cos, x->sin. */
 #include "kern.h"
 #include "op.h"
 #include "par.h"
@@ -40,5 +40,5 @@ static void backward(struct exec *x, const struct node *n) {
     par_for(op_chunks(x->rows), chunk, &j);
 }
 
-const struct op op_rope = {.name = "rope", .forward = forward, .backward = backward, .inplace = 0,
-                           .grad_pass = 0};
+const struct op op_rope = {
+    .name = "rope", .forward = forward, .backward = backward, .inplace = 0, .grad_pass = 0};

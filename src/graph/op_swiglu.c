@@ -34,7 +34,9 @@ static void backward_chunk(void *ctx, int64_t c, int tid) {
 }
 
 static struct job job_make(const struct exec *x, const struct node *n) {
-    return (struct job){.g = x->value[n->in[0]], .u = x->value[n->in[1]], .rows = x->rows,
+    return (struct job){.g = x->value[n->in[0]],
+                        .u = x->value[n->in[1]],
+                        .rows = x->rows,
                         .n = x->graph->values[n->out[0]].cols};
 }
 
@@ -53,5 +55,11 @@ static void backward(struct exec *x, const struct node *n) {
     par_for(op_chunks(x->rows), backward_chunk, &j);
 }
 
-const struct op op_swiglu = {.name = "swiglu", .forward = forward, .backward = backward, .reads_in = 3,
-                             .grad_over = 3, .inplace = -1, .grad_pass = -1, .cheap = true};
+const struct op op_swiglu = {.name = "swiglu",
+                             .forward = forward,
+                             .backward = backward,
+                             .reads_in = 3,
+                             .grad_over = 3,
+                             .inplace = -1,
+                             .grad_pass = -1,
+                             .cheap = true};

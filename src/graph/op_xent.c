@@ -15,11 +15,11 @@
 #include <string.h>
 
 enum {
-    PANEL = 256,       /* vocabulary rows a panel */
-    GROUPS = 8,        /* partial sums of dX: the parallelism of step 3 */
-    MAX_ROWS = 512,    /* rows a chunk: enough to hide the packing of W... */
+    PANEL = 256,    /* vocabulary rows a panel */
+    GROUPS = 8,     /* partial sums of dX: the parallelism of step 3 */
+    MAX_ROWS = 512, /* rows a chunk: enough to hide the packing of W... */
     MIN_ROWS = 64,
-    CHUNK_MB = 36,     /* ... as long as its logits fit in this, or in half the memory of W */
+    CHUNK_MB = 36, /* ... as long as its logits fit in this, or in half the memory of W */
 };
 
 struct job {
@@ -48,7 +48,8 @@ static int64_t groups_of(int64_t panels) {
 }
 
 static int64_t chunk_rows(int64_t rows, const struct param *w) {
-    const int64_t half = param_count(w) * (int64_t)sizeof(float) / 2, room = (int64_t)CHUNK_MB << 20;
+    const int64_t half = param_count(w) * (int64_t)sizeof(float) / 2,
+                  room = (int64_t)CHUNK_MB << 20;
     const int64_t row = panels_of(w->rows) * PANEL * (int64_t)sizeof(float);
     int64_t r = (half > room ? half : room) / row / MIN_ROWS * MIN_ROWS;
     if (r < MIN_ROWS) r = MIN_ROWS;
@@ -78,7 +79,8 @@ static void panel_logits(void *ctx, int64_t p, int tid) {
     const int64_t w = panel_width(j, p), v0 = p * PANEL;
     float *l = j->logits + p * j->R * PANEL;
     float tmp[PANEL];
-    const struct gemm_pack b = gemm_pack(g, GEMM_B, panel_mat(j->w, p, false), w, j->C, exec_thread(j->x, tid));
+    const struct gemm_pack b =
+        gemm_pack(g, GEMM_B, panel_mat(j->w, p, false), w, j->C, exec_thread(j->x, tid));
     gemm_mul(g, &j->a, &b, l, PANEL, false, NULL);
     for (int64_t r = 0; r < j->R; r++) {
         float *row = l + r * PANEL;
@@ -127,11 +129,12 @@ static void group_grads(void *ctx, int64_t group, int tid) {
         float *d = j->logits + p * j->R * PANEL;
         panel_grad(j, p, d);
         if (j->dw) {
-            const struct gemm_pack a = gemm_pack(g, GEMM_A, mat_f32(d, PANEL, true), w, j->R, exec_thread(j->x, tid));
+            const struct gemm_pack a =
+                gemm_pack(g, GEMM_A, mat_f32(d, PANEL, true), w, j->R, exec_thread(j->x, tid));
             gemm_mul(g, &a, &j->xt, j->dw + p * PANEL * j->C, j->C, j->add, NULL);
         }
-        gemm_local(g, j->R, j->C, w, mat_f32(d, PANEL, false), panel_mat(j->w, p, true), part, j->C, p > p0,
-                   exec_thread(j->x, tid));
+        gemm_local(g, j->R, j->C, w, mat_f32(d, PANEL, false), panel_mat(j->w, p, true), part, j->C,
+                   p > p0, exec_thread(j->x, tid));
     }
 }
 
@@ -142,7 +145,8 @@ static void sum_groups(void *ctx, int64_t c, int tid) {
     const int64_t r0 = c * OP_ROWS, r1 = r0 + OP_ROWS < j->R ? r0 + OP_ROWS : j->R;
     const int64_t at = r0 * j->C, n = (r1 - r0) * j->C;
     memcpy(j->dx + at, j->part + at, (size_t)n * sizeof *j->dx);
-    for (int64_t g = 1; g < j->groups; g++) kern()->axpy(j->dx + at, 1, j->part + g * j->R * j->C + at, n);
+    for (int64_t g = 1; g < j->groups; g++)
+        kern()->axpy(j->dx + at, 1, j->part + g * j->R * j->C + at, n);
 }
 
 struct sizes {
@@ -191,8 +195,8 @@ static void row_logits(void *ctx, int64_t p, int tid) {
     const struct job *j = ctx;
     float *out = j->logits + p * PANEL;
     const int64_t w = panel_width(j, p);
-    gemm_local(j->x->gemm, 1, w, j->C, mat_f32(j->in, j->C, false), panel_mat(j->w, p, false), out, w, false,
-               exec_thread(j->x, tid));
+    gemm_local(j->x->gemm, 1, w, j->C, mat_f32(j->in, j->C, false), panel_mat(j->w, p, false), out,
+               w, false, exec_thread(j->x, tid));
     softcap(out, j->cap, w);
 }
 
@@ -200,7 +204,8 @@ static void row_logits(void *ctx, int64_t p, int tid) {
 static void last_logits(struct exec *x, const struct node *n) {
     const struct param *w = x->graph->params + n->param[0];
     const struct batch *b = &x->batch;
-    struct job j = {.x = x, .w = w, .C = w->cols, .V = w->rows, .cap = n->cap, .panels = panels_of(w->rows)};
+    struct job j = {
+        .x = x, .w = w, .C = w->cols, .V = w->rows, .cap = n->cap, .panels = panels_of(w->rows)};
     for (int64_t s = 0; s < b->B; s++) {
         j.in = exec_rows(x, n->in[0]) + ((s + 1) * b->T - 1) * w->cols;
         j.logits = b->logits + s * w->rows;
@@ -214,8 +219,13 @@ static void forward(struct exec *x, const struct node *n) {
     bool add;
     if (b->logits) last_logits(x, n);
     if (!b->target) return;
-    struct job j = {.x = x, .w = w, .C = w->cols, .V = w->rows, .cap = n->cap,
-                    .scale = (float)b->grad_scale, .panels = panels_of(w->rows)};
+    struct job j = {.x = x,
+                    .w = w,
+                    .C = w->cols,
+                    .V = w->rows,
+                    .cap = n->cap,
+                    .scale = (float)b->grad_scale,
+                    .panels = panels_of(w->rows)};
     j.groups = groups_of(j.panels);
     const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
     const float *in = exec_rows(x, n->in[0]);
@@ -257,5 +267,10 @@ static double flops(const struct graph *g, const struct node *n, int64_t B, int6
     return 2.0 * (double)(B * T) * (double)param_count(g->params + n->param[0]);
 }
 
-const struct op op_xent = {.name = "xent", .forward = forward, .inplace = -1, .grad_pass = -1, .work = work,
-                           .thread_work = thread_work, .flops = flops};
+const struct op op_xent = {.name = "xent",
+                           .forward = forward,
+                           .inplace = -1,
+                           .grad_pass = -1,
+                           .work = work,
+                           .thread_work = thread_work,
+                           .flops = flops};

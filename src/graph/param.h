@@ -17,15 +17,15 @@ enum role {
 };
 
 struct param {
-    char name[96];       /* Hugging Face tensor name, e.g. model.layers.0.mlp.up_proj.weight */
+    char name[96]; /* Hugging Face tensor name, e.g. model.layers.0.mlp.up_proj.weight */
     enum role role;
-    int ndim;            /* 1 or 2 */
-    int64_t rows, cols;  /* row-major; rows is 1 for ndim 1 */
-    double init_scale;   /* extra factor on random initialisation (residual branches) */
+    int ndim;           /* 1 or 2 */
+    int64_t rows, cols; /* row-major; rows is 1 for ndim 1 */
+    double init_scale;  /* extra factor on random initialisation (residual branches) */
     bool trainable;
-    enum dtype dtype;    /* of data */
-    void *data;          /* rows*cols elements; owned by the model's weight arena */
-    float *grad;         /* rows*cols floats, or NULL when no gradient is wanted */
+    enum dtype dtype; /* of data */
+    void *data;       /* rows*cols elements; owned by the model's weight arena */
+    float *grad;      /* rows*cols floats, or NULL when no gradient is wanted */
 };
 
 static inline int64_t param_count(const struct param *p) {

@@ -18,9 +18,9 @@ struct planner {
     const struct exec *x;
     const struct graph *g;
     struct plan *p;
-    bool *kept;         /* per value: survives until the backward pass reads it */
-    bool *inplace;      /* per node: output 0 takes over the input's storage */
-    bool *alive;        /* per value, while scheduling */
+    bool *kept;                      /* per value: survives until the backward pass reads it */
+    bool *inplace;                   /* per node: output 0 takes over the input's storage */
+    bool *alive;                     /* per value, while scheduling */
     int *value_buffer, *grad_buffer; /* current buffer of each value and gradient, or -1 */
     struct buffer *buffers;
     int n_buffers, cap_buffers, cap_events, cap_placements;
@@ -70,9 +70,12 @@ static void choose_policy(struct planner *s) {
     const bool train = s->x->opts.train;
     for (int v = 0; v < g->n_values; v++) {
         const struct op *op = g->nodes[g->values[v].producer].op;
-        if (!train) s->kept[v] = false;
-        else if (s->x->opts.recompute) s->kept[v] = crosses_block(g, v);
-        else s->kept[v] = backward_reads(g, v) && !op->cheap;
+        if (!train)
+            s->kept[v] = false;
+        else if (s->x->opts.recompute)
+            s->kept[v] = crosses_block(g, v);
+        else
+            s->kept[v] = backward_reads(g, v) && !op->cheap;
     }
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *n = g->nodes + i;
@@ -129,7 +132,8 @@ static void schedule(struct planner *s) {
 static size_t value_bytes(const struct planner *s, int v) {
     const struct exec_opts *o = &s->x->opts;
     const bool cached = o->cache && s->g->values[v].cached;
-    return arena_need((size_t)(o->B * (cached ? o->cache : o->T) * s->g->values[v].cols), sizeof(float));
+    return arena_need((size_t)(o->B * (cached ? o->cache : o->T) * s->g->values[v].cols),
+                      sizeof(float));
 }
 
 static int new_buffer(struct planner *s, size_t bytes, int event) {
@@ -151,7 +155,8 @@ static void place(struct planner *s, int event, int value, bool grad, int buffer
     }
     const bool cache = !grad && s->x->opts.cache && s->g->values[value].cached;
     s->placement_buffer[p->n_placements] = buffer;
-    p->placements[p->n_placements++] = (struct placement){.value = value, .grad = grad, .cache = cache};
+    p->placements[p->n_placements++] =
+        (struct placement){.value = value, .grad = grad, .cache = cache};
     p->events[event].n_placements++;
     *(grad ? s->grad_buffer + value : s->value_buffer + value) = buffer;
 }
@@ -166,8 +171,8 @@ static void live_forward(struct planner *s, int t, const struct node *n) {
     for (int i = 0; i < n->n_out; i++) {
         const int v = n->out[i];
         const bool over = i == 0 && s->inplace[n - s->g->nodes];
-        place(s, t, v, false, over ? s->value_buffer[n->in[n->op->inplace]]
-                                   : new_buffer(s, value_bytes(s, v), t));
+        place(s, t, v, false,
+              over ? s->value_buffer[n->in[n->op->inplace]] : new_buffer(s, value_bytes(s, v), t));
         if (s->kept[v]) s->buffers[s->value_buffer[v]].kept = true;
     }
     /* A fused loss writes the gradient of its input while it goes forward. */
@@ -181,7 +186,8 @@ static bool last_read(const struct planner *s, int v, int t) {
         const struct event *ev = s->p->events + u;
         const struct node *n = node_of(s, ev);
         for (int k = 0; k < n->n_in; k++)
-            if (n->in[k] == v && (ev->kind == EVENT_FORWARD || (n->op->reads_in >> k) & 1)) return false;
+            if (n->in[k] == v && (ev->kind == EVENT_FORWARD || (n->op->reads_in >> k) & 1))
+                return false;
         for (int k = 0; k < n->n_out; k++) {
             if (n->out[k] != v) continue;
             if (ev->kind == EVENT_FORWARD) return true; /* written anew */
@@ -207,9 +213,12 @@ static void live_backward(struct planner *s, int t, const struct node *n) {
             continue;
         }
         int buffer;
-        if (k == op->grad_pass) buffer = s->grad_buffer[n->out[0]];
-        else if ((op->grad_over >> k) & 1 && last_read(s, v, t)) buffer = s->value_buffer[v];
-        else buffer = new_buffer(s, value_bytes(s, v), t);
+        if (k == op->grad_pass)
+            buffer = s->grad_buffer[n->out[0]];
+        else if ((op->grad_over >> k) & 1 && last_read(s, v, t))
+            buffer = s->value_buffer[v];
+        else
+            buffer = new_buffer(s, value_bytes(s, v), t);
         place(s, t, v, true, buffer);
     }
 }
@@ -221,12 +230,15 @@ static void find_lives(struct planner *s) {
         const struct node *n = node_of(s, p->events + t);
         const bool back = p->events[t].kind == EVENT_BACKWARD;
         p->events[t].first_placement = p->n_placements;
-        if (back) live_backward(s, t, n);
-        else live_forward(s, t, n);
+        if (back)
+            live_backward(s, t, n);
+        else
+            live_forward(s, t, n);
         const bool train = back || (s->x->opts.train && !n->op->backward);
         const size_t bytes = n->op->work ? arena_round(n->op->work(s->x, n, train)) : 0;
         s->work_buffer[t] = bytes ? new_buffer(s, bytes, t) : -1;
-        const size_t each = n->op->thread_work ? arena_round(n->op->thread_work(s->x, n, train)) : 0;
+        const size_t each =
+            n->op->thread_work ? arena_round(n->op->thread_work(s->x, n, train)) : 0;
         if (each > p->thread_bytes) p->thread_bytes = each;
     }
 }
@@ -268,7 +280,8 @@ static void find_places(struct planner *s, const bool *cached) {
         if (b->offset + b->bytes > s->p->arena_bytes) s->p->arena_bytes = b->offset + b->bytes;
         if (b->kept) s->p->kept_bytes += b->bytes;
         int k = n_placed++;
-        for (; k > 0 && s->buffers[placed[k - 1]].offset > b->offset; k--) placed[k] = placed[k - 1];
+        for (; k > 0 && s->buffers[placed[k - 1]].offset > b->offset; k--)
+            placed[k] = placed[k - 1];
         placed[k] = order[i];
     }
     free(order);

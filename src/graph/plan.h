@@ -22,7 +22,7 @@ struct placement {
 
 struct event {
     enum event_kind kind;
-    bool again;    /* a forward step repeated for the backward pass */
+    bool again; /* a forward step repeated for the backward pass */
     int node;
     int first_placement, n_placements;
     unsigned adds; /* bit i: the gradient of input i is accumulated, not written */

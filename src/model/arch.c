@@ -33,8 +33,8 @@ struct builder {
 };
 
 /* Adds a parameter; rows 0: one-dimensional. The name is a format that may use the layer. */
-__attribute__((format(printf, 5, 6))) static int param(struct builder *b, enum role role, int64_t rows,
-                                                       int64_t cols, const char *name, ...) {
+__attribute__((format(printf, 5, 6))) static int
+param(struct builder *b, enum role role, int64_t rows, int64_t cols, const char *name, ...) {
     struct param *p = b->params + b->n;
     va_list ap;
     va_start(ap, name);
@@ -70,29 +70,50 @@ static int norm(struct builder *b, int x, int w, const char *name, bool cached) 
     const int64_t cols = g->values[x].cols;
     const int y = graph_value(g, name, cols, cached);
     const int rstd = graph_value(g, "rstd", cols / b->params[w].cols, false);
-    graph_node(g, (struct node){.op = &op_norm, .n_in = 1, .in = {x}, .n_out = 2, .out = {y, rstd},
-                                .n_param = 1, .param = {w}, .eps = (float)b->c->eps});
+    graph_node(g, (struct node){.op = &op_norm,
+                                .n_in = 1,
+                                .in = {x},
+                                .n_out = 2,
+                                .out = {y, rstd},
+                                .n_param = 1,
+                                .param = {w},
+                                .eps = (float)b->c->eps});
     return y;
 }
 
 static int rope(struct builder *b, int x, int heads, const char *name, bool cached) {
     const int y = graph_value(b->g, name, b->g->values[x].cols, cached);
-    graph_node(b->g, (struct node){.op = &op_rope, .n_in = 1, .in = {x}, .n_out = 1, .out = {y},
-                                   .heads = heads, .head_dim = (int)b->c->head_dim, .theta = b->c->theta});
+    graph_node(b->g, (struct node){.op = &op_rope,
+                                   .n_in = 1,
+                                   .in = {x},
+                                   .n_out = 1,
+                                   .out = {y},
+                                   .heads = heads,
+                                   .head_dim = (int)b->c->head_dim,
+                                   .theta = b->c->theta});
     return y;
 }
 
 static int add(struct builder *b, int x, int branch) {
     const int y = graph_value(b->g, "residual", b->c->dim, false);
-    graph_node(b->g, (struct node){.op = &op_add, .n_in = 2, .in = {x, branch}, .n_out = 1, .out = {y},
+    graph_node(b->g, (struct node){.op = &op_add,
+                                   .n_in = 2,
+                                   .in = {x, branch},
+                                   .n_out = 1,
+                                   .out = {y},
                                    .scale = (float)b->c->residual_scale});
     return y;
 }
 
 static int linear(struct builder *b, int x, int w, const char *name) {
     const int y = graph_value(b->g, name, b->params[w].rows, false);
-    graph_node(b->g, (struct node){.op = &op_linear, .n_in = 1, .in = {x}, .n_out = 1, .out = {y},
-                                   .n_param = 1, .param = {w}});
+    graph_node(b->g, (struct node){.op = &op_linear,
+                                   .n_in = 1,
+                                   .in = {x},
+                                   .n_out = 1,
+                                   .out = {y},
+                                   .n_param = 1,
+                                   .param = {w}});
     return y;
 }
 
@@ -108,13 +129,15 @@ static int attention(struct builder *b, int x) {
         snprintf(name, sizeof name, "self_attn.%s", names[i]);
         qkv.param[i] = weight(b, i ? nk : nq, c->dim, name);
         if (c->attention_bias) {
-            qkv.param[3 + i] = param(b, ROLE_bias, 0, i ? nk : nq, "model.layers.%d.%s.bias", b->layer, name);
+            qkv.param[3 + i] =
+                param(b, ROLE_bias, 0, i ? nk : nq, "model.layers.%d.%s.bias", b->layer, name);
             qkv.n_param = 6;
         }
     }
     const int wo = residual_weight(b, c->dim, nq, "self_attn.o_proj");
     int q = qkv.out[0] = graph_value(g, "q", nq, false);
-    /* Keys end up in the cache after rotation: they start there if everything on the way is in place. */
+    /* Keys end up in the cache after rotation: they start there if everything on the way is in
+     * place. */
     int k = qkv.out[1] = graph_value(g, "k", nk, !c->qk_norm);
     const int v = qkv.out[2] = graph_value(g, "v", nk, true);
     graph_node(g, qkv);
@@ -124,9 +147,15 @@ static int attention(struct builder *b, int x) {
     }
     q = rope(b, q, (int)c->heads, "q rotated", false);
     k = rope(b, k, (int)c->kv_heads, "k rotated", true);
-    const int y = graph_value(g, "attention", nq, false), lse = graph_value(g, "lse", c->heads, false);
-    graph_node(g, (struct node){.op = &op_attn, .n_in = 3, .in = {q, k, v}, .n_out = 2, .out = {y, lse},
-                                .heads = (int)c->heads, .kv_heads = (int)c->kv_heads,
+    const int y = graph_value(g, "attention", nq, false),
+              lse = graph_value(g, "lse", c->heads, false);
+    graph_node(g, (struct node){.op = &op_attn,
+                                .n_in = 3,
+                                .in = {q, k, v},
+                                .n_out = 2,
+                                .out = {y, lse},
+                                .heads = (int)c->heads,
+                                .kv_heads = (int)c->kv_heads,
                                 .head_dim = (int)c->head_dim});
     return add(b, x, linear(b, y, wo, "attention out"));
 }
@@ -135,13 +164,22 @@ static int mlp(struct builder *b, int x) {
     const struct model_config *c = b->c;
     struct graph *g = b->g;
     const int h = norm(b, x, norm_weight(b, c->dim, "post_attention_layernorm"), "normed", false);
-    const int gate = graph_value(g, "gate", c->hidden, false), up = graph_value(g, "up", c->hidden, false);
-    const int wg = weight(b, c->hidden, c->dim, "mlp.gate_proj"), wu = weight(b, c->hidden, c->dim, "mlp.up_proj");
-    graph_node(g, (struct node){.op = &op_linear, .n_in = 1, .in = {h}, .n_out = 2, .out = {gate, up},
-                                .n_param = 2, .param = {wg, wu}});
+    const int gate = graph_value(g, "gate", c->hidden, false),
+              up = graph_value(g, "up", c->hidden, false);
+    const int wg = weight(b, c->hidden, c->dim, "mlp.gate_proj"),
+              wu = weight(b, c->hidden, c->dim, "mlp.up_proj");
+    graph_node(g, (struct node){.op = &op_linear,
+                                .n_in = 1,
+                                .in = {h},
+                                .n_out = 2,
+                                .out = {gate, up},
+                                .n_param = 2,
+                                .param = {wg, wu}});
     const int y = graph_value(g, "swiglu", c->hidden, false);
-    graph_node(g, (struct node){.op = &op_swiglu, .n_in = 2, .in = {gate, up}, .n_out = 1, .out = {y}});
-    return add(b, x, linear(b, y, residual_weight(b, c->dim, c->hidden, "mlp.down_proj"), "mlp out"));
+    graph_node(
+        g, (struct node){.op = &op_swiglu, .n_in = 2, .in = {gate, up}, .n_out = 1, .out = {y}});
+    return add(b, x,
+               linear(b, y, residual_weight(b, c->dim, c->hidden, "mlp.down_proj"), "mlp out"));
 }
 
 void arch_build_decoder(const struct model_config *c, struct graph *g, struct param *params) {
@@ -149,7 +187,8 @@ void arch_build_decoder(const struct model_config *c, struct graph *g, struct pa
     g->params = params;
     const int embed = param(&b, ROLE_embed, c->vocab, c->dim, "model.embed_tokens.weight");
     int x = graph_value(g, "embedding", c->dim, false);
-    graph_node(g, (struct node){.op = &op_embed, .n_out = 1, .out = {x}, .n_param = 1, .param = {embed}});
+    graph_node(
+        g, (struct node){.op = &op_embed, .n_out = 1, .out = {x}, .n_param = 1, .param = {embed}});
     for (b.layer = 0; b.layer < c->layers; b.layer++) {
         g->block = b.layer + 1;
         x = mlp(&b, attention(&b, x));
@@ -157,7 +196,11 @@ void arch_build_decoder(const struct model_config *c, struct graph *g, struct pa
     g->block = (int)c->layers + 1;
     x = norm(&b, x, param(&b, ROLE_norm, 0, c->dim, "model.norm.weight"), "final normed", false);
     const int head = c->tied ? embed : param(&b, ROLE_embed, c->vocab, c->dim, "lm_head.weight");
-    graph_node(g, (struct node){.op = &op_xent, .n_in = 1, .in = {x}, .n_param = 1, .param = {head},
+    graph_node(g, (struct node){.op = &op_xent,
+                                .n_in = 1,
+                                .in = {x},
+                                .n_param = 1,
+                                .param = {head},
                                 .cap = (float)c->softcap});
     g->n_params = b.n;
 }

@@ -22,7 +22,7 @@ static const struct key {
     {"model_type", K_WORD, AT(arch), "llama", 0, 0},
     {"hidden_size", K_INT, AT(dim), NULL, 1, 1 << 20},
     {"intermediate_size", K_INT, AT(hidden), NULL, 1, 1 << 22},
-    {"num_hidden_layers", K_INT, AT(layers), NULL, 1, 4096},
+    {"num_hidden_layers", K_INT, AT(layers), NULL, 1, 1024},
     {"num_attention_heads", K_INT, AT(heads), NULL, 1, 65536},
     {"num_key_value_heads", K_INT, AT(kv_heads), "0", 0, 65536},
     {"head_dim", K_INT, AT(head_dim), "0", 0, 65536},
@@ -76,7 +76,8 @@ static int apply_sets(struct model_config *c, const struct conf_pairs *sets, str
             }
         }
         if (!v || json_object_set_new(to, name, v))
-            return err_set(e, ERR_USAGE, "--set %s=%s: the value is not usable", sets->key[i], sets->value[i]);
+            return err_set(e, ERR_USAGE, "--set %s=%s: the value is not usable", sets->key[i],
+                           sets->value[i]);
     }
     return 0;
 }
@@ -89,22 +90,27 @@ static int read_key(struct model_config *c, const struct key *k, const char *nam
     if (!v || json_is_null(v)) {
         if (!k->def) return err_set(e, ERR_INPUT, "%s: key %s is missing", name, k->name);
         if (!strcmp(k->def, "arch")) return 0; /* already set from the architecture */
-        def = v = k->kind == K_WORD ? json_string(k->def) : json_loads(k->def, JSON_DECODE_ANY, NULL);
+        def = v =
+            k->kind == K_WORD ? json_string(k->def) : json_loads(k->def, JSON_DECODE_ANY, NULL);
     }
     if (k->kind == K_BOOL && json_is_boolean(v)) {
         *(bool *)at = json_is_true(v);
     } else if (k->kind == K_WORD && json_is_string(v) && json_string_length(v) < k->size) {
         memset(at, 0, k->size);
         memcpy(at, json_string_value(v), json_string_length(v));
-    } else if ((k->kind == K_INT && json_is_integer(v)) || (k->kind == K_REAL && json_is_number(v))) {
+    } else if ((k->kind == K_INT && json_is_integer(v)) ||
+               (k->kind == K_REAL && json_is_number(v))) {
         const double d = json_number_value(v);
         if (!(d >= k->min && d <= k->max))
-            rc = err_set(e, ERR_INPUT, "%s: %s is %g, expected a number from %g to %g", name, k->name, d,
-                         k->min, k->max);
-        else if (k->kind == K_INT) *(int64_t *)(void *)at = json_integer_value(v);
-        else *(double *)(void *)at = d;
+            rc = err_set(e, ERR_INPUT, "%s: %s is %g, expected a number from %g to %g", name,
+                         k->name, d, k->min, k->max);
+        else if (k->kind == K_INT)
+            *(int64_t *)(void *)at = json_integer_value(v);
+        else
+            *(double *)(void *)at = d;
     } else {
-        static const char *const want[] = {"an integer", "a number", "true or false", "a short string"};
+        static const char *const want[] = {"an integer", "a number", "true or false",
+                                           "a short string"};
         rc = err_set(e, ERR_INPUT, "%s: %s is not %s", name, k->name, want[k->kind]);
     }
     json_decref(def);
@@ -115,9 +121,10 @@ static int read_key(struct model_config *c, const struct key *k, const char *nam
 static int refuse_unsupported(const struct model_config *c, const char *name, struct err *e) {
     static const struct {
         const char *key, *allowed; /* allowed JSON text besides null and absent */
-    } rules[] = {{"rope_scaling", NULL},      {"hidden_act", "\"silu\""}, {"mlp_bias", "false"},
-                 {"use_sliding_window", "false"}, {"partial_rotary_factor", "1.0"},
-                 {"num_experts", "0"},        {"num_local_experts", "0"}, {"quantization_config", NULL}};
+    } rules[] = {
+        {"rope_scaling", NULL},          {"hidden_act", "\"silu\""},       {"mlp_bias", "false"},
+        {"use_sliding_window", "false"}, {"partial_rotary_factor", "1.0"}, {"num_experts", "0"},
+        {"num_local_experts", "0"},      {"quantization_config", NULL}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         json_t *v = json_object_get(c->json, rules[i].key);
         if (!v || json_is_null(v)) continue;
@@ -125,8 +132,8 @@ static int refuse_unsupported(const struct model_config *c, const char *name, st
         const bool ok = text && rules[i].allowed && !strcmp(text, rules[i].allowed);
         int rc = 0;
         if (!ok)
-            rc = err_set(e, ERR_INPUT, "%s: %s is %.60s, which duet does not compute", name, rules[i].key,
-                         text ? text : "?");
+            rc = err_set(e, ERR_INPUT, "%s: %s is %.60s, which duet does not compute", name,
+                         rules[i].key, text ? text : "?");
         free(text);
         if (rc) return rc;
     }
@@ -137,13 +144,17 @@ static int check(struct model_config *c, const char *name, struct err *e) {
     if (!c->kv_heads) c->kv_heads = c->heads;
     if (!c->head_dim) {
         if (c->dim % c->heads)
-            return err_set(e, ERR_INPUT, "%s: hidden_size %lld is not divisible by num_attention_heads %lld "
-                           "and head_dim is not given", name, (long long)c->dim, (long long)c->heads);
+            return err_set(e, ERR_INPUT,
+                           "%s: hidden_size %lld is not divisible by num_attention_heads %lld "
+                           "and head_dim is not given",
+                           name, (long long)c->dim, (long long)c->heads);
         c->head_dim = c->dim / c->heads;
     }
     if (c->heads % c->kv_heads)
-        return err_set(e, ERR_INPUT, "%s: num_attention_heads %lld is not divisible by "
-                       "num_key_value_heads %lld", name, (long long)c->heads, (long long)c->kv_heads);
+        return err_set(e, ERR_INPUT,
+                       "%s: num_attention_heads %lld is not divisible by "
+                       "num_key_value_heads %lld",
+                       name, (long long)c->heads, (long long)c->kv_heads);
     if (c->head_dim % 2)
         return err_set(e, ERR_INPUT, "%s: head_dim %lld is odd; rotary embedding needs pairs", name,
                        (long long)c->head_dim);
@@ -155,7 +166,8 @@ static int check(struct model_config *c, const char *name, struct err *e) {
     };
     for (size_t i = 0; i < sizeof inits / sizeof *inits; i++)
         if (!strcmp(c->init, inits[i])) return 0;
-    return err_set(e, ERR_INPUT, "%s: duet.init is %s, expected fan_in, normal or compat", name, c->init);
+    return err_set(e, ERR_INPUT, "%s: duet.init is %s, expected fan_in, normal or compat", name,
+                   c->init);
 }
 
 int model_config_parse(struct model_config *c, const char *text, size_t bytes, const char *name,
@@ -163,8 +175,7 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     int rc;
     json_error_t je;
     *c = (struct model_config){.json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &je)};
-    if (!c->json)
-        return err_set(e, ERR_INPUT, "%s: line %d: %s", name, je.line, je.text);
+    if (!c->json) return err_set(e, ERR_INPUT, "%s: line %d: %s", name, je.line, je.text);
     if (!json_is_object(c->json)) {
         rc = err_set(e, ERR_INPUT, "%s: the model description is not a JSON object", name);
         goto out;
@@ -178,7 +189,8 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     TRY(read_key(c, keys, name, e));
     const struct arch *arch = arch_find(c->arch);
     if (!arch) {
-        rc = err_set(e, ERR_INPUT, "%s: model_type %s is not known (known: " ARCH_WORDS ")", name, c->arch);
+        rc = err_set(e, ERR_INPUT, "%s: model_type %s is not known (known: " ARCH_WORDS ")", name,
+                     c->arch);
         goto out;
     }
     c->attention_bias = arch->attention_bias;

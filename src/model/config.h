@@ -1,7 +1,7 @@
 /* A model's description: Hugging Face config.json keys, and under "duet" what those lack.
  *
- * The JSON object is the truth and is kept whole (keys that duet does not use survive a round trip);
- * struct model_config is its checked reading. `--set key=value` changes the object first. */
+ * The JSON object is the truth and is kept whole (keys that duet does not use survive a round
+ * trip); struct model_config is its checked reading. `--set key=value` changes the object first. */
 #ifndef DUET_CONFIG_H
 #define DUET_CONFIG_H
 
@@ -14,7 +14,7 @@
 #define INITS(X) X(fan_in) X(normal) X(compat)
 
 struct model_config {
-    json_t *json; /* owned */
+    json_t *json;  /* owned */
     char arch[32]; /* model_type: a row of arch.h */
     int64_t dim, hidden, layers, heads, kv_heads, head_dim, vocab, max_pos;
     double eps, theta;

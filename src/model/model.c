@@ -53,7 +53,8 @@ int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e
     assert(!m->weights.base && !m->full_id);
     m->full_id = malloc((size_t)n * sizeof *m->full_id);
     m->compact_id = malloc((size_t)m->full_vocab * sizeof *m->compact_id);
-    if (!m->full_id || !m->compact_id) return err_set(e, ERR_NOMEM, "out of memory for the vocabulary map");
+    if (!m->full_id || !m->compact_id)
+        return err_set(e, ERR_NOMEM, "out of memory for the vocabulary map");
     memset(m->compact_id, 0xff, (size_t)m->full_vocab * sizeof *m->compact_id);
     for (int64_t i = 0; i < n; i++) {
         m->full_id[i] = ids[i];

@@ -12,12 +12,13 @@ static int check_shape(const struct param *p, const struct mf_tensor *t, int64_t
     const int64_t rows = p->role == ROLE_embed ? full_vocab : p->rows;
     if (t->ndim != p->ndim || (int64_t)t->shape[t->ndim - 1] != p->cols ||
         (t->ndim == 2 && (int64_t)t->shape[0] != rows))
-        return err_set(e, ERR_INPUT, "%s: tensor %s has shape %llu x %llu, expected %lld x %lld", path, p->name,
-                       t->ndim == 2 ? (unsigned long long)t->shape[0] : 1ull,
-                       (unsigned long long)t->shape[t->ndim - 1], (long long)rows, (long long)p->cols);
+        return err_set(e, ERR_INPUT, "%s: tensor %s has shape %llu x %llu, expected %lld x %lld",
+                       path, p->name, t->ndim == 2 ? (unsigned long long)t->shape[0] : 1ull,
+                       (unsigned long long)t->shape[t->ndim - 1], (long long)rows,
+                       (long long)p->cols);
     if (t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_BF16)
-        return err_set(e, ERR_INPUT, "%s: tensor %s has type %s, expected f32, f16 or bf16", path, p->name,
-                       dtype_row(t->dtype)->name);
+        return err_set(e, ERR_INPUT, "%s: tensor %s has type %s, expected f32, f16 or bf16", path,
+                       p->name, dtype_row(t->dtype)->name);
     return 0;
 }
 
@@ -27,8 +28,9 @@ static int check_known(const struct model *m, const struct model_file *mf, struc
         const char *name = mf->tensors[i].name;
         bool known = !strcmp(name, VOCAB_MAP);
         for (int k = 0; k < m->n_params && !known; k++) known = !strcmp(m->params[k].name, name);
-        if (!known) return err_set(e, ERR_INPUT, "%s: tensor %s is not part of the %s model it describes",
-                                   mf->path, name, m->config.arch);
+        if (!known)
+            return err_set(e, ERR_INPUT, "%s: tensor %s is not part of the %s model it describes",
+                           mf->path, name, m->config.arch);
     }
     return 0;
 }
@@ -94,8 +96,8 @@ out:
 
 /* ---- saving --------------------------------------------------------------------------------- */
 
-/* Rows of a full table for a compacted one: trained where the id occurs, else initial, from the file
- * that the model came from or drawn again. The table never exists as a whole. */
+/* Rows of a full table for a compacted one: trained where the id occurs, else initial, from the
+ * file that the model came from or drawn again. The table never exists as a whole. */
 struct expansion {
     const struct model *m;
     const struct param *p;
@@ -156,8 +158,11 @@ int model_save(const struct model *m, const char *path, const char *format, cons
     }
     if (m->full_id) {
         char name[] = "duet.vocab_map";
-        const struct mf_tensor t = {.name = name, .dtype = DT_U32, .ndim = 1,
-                                    .shape = {(uint64_t)m->config.vocab, 0}, .data = m->full_id};
+        const struct mf_tensor t = {.name = name,
+                                    .dtype = DT_U32,
+                                    .ndim = 1,
+                                    .shape = {(uint64_t)m->config.vocab, 0},
+                                    .data = m->full_id};
         TRY(model_file_add(&mf, &t, e));
     }
     TRY(model_file_write(&mf, format, path, e));

@@ -15,7 +15,8 @@ struct job {
                           * token gets; NULL: for r */
 };
 
-static void draw_row(const struct model *m, const struct param *p, double std, uint64_t id, float *row) {
+static void draw_row(const struct model *m, const struct param *p, double std, uint64_t id,
+                     float *row) {
     struct rng g = rng_make(m->init_seed, RNG_INIT, (uint64_t)(p - m->params), id, 0);
     for (int64_t i = 0; i < p->cols; i++) row[i] = (float)(std * rng_normal(&g));
 }
@@ -34,7 +35,9 @@ static void random_param(const struct model *m, int index) {
         for (int64_t i = 0; i < p->cols; i++) data[i] = p->role == ROLE_norm;
         return;
     }
-    struct job j = {.m = m, .p = p, .std = m->config.init_std,
+    struct job j = {.m = m,
+                    .p = p,
+                    .std = m->config.init_std,
                     .ids = p->role == ROLE_embed ? m->full_id : NULL};
     if (p->role == ROLE_matrix) {
         if (!strcmp(m->config.init, "fan_in")) j.std = 1 / sqrt((double)p->cols);
@@ -72,7 +75,8 @@ static struct param *find(const struct model *m, int64_t layer, const char *suff
 /* One stream over all matrices in their order; rotary rows were interleaved pairs. */
 static int compat_matrices(const struct model *m, struct rng48 *g, struct err *e) {
     static const char *const order[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                        "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj", "mlp.up_proj"};
+                                        "self_attn.o_proj", "mlp.gate_proj",    "mlp.down_proj",
+                                        "mlp.up_proj"};
     const struct model_config *c = &m->config;
     float *temp = malloc((size_t)(c->heads * c->head_dim * c->dim) * sizeof *temp);
     if (!temp) return err_set(e, ERR_NOMEM, "out of memory for initialisation");
@@ -91,15 +95,17 @@ static int compat_matrices(const struct model *m, struct rng48 *g, struct err *e
     return 0;
 }
 
-/* The stream goes on over the full tables: row `id` of embedding p stands after the matrices, the rows
- * before it and the tables before it. */
+/* The stream goes on over the full tables: row `id` of embedding p stands after the matrices, the
+ * rows before it and the tables before it. */
 static void compat_row(const struct model *m, const struct param *p, uint64_t id, float *row) {
     struct rng48 g = rng48_make((uint32_t)m->init_seed);
     uint64_t before = id * (uint64_t)p->cols;
     for (int i = 0; i < m->n_params; i++) {
         const struct param *q = m->params + i;
-        if (q->role == ROLE_matrix) before += (uint64_t)param_count(q);
-        else if (q->role == ROLE_embed && q < p) before += (uint64_t)(m->full_vocab * q->cols);
+        if (q->role == ROLE_matrix)
+            before += (uint64_t)param_count(q);
+        else if (q->role == ROLE_embed && q < p)
+            before += (uint64_t)(m->full_vocab * q->cols);
     }
     rng48_skip(&g, before);
     uniform(&g, row, p->cols, 0.02);
@@ -112,7 +118,8 @@ static int compat_init(const struct model *m, struct err *e) {
         const struct param *p = m->params + i;
         if (p->role == ROLE_norm || p->role == ROLE_bias) random_param(m, i);
         for (int64_t r = 0; p->role == ROLE_embed && r < p->rows; r++)
-            compat_row(m, p, m->full_id ? m->full_id[r] : (uint64_t)r, (float *)p->data + r * p->cols);
+            compat_row(m, p, m->full_id ? m->full_id[r] : (uint64_t)r,
+                       (float *)p->data + r * p->cols);
     }
     return rc;
 }
@@ -125,6 +132,8 @@ int model_init(struct model *m, uint64_t seed, struct err *e) {
 }
 
 void model_init_row(const struct model *m, const struct param *p, uint64_t id, float *row) {
-    if (!strcmp(m->config.init, "compat")) compat_row(m, p, id, row);
-    else draw_row(m, p, m->config.init_std, id, row);
+    if (!strcmp(m->config.init, "compat"))
+        compat_row(m, p, id, row);
+    else
+        draw_row(m, p, m->config.init_std, id, row);
 }

@@ -33,14 +33,17 @@ int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct er
             return 0;
         }
         if (!any)
-            return err_set(e, ERR_INPUT, "GEMM backend %s cannot compute %s here (library missing, or "
-                           "not for this CPU)", b->name, dtype_row(compute)->name);
+            return err_set(e, ERR_INPUT,
+                           "GEMM backend %s cannot compute %s here (library missing, or "
+                           "not for this CPU)",
+                           b->name, dtype_row(compute)->name);
     }
     return err_set(e, ERR_INPUT, "no GEMM backend named %s for compute type %s", backend,
                    dtype_row(compute)->name);
 }
 
-size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows, int64_t k) {
+size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
+                       int64_t k) {
     return g->backend->pack_bytes(g, side, &m, rows, k);
 }
 
@@ -93,7 +96,8 @@ static void few_rows(void *ctx, int64_t i, int tid) {
     const int64_t n0 = i * FEW_CHUNK, n = j->n - n0 < FEW_CHUNK ? j->n - n0 : FEW_CHUNK;
     gemv_fn *const gemv = gemm_kern_gemv();
     for (int64_t r = 0; r < j->m; r++)
-        gemv(j->b + n0 * j->ldb, j->ldb, j->a + r * j->lda, j->c + r * j->ldc + n0, n, j->k, j->add);
+        gemv(j->b + n0 * j->ldb, j->ldb, j->a + r * j->lda, j->c + r * j->ldc + n0, n, j->k,
+             j->add);
 }
 
 /* B transposed: sums of its rows. */
@@ -104,7 +108,8 @@ static void few_columns(void *ctx, int64_t i, int tid) {
     for (int64_t r = 0; r < j->m; r++) {
         float *c = j->c + r * j->ldc + n0;
         if (!j->add) memset(c, 0, (size_t)n * sizeof *c);
-        for (int64_t p = 0; p < j->k; p++) kern()->axpy(c, j->a[r * j->lda + p], j->b + p * j->ldb + n0, n);
+        for (int64_t p = 0; p < j->k; p++)
+            kern()->axpy(c, j->a[r * j->lda + p], j->b + p * j->ldb + n0, n);
     }
 }
 
@@ -133,7 +138,8 @@ void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat 
     gemm_mul(g, &pa, &pb, c, ldc, add, (char *)work + gemm_pack_bytes(g, GEMM_A, a, m, k));
 }
 
-size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b) {
+size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a,
+                        struct mat b) {
     return gemm_pack_bytes(g, GEMM_A, a, m, k) + gemm_pack_bytes(g, GEMM_B, b, n, k);
 }
 
@@ -141,17 +147,19 @@ void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct ma
                 float *c, int64_t ldc, bool add, void *work) {
     if (run_few(g, m, n, k, &a, &b, c, ldc, add)) return;
     const struct gemm_pack pa = gemm_pack(g, GEMM_A, a, m, k, work);
-    const struct gemm_pack pb = gemm_pack(g, GEMM_B, b, n, k, (char *)work + gemm_pack_bytes(g, GEMM_A, a, m, k));
+    const struct gemm_pack pb =
+        gemm_pack(g, GEMM_B, b, n, k, (char *)work + gemm_pack_bytes(g, GEMM_A, a, m, k));
     gemm_mul(g, &pa, &pb, c, ldc, add, NULL);
 }
 
 /* ---- measured rate -------------------------------------------------------------------------- */
 
-/* Median seconds of a product n x n x n over about `seconds`; the first, not counted, warms up caches,
- * clocks and page tables. 0 without memory. */
+/* Median seconds of a product n x n x n over about `seconds`; the first, not counted, warms up
+ * caches, clocks and page tables. 0 without memory. */
 static double time_square(const struct gemm *g, int64_t n, double seconds) {
     enum { MAX = 15 };
-    const size_t one = arena_need((size_t)(n * n), 4), work = gemm_work_bytes(g, n, n, n, mat_f32(NULL, n, false));
+    const size_t one = arena_need((size_t)(n * n), 4),
+                 work = gemm_work_bytes(g, n, n, n, mat_f32(NULL, n, false));
     struct arena mem;
     struct err e;
     if (arena_init(&mem, 3 * one + arena_round(work), "the GEMM measurement", &e)) return 0;

@@ -1,19 +1,21 @@
 /* Matrix products: the one front door to every implementation.
  *
- *   C (m,n) = [C +] A (m,k) B (n,k)'        f32 out, f32 accumulation
+ *   C (m,n) = [C +] A (m,k) B (n,k)'        f32 out, f32 accumulation; m, n, k >= 1
  *
  * Both operands are indexed (row, k). A forward linear layer is A = X, B = W; the gradient of its
  * input is A = dY, B = W'; the gradient of its weight is A = dY', B = X'. A struct mat says how the
  * operand is stored: type, leading dimension, transposed or not. *Packing* turns operands into the
- * form a backend multiplies, converting types on the way (narrow weights widen, bf16 compute rounds);
- * it is the only place where types change. A packed operand can be used for several products.
+ * form a backend multiplies, converting types on the way (narrow weights widen, bf16 compute
+ * rounds); it is the only place where types change. A packed operand can be used for several
+ * products.
  *
- * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the first that accepts the compute
- * type on this CPU. Adding one: gemm_x.c and one word in the list. All work is cut by the problem, so
- * every backend marked exact gives the same bits for any number of threads. The native backend's
- * f32 result is the plain left-to-right chain of fused multiply-adds over k, starting from C (or 0),
- * whatever the blocking: on every tier with FMA it is bit-identical to the reference loop. (Products
- * of at most four rows take another way, see gemm_few; bf16 dot products add pairs.) */
+ * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the first that accepts the
+ * compute type on this CPU. Adding one: gemm_x.c and one word in the list. All work is cut by the
+ * problem, so every backend marked exact gives the same bits for any number of threads. The native
+ * backend's f32 result is the plain left-to-right chain of fused multiply-adds over k, starting
+ * from C (or 0), whatever the blocking: on every tier with FMA it is bit-identical to the reference
+ * loop. (Products of at most four rows take another way, see gemm_few; bf16 dot products add
+ * pairs.) */
 #ifndef DUET_GEMM_H
 #define DUET_GEMM_H
 
@@ -46,8 +48,8 @@ struct gemm_pack {
     struct mat src;
     const void *data; /* packed storage, or NULL: read src */
     int64_t rows, k;
-    int64_t full_k;   /* k when it was packed */
-    int64_t ld;       /* the backend's own */
+    int64_t full_k; /* k when it was packed */
+    int64_t ld;     /* the backend's own */
 };
 
 struct gemm;
@@ -59,13 +61,13 @@ struct gemm_backend {
     /* Whether it can run here (CPU, library found) with this compute type. */
     bool (*accepts)(enum dtype compute);
     /* Bytes of storage that pack needs for an operand like m (m->data is not looked at). */
-    size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
-                         int64_t k);
+    size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, const struct mat *m,
+                         int64_t rows, int64_t k);
     /* Bytes of one thread's scratch for a product with an unpacked B. */
     size_t (*panel_bytes)(const struct gemm *g, int64_t rows, int64_t k);
     void (*pack)(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst);
-    void (*mul)(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
-                int64_t ldc, bool add, void *work);
+    void (*mul)(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
+                float *c, int64_t ldc, bool add, void *work);
 };
 
 /* A choice of backend and compute type, made once at start. Read-only afterwards. */
@@ -81,7 +83,8 @@ extern const size_t n_gemm_backends;
 int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e);
 
 /* Storage for packing an operand like m; m.data is not looked at, so that plans can ask. */
-size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows, int64_t k);
+size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
+                       int64_t k);
 
 /* dst: gemm_pack_bytes() bytes, 64-byte aligned. */
 struct gemm_pack gemm_pack(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
@@ -106,7 +109,8 @@ void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat 
               float *c, int64_t ldc, bool add, void *work);
 
 /* The same inside a chunk: packs both sides whole into this thread's own work. */
-size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b);
+size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a,
+                        struct mat b);
 void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
                 float *c, int64_t ldc, bool add, void *work);
 
@@ -114,8 +118,8 @@ void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct ma
  * transposed): generation reads every weight once. */
 bool gemm_few(const struct gemm *g, int64_t m);
 
-/* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median of
- * the runs that fit into about `seconds`. 0 if there is no memory for it. */
+/* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median
+ * of the runs that fit into about `seconds`. 0 if there is no memory for it. */
 double gemm_peak(const struct gemm *g, double seconds);
 
 #endif

@@ -50,7 +50,8 @@ static void copy_chunk(void *ctx, int64_t c, int tid) {
     }
 }
 
-static void copy(const struct gemm_lib *l, const struct mat *m, int64_t rows, int64_t k, void *dst) {
+static void copy(const struct gemm_lib *l, const struct mat *m, int64_t rows, int64_t k,
+                 void *dst) {
     struct copy_job j = {m, rows, k, l->type, l->round, dst};
     par_for((rows + COPY_ROWS - 1) / COPY_ROWS, copy_chunk, &j);
 }
@@ -60,11 +61,13 @@ static bool reads_in_place(const struct gemm_lib *l, const struct mat *m) {
 }
 
 size_t gemm_lib_pack_bytes(const struct gemm_lib *l, const struct mat *m, int64_t rows, int64_t k) {
-    return reads_in_place(l, m) ? 0 : arena_need((size_t)(rows * k), (size_t)dtype_row(l->type)->bytes);
+    return reads_in_place(l, m) ? 0
+                                : arena_need((size_t)(rows * k), (size_t)dtype_row(l->type)->bytes);
 }
 
 size_t gemm_lib_panel_bytes(const struct gemm_lib *l, int64_t rows, int64_t k) {
-    return arena_need((size_t)((rows < PANEL_N ? rows : PANEL_N) * k), (size_t)dtype_row(l->type)->bytes);
+    return arena_need((size_t)((rows < PANEL_N ? rows : PANEL_N) * k),
+                      (size_t)dtype_row(l->type)->bytes);
 }
 
 void gemm_lib_pack(const struct gemm_lib *l, struct gemm_pack *p, void *dst) {
@@ -94,15 +97,16 @@ static void mul_chunk(void *ctx, int64_t t, int tid) {
         return;
     }
     struct mat src = j->b->src;
-    src.data = (const char *)src.data + (src.trans ? b0 : b0 * src.ld) * dtype_row(src.dtype)->bytes;
+    src.data =
+        (const char *)src.data + (src.trans ? b0 : b0 * src.ld) * dtype_row(src.dtype)->bytes;
     struct gemm_pack own = gemm_unpacked(src, n, j->b->k);
     own.data = j->scratch + (size_t)tid * j->scratch_bytes;
     copy(j->l, &src, n, own.k, j->scratch + (size_t)tid * j->scratch_bytes);
     j->l->call(j->a, a0, m, &own, 0, n, c, j->ldc, j->add);
 }
 
-void gemm_lib_mul(const struct gemm_lib *l, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
-                  int64_t ldc, bool add, void *work) {
+void gemm_lib_mul(const struct gemm_lib *l, const struct gemm_pack *a, const struct gemm_pack *b,
+                  float *c, int64_t ldc, bool add, void *work) {
     if (a->rows == 0 || b->rows == 0 || a->k == 0) return;
     const int64_t tiles_n = (b->rows + PANEL_N - 1) / PANEL_N;
     struct mul_job j = {.l = l, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};

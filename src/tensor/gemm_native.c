@@ -1,10 +1,10 @@
 /* The native backend: register-blocked kernels for every tier.
  *
  * Blocking as in BLIS (Van Zee & van de Geijn 2015, doi 10.1145/2764454), with two differences. The
- * roles are fixed: the vector runs along B's rows, A is broadcast, and so A need not be packed. And the
- * thread that uses a panel of B packs it, into scratch of its own that stays in its second-level
- * cache: a panel packed by another core would have to come out of that core's cache, which costs more
- * than packing it. */
+ * roles are fixed: the vector runs along B's rows, A is broadcast, and so A need not be packed. And
+ * the thread that uses a panel of B packs it, into scratch of its own that stays in its
+ * second-level cache: a panel packed by another core would have to come out of that core's cache,
+ * which costs more than packing it. */
 #include "gemm_kern.h"
 
 #include "arena.h"
@@ -63,7 +63,8 @@ const struct gemm_kern *gemm_kern_bf16(void) {
 }
 
 /* The kernel for a compute type, and whether values must be rounded while packing (bf16 compute on
- * a CPU without bf16 dot products runs on rounded f32: the same products, the same accumulation). */
+ * a CPU without bf16 dot products runs on rounded f32: the same products, the same accumulation).
+ */
 static const struct gemm_kern *choose(const struct gemm *g, bool *round) {
     const struct gemm_kern *kn = g->compute == DT_BF16 ? gemm_kern_bf16() : NULL;
     *round = g->compute == DT_BF16;
@@ -83,7 +84,8 @@ static int64_t cut(int64_t n, int64_t parts, int64_t i) {
     return i * (n / parts) + (i < n % parts ? i : n % parts);
 }
 
-/* ---- operands --------------------------------------------------------------------------------- */
+/* ---- operands ---------------------------------------------------------------------------------
+ */
 
 /* Rows at a multiple of a page apart fall into the same cache set, fourteen at a time. */
 static bool bad_stride(int64_t ld) {
@@ -95,18 +97,20 @@ static bool reads_in_place(const struct gemm_kern *kn, const struct mat *m, bool
 }
 
 /* Words from one line of the copy of A to the next; *lines: how many. */
-static int64_t copy_ld(const struct gemm_kern *kn, bool trans, int64_t rows, int64_t k, int64_t *lines) {
+static int64_t copy_ld(const struct gemm_kern *kn, bool trans, int64_t rows, int64_t k,
+                       int64_t *lines) {
     const int64_t w = trans ? rows : words(kn, k);
     *lines = trans ? words(kn, k) : rows;
     return bad_stride(w) ? w + ARENA_ALIGN / 4 : w;
 }
 
-static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
-                         int64_t k) {
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m,
+                         int64_t rows, int64_t k) {
     bool round;
     int64_t lines;
     const struct gemm_kern *kn = choose(g, &round);
-    if (side == GEMM_B) return arena_need((size_t)(slivers(rows, kn->nr) * kn->nr * words(kn, k)), 4);
+    if (side == GEMM_B)
+        return arena_need((size_t)(slivers(rows, kn->nr) * kn->nr * words(kn, k)), 4);
     if (reads_in_place(kn, m, round)) return 0;
     /* The padding in any case: a smaller operand may need what a larger one does not. */
     const int64_t ld = copy_ld(kn, m->trans, rows, k, &lines) + ARENA_ALIGN / 4;
@@ -147,9 +151,12 @@ static void copy_lines(void *ctx, int64_t c, int tid) {
     const int64_t end = (c + 1) * COPY_LINES < j->lines ? (c + 1) * COPY_LINES : j->lines;
     const int64_t n = m->trans ? j->p->rows : j->p->k;
     for (int64_t l = c * COPY_LINES; l < end; l++) {
-        if (!j->kn->pairs) j->kn->copy_line(m, l, n, j->round, j->dst + l * j->ld);
-        else if (m->trans) j->kn->copy_pairs(m, 2 * l, n, 2 * l + 1 == j->p->k, j->dst + l * j->ld);
-        else j->kn->copy_pairs(m, l, n, true, j->dst + l * j->ld);
+        if (!j->kn->pairs)
+            j->kn->copy_line(m, l, n, j->round, j->dst + l * j->ld);
+        else if (m->trans)
+            j->kn->copy_pairs(m, 2 * l, n, 2 * l + 1 == j->p->k, j->dst + l * j->ld);
+        else
+            j->kn->copy_pairs(m, l, n, true, j->dst + l * j->ld);
     }
 }
 
@@ -166,7 +173,8 @@ static void native_pack(const struct gemm *g, enum gemm_side side, struct gemm_p
     }
 }
 
-/* ---- products --------------------------------------------------------------------------------- */
+/* ---- products ---------------------------------------------------------------------------------
+ */
 
 struct mul_job {
     const struct gemm_kern *kn;
@@ -175,17 +183,17 @@ struct mul_job {
     int64_t lda;
     float *c;
     int64_t ldc;
-    int64_t words, qa, qb;  /* words of k; slivers of A and of B */
-    int64_t panels, parts;  /* tasks: panels of B by parts of A */
-    int64_t blocks;         /* of k */
-    char *scratch;          /* panels that tasks pack, one a thread; NULL: B is packed */
+    int64_t words, qa, qb; /* words of k; slivers of A and of B */
+    int64_t panels, parts; /* tasks: panels of B by parts of A */
+    int64_t blocks;        /* of k */
+    char *scratch;         /* panels that tasks pack, one a thread; NULL: B is packed */
     size_t scratch_bytes;
     bool add, round;
 };
 
 /* One kernel call at the right edge, where C has fewer than nr columns. */
-static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *a, const uint32_t *b,
-                     float *c, int n, bool add) {
+static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *a,
+                     const uint32_t *b, float *c, int n, bool add) {
     float tile[14 * 32];
     const int nr = j->kn->nr;
     if (add)
@@ -198,8 +206,8 @@ static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *
 }
 
 /* Slivers [sa0, sa1) of A against sliver sb of B, which stands at b, over k words from k0 on. */
-static void mul_slivers(const struct mul_job *j, int64_t sa0, int64_t sa1, int64_t sb, const uint32_t *b,
-                        int64_t k0, int64_t k) {
+static void mul_slivers(const struct mul_job *j, int64_t sa0, int64_t sa1, int64_t sb,
+                        const uint32_t *b, int64_t k0, int64_t k) {
     const struct gemm_kern *kn = j->kn;
     const bool add = j->add || k0 > 0;
     const int64_t col = sb * kn->nr, left = j->b->rows - col;
@@ -208,21 +216,24 @@ static void mul_slivers(const struct mul_job *j, int64_t sa0, int64_t sa1, int64
         const int h = (int)(cut(j->a->rows, j->qa, sa + 1) - row);
         const uint32_t *a = j->pa + (j->a->src.trans ? k0 * j->lda + row : row * j->lda + k0);
         float *c = j->c + row * j->ldc + col;
-        if (left < kn->nr) mul_edge(j, h, k, a, b, c, (int)left, add);
-        else kn->mul(h, j->a->src.trans, k, a, j->lda, b, c, j->ldc, add);
+        if (left < kn->nr)
+            mul_edge(j, h, k, a, b, c, (int)left, add);
+        else
+            kn->mul(h, j->a->src.trans, k, a, j->lda, b, c, j->ldc, add);
     }
 }
 
 /* Slivers [sb0, sb1) of B, k words from k0 on, into this thread's scratch. */
-static void pack_panel(const struct mul_job *j, int64_t sb0, int64_t sb1, int64_t k0, int64_t k, uint32_t *dst) {
+static void pack_panel(const struct mul_job *j, int64_t sb0, int64_t sb1, int64_t k0, int64_t k,
+                       uint32_t *dst) {
     const struct gemm_kern *kn = j->kn;
     struct mat m = j->b->src;
     const int64_t p0 = kn->pairs ? 2 * k0 : k0, left_k = j->b->k - p0, n = kn->pairs ? 2 * k : k;
     m.data = (const char *)m.data + (m.trans ? p0 * m.ld : p0) * dtype_row(m.dtype)->bytes;
     for (int64_t s = sb0; s < sb1; s++) {
         const int64_t row = s * kn->nr, left = j->b->rows - row;
-        kn->pack(&m, row, left < kn->nr ? (int)left : kn->nr, kn->nr, n < left_k ? n : left_k, j->round,
-                 dst + (s - sb0) * kn->nr * k);
+        kn->pack(&m, row, left < kn->nr ? (int)left : kn->nr, kn->nr, n < left_k ? n : left_k,
+                 j->round, dst + (s - sb0) * kn->nr * k);
     }
 }
 
@@ -232,14 +243,17 @@ static void mul_task(void *ctx, int64_t t, int tid) {
     const int64_t panel = t / j->parts, part = t % j->parts, step = TILE_M / j->kn->mr;
     const int64_t sb0 = cut(j->qb, j->panels, panel), sb1 = cut(j->qb, j->panels, panel + 1);
     const int64_t sa0 = cut(j->qa, j->parts, part), sa1 = cut(j->qa, j->parts, part + 1);
-    uint32_t *own = j->scratch ? (uint32_t *)(void *)(j->scratch + (size_t)tid * j->scratch_bytes) : NULL;
+    uint32_t *own =
+        j->scratch ? (uint32_t *)(void *)(j->scratch + (size_t)tid * j->scratch_bytes) : NULL;
     for (int64_t block = 0; block < j->blocks; block++) {
-        const int64_t k0 = cut(j->words, j->blocks, block), k = cut(j->words, j->blocks, block + 1) - k0;
+        const int64_t k0 = cut(j->words, j->blocks, block),
+                      k = cut(j->words, j->blocks, block + 1) - k0;
         if (own) pack_panel(j, sb0, sb1, k0, k, own);
         for (int64_t sa = sa0; sa < sa1; sa += step)
             for (int64_t sb = sb0; sb < sb1; sb++) {
                 const uint32_t *b = own ? own + (sb - sb0) * nr * k
-                                        : (const uint32_t *)j->b->data + sb * nr * words(j->kn, j->b->full_k) + k0 * nr;
+                                        : (const uint32_t *)j->b->data +
+                                              sb * nr * words(j->kn, j->b->full_k) + k0 * nr;
                 mul_slivers(j, sa, sa + step < sa1 ? sa + step : sa1, sb, b, k0, k);
             }
     }
@@ -272,6 +286,12 @@ static bool accepts(enum dtype compute) {
 }
 
 const struct gemm_backend gemm_native = {
-    .name = "native", .help = "our own kernels for every tier; exact", .exact = true, .accepts = accepts,
-    .pack_bytes = pack_bytes, .panel_bytes = panel_bytes, .pack = native_pack, .mul = native_mul,
+    .name = "native",
+    .help = "our own kernels for every tier; exact",
+    .exact = true,
+    .accepts = accepts,
+    .pack_bytes = pack_bytes,
+    .panel_bytes = panel_bytes,
+    .pack = native_pack,
+    .mul = native_mul,
 };

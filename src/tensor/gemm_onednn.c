@@ -1,6 +1,6 @@
 /* oneDNN, loaded at run time if it is there (its library is large, and most runs do not need it).
- * f32 through dnnl_sgemm, bf16 through matmul primitives kept per shape. Both run single-threaded on
- * panels that the problem cuts. */
+ * f32 through dnnl_sgemm, bf16 through matmul primitives kept per shape. Both run single-threaded
+ * on panels that the problem cuts. */
 #include "gemm_lib.h"
 
 #ifdef HAVE_ONEDNN
@@ -14,13 +14,16 @@
 #include <stdlib.h>
 
 #define FUNCTIONS(X)                                                                               \
-    X(dnnl_sgemm) X(dnnl_engine_create) X(dnnl_stream_create) X(dnnl_memory_desc_init_by_strides)  \
-    X(dnnl_matmul_desc_init) X(dnnl_primitive_desc_create) X(dnnl_primitive_create)                \
-    X(dnnl_primitive_destroy) X(dnnl_primitive_desc_destroy) X(dnnl_primitive_execute) X(dnnl_memory_create)                 \
-    X(dnnl_memory_destroy) X(dnnl_memory_desc_get_size) X(dnnl_primitive_attr_create)              \
-    X(dnnl_primitive_attr_destroy) X(dnnl_post_ops_create) X(dnnl_post_ops_append_sum)             \
-    X(dnnl_post_ops_destroy) X(dnnl_primitive_attr_set_post_ops)                                   \
-    X(dnnl_primitive_attr_set_scratchpad_mode) X(dnnl_primitive_desc_query_md)
+    X(dnnl_sgemm)                                                                                  \
+    X(dnnl_engine_create) X(dnnl_stream_create) X(dnnl_memory_desc_init_by_strides)                \
+        X(dnnl_matmul_desc_init) X(dnnl_primitive_desc_create) X(dnnl_primitive_create)            \
+            X(dnnl_primitive_destroy) X(dnnl_primitive_desc_destroy) X(dnnl_primitive_execute)     \
+                X(dnnl_memory_create) X(dnnl_memory_destroy) X(dnnl_memory_desc_get_size)          \
+                    X(dnnl_primitive_attr_create) X(dnnl_primitive_attr_destroy)                   \
+                        X(dnnl_post_ops_create) X(dnnl_post_ops_append_sum)                        \
+                            X(dnnl_post_ops_destroy) X(dnnl_primitive_attr_set_post_ops)           \
+                                X(dnnl_primitive_attr_set_scratchpad_mode)                         \
+                                    X(dnnl_primitive_desc_query_md)
 
 #define X(f) static __typeof__(f) *p_##f;
 FUNCTIONS(X)
@@ -67,9 +70,10 @@ static void call_f32(const struct gemm_pack *a, int64_t a0, int64_t m, const str
                  ld[1], add ? 1 : 0, c, ldc);
 }
 
-/* Matmul primitives by shape. Creating one costs far more than a small product, so they are kept for
- * the life of the process; a training run has a few dozen shapes. All threads share them, so each
- * brings its own scratchpad: the library's belongs to the primitive or to the thread that made it. */
+/* Matmul primitives by shape. Creating one costs far more than a small product, so they are kept
+ * for the life of the process; a training run has a few dozen shapes. All threads share them, so
+ * each brings its own scratchpad: the library's belongs to the primitive or to the thread that made
+ * it. */
 struct entry {
     int64_t m, n, k, ldb, ldc;
     bool add;
@@ -97,7 +101,8 @@ static bool make(struct entry *x) {
               p_dnnl_post_ops_create(&ops) == dnnl_success &&
               (!x->add || p_dnnl_post_ops_append_sum(ops, 1) == dnnl_success) &&
               p_dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success &&
-              p_dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
+              p_dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ==
+                  dnnl_success &&
               p_dnnl_primitive_desc_create(&pd, &d, attr, engine, NULL) == dnnl_success &&
               p_dnnl_primitive_create(&x->prim, pd) == dnnl_success;
     if (ok) {
@@ -110,8 +115,8 @@ static bool make(struct entry *x) {
     return ok;
 }
 
-/* The primitive for a shape; *own if the table is full (generation has new shapes at every position)
- * and the caller has to destroy it. *fresh: room for that. */
+/* The primitive for a shape; *own if the table is full (generation has new shapes at every
+ * position) and the caller has to destroy it. *fresh: room for that. */
 static const struct entry *find(struct entry *fresh, bool *own) {
     const struct entry *found = NULL;
     *own = false;
@@ -156,10 +161,12 @@ static void call_bf16(const struct gemm_pack *a, int64_t a0, int64_t m, const st
     /* The C API takes void * for inputs too. */
     if (!x || p_dnnl_memory_create(&mem[0], &x->a, engine, (void *)(uintptr_t)pa) ||
         p_dnnl_memory_create(&mem[1], &x->b, engine, (void *)(uintptr_t)pb) ||
-        p_dnnl_memory_create(&mem[2], &x->c, engine, c) || p_dnnl_memory_create(&mem[3], &x->pad, engine, pad) ||
-        (x->pad_bytes && !pad))
+        p_dnnl_memory_create(&mem[2], &x->c, engine, c) ||
+        p_dnnl_memory_create(&mem[3], &x->pad, engine, pad) || (x->pad_bytes && !pad))
         abort(); /* shapes were proved when the backend was chosen: only lack of memory is left */
-    const dnnl_exec_arg_t args[4] = {{DNNL_ARG_SRC, mem[0]}, {DNNL_ARG_WEIGHTS, mem[1]}, {DNNL_ARG_DST, mem[2]},
+    const dnnl_exec_arg_t args[4] = {{DNNL_ARG_SRC, mem[0]},
+                                     {DNNL_ARG_WEIGHTS, mem[1]},
+                                     {DNNL_ARG_DST, mem[2]},
                                      {DNNL_ARG_SCRATCHPAD, mem[3]}};
     if (p_dnnl_primitive_execute(x->prim, stream, 4, args)) abort();
     for (int i = 0; i < 4; i++) p_dnnl_memory_destroy(mem[i]);
@@ -167,12 +174,13 @@ static void call_bf16(const struct gemm_pack *a, int64_t a0, int64_t m, const st
 }
 
 static const struct gemm_lib *lib(const struct gemm *g) {
-    static const struct gemm_lib f32 = {call_f32, DT_F32, false}, bf16 = {call_bf16, DT_BF16, false};
+    static const struct gemm_lib f32 = {call_f32, DT_F32, false},
+                                 bf16 = {call_bf16, DT_BF16, false};
     return g->compute == DT_BF16 ? &bf16 : &f32;
 }
 
-static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
-                         int64_t k) {
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m,
+                         int64_t rows, int64_t k) {
     (void)side;
     return gemm_lib_pack_bytes(lib(g), m, rows, k);
 }
@@ -205,6 +213,12 @@ static bool accepts(enum dtype compute) {
 #endif
 
 const struct gemm_backend gemm_onednn = {
-    .name = "onednn", .help = "oneDNN on panels, one thread each", .exact = true, .accepts = accepts,
-    .pack_bytes = pack_bytes, .panel_bytes = panel_bytes, .pack = onednn_pack, .mul = onednn_mul,
+    .name = "onednn",
+    .help = "oneDNN on panels, one thread each",
+    .exact = true,
+    .accepts = accepts,
+    .pack_bytes = pack_bytes,
+    .panel_bytes = panel_bytes,
+    .pack = onednn_pack,
+    .mul = onednn_mul,
 };

@@ -1,5 +1,5 @@
-/* OpenBLAS, loaded at run time so that its kernels can be chosen first: OpenBLAS 0.3.21 does not know
- * newer AVX-512 processors and falls back to AVX2 kernels at half the speed, unless
+/* OpenBLAS, loaded at run time so that its kernels can be chosen first: OpenBLAS 0.3.21 does not
+ * know newer AVX-512 processors and falls back to AVX2 kernels at half the speed, unless
  * OPENBLAS_CORETYPE names a core with the same instructions before the library is loaded. */
 #include "cpu.h"
 #include "gemm_lib.h"
@@ -16,8 +16,10 @@ typedef void sgemm_fn(int order, int ta, int tb, int m, int n, int k, float alph
 static sgemm_fn *sgemm;
 
 static void load(void) {
-    if (cpu_tier() >= CPU_avx512) setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
-    else if (cpu_tier() == CPU_avx2) setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+    if (cpu_tier() >= CPU_avx512)
+        setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+    else if (cpu_tier() == CPU_avx2)
+        setenv("OPENBLAS_CORETYPE", "Haswell", 0);
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     if (!lib) lib = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
@@ -61,8 +63,8 @@ static const struct gemm_lib *lib(const struct gemm *g) {
     return g->compute == DT_BF16 ? &rounded : &plain;
 }
 
-static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
-                         int64_t k) {
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m,
+                         int64_t rows, int64_t k) {
     (void)side;
     return gemm_lib_pack_bytes(lib(g), m, rows, k);
 }
@@ -71,7 +73,8 @@ static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     return gemm_lib_panel_bytes(lib(g), rows, k);
 }
 
-static void openblas_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
+static void openblas_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p,
+                          void *dst) {
     (void)side;
     gemm_lib_pack(lib(g), p, dst);
 }
@@ -82,7 +85,12 @@ static void openblas_mul(const struct gemm *g, const struct gemm_pack *a, const 
 }
 
 const struct gemm_backend gemm_openblas = {
-    .name = "openblas", .help = "OpenBLAS SGEMM on panels, one thread each (bf16: rounded inputs)",
-    .exact = true, .accepts = accepts, .pack_bytes = pack_bytes, .panel_bytes = panel_bytes,
-    .pack = openblas_pack, .mul = openblas_mul,
+    .name = "openblas",
+    .help = "OpenBLAS SGEMM on panels, one thread each (bf16: rounded inputs)",
+    .exact = true,
+    .accepts = accepts,
+    .pack_bytes = pack_bytes,
+    .panel_bytes = panel_bytes,
+    .pack = openblas_pack,
+    .mul = openblas_mul,
 };

@@ -1,5 +1,5 @@
-/* The reference backend: what every other one is checked against. Element (i,j) is the left-to-right
- * chain of fused multiply-adds over k. Slow; always there. */
+/* The reference backend: what every other one is checked against. Element (i,j) is the
+ * left-to-right chain of fused multiply-adds over k. Slow; always there. */
 #include "gemm.h"
 #include "par.h"
 
@@ -10,8 +10,8 @@ static bool accepts(enum dtype compute) {
 }
 
 /* Operands are always read where they stand, element by element. */
-static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m, int64_t rows,
-                         int64_t k) {
+static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m,
+                         int64_t rows, int64_t k) {
     (void)g;
     (void)side;
     (void)m;
@@ -60,7 +60,8 @@ static void row(void *ctx, int64_t i, int tid) {
     for (int64_t n = 0; n < j->b->rows; n++) {
         float *c = j->c + i * j->ldc + n, s = j->add ? *c : 0;
         for (int64_t p = 0; p < j->a->k; p++)
-            s = fmaf(element(&j->a->src, i, p, j->compute), element(&j->b->src, n, p, j->compute), s);
+            s = fmaf(element(&j->a->src, i, p, j->compute), element(&j->b->src, n, p, j->compute),
+                     s);
         *c = s;
     }
 }
@@ -73,7 +74,12 @@ static void ref_mul(const struct gemm *g, const struct gemm_pack *a, const struc
 }
 
 const struct gemm_backend gemm_ref = {
-    .name = "ref", .help = "plain loops, the oracle of the checks; slow, exact", .exact = true,
-    .accepts = accepts, .pack_bytes = pack_bytes, .panel_bytes = panel_bytes, .pack = ref_pack,
+    .name = "ref",
+    .help = "plain loops, the oracle of the checks; slow, exact",
+    .exact = true,
+    .accepts = accepts,
+    .pack_bytes = pack_bytes,
+    .panel_bytes = panel_bytes,
+    .pack = ref_pack,
     .mul = ref_mul,
 };

@@ -34,9 +34,9 @@ typedef float vfu __attribute__((vector_size(4 * VL), aligned(4)));
 
 /* ---- products ---------------------------------------------------------------------------- */
 
-/* Where A's rows are: side by side (one pointer does), or ld words apart. For the latter four pointers
- * and two multiples of ld reach all rows by x86 addressing; the empty asm keeps the compiler from
- * turning them into fourteen pointers, which do not fit in the registers. */
+/* Where A's rows are: side by side (one pointer does), or ld words apart. For the latter four
+ * pointers and two multiples of ld reach all rows by x86 addressing; the empty asm keeps the
+ * compiler from turning them into fourteen pointers, which do not fit in the registers. */
 struct rows {
     const float *p[4];
     int64_t ld, ld3;
@@ -63,8 +63,8 @@ INLINE void rows_next(struct rows *r) {
     __asm__("" : "+r"(r->p[0]), "+r"(r->p[1]), "+r"(r->p[2]), "+r"(r->p[3]));
 }
 
-INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int64_t ld, const float *b,
-                    float *c, int64_t ldc, bool add) {
+INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int64_t ld,
+                    const float *b, float *c, int64_t ldc, bool add) {
     vf r[MR][2];
     struct rows rows = rows_make(h, a, ld);
     UNROLL for (int i = 0; i < h; i++) {
@@ -80,8 +80,10 @@ INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int
             r[i][0] += x * b0;
             r[i][1] += x * b1;
         }
-        if (cols) a += ld;
-        else rows_next(&rows);
+        if (cols)
+            a += ld;
+        else
+            rows_next(&rows);
         b += NR;
     }
     UNROLL for (int i = 0; i < h; i++) {
@@ -96,14 +98,12 @@ INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int
 #define HEIGHTS CAT(HEIGHTS_, MR)
 
 #define X(H)                                                                                       \
-    static __attribute__((noinline)) void rows_f32_##H(int64_t k, const float *a, int64_t ld,      \
-                                                       const float *b, float *c, int64_t ldc,      \
-                                                       bool add) {                                 \
+    static __attribute__((noinline)) void rows_f32_##H(                                            \
+        int64_t k, const float *a, int64_t ld, const float *b, float *c, int64_t ldc, bool add) {  \
         mul_f32(H, false, k, a, ld, b, c, ldc, add);                                               \
     }                                                                                              \
-    static __attribute__((noinline)) void cols_f32_##H(int64_t k, const float *a, int64_t ld,      \
-                                                       const float *b, float *c, int64_t ldc,      \
-                                                       bool add) {                                 \
+    static __attribute__((noinline)) void cols_f32_##H(                                            \
+        int64_t k, const float *a, int64_t ld, const float *b, float *c, int64_t ldc, bool add) {  \
         mul_f32(H, true, k, a, ld, b, c, ldc, add);                                                \
     }
 HEIGHTS(X)
@@ -127,8 +127,8 @@ INLINE int word(float x) {
 }
 
 /* As mul_f32; a word of A is a pair of bf16, passed around in the bits of a float. */
-INLINE void mul_bf16(const int h, const bool cols, int64_t k, const float *a, int64_t ld, const uint32_t *b,
-                     float *c, int64_t ldc, bool add) {
+INLINE void mul_bf16(const int h, const bool cols, int64_t k, const float *a, int64_t ld,
+                     const uint32_t *b, float *c, int64_t ldc, bool add) {
     __m512 r[MR][2];
     struct rows rows = rows_make(h, a, ld);
     UNROLL for (int i = 0; i < h; i++) {
@@ -145,8 +145,10 @@ INLINE void mul_bf16(const int h, const bool cols, int64_t k, const float *a, in
             r[i][0] = _mm512_dpbf16_ps(r[i][0], x, b0);
             r[i][1] = _mm512_dpbf16_ps(r[i][1], x, b1);
         }
-        if (cols) a += ld;
-        else rows_next(&rows);
+        if (cols)
+            a += ld;
+        else
+            rows_next(&rows);
         b += NR;
     }
     UNROLL for (int i = 0; i < h; i++) {
@@ -169,8 +171,8 @@ INLINE void mul_bf16(const int h, const bool cols, int64_t k, const float *a, in
 HEIGHTS(X)
 #undef X
 
-static void mul_pairs(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
-                      int64_t ldc, bool add) {
+static void mul_pairs(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
+                      float *c, int64_t ldc, bool add) {
     switch (h) {
 #define X(H)                                                                                       \
     case H: (cols ? cols_bf16_##H : rows_bf16_##H)(k, a, ld, b, c, ldc, add); break;
@@ -234,8 +236,8 @@ INLINE void transpose8(__m256 r[8]) {
 }
 #endif
 
-/* dst[p*wide + i] = row[i][p] for i < h, p < n: words, h <= WIDE. Columns are written in rising p, and
- * a store may run over into what the next column overwrites. */
+/* dst[p*wide + i] = row[i][p] for i < h, p < n: words, h <= WIDE. Columns are written in rising p,
+ * and a store may run over into what the next column overwrites. */
 static void transpose(uint32_t *dst, int wide, const uint32_t *const *row, int h, int n) {
     int p = 0;
 #if defined(__AVX2__)
@@ -282,7 +284,8 @@ static void pack(const struct mat *m, int64_t row0, int h, int wide, int64_t k, 
             const int n = (int)(k - p0 < KB ? k - p0 : KB);
             const uint32_t *row[WIDE];
             for (int i = 0; i < h; i++)
-                row[i] = (const uint32_t *)widen(m, at(m, (row0 + i) * m->ld + p0), buf[i], n, round);
+                row[i] =
+                    (const uint32_t *)widen(m, at(m, (row0 + i) * m->ld + p0), buf[i], n, round);
             transpose(dst + p0 * wide, wide, row, h, n);
         }
     }
@@ -297,8 +300,7 @@ INLINE __m512i bf16_words(__m512 x) {
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
     const __m512i up = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
     const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    return _mm512_srli_epi32(
-        _mm512_mask_or_epi32(up, nan, u, _mm512_set1_epi32(0x400000)), 16);
+    return _mm512_srli_epi32(_mm512_mask_or_epi32(up, nan, u, _mm512_set1_epi32(0x400000)), 16);
 }
 
 INLINE __m512 load16(const float *x, int n) {
@@ -316,12 +318,15 @@ static void pack_pairs(const struct mat *m, int64_t row0, int h, int wide, int64
         static const float zero[WIDE];
         for (int64_t p = 0; p < words; p++) {
             const float *x = widen(m, at(m, 2 * p * m->ld + row0), buf[0], h, false);
-            const float *y = 2 * p + 1 < k ? widen(m, at(m, (2 * p + 1) * m->ld + row0), buf[1], h, false) : zero;
+            const float *y = 2 * p + 1 < k
+                                 ? widen(m, at(m, (2 * p + 1) * m->ld + row0), buf[1], h, false)
+                                 : zero;
             for (int i = 0; i < h; i += 16) {
                 const int n = h - i;
                 const __m512i lo = bf16_words(load16(x + i, n)), hi = bf16_words(load16(y + i, n));
                 const __m512i w = _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16));
-                _mm512_mask_storeu_epi32(dst + p * wide + i, (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1), w);
+                _mm512_mask_storeu_epi32(dst + p * wide + i,
+                                         (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1), w);
             }
         }
     } else {
@@ -367,15 +372,18 @@ static void copy_pairs(const struct mat *m, int64_t line, int64_t n, bool last, 
             for (int j = 0; j < w; j += 16) {
                 const int words = (w - j + 1) / 2;
                 const __m256i h = _mm512_cvtepi32_epi16(bf16_words(load16(lo + j, w - j)));
-                _mm256_mask_storeu_epi32(dst + (p + j) / 2, (__mmask8)(words >= 8 ? 0xff : (1u << words) - 1), h);
+                _mm256_mask_storeu_epi32(dst + (p + j) / 2,
+                                         (__mmask8)(words >= 8 ? 0xff : (1u << words) - 1), h);
             }
             continue;
         }
         const float *hi = last ? NULL : widen(m, at(m, (line + 1) * m->ld + p), y, w, false);
         for (int j = 0; j < w; j += 16) {
             __m512i v = bf16_words(load16(lo + j, w - j));
-            if (hi) v = _mm512_or_si512(v, _mm512_slli_epi32(bf16_words(load16(hi + j, w - j)), 16));
-            _mm512_mask_storeu_epi32(dst + p + j, (__mmask16)(w - j >= 16 ? 0xffff : (1u << (w - j)) - 1), v);
+            if (hi)
+                v = _mm512_or_si512(v, _mm512_slli_epi32(bf16_words(load16(hi + j, w - j)), 16));
+            _mm512_mask_storeu_epi32(dst + p + j,
+                                     (__mmask16)(w - j >= 16 ? 0xffff : (1u << (w - j)) - 1), v);
         }
     }
 }
@@ -389,7 +397,8 @@ INLINE float hsum(vf v) {
     return s;
 }
 
-static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n, int64_t k, bool add) {
+static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n, int64_t k,
+                 bool add) {
     for (int64_t j = 0; j < n; j++) {
         const float *row = w + j * ld;
         vf s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
@@ -408,11 +417,13 @@ static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n
 }
 
 extern const struct gemm_kern CAT(gemm_kern_f32_, ISA);
-const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {"f32", MR, NR, false, pack, copy_line, NULL, mul};
+const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {"f32", MR,        NR,   false,
+                                                   pack,  copy_line, NULL, mul};
 
 #if defined(__AVX512BF16__)
 extern const struct gemm_kern CAT(gemm_kern_bf16_, ISA);
-const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {"bf16", MR, NR, true, pack_pairs, NULL, copy_pairs, mul_pairs};
+const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {"bf16",     MR,   NR,         true,
+                                                    pack_pairs, NULL, copy_pairs, mul_pairs};
 #endif
 
 extern gemv_fn *const CAT(gemm_gemv_, ISA);

@@ -21,7 +21,8 @@ struct kern_adamw {
 };
 
 /* One fused Lion step (Chen et al. 2023, arXiv 2302.06675), decay first:
- *   g *= gscale; w -= lr wd w; w -= lr sign(b1 m + (1-b1) g) with sign(0) = 0; m = b2 m + (1-b2) g */
+ *   g *= gscale; w -= lr wd w; w -= lr sign(b1 m + (1-b1) g) with sign(0) = 0; m = b2 m + (1-b2) g
+ */
 struct kern_lion {
     float lr, b1, b2, wd, gscale;
 };
@@ -34,11 +35,13 @@ struct kern {
     void (*f32_from_bf16)(float *dst, const uint16_t *src, int64_t n);
 
     /* Elementwise. */
-    void (*axpy)(float *y, float a, const float *x, int64_t n);                 /* y += a x */
-    void (*add_scaled)(float *y, const float *a, float s, const float *b, int64_t n); /* y = a + s b; in place */
-    void (*scale)(float *y, float a, int64_t n);                                /* y *= a */
-    void (*mul_shifted)(float *y, const float *a, const float *b, float s, int64_t n); /* y = a (b - s); in place */
-    void (*softcap)(float *y, float cap, int64_t n);      /* y = cap tanh(y / cap), in place */
+    void (*axpy)(float *y, float a, const float *x, int64_t n); /* y += a x */
+    void (*add_scaled)(float *y, const float *a, float s, const float *b,
+                       int64_t n);               /* y = a + s b; in place */
+    void (*scale)(float *y, float a, int64_t n); /* y *= a */
+    void (*mul_shifted)(float *y, const float *a, const float *b, float s,
+                        int64_t n);                  /* y = a (b - s); in place */
+    void (*softcap)(float *y, float cap, int64_t n); /* y = cap tanh(y / cap), in place */
     void (*softcap_grad)(float *d, const float *y, float cap, int64_t n); /* d *= 1 - (y/cap)^2 */
 
     /* Reductions. */
@@ -53,18 +56,18 @@ struct kern {
     /* y = scale * exp(x - shift); in place. */
     void (*exp_scale)(float *y, const float *x, float shift, float scale, int64_t n);
 
-    /* RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467): y = x rstd w, rstd = 1/sqrt(mean(x^2)+eps);
-     * returns rstd. */
+    /* RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467): y = x rstd w, rstd =
+     * 1/sqrt(mean(x^2)+eps); returns rstd. */
     float (*rmsnorm)(float *y, const float *x, const float *w, float eps, int64_t n);
-    /* With h = x rstd and d = dy w:  dx (+)= rstd (d - h mean(d h)); dw += dy h. add: accumulate into
-     * dx, else overwrite. dw may be NULL (weight not trained). dx may be dy's pointer when !add. */
+    /* With h = x rstd and d = dy w:  dx (+)= rstd (d - h mean(d h)); dw += dy h. add: accumulate
+     * into dx, else overwrite. dw may be NULL (weight not trained). dx may be dy's pointer when
+     * !add. */
     void (*rmsnorm_grad)(float *dx, float *dw, const float *dy, const float *x, const float *w,
                          float rstd, bool add, int64_t n);
 
-    /* RoPE in the split-halves layout of Hugging Face (Su et al. 2021, arXiv 2104.09864), one head of
-     * n = head_dim floats: with h = n/2, for i < h
-     *   y[i] = x[i] cos[i] - x[i+h] sin[i];   y[i+h] = x[i+h] cos[i] + x[i] sin[i]
-     * inverse: the transposed rotation (gradient). In place. */
+    /* RoPE in the split-halves layout of Hugging Face (Su et al. 2021, arXiv 2104.09864), one head
+     * of n = head_dim floats: with h = n/2, for i < h y[i] = x[i] cos[i] - x[i+h] sin[i];   y[i+h]
+     * = x[i+h] cos[i] + x[i] sin[i] inverse: the transposed rotation (gradient). In place. */
     void (*rope)(float *y, const float *x, const float *cos, const float *sin, bool inverse,
                  int64_t n);
 
@@ -76,7 +79,8 @@ struct kern {
                         int64_t n);
 
     /* Optimizers. */
-    void (*adamw)(float *w, const float *g, float *m, float *v, const struct kern_adamw *p, int64_t n);
+    void (*adamw)(float *w, const float *g, float *m, float *v, const struct kern_adamw *p,
+                  int64_t n);
     void (*lion)(float *w, const float *g, float *m, const struct kern_lion *p, int64_t n);
 };
 

@@ -15,23 +15,26 @@ static int check_finite(const struct model *m, struct err *e) {
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
         if (!isfinite(kern()->sumsq(p->data, param_count(p))))
-            return err_set(e, ERR_NUMERIC, "weights of %s are not finite; nothing was saved", p->name);
+            return err_set(e, ERR_NUMERIC, "weights of %s are not finite; nothing was saved",
+                           p->name);
     }
     return 0;
 }
 
 static char *meta_json(const struct progress *p) {
-    json_t *j = json_pack("{s:I,s:I,s:f}", "step", (json_int_t)p->step, "tokens", (json_int_t)p->tokens,
-                          "train_loss", isfinite(p->ema) ? p->ema : 0.0);
+    json_t *j = json_pack("{s:I,s:I,s:f}", "step", (json_int_t)p->step, "tokens",
+                          (json_int_t)p->tokens, "train_loss", isfinite(p->ema) ? p->ema : 0.0);
     char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return text;
 }
 
-int checkpoint_save(const char *dir, const struct engine *g, const struct progress *p, struct err *e) {
+int checkpoint_save(const char *dir, const struct engine *g, const struct progress *p,
+                    struct err *e) {
     int rc;
     uint64_t hash;
-    char *model = file_join(dir, MODEL), *next = file_join(dir, NEXT), *state = file_join(dir, STATE);
+    char *model = file_join(dir, MODEL), *next = file_join(dir, NEXT),
+         *state = file_join(dir, STATE);
     char *meta = meta_json(p);
     if (!model || !next || !state || !meta) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
@@ -58,20 +61,24 @@ bool checkpoint_exists(const char *dir) {
 }
 
 /* Makes model.blzt the file whose hash the state names. */
-static int settle(const char *model, const char *next, const char *state, uint64_t want, struct err *e) {
+static int settle(const char *model, const char *next, const char *state, uint64_t want,
+                  struct err *e) {
     uint64_t hash;
     struct err ignored;
     if (file_exists(model) && !state_hash(model, &hash, &ignored) && hash == want) return 0;
     if (file_exists(next) && !state_hash(next, &hash, &ignored) && hash == want)
         return file_replace(next, model, e);
-    return err_set(e, ERR_INPUT, "%s belongs to a model file with hash %016llx, and neither %s nor %s is that file",
-                   state, (unsigned long long)want, model, next);
+    return err_set(
+        e, ERR_INPUT,
+        "%s belongs to a model file with hash %016llx, and neither %s nor %s is that file", state,
+        (unsigned long long)want, model, next);
 }
 
 int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struct err *e) {
     int rc;
     uint64_t hash;
-    char *model = file_join(dir, MODEL), *next = file_join(dir, NEXT), *state = file_join(dir, STATE);
+    char *model = file_join(dir, MODEL), *next = file_join(dir, NEXT),
+         *state = file_join(dir, STATE);
     char *origin = g->model->init_path;
     if (!model || !next || !state) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");

@@ -14,19 +14,20 @@
 
 /* Counters of a run. */
 struct progress {
-    int64_t step;       /* updates done */
-    int64_t rows;       /* training windows consumed */
-    int64_t tokens;     /* training tokens consumed */
-    double seconds;     /* spent in training steps */
-    double total;       /* since the run began, this process and those before it */
-    double ema, best;   /* smoothed loss, and its lowest value so far; NaN before the first step */
-    int64_t log_bytes;  /* size of log.jsonl at this point */
+    int64_t step;      /* updates done */
+    int64_t rows;      /* training windows consumed */
+    int64_t tokens;    /* training tokens consumed */
+    double seconds;    /* spent in training steps */
+    double total;      /* since the run began, this process and those before it */
+    double ema, best;  /* smoothed loss, and its lowest value so far; NaN before the first step */
+    int64_t log_bytes; /* size of log.jsonl at this point */
     /* since the last line of the log: */
     double log_loss, log_seconds; /* sums */
     int64_t log_steps, log_tokens;
 };
 
-int checkpoint_save(const char *dir, const struct engine *g, const struct progress *p, struct err *e);
+int checkpoint_save(const char *dir, const struct engine *g, const struct progress *p,
+                    struct err *e);
 
 /* True if dir holds a state file. */
 bool checkpoint_exists(const char *dir);

@@ -9,7 +9,9 @@
 
 static int open_tokenizer(struct dataset *d, const struct dataset_opts *o, struct err *e) {
     if (o->tokenizer) return tokenizer_open(&d->tokenizer, o->tokenizer, e);
-    if (o->blob) return tokenizer_open_blob(&d->tokenizer, o->blob, o->blob_bytes, "the model's tokenizer", e);
+    if (o->blob)
+        return tokenizer_open_blob(&d->tokenizer, o->blob, o->blob_bytes, "the model's tokenizer",
+                                   e);
     return 0;
 }
 
@@ -20,8 +22,11 @@ struct show {
 
 static void progress(void *ctx, uint64_t done, uint64_t total) {
     struct show *s = ctx;
-    if (total) log_progress_show(&s->line, false, "tokenizing %s: %.0f%%", s->path, 100.0 * (double)done / (double)total);
-    else log_progress_show(&s->line, false, "tokenizing %s: %.1f MB", s->path, (double)done * 1e-6);
+    if (total)
+        log_progress_show(&s->line, false, "tokenizing %s: %.0f%%", s->path,
+                          100.0 * (double)done / (double)total);
+    else
+        log_progress_show(&s->line, false, "tokenizing %s: %.1f MB", s->path, (double)done * 1e-6);
 }
 
 /* A writable path for a shard that nobody keeps. */
@@ -46,8 +51,11 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     struct shard_stats stats;
     struct show s = {.path = o->path};
     if (!d->tokenizer)
-        return err_set(e, ERR_USAGE, "%s is text: give the tokenizer with --tokenizer (byte is built in)", o->path);
-    if (o->reuse && out && file_exists(out) && !shard_open(&d->shard, out, SHARD_DUET, 0, true, e)) {
+        return err_set(e, ERR_USAGE,
+                       "%s is text: give the tokenizer with --tokenizer (byte is built in)",
+                       o->path);
+    if (o->reuse && out && file_exists(out) &&
+        !shard_open(&d->shard, out, SHARD_DUET, 0, true, e)) {
         if (d->shard.tok_hash == tokenizer_hash(d->tokenizer)) return 0;
         shard_close(&d->shard);
     }
@@ -74,9 +82,11 @@ int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e)
     } else if (shard_probe(o->path)) {
         TRY(shard_open(&d->shard, o->path, SHARD_DUET, 0, true, e));
         if (!d->tokenizer) {
-            rc = err_set(e, ERR_USAGE, "%s: give the tokenizer that made this shard with --tokenizer", o->path);
+            rc = err_set(e, ERR_USAGE,
+                         "%s: give the tokenizer that made this shard with --tokenizer", o->path);
         } else if (d->shard.tok_hash != tokenizer_hash(d->tokenizer)) {
-            rc = err_set(e, ERR_INPUT, "%s was made by another tokenizer (hash %016llx, this one is %016llx)",
+            rc = err_set(e, ERR_INPUT,
+                         "%s was made by another tokenizer (hash %016llx, this one is %016llx)",
                          o->path, (unsigned long long)d->shard.tok_hash,
                          (unsigned long long)tokenizer_hash(d->tokenizer));
         }

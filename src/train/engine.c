@@ -24,7 +24,8 @@ const struct engine_kind *engine_find(const char *name) {
 static size_t grad_bytes(const struct model *m) {
     size_t sum = 0;
     for (int i = 0; i < m->n_params; i++)
-        if (m->params[i].trainable) sum += arena_need((size_t)param_count(m->params + i), sizeof(float));
+        if (m->params[i].trainable)
+            sum += arena_need((size_t)param_count(m->params + i), sizeof(float));
     return sum;
 }
 
@@ -39,7 +40,8 @@ int engine_plan(const struct engine_kind *kind, struct model *m, const struct en
     (void)kind;
     int rc = exec_plan(&x, &m->graph, o->gemm, &xo, e);
     if (rc) return rc;
-    *mem = (struct engine_memory){.weights = model_weight_bytes(m), .gradients = grad_bytes(m),
+    *mem = (struct engine_memory){.weights = model_weight_bytes(m),
+                                  .gradients = grad_bytes(m),
                                   .optimizer = opt_bytes(o->optimizer, m->params, m->n_params),
                                   .kept = x.plan.kept_bytes,
                                   .passing = x.plan.arena_bytes - x.plan.kept_bytes};
@@ -63,7 +65,8 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
     TRY(arena_init(&g->grads, grad_bytes(m), "gradients", e));
     for (int i = 0; i < m->n_params; i++)
         if (m->params[i].trainable)
-            m->params[i].grad = arena_alloc(&g->grads, (size_t)param_count(m->params + i), sizeof(float));
+            m->params[i].grad =
+                arena_alloc(&g->grads, (size_t)param_count(m->params + i), sizeof(float));
     TRY(opt_open(&g->opt, o->optimizer, &o->hyper, m->params, m->n_params, e));
     TRY(kind->open ? kind->open(g, e) : 0);
 out:

@@ -1,5 +1,5 @@
-/* Backpropagation: forward and backward over every micro-batch, gradients accumulated, one optimizer
- * update. */
+/* Backpropagation: forward and backward over every micro-batch, gradients accumulated, one
+ * optimizer update. */
 #include "clock.h"
 #include "engine.h"
 
@@ -10,9 +10,13 @@ static void step(struct engine *g, struct engine_step *s) {
     double sum = 0;
     for (int64_t micro = 0; micro < s->accum; micro++) {
         s->fill(s->ctx, micro, g->input, g->target);
-        const struct batch b = {.B = g->opts.batch, .T = g->opts.seq, .input = g->input,
-                                .target = g->target, .nll = g->nll,
-                                .grad_scale = 1.0 / (double)(tokens * s->accum), .grad_add = micro > 0};
+        const struct batch b = {.B = g->opts.batch,
+                                .T = g->opts.seq,
+                                .input = g->input,
+                                .target = g->target,
+                                .nll = g->nll,
+                                .grad_scale = 1.0 / (double)(tokens * s->accum),
+                                .grad_add = micro > 0};
         exec_run(&g->exec, &b);
         for (int64_t i = 0; i < tokens; i++) sum += (double)g->nll[i];
     }

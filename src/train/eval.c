@@ -28,8 +28,8 @@ struct run {
 static int map_ids(const struct model *m, uint32_t *ids, int64_t n, struct err *e) {
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] >= m->full_vocab)
-            return err_set(e, ERR_INPUT, "token id %u is outside the model's vocabulary of %lld", ids[i],
-                           (long long)m->full_vocab);
+            return err_set(e, ERR_INPUT, "token id %u is outside the model's vocabulary of %lld",
+                           ids[i], (long long)m->full_vocab);
         if (!m->compact_id) continue;
         if (m->compact_id[ids[i]] == UINT32_MAX)
             return err_set(e, ERR_INPUT, "token id %u is not in the compacted vocabulary", ids[i]);
@@ -41,12 +41,15 @@ static int map_ids(const struct model *m, uint32_t *ids, int64_t n, struct err *
 static int one_batch(struct run *r, uint64_t windows, uint64_t first, int64_t B, struct err *e) {
     const int64_t T = r->o->seq;
     for (int64_t b = 0; b < B; b++)
-        val_row(r->shard, r->split, T, windows, first + (uint64_t)b, r->input + b * T, r->target + b * T);
-    for (int64_t i = 0; i < B * T && r->o->token_bytes; i++) r->bytes += r->o->token_bytes[r->target[i]];
+        val_row(r->shard, r->split, T, windows, first + (uint64_t)b, r->input + b * T,
+                r->target + b * T);
+    for (int64_t i = 0; i < B * T && r->o->token_bytes; i++)
+        r->bytes += r->o->token_bytes[r->target[i]];
     int rc = map_ids(r->m, r->input, B * T, e);
     if (!rc) rc = map_ids(r->m, r->target, B * T, e);
     if (rc) return rc;
-    const struct batch batch = {.B = B, .T = T, .input = r->input, .target = r->target, .nll = r->nll};
+    const struct batch batch = {
+        .B = B, .T = T, .input = r->input, .target = r->target, .nll = r->nll};
     exec_run(&r->exec, &batch);
     for (int64_t b = 0; b < B; b++) {
         double sum = 0;
@@ -64,7 +67,8 @@ static void finish(const struct run *r, uint64_t windows, struct eval_result *ou
     out->stderr_ = windows > 1 ? gsl_stats_sd(r->losses, 1, windows) / sqrt((double)windows) : NAN;
     out->bytes = r->bytes;
     out->bpb = r->bytes ? r->sum / M_LN2 / (double)r->bytes : NAN;
-    out->floor_bpb = r->split->bits >= 0 && r->split->bytes ? r->split->bits / (double)r->split->bytes : NAN;
+    out->floor_bpb =
+        r->split->bits >= 0 && r->split->bytes ? r->split->bits / (double)r->split->bytes : NAN;
 }
 
 int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, const struct split *v,
@@ -74,7 +78,8 @@ int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, co
     const uint64_t windows = val_rows(v, o->seq, o->max_windows);
     const int64_t B = (uint64_t)o->batch < windows ? o->batch : (int64_t)windows;
     if (!windows)
-        return err_set(e, ERR_INPUT, "the data to evaluate has %llu tokens, fewer than one window of %lld + 1",
+        return err_set(e, ERR_INPUT,
+                       "the data to evaluate has %llu tokens, fewer than one window of %lld + 1",
                        (unsigned long long)(v->end - v->begin), (long long)o->seq);
     const struct exec_opts xo = {.B = B, .T = o->seq};
     const size_t n = (size_t)(B * o->seq);
@@ -90,7 +95,8 @@ int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, co
     for (uint64_t at = 0; at < windows; at += (uint64_t)B) {
         const uint64_t left = windows - at;
         TRY(one_batch(&r, windows, at, left < (uint64_t)B ? (int64_t)left : B, e));
-        if (o->progress) o->progress(o->ctx, left < (uint64_t)B ? windows : at + (uint64_t)B, windows);
+        if (o->progress)
+            o->progress(o->ctx, left < (uint64_t)B ? windows : at + (uint64_t)B, windows);
     }
     finish(&r, windows, out);
 out:

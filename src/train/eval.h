@@ -7,16 +7,16 @@
 #include "model.h"
 
 struct eval_result {
-    double loss;       /* mean over target tokens, nats */
-    double stderr_;    /* standard error of loss over windows */
-    double bpb;        /* bits per byte: total nats / ln 2 / text bytes of the targets; NaN if unknown */
-    double floor_bpb;  /* information of the corpus in bits per byte; NaN if unknown */
+    double loss;    /* mean over target tokens, nats */
+    double stderr_; /* standard error of loss over windows */
+    double bpb; /* bits per byte: total nats / ln 2 / text bytes of the targets; NaN if unknown */
+    double floor_bpb; /* information of the corpus in bits per byte; NaN if unknown */
     uint64_t tokens, bytes, windows;
 };
 
 struct eval_opts {
     int64_t batch, seq;
-    uint64_t max_windows; /* 0: all */
+    uint64_t max_windows;        /* 0: all */
     const uint32_t *token_bytes; /* per id of the shard's vocabulary, or NULL */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* or NULL */
     void *ctx;

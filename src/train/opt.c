@@ -33,7 +33,8 @@ size_t opt_bytes(const struct opt_kind *kind, const struct param *params, int n)
     size_t sum = 0;
     for (int i = 0; i < n; i++)
         if (params[i].trainable)
-            sum += (size_t)kind->n_state * arena_need((size_t)param_count(params + i), sizeof(float));
+            sum +=
+                (size_t)kind->n_state * arena_need((size_t)param_count(params + i), sizeof(float));
     return sum;
 }
 
@@ -49,8 +50,8 @@ static void cut_tiles(struct opt *o) {
     }
 }
 
-int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper *h, struct param *params,
-             int n, struct err *e) {
+int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper *h,
+             struct param *params, int n, struct err *e) {
     *o = (struct opt){.kind = kind, .hyper = *h, .params = params, .n_params = n};
     cut_tiles(o);
     o->state = calloc((size_t)n + 1, sizeof *o->state);
@@ -108,10 +109,13 @@ static void step_tile(void *ctx, int64_t i, int tid) {
     const struct param *p = o->params + s->param;
     float *state[OPT_MAX_STATE] = {0};
     for (int k = 0; k < o->kind->n_state; k++) state[k] = o->state[s->param][k] + s->begin;
-    const struct opt_tile t = {
-        .lr = (float)(j->lr * o->hyper.lr_factor[p->role]), .decay = (float)o->hyper.decay[p->role],
-        .beta1 = (float)o->hyper.beta1, .beta2 = (float)o->hyper.beta2, .eps = (float)o->hyper.eps,
-        .grad_scale = j->grad_scale, .t = o->t};
+    const struct opt_tile t = {.lr = (float)(j->lr * o->hyper.lr_factor[p->role]),
+                               .decay = (float)o->hyper.decay[p->role],
+                               .beta1 = (float)o->hyper.beta1,
+                               .beta2 = (float)o->hyper.beta2,
+                               .eps = (float)o->hyper.eps,
+                               .grad_scale = j->grad_scale,
+                               .t = o->t};
     o->kind->tile(&t, (float *)p->data + s->begin, p->grad + s->begin, state, s->n);
 }
 

@@ -26,15 +26,16 @@ struct opt_kind {
     const char *state[OPT_MAX_STATE];
     double lr, beta1, beta2; /* defaults */
     /* w, g and each state: n floats. */
-    void (*tile)(const struct opt_tile *p, float *w, const float *g, float *const *state, int64_t n);
+    void (*tile)(const struct opt_tile *p, float *w, const float *g, float *const *state,
+                 int64_t n);
 };
 
 const struct opt_kind *opt_find(const char *name); /* or NULL */
 
 struct opt_hyper {
-    double beta1, beta2, eps, clip;          /* clip: global gradient norm; 0: off */
-    double lr_factor[ROLE_COUNT];            /* times the schedule's rate */
-    double decay[ROLE_COUNT];                /* decoupled weight decay */
+    double beta1, beta2, eps, clip; /* clip: global gradient norm; 0: off */
+    double lr_factor[ROLE_COUNT];   /* times the schedule's rate */
+    double decay[ROLE_COUNT];       /* decoupled weight decay */
 };
 
 struct opt {
@@ -51,8 +52,8 @@ struct opt {
 };
 
 size_t opt_bytes(const struct opt_kind *kind, const struct param *params, int n);
-int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper *h, struct param *params,
-             int n, struct err *e);
+int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper *h,
+             struct param *params, int n, struct err *e);
 void opt_close(struct opt *o);
 
 /* L2 norm of all gradients, in double, tile by tile in table order. Not finite if any gradient is

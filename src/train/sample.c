@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- choosing ---------------------------------------------------------------------------------- */
+/* ---- choosing ----------------------------------------------------------------------------------
+ */
 
 struct sample_cand {
     float p; /* relative to the most likely token */
@@ -39,9 +40,10 @@ static uint32_t argmax(const float *x, int64_t n) {
     return (uint32_t)best;
 }
 
-/* Moves the candidates that top_k, top_p and min_p allow to the end of the array: a heap gives them up
- * one by one, so that the whole vocabulary is never sorted. Returns how many. */
-static int64_t keep_likely(const struct sample_opts *o, struct sample_cand *c, int64_t n, double total) {
+/* Moves the candidates that top_k, top_p and min_p allow to the end of the array: a heap gives them
+ * up one by one, so that the whole vocabulary is never sorted. Returns how many. */
+static int64_t keep_likely(const struct sample_opts *o, struct sample_cand *c, int64_t n,
+                           double total) {
     const int64_t most = o->top_k > 0 && o->top_k < n ? o->top_k : n;
     int64_t kept = 0;
     double sum = 0;
@@ -61,14 +63,16 @@ size_t sample_scratch(int64_t n) {
     return (size_t)n * sizeof(struct sample_cand);
 }
 
-uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position, void *scratch) {
+uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
+                     void *scratch) {
     const uint32_t best = argmax(logits, n);
     if (o->temperature <= 0) return best;
     struct sample_cand *c = scratch;
     struct rng r = rng_make(o->seed, RNG_SAMPLE, position, 0, 0);
     double total = 0;
     for (int64_t i = 0; i < n; i++) {
-        c[i] = (struct sample_cand){expf((logits[i] - logits[best]) / (float)o->temperature), (uint32_t)i};
+        c[i] = (struct sample_cand){expf((logits[i] - logits[best]) / (float)o->temperature),
+                                    (uint32_t)i};
         total += (double)c[i].p;
     }
     if (o->top_k > 0 || o->top_p < 1 || o->min_p > 0) {
@@ -86,20 +90,25 @@ uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n
     return best;
 }
 
-/* ---- prompts ------------------------------------------------------------------------------------ */
+/* ---- prompts ------------------------------------------------------------------------------------
+ */
 
-int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids, struct err *e) {
+int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids,
+                  struct err *e) {
     int rc = tokenizer_encode(t, prompt, strlen(prompt), true, true, ids, e);
     if (rc || ids->n) return rc;
     const int64_t eos = tokenizer_eos(t);
-    if (eos < 0) return err_set(e, ERR_USAGE, "this tokenizer has neither a start nor an end token: give a prompt");
+    if (eos < 0)
+        return err_set(e, ERR_USAGE,
+                       "this tokenizer has neither a start nor an end token: give a prompt");
     ids->ids = malloc(sizeof *ids->ids);
     if (!ids->ids) return err_set(e, ERR_NOMEM, "out of memory for the prompt");
     ids->ids[ids->n++] = (uint32_t)eos;
     return 0;
 }
 
-/* ---- running ------------------------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------------------------------
+ */
 
 enum { CHUNK = 64 }; /* prompt tokens a pass */
 
@@ -128,7 +137,8 @@ static int session_open(struct session *s, struct model *m, const struct gemm *g
     s->ids = malloc((size_t)cap * sizeof *s->ids);
     s->logits = malloc(V * sizeof *s->logits);
     s->scratch = malloc(sample_scratch(m->config.vocab));
-    if (!s->ids || !s->logits || !s->scratch) rc = err_set(e, ERR_NOMEM, "out of memory for generation");
+    if (!s->ids || !s->logits || !s->scratch)
+        rc = err_set(e, ERR_NOMEM, "out of memory for generation");
 out:
     return rc;
 }
@@ -138,7 +148,10 @@ static void session_read(struct session *s, const uint32_t *ids, int64_t n) {
     for (int64_t at = 0; at < n;) {
         const int64_t T = n - at < s->x.opts.T ? n - at : s->x.opts.T;
         memmove(s->ids + s->n, ids + at, (size_t)T * sizeof *ids);
-        const struct batch b = {.B = 1, .T = T, .input = s->ids + s->n, .pos = s->n,
+        const struct batch b = {.B = 1,
+                                .T = T,
+                                .input = s->ids + s->n,
+                                .pos = s->n,
                                 .logits = at + T == n ? s->logits : NULL};
         exec_run(&s->x, &b);
         s->n += T;
@@ -159,8 +172,9 @@ static int session_slide(struct session *s, struct err *e) {
 }
 
 int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
-               const uint32_t *prompt, int64_t n, bool (*emit)(void *ctx, uint32_t prev, uint32_t id),
-               void *ctx, struct sample_stats *stats, struct err *e) {
+               const uint32_t *prompt, int64_t n,
+               bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,
+               struct sample_stats *stats, struct err *e) {
     int rc;
     struct session s = {0};
     int64_t cap = o->context ? o->context : m->config.seq_len;
@@ -173,7 +187,8 @@ int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opt
     stats->prompt_seconds = middle - begin;
     uint32_t prev = prompt[n - 1];
     while (stats->tokens < o->tokens) {
-        const uint32_t id = sample_pick(o, s.logits, m->config.vocab, (uint64_t)stats->tokens, s.scratch);
+        const uint32_t id =
+            sample_pick(o, s.logits, m->config.vocab, (uint64_t)stats->tokens, s.scratch);
         stats->ended = (int64_t)id == o->stop[0] || (int64_t)id == o->stop[1];
         if (stats->ended) break;
         stats->tokens++;

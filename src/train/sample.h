@@ -13,10 +13,10 @@ struct sample_opts {
     double top_p;       /* 1: off */
     double min_p;       /* relative to the most likely token; 0: off */
     uint64_t seed;
-    int64_t tokens;     /* at most so many new ones */
-    int64_t context;    /* positions of the cache; 0: the training length. When they are used up the
-                         * older half is dropped and the rest is read again */
-    int64_t stop[2];    /* end at these tokens: end of text, or the start of the next; -1: none */
+    int64_t tokens;  /* at most so many new ones */
+    int64_t context; /* positions of the cache; 0: the training length. When they are used up the
+                      * older half is dropped and the rest is read again */
+    int64_t stop[2]; /* end at these tokens: end of text, or the start of the next; -1: none */
 };
 
 struct sample_stats {
@@ -25,19 +25,22 @@ struct sample_stats {
     bool ended; /* by a stop token */
 };
 
-/* Picks a token from n logits; scratch: sample_scratch(n) bytes. position: which draw of the seed. */
+/* Picks a token from n logits; scratch: sample_scratch(n) bytes. position: which draw of the seed.
+ */
 size_t sample_scratch(int64_t n);
 uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
                      void *scratch);
 
 /* Appends the ids of a prompt. A tokenizer with a start token puts it first; without one, an empty
  * prompt is the end of the document before. */
-int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids, struct err *e);
+int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids,
+                  struct err *e);
 
 /* Continues the prompt (n ids; at least one). emit is called for every new token, a stop token not
  * included; it returns false to stop. */
 int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
-               const uint32_t *prompt, int64_t n, bool (*emit)(void *ctx, uint32_t prev, uint32_t id),
-               void *ctx, struct sample_stats *stats, struct err *e);
+               const uint32_t *prompt, int64_t n,
+               bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,
+               struct sample_stats *stats, struct err *e);
 
 #endif

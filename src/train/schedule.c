@@ -19,9 +19,12 @@ double sched_factor(const struct sched *s, int64_t step, double progress) {
     double shape = 1;
     switch (s->kind) {
     case SCHED_linear: shape = 1 - p * (1 - s->min); break;
-    case SCHED_cosine: shape = s->min + (1 - s->min) * 0.5 * (1 + cos(3.14159265358979323846 * p)); break;
+    case SCHED_cosine:
+        shape = s->min + (1 - s->min) * 0.5 * (1 + cos(3.14159265358979323846 * p));
+        break;
     case SCHED_wsd:
-        if (s->decay > 0 && p > 1 - s->decay) shape = 1 - (p - (1 - s->decay)) / s->decay * (1 - s->min);
+        if (s->decay > 0 && p > 1 - s->decay)
+            shape = 1 - (p - (1 - s->decay)) / s->decay * (1 - s->min);
         break;
     default: break;
     }

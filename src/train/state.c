@@ -24,8 +24,10 @@ int state_hash(const char *path, uint64_t *hash, struct err *e) {
     uint8_t *room = malloc(CHUNK);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = 0;
-    if (fd < 0) rc = err_errno(e, ERR_IO, "cannot open %s", path);
-    else if (!x || !room) rc = err_set(e, ERR_NOMEM, "out of memory for the hash of %s", path);
+    if (fd < 0)
+        rc = err_errno(e, ERR_IO, "cannot open %s", path);
+    else if (!x || !room)
+        rc = err_set(e, ERR_NOMEM, "out of memory for the hash of %s", path);
     if (!rc) XXH3_64bits_reset(x);
     while (!rc && ((n = read(fd, room, CHUNK)) > 0 || (n < 0 && errno == EINTR)))
         if (n > 0) XXH3_64bits_update(x, room, (size_t)n);
@@ -37,7 +39,8 @@ int state_hash(const char *path, uint64_t *hash, struct err *e) {
     return rc;
 }
 
-/* ---- counters --------------------------------------------------------------------------------- */
+/* ---- counters ---------------------------------------------------------------------------------
+ */
 
 static const struct field {
     const char *name;
@@ -45,11 +48,18 @@ static const struct field {
     bool real;
 } fields[] = {
 #define AT(f) offsetof(struct progress, f)
-    {"step", AT(step), false},   {"rows", AT(rows), false},   {"tokens", AT(tokens), false},
-    {"seconds", AT(seconds), true}, {"total", AT(total), true}, {"ema", AT(ema), true},
-    {"best", AT(best), true},    {"log_bytes", AT(log_bytes), false},
-    {"log_loss", AT(log_loss), true}, {"log_seconds", AT(log_seconds), true},
-    {"log_steps", AT(log_steps), false}, {"log_tokens", AT(log_tokens), false},
+    {"step", AT(step), false},
+    {"rows", AT(rows), false},
+    {"tokens", AT(tokens), false},
+    {"seconds", AT(seconds), true},
+    {"total", AT(total), true},
+    {"ema", AT(ema), true},
+    {"best", AT(best), true},
+    {"log_bytes", AT(log_bytes), false},
+    {"log_loss", AT(log_loss), true},
+    {"log_seconds", AT(log_seconds), true},
+    {"log_steps", AT(log_steps), false},
+    {"log_tokens", AT(log_tokens), false},
 #undef AT
 };
 
@@ -70,18 +80,23 @@ static int progress_read(struct progress *p, json_t *j, const char *path, struct
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         char *at = (char *)p + fields[i].offset;
         json_t *v = json_object_get(j, fields[i].name);
-        if (fields[i].real ? !json_is_number(v) && !json_is_null(v) : !json_is_integer(v) || json_integer_value(v) < 0)
-            return err_set(e, ERR_INPUT, "%s: footer: progress.%s is missing or not a number", path, fields[i].name);
-        if (fields[i].real) *(double *)(void *)at = json_is_null(v) ? NAN : json_number_value(v);
-        else *(int64_t *)(void *)at = json_integer_value(v);
+        if (fields[i].real ? !json_is_number(v) && !json_is_null(v)
+                           : !json_is_integer(v) || json_integer_value(v) < 0)
+            return err_set(e, ERR_INPUT, "%s: footer: progress.%s is missing or not a number", path,
+                           fields[i].name);
+        if (fields[i].real)
+            *(double *)(void *)at = json_is_null(v) ? NAN : json_number_value(v);
+        else
+            *(int64_t *)(void *)at = json_integer_value(v);
     }
     return 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------
+ */
 
-static int write_frame(struct file_out *f, ZSTD_CCtx *z, uint8_t *room, const struct engine_item *item,
-                       struct err *e) {
+static int write_frame(struct file_out *f, ZSTD_CCtx *z, uint8_t *room,
+                       const struct engine_item *item, struct err *e) {
     ZSTD_inBuffer in = {item->data, (size_t)item->n * sizeof(float), 0};
     size_t left;
     ZSTD_CCtx_reset(z, ZSTD_reset_session_only);
@@ -89,13 +104,15 @@ static int write_frame(struct file_out *f, ZSTD_CCtx *z, uint8_t *room, const st
         ZSTD_outBuffer out = {room, CHUNK, 0};
         left = ZSTD_compressStream2(z, &out, &in, ZSTD_e_end);
         if (ZSTD_isError(left))
-            return err_set(e, ERR_IO, "%s: compression failed: %s", f->path, ZSTD_getErrorName(left));
+            return err_set(e, ERR_IO, "%s: compression failed: %s", f->path,
+                           ZSTD_getErrorName(left));
         file_out_write(f, room, out.pos);
     } while (left);
     return 0;
 }
 
-static int write_sections(struct file_out *f, const struct engine *g, json_t *sections, struct err *e) {
+static int write_sections(struct file_out *f, const struct engine *g, json_t *sections,
+                          struct err *e) {
     int rc = 0;
     struct engine_item item;
     ZSTD_CCtx *z = ZSTD_createCCtx();
@@ -110,10 +127,12 @@ static int write_sections(struct file_out *f, const struct engine *g, json_t *se
         char hash[17];
         const uint64_t begin = f->offset;
         TRY(write_frame(f, z, room, &item, e));
-        snprintf(hash, sizeof hash, "%016" PRIx64, XXH3_64bits(item.data, (size_t)item.n * sizeof(float)));
-        json_array_append_new(sections, json_pack("{s:s,s:I,s:I,s:I,s:s}", "name", item.name, "n",
-                                                  (json_int_t)item.n, "offset", (json_int_t)begin, "bytes",
-                                                  (json_int_t)(f->offset - begin), "xxh3", hash));
+        snprintf(hash, sizeof hash, "%016" PRIx64,
+                 XXH3_64bits(item.data, (size_t)item.n * sizeof(float)));
+        json_array_append_new(sections,
+                              json_pack("{s:s,s:I,s:I,s:I,s:s}", "name", item.name, "n",
+                                        (json_int_t)item.n, "offset", (json_int_t)begin, "bytes",
+                                        (json_int_t)(f->offset - begin), "xxh3", hash));
     }
 out:
     ZSTD_freeCCtx(z);
@@ -125,8 +144,8 @@ static void put(uint8_t *at, uint64_t x, int bytes) {
     for (int i = 0; i < bytes; i++) at[i] = (uint8_t)(x >> (8 * i));
 }
 
-int state_write(const char *path, const struct engine *g, const struct progress *p, uint64_t model_hash,
-                struct err *e) {
+int state_write(const char *path, const struct engine *g, const struct progress *p,
+                uint64_t model_hash, struct err *e) {
     int rc;
     struct file_out f = {0};
     uint8_t head[HEADER] = {0};
@@ -159,7 +178,8 @@ out:
     return rc;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 static uint64_t get(const uint8_t *at, int bytes) {
     uint64_t x = 0;
@@ -174,41 +194,48 @@ static int read_footer(const struct file_map *m, json_t **root, struct err *e) {
         return err_set(e, ERR_INPUT, "%s: version %u at offset 8, expected %d", m->path,
                        (unsigned)get(m->data + 8, 4), VERSION);
     if (get(m->data + 12, 4))
-        return err_set(e, ERR_INPUT, "%s: %u at offset 12, expected 0", m->path, (unsigned)get(m->data + 12, 4));
+        return err_set(e, ERR_INPUT, "%s: %u at offset 12, expected 0", m->path,
+                       (unsigned)get(m->data + 12, 4));
     const uint64_t at = get(m->data + 16, 8), n = get(m->data + 24, 8);
     if (at < HEADER || at > m->size || n != m->size - at || n > MAX_FOOTER)
-        return err_set(e, ERR_INPUT, "%s: footer of %" PRIu64 " bytes at offset %" PRIu64
-                       " does not end the file of %zu bytes", m->path, n, at, m->size);
+        return err_set(e, ERR_INPUT,
+                       "%s: footer of %" PRIu64 " bytes at offset %" PRIu64
+                       " does not end the file of %zu bytes",
+                       m->path, n, at, m->size);
     if (XXH3_64bits(m->data + at, (size_t)n) != get(m->data + 32, 8))
-        return err_set(e, ERR_INPUT, "%s: checksum of the footer at offset %" PRIu64 " is wrong", m->path, at);
+        return err_set(e, ERR_INPUT, "%s: checksum of the footer at offset %" PRIu64 " is wrong",
+                       m->path, at);
     json_error_t je;
     *root = json_loadb((const char *)m->data + at, (size_t)n, JSON_REJECT_DUPLICATES, &je);
     if (!*root) return err_set(e, ERR_INPUT, "%s: footer: %s", m->path, je.text);
     return 0;
 }
 
-static int read_frame(const struct file_map *m, json_t *s, const struct engine_item *item, struct err *e) {
+static int read_frame(const struct file_map *m, json_t *s, const struct engine_item *item,
+                      struct err *e) {
     const json_int_t at = json_integer_value(json_object_get(s, "offset"));
     const json_int_t n = json_integer_value(json_object_get(s, "bytes"));
     const char *hash = json_string_value(json_object_get(s, "xxh3"));
     char now[17];
     if (json_integer_value(json_object_get(s, "n")) != item->n)
-        return err_set(e, ERR_INPUT, "%s: section %s does not have the %lld values of this model", m->path,
-                       item->name, (long long)item->n);
-    if (at < HEADER || n < 1 || (uint64_t)at > m->size || (uint64_t)n > m->size - (uint64_t)at || !hash)
+        return err_set(e, ERR_INPUT, "%s: section %s does not have the %lld values of this model",
+                       m->path, item->name, (long long)item->n);
+    if (at < HEADER || n < 1 || (uint64_t)at > m->size || (uint64_t)n > m->size - (uint64_t)at ||
+        !hash)
         return err_set(e, ERR_INPUT, "%s: section %s lies outside the file", m->path, item->name);
     const size_t bytes = (size_t)item->n * sizeof(float);
     const size_t got = ZSTD_decompress(item->data, bytes, m->data + at, (size_t)n);
     if (ZSTD_isError(got) || got != bytes)
-        return err_set(e, ERR_INPUT, "%s: section %s at offset %lld does not decompress", m->path, item->name,
-                       (long long)at);
+        return err_set(e, ERR_INPUT, "%s: section %s at offset %lld does not decompress", m->path,
+                       item->name, (long long)at);
     snprintf(now, sizeof now, "%016" PRIx64, XXH3_64bits(item->data, bytes));
     if (strcmp(now, hash))
         return err_set(e, ERR_INPUT, "%s: checksum of section %s is wrong", m->path, item->name);
     return 0;
 }
 
-static int read_sections(const struct file_map *m, json_t *sections, struct engine *g, struct err *e) {
+static int read_sections(const struct file_map *m, json_t *sections, struct engine *g,
+                         struct err *e) {
     struct engine_item item;
     size_t k = 0;
     for (int i = 0; engine_item(g, i, &item); i++) {
@@ -222,11 +249,13 @@ static int read_sections(const struct file_map *m, json_t *sections, struct engi
         if (rc) return rc;
     }
     if (k != json_array_size(sections))
-        return err_set(e, ERR_INPUT, "%s: %zu sections, expected %zu", m->path, json_array_size(sections), k);
+        return err_set(e, ERR_INPUT, "%s: %zu sections, expected %zu", m->path,
+                       json_array_size(sections), k);
     return 0;
 }
 
-int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash, struct err *e) {
+int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash,
+               struct err *e) {
     int rc;
     struct file_map m = {0};
     json_t *root = NULL;
@@ -240,8 +269,8 @@ int state_read(const char *path, struct engine *g, struct progress *p, uint64_t 
         goto out;
     }
     if (strcmp(optimizer, g->opt.kind->name)) {
-        rc = err_set(e, ERR_INPUT, "%s: state of optimizer %s, but the run uses %s", path, optimizer,
-                     g->opt.kind->name);
+        rc = err_set(e, ERR_INPUT, "%s: state of optimizer %s, but the run uses %s", path,
+                     optimizer, g->opt.kind->name);
         goto out;
     }
     *model_hash = strtoull(model, NULL, 16);

@@ -7,16 +7,28 @@
 static const struct row {
     const char *name;
     size_t offset;
-    int digits; /* after the point; -1: integer */
+    int digits;    /* after the point; -1: integer */
     bool optional; /* left out when NaN */
 } rows[] = {
 #define AT(f) #f, offsetof(struct train_summary, f)
-    {AT(val_loss), 6, false},         {AT(val_loss_stderr), 6, false},   {AT(val_bpb), 6, false},
-    {AT(floor_bpb), 6, false},        {AT(val_loss_full), 6, true},      {AT(train_loss), 6, false},
-    {AT(training_seconds), 1, false}, {AT(total_seconds), 1, false},     {AT(peak_rss_mb), 1, false},
-    {AT(planned_mb), 1, false},       {AT(total_tokens_M), 6, false},    {AT(num_steps), -1, false},
-    {AT(num_params_M), 6, false},     {AT(depth), -1, false},            {AT(tokens_per_second), 1, false},
-    {AT(ms_per_step), 3, false},      {AT(gflops), 1, false},            {AT(gemm_peak_gflops), 1, false},
+    {AT(val_loss), 6, false},
+    {AT(val_loss_stderr), 6, false},
+    {AT(val_bpb), 6, false},
+    {AT(floor_bpb), 6, false},
+    {AT(val_loss_full), 6, true},
+    {AT(train_loss), 6, false},
+    {AT(training_seconds), 1, false},
+    {AT(total_seconds), 1, false},
+    {AT(peak_rss_mb), 1, false},
+    {AT(planned_mb), 1, false},
+    {AT(total_tokens_M), 6, false},
+    {AT(num_steps), -1, false},
+    {AT(num_params_M), 6, false},
+    {AT(depth), -1, false},
+    {AT(tokens_per_second), 1, false},
+    {AT(ms_per_step), 3, false},
+    {AT(gflops), 1, false},
+    {AT(gemm_peak_gflops), 1, false},
     {AT(peak_fraction), 3, false},
 #undef AT
 };
@@ -34,9 +46,12 @@ char *train_summary_json(const struct train_summary *s) {
     json_t *j = json_object();
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *r = rows + i;
-        if (r->digits < 0) json_object_set_new(j, r->name, json_integer(int_at(s, r)));
-        else if (isfinite(real_at(s, r))) json_object_set_new(j, r->name, json_real(real_at(s, r)));
-        else if (!r->optional) json_object_set_new(j, r->name, json_null());
+        if (r->digits < 0)
+            json_object_set_new(j, r->name, json_integer(int_at(s, r)));
+        else if (isfinite(real_at(s, r)))
+            json_object_set_new(j, r->name, json_real(real_at(s, r)));
+        else if (!r->optional)
+            json_object_set_new(j, r->name, json_null());
     }
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(j);
@@ -53,8 +68,11 @@ void train_summary_print(const struct train_summary *s, bool json, FILE *out) {
     fprintf(out, "---\n");
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *r = rows + i;
-        if (r->digits < 0) fprintf(out, "%s: %lld\n", r->name, (long long)int_at(s, r));
-        else if (isfinite(real_at(s, r))) fprintf(out, "%s: %.*f\n", r->name, r->digits, real_at(s, r));
-        else if (!r->optional) fprintf(out, "%s: unknown\n", r->name);
+        if (r->digits < 0)
+            fprintf(out, "%s: %lld\n", r->name, (long long)int_at(s, r));
+        else if (isfinite(real_at(s, r)))
+            fprintf(out, "%s: %.*f\n", r->name, r->digits, real_at(s, r));
+        else if (!r->optional)
+            fprintf(out, "%s: unknown\n", r->name);
     }
 }

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- stopping on request ---------------------------------------------------------------------- */
+/* ---- stopping on request ----------------------------------------------------------------------
+ */
 
 static volatile sig_atomic_t stop_signal;
 
@@ -25,7 +26,8 @@ static void catch_signals(void) {
     sigaction(SIGTERM, &a, NULL);
 }
 
-/* ---- validation ------------------------------------------------------------------------------- */
+/* ---- validation -------------------------------------------------------------------------------
+ */
 
 enum { VAL_TOKENS = 1024 };
 
@@ -35,12 +37,17 @@ static void show_validation(void *ctx, uint64_t done, uint64_t total) {
                       (unsigned long long)total);
 }
 
-static int validate_model(struct trainer *t, struct model *m, struct eval_result *r, struct err *e) {
-    /* Its activations come on top of the training's: few tokens at a time. The result is the same. */
+static int validate_model(struct trainer *t, struct model *m, struct eval_result *r,
+                          struct err *e) {
+    /* Its activations come on top of the training's: few tokens at a time. The result is the same.
+     */
     const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
-    const struct eval_opts o = {.batch = few < t->opts->batch ? few : t->opts->batch, .seq = t->seq, .token_bytes = t->token_bytes,
+    const struct eval_opts o = {.batch = few < t->opts->batch ? few : t->opts->batch,
+                                .seq = t->seq,
+                                .token_bytes = t->token_bytes,
                                 .max_windows = (uint64_t)t->opts->val_windows,
-                                .progress = show_validation, .ctx = t};
+                                .progress = show_validation,
+                                .ctx = t};
     return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);
 }
 
@@ -52,15 +59,19 @@ int trainer_validate(struct trainer *t, struct eval_result *r, struct err *e) {
     char sd[32] = "null";
     if (isfinite(r->stderr_)) snprintf(sd, sizeof sd, "%.6f", r->stderr_);
     log_lines_write(&t->log,
-                    "{\"event\":\"val\",\"step\":%lld,\"val_loss\":%.6f,\"val_loss_stderr\":%s,\"windows\":%llu}",
+                    "{\"event\":\"val\",\"step\":%lld,\"val_loss\":%.6f,\"val_loss_stderr\":%s,"
+                    "\"windows\":%llu}",
                     (long long)t->p.step, r->loss, sd, (unsigned long long)r->windows);
     if (isfinite(r->stderr_))
-        log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, r->loss, r->stderr_);
-    else log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, r->loss);
+        log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, r->loss,
+                 r->stderr_);
+    else
+        log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, r->loss);
     return 0;
 }
 
-/* ---- one update -------------------------------------------------------------------------------- */
+/* ---- one update --------------------------------------------------------------------------------
+ */
 
 double trainer_progress(const struct trainer *t) {
     const double a = t->opts->steps ? (double)t->p.step / (double)t->opts->steps : 0;
@@ -74,7 +85,8 @@ static void fill(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
     const struct trainer *t = ctx;
     const int64_t B = t->opts->batch, T = t->seq;
     for (int64_t b = 0; b < B; b++)
-        batch_row(&t->batcher, (uint64_t)(t->p.rows + micro * B + b), input + b * T, target + b * T);
+        batch_row(&t->batcher, (uint64_t)(t->p.rows + micro * B + b), input + b * T,
+                  target + b * T);
     for (int64_t i = 0; i < B * T && t->model.compact_id; i++) {
         input[i] = t->model.compact_id[input[i]];
         target[i] = t->model.compact_id[target[i]];
@@ -83,8 +95,11 @@ static void fill(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
 
 static int diverged(const struct trainer *t, const char *what, struct err *e) {
     if (t->saved_step < 0)
-        return err_set(e, ERR_NUMERIC, "step %lld: %s; training stopped, nothing had been saved yet", (long long)t->p.step, what);
-    return err_set(e, ERR_NUMERIC, "step %lld: %s; training stopped, the last good checkpoint is step %lld in %s",
+        return err_set(e, ERR_NUMERIC,
+                       "step %lld: %s; training stopped, nothing had been saved yet",
+                       (long long)t->p.step, what);
+    return err_set(e, ERR_NUMERIC,
+                   "step %lld: %s; training stopped, the last good checkpoint is step %lld in %s",
                    (long long)t->p.step, what, (long long)t->saved_step, t->dir);
 }
 
@@ -95,17 +110,19 @@ static int watch_loss(struct trainer *t, double loss, struct err *e) {
     p->ema = isnan(p->ema) ? loss : 0.95 * p->ema + 0.05 * loss;
     if (isnan(p->best) || p->ema < p->best) p->best = p->ema;
     if (!(t->opts->spike > 0) || p->ema - p->best <= t->opts->spike) return 0;
-    snprintf(what, sizeof what, "the smoothed loss rose from %.3f to %.3f, more than --spike %g", p->best, p->ema,
-             t->opts->spike);
+    snprintf(what, sizeof what, "the smoothed loss rose from %.3f to %.3f, more than --spike %g",
+             p->best, p->ema, t->opts->spike);
     return diverged(t, what, e);
 }
 
 static void write_log(struct trainer *t, const struct engine_step *s) {
     if (t->p.step % t->opts->log_every) return;
-    log_lines_write(&t->log, "{\"event\":\"step\",\"step\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.6g,"
-                    "\"tokens\":%lld,\"seconds\":%.3f,\"tokens_per_second\":%.1f}",
-                    (long long)t->p.step, t->p.log_loss / (double)t->p.log_steps, s->lr, s->grad_norm,
-                    (long long)t->p.tokens, t->p.seconds, (double)t->p.log_tokens / t->p.log_seconds);
+    log_lines_write(
+        &t->log,
+        "{\"event\":\"step\",\"step\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.6g,"
+        "\"tokens\":%lld,\"seconds\":%.3f,\"tokens_per_second\":%.1f}",
+        (long long)t->p.step, t->p.log_loss / (double)t->p.log_steps, s->lr, s->grad_norm,
+        (long long)t->p.tokens, t->p.seconds, (double)t->p.log_tokens / t->p.log_seconds);
     t->p.log_loss = t->p.log_seconds = 0;
     t->p.log_steps = t->p.log_tokens = 0;
 }
@@ -115,18 +132,21 @@ static void show_step(struct trainer *t, double loss, double tokens_per_second) 
     const double done = trainer_progress(t);
     const double rest = done > 0 ? t->p.seconds * (1 - done) / done : 0;
     (void)loss;
-    log_progress_show(&t->line, false, "step %lld  loss %.4f  %.0f tokens/s  %3.0f%%  %s left", (long long)t->p.step,
-                      t->p.ema, tokens_per_second, 100 * done, log_duration(rest, left));
+    log_progress_show(&t->line, false, "step %lld  loss %.4f  %.0f tokens/s  %3.0f%%  %s left",
+                      (long long)t->p.step, t->p.ema, tokens_per_second, 100 * done,
+                      log_duration(rest, left));
 }
 
 static int update(struct trainer *t, struct err *e) {
     const double begin = clock_seconds(), progress = trainer_progress(t);
-    struct engine_step s = {
-        .accum = sched_accum(t->opts->accum, t->opts->accum_end, progress),
-        .lr = t->setup.lr * sched_factor(&t->setup.sched, t->p.step, progress), .fill = fill, .ctx = t};
+    struct engine_step s = {.accum = sched_accum(t->opts->accum, t->opts->accum_end, progress),
+                            .lr = t->setup.lr * sched_factor(&t->setup.sched, t->p.step, progress),
+                            .fill = fill,
+                            .ctx = t};
     t->engine.kind->step(&t->engine, &s);
     if (!s.finite)
-        return diverged(t, isfinite(s.loss) ? "the gradient is not a number" : "the loss is not a number", e);
+        return diverged(
+            t, isfinite(s.loss) ? "the gradient is not a number" : "the loss is not a number", e);
     const double seconds = clock_seconds() - begin;
     const int64_t tokens = s.accum * t->opts->batch * t->seq;
     t->p.step++;
@@ -144,7 +164,8 @@ static int update(struct trainer *t, struct err *e) {
     return 0;
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------- */
+/* ---- the loop ----------------------------------------------------------------------------------
+ */
 
 static int save(struct trainer *t, struct err *e) {
     t->p.total = t->total_before + clock_seconds() - t->began;
@@ -157,7 +178,8 @@ static int save(struct trainer *t, struct err *e) {
 }
 
 static bool finished(const struct trainer *t) {
-    return (t->opts->steps && t->p.step >= t->opts->steps) || (t->opts->time > 0 && t->p.seconds >= t->opts->time);
+    return (t->opts->steps && t->p.step >= t->opts->steps) ||
+           (t->opts->time > 0 && t->p.seconds >= t->opts->time);
 }
 
 static bool save_due(const struct trainer *t) {
@@ -177,7 +199,8 @@ static int loop(struct trainer *t, struct err *e) {
                          (long long)t->p.step, t->dir);
             goto out;
         }
-        if (t->opts->val_every && t->p.step % t->opts->val_every == 0 && !finished(t)) TRY(trainer_validate(t, &r, e));
+        if (t->opts->val_every && t->p.step % t->opts->val_every == 0 && !finished(t))
+            TRY(trainer_validate(t, &r, e));
         if (save_due(t) && !finished(t)) TRY(save(t, e));
     }
     if (t->saved_step != t->p.step) TRY(save(t, e));
@@ -185,7 +208,8 @@ out:
     return rc;
 }
 
-/* ---- summary ------------------------------------------------------------------------------------ */
+/* ---- summary ------------------------------------------------------------------------------------
+ */
 
 static int full_vocab_loss(struct trainer *t, double *loss, struct err *e) {
     int rc;
@@ -208,16 +232,26 @@ static int summarize(struct trainer *t, struct train_summary *s, struct err *e) 
     const struct progress *p = &t->p;
     TRY(trainer_validate(t, &r, e));
     const int64_t updates = p->step ? p->step : 1;
-    const double per_batch = t->setup.engine->flops_factor * graph_flops(&t->model.graph, t->opts->batch, t->seq);
+    const double per_batch =
+        t->setup.engine->flops_factor * graph_flops(&t->model.graph, t->opts->batch, t->seq);
     const double batches = (double)p->tokens / (double)(t->opts->batch * t->seq);
-    *s = (struct train_summary){
-        .val_loss = r.loss, .val_loss_stderr = r.stderr_, .val_bpb = r.bpb, .floor_bpb = r.floor_bpb,
-        .val_loss_full = NAN, .training_seconds = p->seconds, .peak_rss_mb = (double)clock_peak_rss() / 1048576,
-        .planned_mb = (double)t->memory.total / 1048576, .total_tokens_M = (double)p->tokens * 1e-6,
-        .num_steps = p->step, .num_params_M = (double)model_param_count(&t->model) * 1e-6,
-        .depth = t->model.config.layers, .tokens_per_second = (double)p->tokens / p->seconds,
-        .ms_per_step = 1e3 * p->seconds / (double)updates, .gflops = per_batch * batches / p->seconds * 1e-9,
-        .gemm_peak_gflops = t->peak, .train_loss = p->ema};
+    *s = (struct train_summary){.val_loss = r.loss,
+                                .val_loss_stderr = r.stderr_,
+                                .val_bpb = r.bpb,
+                                .floor_bpb = r.floor_bpb,
+                                .val_loss_full = NAN,
+                                .training_seconds = p->seconds,
+                                .peak_rss_mb = (double)clock_peak_rss() / 1048576,
+                                .planned_mb = (double)t->memory.total / 1048576,
+                                .total_tokens_M = (double)p->tokens * 1e-6,
+                                .num_steps = p->step,
+                                .num_params_M = (double)model_param_count(&t->model) * 1e-6,
+                                .depth = t->model.config.layers,
+                                .tokens_per_second = (double)p->tokens / p->seconds,
+                                .ms_per_step = 1e3 * p->seconds / (double)updates,
+                                .gflops = per_batch * batches / p->seconds * 1e-9,
+                                .gemm_peak_gflops = t->peak,
+                                .train_loss = p->ema};
     s->peak_fraction = t->peak > 0 ? s->gflops / t->peak : NAN;
     if (t->opts->full_vocab_loss && t->model.full_id) TRY(full_vocab_loss(t, &s->val_loss_full, e));
     s->total_seconds = t->total_before + clock_seconds() - t->began;
@@ -228,7 +262,8 @@ out:
 static int write_summary(const struct trainer *t, const struct train_summary *s, struct err *e) {
     struct file_out f = {0};
     char *path = file_join(t->dir, "summary.json"), *text = train_summary_json(s);
-    int rc = path && text ? file_out_open(&f, path, e) : err_set(e, ERR_NOMEM, "out of memory for the summary");
+    int rc = path && text ? file_out_open(&f, path, e)
+                          : err_set(e, ERR_NOMEM, "out of memory for the summary");
     if (!rc) {
         file_out_write(&f, text, strlen(text));
         file_out_write(&f, "\n", 1);
@@ -241,22 +276,28 @@ static int write_summary(const struct trainer *t, const struct train_summary *s,
 
 static void describe_start(struct trainer *t) {
     const struct model_config *c = &t->model.config;
-    log_note(&t->line, "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters; %.2f M training tokens; "
-             "planned memory %zu MB; GEMM peak %.0f GFLOP/s (%s, %s)", t->dir, c->arch, (long long)c->layers,
-             (long long)c->dim, (long long)c->vocab, (double)model_param_count(&t->model) * 1e-6,
-             (double)(t->train.end - t->train.begin) * 1e-6, t->memory.total >> 20, t->peak, t->gemm.backend->name,
-             t->opts->compute);
+    log_note(
+        &t->line,
+        "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters; %.2f M training tokens; "
+        "planned memory %zu MB; GEMM peak %.0f GFLOP/s (%s, %s)",
+        t->dir, c->arch, (long long)c->layers, (long long)c->dim, (long long)c->vocab,
+        (double)model_param_count(&t->model) * 1e-6, (double)(t->train.end - t->train.begin) * 1e-6,
+        t->memory.total >> 20, t->peak, t->gemm.backend->name, t->opts->compute);
     if (t->model.full_id)
-        log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur", (long long)t->model.full_vocab,
-                 (long long)c->vocab);
+        log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
+                 (long long)t->model.full_vocab, (long long)c->vocab);
     if (t->p.step) log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
     if (!t->p.step)
-        log_lines_write(&t->log, "{\"event\":\"start\",\"params\":%lld,\"train_tokens\":%llu,\"gemm_peak_gflops\":%.1f,\"planned_mb\":%.1f}",
-                        (long long)model_param_count(&t->model), (unsigned long long)(t->train.end - t->train.begin),
-                        t->peak, (double)t->memory.total / 1048576);
+        log_lines_write(&t->log,
+                        "{\"event\":\"start\",\"params\":%lld,\"train_tokens\":%llu,\"gemm_peak_"
+                        "gflops\":%.1f,\"planned_mb\":%.1f}",
+                        (long long)model_param_count(&t->model),
+                        (unsigned long long)(t->train.end - t->train.begin), t->peak,
+                        (double)t->memory.total / 1048576);
 }
 
-int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir, struct err *e) {
+int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,
+                struct err *e) {
     int rc;
     struct trainer t;
     TRY(trainer_open(&t, o, conf, e));

@@ -1,7 +1,7 @@
 /* A training run: data, model, engine, schedule, checkpoints, log, summary.
  *
- * The folder of a run holds config.json (complete: it repeats the run), log.jsonl, tokens.shard (the
- * data, if it was text), model.blzt, state, and at the end summary.json. */
+ * The folder of a run holds config.json (complete: it repeats the run), log.jsonl, tokens.shard
+ * (the data, if it was text), model.blzt, state, and at the end summary.json. */
 #ifndef DUET_TRAINER_H
 #define DUET_TRAINER_H
 

@@ -27,14 +27,14 @@ struct trainer {
     struct log_progress line;
     struct log_lines log;
     bool resumed;
-    double began;       /* clock at the start of this process */
+    double began;        /* clock at the start of this process */
     double total_before; /* seconds of earlier processes of this run */
-    double last_save;   /* clock */
-    int64_t saved_step; /* step of the checkpoint on disk, -1 none */
-    int lock;           /* descriptor of the folder, locked against a second run in it */
-    bool made_dir;      /* the folder was not there before */
-    bool cleared;       /* whatever is in the folder is this run's */
-    bool reuse;         /* tokens.shard may be used as it is */
+    double last_save;    /* clock */
+    int64_t saved_step;  /* step of the checkpoint on disk, -1 none */
+    int lock;            /* descriptor of the folder, locked against a second run in it */
+    bool made_dir;       /* the folder was not there before */
+    bool cleared;        /* whatever is in the folder is this run's */
+    bool reuse;          /* tokens.shard may be used as it is */
 };
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);

@@ -15,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- folder and config ------------------------------------------------------------------------ */
+/* ---- folder and config ------------------------------------------------------------------------
+ */
 
 static int free_folder(char **dir, struct err *e) {
     for (int i = 1; i < 100000; i++) {
@@ -29,8 +30,9 @@ static int free_folder(char **dir, struct err *e) {
 }
 
 /* What a run writes. */
-static const char *const run_files[] = {"config.json", "state", "model.blzt", "model.next.blzt", "log.jsonl",
-                                        "summary.json", "tokens.shard"};
+static const char *const run_files[] = {"config.json",     "state",     "model.blzt",
+                                        "model.next.blzt", "log.jsonl", "summary.json",
+                                        "tokens.shard"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 /* A folder that holds any of a run's files is only written with --overwrite, and never when one of
@@ -43,12 +45,18 @@ static int check_folder(const struct trainer *t, struct err *e) {
         char *path = file_join(t->dir, run_files[i]);
         if (!path) return err_set(e, ERR_NOMEM, "out of memory");
         if (file_exists(path) && !o->overwrite)
-            rc = err_set(e, ERR_USAGE, "%s already holds a run (%s): continue it with --resume %s, choose another "
-                         "--out, or give --overwrite", t->dir, run_files[i], t->dir);
+            rc =
+                err_set(e, ERR_USAGE,
+                        "%s already holds a run (%s): continue it with --resume %s, choose another "
+                        "--out, or give --overwrite",
+                        t->dir, run_files[i], t->dir);
         for (size_t k = 0; k < sizeof inputs / sizeof *inputs && !rc; k++)
             if (inputs[k] && file_same(inputs[k], path))
-                rc = err_set(e, ERR_USAGE, "%s is to be read, but would be overwritten by a run in %s: choose another "
-                             "--out", inputs[k], t->dir);
+                rc = err_set(
+                    e, ERR_USAGE,
+                    "%s is to be read, but would be overwritten by a run in %s: choose another "
+                    "--out",
+                    inputs[k], t->dir);
         free(path);
     }
     return rc;
@@ -76,8 +84,10 @@ static int open_folder(struct trainer *t, struct err *e) {
     const struct train_opts *o = t->opts;
     const char *dir = t->resumed ? o->resume : o->out;
     int rc;
-    if (dir) t->dir = strdup(dir);
-    else TRY(free_folder(&t->dir, e));
+    if (dir)
+        t->dir = strdup(dir);
+    else
+        TRY(free_folder(&t->dir, e));
     if (!t->dir) return err_set(e, ERR_NOMEM, "out of memory");
     if (!t->resumed) {
         TRY(check_folder(t, e));
@@ -108,15 +118,18 @@ static int write_text(const char *dir, const char *name, const char *text, struc
     return file_out_commit(&f, e);
 }
 
-/* ---- model ------------------------------------------------------------------------------------ */
+/* ---- model ------------------------------------------------------------------------------------
+ */
 
-static int read_config(struct model_config *c, const struct train_opts *o, struct model *tok, struct err *e) {
+static int read_config(struct model_config *c, const struct train_opts *o, struct model *tok,
+                       struct err *e) {
     if (o->model) return model_config_read(c, o->model, &o->set, e);
     struct model_file mf = {0};
     int rc = model_file_open(&mf, o->init, false, e);
     if (rc) return rc;
     rc = model_config_parse(c, mf.config, strlen(mf.config), o->init, &o->set, e);
-    if (!rc && tok && mf.tokenizer) rc = model_set_tokenizer(tok, mf.tokenizer, mf.tokenizer_bytes, e);
+    if (!rc && tok && mf.tokenizer)
+        rc = model_set_tokenizer(tok, mf.tokenizer, mf.tokenizer_bytes, e);
     model_file_close(&mf);
     return rc;
 }
@@ -129,12 +142,14 @@ static bool vocab_was_set(const struct train_opts *o) {
 
 int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e) {
     struct model_config c = {0};
-    if (!o->model && !o->init) return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
+    if (!o->model && !o->init)
+        return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
     int rc = read_config(&c, o, NULL, e);
     if (rc) return rc;
     if (vocab > c.vocab) {
-        rc = err_set(e, ERR_INPUT, "the tokenizer has %lld tokens, the model's vocabulary only %lld%s",
-                     (long long)vocab, (long long)c.vocab, o->init ? "" : "; --set vocab_size=N changes it");
+        rc = err_set(
+            e, ERR_INPUT, "the tokenizer has %lld tokens, the model's vocabulary only %lld%s",
+            (long long)vocab, (long long)c.vocab, o->init ? "" : "; --set vocab_size=N changes it");
         model_config_release(&c);
         return rc;
     }
@@ -171,8 +186,12 @@ static int open_data(struct trainer *t, struct err *e) {
     struct model holder = {0};
     struct model_config c = {0};
     char *cache = file_join(t->dir, "tokens.shard");
-    struct dataset_opts d = {.path = o->data, .format = o->format, .tokenizer = o->tokenizer, .cache = cache,
-                             .reuse = t->reuse, .quiet = o->quiet};
+    struct dataset_opts d = {.path = o->data,
+                             .format = o->format,
+                             .tokenizer = o->tokenizer,
+                             .cache = cache,
+                             .reuse = t->reuse,
+                             .quiet = o->quiet};
     if (!o->tokenizer) {
         TRY(init_tokenizer(t, &holder, e));
         d.blob = holder.tok_blob;
@@ -185,7 +204,9 @@ static int open_data(struct trainer *t, struct err *e) {
     rc = split_make(&t->data.shard, o->val_fraction, t->seq, &t->train, &t->val, e);
     if (rc && !file_same(t->data.shard.map.path, o->data)) err_prefix(e, "%s", o->data);
     if (rc) goto out;
-    t->batcher = (struct batcher){.shard = &t->data.shard, .split = t->train, .T = t->seq,
+    t->batcher = (struct batcher){.shard = &t->data.shard,
+                                  .split = t->train,
+                                  .T = t->seq,
                                   .seed = (uint64_t)o->seed,
                                   .order = strcmp(o->order, "epoch") ? BATCH_RANDOM : BATCH_EPOCH};
 out:
@@ -233,36 +254,46 @@ static int open_model(struct trainer *t, struct err *e) {
         t->token_bytes = eval_token_bytes(t->data.tokenizer, s->vocab);
     }
     if (o->compact_vocab) TRY(compact(t, e));
-    const struct engine_opts eo = {.batch = o->batch, .seq = t->seq, .recompute = o->recompute, .gemm = &t->gemm,
-                                   .optimizer = t->setup.optimizer, .hyper = t->setup.hyper};
+    const struct engine_opts eo = {.batch = o->batch,
+                                   .seq = t->seq,
+                                   .recompute = o->recompute,
+                                   .gemm = &t->gemm,
+                                   .optimizer = t->setup.optimizer,
+                                   .hyper = t->setup.hyper};
     TRY(engine_plan(t->setup.engine, &t->model, &eo, &t->memory, e));
     const size_t have = memory_available();
     if (have && t->memory.total > have) {
-        rc = err_set(e, ERR_NOMEM, "this run needs %zu MB (weights %zu, gradients %zu, optimizer %zu, activations %zu) "
-                     "and %zu MB are free; try a smaller --batch, --recompute or --optimizer lion",
-                     t->memory.total >> 20, t->memory.weights >> 20, t->memory.gradients >> 20,
-                     t->memory.optimizer >> 20, (t->memory.kept + t->memory.passing) >> 20, have >> 20);
+        rc = err_set(
+            e, ERR_NOMEM,
+            "this run needs %zu MB (weights %zu, gradients %zu, optimizer %zu, activations %zu) "
+            "and %zu MB are free; try a smaller --batch, --recompute or --optimizer lion",
+            t->memory.total >> 20, t->memory.weights >> 20, t->memory.gradients >> 20,
+            t->memory.optimizer >> 20, (t->memory.kept + t->memory.passing) >> 20, have >> 20);
         goto out;
     }
     TRY(model_reserve(&t->model, e));
-    if (o->init) TRY(model_load(&t->model, o->init, e));
-    else TRY(model_init(&t->model, (uint64_t)o->seed, e));
+    if (o->init)
+        TRY(model_load(&t->model, o->init, e));
+    else
+        TRY(model_init(&t->model, (uint64_t)o->seed, e));
     TRY(engine_open(&t->engine, t->setup.engine, &t->model, &eo, e));
 out:
     return rc;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------
+ */
 
-/* What is wrong with the command line and can be seen without tokenising is said before the folder is
- * touched. */
+/* What is wrong with the command line and can be seen without tokenising is said before the folder
+ * is touched. */
 static int check_inputs(const struct train_opts *o, struct err *e) {
     int rc;
     struct stat st;
     struct model m = {0};
     struct tokenizer *tok = NULL;
     if (!o->data) return err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
-    if (stat(o->data, &st) || access(o->data, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->data);
+    if (stat(o->data, &st) || access(o->data, R_OK))
+        return err_errno(e, ERR_INPUT, "cannot read %s", o->data);
     if (!S_ISREG(st.st_mode))
         return err_set(e, ERR_INPUT, "cannot train on %s: it is not a regular file", o->data);
     if (o->init && access(o->init, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->init);
@@ -276,7 +307,8 @@ out:
 
 /* Paths in config.json are absolute, so that it repeats the run from anywhere. A text that is gone
  * when a run is resumed is not needed any more: its tokens are in the folder. */
-static int absolute(const struct trainer *t, const char **path, char room[PATH_MAX], struct err *e) {
+static int absolute(const struct trainer *t, const char **path, char room[PATH_MAX],
+                    struct err *e) {
     if (!*path || (t->resumed && **path == '/')) return 0;
     if (!realpath(*path, room)) return err_errno(e, ERR_INPUT, "%s", *path);
     *path = room;
@@ -306,10 +338,13 @@ static int read_resumed_config(struct trainer *t, struct conf *conf, struct err 
     if (!config) return err_set(e, ERR_NOMEM, "out of memory");
     int rc = 0;
     if (t->opts->out || t->opts->overwrite)
-        rc = err_set(e, ERR_USAGE, "--resume goes on in its own folder: --out and --overwrite do not belong to it");
+        rc = err_set(
+            e, ERR_USAGE,
+            "--resume goes on in its own folder: --out and --overwrite do not belong to it");
     else if (!file_exists(config))
         rc = err_set(e, ERR_INPUT, "%s: no config.json: not the folder of a run", t->opts->resume);
-    else rc = conf_read_defaults(conf, config, e);
+    else
+        rc = conf_read_defaults(conf, config, e);
     t->reuse = !data; /* tokens made from other data are no use */
     free(config);
     return rc;
@@ -323,8 +358,8 @@ static int open_log(struct trainer *t, struct err *e) {
     return rc;
 }
 
-/* A killed run must find its config, so a new one writes it first; a resumed one only when it is sure
- * to go on with it. */
+/* A killed run must find its config, so a new one writes it first; a resumed one only when it is
+ * sure to go on with it. */
 static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     int rc;
     TRY(open_folder(t, e));
@@ -345,7 +380,10 @@ out:
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e) {
     int rc;
-    *t = (struct trainer){.opts = o, .began = clock_seconds(), .resumed = o->resume != NULL, .saved_step = -1,
+    *t = (struct trainer){.opts = o,
+                          .began = clock_seconds(),
+                          .resumed = o->resume != NULL,
+                          .saved_step = -1,
                           .lock = -1};
     t->p.ema = t->p.best = NAN;
     log_progress_init(&t->line, o->quiet);

@@ -68,7 +68,8 @@ static void score(void **state) {
     assert_int_equal(duet_score(m, ids, n, a, &err), DUET_OK);
     assert_int_equal(duet_score(m, ids, n - 3, b, &err), DUET_OK);
     for (size_t i = 0; i + 4 < n; i++) assert_true(fabsf(a[i] - b[i]) < 1e-4f);
-    for (size_t i = 0; i + 1 < n; i++) assert_true(a[i] > 0 && a[i] < 2 * log((double)duet_vocab_size(m)) + 5);
+    for (size_t i = 0; i + 1 < n; i++)
+        assert_true(a[i] > 0 && a[i] < 2 * log((double)duet_vocab_size(m)) + 5);
     free(ids);
     duet_close(&m);
 }

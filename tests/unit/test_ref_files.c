@@ -31,7 +31,7 @@ static const struct {
     int seq_len;
 } presets[] = {
     {"autoresearch", 36442624, 128},       {"autoresearch_1536", 176961024, 256},
-    {"autoresearch_2048", 281036800, 256}, {"stories260k", 260032, 512},
+    {"autoresearch_2048", 281036800, 256}, {"stories260k", 260032, 512}, {"demo", 1000576, 256},
     {"stories15m", 15191712, 256},         {"stories42m", 41689600, 1024},
     {"stories110m", 109529856, 256},       {"smollm2_135m", 134515008, 256},
     {"smollm2_360m", 361821120, 256},      {"qwen3_06b", 596049920, 256},

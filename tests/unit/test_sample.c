@@ -44,7 +44,8 @@ static void expected(const struct sample_opts *o, double p[N]) {
             }
     const double top = p[order[0]];
     for (int i = 0; i < N; i++) {
-        const bool cut = (o->top_k > 0 && i >= o->top_k) || sum >= o->top_p * total || (i > 0 && p[order[i]] < o->min_p * top);
+        const bool cut = (o->top_k > 0 && i >= o->top_k) || sum >= o->top_p * total ||
+                         (i > 0 && p[order[i]] < o->min_p * top);
         sum += p[order[i]];
         if (cut) p[order[i]] = 0;
         kept += p[order[i]];
@@ -67,7 +68,8 @@ static void matches(const struct sample_opts *o) {
 static void greedy(void **state) {
     (void)state;
     char scratch[N * 16];
-    const struct sample_opts zero = {.temperature = 0, .top_p = 1}, one = {.temperature = 2, .top_k = 1, .top_p = 1};
+    const struct sample_opts zero = {.temperature = 0, .top_p = 1},
+                             one = {.temperature = 2, .top_k = 1, .top_p = 1};
     assert_true(sample_scratch(N) <= sizeof scratch);
     for (uint64_t d = 0; d < 100; d++) {
         assert_int_equal(sample_pick(&zero, logits, N, d, scratch), 7);
@@ -92,7 +94,8 @@ static void seeds(void **state) {
     (void)state;
     int differ = 0;
     char scratch[N * 16];
-    const struct sample_opts a = {.temperature = 1, .top_p = 1, .seed = 1}, b = {.temperature = 1, .top_p = 1, .seed = 2};
+    const struct sample_opts a = {.temperature = 1, .top_p = 1, .seed = 1},
+                             b = {.temperature = 1, .top_p = 1, .seed = 2};
     for (uint64_t d = 0; d < 100; d++) {
         const uint32_t x = sample_pick(&a, logits, N, d, scratch);
         assert_int_equal(x, sample_pick(&a, logits, N, d, scratch));
@@ -102,7 +105,8 @@ static void seeds(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(greedy), cmocka_unit_test(cuts), cmocka_unit_test(seeds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(greedy), cmocka_unit_test(cuts),
+                                       cmocka_unit_test(seeds)};
     fill();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

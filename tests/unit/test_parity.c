@@ -1,0 +1,120 @@
+/* stories260K through the program's own path, against the golden values of the independent double
+ * reference (tests/golden/make_golden.c): log-probability of every token of a text, greedy text, loss of
+ * the first windows of TinyStories. Needs $DUET_DATA/weights/stories260K; the golden file's own sums are
+ * checked in any case. */
+#include "batch.h"
+#include "exec.h"
+#include "file.h"
+#include "sample.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static json_t *golden;
+static struct model model;
+static struct gemm gemm;
+static bool have_data;
+
+static void open_all(void) {
+    char path[4096];
+    struct err e;
+    const char *data = getenv("DUET_DATA");
+    golden = json_load_file(SOURCE_ROOT "/tests/golden/stories260k.json", 0, NULL);
+    if (data) snprintf(path, sizeof path, "%s/weights/stories260K/stories260K.bin", data);
+    else snprintf(path, sizeof path, "%s/../shared/data/weights/stories260K/stories260K.bin", SOURCE_ROOT);
+    have_data = file_exists(path);
+    if (!have_data) {
+        printf("# %s is not there: only the golden file itself is checked\n", path);
+        return;
+    }
+    if (gemm_init(&gemm, "auto", DT_F32, &e) || model_open(&model, path, NULL, &e)) {
+        printf("%s\n", e.msg);
+        exit(1);
+    }
+}
+
+static size_t ids_of(const json_t *list, uint32_t *ids, size_t max) {
+    const size_t n = json_array_size(list);
+    assert_true(n <= max);
+    for (size_t i = 0; i < n; i++) ids[i] = (uint32_t)json_integer_value(json_array_get(list, i));
+    return n;
+}
+
+static void golden_sums(void **state) {
+    (void)state;
+    const json_t *s = json_object_get(golden, "scored"), *list = json_object_get(s, "logprobs");
+    double sum = 0;
+    assert_true(json_array_size(list) >= 200);
+    for (size_t i = 0; i < json_array_size(list); i++) sum -= json_number_value(json_array_get(list, i));
+    assert_true(fabs(sum / (double)json_array_size(list) - json_number_value(json_object_get(s, "mean_loss"))) < 1e-6);
+}
+
+static void logprobs(void **state) {
+    (void)state;
+    struct err e;
+    struct exec x;
+    uint32_t ids[512];
+    float nll[512];
+    if (!have_data) return;
+    const json_t *s = json_object_get(golden, "scored"), *want = json_object_get(s, "logprobs");
+    const size_t n = ids_of(json_object_get(s, "ids"), ids, 512);
+    const struct exec_opts o = {.B = 1, .T = (int64_t)n - 1};
+    assert_int_equal(exec_open(&x, &model.graph, &gemm, &o, &e), 0);
+    const struct batch b = {.B = 1, .T = o.T, .input = ids, .target = ids + 1, .nll = nll};
+    exec_run(&x, &b);
+    double worst = 0;
+    for (size_t i = 0; i + 1 < n; i++)
+        worst = fmax(worst, fabs(-(double)nll[i] - json_number_value(json_array_get(want, i))));
+    printf("# largest difference of %zu log-probabilities: %.2e\n", n - 1, worst);
+    assert_true(worst < 1e-4);
+    exec_close(&x);
+}
+
+struct sink {
+    uint32_t ids[512];
+    size_t n;
+};
+
+static bool collect(void *ctx, uint32_t prev, uint32_t id) {
+    struct sink *s = ctx;
+    (void)prev;
+    s->ids[s->n++] = id;
+    return true;
+}
+
+static void greedy(void **state) {
+    (void)state;
+    const json_t *list = json_object_get(golden, "greedy");
+    for (size_t k = 0; have_data && k < json_array_size(list); k++) {
+        const json_t *g = json_array_get(list, k);
+        uint32_t prompt[64], want[512];
+        struct err e;
+        struct sink got = {.n = 0};
+        struct sample_stats stats;
+        const size_t n = ids_of(json_object_get(g, "prompt_ids"), prompt, 64);
+        const size_t m = ids_of(json_object_get(g, "ids"), want, 512);
+        const struct sample_opts o = {.temperature = 0, .top_p = 1, .tokens = (int64_t)m, .stop = {-1, -1}};
+        assert_int_equal(sample_run(&model, &gemm, &o, prompt, (int64_t)n, collect, &got, &stats, &e), 0);
+        assert_int_equal(got.n, m);
+        for (size_t i = 0; i < m; i++) assert_int_equal(got.ids[i], want[i]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(golden_sums), cmocka_unit_test(logprobs),
+                                       cmocka_unit_test(greedy)};
+    open_all();
+    if (!golden) return 1;
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    model_close(&model);
+    json_decref(golden);
+    return failed;
+}
