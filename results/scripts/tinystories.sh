@@ -7,7 +7,8 @@ out=$3
 mkdir -p "$out"
 "$duet" tokenizer train --vocab 4096 --out "$out/tok4096.json" "$text"
 "$duet" train --model models/autoresearch.json --data "$text" --tokenizer "$out/tok4096.json" --time 300 \
-    --batch 4 --lr 2e-3 --warmup 50 --min-lr 0.02 --val-every 250 --out "$out/run" --overwrite
+    --compute bf16 --batch 2 --lr 4e-4 --embed-lr 5 --beta2 0.98 --warmup 100 --min-lr 0.02 --decay-share 0.6 \
+    --val-every 500 --out "$out/run" --overwrite
 for seed in 1 2; do
     "$duet" generate "$out/run/model.blzt" --prompt "Once upon a time" --temperature 0.7 --seed $seed
     echo

@@ -7,7 +7,8 @@
  * Results must not depend on the number of threads: cut the work by the problem, let chunk i write
  * only what belongs to i, and combine partial sums in the order of i afterwards.
  * A par_for inside a chunk runs its chunks one after another on the calling thread, with the tid of
- * the chunk that it is in. */
+ * the chunk that it is in. A par_for while another thread of the program has one running does the
+ * same with tid 0. */
 #ifndef DUET_PAR_H
 #define DUET_PAR_H
 
