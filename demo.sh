@@ -27,7 +27,7 @@ run $duet plan --model models/demo.json --batch 2
 
 say "Training for $seconds seconds"
 run $duet train --model models/demo.json --data "$dir/stories.txt" --tokenizer "$dir/tokenizer.json" \
-    --time "$seconds" --batch 2 --lr 3e-3 --min-lr 0.02 --out "$dir/model" --overwrite
+    --time "$seconds" --batch 2 --lr 1.5e-3 --embed-lr 4 --beta2 0.98 --min-lr 0.02 --out "$dir/model" --overwrite
 
 say "Evaluating on stories of another seed: val_bpb can approach floor_bpb but not pass it"
 run $duet stories --bytes 300k --seed 2 --out "$dir/unseen.txt"

@@ -80,7 +80,9 @@ static struct mf_tensor part_tensor(const struct llama_dims *d, enum llama_part 
         .dtype = DT_F32,
         .ndim = shapes[part][1] ? 2 : 1,
         .shape = {shapes[part][0], shapes[part][1]},
-        .rope_heads = part == LLAMA_Q ? (int)d->heads : part == LLAMA_K ? (int)d->kv_heads : 0,
+        .rope_heads = part == LLAMA_Q   ? (int)d->heads
+                      : part == LLAMA_K ? (int)d->kv_heads
+                                        : 0,
     };
 }
 
@@ -114,20 +116,22 @@ int llama_add(struct model_file *mf, const struct llama_dims *d, enum llama_part
 }
 
 json_t *llama_config(const struct llama_dims *d) {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s, s:b}", //
-                     "model_type", "llama",                                               //
-                     "hidden_size", (json_int_t)d->dim,                                   //
-                     "intermediate_size", (json_int_t)d->hidden,                          //
-                     "num_hidden_layers", (json_int_t)d->layers,                          //
-                     "num_attention_heads", (json_int_t)d->heads,                         //
-                     "num_key_value_heads", (json_int_t)d->kv_heads,                      //
-                     "head_dim", (json_int_t)d->head_dim,                                 //
-                     "vocab_size", (json_int_t)d->vocab,                                  //
-                     "max_position_embeddings", (json_int_t)d->seq,                       //
-                     "rms_norm_eps", 1e-5,                                                //
-                     "rope_theta", 1e4,                                                   //
-                     "hidden_act", "silu",                                                //
-                     "tie_word_embeddings", (int)d->tied);
+    return json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s, s:b, s:{s:I}}", //
+        "model_type", "llama",                                                        //
+        "hidden_size", (json_int_t)d->dim,                                            //
+        "intermediate_size", (json_int_t)d->hidden,                                   //
+        "num_hidden_layers", (json_int_t)d->layers,                                   //
+        "num_attention_heads", (json_int_t)d->heads,                                  //
+        "num_key_value_heads", (json_int_t)d->kv_heads,                               //
+        "head_dim", (json_int_t)d->head_dim,                                          //
+        "vocab_size", (json_int_t)d->vocab,                                           //
+        "max_position_embeddings", (json_int_t)d->seq,                                //
+        "rms_norm_eps", 1e-5,                                                         //
+        "rope_theta", 1e4,                                                            //
+        "hidden_act", "silu",                                                         //
+        "tie_word_embeddings", (int)d->tied,                                          //
+        "duet", "seq_len", (json_int_t)d->seq);
 }
 
 /* A size of the config, by default (0: none) def. */
