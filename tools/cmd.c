@@ -1,4 +1,6 @@
 #include "cmd.h"
+#include "engine.h"
+#include "format.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,5 +29,29 @@ int cmd_parse(const struct cmd *c, struct conf *conf, void *opts, int argc, char
         size_t n = strlen(c->notes);
         printf("\n%s%s", c->notes, n && c->notes[n - 1] == '\n' ? "" : "\n");
     }
+    if (c->lists) c->lists(stdout);
     return 0;
+}
+
+static void item(FILE *out, const char *name, const char *help) {
+    fprintf(out, "  %-10s %s\n", name, help);
+}
+
+void cmd_list_training(FILE *out) {
+    fputs("\nEngines:\n", out);
+#define X(name) item(out, #name, engine_find(#name)->help);
+    ENGINES(X)
+#undef X
+    fputs("\nOptimizers:\n", out);
+#define X(name) item(out, #name, opt_find(#name)->help);
+    OPTIMIZERS(X)
+#undef X
+    fputs("\nGEMM backends:\n", out);
+    for (size_t i = 0; i < n_gemm_backends; i++)
+        item(out, gemm_backends[i]->name, gemm_backends[i]->help);
+}
+
+void cmd_list_formats(FILE *out) {
+    fputs("\nModel formats:\n", out);
+    for (size_t i = 0; i < n_formats; i++) item(out, formats[i]->name, formats[i]->help);
 }

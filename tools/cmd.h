@@ -9,6 +9,8 @@
 #include "conf.h"
 #include "err.h"
 
+#include <stdio.h>
+
 #define COMMANDS(X)                                                                                \
     X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(plan) X(bench)
 
@@ -17,6 +19,7 @@ struct cmd {
     const char *summary;         /* one line for `duet --help` */
     const char *usage;           /* what follows "duet name ", one line a form */
     const char *notes;           /* more lines under the options of `duet name --help`, or NULL */
+    void (*lists)(FILE *out);    /* prints what the choices mean, after the notes; or NULL */
     const struct conf_row *rows; /* every option */
     /* argv starts after the command's name. Returns 0 or an enum err_code with *e filled; never
      * exits, so that everything is released. */
@@ -26,6 +29,10 @@ struct cmd {
 #define X(name) extern const struct cmd cmd_##name;
 COMMANDS(X)
 #undef X
+
+/* For `lists`: engines, optimizers and GEMM backends; model formats. */
+void cmd_list_training(FILE *out);
+void cmd_list_formats(FILE *out);
 
 /* Conf-parses argv against c->rows into opts; on --help prints the help text to stdout and sets
  * *done. */

@@ -75,6 +75,7 @@ const struct cmd cmd_bench = {
              "flops per parameter of layers and classifier and token, plus attention; peak is the "
              "rate of a\n"
              "large product with the same backend, measured in the same run.\n",
+    .lists = cmd_list_training,
     .rows = rows,
     .run = run,
 };

@@ -162,6 +162,7 @@ const struct cmd cmd_eval = {
              "and by the text\n"
              "bytes of the predicted tokens; floor_bpb is printed when the corpus carries its own "
              "information.\n",
+    .lists = cmd_list_formats,
     .rows = rows,
     .run = run,
 };

@@ -148,6 +148,7 @@ const struct cmd cmd_generate = {
     .notes = "stdout is exactly the prompt and its continuation. When the context is used up the "
              "older half is\n"
              "dropped and generation goes on.\n",
+    .lists = cmd_list_formats,
     .rows = rows,
     .run = run,
 };

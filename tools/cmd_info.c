@@ -260,6 +260,7 @@ const struct cmd cmd_info = {
     .name = "info",
     .summary = "say what a model, token shard or tokenizer file is",
     .usage = "FILE [--tensors] [--verify] [--json]",
+    .lists = cmd_list_formats,
     .rows = rows,
     .run = run,
 };

@@ -89,6 +89,7 @@ const struct cmd cmd_plan = {
     .notes = "Takes every option of `duet train`. Memory of the program itself, of libraries and "
              "of mapped data\n"
              "is not in the plan: add about 15 MB.\n",
+    .lists = cmd_list_training,
     .rows = train_rows,
     .run = run,
 };

@@ -32,6 +32,7 @@ const struct cmd cmd_train = {
              "summary.json. Ctrl-C saves and stops; a second one kills. With --steps, a run that "
              "was killed and\n"
              "resumed ends with the same weights, bit for bit, as one that was not.\n",
+    .lists = cmd_list_training,
     .rows = train_rows,
     .run = run,
 };
