@@ -5,7 +5,15 @@ set -eu
 cd "$(dirname "$0")"
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
-run() { printf '$ %s\n' "$*"; "$@"; }
+# Prints a command as it could be typed, and runs it.
+run() {
+    printf '$'
+    for word; do
+        case $word in *' '*) printf ' "%s"' "$word" ;; *) printf ' %s' "$word" ;; esac
+    done
+    printf '\n'
+    "$@"
+}
 
 say "Installing what is missing, building"
 tools/setup.sh

@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #define COMMANDS(X)                                                                                \
-    X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(plan) X(bench)
+    X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(convert) X(plan) X(bench)
 
 struct cmd {
     const char *name;

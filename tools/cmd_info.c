@@ -258,7 +258,7 @@ out:
 
 const struct cmd cmd_info = {
     .name = "info",
-    .summary = "say what a model, token shard or tokenizer file is",
+    .summary = "Say what a model, token shard or tokenizer file is.",
     .usage = "FILE [--tensors] [--verify] [--json]",
     .lists = cmd_list_formats,
     .rows = rows,

@@ -165,7 +165,7 @@ out:
 
 const struct cmd cmd_tokenize = {
     .name = "tokenize",
-    .summary = "turn text files into a token shard",
+    .summary = "Turn text files into a token shard.",
     .usage = "--tokenizer T --out SHARD FILE...\n--verify SHARD",
     .notes =
         "FILE is plain text or zstd-compressed; \"-\" is standard input. Documents end at the\n"

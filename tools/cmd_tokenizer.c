@@ -403,7 +403,7 @@ out:
 
 const struct cmd cmd_tokenizer = {
     .name = "tokenizer",
-    .summary = "train a vocabulary, encode and decode text",
+    .summary = "Train a vocabulary, encode and decode text.",
     .usage = "train --vocab N [--out FILE] [--special TEXT]... FILE...\n"
              "encode --tokenizer T [FILE | --text STR]\n"
              "decode --tokenizer T [ID... | FILE]\n"

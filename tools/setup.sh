@@ -20,11 +20,22 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     exit 0
 fi
 
+# An old meson fails with riddles: say it here.
+meson_is_old() {
+    command -v meson >/dev/null && [ "$(meson --version | cut -d. -f1)" -lt 1 ] 2>/dev/null
+}
+
 missing=""
 for p in $packages; do have "$p" || missing="$missing $p"; done
 wanted=""
 for p in $optional; do have "$p" || wanted="$wanted $p"; done
-[ -n "$missing$wanted" ] || exit 0
+check_meson() {
+    if meson_is_old; then
+        echo "setup: meson $(meson --version) is too old, duet needs 1.0 or newer (pipx install meson)" >&2
+        exit 1
+    fi
+}
+[ -n "$missing$wanted" ] || { check_meson; exit 0; }
 
 run=""
 if [ "$(id -u)" != 0 ]; then
@@ -46,3 +57,4 @@ $run apt-get update -qq || echo "setup: apt-get update failed; trying with the l
 # shellcheck disable=SC2086
 [ -z "$wanted" ] || $run apt-get install -y -qq --no-install-recommends $wanted >/dev/null ||
     echo "setup: $wanted is not available here; duet works without it" >&2
+check_meson

@@ -73,8 +73,10 @@ int conf_set_string(struct conf *c, const struct conf_row *row, const char *what
                     struct err *e) {
     int rc;
     if (row->type == CONF_T_CHOICE && !has_word(row->choices, value))
-        return err_set(e, ERR_USAGE, "%s is \"%.80s\", expected one of: %s", what, value,
-                       row->choices);
+        return err_set(
+            e, ERR_USAGE, "%s is \"%.80s\", expected one of: %.*s", what, value,
+            (int)(strlen(row->choices) - (row->choices[strlen(row->choices) - 1] == ' ')),
+            row->choices);
     char *copy = strdup(value);
     if ((rc = own(c, copy, e)) == 0) *(const char **)conf_field(c, row) = copy;
     return rc;

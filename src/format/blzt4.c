@@ -221,7 +221,7 @@ out:
 const struct format format_blzt4 = {
     .name = "blzt4",
     .help = "BLZT v4, the checkpoint of AutoANE (f32; Adam moments skipped, written as zeros)",
-    .suffix = ".bin",
+    .suffix = ".blzt4",
     .probe = probe,
     .read = read_blzt4,
     .write = write_blzt4,

@@ -279,10 +279,10 @@ static void describe_start(struct trainer *t) {
     log_note(
         &t->line,
         "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters; %.2f M training tokens; "
-        "planned memory %zu MB; GEMM peak %.0f GFLOP/s (%s, %s)",
+        "planned memory %.1f MB; GEMM peak %.0f GFLOP/s (%s, %s)",
         t->dir, c->arch, (long long)c->layers, (long long)c->dim, (long long)c->vocab,
         (double)model_param_count(&t->model) * 1e-6, (double)(t->train.end - t->train.begin) * 1e-6,
-        t->memory.total >> 20, t->peak, t->gemm.backend->name, t->opts->compute);
+        (double)t->memory.total / 1048576, t->peak, t->gemm.backend->name, t->opts->compute);
     if (t->model.full_id)
         log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
                  (long long)t->model.full_vocab, (long long)c->vocab);
