@@ -173,7 +173,9 @@ static int encode(const struct opts *o, const struct conf *c, const struct token
         s = text.data;
         n = text.n;
     }
-    TRY(tokenizer_encode(t, s, n, !o->plain, o->bos, &ids, e));
+    /* The same ids, by all threads where the text is cut at special tokens. */
+    if (o->plain || o->bos) TRY(tokenizer_encode(t, s, n, !o->plain, o->bos, &ids, e));
+    else TRY(tokenizer_encode_docs(t, s, n, &ids, NULL, e));
     TRY(file_out_open(&out, "-", e));
     for (size_t i = 0; i < ids.n; i++) {
         char number[16];

@@ -48,7 +48,6 @@ struct kern {
     float (*dot)(const float *a, const float *b, int64_t n);
     double (*sumsq)(const float *x, int64_t n);
     float (*max)(const float *x, int64_t n); /* n >= 1; NaN may be lost: check sums instead */
-    double (*sum)(const float *x, int64_t n);
 
     /* y = exp(x - shift), returns the sum of y (accumulated in f32 lanes, then double); in place.
      * x - shift is rounded to f32, and below -87.3 gives 0. Relative error of exp at most 2 ulp. */

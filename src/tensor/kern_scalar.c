@@ -69,12 +69,6 @@ static float max(const float *x, int64_t n) {
     return m;
 }
 
-static double sum(const float *x, int64_t n) {
-    double s = 0;
-    for (int64_t i = 0; i < n; i++) s += x[i];
-    return s;
-}
-
 static double exp_of(float x, float shift) {
     float d = x - shift;
     return d < -87.3f ? 0 : exp(d);
@@ -171,7 +165,6 @@ const struct kern kern_scalar = {
     .dot = dot,
     .sumsq = sumsq,
     .max = max,
-    .sum = sum,
     .exp_sum = exp_sum,
     .exp_scale = exp_scale,
     .rmsnorm = rmsnorm,

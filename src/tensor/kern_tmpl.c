@@ -117,24 +117,6 @@ static double sumsq(const float *x, int64_t n) {
     return lanes_sum_d((s0 + s1) + (s2 + s3));
 }
 
-static double sum(const float *x, int64_t n) {
-    vd s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-    int64_t j = 0;
-    for (; j + 2 * VL <= n; j += 2 * VL) {
-        vf a = load(x + j, VL), b = load(x + j + VL, VL);
-        s0 += low(a);
-        s1 += high(a);
-        s2 += low(b);
-        s3 += high(b);
-    }
-    EACH(n - j, {
-        vf a = load(x + j + i, k);
-        s0 += low(a);
-        s1 += high(a);
-    });
-    return lanes_sum_d((s0 + s1) + (s2 + s3));
-}
-
 static float max(const float *x, int64_t n) {
     if (n < VL) {
         float m = x[0];
@@ -299,7 +281,6 @@ const struct kern TABLE(ISA) = {
     .dot = dot,
     .sumsq = sumsq,
     .max = max,
-    .sum = sum,
     .exp_sum = exp_sum,
     .exp_scale = exp_scale,
     .rmsnorm = rmsnorm,

@@ -68,7 +68,6 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
             m->params[i].grad =
                 arena_alloc(&g->grads, (size_t)param_count(m->params + i), sizeof(float));
     TRY(opt_open(&g->opt, o->optimizer, &o->hyper, m->params, m->n_params, e));
-    TRY(kind->open ? kind->open(g, e) : 0);
 out:
     if (rc) engine_close(g);
     return rc;

@@ -53,7 +53,6 @@ struct engine;
 struct engine_kind {
     const char *name, *help;
     double flops_factor; /* floating point operations of a step per operation of one forward pass */
-    int (*open)(struct engine *g, struct err *e);
     void (*step)(struct engine *g, struct engine_step *s);
 };
 

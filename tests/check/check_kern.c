@@ -69,7 +69,6 @@ CALL(softcap_grad, k->softcap_grad(F(0), F(1), r->cap, r->n))
 CALL(dot, r->ret = (double)k->dot(F(0), F(1), r->n))
 CALL(sumsq, r->ret = k->sumsq(F(0), r->n))
 CALL(max, r->ret = (double)k->max(F(0), r->n))
-CALL(sum, r->ret = k->sum(F(0), r->n))
 CALL(exp_sum, r->ret = (double)k->exp_sum(F(0), F(1), r->shift, r->n))
 CALL(exp_scale, k->exp_scale(F(0), F(1), r->shift, r->factor, r->n))
 CALL(rmsnorm, r->ret = (double)k->rmsnorm(F(0), F(1), F(2), 1e-5f, r->n))
@@ -135,12 +134,6 @@ static double of_dot(const struct row *r) {
     return s;
 }
 
-static double of_sum(const struct row *r) {
-    double s = 0;
-    for (int64_t i = 0; i < r->n; i++) s += A(0, i);
-    return s;
-}
-
 static const struct item items[] = {
     {"bf16_from_f32", "Oi", call_bf16_from_f32, .spread = 140, .flags = SPECIAL | BIG | ONLY_BITS},
     {"f32_from_bf16", "oI", call_f32_from_bf16, .flags = SPECIAL | BIG | ONLY_BITS},
@@ -155,7 +148,6 @@ static const struct item items[] = {
     {"dot", "ii", call_dot, .ret = of_dot, .tol_ret = 4, .spread = 30, .flags = SPECIAL | BIG},
     {"sumsq", "i", call_sumsq, .tol_ret = 1e-5, .spread = 70, .flags = SPECIAL | BIG},
     {"max", "i", call_max, .spread = 100, .flags = SPECIAL | BIG | NO_NAN | SOME},
-    {"sum", "i", call_sum, .ret = of_sum, .tol_ret = 1e-5, .spread = 100, .flags = SPECIAL | BIG},
     {"exp_sum", "oi", call_exp_sum, .tol = 2.5, .tol_ret = 4, .spread = 7, .flags = SPECIAL | BIG,
      .alias = "01"},
     {"exp_scale", "oi", call_exp_scale, of_exp_scale, .tol = 2.5, .spread = 7,
