@@ -5,10 +5,9 @@
 #include "train_opts.h"
 
 struct bench_opts {
-    const char *model, *engine, *optimizer, *compute, *gemm;
-    struct conf_pairs set;
-    int64_t vocab, batch, seq, accum, runs, warmup, threads, seed;
-    bool recompute, json, one_type; /* one_type: bench gemm measures only `compute` */
+    struct train_opts train; /* those that bear on a step's time */
+    int64_t vocab, runs, warmup;
+    bool one_type; /* bench gemm measures only `compute` */
 };
 
 int bench_step(const struct bench_opts *o, struct err *e);

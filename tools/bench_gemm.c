@@ -57,11 +57,11 @@ static int measure(const struct bench_opts *o, const char *backend, enum dtype c
     const double seconds = (double)o->runs / 20;
     int rc = gemm_init(&g, backend, compute, e);
     if (rc) return rc;
-    if (!o->json) printf("%-10s %-5s", backend, dtype_row(compute)->name);
+    if (!o->train.json) printf("%-10s %-5s", backend, dtype_row(compute)->name);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const struct shape *s = shapes + i;
         const double r = rate(&g, s, seconds, e);
-        if (!o->json) {
+        if (!o->train.json) {
             printf(" %14.0f", r);
             fflush(stdout);
         }
@@ -70,7 +70,7 @@ static int measure(const struct bench_opts *o, const char *backend, enum dtype c
                                              "m", (json_int_t)s->m, "n", (json_int_t)s->n, "k",
                                              (json_int_t)s->k, "gflops", r));
     }
-    if (!o->json) putchar('\n');
+    if (!o->train.json) putchar('\n');
     return 0;
 }
 
@@ -92,24 +92,25 @@ int bench_gemm(const struct bench_opts *o, struct err *e) {
     static const enum dtype types[] = {DT_F32, DT_BF16};
     json_t *all = json_array();
     int rc = 0;
-    if (!o->json) print_head();
+    if (!o->train.json) print_head();
     for (int c = 0; c < 2 && !rc; c++)
         for (size_t b = 0; b < n_gemm_backends && !rc; b++) {
             const char *name = gemm_backends[b]->name;
             struct err ignored;
             struct gemm g;
-            if (o->one_type && strcmp(o->compute, dtype_row(types[c])->name)) continue;
+            if (o->one_type && strcmp(o->train.compute, dtype_row(types[c])->name)) continue;
             /* The reference is no measure of the machine; it is run only when asked for. */
-            if (strcmp(o->gemm, "auto") ? strcmp(o->gemm, name) : !strcmp(name, "ref")) continue;
+            if (strcmp(o->train.gemm, "auto") ? strcmp(o->train.gemm, name) : !strcmp(name, "ref"))
+                continue;
             if (gemm_init(&g, name, types[c], &ignored)) {
-                if (!o->json)
+                if (!o->train.json)
                     printf("%-10s %-5s not here: %s\n", name, dtype_row(types[c])->name,
                            ignored.msg);
                 continue;
             }
             rc = measure(o, name, types[c], all, e);
         }
-    if (o->json && !rc) {
+    if (o->train.json && !rc) {
         char *text = json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(5));
         printf("%s\n", text ? text : "[]");
         free(text);

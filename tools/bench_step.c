@@ -5,6 +5,7 @@
 #include "op.h"
 #include "par.h"
 #include "rng.h"
+#include "train_model.h"
 
 #include <gsl/gsl_sort_double.h>
 #include <gsl/gsl_statistics_double.h>
@@ -22,45 +23,51 @@ struct source {
     uint64_t row;
 };
 
-static void random_tokens(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
+static void random_tokens(void *ctx, int64_t micro, struct engine_batch *b) {
     struct source *s = ctx;
-    struct rng r = rng_make((uint64_t)s->o->seed, RNG_TEST, s->row++, (uint64_t)micro, 0);
-    for (int64_t i = 0; i < s->o->batch * s->seq; i++) {
-        input[i] = (uint32_t)rng_below(&r, (uint64_t)s->vocab);
-        target[i] = (uint32_t)rng_below(&r, (uint64_t)s->vocab);
+    struct rng r = rng_make((uint64_t)s->o->train.seed, RNG_TEST, s->row++, (uint64_t)micro, 0);
+    for (int64_t i = 0; i < s->o->train.batch * s->seq; i++) {
+        b->input[i] = (uint32_t)rng_below(&r, (uint64_t)s->vocab);
+        b->target[i] = (uint32_t)rng_below(&r, (uint64_t)s->vocab);
     }
 }
 
 struct measured {
     double ms, ms_min, ms_max, tokens_per_second, gflops, peak, rss_mb, planned_mb, loss;
     double part[16][2], norm, update; /* ms a step */
+    double pack, lora;                /* ... within the parts: reading weights into panels, LoRA */
 };
 
-static int create(struct model *m, const struct bench_opts *o, struct err *e) {
+static int create(struct model *m, const struct bench_opts *o, const struct train_setup *setup,
+                  struct err *e) {
     struct model_config c;
     int rc;
-    if (!o->model) return err_set(e, ERR_USAGE, "bench step: give the model with --model FILE");
-    TRY(model_config_read(&c, o->model, &o->set, e));
+    TRY(model_config_read(&c, o->train.model, &o->train.set, e));
     if (o->vocab) {
         json_object_set_new(c.json, "vocab_size", json_integer(o->vocab));
         c.vocab = o->vocab;
     }
     TRY(model_create(m, &c, e));
-    TRY(model_reserve(m, e));
-    TRY(model_init(m, (uint64_t)o->seed, e));
+    TRY(train_model_shape(m, setup, NULL, 0, e));
+    TRY(train_model_load(m, setup, &o->train, NULL, e));
 out:
     return rc;
 }
 
+static void reset(struct engine *g) {
+    for (int k = 0; k < n_ops; k++) g->exec.seconds[k][0] = g->exec.seconds[k][1] = 0;
+    g->seconds_norm = g->seconds_update = g->exec.seconds_lora = 0;
+}
+
 static int measure(struct engine *g, const struct bench_opts *o, struct source *src,
                    struct measured *out, struct err *e) {
-    double *t = malloc((size_t)o->runs * sizeof *t);
-    struct engine_step s = {.accum = o->accum, .lr = 1e-5, .fill = random_tokens, .ctx = src};
+    double *t = malloc((size_t)o->runs * sizeof *t), packed = 0;
+    struct engine_step s = {.accum = o->train.accum, .lr = 1e-9, .fill = random_tokens, .ctx = src};
     if (!t) return err_set(e, ERR_NOMEM, "out of memory");
-    for (int64_t i = -o->warmup; i < o->runs; i++) {
+    for (int64_t i = -o->warmup; i < o->runs; i++, s.step++) {
         if (i == 0) {
-            for (int k = 0; k < n_ops; k++) g->exec.seconds[k][0] = g->exec.seconds[k][1] = 0;
-            g->seconds_norm = g->seconds_update = 0;
+            reset(g);
+            packed = gemm_pack_seconds();
         }
         const double begin = clock_seconds();
         g->kind->step(g, &s);
@@ -74,13 +81,14 @@ static int measure(struct engine *g, const struct bench_opts *o, struct source *
         for (int d = 0; d < 2; d++) out->part[k][d] = g->exec.seconds[k][d] * ms;
     out->norm = g->seconds_norm * ms;
     out->update = g->seconds_update * ms;
+    out->pack = (gemm_pack_seconds() - packed) * ms;
+    out->lora = g->exec.seconds_lora * ms;
     out->loss = s.loss;
     free(t);
     return 0;
 }
 
-static void print_json(const struct measured *r, const struct bench_opts *o, const struct engine *g,
-                       const struct gemm *gemm, const struct source *src) {
+static json_t *parts_json(const struct measured *r) {
     json_t *parts = json_object();
     for (int k = 0; k < n_ops; k++) {
         char name[64];
@@ -93,38 +101,70 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
     }
     json_object_set_new(parts, "grad_norm", json_real(r->norm));
     json_object_set_new(parts, "update", json_real(r->update));
+    json_object_set_new(parts, "of_these_pack", json_real(r->pack));
+    json_object_set_new(parts, "of_these_lora", json_real(r->lora));
+    return parts;
+}
+
+static void print_json(const struct measured *r, const struct bench_opts *o, const struct engine *g,
+                       const struct source *src) {
+    const struct train_opts *t = &o->train;
+    const bool zo = g->opts.estimator != NULL;
     json_t *j = json_pack(
         "{s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,"
-        "s:o,s:s,s:s}",
-        "model", o->model, "batch", (json_int_t)o->batch, "seq", (json_int_t)src->seq, "accum",
-        (json_int_t)o->accum, "vocab", (json_int_t)src->vocab, "engine", o->engine, "compute",
-        o->compute, "optimizer", o->optimizer, "backend", gemm->backend->name, "recompute",
-        o->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs, "ms_per_step", r->ms,
-        "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second", r->tokens_per_second,
-        "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
+        "s:o,s:s,s:s,s:s,s:I,s:s,s:I}",
+        "model", t->model, "batch", (json_int_t)t->batch, "seq", (json_int_t)src->seq, "accum",
+        (json_int_t)t->accum, "vocab", (json_int_t)src->vocab, "engine", t->engine, "compute",
+        t->compute, "optimizer", g->opts.optimizer->name, "backend", g->opts.gemm->backend->name,
+        "recompute", t->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs,
+        "ms_per_step", r->ms, "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second",
+        r->tokens_per_second, "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
         r->peak > 0 ? r->gflops / r->peak : 0, "peak_rss_mb", r->rss_mb, "planned_mb",
         r->planned_mb, "num_params_M", (double)model_param_count(g->model) * 1e-6, "parts_ms",
-        parts, "cpu", cpu_model(), "isa", cpu_tier_name(cpu_tier()));
+        parts_json(r), "cpu", cpu_model(), "isa", cpu_tier_name(cpu_tier()), "weights", t->weights,
+        "lora", (json_int_t)t->lora_rank, "estimator", zo ? t->estimator : "", "directions",
+        (json_int_t)(zo ? t->directions : 0));
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     printf("%s\n", text ? text : "{}");
     free(text);
     json_decref(j);
 }
 
-static void print_text(const struct measured *r, const struct gemm *gemm) {
+static void print_text(const struct measured *r, const struct engine *g) {
     printf("%.1f ms a step (%.1f to %.1f), %.0f tokens/s\n", r->ms, r->ms_min, r->ms_max,
            r->tokens_per_second);
     printf("%.0f GFLOP/s, %.3f of the GEMM peak of %.0f (%s)\n", r->gflops,
-           r->peak > 0 ? r->gflops / r->peak : 0, r->peak, gemm->backend->name);
+           r->peak > 0 ? r->gflops / r->peak : 0, r->peak, g->opts.gemm->backend->name);
     printf("peak RSS %.0f MB, planned %.0f MB\n\n%-10s %10s %10s  (ms a step)\n", r->rss_mb,
            r->planned_mb, "part", "forward", "backward");
     for (int k = 0; k < n_ops; k++) {
-        if (ops[k]->backward)
+        if (ops[k]->backward && g->kind->backward)
             printf("%-10s %10.2f %10.2f\n", ops[k]->name, r->part[k][0], r->part[k][1]);
         else
-            printf("%-10s %21.2f\n", ops[k]->name, r->part[k][0]);
+            printf("%-10s %*.2f\n", ops[k]->name, g->kind->backward ? 21 : 10, r->part[k][0]);
     }
-    printf("%-10s %21.2f\n%-10s %21.2f\n", "grad norm", r->norm, "update", r->update);
+    if (g->kind->backward) printf("%-10s %21.2f\n", "grad norm", r->norm);
+    printf("%-10s %*.2f\n", "update", g->kind->backward ? 21 : 10, r->update);
+    printf("of these: packing weights%s %.2f, LoRA %.2f\n", g->kind->backward ? "" : " with signs",
+           r->pack, r->lora);
+}
+
+/* Options that do not bear on a step's time, at the values that training has for them. */
+static struct train_opts complete(const struct bench_opts *o) {
+    struct train_opts t = o->train;
+    t.init = t.model; /* LoRA trains beside random weights here */
+    t.steps = 1;
+    t.lr = t.beta1 = t.beta2 = t.clip = t.eps = t.decay_matrix = t.lora_alpha = -1;
+    t.warmup = -1;
+    t.adam_eps = 1e-8;
+    t.schedule = "auto";
+    t.objective = "ce";
+    t.rng = "counter";
+    t.lora_init = "peft";
+    t.lr_embed = t.lr_matrix = t.lr_norm = 1;
+    t.checkpoint_every = "60s";
+    if (t.lora_rank == 0) t.lora_mode = "split";
+    return t;
 }
 
 int bench_step(const struct bench_opts *o, struct err *e) {
@@ -135,45 +175,29 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     struct measured r = {0};
     struct engine_memory mem;
     struct train_setup setup;
-    const struct train_opts to = {.engine = o->engine,
-                                  .optimizer = o->optimizer,
-                                  .compute = o->compute,
-                                  .steps = 1,
-                                  .lr = -1,
-                                  .beta1 = -1,
-                                  .beta2 = -1,
-                                  .adam_eps = 1e-8,
-                                  .clip = 1,
-                                  .schedule = "constant",
-                                  .lr_embed = 1,
-                                  .lr_matrix = 1,
-                                  .lr_norm = 1,
-                                  .checkpoint_every = "60s"};
+    if (!o->train.model)
+        return err_set(e, ERR_USAGE, "bench step: give the model with --model FILE");
+    const struct train_opts to = complete(o);
     TRY(train_setup_make(&setup, &to, e));
-    TRY(gemm_init(&gemm, o->gemm, setup.compute, e));
+    TRY(gemm_init(&gemm, to.gemm, setup.compute, e));
     r.peak = gemm_peak(&gemm, 1);
-    TRY(create(&m, o, e));
+    TRY(create(&m, o, &setup, e));
     struct source src = {
-        .o = o, .vocab = m.config.vocab, .seq = o->seq ? o->seq : m.config.seq_len};
-    const struct engine_opts eo = {.batch = o->batch,
-                                   .seq = src.seq,
-                                   .recompute = o->recompute,
-                                   .gemm = &gemm,
-                                   .optimizer = setup.optimizer,
-                                   .hyper = setup.hyper};
+        .o = o, .vocab = m.config.vocab, .seq = to.seq ? to.seq : m.config.seq_len};
+    const struct engine_opts eo = train_engine_opts(&setup, &to, &gemm, src.seq);
     TRY(engine_plan(setup.engine, &m, &eo, &mem, e));
     TRY(engine_open(&g, setup.engine, &m, &eo, e));
     TRY(measure(&g, o, &src, &r, e));
-    const double tokens = (double)(o->batch * src.seq * o->accum);
+    const double tokens = (double)(to.batch * src.seq * to.accum);
     r.tokens_per_second = tokens / r.ms * 1e3;
-    r.gflops = setup.engine->flops_factor * graph_flops(&m.graph, o->batch, src.seq) *
-               (double)o->accum / r.ms * 1e-6;
+    r.gflops = setup.engine->flops_factor(&eo) * graph_flops(&m.graph, to.batch, src.seq) *
+               (double)to.accum / r.ms * 1e-6;
     r.rss_mb = (double)clock_peak_rss() / 1048576;
     r.planned_mb = (double)mem.total / 1048576;
-    if (o->json)
-        print_json(&r, o, &g, &gemm, &src);
+    if (to.json)
+        print_json(&r, o, &g, &src);
     else
-        print_text(&r, &gemm);
+        print_text(&r, &g);
 out:
     engine_close(&g);
     model_close(&m);

@@ -12,7 +12,8 @@
 #include <stdio.h>
 
 #define COMMANDS(X)                                                                                \
-    X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(convert) X(plan) X(bench)
+    X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(convert)            \
+    X(adapter) X(plan) X(replay) X(bench)
 
 struct cmd {
     const char *name;

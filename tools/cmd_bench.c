@@ -8,40 +8,50 @@
 #define O struct bench_opts
 static const struct conf_row rows[] = {
     CONF_SECTION("Step"),
-    CONF_STRING(O, model, "model", NULL, "FILE",
+    CONF_STRING(O, train.model, "model", NULL, "FILE",
                 "model description, e.g. models/autoresearch.json"),
-    CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
+    CONF_PAIRS(O, train.set, "set", "KEY=VALUE",
+               "override a key of the model description (repeatable)"),
     CONF_INT(O, vocab, "vocab", "0", 0, 1 << 24, "vocabulary; 0: the model description's"),
-    CONF_INT(O, batch, "batch", "8", 1, 65536, "sequences a micro-batch"),
-    CONF_INT(O, seq, "seq", "0", 0, 1 << 20,
+    CONF_CHOICE(O, train.weights, "weights", "f32", weights_words,
+                "storage of matrices and embeddings; q8_0 with --lora"),
+    CONF_INT(O, train.lora_rank, "lora", "0", 0, 65536, "adapters of this rank; 0: none"),
+    CONF_STRING(O, train.lora_targets, "lora-targets", "q,k,v,o", "LIST",
+                "which weights get adapters: some of q,k,v,o,gate,up,down"),
+    CONF_CHOICE(O, train.lora_mode, "lora-mode", "split", "split merge",
+                "adapters beside the weights, or merged into them as they are read"),
+    CONF_INT(O, train.batch, "batch", "8", 1, 65536, "sequences a micro-batch"),
+    CONF_INT(O, train.seq, "seq", "0", 0, 1 << 20,
              "tokens a sequence; 0: the model description's duet.seq_len"),
-    CONF_INT(O, accum, "accum", "1", 1, 65536, "micro-batches an update"),
-    CONF_CHOICE(O, engine, "engine", "backprop", engine_words, "how updates are computed"),
-    CONF_CHOICE(O, optimizer, "optimizer", "adamw", optimizer_words, "update rule"),
-    CONF_BOOL(O, recompute, "recompute", "activation checkpointing by block"),
+    CONF_INT(O, train.accum, "accum", "1", 1, 65536, "micro-batches an update"),
+    CONF_CHOICE(O, train.engine, "engine", "backprop", engine_words, "how updates are computed"),
+    CONF_CHOICE(O, train.optimizer, "optimizer", "auto", auto_optimizer_words,
+                "update rule; auto: the engine's"),
+    CONF_CHOICE(O, train.estimator, "estimator", "spsa", estimator_words,
+                "mezo: how losses become a gradient"),
+    CONF_INT(O, train.directions, "directions", "1", 1, 4096, "mezo: directions an update"),
+    CONF_BOOL(O, train.recompute, "recompute", "activation checkpointing by block"),
     CONF_INT(O, runs, "runs", "10", 1, 1e6,
              "measured steps, or seconds of measuring a GEMM shape times 10"),
     CONF_INT(O, warmup, "warmup", "2", 0, 1e6, "steps before measuring"),
     CONF_SECTION("Computing"),
-    CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs"),
-    CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words,
+    CONF_CHOICE(O, train.compute, "compute", "f32", compute_words, "type of GEMM inputs"),
+    CONF_CHOICE(O, train.gemm, "gemm", "auto", gemm_words,
                 "matrix product backend (gemm: auto measures all)"),
-    CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
-    CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of weights and tokens"),
+    CONF_INT(O, train.threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
+    CONF_INT(O, train.seed, "seed", "1", 0, 9e18, "seed of weights and tokens"),
     CONF_SECTION("Output"),
-    CONF_BOOL(O, json, "json", "print JSON"),
+    CONF_BOOL(O, train.json, "json", "print JSON"),
     CONF_END};
 #undef O
 
 /* An option without effect is a mistake of the caller's. */
 static int refuse_step_options(const struct conf *conf, struct err *e) {
-    static const char *const names[] = {"model",     "set",    "vocab",  "batch",
-                                        "seq",       "accum",  "engine", "optimizer",
-                                        "recompute", "warmup", "seed"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (conf_given(conf, names[i]))
-            return err_set(e, ERR_USAGE, "--%s has no effect on bench gemm", names[i]);
-    return 0;
+    for (const struct conf_row *r = rows; r->type != CONF_T_SECTION || r == rows; r++)
+        if (r->name && strcmp(r->name, "runs") && conf_given(conf, r->name))
+            return err_set(e, ERR_USAGE, "--%s has no effect on bench gemm", r->name);
+    return conf_given(conf, "seed") ? err_set(e, ERR_USAGE, "--seed has no effect on bench gemm")
+                                    : 0;
 }
 
 static int run(int argc, char **argv, struct err *e) {
@@ -52,7 +62,7 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(cmd_parse(&cmd_bench, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     o.one_type = conf_given(&conf, "compute");
-    if (o.threads) par_init((int)o.threads);
+    if (o.train.threads) par_init((int)o.train.threads);
     if (conf.n_pos == 1 && !strcmp(conf.pos[0], "step"))
         rc = bench_step(&o, e);
     else if (conf.n_pos == 1 && !strcmp(conf.pos[0], "gemm")) {

@@ -2,6 +2,7 @@
 #include "dataset.h"
 #include "eval.h"
 #include "log.h"
+#include "open_model.h"
 #include "par.h"
 #include "train_opts.h"
 
@@ -13,6 +14,7 @@
 struct opts {
     const char *data, *format, *tokenizer, *split, *compute, *gemm;
     struct conf_pairs set;
+    struct open_opts open;
     double val_fraction;
     int64_t batch, seq, windows, threads;
     bool json, quiet;
@@ -36,6 +38,7 @@ static const struct conf_row rows[] = {
     CONF_INT(O, seq, "seq", "0", 0, 1 << 20, "tokens a window; 0: the model's training length"),
     CONF_SECTION("Model"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
+    OPEN_MODEL_ROWS(O, open),
     CONF_SECTION("Computing"),
     CONF_INT(O, batch, "batch", "8", 1, 65536, "windows at a time"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs"),
@@ -90,7 +93,7 @@ static int choose_split(const struct opts *o, const struct dataset *d, int64_t T
     return split_make(&d->shard, 0, T, v, &rest, e);
 }
 
-static int evaluate(const struct opts *o, const char *path, struct err *e) {
+static int evaluate(const struct opts *o, const struct conf *conf, struct err *e) {
     int rc;
     struct model m = {0};
     struct dataset d = {0};
@@ -101,7 +104,7 @@ static int evaluate(const struct opts *o, const char *path, struct err *e) {
     uint32_t *bytes = NULL;
     log_progress_init(&line, o->quiet);
     TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
-    TRY(model_open(&m, path, &o->set, e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     const struct dataset_opts dopts = {.path = o->data,
                                        .format = o->format,
                                        .tokenizer = o->tokenizer,
@@ -146,7 +149,7 @@ static int run(int argc, char **argv, struct err *e) {
         goto out;
     }
     if (o.threads) par_init((int)o.threads);
-    TRY(evaluate(&o, conf.pos[0], e));
+    TRY(evaluate(&o, &conf, e));
 out:
     conf_release(&conf);
     return rc;
@@ -155,7 +158,7 @@ out:
 const struct cmd cmd_eval = {
     .name = "eval",
     .summary = "Loss, perplexity and bits per byte of a model on a text.",
-    .usage = "MODEL --data FILE [--split val] [--json]",
+    .usage = "MODEL --data FILE [--split val] [--adapter FILE] [--json]",
     .notes = "MODEL is any model file that duet reads. val_loss is the mean over all predicted "
              "tokens in nats,\n"
              "val_loss_stderr its standard error over windows; val_bpb divides all nats by ln 2 "

@@ -1,4 +1,5 @@
 #include "cmd.h"
+#include "open_model.h"
 #include "par.h"
 #include "sample.h"
 #include "train_opts.h"
@@ -10,6 +11,7 @@
 struct opts {
     const char *prompt, *tokenizer, *compute, *gemm;
     struct conf_pairs set;
+    struct open_opts open;
     double temperature, top_p, min_p;
     int64_t tokens, top_k, seed, context, threads;
     bool no_stop, quiet;
@@ -39,6 +41,7 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
                 "byte, or a tokenizer file; default: the one in the model file"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
+    OPEN_MODEL_ROWS(O, open),
     CONF_INT(O, context, "context", "0", 0, 1 << 20,
              "positions of the key/value cache, at least 2; 0: the training length"),
     CONF_SECTION("Computing"),
@@ -76,7 +79,7 @@ static void report(const struct sample_stats *s) {
             (double)s->tokens / s->seconds, s->ended ? "; end of text" : "");
 }
 
-static int generate(const struct opts *o, const char *path, struct err *e) {
+static int generate(const struct opts *o, const struct conf *conf, struct err *e) {
     int rc;
     struct model m = {0};
     struct gemm gemm;
@@ -94,7 +97,7 @@ static int generate(const struct opts *o, const char *path, struct err *e) {
     if (o->context == 1)
         return err_set(e, ERR_USAGE, "--context 1 leaves no room to continue; at least 2");
     TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
-    TRY(model_open(&m, path, &o->set, e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     if (o->tokenizer)
         TRY(tokenizer_open(&t, o->tokenizer, e));
     else
@@ -135,7 +138,7 @@ static int run(int argc, char **argv, struct err *e) {
         goto out;
     }
     if (o.threads) par_init((int)o.threads);
-    TRY(generate(&o, conf.pos[0], e));
+    TRY(generate(&o, &conf, e));
 out:
     conf_release(&conf);
     return rc;
@@ -144,7 +147,7 @@ out:
 const struct cmd cmd_generate = {
     .name = "generate",
     .summary = "Continue a text with a model.",
-    .usage = "MODEL --prompt TEXT [--tokens N] [--temperature X]",
+    .usage = "MODEL --prompt TEXT [--tokens N] [--temperature X] [--adapter FILE]",
     .notes = "stdout is exactly the prompt and its continuation. When the context is used up the "
              "older half is\n"
              "dropped and generation goes on.\n",

@@ -67,25 +67,20 @@ static json_t *architecture(const json_t *config) {
     return json_string(line);
 }
 
-static bool is_float(enum dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 /* The first weight that is NaN or infinite is an error. */
 static int check_finite(const struct model_file *mf, struct err *e) {
     float buf[4096];
     for (size_t i = 0; i < mf->n_tensors; i++) {
         const struct mf_tensor *t = &mf->tensors[i];
-        uint64_t count = is_float(t->dtype) ? mf_tensor_count(t) : 0;
-        size_t item = dtype_bytes(t->dtype, 1);
+        uint64_t count = dtype_is_float(t->dtype) ? mf_tensor_count(t) : 0;
         for (uint64_t k = 0; k < count; k += 4096) {
             size_t n = count - k < 4096 ? (size_t)(count - k) : 4096;
-            dtype_to_f32(t->dtype, (const uint8_t *)t->data + k * item, buf, n);
+            dtype_to_f32(t->dtype, (const uint8_t *)t->data + dtype_bytes(t->dtype, k), buf, n);
             for (size_t j = 0; j < n; j++)
                 if (!isfinite(buf[j]))
                     return err_set(e, ERR_INPUT,
-                                   "%s: tensor %s: the weight at offset %" PRIu64 " is %f",
-                                   mf->path, t->name, t->offset + (k + j) * item, (double)buf[j]);
+                                   "%s: tensor %s at offset %" PRIu64 ": weight %" PRIu64 " is %f",
+                                   mf->path, t->name, t->offset, k + j, (double)buf[j]);
         }
     }
     return 0;
@@ -113,7 +108,7 @@ static uint64_t count_parameters(const struct model_file *mf, json_t *by_type) {
         const struct mf_tensor *t = &mf->tensors[i];
         const char *name = dtype_row(t->dtype)->name;
         put(by_type, name, json_integer(json_integer_value(json_object_get(by_type, name)) + 1));
-        if (is_float(t->dtype)) parameters += mf_tensor_count(t);
+        if (dtype_is_float(t->dtype)) parameters += mf_tensor_count(t);
     }
     return parameters;
 }

@@ -1,24 +1,25 @@
 #include "cmd.h"
 #include "clock.h"
 #include "par.h"
-#include "trainer.h"
+#include "choice.h"
+#include "train_model.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 
 /* Everything `train` knows; what only matters to a running run has no effect on a plan. */
-static int engine_opts_of(const struct train_opts *o, struct train_setup *s, struct gemm *gemm,
-                          const struct model *m, struct engine_opts *eo, struct err *e) {
+static int make_plan(const struct train_opts *o, struct gemm *gemm, struct model *m,
+                     struct train_setup *s, struct engine_opts *eo, struct err *e) {
+    int rc;
     struct train_opts any = *o;
     if (!any.steps && !(any.time > 0)) any.steps = 1;
-    int rc = train_setup_make(s, &any, e);
-    if (!rc) rc = gemm_init(gemm, o->gemm, s->compute, e);
-    *eo = (struct engine_opts){.batch = o->batch,
-                               .seq = o->seq ? o->seq : m->config.seq_len,
-                               .recompute = o->recompute,
-                               .gemm = gemm,
-                               .optimizer = s->optimizer,
-                               .hyper = s->hyper};
+    TRY(train_setup_make(s, &any, e));
+    TRY(gemm_init(gemm, o->gemm, s->compute, e));
+    TRY(train_model_create(m, o, 0, e));
+    TRY(train_model_shape(m, s, NULL, 0, e));
+    *eo = train_engine_opts(s, o, gemm, o->seq ? o->seq : m->config.seq_len);
+    eo->n_answers = s->objective ? CHOICE_MAX : 0;
+out:
     return rc;
 }
 
@@ -69,11 +70,10 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(cmd_parse(&cmd_plan, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     if (o.threads) par_init((int)o.threads);
-    TRY(train_model_create(&m, &o, 0, e));
-    TRY(engine_opts_of(&o, &s, &gemm, &m, &eo, e));
+    TRY(make_plan(&o, &gemm, &m, &s, &eo, e));
     TRY(engine_plan(s.engine, &m, &eo, &mem, e));
     const double flops =
-        s.engine->flops_factor * graph_flops(&m.graph, eo.batch, eo.seq) * (double)o.accum;
+        s.engine->flops_factor(&eo) * graph_flops(&m.graph, eo.batch, eo.seq) * (double)o.accum;
     (o.json ? print_json : print_text)(&m, &eo, &mem, flops);
 out:
     model_close(&m);

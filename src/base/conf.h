@@ -96,6 +96,9 @@ int conf_read_file(struct conf *c, const char *path, struct err *e);
  * command line or in `--config` files wins. */
 int conf_read_defaults(struct conf *c, const char *path, struct err *e);
 
+/* The same from text. path: where it comes from, for messages. */
+int conf_read_defaults_text(struct conf *c, const char *text, const char *path, struct err *e);
+
 /* True if the option was given on the command line or in a config file. */
 bool conf_given(const struct conf *c, const char *name);
 

@@ -94,14 +94,13 @@ static int read_key(struct conf *c, const char *path, bool defaults, const char 
     return rc;
 }
 
-static int read_file(struct conf *c, const char *path, bool defaults, struct err *e) {
-    char *text = NULL, buf[64];
-    size_t size;
+static int read_text(struct conf *c, const char *text, size_t size, const char *path,
+                     bool defaults, struct err *e) {
+    char buf[64];
     json_error_t at;
-    json_t *root = NULL;
-    int rc;
-    TRY(file_read_text(path, CONF_FILE_MAX, &text, &size, e));
-    root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
+    const char *key;
+    json_t *v, *root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
+    int rc = 0;
     if (!root) {
         rc = err_set(e, ERR_USAGE, "%s, line %d, column %d: not valid JSON: %s", path, at.line,
                      at.column, at.text);
@@ -109,12 +108,18 @@ static int read_file(struct conf *c, const char *path, bool defaults, struct err
         rc = err_set(e, ERR_USAGE, "%s is %s, expected an object with options as keys", path,
                      describe(root, buf));
     } else {
-        const char *key;
-        json_t *v;
         json_object_foreach(root, key, v) TRY(read_key(c, path, defaults, key, v, e));
     }
 out:
     json_decref(root);
+    return rc;
+}
+
+static int read_file(struct conf *c, const char *path, bool defaults, struct err *e) {
+    char *text = NULL;
+    size_t size;
+    int rc = file_read_text(path, CONF_FILE_MAX, &text, &size, e);
+    if (!rc) rc = read_text(c, text, size, path, defaults, e);
     free(text);
     return rc;
 }
@@ -125,6 +130,10 @@ int conf_read_file(struct conf *c, const char *path, struct err *e) {
 
 int conf_read_defaults(struct conf *c, const char *path, struct err *e) {
     return read_file(c, path, true, e);
+}
+
+int conf_read_defaults_text(struct conf *c, const char *text, const char *path, struct err *e) {
+    return read_text(c, text, strlen(text), path, true, e);
 }
 
 /* Writing ------------------------------------------------------------------------------------- */

@@ -97,11 +97,22 @@ out:
     return rc;
 }
 
+/* munmap, madvise and free take the pointer without its const. */
+union map_data {
+    const uint8_t *in;
+    void *out;
+};
+
+void file_map_drop(const struct file_map *m, size_t offset, size_t bytes) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t first = (offset + page - 1) / page * page, end = (offset + bytes) / page * page;
+    assert(offset <= m->size && bytes <= m->size - offset);
+    const union map_data at = {m->data + first};
+    if (m->mapped && first < end) madvise(at.out, end - first, MADV_DONTNEED);
+}
+
 void file_map_close(struct file_map *m) {
-    union { /* munmap and free take the pointer without its const */
-        const uint8_t *in;
-        void *out;
-    } data = {m->data};
+    const union map_data data = {m->data};
     if (m->mapped)
         munmap(data.out, m->size);
     else

@@ -19,6 +19,10 @@ struct file_map {
 int file_map_open(struct file_map *m, const char *path, struct err *e);
 void file_map_close(struct file_map *m); /* accepts all zeros */
 
+/* Gives back the memory of the pages that lie wholly within [offset, offset + bytes): they are read
+ * again when they are touched. So a large file passes through without staying in memory. */
+void file_map_drop(const struct file_map *m, size_t offset, size_t bytes);
+
 /* An output file under a temporary name in the same directory: write, then commit (fsync, rename,
  * fsync of the directory) or discard (the old file, if any, is untouched). Buffered. The first
  * failed write is remembered, later writes do nothing, and commit reports it: so callers may write

@@ -9,15 +9,17 @@ uint64_t rng_splitmix(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
+uint64_t rng_fold(uint64_t h, uint64_t part) {
+    uint64_t s = h ^ part;
+    return rng_splitmix(&s);
+}
+
 struct rng rng_make(uint64_t seed, enum rng_stream stream, uint64_t a, uint64_t b, uint64_t c) {
     /* Each coordinate passes through the mixer before the next is added, so that neighbouring
      * coordinates give unrelated states. */
     const uint64_t part[5] = {seed, (uint64_t)stream, a, b, c};
     uint64_t h = 0;
-    for (int i = 0; i < 5; i++) {
-        uint64_t s = h ^ part[i];
-        h = rng_splitmix(&s);
-    }
+    for (int i = 0; i < 5; i++) h = rng_fold(h, part[i]);
     struct rng r;
     for (int i = 0; i < 4; i++) r.s[i] = rng_splitmix(&h);
     return r;

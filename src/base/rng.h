@@ -16,7 +16,10 @@ enum rng_stream {
     RNG_SAMPLE = 4,  /* text generation: (position, 0, 0) */
     RNG_STORIES = 5, /* built-in corpus: (document, 0, 0) */
     RNG_TEST = 6,    /* random input of checks and benchmarks */
-    RNG_PERTURB = 7, /* zeroth-order directions: (step, tensor, block) */
+    RNG_PERTURB = 7,   /* signs of a zeroth-order direction, whose seed it is: (0, tensor, block) */
+    RNG_ROUND = 8,     /* stochastic rounding of stored weights: (step, tensor, block) */
+    RNG_ADAPTER = 9,   /* LoRA initialisation: (tensor, row, 0) */
+    RNG_DIRECTION = 10 /* seeds of directions: (step, direction, 0) */
 };
 
 struct rng {
@@ -25,6 +28,9 @@ struct rng {
 
 /* One splitmix64 step: advances *state, returns the next output. */
 uint64_t rng_splitmix(uint64_t *state);
+
+/* The state of a generator is the hash of its coordinates, folded one after another from 0. */
+uint64_t rng_fold(uint64_t h, uint64_t part);
 
 /* The generator of (seed, stream, a, b, c): xoshiro256++ with state from splitmix64. */
 struct rng rng_make(uint64_t seed, enum rng_stream stream, uint64_t a, uint64_t b, uint64_t c);

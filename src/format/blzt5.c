@@ -122,7 +122,7 @@ static int check_bytes(const struct reader *r, const struct section *s, const ch
                        struct err *e) {
     const struct model_file *mf = r->mf;
     const uint8_t *data = mf->map.data + r->data_start;
-    uint64_t xxh3 = XXH3_64bits(data + s->offset, (size_t)s->bytes);
+    uint64_t xxh3 = map_hash(&mf->map, r->data_start + s->offset, (size_t)s->bytes);
     if (xxh3 != s->xxh3)
         return err_set(e, ERR_INPUT,
                        "%s: %s is damaged: its checksum is %016" PRIx64 ", its %" PRIu64

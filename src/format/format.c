@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define XXH_STATIC_LINKING_ONLY /* the size of a state */
 #include <xxhash.h>
 
 /* Far more than a decoder of 1024 layers needs, and few enough that names chosen to collide in the
  * index cannot stall a reader. */
 #define MAX_TENSORS 16384
+#define HASH_STEP ((size_t)4 << 20)
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are mapped as they are");
 
@@ -28,6 +30,26 @@ const struct format *format_probe(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < n_formats; i++)
         if (formats[i]->probe(data, size)) return formats[i];
     return NULL;
+}
+
+uint64_t map_hash(const struct file_map *m, size_t offset, size_t bytes) {
+    XXH3_state_t state;
+    XXH3_64bits_reset(&state);
+    for (size_t done = 0, n; done < bytes; done += n) {
+        n = bytes - done < HASH_STEP ? bytes - done : HASH_STEP;
+        XXH3_64bits_update(&state, m->data + offset + done, n);
+        file_map_drop(m, offset + done, n);
+    }
+    return XXH3_64bits_digest(&state);
+}
+
+int model_file_hash(const char *path, uint64_t *hash, struct err *e) {
+    struct file_map m;
+    const int rc = file_map_open(&m, path, e);
+    if (rc) return rc;
+    *hash = map_hash(&m, 0, m.size);
+    file_map_close(&m);
+    return 0;
 }
 
 static int unknown_format(const struct file_map *map, struct err *e) {
@@ -141,7 +163,8 @@ static int tensor_check(const struct mf_tensor *t, const char *path, struct err 
     if (overflow || dtype_bytes(t->dtype, (size_t)count) > SIZE_MAX / 2)
         return err_set(e, ERR_INPUT, "%s: tensor %s: shape is too large", path, t->name);
     if (t->rope_heads < 0 ||
-        (t->rope_heads > 0 && t->shape[0] % (2 * (uint64_t)t->rope_heads) != 0))
+        (t->rope_heads > 0 && (t->shape[0] % (2 * (uint64_t)t->rope_heads) != 0 ||
+                               (t->ndim == 1 && dtype_row(t->dtype)->block > 1))))
         return err_set(e, ERR_INPUT,
                        "%s: tensor %s: %llu rows cannot be cut into %d heads of even size", path,
                        t->name, (unsigned long long)t->shape[0], t->rope_heads);
@@ -180,6 +203,11 @@ void mf_tensor_read(const struct mf_tensor *t, float *dst) {
     for (uint64_t r = 0; r < t->shape[0]; r++)
         dtype_to_f32(t->dtype, (const uint8_t *)t->data + layout_row(t, r, 0) * bytes,
                      dst + r * cols, cols);
+}
+
+const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r) {
+    const size_t bytes = dtype_bytes(t->dtype, (size_t)t->shape[1]);
+    return (const uint8_t *)t->data + layout_row(t, r, 0) * bytes;
 }
 
 int model_file_write(const struct model_file *mf, const char *format, const char *path,

@@ -76,17 +76,22 @@ extern const size_t n_formats;
 const struct format *format_probe(const uint8_t *data, size_t size);
 
 /* Opens and checks a file of any readable format. verify: also check the checksums of tensor data,
- * where the format has them (reads the whole file). */
+ * where the format has them (reads the whole file, a few MB in memory at a time). */
 int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e);
 
 /* The same of a map that is there already. Takes the map over, also on failure, and zeroes it. */
 int model_file_open_map(struct model_file *mf, struct file_map *map, bool verify, struct err *e);
 
+/* xxh3 of a part of a map, whose pages leave memory as it goes on; of a whole file. */
+uint64_t map_hash(const struct file_map *m, size_t offset, size_t bytes);
+int model_file_hash(const char *path, uint64_t *hash, struct err *e);
+
 /* Frees everything owned. Accepts all zeros, and files that were built rather than opened. */
 void model_file_close(struct model_file *mf);
 
 /* Appends a tensor description; the name is copied. Refuses bad and duplicate names, dimensions of
- * 0 or whose bytes overflow, and rope_heads that do not divide the rows into even heads. */
+ * 0 or whose bytes overflow, rows that are not whole blocks of the type, and rope_heads that do not
+ * divide the rows into even heads. */
 int model_file_add(struct model_file *mf, const struct mf_tensor *t, struct err *e);
 
 const struct mf_tensor *model_file_find(const struct model_file *mf, const char *name);
@@ -97,6 +102,9 @@ uint64_t mf_tensor_count(const struct mf_tensor *t);
 /* Whole tensor of a float type as f32 in the layout of Hugging Face; dst holds mf_tensor_count
  * floats. */
 void mf_tensor_read(const struct mf_tensor *t, float *dst);
+
+/* Row r of that layout, as stored. t has 2 dimensions and data. */
+const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r);
 
 /* Writes by format name. Refuses to replace the file that mf was opened from. */
 int model_file_write(const struct model_file *mf, const char *format, const char *path,

@@ -191,7 +191,7 @@ static int tensor_fits(const struct mf_tensor *t, const struct mf_tensor *want, 
     if (t->ndim != want->ndim || t->shape[0] != want->shape[0] ||
         (t->ndim == 2 && t->shape[1] != want->shape[1]))
         return err_set(e, ERR_INPUT, "tensor %s has another shape than the config says", name);
-    if (t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_BF16)
+    if (!dtype_is_float(t->dtype) || (t->ndim == 1 && dtype_row(t->dtype)->block > 1))
         return err_set(e, ERR_INPUT, "tensor %s is %s, not a float type", name,
                        dtype_row(t->dtype)->name);
     if (t->rope_heads != 0 && t->rope_heads != want->rope_heads)
@@ -250,7 +250,7 @@ void llama_write(struct file_out *o, const struct model_file *mf, const struct l
     const struct mf_tensor *t = model_file_find(mf, name);
     int heads = part_tensor(d, part).rope_heads;
     size_t cols = t->ndim == 2 ? (size_t)t->shape[1] : 1;
-    size_t bytes = dtype_bytes(t->dtype, cols), item = dtype_bytes(t->dtype, 1);
+    size_t bytes = dtype_bytes(t->dtype, cols);
     for (uint64_t r = 0; r < t->shape[0]; r++) {
         const uint8_t *row = (const uint8_t *)t->data + layout_row(t, r, heads) * bytes;
         if (t->dtype == DT_F32) {
@@ -260,7 +260,7 @@ void llama_write(struct file_out *o, const struct model_file *mf, const struct l
         float buf[4096];
         for (size_t i = 0, n; i < cols; i += n) {
             n = cols - i < 4096 ? cols - i : 4096;
-            dtype_to_f32(t->dtype, row + i * item, buf, n);
+            dtype_to_f32(t->dtype, row + dtype_bytes(t->dtype, i), buf, n);
             file_out_write(o, buf, n * sizeof *buf);
         }
     }

@@ -99,6 +99,8 @@ void exec_run(struct exec *x, const struct batch *b) {
     assert(b->B <= x->opts.B && b->T <= x->opts.T);
     assert(par_threads() <= x->threads_planned && "par_init after exec_open");
     assert(x->opts.cache ? b->pos + b->T <= x->opts.cache : b->pos == 0);
+    assert(b->n_probes <= (x->opts.probes > 1 ? x->opts.probes : 1));
+    assert(!b->n_probes || b->B % b->n_probes == 0);
     x->batch = *b;
     x->rows = b->B * b->T;
     memset(x->touched, 0, (size_t)x->graph->n_params * sizeof *x->touched);

@@ -16,14 +16,31 @@
 
 struct exec_opts {
     int64_t B, T;
+    int probes;     /* most probes of a run; 0 or 1: none */
     int64_t cache;  /* 0, or positions of the key/value cache (generation; B is 1) */
     bool train;     /* plan and run the backward pass too */
     bool recompute; /* activation checkpointing by block */
 };
 
-/* What one run reads and writes. */
+/* Prompt classification: the loss of a sequence is the cross-entropy over n answer tokens at one of
+ * its positions, and the classifier is computed for these rows only. */
+struct choices {
+    int n;
+    const uint32_t *ids;  /* (n) token ids, all different */
+    const int32_t *pos;   /* (B) the position whose next token is the answer */
+    const int32_t *label; /* (B) the right one, 0..n-1 */
+    float *logits;        /* (B,n) out */
+};
+
+/* What one run reads and writes.
+ *
+ * With probes, the B sequences are n_probes groups of B/n_probes, in order, and group v goes
+ * through the weights of probe v (trainable parameters perturbed, others as they are). */
 struct batch {
     int64_t B, T;           /* at most the planned ones */
+    const struct probe *probes;
+    int n_probes;           /* 0: none */
+    const struct choices *choices; /* or NULL; then nll is (B) and target is not read */
     const uint32_t *input;  /* (B,T) token ids */
     const uint32_t *target; /* (B,T), or NULL when only logits are wanted */
     float *nll;             /* (B,T) out: -log p(target), nats; may be NULL without target */
@@ -52,6 +69,7 @@ struct exec {
     /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset
      * by the caller. */
     double (*seconds)[2];
+    double seconds_lora; /* of the linear ops' */
 };
 
 /* Plans without reserving: fills x->plan (for `duet plan`). exec_close releases it. */
@@ -76,6 +94,20 @@ float *exec_rows(const struct exec *x, int value);
 static inline bool exec_adds(const struct exec *x, int i) {
     return (x->event->adds >> i) & 1;
 }
+
+/* Probes of this run, at least 1. */
+static inline int exec_probes(const struct exec *x) {
+    return x->batch.n_probes ? x->batch.n_probes : 1;
+}
+
+/* A parameter as the B operand of a product over all rows of the run. Fills *v where probes or a
+ * merged LoRA need it; v must live as long as the operand. */
+struct mat exec_weight(const struct exec *x, int param, struct variants *v);
+
+/* n elements from column `begin` of row `row` of a parameter, as probe `probe` sees them: a pointer
+ * to the stored ones, or buf, filled. */
+const float *exec_param_row(const struct exec *x, int param, int probe, int64_t row, int64_t begin,
+                            int64_t n, float *buf);
 
 /* This thread's scratch. */
 static inline void *exec_thread(const struct exec *x, int tid) {

@@ -21,8 +21,9 @@ int op_index(const struct op *op) {
 
 const float *param_read(const struct param *p, int64_t begin, int64_t n, float *buf) {
     if (p->dtype == DT_F32) return (const float *)p->data + begin;
-    const size_t size = (size_t)dtype_row(p->dtype)->bytes;
-    dtype_to_f32(p->dtype, (const char *)p->data + (size_t)begin * size, buf, (size_t)n);
+    assert(begin % dtype_row(p->dtype)->block == 0);
+    dtype_to_f32(p->dtype, (const char *)p->data + dtype_bytes(p->dtype, (size_t)begin), buf,
+                 (size_t)n);
     return buf;
 }
 

@@ -28,6 +28,10 @@ struct node {
     float eps, scale, cap;
     double theta;
     int heads, kv_heads, head_dim;
+    /* linear: LoRA of output i: the parameter A_i (rank, I); B_i (O, rank) is the next. 0: none. */
+    int lora[NODE_MAX_OUT];
+    float lora_scale[NODE_MAX_OUT]; /* alpha/rank, or alpha/sqrt(rank) */
+    bool lora_merge;                /* compute with W + scale B A instead of beside W */
 };
 
 struct graph {

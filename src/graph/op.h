@@ -18,6 +18,7 @@ struct op {
      * parameters. NULL: forward already did it (xent). */
     void (*backward)(struct exec *x, const struct node *n);
     unsigned reads_in, reads_out; /* bit i: backward reads the value of input/output i */
+    unsigned (*reads_in_of)(const struct graph *g, const struct node *n); /* or NULL: reads_in */
     unsigned no_grad_out;         /* bit i: output i has no gradient (statistics) */
     unsigned grad_over;           /* bit i: backward may put input i's gradient over its value */
     int inplace;                  /* input whose storage output 0 may take over, or -1 */
@@ -28,6 +29,10 @@ struct op {
     double (*flops)(const struct graph *g, const struct node *n, int64_t B,
                     int64_t T); /* or NULL */
 };
+
+static inline unsigned op_reads_in(const struct graph *g, const struct node *n) {
+    return n->op->reads_in_of ? n->op->reads_in_of(g, n) : n->op->reads_in;
+}
 
 #define X(name) extern const struct op op_##name;
 OPS(X)

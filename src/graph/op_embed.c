@@ -8,6 +8,7 @@
 struct job {
     struct exec *x;
     const struct param *table;
+    int param;
     float *rows;
     float *grad;
 };
@@ -19,14 +20,17 @@ static void forward_chunk(void *ctx, int64_t c, int tid) {
                   r1 = (c + 1) * OP_ROWS < j->x->rows ? (c + 1) * OP_ROWS : j->x->rows;
     for (int64_t r = c * OP_ROWS; r < r1; r++) {
         float *out = j->rows + r * C;
-        const float *in = param_read(j->table, (int64_t)j->x->batch.input[r] * C, C, out);
+        const int v = (int)(r / (j->x->rows / exec_probes(j->x)));
+        const float *in = exec_param_row(j->x, j->param, v, j->x->batch.input[r], 0, C, out);
         if (in != out) memcpy(out, in, (size_t)C * sizeof *out);
     }
 }
 
 static void forward(struct exec *x, const struct node *n) {
-    struct job j = {
-        .x = x, .table = x->graph->params + n->param[0], .rows = exec_rows(x, n->out[0])};
+    struct job j = {.x = x,
+                    .table = x->graph->params + n->param[0],
+                    .param = n->param[0],
+                    .rows = exec_rows(x, n->out[0])};
     par_for(op_chunks(x->rows), forward_chunk, &j);
 }
 

@@ -1,7 +1,8 @@
-/* Linear layers that share one input: y_i = x W_i' (+ b_i).
+/* Linear layers that share one input: y_i = x W_i' (+ b_i) (+ LoRA, lora.h).
  * in: x (rows, I). out: up to three y_i (rows, O_i). param: W_0.., then as many biases or none.
  * Query, key and value are one node, gate and up another: x is packed once for all of them. */
 #include "kern.h"
+#include "lora.h"
 #include "op.h"
 #include "par.h"
 
@@ -19,6 +20,7 @@ struct bias_job {
     float *y, *db;
     const float *b, *dy;
     int64_t rows, cols;
+    int64_t group; /* rows that see one bias: with probes, b holds one for each */
 };
 
 static void bias_rows(void *ctx, int64_t c, int tid) {
@@ -26,7 +28,24 @@ static void bias_rows(void *ctx, int64_t c, int tid) {
     const struct bias_job *j = ctx;
     const int64_t r1 = (c + 1) * OP_ROWS < j->rows ? (c + 1) * OP_ROWS : j->rows;
     for (int64_t r = c * OP_ROWS; r < r1; r++)
-        memcpy(j->y + r * j->cols, j->b, (size_t)j->cols * sizeof *j->y);
+        memcpy(j->y + r * j->cols, j->b + r / j->group * j->cols, (size_t)j->cols * sizeof *j->y);
+}
+
+/* Every row of output i becomes its bias. room: one bias a probe. */
+static void put_bias(struct exec *x, const struct node *n, int i, float *room) {
+    const int param = n->param[n->n_out + i], P = exec_probes(x);
+    const struct param *b = x->graph->params + param;
+    for (int v = 0; v < P; v++) {
+        float *to = room + v * b->cols;
+        const float *from = exec_param_row(x, param, v, 0, 0, b->cols, to);
+        if (from != to) memcpy(to, from, (size_t)b->cols * sizeof *to);
+    }
+    struct bias_job j = {.y = exec_rows(x, n->out[i]),
+                         .b = room,
+                         .rows = x->rows,
+                         .cols = b->cols,
+                         .group = x->rows / P};
+    par_for(op_chunks(x->rows), bias_rows, &j);
 }
 
 static void forward(struct exec *x, const struct node *n) {
@@ -34,24 +53,29 @@ static void forward(struct exec *x, const struct node *n) {
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
     const struct mat a = mat_f32(exec_rows(x, n->in[0]), I, false);
     const bool few = gemm_few(g, M); /* gemm_run then reads the weights where they stand */
-    void *panels = (char *)x->work + gemm_pack_bytes(g, GEMM_A, a, M, I);
+    const size_t packed = gemm_pack_bytes(g, GEMM_A, a, M, I);
+    char *panels = (char *)x->work + packed;
     struct gemm_pack pa = {0};
     if (!few) pa = gemm_pack(g, GEMM_A, a, M, I, x->work);
     for (int i = 0; i < n->n_out; i++) {
         const struct param *w = weight(x, n, i);
         float *y = exec_rows(x, n->out[i]);
-        if (has_bias(n)) {
-            struct bias_job j = {
-                .y = y, .b = weight(x, n, n->n_out + i)->data, .rows = M, .cols = w->rows};
-            par_for(op_chunks(M), bias_rows, &j);
+        struct variants v;
+        if (has_bias(n)) put_bias(x, n, i, (float *)(void *)panels);
+        char *rest = panels;
+        struct mat b = exec_weight(x, n->param[i], &v);
+        if (n->lora[i] && n->lora_merge) {
+            b = lora_weight(x, n, i, &v, rest);
+            rest += lora_bytes(x, n, false);
         }
         if (few) {
-            gemm_run(g, M, w->rows, I, a, param_mat(w, false), y, w->rows, has_bias(n), x->work);
+            gemm_run(g, M, w->rows, I, a, b, y, w->rows, has_bias(n), rest);
         } else {
-            const struct gemm_pack pb = gemm_unpacked(param_mat(w, false), w->rows, I);
-            gemm_mul(g, &pa, &pb, y, w->rows, has_bias(n), panels);
+            const struct gemm_pack pb = gemm_unpacked(b, w->rows, I);
+            gemm_mul(g, &pa, &pb, y, w->rows, has_bias(n), rest);
         }
     }
+    if (lora_any(n) && !n->lora_merge) lora_forward(x, n, few ? NULL : &pa, panels);
 }
 
 enum { BIAS_COLS = 64 };
@@ -77,17 +101,34 @@ static void bias_grad(struct exec *x, const struct node *n, int i) {
 static void backward(struct exec *x, const struct node *n) {
     const struct gemm *g = x->gemm;
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
-    const struct mat in = mat_f32(exec_rows(x, n->in[0]), I, true);
     for (int i = 0; i < n->n_out; i++) {
         bool add;
         const int64_t O = weight(x, n, i)->rows;
         const float *dy = x->grad[n->out[i]];
         float *dw = exec_param_grad(x, n->param[i], &add);
-        if (dw) gemm_run(g, O, I, M, mat_f32(dy, O, true), in, dw, I, add, x->work);
+        if (dw)
+            gemm_run(g, O, I, M, mat_f32(dy, O, true), mat_f32(exec_rows(x, n->in[0]), I, true), dw,
+                     I, add, x->work);
         if (has_bias(n)) bias_grad(x, n, i);
-        gemm_run(g, M, I, O, mat_f32(dy, O, false), param_mat(weight(x, n, i), true),
-                 x->grad[n->in[0]], I, exec_adds(x, 0) || i > 0, x->work);
+        struct variants v;
+        struct mat w = param_mat(weight(x, n, i), false);
+        char *rest = x->work;
+        if (n->lora[i] && n->lora_merge) {
+            w = lora_weight(x, n, i, &v, rest);
+            rest += lora_bytes(x, n, false);
+        }
+        w.trans = true;
+        gemm_run(g, M, I, O, mat_f32(dy, O, false), w, x->grad[n->in[0]], I,
+                 exec_adds(x, 0) || i > 0, rest);
+        if (n->lora[i]) lora_backward(x, n, i, rest);
     }
+}
+
+/* The input is read for dW and for LoRA; a frozen layer needs only its weights. */
+static unsigned reads_in(const struct graph *g, const struct node *n) {
+    for (int i = 0; i < n->n_out; i++)
+        if (g->params[n->param[i]].trainable || n->lora[i]) return 1;
+    return 0;
 }
 
 static size_t larger(size_t a, size_t b) {
@@ -96,31 +137,41 @@ static size_t larger(size_t a, size_t b) {
 
 static size_t work(const struct exec *x, const struct node *n, bool back) {
     const struct gemm *g = x->gemm;
-    const int64_t I = weight(x, n, 0)->cols, M = x->opts.B * x->opts.T;
+    const int64_t I = weight(x, n, 0)->cols, M = x->opts.B * x->opts.T,
+                  P = x->opts.probes > 1 ? x->opts.probes : 1;
     size_t most = 0;
     for (int i = 0; i < n->n_out; i++) {
         const int64_t O = weight(x, n, i)->rows;
         if (!back) {
             most = larger(most, gemm_work_bytes(g, M, O, I, mat_f32(NULL, I, false)));
+            /* Biases stand where the panels come after them. */
+            most = larger(most, gemm_pack_bytes(g, GEMM_A, mat_f32(NULL, I, false), M, I) +
+                                    arena_need((size_t)(P * O), sizeof(float)));
         } else {
             most = larger(most, gemm_work_bytes(g, O, I, M, mat_f32(NULL, O, true)));
             most = larger(most, gemm_work_bytes(g, M, I, O, mat_f32(NULL, O, false)));
         }
     }
-    return most;
+    if (!back && lora_any(n) && !n->lora_merge)
+        return larger(most, gemm_pack_bytes(g, GEMM_A, mat_f32(NULL, I, false), M, I) +
+                                lora_bytes(x, n, false));
+    return most + lora_bytes(x, n, back);
 }
 
 static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {
     double sum = 0;
-    for (int i = 0; i < n->n_out; i++)
+    for (int i = 0; i < n->n_out; i++) {
         sum += 2.0 * (double)(B * T) * (double)param_count(g->params + n->param[i]);
+        for (int k = 0; k < 2 && n->lora[i]; k++)
+            sum += 2.0 * (double)(B * T) * (double)param_count(g->params + n->lora[i] + k);
+    }
     return sum;
 }
 
 const struct op op_linear = {.name = "linear",
                              .forward = forward,
                              .backward = backward,
-                             .reads_in = 1,
+                             .reads_in_of = reads_in,
                              .inplace = -1,
                              .grad_pass = -1,
                              .work = work,

@@ -10,6 +10,7 @@ struct job {
     const float *x, *w, *dy;
     float *y, *rstd, *dx, *dw; /* dw: one partial sum a chunk */
     int64_t rows, groups, n;
+    int64_t same; /* rows that see one weight: with probes, w holds one for each */
     float eps;
     bool add;
 };
@@ -20,6 +21,7 @@ static struct job job_make(struct exec *x, const struct node *n) {
                         .w = w->data,
                         .rstd = x->value[n->out[1]],
                         .rows = x->rows,
+                        .same = x->rows,
                         .groups = x->graph->values[n->in[0]].cols / w->cols,
                         .n = w->cols,
                         .eps = n->eps};
@@ -31,12 +33,22 @@ static void forward_chunk(void *ctx, int64_t c, int tid) {
     const struct kern *k = kern();
     const int64_t g1 = ((c + 1) * OP_ROWS < j->rows ? (c + 1) * OP_ROWS : j->rows) * j->groups;
     for (int64_t g = c * OP_ROWS * j->groups; g < g1; g++)
-        j->rstd[g] = k->rmsnorm(j->y + g * j->n, j->x + g * j->n, j->w, j->eps, j->n);
+        j->rstd[g] = k->rmsnorm(j->y + g * j->n, j->x + g * j->n,
+                                j->w + g / j->groups / j->same * j->n, j->eps, j->n);
 }
 
 static void forward(struct exec *x, const struct node *n) {
     struct job j = job_make(x, n);
     j.y = exec_rows(x, n->out[0]);
+    if (x->batch.n_probes) {
+        float *w = x->work;
+        for (int v = 0; v < x->batch.n_probes; v++) {
+            const float *from = exec_param_row(x, n->param[0], v, 0, 0, j.n, w + v * j.n);
+            if (from != w + v * j.n) memcpy(w + v * j.n, from, (size_t)j.n * sizeof *w);
+        }
+        j.w = w;
+        j.same = x->rows / x->batch.n_probes;
+    }
     par_for(op_chunks(x->rows), forward_chunk, &j);
 }
 
@@ -69,8 +81,9 @@ static void backward(struct exec *x, const struct node *n) {
 
 static size_t work(const struct exec *x, const struct node *n, bool back) {
     const int64_t chunks = op_chunks(x->opts.B * x->opts.T);
-    return back ? arena_need((size_t)(chunks * x->graph->params[n->param[0]].cols), sizeof(float))
-                : 0;
+    return arena_need(
+        (size_t)((back ? chunks : x->opts.probes) * x->graph->params[n->param[0]].cols),
+        sizeof(float));
 }
 
 const struct op op_norm = {.name = "norm",

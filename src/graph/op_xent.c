@@ -1,12 +1,14 @@
 /* The classifier: logits = softcap(x W'), cross-entropy with the targets, and in training the
  * gradient of both in the same go. The logits of the whole batch never exist: a chunk of rows at a
- * time passes over the vocabulary in panels, forward and backward, while its logits are at hand.
+ * time passes over the vocabulary in panels, forward and backward, while its logits are at hand;
+ * without a backward pass those of a panel are forgotten at once.
  * in: x (rows, C). out: none. param: W (V,C). attrs: cap (0: no softcap).
  *
  *   1. per panel: logits, and each row's maximum and sum of exponentials
  *   2. per row:   log-sum-exp over the panels, loss
  *   3. per group of panels: d = (softmax - onehot) grad_scale softcap'; dW panel += d' x; dX += d W
  *   4. dX: sum over the groups, in order */
+#include "choice.h"
 #include "kern.h"
 #include "op.h"
 #include "par.h"
@@ -17,22 +19,25 @@
 enum {
     PANEL = 256,    /* vocabulary rows a panel */
     GROUPS = 8,     /* partial sums of dX: the parallelism of step 3 */
-    MAX_ROWS = 512, /* rows a chunk: enough to hide the packing of W... */
+    MAX_ROWS = 512, /* rows a chunk in training: enough to hide the packing of W... */
     MIN_ROWS = 64,
     CHUNK_MB = 36, /* ... as long as its logits fit in this, or in half the memory of W */
+    SLICE = 512,   /* rows whose logits of one panel a thread holds, without a backward pass */
 };
 
 struct job {
     struct exec *x;
     const struct param *w;
+    int param;
     const float *in;        /* chunk (R, C) */
     const uint32_t *target; /* (R) */
     float *nll, *dx;        /* (R), (R, C) or NULL */
-    float *logits;          /* panel p: (R, PANEL) at p*R*PANEL */
+    float *logits;          /* training: panel p: (R, PANEL) at p*R*PANEL */
     float *max, *sum;       /* (panels, R) */
     float *hit, *lse;       /* (R): target's logit, log-sum-exp */
     float *part;            /* (groups, R, C) */
     struct gemm_pack a, xt; /* the chunk as A, and transposed as B */
+    void *work;             /* of products inside a panel, cut by thread */
     float *dw;
     int64_t R, C, V, panels, groups;
     float cap, scale;
@@ -63,7 +68,17 @@ static int64_t panel_width(const struct job *j, int64_t p) {
 
 static struct mat panel_mat(const struct param *w, int64_t p, bool trans) {
     struct mat m = param_mat(w, trans);
-    m.data = (const char *)w->data + p * PANEL * w->cols * dtype_row(w->dtype)->bytes;
+    m.data = (const char *)w->data + dtype_bytes(w->dtype, (size_t)(p * PANEL * w->cols));
+    return m;
+}
+
+/* The same as the run's probes see it. */
+static struct mat panel_view(const struct job *j, int64_t p, struct variants *v) {
+    struct mat m = panel_mat(j->w, p, false);
+    if (exec_weight(j->x, j->param, v).var) {
+        v->row0 = p * PANEL;
+        m.var = v;
+    }
     return m;
 }
 
@@ -71,24 +86,32 @@ static void softcap(float *y, float cap, int64_t n) {
     if (cap > 0) kern()->softcap(y, cap, n);
 }
 
-/* Step 1. */
+/* Maximum, sum and target's logit of row r from its logits of panel p. */
+static void row_stats(const struct job *j, int64_t p, int64_t r, float *row) {
+    const int64_t w = panel_width(j, p), v0 = p * PANEL;
+    float tmp[PANEL];
+    softcap(row, j->cap, w);
+    const float max = kern()->max(row, w);
+    j->max[p * j->R + r] = max;
+    j->sum[p * j->R + r] = kern()->exp_sum(tmp, row, max, w);
+    if (j->target[r] >= v0 && j->target[r] < v0 + w) j->hit[r] = row[j->target[r] - v0];
+}
+
+/* Step 1. The rows of each probe side by side: a panel of W is read once for all. */
 static void panel_logits(void *ctx, int64_t p, int tid) {
     const struct job *j = ctx;
-    const struct gemm *g = j->x->gemm;
-    const struct kern *k = kern();
-    const int64_t w = panel_width(j, p), v0 = p * PANEL;
-    float *l = j->logits + p * j->R * PANEL;
-    float tmp[PANEL];
-    const struct gemm_pack b =
-        gemm_pack(g, GEMM_B, panel_mat(j->w, p, false), w, j->C, exec_thread(j->x, tid));
-    gemm_mul(g, &j->a, &b, l, PANEL, false, NULL);
-    for (int64_t r = 0; r < j->R; r++) {
-        float *row = l + r * PANEL;
-        softcap(row, j->cap, w);
-        const float max = k->max(row, w);
-        j->max[p * j->R + r] = max;
-        j->sum[p * j->R + r] = k->exp_sum(tmp, row, max, w);
-        if (j->target[r] >= v0 && j->target[r] < v0 + w) j->hit[r] = row[j->target[r] - v0];
+    struct variants v;
+    struct gemm_pack b = gemm_unpacked(panel_view(j, p, &v), panel_width(j, p), j->C);
+    b.panel = gemm_panel_bytes(j->x->gemm, PANEL, j->C) / (size_t)par_threads();
+    const int P = mat_variants(&b.src);
+    const int64_t M = j->R / P, room = SLICE / P > 1 ? SLICE / P : 1, slice = j->dx ? M : room;
+    float *own = exec_thread(j->x, tid);
+    for (int64_t r0 = 0; r0 < M; r0 += slice) {
+        const int64_t n = M - r0 < slice ? M - r0 : slice;
+        float *l = j->dx ? j->logits + p * j->R * PANEL : own;
+        const struct gemm_pack a = gemm_pack_groups(&j->a, P, r0, n);
+        gemm_mul(j->x->gemm, &a, &b, l, PANEL, false, j->work);
+        for (int64_t i = 0; i < P * n; i++) row_stats(j, p, i / n * M + r0 + i % n, l + i * PANEL);
     }
 }
 
@@ -150,18 +173,19 @@ static void sum_groups(void *ctx, int64_t c, int tid) {
 }
 
 struct sizes {
-    size_t logits, stats, row, part, a, xt;
+    size_t logits, stats, row, part, a, xt, panels;
 };
 
 static struct sizes sizes_of(const struct exec *x, int64_t R, int64_t C, int64_t V, bool train) {
     const size_t panels = (size_t)panels_of(V);
     return (struct sizes){
-        .logits = arena_need(panels * PANEL * (size_t)R, sizeof(float)),
+        .logits = train ? arena_need(panels * PANEL * (size_t)R, sizeof(float)) : 0,
         .stats = arena_need(panels * (size_t)R, sizeof(float)),
         .row = arena_need((size_t)R, sizeof(float)),
         .a = gemm_pack_bytes(x->gemm, GEMM_A, mat_f32(NULL, C, false), R, C),
         .xt = train ? gemm_pack_bytes(x->gemm, GEMM_B, mat_f32(NULL, C, true), C, R) : 0,
         .part = train ? arena_need((size_t)(groups_of(panels_of(V)) * R * C), sizeof(float)) : 0,
+        .panels = gemm_panel_bytes(x->gemm, PANEL, C),
     };
 }
 
@@ -174,6 +198,7 @@ static char *carve(struct job *j, const struct sizes *s) {
     j->hit = (float *)(void *)at, at += s->row;
     j->lse = (float *)(void *)at, at += s->row;
     j->part = (float *)(void *)at, at += s->part;
+    j->work = at, at += s->panels;
     return at;
 }
 
@@ -218,16 +243,18 @@ static void forward(struct exec *x, const struct node *n) {
     const struct param *w = x->graph->params + n->param[0];
     bool add;
     if (b->logits) last_logits(x, n);
+    if (b->choices) choice_forward(x, n);
     if (!b->target) return;
     struct job j = {.x = x,
                     .w = w,
+                    .param = n->param[0],
                     .C = w->cols,
                     .V = w->rows,
                     .cap = n->cap,
                     .scale = (float)b->grad_scale,
                     .panels = panels_of(w->rows)};
     j.groups = groups_of(j.panels);
-    const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
+    const int64_t R = x->opts.train ? chunk_rows(x->opts.B * x->opts.T, w) : x->rows;
     const float *in = exec_rows(x, n->in[0]);
     for (int64_t r0 = 0; r0 < x->rows; r0 += R) {
         j.R = x->rows - r0 < R ? x->rows - r0 : R;
@@ -245,22 +272,27 @@ static void forward(struct exec *x, const struct node *n) {
 
 static size_t work(const struct exec *x, const struct node *n, bool train) {
     const struct param *w = x->graph->params + n->param[0];
-    const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
+    const int64_t rows = x->opts.B * x->opts.T, R = train ? chunk_rows(rows, w) : rows;
     const struct sizes s = sizes_of(x, R, w->cols, w->rows, train);
-    return s.logits + 2 * s.stats + 2 * s.row + s.part + s.a + s.xt;
+    const size_t sum = s.logits + 2 * s.stats + 2 * s.row + s.part + s.a + s.xt + s.panels;
+    const size_t choice = choice_work(x, n, train);
+    return sum > choice ? sum : choice;
 }
 
 static size_t thread_work(const struct exec *x, const struct node *n, bool train) {
     const struct param *w = x->graph->params + n->param[0];
-    const int64_t R = chunk_rows(x->opts.B * x->opts.T, w);
+    const int64_t rows = x->opts.B * x->opts.T, R = chunk_rows(rows, w);
     const struct mat plain = param_mat(w, false), trans = param_mat(w, true);
     const struct mat row = mat_f32(NULL, w->cols, false), d = mat_f32(NULL, PANEL, false);
-    const size_t logits = gemm_local_bytes(x->gemm, 1, PANEL, w->cols, row, plain);
-    if (!train) return logits;
+    const int64_t P = x->opts.probes > 1 ? x->opts.probes : 1;
+    const int64_t slice = P > SLICE ? P : SLICE; /* a row of each probe at least */
+    size_t most = gemm_local_bytes(x->gemm, 1, PANEL, w->cols, row, plain);
+    const size_t own = arena_need((size_t)((rows < slice ? rows : slice) * PANEL), sizeof(float));
+    if (!train) return most > own ? most : own;
     const size_t dw = gemm_pack_bytes(x->gemm, GEMM_A, mat_f32(NULL, PANEL, true), PANEL, R);
     const size_t dx = gemm_local_bytes(x->gemm, R, w->cols, PANEL, d, trans);
-    const size_t most = dw > dx ? dw : dx;
-    return most > logits ? most : logits;
+    if (dw > most) most = dw;
+    return dx > most ? dx : most;
 }
 
 static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {

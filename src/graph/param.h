@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* What a parameter is, for learning-rate factors, decay and initialisation. */
-#define ROLES(X) X(embed) X(matrix) X(norm) X(bias)
+#define ROLES(X) X(embed) X(matrix) X(norm) X(bias) X(lora)
 enum role {
 #define X(name) ROLE_##name,
     ROLES(X)

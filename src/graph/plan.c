@@ -43,7 +43,7 @@ static bool backward_reads(const struct graph *g, int v) {
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *n = g->nodes + i;
         for (int k = 0; k < n->n_in; k++)
-            if (n->in[k] == v && (n->op->reads_in >> k) & 1) return true;
+            if (n->in[k] == v && (op_reads_in(g, n) >> k) & 1) return true;
         for (int k = 0; k < n->n_out; k++)
             if (n->out[k] == v && (n->op->reads_out >> k) & 1) return true;
     }
@@ -120,7 +120,7 @@ static void schedule(struct planner *s) {
         const struct node *n = g->nodes + i;
         if (!n->op->backward) continue;
         for (int k = 0; k < n->n_in; k++)
-            if ((n->op->reads_in >> k) & 1) ensure(s, n->in[k]);
+            if ((op_reads_in(g, n) >> k) & 1) ensure(s, n->in[k]);
         for (int k = 0; k < n->n_out; k++)
             if ((n->op->reads_out >> k) & 1) ensure(s, n->out[k]);
         emit(s, EVENT_BACKWARD, false, i);
@@ -186,7 +186,7 @@ static bool last_read(const struct planner *s, int v, int t) {
         const struct event *ev = s->p->events + u;
         const struct node *n = node_of(s, ev);
         for (int k = 0; k < n->n_in; k++)
-            if (n->in[k] == v && (ev->kind == EVENT_FORWARD || (n->op->reads_in >> k) & 1))
+            if (n->in[k] == v && (ev->kind == EVENT_FORWARD || (op_reads_in(s->g, n) >> k) & 1))
                 return false;
         for (int k = 0; k < n->n_out; k++) {
             if (n->out[k] != v) continue;
@@ -200,7 +200,7 @@ static bool last_read(const struct planner *s, int v, int t) {
 static void live_backward(struct planner *s, int t, const struct node *n) {
     const struct op *op = n->op;
     for (int k = 0; k < n->n_in; k++)
-        if ((op->reads_in >> k) & 1) use(s, s->value_buffer[n->in[k]], t);
+        if ((op_reads_in(s->g, n) >> k) & 1) use(s, s->value_buffer[n->in[k]], t);
     for (int k = 0; k < n->n_out; k++) {
         if ((op->reads_out >> k) & 1) use(s, s->value_buffer[n->out[k]], t);
         if (!((op->no_grad_out >> k) & 1)) use(s, s->grad_buffer[n->out[k]], t);

@@ -180,6 +180,12 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
         rc = err_set(e, ERR_INPUT, "%s: the model description is not a JSON object", name);
         goto out;
     }
+    if (json_object_get(c->json, "duet_adapter")) {
+        rc = err_set(e, ERR_INPUT,
+                     "%s is an adapter for another model: give the base and --adapter %s", name,
+                     name);
+        goto out;
+    }
     TRY(apply_sets(c, sets, e));
     json_t *duet = json_object_get(c->json, "duet");
     if (duet && !json_is_object(duet)) {

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "arch.h"
+#include "model_lora.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -26,11 +27,56 @@ int model_create(struct model *m, struct model_config *config, struct err *e) {
     return 0;
 }
 
+static size_t param_bytes(const struct param *p) {
+    return dtype_bytes(p->dtype, (size_t)param_count(p));
+}
+
 size_t model_weight_bytes(const struct model *m) {
     size_t sum = 0;
-    for (int i = 0; i < m->n_params; i++)
-        sum += arena_round(dtype_bytes(m->params[i].dtype, (size_t)param_count(m->params + i)));
+    for (int i = 0; i < m->n_params; i++) sum += arena_round(param_bytes(m->params + i));
     return sum;
+}
+
+static bool is_stored(const struct param *p) {
+    return p->role == ROLE_matrix || p->role == ROLE_embed;
+}
+
+int model_set_storage(struct model *m, enum dtype t, struct err *e) {
+    assert(!m->weights.base && (t == DT_F32 || t == DT_BF16 || t == DT_Q8_0));
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *p = m->params + i;
+        if (!is_stored(p) || t != DT_Q8_0) continue;
+        if (p->trainable)
+            return err_set(e, ERR_USAGE,
+                           "q8_0 weights cannot be trained: train --lora beside them");
+        if (p->cols % dtype_row(t)->block)
+            return err_set(e, ERR_INPUT,
+                           "tensor %s cannot be stored as q8_0: its rows of %lld are not whole "
+                           "blocks of %d",
+                           p->name, (long long)p->cols, dtype_row(t)->block);
+    }
+    for (int i = 0; i < m->n_params; i++)
+        if (is_stored(m->params + i)) m->params[i].dtype = t;
+    m->storage = t;
+    return 0;
+}
+
+void model_freeze(struct model *m) {
+    for (int i = 0; i < m->n_params; i++) m->params[i].trainable = false;
+}
+
+void *model_slot(const struct model *m, int i) {
+    size_t at = 0;
+    assert(m->weights.base);
+    for (int k = 0; k < i; k++) at += arena_round(param_bytes(m->params + k));
+    return m->weights.base + at;
+}
+
+void model_own(struct model *m, int i) {
+    struct param *p = m->params + i;
+    void *slot = model_slot(m, i);
+    if (p->data != slot) memcpy(slot, p->data, param_bytes(p));
+    p->data = slot;
 }
 
 int model_reserve(struct model *m, struct err *e) {
@@ -38,7 +84,7 @@ int model_reserve(struct model *m, struct err *e) {
     if (rc) return rc;
     for (int i = 0; i < m->n_params; i++) {
         struct param *p = m->params + i;
-        p->data = arena_alloc(&m->weights, dtype_bytes(p->dtype, (size_t)param_count(p)), 1);
+        p->data = arena_alloc(&m->weights, param_bytes(p), 1);
     }
     return 0;
 }
@@ -50,7 +96,7 @@ int64_t model_param_count(const struct model *m) {
 }
 
 int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e) {
-    assert(!m->weights.base && !m->full_id);
+    assert(!m->weights.base && !m->full_id && !m->lora && m->storage == DT_F32);
     m->full_id = malloc((size_t)n * sizeof *m->full_id);
     m->compact_id = malloc((size_t)m->full_vocab * sizeof *m->compact_id);
     if (!m->full_id || !m->compact_id)
@@ -86,6 +132,8 @@ void model_close(struct model *m) {
     model_config_release(&m->config);
     graph_release(&m->graph);
     arena_release(&m->weights);
+    file_map_close(&m->base);
+    lora_release(m);
     free(m->params);
     free(m->tok_blob);
     free(m->full_id);

@@ -1,6 +1,9 @@
 /* A model: description, parameter table, graph, weights, tokenizer.
  *
  *   TRY(model_create(&m, &config, e));      takes the config over; tables only, no weights yet
+ *   TRY(model_compact(&m, ids, n, e));      these three if wanted, in this order
+ *   TRY(lora_attach(&m, &lora_opts, e));    model_lora.h
+ *   TRY(model_set_storage(&m, DT_BF16, e));
  *   TRY(model_reserve(&m, e));              weights, zero
  *   TRY(model_init(&m, seed, e));           random initialisation
  * or
@@ -8,6 +11,11 @@
  *   ...
  *   TRY(model_save(&m, path, "blzt5", meta, e));
  *   model_close(&m);
+ *
+ * Storage: matrices and embeddings are held as f32, bf16 or q8_0, everything else as f32. Loading
+ * converts row by row, a few MB of the file in memory at a time. A parameter that is not trainable
+ * and stands in the file as it is to be stored is not copied: its data points into the map, which
+ * the model keeps open. Such weights are read-only, and their pages are the system's to drop.
  *
  * Vocabulary compaction: model_compact() makes a model over the ids that occur; its tables have one
  * row per such id. model_save restores the full vocabulary: rows that were left out get their
@@ -21,12 +29,17 @@
 #include "graph.h"
 #include "tokenizer.h"
 
+struct lora; /* model_lora.h */
+
 struct model {
     struct model_config config;
     struct param *params;
     int n_params;
     struct graph graph;
     struct arena weights;
+    enum dtype storage;   /* of matrices and embeddings */
+    struct file_map base; /* of weights that are not copied, or zeros */
+    struct lora *lora;    /* or NULL */
     char *tok_blob; /* tokenizer bytes as stored in files, or NULL; owned */
     size_t tok_bytes;
     /* Compaction: id i of this model is full_id[i] of the vocabulary; NULL: not compacted. */
@@ -39,9 +52,24 @@ struct model {
 
 /* Takes over *config (also on failure). */
 int model_create(struct model *m, struct model_config *config, struct err *e);
+
+/* Chooses the storage: f32 (as it is without this), bf16 or q8_0. q8_0 takes rows of whole blocks
+ * (else ERR_INPUT) and is only for weights that are not trained (else ERR_USAGE). */
+int model_set_storage(struct model *m, enum dtype t, struct err *e);
+
+/* Nothing is trainable any more. Before loading, so that weights need not be copied. */
+void model_freeze(struct model *m);
+
 int model_reserve(struct model *m, struct err *e);
 
-/* Random weights, a pure function of (seed, tensor, row): config.init says how.
+/* The memory reserved for parameter i, which is not in use if its data is in the file's map. */
+void *model_slot(const struct model *m, int i);
+
+/* Gives parameter i writable data: a copy of what is in the map, if it is there. */
+void model_own(struct model *m, int i);
+
+/* Random weights (not LoRA's), a pure function of (seed, tensor, row), then rounded to the storage:
+ * config.init says how.
  *   fan_in  N(0, 1/fan_in) for matrices, times 1/sqrt(2 layers) for those that write into the
  *           residual stream; embeddings N(0, initializer_range); norms 1; biases 0
  *   normal  the same with N(0, initializer_range) for matrices (Hugging Face)
@@ -55,10 +83,18 @@ void model_init_row(const struct model *m, const struct param *p, uint64_t id, f
 /* Opens a model file of any readable format and loads its weights (f32). */
 int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e);
 
-/* Copies weights from a file into a model of the same shape; vocabulary rows by full_id. */
+/* The same for reading only: nothing is trainable, matrices are stored as t. */
+int model_open_frozen(struct model *m, const char *path, const struct conf_pairs *sets,
+                      enum dtype t, struct err *e);
+
+/* Weights (not LoRA's) from a file into a model of the same shape; vocabulary rows by full_id. On
+ * failure the weights are undefined. */
 int model_load(struct model *m, const char *path, struct err *e);
 
-/* ids: n ascending ids below config.vocab. Before model_reserve. */
+/* The same from an open file, whose map the model may take over. */
+int model_load_file(struct model *m, struct model_file *mf, struct err *e);
+
+/* ids: n ascending ids below config.vocab. Before lora_attach, model_set_storage, model_reserve. */
 int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e);
 
 /* Remembers the tokenizer to store in checkpoints (copied). */
@@ -66,7 +102,8 @@ int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct 
 /* Opens the stored tokenizer; ERR_INPUT if there is none. */
 int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e);
 
-/* meta: JSON object text or NULL. format: a name of format.h. */
+/* Tensors are written as they are stored. A model with LoRA is not saved: adapter_save, or merge or
+ * unload first. meta: JSON object text or NULL. format: a name of format.h. */
 int model_save(const struct model *m, const char *path, const char *format, const char *meta,
                struct err *e);
 

@@ -1,9 +1,13 @@
 /* Models to and from files. */
 #include "model.h"
+#include "model_lora.h"
+#include "par.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define READ_STEP ((size_t)4 << 20)
 
 static const char VOCAB_MAP[] = "duet.vocab_map";
 
@@ -16,9 +20,9 @@ static int check_shape(const struct param *p, const struct mf_tensor *t, int64_t
                        path, p->name, t->ndim == 2 ? (unsigned long long)t->shape[0] : 1ull,
                        (unsigned long long)t->shape[t->ndim - 1], (long long)rows,
                        (long long)p->cols);
-    if (t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_BF16)
-        return err_set(e, ERR_INPUT, "%s: tensor %s has type %s, expected f32, f16 or bf16", path,
-                       p->name, dtype_row(t->dtype)->name);
+    if (!dtype_is_float(t->dtype))
+        return err_set(e, ERR_INPUT, "%s: tensor %s has type %s, expected f32, f16, bf16 or q8_0",
+                       path, p->name, dtype_row(t->dtype)->name);
     return 0;
 }
 
@@ -35,26 +39,77 @@ static int check_known(const struct model *m, const struct model_file *mf, struc
     return 0;
 }
 
-static void read_param(const struct model *m, const struct param *p, const struct mf_tensor *t) {
-    if (p->role != ROLE_embed || !m->full_id) {
+/* ---- loading -------------------------------------------------------------------------------- */
+
+/* Rows of a matrix from the file, in the storage of the model. */
+struct rows {
+    const struct model *m;
+    const struct param *p;
+    const struct mf_tensor *t;
+    int64_t first; /* row 0 of the job */
+};
+
+static void read_row(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct rows *j = ctx;
+    const struct param *p = j->p;
+    const int64_t r = j->first + i;
+    const bool compact = p->role == ROLE_embed && j->m->full_id;
+    const uint64_t from = compact ? j->m->full_id[r] : (uint64_t)r;
+    char *dst = (char *)p->data + (size_t)r * dtype_bytes(p->dtype, (size_t)p->cols);
+    dtype_convert(j->t->dtype, mf_tensor_row(j->t, from), p->dtype, dst, (size_t)p->cols);
+}
+
+/* The file's pages leave memory behind the rows that were read: a load needs the weights and a few
+ * MB of the file, not both. */
+static void read_param(const struct model *m, const struct model_file *mf, const struct param *p,
+                       const struct mf_tensor *t) {
+    const size_t bytes = dtype_bytes(t->dtype, (size_t)mf_tensor_count(t));
+    if (t->ndim == 1) {
         mf_tensor_read(t, p->data);
         return;
     }
-    const size_t row_bytes = (size_t)p->cols * (size_t)dtype_row(t->dtype)->bytes;
-    assert(!t->rope_heads);
-    for (int64_t i = 0; i < p->rows; i++)
-        dtype_to_f32(t->dtype, (const char *)t->data + m->full_id[i] * row_bytes,
-                     (float *)p->data + i * p->cols, (size_t)p->cols);
+    const int64_t fit = (int64_t)(READ_STEP / dtype_bytes(t->dtype, (size_t)p->cols));
+    const int64_t step = fit > 0 ? fit : 1;
+    struct rows j = {m, p, t, 0};
+    for (; j.first < p->rows; j.first += step) {
+        par_for(p->rows - j.first < step ? p->rows - j.first : step, read_row, &j);
+        file_map_drop(&mf->map, (size_t)t->offset, bytes);
+    }
 }
 
-static int load(struct model *m, const struct model_file *mf, struct err *e) {
+/* What stands in the file as it is to be stored, and is not written to, need not be copied. */
+static bool can_map(const struct model *m, const struct param *p, const struct mf_tensor *t) {
+    const size_t align = t->dtype == DT_F32 ? sizeof(float) : sizeof(uint16_t);
+    return !p->trainable && t->dtype == p->dtype && !t->rope_heads &&
+           !(p->role == ROLE_embed && m->full_id) && (uintptr_t)t->data % align == 0;
+}
+
+/* A parameter's data is not const, since most are trained. */
+static void *map_data(const struct mf_tensor *t) {
+    const union {
+        const void *in;
+        void *out;
+    } data = {t->data};
+    return data.out;
+}
+
+static int load_params(struct model *m, const struct model_file *mf, bool *mapped, struct err *e) {
     int rc = check_known(m, mf, e);
     for (int i = 0; i < m->n_params && !rc; i++) {
         struct param *p = m->params + i;
+        if (p->role == ROLE_lora) continue;
         const struct mf_tensor *t = model_file_find(mf, p->name);
         if (!t) return err_set(e, ERR_INPUT, "%s: tensor %s is missing", mf->path, p->name);
         rc = check_shape(p, t, m->full_vocab, mf->path, e);
-        if (!rc) read_param(m, p, t);
+        if (rc) return rc;
+        if (can_map(m, p, t)) {
+            p->data = map_data(t);
+            *mapped = true;
+        } else {
+            p->data = model_slot(m, i);
+            read_param(m, mf, p, t);
+        }
     }
     return rc;
 }
@@ -65,18 +120,33 @@ static int remember_path(struct model *m, const char *path, struct err *e) {
     return m->init_path ? 0 : err_set(e, ERR_NOMEM, "out of memory");
 }
 
+int model_load_file(struct model *m, struct model_file *mf, struct err *e) {
+    bool mapped = false;
+    int rc = load_params(m, mf, &mapped, e);
+    if (!rc) rc = remember_path(m, mf->path, e);
+    if (!rc && m->lora && !m->lora->base_hash)
+        m->lora->base_hash = map_hash(&mf->map, 0, mf->map.size);
+    for (int i = 0; i < m->n_params && rc; i++) m->params[i].data = model_slot(m, i);
+    file_map_close(&m->base);
+    if (mapped && !rc) {
+        m->base = mf->map;
+        mf->map = (struct file_map){0};
+    }
+    return rc;
+}
+
 int model_load(struct model *m, const char *path, struct err *e) {
     int rc;
     struct model_file mf = {0};
     TRY(model_file_open(&mf, path, true, e));
-    TRY(load(m, &mf, e));
-    TRY(remember_path(m, path, e));
+    TRY(model_load_file(m, &mf, e));
 out:
     model_file_close(&mf);
     return rc;
 }
 
-int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e) {
+static int open_as(struct model *m, const char *path, const struct conf_pairs *sets, bool frozen,
+                   enum dtype t, struct err *e) {
     int rc;
     struct model_file mf = {0};
     struct model_config c = {0};
@@ -84,14 +154,24 @@ int model_open(struct model *m, const char *path, const struct conf_pairs *sets,
     TRY(model_file_open(&mf, path, true, e));
     TRY(model_config_parse(&c, mf.config, strlen(mf.config), path, sets, e));
     TRY(model_create(m, &c, e));
+    if (frozen) model_freeze(m);
+    TRY(model_set_storage(m, t, e));
     TRY(model_reserve(m, e));
-    TRY(load(m, &mf, e));
     if (mf.tokenizer) TRY(model_set_tokenizer(m, mf.tokenizer, mf.tokenizer_bytes, e));
-    TRY(remember_path(m, path, e));
+    TRY(model_load_file(m, &mf, e));
 out:
     model_file_close(&mf);
     if (rc) model_close(m);
     return rc;
+}
+
+int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e) {
+    return open_as(m, path, sets, false, DT_F32, e);
+}
+
+int model_open_frozen(struct model *m, const char *path, const struct conf_pairs *sets,
+                      enum dtype t, struct err *e) {
+    return open_as(m, path, sets, true, t, e);
 }
 
 /* ---- saving --------------------------------------------------------------------------------- */
@@ -102,18 +182,19 @@ struct expansion {
     const struct model *m;
     const struct param *p;
     const struct mf_tensor *init; /* in the file the model came from, or NULL */
+    float *drawn;                 /* a row */
 };
 
 static const void *expanded_row(void *ctx, uint64_t id, void *buf) {
     const struct expansion *x = ctx;
-    const uint64_t cols = (uint64_t)x->p->cols;
+    const size_t cols = (size_t)x->p->cols, bytes = dtype_bytes(x->p->dtype, cols);
     const uint32_t row = x->m->compact_id[id];
-    if (row != UINT32_MAX) return (const float *)x->p->data + row * cols;
+    if (row != UINT32_MAX) return (const char *)x->p->data + row * bytes;
     if (!x->init) {
-        model_init_row(x->m, x->p, id, buf);
+        model_init_row(x->m, x->p, id, x->drawn);
+        dtype_from_f32(x->p->dtype, x->drawn, buf, cols);
     } else {
-        const size_t bytes = cols * (size_t)dtype_row(x->init->dtype)->bytes;
-        dtype_to_f32(x->init->dtype, (const char *)x->init->data + id * bytes, buf, cols);
+        dtype_convert(x->init->dtype, mf_tensor_row(x->init, id), x->p->dtype, buf, cols);
     }
     return buf;
 }
@@ -126,7 +207,9 @@ static int add_param(const struct model *m, struct model_file *mf, const struct 
     t.shape[0] = (uint64_t)(p->ndim == 2 ? p->rows : p->cols);
     t.shape[1] = (uint64_t)p->cols;
     if (m->full_id && p->role == ROLE_embed) {
-        *x = (struct expansion){m, p, init->n_tensors ? model_file_find(init, p->name) : NULL};
+        *x = (struct expansion){m, p, init->n_tensors ? model_file_find(init, p->name) : NULL,
+                                malloc((size_t)p->cols * sizeof(float))};
+        if (!x->drawn) return err_set(e, ERR_NOMEM, "out of memory for a row of %s", p->name);
         if (init->n_tensors && !x->init)
             return err_set(e, ERR_INPUT, "%s: tensor %s is missing", init->path, p->name);
         int rc = x->init ? check_shape(p, x->init, m->full_vocab, init->path, e) : 0;
@@ -145,6 +228,7 @@ int model_save(const struct model *m, const char *path, const char *format, cons
     struct model_file mf = {.tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes}, init = {0};
     struct expansion tables[2] = {0}; /* at most two: embedding and classifier */
     int n_tables = 0;
+    assert(!m->lora);
     mf.config = model_config_dump(&m->config);
     mf.meta = meta ? strdup(meta) : NULL;
     if (!mf.config || (meta && !mf.meta)) {
@@ -167,6 +251,7 @@ int model_save(const struct model *m, const char *path, const char *format, cons
     }
     TRY(model_file_write(&mf, format, path, e));
 out:
+    for (int i = 0; i < n_tables; i++) free(tables[i].drawn);
     model_file_close(&mf);
     model_file_close(&init);
     return rc;

@@ -13,6 +13,7 @@ struct job {
     double std;
     const uint32_t *ids; /* row r is drawn for id ids[r], so that compaction does not change what a
                           * token gets; NULL: for r */
+    float *rows;         /* one for each thread, where the storage is not f32 */
 };
 
 static void draw_row(const struct model *m, const struct param *p, double std, uint64_t id,
@@ -21,20 +22,25 @@ static void draw_row(const struct model *m, const struct param *p, double std, u
     for (int64_t i = 0; i < p->cols; i++) row[i] = (float)(std * rng_normal(&g));
 }
 
-static void random_row(void *ctx, int64_t r, int tid) {
-    (void)tid;
-    const struct job *j = ctx;
-    const uint64_t id = j->ids ? j->ids[r] : (uint64_t)r;
-    draw_row(j->m, j->p, j->std, id, (float *)j->p->data + r * j->p->cols);
+static void *row_of(const struct param *p, int64_t r) {
+    return (char *)p->data + (size_t)r * dtype_bytes(p->dtype, (size_t)p->cols);
 }
 
-static void random_param(const struct model *m, int index) {
-    const struct param *p = m->params + index;
+static void random_row(void *ctx, int64_t r, int tid) {
+    const struct job *j = ctx;
+    const struct param *p = j->p;
+    const uint64_t id = j->ids ? j->ids[r] : (uint64_t)r;
+    float *row = p->dtype == DT_F32 ? row_of(p, r) : j->rows + tid * p->cols;
+    draw_row(j->m, p, j->std, id, row);
+    if (p->dtype != DT_F32) dtype_from_f32(p->dtype, row, row_of(p, r), (size_t)p->cols);
+}
+
+static void constant_param(const struct param *p) {
     float *data = p->data;
-    if (p->role == ROLE_norm || p->role == ROLE_bias) {
-        for (int64_t i = 0; i < p->cols; i++) data[i] = p->role == ROLE_norm;
-        return;
-    }
+    for (int64_t i = 0; i < p->cols; i++) data[i] = p->role == ROLE_norm;
+}
+
+static int random_param(const struct model *m, const struct param *p, struct err *e) {
     struct job j = {.m = m,
                     .p = p,
                     .std = m->config.init_std,
@@ -43,7 +49,13 @@ static void random_param(const struct model *m, int index) {
         if (!strcmp(m->config.init, "fan_in")) j.std = 1 / sqrt((double)p->cols);
         j.std *= p->init_scale;
     }
+    if (p->dtype != DT_F32) {
+        j.rows = malloc((size_t)par_threads() * (size_t)p->cols * sizeof *j.rows);
+        if (!j.rows) return err_set(e, ERR_NOMEM, "out of memory for initialisation");
+    }
     par_for(p->rows, random_row, &j);
+    free(j.rows);
+    return 0;
 }
 
 /* ---- the predecessors' initialisation ------------------------------------------------------ */
@@ -72,27 +84,22 @@ static struct param *find(const struct model *m, int64_t layer, const char *suff
     return NULL;
 }
 
-/* One stream over all matrices in their order; rotary rows were interleaved pairs. */
-static int compat_matrices(const struct model *m, struct rng48 *g, struct err *e) {
+/* One stream over all matrices in their order; rotary rows were interleaved pairs. draw and halves:
+ * room for the largest matrix each. */
+static void compat_matrices(const struct model *m, struct rng48 *g, float *draw, float *halves) {
     static const char *const order[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                         "self_attn.o_proj", "mlp.gate_proj",    "mlp.down_proj",
                                         "mlp.up_proj"};
     const struct model_config *c = &m->config;
-    float *temp = malloc((size_t)(c->heads * c->head_dim * c->dim) * sizeof *temp);
-    if (!temp) return err_set(e, ERR_NOMEM, "out of memory for initialisation");
     for (int64_t l = 0; l < c->layers; l++)
         for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
             const struct param *p = find(m, l, order[k]);
-            if (k < 2) {
-                uniform(g, temp, param_count(p), compat_scale(m, p));
-                rope_to_halves(p->data, temp, (uint64_t)p->rows, (uint64_t)p->cols,
+            uniform(g, draw, param_count(p), compat_scale(m, p));
+            if (k < 2)
+                rope_to_halves(halves, draw, (uint64_t)p->rows, (uint64_t)p->cols,
                                (int)(k ? c->kv_heads : c->heads));
-            } else {
-                uniform(g, p->data, param_count(p), compat_scale(m, p));
-            }
+            dtype_from_f32(p->dtype, k < 2 ? halves : draw, p->data, (size_t)param_count(p));
         }
-    free(temp);
-    return 0;
 }
 
 /* The stream goes on over the full tables: row `id` of embedding p stands after the matrices, the
@@ -113,22 +120,39 @@ static void compat_row(const struct model *m, const struct param *p, uint64_t id
 
 static int compat_init(const struct model *m, struct err *e) {
     struct rng48 g = rng48_make((uint32_t)m->init_seed);
-    const int rc = compat_matrices(m, &g, e);
-    for (int i = 0; i < m->n_params && !rc; i++) {
+    int64_t most = 0;
+    for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
-        if (p->role == ROLE_norm || p->role == ROLE_bias) random_param(m, i);
-        for (int64_t r = 0; p->role == ROLE_embed && r < p->rows; r++)
-            compat_row(m, p, m->full_id ? m->full_id[r] : (uint64_t)r,
-                       (float *)p->data + r * p->cols);
+        const int64_t n = p->role == ROLE_matrix ? param_count(p) : p->cols;
+        most = n > most ? n : most;
     }
-    return rc;
+    float *draw = malloc(2 * (size_t)most * sizeof *draw);
+    if (!draw) return err_set(e, ERR_NOMEM, "out of memory for initialisation");
+    compat_matrices(m, &g, draw, draw + most);
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *p = m->params + i;
+        if (p->role == ROLE_norm || p->role == ROLE_bias) constant_param(p);
+        for (int64_t r = 0; p->role == ROLE_embed && r < p->rows; r++) {
+            compat_row(m, p, m->full_id ? m->full_id[r] : (uint64_t)r, draw);
+            dtype_from_f32(p->dtype, draw, row_of(p, r), (size_t)p->cols);
+        }
+    }
+    free(draw);
+    return 0;
 }
 
 int model_init(struct model *m, uint64_t seed, struct err *e) {
+    int rc = 0;
     m->init_seed = seed;
     if (!strcmp(m->config.init, "compat")) return compat_init(m, e);
-    for (int i = 0; i < m->n_params; i++) random_param(m, i);
-    return 0;
+    for (int i = 0; i < m->n_params && !rc; i++) {
+        const struct param *p = m->params + i;
+        if (p->role == ROLE_norm || p->role == ROLE_bias)
+            constant_param(p);
+        else if (p->role != ROLE_lora)
+            rc = random_param(m, p, e);
+    }
+    return rc;
 }
 
 void model_init_row(const struct model *m, const struct param *p, uint64_t id, float *row) {

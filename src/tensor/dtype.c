@@ -80,34 +80,86 @@ static void f16_from_f32(const float *src, unsigned char *dst, size_t n) {
     }
 }
 
+/* Blocks of 32 int8 with a scale. */
+
+enum { Q8_BLOCK = 32, Q8_BYTES = 34 };
+
+static void q8_to_f32(const unsigned char *src, float *dst, size_t n) {
+    for (; n; n -= Q8_BLOCK, src += Q8_BYTES, dst += Q8_BLOCK) {
+        float d;
+        int8_t q[Q8_BLOCK];
+        f16_to_f32(src, &d, 1);
+        memcpy(q, src + 2, sizeof q);
+        for (int i = 0; i < Q8_BLOCK; i++) dst[i] = d * (float)q[i];
+    }
+}
+
+/* max|x|, NaN counting as the largest: positive floats are ordered as their bits are. */
+static float largest(const float *x) {
+    int32_t max = 0;
+    for (int i = 0; i < Q8_BLOCK; i++) {
+        int32_t u;
+        memcpy(&u, x + i, sizeof u);
+        u &= 0x7FFFFFFF;
+        max = u > max ? u : max;
+    }
+    float f;
+    memcpy(&f, &max, sizeof f);
+    return f;
+}
+
+static void q8_from_f32(const float *src, unsigned char *dst, size_t n) {
+    for (; n; n -= Q8_BLOCK, src += Q8_BLOCK, dst += Q8_BYTES) {
+        const float d = largest(src) / 127;
+        int8_t q[Q8_BLOCK] = {0};
+        float stored;
+        f16_from_f32(&d, dst, 1);
+        f16_to_f32(dst, &stored, 1);
+        /* What is not so has q 0, and infinity and NaN times 0 are NaN. */
+        if (stored > 0 && stored < 0x1p17f) {
+            const float inverse = 1 / d;
+            for (int i = 0; i < Q8_BLOCK; i++) {
+                const float x = src[i] * inverse, a = x < 0 ? -x : x;
+                const int whole = (int)a, r = whole + (a - (float)whole >= 0.5f);
+                q[i] = (int8_t)(x < 0 ? -r : r);
+            }
+        }
+        memcpy(dst + 2, q, sizeof q);
+    }
+}
+
 void dtype_to_f32(enum dtype t, const void *src, float *dst, size_t n) {
+    assert(n % (size_t)dtype_row(t)->block == 0);
     switch (t) {
-    case DT_F32:
-        memcpy(dst, src, n * sizeof *dst);
-        break;
-    case DT_F16:
-        f16_to_f32(src, dst, n);
-        break;
-    case DT_BF16:
-        kern()->f32_from_bf16(dst, src, (int64_t)n);
-        break;
-    default:
-        assert(!"not a float type");
+    case DT_F32: memcpy(dst, src, n * sizeof *dst); break;
+    case DT_F16: f16_to_f32(src, dst, n); break;
+    case DT_BF16: kern()->f32_from_bf16(dst, src, (int64_t)n); break;
+    case DT_Q8_0: q8_to_f32(src, dst, n); break;
+    default: assert(!"not a float type");
     }
 }
 
 void dtype_from_f32(enum dtype t, const float *src, void *dst, size_t n) {
+    assert(n % (size_t)dtype_row(t)->block == 0);
     switch (t) {
-    case DT_F32:
-        memcpy(dst, src, n * sizeof *src);
-        break;
-    case DT_F16:
-        f16_from_f32(src, dst, n);
-        break;
-    case DT_BF16:
-        kern()->bf16_from_f32(dst, src, (int64_t)n);
-        break;
-    default:
-        assert(!"not a float type");
+    case DT_F32: memcpy(dst, src, n * sizeof *src); break;
+    case DT_F16: f16_from_f32(src, dst, n); break;
+    case DT_BF16: kern()->bf16_from_f32(dst, src, (int64_t)n); break;
+    case DT_Q8_0: q8_from_f32(src, dst, n); break;
+    default: assert(!"not a float type");
+    }
+}
+
+void dtype_convert(enum dtype from, const void *src, enum dtype to, void *dst, size_t n) {
+    enum { PART = 1024 };
+    float buf[PART];
+    if (from == to) {
+        memcpy(dst, src, dtype_bytes(to, n));
+        return;
+    }
+    for (size_t i = 0, part; i < n; i += part) {
+        part = n - i < PART ? n - i : PART;
+        dtype_to_f32(from, (const unsigned char *)src + dtype_bytes(from, i), buf, part);
+        dtype_from_f32(to, buf, (unsigned char *)dst + dtype_bytes(to, i), part);
     }
 }

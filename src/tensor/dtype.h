@@ -12,7 +12,8 @@
     X(DT_BF16, "bf16", 1, 2)                                                                       \
     X(DT_I8, "i8", 1, 1)                                                                           \
     X(DT_U16, "u16", 1, 2)                                                                         \
-    X(DT_U32, "u32", 1, 4)
+    X(DT_U32, "u32", 1, 4)                                                                         \
+    X(DT_Q8_0, "q8_0", 32, 34)
 
 enum dtype {
 #define X(id, name, block, bytes) id,
@@ -34,10 +35,25 @@ int dtype_find(const char *name);
 /* Bytes of n elements (n a multiple of the block), or SIZE_MAX on overflow. */
 size_t dtype_bytes(enum dtype t, size_t n);
 
-/* Exact widening of n elements of a float type (f32, f16, bf16) to f32. */
+/* Float types, whose elements are weights: f32, f16, bf16 and q8_0.
+ *
+ * q8_0 is ggml's: a block is an f16 scale d, then 32 int8 q, for d q. d = max|x| / 127, q = x / d
+ * rounded to nearest, ties away from 0. Where d is too small for f16 the block is 0, and where it
+ * is too large, or an x is no number, the block has no finite values. Source: ggml-quants.c,
+ * quantize_row_q8_0_ref. */
+static inline int dtype_is_float(enum dtype t) {
+    return t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_Q8_0;
+}
+
+/* Exact widening of n elements of a float type to f32. n: whole blocks, here and below. src and dst
+ * may be unaligned where they are not floats. */
 void dtype_to_f32(enum dtype t, const void *src, float *dst, size_t n);
 
-/* Rounding to nearest even. t: f32, f16 or bf16. Overflow gives infinity, NaN stays NaN. */
+/* To a float type, rounding to nearest even (q8_0: as above). Overflow gives infinity, NaN stays
+ * NaN. */
 void dtype_from_f32(enum dtype t, const float *src, void *dst, size_t n);
+
+/* From one float type to another; the same one: a copy of the bytes. n: whole blocks of both. */
+void dtype_convert(enum dtype from, const void *src, enum dtype to, void *dst, size_t n);
 
 #endif

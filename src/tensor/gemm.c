@@ -66,13 +66,25 @@ struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t
     return p;
 }
 
+struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row, int64_t count) {
+    struct gemm_pack p = *a;
+    assert(a->rows % n == 0 && row + count <= a->rows / n && !a->src.trans);
+    p.groups = n;
+    p.group_rows = a->rows / n;
+    p.first = row;
+    p.rows = n * count;
+    return p;
+}
+
 size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     return (size_t)par_threads() * g->backend->panel_bytes(g, rows, k);
 }
 
 void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
               int64_t ldc, bool add, void *work) {
-    assert(a->k == b->k);
+    assert(a->k == b->k && a->rows % mat_variants(&b->src) == 0);
+    assert(!a->src.var && (!b->data || !b->src.var));
+    assert(!a->groups || a->groups == mat_variants(&b->src));
     g->backend->mul(g, a, b, c, ldc, add, work);
 }
 
@@ -125,7 +137,8 @@ size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, st
 
 static bool run_few(const struct gemm *g, int64_t m, int64_t n, int64_t k, const struct mat *a,
                     const struct mat *b, float *c, int64_t ldc, bool add) {
-    if (!gemm_few(g, m) || a->dtype != DT_F32 || b->dtype != DT_F32 || a->trans) return false;
+    if (!gemm_few(g, m) || a->dtype != DT_F32 || b->dtype != DT_F32 || a->trans || b->var)
+        return false;
     struct few_job j = {b->data, b->ld, n, k, a->data, a->ld, m, c, ldc, add};
     par_for((n + FEW_CHUNK - 1) / FEW_CHUNK, b->trans ? few_columns : few_rows, &j);
     return true;

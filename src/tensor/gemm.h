@@ -21,18 +21,42 @@
 
 #include "dtype.h"
 #include "err.h"
+#include "perturb.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define GEMM_BACKENDS(X) X(native) X(onednn) X(openblas) X(ref)
 
-/* Element (i,p) is data[i*ld + p], or data[p*ld + i] if trans. ld counts elements. */
+/* B as several matrices of one shape: the rows of A fall into n groups of equal size, in order, and
+ * group v is multiplied with variant v. This is how copies of the weights that differ by a
+ * perturbation go through the network side by side: a panel of stored weights is read and widened
+ * once for all of them. The stored matrix is never written.
+ *
+ * Variant v is  stored + v*stride  [ + scale lora_b_v lora_a_v ]  [ + probes[v].eps z ]. */
+struct variants {
+    int n;
+    int64_t stride; /* elements of storage from one variant to the next; 0: all read the same */
+    /* Perturbation, or NULL. Not for transposed operands. */
+    const struct probe *probes; /* n */
+    int64_t tensor, cols;       /* z is of a tensor of so many columns, */
+    int64_t row0;               /* ... whose row row0 is line 0 of the stored matrix */
+    /* LoRA merged in, or rank 0: lora_b + v*row_count*rank is (row_count, rank), its row row0
+     * belongs to line 0; lora_a + v*rank*cols is (rank, cols). */
+    int rank;
+    float scale;
+    const float *lora_a, *lora_b;
+    int64_t row_count;
+};
+
+/* Element (i,p) is data[i*ld + p], or data[p*ld + i] if trans. ld counts elements. Block types:
+ * rows along ld, ld a multiple of the block. */
 struct mat {
     const void *data;
-    enum dtype dtype; /* f32, bf16 or f16 */
+    enum dtype dtype; /* f32, bf16, f16 or (as B) q8_0 */
     bool trans;
     int64_t ld;
+    const struct variants *var; /* B only; NULL: one, as stored */
 };
 
 static inline struct mat mat_f32(const float *data, int64_t ld, bool trans) {
@@ -50,6 +74,10 @@ struct gemm_pack {
     int64_t rows, k;
     int64_t full_k; /* k when it was packed */
     int64_t ld;     /* the backend's own */
+    size_t panel; /* unpacked B: bytes of one thread's share of work; 0: what this one needs */
+    /* A in groups: row r of group v is row first + v*group_rows + r. */
+    int groups; /* 0: not cut */
+    int64_t first, group_rows;
 };
 
 struct gemm;
@@ -94,11 +122,15 @@ struct gemm_pack gemm_pack(const struct gemm *g, enum gemm_side side, struct mat
  * fastest way when it is used once. */
 struct gemm_pack gemm_unpacked(struct mat m, int64_t rows, int64_t k);
 
+/* Of an A that holds n groups of equal size: rows [row, row + count) of each group. */
+struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row, int64_t count);
+
 /* The first rows and the first k of a packed B: causal attention needs only the keys so far. */
 struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t k);
 
-/* c: row i at c + i*ldc. add: accumulate into c. work: for an unpacked B, gemm_panel_bytes() bytes;
- * such a product must not run inside a par_for chunk (the scratch is cut by thread). Else NULL. */
+/* c: row i at c + i*ldc. add: accumulate into c. work: for an unpacked B, gemm_panel_bytes() bytes,
+ * cut by thread, so that products inside the chunks of one par_for can share it: those of smaller
+ * operands than it was made for then say so with b->panel. Else NULL. */
 void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
               int64_t ldc, bool add, void *work);
 size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k);
@@ -114,9 +146,25 @@ size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, s
 void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
                 float *c, int64_t ldc, bool add, void *work);
 
+/* n <= MAT_LINE elements of stored line `line` from column `col` on, of variant v: widened, with LoRA
+ * merged in, not perturbed; mat_line also perturbs. A pointer to the stored ones, or buf, filled. */
+enum { MAT_LINE = 512 };
+const float *mat_stored(const struct mat *m, int v, int64_t line, int64_t col, int64_t n,
+                        float *buf);
+const float *mat_line(const struct mat *m, int v, int64_t line, int64_t col, int64_t n, float *buf);
+
+/* Number of variants of an operand. */
+static inline int mat_variants(const struct mat *m) {
+    return m->var ? m->var->n : 1;
+}
+
 /* True if gemm_run and gemm_local skip packing for a product of m rows (of f32 operands, A not
  * transposed): generation reads every weight once. */
 bool gemm_few(const struct gemm *g, int64_t m);
+
+/* Seconds that the native backend has spent packing B panel by panel (reading stored weights:
+ * widening, dequantising, perturbing) since the program began, averaged over the threads. */
+double gemm_pack_seconds(void);
 
 /* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median
  * of the runs that fit into about `seconds`. 0 if there is no memory for it. */

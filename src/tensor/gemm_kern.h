@@ -13,10 +13,11 @@ struct gemm_kern {
     const char *name;
     int mr, nr;
     bool pairs; /* bf16 pairs; else f32 */
-    /* h rows of src starting at row0, all k, into one sliver of `wide` rows (>= h, filled with
-     * zeros). round: round values to bf16 on the way. */
-    void (*pack)(const struct mat *src, int64_t row0, int h, int wide, int64_t k, bool round,
-                 void *dst);
+    /* h rows of src starting at row0, columns [p0, p0 + k), into one sliver of `wide` rows (>= h,
+     * filled with zeros), of variants [v, v + nv): one sliver each, `next` words apart. The stored
+     * elements are read once for all. round: round values to bf16 on the way. */
+    void (*pack)(const struct mat *src, int v, int nv, int64_t row0, int h, int wide, int64_t p0,
+                 int64_t k, bool round, void *dst, int64_t next);
     /* Copies of A where it cannot be read as it is. copy_line (f32): one stored line of n values.
      * copy_pairs (pairs): one stored line as words of neighbouring values, or for a transposed
      * source the line and the next one (unless last) as words of both. */

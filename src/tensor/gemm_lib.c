@@ -3,12 +3,16 @@
 #include "arena.h"
 #include "par.h"
 
+#include <string.h>
+
 /* Big enough for the library to run near its best, small enough to share out: panels along B, cut
  * along A only when B alone gives too few. */
 enum { PANEL_N = 256, PANEL_M = 512, COPY_ROWS = 16, COPY_K = 256 };
 
 struct copy_job {
     const struct mat *m;
+    int v;         /* variant */
+    int64_t first; /* row of the operand that comes first */
     int64_t rows, k;
     enum dtype to;
     bool round;
@@ -31,33 +35,32 @@ static void copy_chunk(void *ctx, int64_t c, int tid) {
     const struct copy_job *j = ctx;
     const struct mat *m = j->m;
     const int64_t i0 = c * COPY_ROWS, i1 = i0 + COPY_ROWS < j->rows ? i0 + COPY_ROWS : j->rows;
-    const int64_t size = dtype_row(m->dtype)->bytes;
     float x[COPY_ROWS][COPY_K], line[COPY_ROWS];
     for (int64_t p0 = 0; p0 < j->k; p0 += COPY_K) {
         const int64_t n = j->k - p0 < COPY_K ? j->k - p0 : COPY_K;
         if (m->trans) {
             for (int64_t p = 0; p < n; p++) {
-                dtype_to_f32(m->dtype, (const char *)m->data + ((p0 + p) * m->ld + i0) * size, line,
-                             (size_t)(i1 - i0));
-                for (int64_t i = i0; i < i1; i++) x[i - i0][p] = line[i - i0];
+                const float *l = mat_line(m, j->v, p0 + p, j->first + i0, i1 - i0, line);
+                for (int64_t i = i0; i < i1; i++) x[i - i0][p] = l[i - i0];
             }
         } else {
-            for (int64_t i = i0; i < i1; i++)
-                dtype_to_f32(m->dtype, (const char *)m->data + (i * m->ld + p0) * size, x[i - i0],
-                             (size_t)n);
+            for (int64_t i = i0; i < i1; i++) {
+                const float *l = mat_line(m, j->v, j->first + i, p0, n, x[i - i0]);
+                if (l != x[i - i0]) memcpy(x[i - i0], l, (size_t)n * sizeof *l);
+            }
         }
         for (int64_t i = i0; i < i1; i++) copy_span(j, i, p0, n, x[i - i0]);
     }
 }
 
-static void copy(const struct gemm_lib *l, const struct mat *m, int64_t rows, int64_t k,
-                 void *dst) {
-    struct copy_job j = {m, rows, k, l->type, l->round, dst};
+static void copy(const struct gemm_lib *l, const struct mat *m, int v, int64_t first, int64_t rows,
+                 int64_t k, void *dst) {
+    struct copy_job j = {m, v, first, rows, k, l->type, l->round, dst};
     par_for((rows + COPY_ROWS - 1) / COPY_ROWS, copy_chunk, &j);
 }
 
 static bool reads_in_place(const struct gemm_lib *l, const struct mat *m) {
-    return l->type == DT_F32 && !l->round && m->dtype == DT_F32;
+    return l->type == DT_F32 && !l->round && m->dtype == DT_F32 && !m->var;
 }
 
 size_t gemm_lib_pack_bytes(const struct gemm_lib *l, const struct mat *m, int64_t rows, int64_t k) {
@@ -72,7 +75,7 @@ size_t gemm_lib_panel_bytes(const struct gemm_lib *l, int64_t rows, int64_t k) {
 
 void gemm_lib_pack(const struct gemm_lib *l, struct gemm_pack *p, void *dst) {
     if (reads_in_place(l, &p->src)) return;
-    copy(l, &p->src, p->rows, p->k, dst);
+    copy(l, &p->src, 0, 0, p->rows, p->k, dst);
     p->data = dst;
 }
 
@@ -80,7 +83,8 @@ struct mul_job {
     const struct gemm_lib *l;
     const struct gemm_pack *a, *b;
     float *c;
-    int64_t ldc, panel_m, tiles_m;
+    int64_t ldc, rows, group_rows, panel_m, tiles_m; /* rows: of A, in one group */
+    int variants;
     bool add;
     char *scratch; /* copies of panels of B, one a thread, or NULL */
     size_t scratch_bytes;
@@ -89,20 +93,20 @@ struct mul_job {
 static void mul_chunk(void *ctx, int64_t t, int tid) {
     const struct mul_job *j = ctx;
     const int64_t a0 = t % j->tiles_m * j->panel_m, b0 = t / j->tiles_m * PANEL_N;
-    const int64_t m = j->a->rows - a0 < j->panel_m ? j->a->rows - a0 : j->panel_m;
+    const int64_t m = j->rows - a0 < j->panel_m ? j->rows - a0 : j->panel_m;
     const int64_t n = j->b->rows - b0 < PANEL_N ? j->b->rows - b0 : PANEL_N;
-    float *c = j->c + a0 * j->ldc + b0;
-    if (!j->scratch) {
-        j->l->call(j->a, a0, m, j->b, b0, n, c, j->ldc, j->add);
-        return;
+    for (int v = 0; v < j->variants; v++) {
+        const int64_t row = j->a->first + v * j->group_rows + a0;
+        float *c = j->c + (v * j->rows + a0) * j->ldc + b0;
+        if (!j->scratch) {
+            j->l->call(j->a, row, m, j->b, b0, n, c, j->ldc, j->add);
+            continue;
+        }
+        struct gemm_pack own = gemm_unpacked(j->b->src, n, j->b->k);
+        own.data = j->scratch + (size_t)tid * j->scratch_bytes;
+        copy(j->l, &j->b->src, v, b0, n, own.k, j->scratch + (size_t)tid * j->scratch_bytes);
+        j->l->call(j->a, row, m, &own, 0, n, c, j->ldc, j->add);
     }
-    struct mat src = j->b->src;
-    src.data =
-        (const char *)src.data + (src.trans ? b0 : b0 * src.ld) * dtype_row(src.dtype)->bytes;
-    struct gemm_pack own = gemm_unpacked(src, n, j->b->k);
-    own.data = j->scratch + (size_t)tid * j->scratch_bytes;
-    copy(j->l, &src, n, own.k, j->scratch + (size_t)tid * j->scratch_bytes);
-    j->l->call(j->a, a0, m, &own, 0, n, c, j->ldc, j->add);
 }
 
 void gemm_lib_mul(const struct gemm_lib *l, const struct gemm_pack *a, const struct gemm_pack *b,
@@ -110,11 +114,14 @@ void gemm_lib_mul(const struct gemm_lib *l, const struct gemm_pack *a, const str
     if (a->rows == 0 || b->rows == 0 || a->k == 0) return;
     const int64_t tiles_n = (b->rows + PANEL_N - 1) / PANEL_N;
     struct mul_job j = {.l = l, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
-    j.panel_m = tiles_n >= 8 ? a->rows : PANEL_M;
-    j.tiles_m = (a->rows + j.panel_m - 1) / j.panel_m;
+    j.variants = mat_variants(&b->src);
+    j.rows = a->rows / j.variants;
+    j.group_rows = a->group_rows ? a->group_rows : j.rows;
+    j.panel_m = tiles_n >= 8 ? j.rows : PANEL_M;
+    j.tiles_m = (j.rows + j.panel_m - 1) / j.panel_m;
     if (!b->data && !reads_in_place(l, &b->src)) {
         j.scratch = work;
-        j.scratch_bytes = gemm_lib_panel_bytes(l, b->rows, b->k);
+        j.scratch_bytes = b->panel ? b->panel : gemm_lib_panel_bytes(l, b->rows, b->k);
     }
     par_for(j.tiles_m * tiles_n, mul_chunk, &j);
 }

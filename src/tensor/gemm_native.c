@@ -8,10 +8,12 @@
 #include "gemm_kern.h"
 
 #include "arena.h"
+#include "clock.h"
 #include "cpu.h"
 #include "par.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
@@ -19,6 +21,8 @@ enum {
     BLOCK_K = 512,  /* ...and words of k at a time: half a megabyte */
     TILE_M = 42,    /* rows of A against a panel before the next rows */
     MIN_ROWS = 256, /* a task has at least so many rows of A, to be worth the packing */
+    SIDES = 2,      /* variants of B packed at once, each in its share of the scratch */
+    CUT_K = 64,     /* words that blocks of k are multiples of: stored blocks stay whole */
     TASKS = 16,     /* tasks wanted, as far as MIN_ROWS allows */
 };
 
@@ -120,7 +124,9 @@ static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct
 static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     bool round;
     const struct gemm_kern *kn = choose(g, &round);
-    const int64_t w = words(kn, k) < BLOCK_K ? words(kn, k) : BLOCK_K;
+    /* Cutting at multiples of CUT_K can make a block that much longer. */
+    const int64_t most = BLOCK_K / SIDES;
+    const int64_t w = SIDES * ((words(kn, k) < most ? words(kn, k) : most) + CUT_K);
     const int64_t r = slivers(rows < PANEL ? rows : PANEL, kn->nr) * kn->nr;
     return arena_need((size_t)(w * r), 4);
 }
@@ -138,8 +144,8 @@ static void pack_sliver(void *ctx, int64_t s, int tid) {
     const struct pack_job *j = ctx;
     const int nr = j->kn->nr;
     const int64_t row = s * nr, left = j->p->rows - row;
-    j->kn->pack(&j->p->src, row, left < nr ? (int)left : nr, nr, j->p->k, j->round,
-                j->dst + row * words(j->kn, j->p->k));
+    j->kn->pack(&j->p->src, 0, 1, row, left < nr ? (int)left : nr, nr, 0, j->p->k, j->round,
+                j->dst + row * words(j->kn, j->p->k), 0);
 }
 
 enum { COPY_LINES = 16 };
@@ -183,7 +189,9 @@ struct mul_job {
     int64_t lda;
     float *c;
     int64_t ldc;
-    int64_t words, qa, qb; /* words of k; slivers of A and of B */
+    int64_t rows;          /* of A, in one group */
+    int variants, sides;   /* of B; packed at once */
+    int64_t words, qa, qb; /* words of k; slivers of a group of A, and of B */
     int64_t panels, parts; /* tasks: panels of B by parts of A */
     int64_t blocks;        /* of k */
     char *scratch;         /* panels that tasks pack, one a thread; NULL: B is packed */
@@ -205,77 +213,128 @@ static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *
     for (int i = 0; i < h; i++) memcpy(c + i * j->ldc, tile + i * nr, sizeof *tile * (size_t)n);
 }
 
-/* Slivers [sa0, sa1) of A against sliver sb of B, which stands at b, over k words from k0 on. */
-static void mul_slivers(const struct mul_job *j, int64_t sa0, int64_t sa1, int64_t sb,
-                        const uint32_t *b, int64_t k0, int64_t k) {
+/* A piece of work: words [k0, k0 + k), group v of A. */
+struct piece {
+    int64_t k0, k;
+    int v;
+};
+
+/* Slivers [sa0, sa1) of the group against sliver sb of B, which stands at b. */
+static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t sa0, int64_t sa1,
+                        int64_t sb, const uint32_t *b) {
     const struct gemm_kern *kn = j->kn;
-    const bool add = j->add || k0 > 0;
+    const bool add = j->add || w->k0 > 0;
     const int64_t col = sb * kn->nr, left = j->b->rows - col;
+    const int64_t group = j->a->first + w->v * j->a->group_rows;
     for (int64_t sa = sa0; sa < sa1; sa++) {
-        const int64_t row = cut(j->a->rows, j->qa, sa);
-        const int h = (int)(cut(j->a->rows, j->qa, sa + 1) - row);
-        const uint32_t *a = j->pa + (j->a->src.trans ? k0 * j->lda + row : row * j->lda + k0);
-        float *c = j->c + row * j->ldc + col;
+        const int64_t at = cut(j->rows, j->qa, sa), row = group + at;
+        const int h = (int)(cut(j->rows, j->qa, sa + 1) - at);
+        const uint32_t *a = j->pa + (j->a->src.trans ? w->k0 * j->lda + row : row * j->lda + w->k0);
+        float *c = j->c + (w->v * j->rows + at) * j->ldc + col;
         if (left < kn->nr)
-            mul_edge(j, h, k, a, b, c, (int)left, add);
+            mul_edge(j, h, w->k, a, b, c, (int)left, add);
         else
-            kn->mul(h, j->a->src.trans, k, a, j->lda, b, c, j->ldc, add);
+            kn->mul(h, j->a->src.trans, w->k, a, j->lda, b, c, j->ldc, add);
     }
 }
 
-/* Slivers [sb0, sb1) of B, k words from k0 on, into this thread's scratch. */
-static void pack_panel(const struct mul_job *j, int64_t sb0, int64_t sb1, int64_t k0, int64_t k,
-                       uint32_t *dst) {
+/* Slivers [sb0, sb1) of B, variants v and on, into this thread's scratch. */
+static void pack_panel(const struct mul_job *j, int64_t sb0, int64_t sb1, const struct piece *w,
+                       int nv, uint32_t *dst) {
     const struct gemm_kern *kn = j->kn;
-    struct mat m = j->b->src;
-    const int64_t p0 = kn->pairs ? 2 * k0 : k0, left_k = j->b->k - p0, n = kn->pairs ? 2 * k : k;
-    m.data = (const char *)m.data + (m.trans ? p0 * m.ld : p0) * dtype_row(m.dtype)->bytes;
+    const int64_t p0 = kn->pairs ? 2 * w->k0 : w->k0, left_k = j->b->k - p0;
+    const int64_t n = kn->pairs ? 2 * w->k : w->k;
     for (int64_t s = sb0; s < sb1; s++) {
         const int64_t row = s * kn->nr, left = j->b->rows - row;
-        kn->pack(&m, row, left < kn->nr ? (int)left : kn->nr, kn->nr, n < left_k ? n : left_k,
-                 j->round, dst + (s - sb0) * kn->nr * k);
+        kn->pack(&j->b->src, w->v, nv, row, left < kn->nr ? (int)left : kn->nr, kn->nr, p0,
+                 n < left_k ? n : left_k, j->round, dst + (s - sb0) * kn->nr * w->k,
+                 (sb1 - sb0) * kn->nr * w->k);
     }
+}
+
+/* Where a block of k begins: a multiple of CUT_K words. */
+static int64_t block_begin(const struct mul_job *j, int64_t block) {
+    if (block == j->blocks) return j->words;
+    return cut(j->words, j->blocks, block) / CUT_K * CUT_K;
+}
+
+/* Slivers [sa0, sa1) of each group against slivers [sb0, sb1) of B. */
+struct span {
+    int64_t sa0, sa1, sb0, sb1;
+};
+
+static void mul_block(const struct mul_job *j, const struct span *s, const struct piece *w,
+                      const uint32_t *panel) {
+    const int nr = j->kn->nr;
+    const int64_t step = TILE_M / j->kn->mr;
+    for (int64_t sa = s->sa0; sa < s->sa1; sa += step)
+        for (int64_t sb = s->sb0; sb < s->sb1; sb++) {
+            const uint32_t *b = panel ? panel + (sb - s->sb0) * nr * w->k
+                                      : (const uint32_t *)j->b->data +
+                                            sb * nr * words(j->kn, j->b->full_k) + w->k0 * nr;
+            mul_slivers(j, w, sa, sa + step < s->sa1 ? sa + step : s->sa1, sb, b);
+        }
+}
+
+/* Nanoseconds, of all threads together. */
+static _Atomic int64_t packing;
+
+double gemm_pack_seconds(void) {
+    return 1e-9 * (double)atomic_load(&packing) / par_threads();
 }
 
 static void mul_task(void *ctx, int64_t t, int tid) {
     const struct mul_job *j = ctx;
-    const int nr = j->kn->nr;
-    const int64_t panel = t / j->parts, part = t % j->parts, step = TILE_M / j->kn->mr;
-    const int64_t sb0 = cut(j->qb, j->panels, panel), sb1 = cut(j->qb, j->panels, panel + 1);
-    const int64_t sa0 = cut(j->qa, j->parts, part), sa1 = cut(j->qa, j->parts, part + 1);
+    const int64_t panel = t / j->parts, part = t % j->parts;
+    const struct span s = {cut(j->qa, j->parts, part), cut(j->qa, j->parts, part + 1),
+                           cut(j->qb, j->panels, panel), cut(j->qb, j->panels, panel + 1)};
     uint32_t *own =
         j->scratch ? (uint32_t *)(void *)(j->scratch + (size_t)tid * j->scratch_bytes) : NULL;
+    double spent = 0;
     for (int64_t block = 0; block < j->blocks; block++) {
-        const int64_t k0 = cut(j->words, j->blocks, block),
-                      k = cut(j->words, j->blocks, block + 1) - k0;
-        if (own) pack_panel(j, sb0, sb1, k0, k, own);
-        for (int64_t sa = sa0; sa < sa1; sa += step)
-            for (int64_t sb = sb0; sb < sb1; sb++) {
-                const uint32_t *b = own ? own + (sb - sb0) * nr * k
-                                        : (const uint32_t *)j->b->data +
-                                              sb * nr * words(j->kn, j->b->full_k) + k0 * nr;
-                mul_slivers(j, sa, sa + step < sa1 ? sa + step : sa1, sb, b, k0, k);
+        struct piece w = {.k0 = block_begin(j, block)};
+        w.k = block_begin(j, block + 1) - w.k0;
+        for (int v = 0; v < j->variants; v += j->sides) {
+            const int nv = j->variants - v < j->sides ? j->variants - v : j->sides;
+            w.v = v;
+            if (own) {
+                const double begin = clock_seconds();
+                pack_panel(j, s.sb0, s.sb1, &w, nv, own);
+                spent += clock_seconds() - begin;
             }
+            for (int i = 0; i < nv; i++) {
+                w.v = v + i;
+                mul_block(j, &s, &w, own ? own + i * (s.sb1 - s.sb0) * j->kn->nr * w.k : NULL);
+            }
+        }
     }
+    if (own) atomic_fetch_add_explicit(&packing, (int64_t)(1e9 * spent), memory_order_relaxed);
 }
 
 static void native_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                        float *c, int64_t ldc, bool add, void *work) {
     struct mul_job j = {.a = a, .b = b, .c = c, .ldc = ldc, .add = add};
+    struct gemm_pack groups = *a;
     j.kn = choose(g, &j.round);
     j.pa = a->data ? a->data : a->src.data;
     j.lda = a->data ? a->ld : a->src.ld;
+    j.variants = mat_variants(&b->src);
+    j.rows = a->rows / j.variants;
+    if (!groups.group_rows) groups.group_rows = j.rows;
+    j.a = &groups;
+    j.sides = j.variants > 1 ? SIDES : 1;
     j.words = words(j.kn, a->k);
-    j.qa = slivers(a->rows, j.kn->mr);
+    j.qa = slivers(j.rows, j.kn->mr);
     j.qb = slivers(b->rows, j.kn->nr);
     if (j.words == 0 || j.qa == 0 || j.qb == 0) return;
-    j.blocks = (j.words + BLOCK_K - 1) / BLOCK_K;
+    j.blocks = (j.words + BLOCK_K / j.sides - 1) / (BLOCK_K / j.sides);
     j.panels = slivers(j.qb * j.kn->nr, PANEL);
-    const int64_t most = a->rows / MIN_ROWS, want = (TASKS + j.panels - 1) / j.panels;
+    /* Half precision halves the work, not the packing. */
+    const int64_t most = j.rows / (j.kn->pairs ? 2 * MIN_ROWS : MIN_ROWS), want = (TASKS + j.panels - 1) / j.panels;
     j.parts = want < most ? want : most > 0 ? most : 1;
     if (!b->data) {
         j.scratch = work;
-        j.scratch_bytes = panel_bytes(g, b->rows, b->k);
+        j.scratch_bytes = b->panel ? b->panel : panel_bytes(g, b->rows, b->k);
     }
     par_for(j.panels * j.parts, mul_task, &j);
 }

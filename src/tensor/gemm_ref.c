@@ -34,10 +34,8 @@ static void ref_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack
     (void)dst;
 }
 
-static float element(const struct mat *m, int64_t i, int64_t p, enum dtype compute) {
-    const int64_t at = m->trans ? p * m->ld + i : i * m->ld + p;
-    float x;
-    dtype_to_f32(m->dtype, (const char *)m->data + at * dtype_row(m->dtype)->bytes, &x, 1);
+static float element(const struct mat *m, int v, int64_t i, int64_t p, enum dtype compute) {
+    float buf, x = *(m->trans ? mat_line(m, v, p, i, 1, &buf) : mat_line(m, v, i, p, 1, &buf));
     if (compute == DT_BF16) {
         uint16_t h;
         dtype_from_f32(DT_BF16, &x, &h, 1);
@@ -50,18 +48,20 @@ struct job {
     const struct gemm_pack *a, *b;
     enum dtype compute;
     float *c;
-    int64_t ldc;
+    int64_t ldc, rows, group_rows; /* rows: of A, in one group */
     bool add;
 };
 
 static void row(void *ctx, int64_t i, int tid) {
     (void)tid;
     const struct job *j = ctx;
+    const int v = (int)(i / j->rows);
+    const int64_t r = j->a->first + v * j->group_rows + i % j->rows;
     for (int64_t n = 0; n < j->b->rows; n++) {
         float *c = j->c + i * j->ldc + n, s = j->add ? *c : 0;
         for (int64_t p = 0; p < j->a->k; p++)
-            s = fmaf(element(&j->a->src, i, p, j->compute), element(&j->b->src, n, p, j->compute),
-                     s);
+            s = fmaf(element(&j->a->src, 0, r, p, j->compute),
+                     element(&j->b->src, v, n, p, j->compute), s);
         *c = s;
     }
 }
@@ -69,7 +69,9 @@ static void row(void *ctx, int64_t i, int tid) {
 static void ref_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                     float *c, int64_t ldc, bool add, void *work) {
     (void)work;
-    struct job j = {a, b, g->compute, c, ldc, add};
+    struct job j = {.a = a, .b = b, .compute = g->compute, .c = c, .ldc = ldc, .add = add};
+    j.rows = a->rows / mat_variants(&b->src);
+    j.group_rows = a->group_rows ? a->group_rows : j.rows;
     if (a->k > 0) par_for(a->rows, row, &j);
 }
 

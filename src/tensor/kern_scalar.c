@@ -1,6 +1,7 @@
 /* The reference: plain loops, double arithmetic, libm. Slow on purpose; checks compare every tier
  * with it. Differences x - shift are rounded to f32 as kern.h says. */
 #include "kern.h"
+#include "rng.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -21,6 +22,34 @@ static void f32_from_bf16(float *dst, const uint16_t *src, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         uint32_t u = (uint32_t)src[i] << 16;
         memcpy(&dst[i], &u, sizeof u);
+    }
+}
+
+static void bf16_by_chance(uint16_t *dst, const float *src, const uint16_t *rand, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, &src[i], sizeof u);
+        if (isnan(src[i]))
+            dst[i] = (uint16_t)(u >> 16 | 0x40);
+        else
+            dst[i] = (uint16_t)((isinf(src[i]) ? u : u + rand[i]) >> 16);
+    }
+}
+
+static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t h = rng_fold(key, first + (uint64_t)i * stride);
+        struct rng r;
+        for (int k = 0; k < 4; k++) r.s[k] = rng_splitmix(&h);
+        for (int w = 0; w < 8; w++) words[8 * i + w] = rng_next(&r);
+    }
+}
+
+static void add_signs(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
+                      int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = bit0 + i;
+        y[i] = words[at / 64] >> (at % 64) & 1 ? x[i] + eps : x[i] - eps;
     }
 }
 
@@ -156,6 +185,9 @@ const struct kern kern_scalar = {
     .name = "scalar",
     .bf16_from_f32 = bf16_from_f32,
     .f32_from_bf16 = f32_from_bf16,
+    .bf16_by_chance = bf16_by_chance,
+    .signs = signs,
+    .add_signs = add_signs,
     .axpy = axpy,
     .add_scaled = add_scaled,
     .scale = scale,

@@ -16,7 +16,7 @@
             __VA_ARGS__                                                                            \
         }                                                                                          \
         if (i < (n)) {                                                                             \
-            const int k = (int)((n) - i);                                                          \
+            const int k = (int)((n)-i);                                                            \
             __VA_ARGS__                                                                            \
         }                                                                                          \
     } while (0)
@@ -43,6 +43,82 @@ static void bf16_from_f32(uint16_t *dst, const float *src, int64_t n) {
 
 static void f32_from_bf16(float *dst, const uint16_t *src, int64_t n) {
     EACH(n, store(dst + i, (vf)(__builtin_convertvector(load16(src + i, k), vu) << 16), k););
+}
+
+static void bf16_by_chance(uint16_t *dst, const float *src, const uint16_t *rand, int64_t n) {
+    EACH(n, {
+        vf x = load(src + i, k);
+        vu u = (vu)x;
+        vu up = (u + __builtin_convertvector(load16(rand + i, k), vu)) >> 16;
+        /* infinity would carry over into NaN, NaN into infinity or zero */
+        vu keep = (vu)((u & 0x7F800000u) == 0x7F800000u);
+        vu quiet = (u >> 16) | ((vu)(x != x) & 0x40u);
+        store16(dst + i, __builtin_convertvector((quiet & keep) | (up & ~keep), vs), k);
+    });
+}
+
+/* Signs: xoshiro256++ with state from splitmix64 (rng.h), a block in each lane. */
+
+typedef uint64_t vw __attribute__((vector_size(4 * VL)));
+enum { WORD_LANES = VL / 2, BLOCK_WORDS = 8 };
+
+VEC vw rotl(vw x, int k) {
+    return (x << k) | (x >> (64 - k));
+}
+
+VEC vw splitmix(vw *state) {
+    vw z = *state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n) {
+    for (int64_t i = 0; i < n; i += WORD_LANES) {
+        uint64_t out[BLOCK_WORDS][WORD_LANES], number[WORD_LANES];
+        for (int l = 0; l < WORD_LANES; l++) number[l] = first + (uint64_t)(i + l) * stride;
+        vw h;
+        memcpy(&h, number, sizeof h);
+        h ^= key;
+        h = splitmix(&h);
+        vw s0 = splitmix(&h), s1 = splitmix(&h), s2 = splitmix(&h), s3 = splitmix(&h);
+        for (int w = 0; w < BLOCK_WORDS; w++) {
+            const vw word = rotl(s0 + s3, 23) + s0, t = s1 << 17;
+            memcpy(out[w], &word, sizeof word);
+            s2 ^= s0;
+            s3 ^= s1;
+            s1 ^= s2;
+            s0 ^= s3;
+            s2 ^= t;
+            s3 = rotl(s3, 45);
+        }
+        for (int l = 0; l < WORD_LANES && i + l < n; l++)
+            for (int w = 0; w < BLOCK_WORDS; w++) words[(i + l) * BLOCK_WORDS + w] = out[w][l];
+    }
+}
+
+/* x + eps where the lowest bits of `bits` are set, else x - eps. */
+VEC vf add_sign(vf x, vf eps, uint32_t bits) {
+#if VL == 16
+    return (vf)_mm512_mask_add_ps(_mm512_sub_ps((__m512)x, (__m512)eps), (__mmask16)bits, (__m512)x,
+                                  (__m512)eps);
+#else
+    vu lane;
+    for (int l = 0; l < VL; l++) lane[l] = (uint32_t)l;
+    const vu minus = ~(((vu){0} + bits) >> lane) << 31;
+    return x + (vf)((vu)eps ^ minus);
+#endif
+}
+
+static void add_signs(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
+                      int64_t n) {
+    const unsigned char *bytes = (const unsigned char *)words;
+    const vf e = splat(eps);
+    EACH(n, {
+        uint32_t bits;
+        memcpy(&bits, bytes + ((bit0 + i) >> 3), sizeof bits);
+        store(y + i, add_sign(load(x + i, k), e, bits >> ((bit0 + i) & 7)), k);
+    });
 }
 
 /* Elementwise. */
@@ -272,6 +348,9 @@ const struct kern TABLE(ISA) = {
     .name = NAME(ISA),
     .bf16_from_f32 = bf16_from_f32,
     .f32_from_bf16 = f32_from_bf16,
+    .bf16_by_chance = bf16_by_chance,
+    .signs = signs,
+    .add_signs = add_signs,
     .axpy = axpy,
     .add_scaled = add_scaled,
     .scale = scale,

@@ -1,6 +1,8 @@
 #include "checkpoint.h"
 
+#include "adapter.h"
 #include "file.h"
+#include "format.h"
 #include "kern.h"
 #include "state.h"
 
@@ -8,16 +10,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char MODEL[] = "model.blzt", NEXT[] = "model.next.blzt", STATE[] = "state";
+static const char STATE[] = "state";
+
+/* The weights' file: of the whole model, or of what LoRA trains. */
+static const char *weights_name(const struct engine *g) {
+    return g->model->lora ? "adapter.blzt" : "model.blzt";
+}
+
+static const char *next_name(const struct engine *g) {
+    return g->model->lora ? "adapter.next.blzt" : "model.next.blzt";
+}
+
+static bool all_finite(const struct param *p) {
+    float buf[1024];
+    const int64_t n = param_count(p);
+    for (int64_t at = 0; at < n; at += 1024) {
+        const int64_t some = n - at < 1024 ? n - at : 1024;
+        if (!isfinite(kern()->sumsq(param_read(p, at, some, buf), some))) return false;
+    }
+    return true;
+}
 
 /* The weights about to be saved must be numbers: a checkpoint never holds NaN. */
 static int check_finite(const struct model *m, struct err *e) {
-    for (int i = 0; i < m->n_params; i++) {
-        const struct param *p = m->params + i;
-        if (!isfinite(kern()->sumsq(p->data, param_count(p))))
+    for (int i = 0; i < m->n_params; i++)
+        if (m->params[i].trainable && !all_finite(m->params + i))
             return err_set(e, ERR_NUMERIC, "weights of %s are not finite; nothing was saved",
-                           p->name);
-    }
+                           m->params[i].name);
     return 0;
 }
 
@@ -33,7 +52,7 @@ int checkpoint_save(const char *dir, const struct engine *g, const struct progre
                     struct err *e) {
     int rc;
     uint64_t hash;
-    char *model = file_join(dir, MODEL), *next = file_join(dir, NEXT),
+    char *model = file_join(dir, weights_name(g)), *next = file_join(dir, next_name(g)),
          *state = file_join(dir, STATE);
     char *meta = meta_json(p);
     if (!model || !next || !state || !meta) {
@@ -41,8 +60,9 @@ int checkpoint_save(const char *dir, const struct engine *g, const struct progre
         goto out;
     }
     TRY(check_finite(g->model, e));
-    TRY(model_save(g->model, next, "blzt5", meta, e));
-    TRY(state_hash(next, &hash, e));
+    TRY(g->model->lora ? adapter_save(g->model, next, meta, e)
+                       : model_save(g->model, next, "blzt5", meta, e));
+    TRY(model_file_hash(next, &hash, e));
     TRY(state_write(state, g, p, hash, e));
     TRY(file_replace(next, model, e));
 out:
@@ -65,8 +85,8 @@ static int settle(const char *model, const char *next, const char *state, uint64
                   struct err *e) {
     uint64_t hash;
     struct err ignored;
-    if (file_exists(model) && !state_hash(model, &hash, &ignored) && hash == want) return 0;
-    if (file_exists(next) && !state_hash(next, &hash, &ignored) && hash == want)
+    if (file_exists(model) && !model_file_hash(model, &hash, &ignored) && hash == want) return 0;
+    if (file_exists(next) && !model_file_hash(next, &hash, &ignored) && hash == want)
         return file_replace(next, model, e);
     return err_set(
         e, ERR_INPUT,
@@ -77,7 +97,7 @@ static int settle(const char *model, const char *next, const char *state, uint64
 int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struct err *e) {
     int rc;
     uint64_t hash;
-    char *model = file_join(dir, MODEL), *next = file_join(dir, NEXT),
+    char *model = file_join(dir, weights_name(g)), *next = file_join(dir, next_name(g)),
          *state = file_join(dir, STATE);
     char *origin = g->model->init_path;
     if (!model || !next || !state) {
@@ -86,6 +106,10 @@ int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struc
     }
     TRY(state_read(state, g, p, &hash, e));
     TRY(settle(model, next, state, hash, e));
+    if (g->model->lora) {
+        rc = adapter_load_values(g->model, model, e);
+        goto out;
+    }
     /* Rows that compaction leaves out still come from where they first came from. */
     g->model->init_path = NULL;
     rc = model_load(g->model, model, e);

@@ -1,6 +1,6 @@
 /* Checkpoints of a run's folder, from which it can go on bit for bit.
  *
- *   model.blzt   the weights
+ *   model.blzt   the weights; of a LoRA run adapter.blzt
  *   state        everything else: counters (JSON) and the optimizer's arrays (zstd frames)
  *
  * The state names the model file it belongs to by hash. Order of writing: model.next.blzt, state

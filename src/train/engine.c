@@ -21,53 +21,84 @@ const struct engine_kind *engine_find(const char *name) {
     return NULL;
 }
 
-static size_t grad_bytes(const struct model *m) {
+static size_t grad_bytes(const struct engine_kind *kind, const struct model *m) {
     size_t sum = 0;
-    for (int i = 0; i < m->n_params; i++)
+    for (int i = 0; i < m->n_params && kind->backward; i++)
         if (m->params[i].trainable)
             sum += arena_need((size_t)param_count(m->params + i), sizeof(float));
     return sum;
 }
 
-static struct exec_opts exec_opts_of(const struct engine_opts *o) {
-    return (struct exec_opts){.B = o->batch, .T = o->seq, .train = true, .recompute = o->recompute};
+static int64_t probes_of(const struct engine_kind *kind, const struct engine_opts *o) {
+    return kind->probes ? kind->probes(o) : 1;
+}
+
+/* Sequences of a run: every probe evaluates the batch, or one sequence of it. */
+static int64_t rows_of(const struct engine_kind *kind, const struct engine_opts *o) {
+    const int64_t each = o->estimator && o->estimator->per_example ? 1 : o->batch;
+    return kind->probes ? kind->probes(o) * each : o->batch;
+}
+
+static struct exec_opts exec_opts_of(const struct engine_kind *kind, const struct engine_opts *o) {
+    return (struct exec_opts){.B = rows_of(kind, o),
+                              .T = o->seq,
+                              .probes = (int)probes_of(kind, o),
+                              .train = kind->backward,
+                              .recompute = o->recompute};
+}
+
+static size_t token_bytes(const struct engine_kind *kind, const struct engine_opts *o) {
+    const size_t rows = (size_t)rows_of(kind, o), n = rows * (size_t)o->seq;
+    return 3 * arena_need(n, 4) + 2 * arena_need(rows, 4) +
+           arena_need(rows * (size_t)o->n_answers, sizeof(float));
 }
 
 int engine_plan(const struct engine_kind *kind, struct model *m, const struct engine_opts *o,
                 struct engine_memory *mem, struct err *e) {
     struct exec x;
-    const struct exec_opts xo = exec_opts_of(o);
-    (void)kind;
+    const struct exec_opts xo = exec_opts_of(kind, o);
     int rc = exec_plan(&x, &m->graph, o->gemm, &xo, e);
     if (rc) return rc;
     *mem = (struct engine_memory){.weights = model_weight_bytes(m),
-                                  .gradients = grad_bytes(m),
+                                  .gradients = grad_bytes(kind, m),
                                   .optimizer = opt_bytes(o->optimizer, m->params, m->n_params),
                                   .kept = x.plan.kept_bytes,
                                   .passing = x.plan.arena_bytes - x.plan.kept_bytes};
+    if (kind->bytes) mem->optimizer += kind->bytes(o, m);
     mem->threads = exec_bytes(&x) - x.plan.arena_bytes;
     mem->total = mem->weights + mem->gradients + mem->optimizer + exec_bytes(&x);
     exec_close(&x);
     return 0;
 }
 
+static int open_tokens(struct engine *g, struct err *e) {
+    const struct engine_opts *o = &g->opts;
+    const size_t rows = (size_t)g->exec.opts.B, n = rows * (size_t)o->seq;
+    const int rc = arena_init(&g->tokens, token_bytes(g->kind, o), "tokens", e);
+    if (rc) return rc;
+    g->batch.input = arena_alloc(&g->tokens, n, sizeof *g->batch.input);
+    g->batch.target = arena_alloc(&g->tokens, n, sizeof *g->batch.target);
+    g->nll = arena_alloc(&g->tokens, n, sizeof *g->nll);
+    g->batch.pos = arena_alloc(&g->tokens, rows, sizeof *g->batch.pos);
+    g->batch.label = arena_alloc(&g->tokens, rows, sizeof *g->batch.label);
+    g->logits = arena_alloc(&g->tokens, rows * (size_t)o->n_answers, sizeof *g->logits);
+    return 0;
+}
+
 int engine_open(struct engine *g, const struct engine_kind *kind, struct model *m,
                 const struct engine_opts *o, struct err *e) {
     int rc;
-    const size_t tokens = (size_t)(o->batch * o->seq);
-    const struct exec_opts xo = exec_opts_of(o);
+    const struct exec_opts xo = exec_opts_of(kind, o);
     *g = (struct engine){.kind = kind, .opts = *o, .model = m};
     TRY(exec_open(&g->exec, &m->graph, o->gemm, &xo, e));
-    TRY(arena_init(&g->tokens, 3 * arena_need(tokens, 4), "tokens", e));
-    g->input = arena_alloc(&g->tokens, tokens, sizeof *g->input);
-    g->target = arena_alloc(&g->tokens, tokens, sizeof *g->target);
-    g->nll = arena_alloc(&g->tokens, tokens, sizeof *g->nll);
-    TRY(arena_init(&g->grads, grad_bytes(m), "gradients", e));
-    for (int i = 0; i < m->n_params; i++)
+    TRY(open_tokens(g, e));
+    TRY(arena_init(&g->grads, grad_bytes(kind, m), "gradients", e));
+    for (int i = 0; i < m->n_params && kind->backward; i++)
         if (m->params[i].trainable)
             m->params[i].grad =
                 arena_alloc(&g->grads, (size_t)param_count(m->params + i), sizeof(float));
     TRY(opt_open(&g->opt, o->optimizer, &o->hyper, m->params, m->n_params, e));
+    if (kind->open) TRY(kind->open(g, e));
 out:
     if (rc) engine_close(g);
     return rc;
@@ -75,11 +106,39 @@ out:
 
 void engine_close(struct engine *g) {
     for (int i = 0; g->model && i < g->model->n_params; i++) g->model->params[i].grad = NULL;
+    if (g->kind && g->kind->close) g->kind->close(g);
     exec_close(&g->exec);
     opt_close(&g->opt);
     arena_release(&g->grads);
     arena_release(&g->tokens);
     *g = (struct engine){0};
+}
+
+void engine_run(struct engine *g, struct batch *b) {
+    const struct choices c = {.n = g->opts.n_answers,
+                              .ids = g->opts.answers,
+                              .pos = g->batch.pos,
+                              .label = g->batch.label,
+                              .logits = g->logits};
+    b->T = g->batch.T;
+    b->input = g->batch.input;
+    b->nll = g->nll;
+    if (g->opts.objective)
+        b->choices = &c;
+    else
+        b->target = g->batch.target;
+    exec_run(&g->exec, b);
+    b->choices = NULL;
+}
+
+double engine_loss(const struct engine *g, int64_t first, int64_t n) {
+    const int64_t T = g->batch.T;
+    double sum = 0;
+    if (g->opts.objective)
+        return objective_value(g->opts.objective, g->logits + first * g->opts.n_answers,
+                               g->batch.label + first, g->nll + first, n, g->opts.n_answers);
+    for (int64_t i = first * T; i < (first + n) * T; i++) sum += (double)g->nll[i];
+    return sum / (double)(n * T);
 }
 
 bool engine_item(const struct engine *g, int i, struct engine_item *item) {

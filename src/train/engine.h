@@ -6,9 +6,11 @@
 
 #include "exec.h"
 #include "model.h"
+#include "objective.h"
 #include "opt.h"
+#include "zo.h"
 
-#define ENGINES(X) X(backprop)
+#define ENGINES(X) X(backprop) X(mezo)
 
 struct engine_opts {
     int64_t batch, seq; /* B and T of one micro-batch */
@@ -16,6 +18,17 @@ struct engine_opts {
     const struct gemm *gemm;
     const struct opt_kind *optimizer;
     struct opt_hyper hyper;
+    /* mezo */
+    const struct zo_kind *estimator;
+    int64_t directions;
+    double eps;
+    bool compat_rng; /* the predecessors' stream of signs */
+    uint64_t seed;   /* of the run */
+    int64_t max_accum;
+    /* Prompt classification: the answers, and what is minimised; NULL: next-token loss. */
+    const struct objective *objective;
+    int n_answers;
+    const uint32_t *answers;
 };
 
 /* Memory by purpose, bytes. */
@@ -27,18 +40,32 @@ struct engine_memory {
     size_t total;
 };
 
-/* Fills micro-batch number `micro` of the present update: (B,T) ids each. */
-typedef void engine_fill(void *ctx, int64_t micro, uint32_t *input, uint32_t *target);
+/* One micro-batch of B sequences: (B,T) ids each; for prompt classification no target, but (B)
+ * positions and labels (struct choices). */
+struct engine_batch {
+    int64_t T; /* may be made smaller */
+    uint32_t *input, *target;
+    int32_t *pos, *label;
+};
+
+/* Fills micro-batch number `micro` of the present update. */
+typedef void engine_fill(void *ctx, int64_t micro, struct engine_batch *b);
 
 struct engine_step {
+    int64_t step;  /* updates done before this one */
     int64_t accum; /* micro-batches */
     double lr;
     engine_fill *fill;
     void *ctx;
     /* out */
-    double loss;      /* mean over the tokens of the update, nats, before the update */
+    double loss;      /* mean over the tokens of the update, nats, before the update; for another
+                       * objective its value */
     double grad_norm; /* before clipping */
     bool finite;      /* false: loss or gradient is not a number; the weights were left alone */
+    /* mezo: what the update was made of; in the engine's memory, until the next step */
+    int64_t directions;
+    const uint64_t *seed;
+    const float *coef;
 };
 
 /* A named array of the engine's state, for checkpoints. */
@@ -52,7 +79,18 @@ struct engine;
 
 struct engine_kind {
     const char *name, *help;
-    double flops_factor; /* floating point operations of a step per operation of one forward pass */
+    bool backward; /* runs backward passes: needs gradients and activations */
+    /* What it takes where the user says nothing. */
+    const char *optimizer, *schedule;
+    double clip, decay;
+    int64_t warmup;
+    /* Copies of the batch that a run evaluates; NULL: one. */
+    int64_t (*probes)(const struct engine_opts *o);
+    /* Floating point operations of a step per operation of one forward pass over the batch. */
+    double (*flops_factor)(const struct engine_opts *o);
+    size_t (*bytes)(const struct engine_opts *o, const struct model *m); /* of its own; or NULL */
+    int (*open)(struct engine *g, struct err *e);                        /* or NULL */
+    void (*close)(struct engine *g);                                     /* or NULL */
     void (*step)(struct engine *g, struct engine_step *s);
 };
 
@@ -63,10 +101,19 @@ struct engine {
     struct exec exec;
     struct arena grads, tokens;
     struct opt opt;
-    uint32_t *input, *target;
-    float *nll;
+    struct engine_batch batch; /* one micro-batch */
+    float *nll, *logits;       /* of all probes; logits: of the answers */
+    struct mezo *mezo;         /* the MeZO engine's own */
     double seconds_norm, seconds_update;
 };
+
+/* Runs the exec over the micro-batch in g->batch and returns nothing but what is in g->nll: losses
+ * of the planned sequences' tokens, or of the sequences' answers. b: probes, and for training
+ * grad_scale and grad_add; the rest is filled in. copies: how often the batch stands in the rows. */
+void engine_run(struct engine *g, struct batch *b);
+
+/* Value of the objective over sequences [first, first + n) of the last run. */
+double engine_loss(const struct engine *g, int64_t first, int64_t n);
 
 const struct engine_kind *engine_find(const char *name); /* or NULL */
 
@@ -78,6 +125,10 @@ int engine_plan(const struct engine_kind *kind, struct model *m, const struct en
 int engine_open(struct engine *g, const struct engine_kind *kind, struct model *m,
                 const struct engine_opts *o, struct err *e);
 void engine_close(struct engine *g);
+
+/* MeZO: makes an update again from s's lr, seeds and coefficients, bit for bit as `step` made it.
+ * ERR_INPUT if it has more directions than the engine's settings can make. */
+int mezo_replay(struct engine *g, struct engine_step *s, struct err *e);
 
 /* State items of the optimizer: item i, or false when there are no more. */
 bool engine_item(const struct engine *g, int i, struct engine_item *item);

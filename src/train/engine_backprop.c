@@ -5,30 +5,42 @@
 
 #include <math.h>
 
+static double flops_factor(const struct engine_opts *o) {
+    (void)o;
+    return 3;
+}
+
 static void step(struct engine *g, struct engine_step *s) {
-    const int64_t tokens = g->opts.batch * g->opts.seq;
     double sum = 0;
     for (int64_t micro = 0; micro < s->accum; micro++) {
-        s->fill(s->ctx, micro, g->input, g->target);
-        const struct batch b = {.B = g->opts.batch,
-                                .T = g->opts.seq,
-                                .input = g->input,
-                                .target = g->target,
-                                .nll = g->nll,
-                                .grad_scale = 1.0 / (double)(tokens * s->accum),
-                                .grad_add = micro > 0};
-        exec_run(&g->exec, &b);
-        for (int64_t i = 0; i < tokens; i++) sum += (double)g->nll[i];
+        g->batch.T = g->opts.seq;
+        s->fill(s->ctx, micro, &g->batch);
+        /* The loss is a mean over tokens, or over the sequences that are classified. */
+        const int64_t each = g->opts.batch * (g->opts.objective ? 1 : g->batch.T);
+        struct batch b = {.B = g->opts.batch,
+                          .grad_scale = 1.0 / (double)(each * s->accum),
+                          .grad_add = micro > 0};
+        engine_run(g, &b);
+        sum += engine_loss(g, 0, g->opts.batch);
     }
-    s->loss = sum / (double)(tokens * s->accum);
+    s->loss = sum / (double)s->accum;
     const double begin = clock_seconds();
     s->grad_norm = opt_grad_norm(&g->opt);
     const double middle = clock_seconds();
     s->finite = isfinite(s->loss) && isfinite(s->grad_norm);
-    if (s->finite) opt_step(&g->opt, s->lr, s->grad_norm);
+    const struct grad_source grad = opt_buffers(&g->opt, s->grad_norm);
+    if (s->finite) opt_step(&g->opt, s->lr, &grad);
     g->seconds_norm += middle - begin;
     g->seconds_update += clock_seconds() - middle;
 }
 
-const struct engine_kind engine_backprop = {
-    .name = "backprop", .help = "gradients by backpropagation", .flops_factor = 3, .step = step};
+const struct engine_kind engine_backprop = {.name = "backprop",
+                                            .help = "gradients by backpropagation",
+                                            .backward = true,
+                                            .optimizer = "adamw",
+                                            .schedule = "wsd",
+                                            .clip = 1,
+                                            .decay = 0.1,
+                                            .warmup = 20,
+                                            .flops_factor = flops_factor,
+                                            .step = step};

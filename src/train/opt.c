@@ -2,6 +2,7 @@
 
 #include "kern.h"
 #include "par.h"
+#include "rng.h"
 
 #include <assert.h>
 #include <math.h>
@@ -95,33 +96,83 @@ double opt_grad_norm(const struct opt *o) {
     return sqrt(sum);
 }
 
+static const float *buffer_tile(const struct grad_source *s, int param, int64_t begin, int64_t n,
+                                float *buf) {
+    const struct opt *o = s->ctx;
+    (void)n;
+    (void)buf;
+    return o->params[param].grad + begin;
+}
+
+struct grad_source opt_buffers(const struct opt *o, double norm) {
+    return (struct grad_source){.tile = buffer_tile, .norm = norm, .ctx = o};
+}
+
 struct step_job {
     struct opt *o;
+    const struct grad_source *grad;
     double lr;
     float grad_scale;
+    uint64_t round; /* hash of the rounding's seed and step */
 };
+
+/* A tile goes through in pieces that stay in the first-level cache. */
+enum { PIECE = 2048, ROUNDED = 32 }; /* weights that one block of random words rounds */
+
+static void round_piece(const struct step_job *j, int param, int64_t begin, int64_t n,
+                        const float *w, uint16_t *to) {
+    uint64_t words[PIECE / ROUNDED * 8];
+    uint16_t rand[PIECE];
+    const int64_t blocks = (n + ROUNDED - 1) / ROUNDED;
+    kern()->signs(words, rng_fold(j->round, (uint64_t)param), (uint64_t)(begin / ROUNDED), 1,
+                  blocks);
+    memcpy(rand, words, (size_t)n * sizeof *rand);
+    kern()->bf16_by_chance(to, w, rand, n);
+}
+
+static void step_piece(const struct step_job *j, const struct opt_tile *t, int param, int64_t begin,
+                       int64_t n) {
+    const struct opt *o = j->o;
+    const struct param *p = o->params + param;
+    float grad[PIECE], wide[PIECE];
+    float *state[OPT_MAX_STATE] = {0};
+    const float *g = j->grad->tile(j->grad, param, begin, n, grad);
+    for (int k = 0; k < o->kind->n_state; k++) state[k] = o->state[param][k] + begin;
+    if (p->dtype == DT_F32) {
+        o->kind->tile(t, (float *)p->data + begin, g, state, n);
+        return;
+    }
+    uint16_t *stored = (uint16_t *)p->data + begin;
+    kern()->f32_from_bf16(wide, stored, n);
+    o->kind->tile(t, wide, g, state, n);
+    round_piece(j, param, begin, n, wide, stored);
+}
 
 static void step_tile(void *ctx, int64_t i, int tid) {
     (void)tid;
     const struct step_job *j = ctx;
     const struct opt *o = j->o;
     const struct opt_span *s = o->tiles + i;
-    const struct param *p = o->params + s->param;
-    float *state[OPT_MAX_STATE] = {0};
-    for (int k = 0; k < o->kind->n_state; k++) state[k] = o->state[s->param][k] + s->begin;
-    const struct opt_tile t = {.lr = (float)(j->lr * o->hyper.lr_factor[p->role]),
-                               .decay = (float)o->hyper.decay[p->role],
+    const enum role role = o->params[s->param].role;
+    const struct opt_tile t = {.lr = (float)(j->lr * o->hyper.lr_factor[role]),
+                               .decay = (float)o->hyper.decay[role],
                                .beta1 = (float)o->hyper.beta1,
                                .beta2 = (float)o->hyper.beta2,
                                .eps = (float)o->hyper.eps,
                                .grad_scale = j->grad_scale,
                                .t = o->t};
-    o->kind->tile(&t, (float *)p->data + s->begin, p->grad + s->begin, state, s->n);
+    for (int64_t at = 0; at < s->n; at += PIECE)
+        step_piece(j, &t, s->param, s->begin + at, s->n - at < PIECE ? s->n - at : PIECE);
 }
 
-void opt_step(struct opt *o, double lr, double grad_norm) {
+void opt_step(struct opt *o, double lr, const struct grad_source *grad) {
     const double clip = o->hyper.clip;
-    struct step_job j = {o, lr, clip > 0 && grad_norm > clip ? (float)(clip / grad_norm) : 1};
+    struct step_job j = {.o = o,
+                         .grad = grad,
+                         .lr = lr,
+                         .grad_scale =
+                             clip > 0 && grad->norm > clip ? (float)(clip / grad->norm) : 1};
+    j.round = rng_fold(rng_fold(rng_fold(0, o->hyper.seed), RNG_ROUND), (uint64_t)o->t);
     o->t++;
     par_for(o->n_tiles, step_tile, &j);
 }

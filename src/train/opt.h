@@ -8,9 +8,19 @@
 #include "arena.h"
 #include "param.h"
 
-#define OPTIMIZERS(X) X(adamw) X(lion)
+#define OPTIMIZERS(X) X(adamw) X(lion) X(sgd) X(momentum)
 
 enum { OPT_MAX_STATE = 2, OPT_TILE = 1 << 14 };
+
+/* Where the gradient of a tile comes from: the parameters' buffers, or seeds and coefficients. So
+ * every optimizer serves every engine, and one that needs no gradient buffer has none. */
+struct grad_source {
+    /* n elements from `begin` on of parameter `param`: a pointer to them, or buf, filled. */
+    const float *(*tile)(const struct grad_source *s, int param, int64_t begin, int64_t n,
+                         float *buf);
+    double norm; /* L2 norm of the whole gradient, for clipping */
+    const void *ctx;
+};
 
 /* What one update applies to one tile. */
 struct opt_tile {
@@ -36,6 +46,7 @@ struct opt_hyper {
     double beta1, beta2, eps, clip; /* clip: global gradient norm; 0: off */
     double lr_factor[ROLE_COUNT];   /* times the schedule's rate */
     double decay[ROLE_COUNT];       /* decoupled weight decay */
+    uint64_t seed;                  /* of the rounding of weights that are stored as bf16 */
 };
 
 struct opt {
@@ -60,7 +71,12 @@ void opt_close(struct opt *o);
  * not. */
 double opt_grad_norm(const struct opt *o);
 
-/* One update with learning rate lr and the given gradient norm (for clipping). */
-void opt_step(struct opt *o, double lr, double grad_norm);
+/* The gradients in the parameters' buffers, as a source. */
+struct grad_source opt_buffers(const struct opt *o, double norm);
+
+/* One update with learning rate lr. Weights stored as bf16 are updated in f32 and rounded by
+ * chance, up or down with the probability that keeps the mean: an update far below the last bit of
+ * a weight still counts (stochastic rounding; Gupta et al. 2015, arXiv 1502.02551). */
+void opt_step(struct opt *o, double lr, const struct grad_source *grad);
 
 #endif

@@ -17,28 +17,6 @@
 static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'S', 'T', 'A', 'T'};
 enum { HEADER = 40, VERSION = 1, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
 
-/* Read, not mapped: mapped pages would count as memory of the run. */
-int state_hash(const char *path, uint64_t *hash, struct err *e) {
-    int rc = 0;
-    XXH3_state_t *x = XXH3_createState();
-    uint8_t *room = malloc(CHUNK);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = 0;
-    if (fd < 0)
-        rc = err_errno(e, ERR_IO, "cannot open %s", path);
-    else if (!x || !room)
-        rc = err_set(e, ERR_NOMEM, "out of memory for the hash of %s", path);
-    if (!rc) XXH3_64bits_reset(x);
-    while (!rc && ((n = read(fd, room, CHUNK)) > 0 || (n < 0 && errno == EINTR)))
-        if (n > 0) XXH3_64bits_update(x, room, (size_t)n);
-    if (!rc && n < 0) rc = err_errno(e, ERR_IO, "cannot read %s", path);
-    if (!rc) *hash = XXH3_64bits_digest(x);
-    if (fd >= 0) close(fd);
-    XXH3_freeState(x);
-    free(room);
-    return rc;
-}
-
 /* ---- counters ---------------------------------------------------------------------------------
  */
 

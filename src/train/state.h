@@ -15,7 +15,4 @@ int state_write(const char *path, const struct engine *g, const struct progress 
 int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash,
                struct err *e);
 
-/* xxh3 of a whole file. */
-int state_hash(const char *path, uint64_t *hash, struct err *e);
-
 #endif

@@ -1,4 +1,5 @@
 #include "train_opts.h"
+#include "trajectory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +8,12 @@
 const char compute_words[] = "f32 bf16";
 const char gemm_words[] = "auto " GEMM_BACKENDS(X);
 const char engine_words[] = ENGINES(X);
-const char optimizer_words[] = OPTIMIZERS(X);
-static const char schedule_words[] = SCHEDULES(X);
+const char estimator_words[] = ESTIMATORS(X);
+const char weights_words[] = "f32 bf16 q8_0";
+const char auto_optimizer_words[] = "auto " OPTIMIZERS(X);
+static const char auto_schedule_words[] = "auto " SCHEDULES(X);
+static const char lora_init_words[] = LORA_INITS(X);
+static const char objective_words[] = OBJECTIVES(X);
 #undef X
 
 #define O struct train_opts
@@ -23,6 +28,22 @@ const struct conf_row train_rows[] = {
               "restored on save"),
     CONF_BOOL(O, full_vocab_loss, "full-vocab-loss",
               "with --compact-vocab: also report the final loss over the full vocabulary"),
+    CONF_CHOICE(O, weights, "weights", "f32", weights_words,
+                "storage of matrices and embeddings; bf16 is updated with stochastic rounding, "
+                "q8_0 is for frozen weights (--lora)"),
+    CONF_SECTION("LoRA"),
+    CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
+             "train adapters of this rank beside frozen weights; 0: train the weights"),
+    CONF_FLOAT(O, lora_alpha, "lora-alpha", "-1", -1, 1e6,
+               "adapters count alpha/rank; -1: twice the rank"),
+    CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",
+                "which weights get adapters: some of q,k,v,o,gate,up,down"),
+    CONF_CHOICE(O, lora_mode, "lora-mode", "split", "split merge",
+                "compute adapters beside the weights, or merged into them as they are read"),
+    CONF_BOOL(O, rslora, "rslora", "adapters count alpha/sqrt(rank)"),
+    CONF_BOOL(O, lora_norms, "lora-norms", "train the norm weights too"),
+    CONF_CHOICE(O, lora_init, "lora-init", "peft", lora_init_words,
+                "first values of A: PEFT's, or the predecessors' uniform 1/sqrt(rank); B is 0"),
     CONF_SECTION("Data"),
     CONF_STRING(O, data, "data", NULL, "FILE",
                 "text (also .zst), a shard of `duet tokenize`, or raw16 tokens"),
@@ -40,17 +61,41 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, accum, "accum", "1", 1, 65536, "micro-batches an update"),
     CONF_INT(O, accum_end, "accum-end", "0", 0, 65536,
              "ramp the micro-batches an update up to this over the run; 0: no ramp"),
+    CONF_SECTION("Prompt classification"),
+    CONF_STRING(O, task, "task", NULL, "FILE",
+                "instead of --data: labelled examples (TSV with a column `label`), learned as the "
+                "next word of a prompt"),
+    CONF_STRING(O, task_eval, "task-eval", NULL, "FILE", "examples to validate on"),
+    CONF_STRING(O, prompt, "template", NULL, "TEXT",
+                "the prompt, with {column} for a column: '{sentence} It was'"),
+    CONF_STRING(O, labels, "labels", NULL, "WORDS",
+                "the answers for labels 0, 1, ..., one token each: ' terrible, great'"),
+    CONF_CHOICE(
+        O, objective, "objective", "ce", objective_words,
+        "what is minimised: cross-entropy over the answers, or (mezo) 1 - accuracy, 1 - F1"),
     CONF_SECTION("Optimisation"),
     CONF_CHOICE(O, engine, "engine", "backprop", engine_words, "how updates are computed"),
-    CONF_CHOICE(O, optimizer, "optimizer", "adamw", optimizer_words, "update rule"),
+    CONF_CHOICE(O, optimizer, "optimizer", "auto", auto_optimizer_words,
+                "update rule; auto: adamw, with mezo sgd"),
+    CONF_CHOICE(O, estimator, "estimator", "spsa", estimator_words,
+                "mezo: how losses become a gradient"),
+    CONF_INT(O, directions, "directions", "1", 1, 4096,
+             "mezo: directions an update (spsa, fzoo; fzoo takes at least 2)"),
+    CONF_FLOAT(O, eps, "eps", "-1", -1, 10, "mezo: size of a perturbation; -1: the estimator's"),
+    CONF_CHOICE(O, rng, "rng", "counter", "counter compat",
+                "mezo: signs as a function of seed, step, tensor and block, or the predecessors' "
+                "sequential stream"),
     CONF_INT(O, steps, "steps", "0", 0, 1e12, "number of updates; 0: until --time is used"),
     CONF_FLOAT(O, time, "time", "0", 0, 1e9,
                "seconds of training; schedules then follow the share of time used; 0: until "
                "--steps are done"),
     CONF_FLOAT(O, lr, "lr", "-1", -1, 100,
-               "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4)"),
-    CONF_CHOICE(O, schedule, "schedule", "wsd", schedule_words, "learning rate over the run"),
-    CONF_INT(O, warmup, "warmup", "20", 0, 1e9, "updates of linear warm-up"),
+               "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo the "
+               "estimator's"),
+    CONF_CHOICE(O, schedule, "schedule", "auto", auto_schedule_words,
+                "learning rate over the run; auto: wsd, with mezo constant"),
+    CONF_INT(O, warmup, "warmup", "-1", -1, 1e9,
+             "updates of linear warm-up; -1: 20, with mezo none"),
     CONF_FLOAT(O, min_lr, "min-lr", "0.1", 0, 1, "final share of the learning rate"),
     CONF_FLOAT(O, decay_share, "decay-share", "0.5", 0, 1,
                "wsd: share of the run in which the rate falls"),
@@ -58,8 +103,11 @@ const struct conf_row train_rows[] = {
     CONF_FLOAT(O, beta2, "beta2", "-1", -1, 0.9999999,
                "second moment; -1: the optimizer's (adamw 0.95, lion 0.99)"),
     CONF_FLOAT(O, adam_eps, "adam-eps", "1e-8", 0, 1, "AdamW's epsilon"),
-    CONF_FLOAT(O, clip, "clip", "1", 0, 1e9, "clip the global gradient norm; 0: off"),
-    CONF_FLOAT(O, decay_matrix, "weight-decay", "0.1", 0, 10, "decoupled weight decay of matrices"),
+    CONF_FLOAT(O, clip, "clip", "-1", -1, 1e9,
+               "clip the global gradient norm; 0: off; -1: 1, with mezo off"),
+    CONF_FLOAT(O, decay_matrix, "weight-decay", "-1", -1, 10,
+               "decoupled weight decay of matrices; -1: 0.1, with mezo 0"),
+    CONF_FLOAT(O, decay_lora, "lora-decay", "0", 0, 10, "decoupled weight decay of adapters"),
     CONF_FLOAT(O, decay_embed, "embed-decay", "0", 0, 10,
                "decoupled weight decay of embeddings and classifier"),
     CONF_FLOAT(O, decay_norm, "norm-decay", "0", 0, 10,
@@ -145,47 +193,183 @@ static int read_checkpoint_every(struct train_setup *s, const char *text, struct
     return 0;
 }
 
-int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e) {
-    *s =
-        (struct train_setup){.engine = engine_find(o->engine), .optimizer = opt_find(o->optimizer)};
-    s->compute = (enum dtype)compute_type(o->compute);
-    if (!o->steps && !(o->time > 0))
-        return err_set(e, ERR_USAGE, "give --steps N or --time SECONDS");
+/* Numbers that stand for "what belongs to it" as -1, and nothing else below zero. */
+static int check_numbers(const struct train_opts *o, struct err *e) {
     const struct {
         const char *name;
         double value;
-    } own[] = {{"lr", o->lr}, {"beta1", o->beta1}, {"beta2", o->beta2}};
+    } own[] = {{"lr", o->lr},
+               {"beta1", o->beta1},
+               {"beta2", o->beta2},
+               {"clip", o->clip},
+               {"eps", o->eps},
+               {"weight-decay", o->decay_matrix},
+               {"lora-alpha", o->lora_alpha}};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (own[i].value < 0 && own[i].value != -1)
             return err_set(e, ERR_USAGE,
-                           "--%s is %g, expected a number from 0, or -1 for the optimizer's own",
+                           "--%s is %g, expected a number from 0, or -1 for the default",
                            own[i].name, own[i].value);
-    if (o->full_vocab_loss && !o->compact_vocab)
-        return err_set(
-            e, ERR_USAGE,
-            "--full-vocab-loss belongs to --compact-vocab: without it val_loss is that loss");
+    if (o->eps == 0 || o->lora_alpha == 0)
+        return err_set(e, ERR_USAGE, "--%s is 0, expected a number above 0, or -1 for the default",
+                       o->eps == 0 ? "eps" : "lora-alpha");
     if (o->accum_end && o->accum_end < o->accum)
         return err_set(e, ERR_USAGE,
                        "--accum-end %lld is less than --accum %lld: the ramp only goes up",
                        (long long)o->accum_end, (long long)o->accum);
-    s->lr = o->lr < 0 ? s->optimizer->lr : o->lr;
-    s->hyper = (struct opt_hyper){.beta1 = o->beta1 < 0 ? s->optimizer->beta1 : o->beta1,
-                                  .beta2 = o->beta2 < 0 ? s->optimizer->beta2 : o->beta2,
+    if (!o->steps && !(o->time > 0))
+        return err_set(e, ERR_USAGE, "give --steps N or --time SECONDS");
+    return 0;
+}
+
+static int check_task(const struct train_setup *s, const struct train_opts *o, struct err *e) {
+    if (!o->task) {
+        const bool any = o->task_eval || o->prompt || o->labels || strcmp(o->objective, "ce");
+        return any ? err_set(e, ERR_USAGE,
+                             "--task-eval, --template, --labels and --objective belong to --task")
+                   : 0;
+    }
+    if (o->data) return err_set(e, ERR_USAGE, "give either --data or --task");
+    if (!o->prompt || !o->labels)
+        return err_set(e, ERR_USAGE, "--task needs --template and --labels");
+    if (!o->init) return err_set(e, ERR_USAGE, "--task needs a trained model: --init FILE");
+    if (o->compact_vocab || o->full_vocab_loss)
+        return err_set(e, ERR_USAGE,
+                       "--compact-vocab belongs to --data: --task reads the "
+                       "classifier for the answers only");
+    if (s->engine->backward && !s->objective->differentiable)
+        return err_set(e, ERR_USAGE, "--objective %s has no gradient: it needs --engine mezo",
+                       o->objective);
+    return 0;
+}
+
+static int check_mezo(const struct train_setup *s, const struct train_opts *o, struct err *e) {
+    const struct zo_shape shape = {.directions = o->directions,
+                                   .batch = o->batch,
+                                   .accum = o->accum},
+                          most = {.directions = o->directions,
+                                  .batch = o->batch,
+                                  .accum = o->accum_end ? o->accum_end : o->accum};
+    if (!s->estimator) return 0;
+    if (s->estimator->directions(&most) > TRAJECTORY_MAX_DIRECTIONS)
+        return err_set(e, ERR_USAGE,
+                       "an update would have %lld directions, at most %d are possible",
+                       (long long)s->estimator->directions(&most), TRAJECTORY_MAX_DIRECTIONS);
+    if (s->estimator->per_example && o->directions != 1)
+        return err_set(e, ERR_USAGE,
+                       "--directions %lld: estimator %s has one direction an example, so --batch "
+                       "says how many",
+                       (long long)o->directions, o->estimator);
+    if (s->estimator->directions(&shape) < s->estimator->least)
+        return err_set(e, ERR_USAGE, "estimator %s needs at least %lld directions: give %s",
+                       o->estimator, (long long)s->estimator->least,
+                       s->estimator->per_example ? "a larger --batch" : "--directions N");
+    return 0;
+}
+
+static int make_lora(struct train_setup *s, const struct train_opts *o, struct err *e) {
+    s->lora =
+        (struct lora_opts){.rank = o->lora_rank,
+                           .alpha = o->lora_alpha < 0 ? 2 * (double)o->lora_rank : o->lora_alpha,
+                           .rslora = o->rslora,
+                           .norms = o->lora_norms,
+                           .merge = !strcmp(o->lora_mode, "merge"),
+                           .targets = o->lora_targets,
+                           .init = o->lora_init};
+    if (!o->lora_rank) {
+        if (o->lora_norms || o->rslora || s->lora.merge || o->lora_alpha >= 0)
+            return err_set(e, ERR_USAGE,
+                           "--lora-alpha, --lora-mode, --lora-norms and --rslora "
+                           "belong to --lora RANK");
+        if (s->weights == DT_Q8_0)
+            return err_set(e, ERR_USAGE, "--weights q8_0 is for frozen weights: give --lora RANK");
+        return 0;
+    }
+    if (!o->init) return err_set(e, ERR_USAGE, "--lora needs a trained model: --init FILE");
+    if (o->compact_vocab && o->full_vocab_loss)
+        return err_set(e, ERR_USAGE,
+                       "--full-vocab-loss is for runs that save a whole model, not for --lora");
+    return 0;
+}
+
+static void make_hyper(struct train_setup *s, const struct train_opts *o) {
+    const struct opt_kind *k = s->optimizer;
+    s->hyper = (struct opt_hyper){.beta1 = o->beta1 < 0 ? k->beta1 : o->beta1,
+                                  .beta2 = o->beta2 < 0 ? k->beta2 : o->beta2,
                                   .eps = o->adam_eps,
-                                  .clip = o->clip};
+                                  .clip = o->clip < 0 ? s->engine->clip : o->clip,
+                                  .seed = (uint64_t)o->seed};
+    const double matrix = o->decay_matrix < 0 ? s->engine->decay : o->decay_matrix;
     const double factor[ROLE_COUNT] = {[ROLE_embed] = o->lr_embed,
                                        [ROLE_matrix] = o->lr_matrix,
                                        [ROLE_norm] = o->lr_norm,
-                                       [ROLE_bias] = o->lr_norm};
+                                       [ROLE_bias] = o->lr_norm,
+                                       [ROLE_lora] = 1};
     const double decay[ROLE_COUNT] = {[ROLE_embed] = o->decay_embed,
-                                      [ROLE_matrix] = o->decay_matrix,
+                                      [ROLE_matrix] = matrix,
                                       [ROLE_norm] = o->decay_norm,
-                                      [ROLE_bias] = o->decay_norm};
+                                      [ROLE_bias] = o->decay_norm,
+                                      [ROLE_lora] = o->decay_lora};
     memcpy(s->hyper.lr_factor, factor, sizeof factor);
     memcpy(s->hyper.decay, decay, sizeof decay);
-    s->sched = (struct sched){.kind = (enum sched_kind)sched_find(o->schedule),
-                              .warmup = o->warmup,
+}
+
+/* MeZO's rate is the estimator's for plain descent; an optimizer that normalises its step takes its
+ * own, smaller for noisier gradients. */
+enum { NOISY = 100 };
+
+static double default_lr(const struct train_setup *s) {
+    if (!s->estimator) return s->optimizer->lr;
+    if (s->optimizer->n_state > 0 && strcmp(s->optimizer->name, "momentum"))
+        return s->optimizer->lr / NOISY;
+    return s->estimator->lr[s->lora.rank > 0] * (1 - s->hyper.beta1);
+}
+
+int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e) {
+    int rc;
+    *s = (struct train_setup){.engine = engine_find(o->engine)};
+    const char *optimizer = strcmp(o->optimizer, "auto") ? o->optimizer : s->engine->optimizer;
+    const char *schedule = strcmp(o->schedule, "auto") ? o->schedule : s->engine->schedule;
+    s->optimizer = opt_find(optimizer);
+    s->compute = (enum dtype)compute_type(o->compute);
+    s->weights = (enum dtype)dtype_find(o->weights);
+    if (!s->engine->backward) s->estimator = zo_find(o->estimator);
+    if (o->task) s->objective = objective_find(o->objective);
+    TRY(check_numbers(o, e));
+    TRY(make_lora(s, o, e));
+    TRY(check_task(s, o, e));
+    TRY(check_mezo(s, o, e));
+    if (o->full_vocab_loss && !o->compact_vocab) {
+        rc = err_set(
+            e, ERR_USAGE,
+            "--full-vocab-loss belongs to --compact-vocab: without it val_loss is that loss");
+        goto out;
+    }
+    make_hyper(s, o);
+    s->lr = o->lr < 0 ? default_lr(s) : o->lr;
+    if (s->estimator) s->eps = o->eps < 0 ? s->estimator->eps[s->lora.rank > 0] : o->eps;
+    s->sched = (struct sched){.kind = (enum sched_kind)sched_find(schedule),
+                              .warmup = o->warmup < 0 ? s->engine->warmup : o->warmup,
                               .min = o->min_lr,
                               .decay = o->decay_share};
-    return read_checkpoint_every(s, o->checkpoint_every, e);
+    TRY(read_checkpoint_every(s, o->checkpoint_every, e));
+out:
+    return rc;
+}
+
+struct engine_opts train_engine_opts(const struct train_setup *s, const struct train_opts *o,
+                                     const struct gemm *g, int64_t seq) {
+    return (struct engine_opts){.batch = o->batch,
+                                .seq = seq,
+                                .recompute = o->recompute,
+                                .gemm = g,
+                                .optimizer = s->optimizer,
+                                .hyper = s->hyper,
+                                .estimator = s->estimator,
+                                .directions = o->directions,
+                                .eps = s->eps,
+                                .compat_rng = !strcmp(o->rng, "compat"),
+                                .seed = (uint64_t)o->seed,
+                                .max_accum = o->accum_end ? o->accum_end : o->accum,
+                                .objective = s->objective};
 }

@@ -4,6 +4,7 @@
 
 #include "conf.h"
 #include "engine.h"
+#include "model_lora.h"
 #include "schedule.h"
 
 struct train_opts {
@@ -11,14 +12,25 @@ struct train_opts {
     const char *model, *init;
     struct conf_pairs set;
     bool compact_vocab, full_vocab_loss;
+    const char *weights;
+    /* LoRA */
+    int64_t lora_rank;
+    double lora_alpha;
+    const char *lora_targets, *lora_mode, *lora_init;
+    bool rslora, lora_norms;
     /* data */
     const char *data, *format, *tokenizer, *order;
     double val_fraction;
     int64_t batch, seq, accum, accum_end;
+    const char *task, *task_eval, *prompt, *labels, *objective;
     /* optimisation */
     const char *engine, *optimizer, *schedule;
+    const char *estimator, *rng;
+    int64_t directions;
+    double eps;
     double lr, beta1, beta2, adam_eps, clip;
-    double lr_embed, lr_matrix, lr_norm, decay_matrix, decay_embed, decay_norm;
+    double lr_embed, lr_matrix, lr_norm, decay_matrix, decay_embed, decay_norm,
+        decay_lora;
     int64_t warmup, steps;
     double min_lr, decay_share, time, spike;
     int64_t seed;
@@ -41,17 +53,26 @@ struct train_setup {
     struct opt_hyper hyper;
     struct sched sched;
     double lr;
-    enum dtype compute;
+    enum dtype compute, weights;
+    struct lora_opts lora; /* rank 0: none */
+    const struct zo_kind *estimator; /* mezo; else NULL */
+    double eps;
+    const struct objective *objective; /* prompt classification; else NULL */
     int64_t checkpoint_steps;
     double checkpoint_seconds;
 };
 
 int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e);
 
+/* The engine's part of it, for sequences of seq tokens. */
+struct engine_opts train_engine_opts(const struct train_setup *s, const struct train_opts *o,
+                                     const struct gemm *g, int64_t seq);
+
 /* "f32" or "bf16" to a type. */
 int compute_type(const char *name);
 
 /* Words of the choices, for other commands' tables. */
-extern const char compute_words[], gemm_words[], engine_words[], optimizer_words[];
+extern const char compute_words[], gemm_words[], engine_words[],
+    auto_optimizer_words[], estimator_words[], weights_words[];
 
 #endif

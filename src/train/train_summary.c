@@ -16,6 +16,8 @@ static const struct row {
     {AT(val_bpb), 6, false},
     {AT(floor_bpb), 6, false},
     {AT(val_loss_full), 6, true},
+    {AT(val_accuracy), 6, true},
+    {AT(val_f1), 6, true},
     {AT(train_loss), 6, false},
     {AT(training_seconds), 1, false},
     {AT(total_seconds), 1, false},

@@ -31,6 +31,11 @@ static void catch_signals(void) {
 
 enum { VAL_TOKENS = 1024 };
 
+struct validation {
+    struct eval_result text; /* of prompt classification only loss and error */
+    double accuracy, f1;     /* NaN: no classification */
+};
+
 static void show_validation(void *ctx, uint64_t done, uint64_t total) {
     struct trainer *t = ctx;
     log_progress_show(&t->line, false, "validating: %llu of %llu windows", (unsigned long long)done,
@@ -51,23 +56,55 @@ static int validate_model(struct trainer *t, struct model *m, struct eval_result
     return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);
 }
 
-int trainer_validate(struct trainer *t, struct eval_result *r, struct err *e) {
-    *r = (struct eval_result){.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN};
-    if (t->val.end - t->val.begin <= (uint64_t)t->seq) return 0; /* no validation split */
-    const int rc = validate_model(t, &t->model, r, e);
+static int validate_task(struct trainer *t, struct validation *r, struct err *e) {
+    struct task_result out;
+    const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
+    const struct task_eval_opts o = {.batch = few, .progress = show_validation, .ctx = t};
+    const int rc = task_eval(&t->model, &t->gemm, &t->task_val, &o, &out, e);
+    if (rc) return rc;
+    r->text.loss = out.loss;
+    r->text.stderr_ = out.loss_stderr;
+    r->accuracy = out.accuracy;
+    r->f1 = out.f1;
+    log_lines_write(&t->log,
+                    "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
+                    "\"val_accuracy\":%.6f,\"val_f1\":%.6f,\"examples\":%lld}",
+                    (long long)t->p.step, t->p.seconds, out.loss, out.accuracy, out.f1,
+                    (long long)out.n);
+    log_note(&t->line, "step %lld: accuracy %.4f +- %.4f, F1 %.4f, loss %.4f", (long long)t->p.step,
+             out.accuracy, out.accuracy_stderr, out.f1, out.loss);
+    return 0;
+}
+
+static int validate_text(struct trainer *t, struct validation *r, struct err *e) {
+    struct eval_result *x = &r->text;
+    const int rc = validate_model(t, &t->model, x, e);
     if (rc) return rc;
     char sd[32] = "null";
-    if (isfinite(r->stderr_)) snprintf(sd, sizeof sd, "%.6f", r->stderr_);
+    if (isfinite(x->stderr_)) snprintf(sd, sizeof sd, "%.6f", x->stderr_);
     log_lines_write(&t->log,
-                    "{\"event\":\"val\",\"step\":%lld,\"val_loss\":%.6f,\"val_loss_stderr\":%s,"
-                    "\"windows\":%llu}",
-                    (long long)t->p.step, r->loss, sd, (unsigned long long)r->windows);
-    if (isfinite(r->stderr_))
-        log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, r->loss,
-                 r->stderr_);
+                    "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
+                    "\"val_loss_stderr\":%s,\"windows\":%llu}",
+                    (long long)t->p.step, t->p.seconds, x->loss, sd,
+                    (unsigned long long)x->windows);
+    if (isfinite(x->stderr_))
+        log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, x->loss,
+                 x->stderr_);
     else
-        log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, r->loss);
+        log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, x->loss);
     return 0;
+}
+
+static bool can_validate(const struct trainer *t) {
+    if (t->opts->task) return t->opts->task_eval != NULL;
+    return t->val.end - t->val.begin > (uint64_t)t->seq;
+}
+
+static int validate(struct trainer *t, struct validation *r, struct err *e) {
+    *r = (struct validation){
+        .text = {.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN}, NAN, NAN};
+    if (!can_validate(t)) return 0;
+    return t->opts->task ? validate_task(t, r, e) : validate_text(t, r, e);
 }
 
 /* ---- one update --------------------------------------------------------------------------------
@@ -81,15 +118,33 @@ double trainer_progress(const struct trainer *t) {
 }
 
 /* Micro-batch `micro` is rows [p.rows + micro*B, ...) of the training stream. */
-static void fill(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
-    const struct trainer *t = ctx;
-    const int64_t B = t->opts->batch, T = t->seq;
+static uint64_t first_row(const struct trainer *t, int64_t micro) {
+    return (uint64_t)(t->p.rows + micro * t->opts->batch);
+}
+
+/* Prompts are as long as the longest of the batch. */
+int64_t trainer_tokens(struct trainer *t, int64_t micro) {
+    const int64_t B = t->opts->batch;
+    if (!t->opts->task) return B * t->seq;
+    return B * task_batch_len(&t->task, (uint64_t)t->opts->seed, first_row(t, micro), B);
+}
+
+static void fill(void *ctx, int64_t micro, struct engine_batch *out) {
+    struct trainer *t = ctx;
+    const int64_t B = t->opts->batch, T = t->seq, tokens = trainer_tokens(t, micro);
+    t->filled += tokens;
+    if (t->opts->task) {
+        out->T = tokens / B;
+        task_fill(&t->task, (uint64_t)t->opts->seed, first_row(t, micro), B, out->T, out->input,
+                  out->pos, out->label);
+        return;
+    }
     for (int64_t b = 0; b < B; b++)
-        batch_row(&t->batcher, (uint64_t)(t->p.rows + micro * B + b), input + b * T,
-                  target + b * T);
+        batch_row(&t->batcher, first_row(t, micro) + (uint64_t)b, out->input + b * T,
+                  out->target + b * T);
     for (int64_t i = 0; i < B * T && t->model.compact_id; i++) {
-        input[i] = t->model.compact_id[input[i]];
-        target[i] = t->model.compact_id[target[i]];
+        out->input[i] = t->model.compact_id[out->input[i]];
+        out->target[i] = t->model.compact_id[out->target[i]];
     }
 }
 
@@ -127,47 +182,58 @@ static void write_log(struct trainer *t, const struct engine_step *s) {
     t->p.log_steps = t->p.log_tokens = 0;
 }
 
-static void show_step(struct trainer *t, double loss, double tokens_per_second) {
+static void show_step(struct trainer *t, double tokens_per_second) {
     char left[32];
     const double done = trainer_progress(t);
     const double rest = done > 0 ? t->p.seconds * (1 - done) / done : 0;
-    (void)loss;
     log_progress_show(&t->line, false, "step %lld  loss %.4f  %.0f tokens/s  %3.0f%%  %s left",
                       (long long)t->p.step, t->p.ema, tokens_per_second, 100 * done,
                       log_duration(rest, left));
 }
 
+int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e) {
+    const int64_t tokens = t->filled;
+    t->p.step++;
+    t->p.rows += s->accum * t->opts->batch;
+    t->p.tokens += tokens;
+    t->p.seconds += seconds;
+    t->p.log_loss += s->loss;
+    t->p.log_steps++;
+    t->p.log_tokens += tokens;
+    t->p.log_seconds += seconds;
+    const int rc = watch_loss(t, s->loss, e);
+    if (rc) return rc;
+    write_log(t, s);
+    show_step(t, (double)tokens / seconds);
+    return 0;
+}
+
 static int update(struct trainer *t, struct err *e) {
     const double begin = clock_seconds(), progress = trainer_progress(t);
-    struct engine_step s = {.accum = sched_accum(t->opts->accum, t->opts->accum_end, progress),
+    struct engine_step s = {.step = t->p.step,
+                            .accum = sched_accum(t->opts->accum, t->opts->accum_end, progress),
                             .lr = t->setup.lr * sched_factor(&t->setup.sched, t->p.step, progress),
                             .fill = fill,
                             .ctx = t};
+    t->filled = 0;
     t->engine.kind->step(&t->engine, &s);
     if (!s.finite)
         return diverged(
             t, isfinite(s.loss) ? "the gradient is not a number" : "the loss is not a number", e);
     const double seconds = clock_seconds() - begin;
-    const int64_t tokens = s.accum * t->opts->batch * t->seq;
-    t->p.step++;
-    t->p.rows += s.accum * t->opts->batch;
-    t->p.tokens += tokens;
-    t->p.seconds += seconds;
-    t->p.log_loss += s.loss;
-    t->p.log_steps++;
-    t->p.log_tokens += tokens;
-    t->p.log_seconds += seconds;
-    const int rc = watch_loss(t, s.loss, e);
-    if (rc) return rc;
-    write_log(t, &s);
-    show_step(t, s.loss, (double)tokens / seconds);
-    return 0;
+    if (t->trajectory.writing) s.loss = (double)(float)s.loss; /* as the record has it */
+    const int rc = trainer_record(t, &s, seconds, e);
+    return rc ? rc : trainer_count(t, &s, seconds, e);
 }
 
 /* ---- the loop ----------------------------------------------------------------------------------
  */
 
 static int save(struct trainer *t, struct err *e) {
+    if (t->trajectory.writing) {
+        const int rc = trajectory_sync(&t->trajectory, e);
+        if (rc) return rc;
+    }
     t->p.total = t->total_before + clock_seconds() - t->began;
     t->p.log_bytes = log_lines_size(&t->log);
     const int rc = checkpoint_save(t->dir, &t->engine, &t->p, e);
@@ -190,7 +256,9 @@ static bool save_due(const struct trainer *t) {
 
 static int loop(struct trainer *t, struct err *e) {
     int rc = 0;
-    struct eval_result r;
+    struct validation r;
+    /* What the run begins from is part of what it shows. */
+    if (t->opts->init && t->p.step == 0) TRY(validate(t, &r, e));
     while (!finished(t)) {
         TRY(update(t, e));
         if (stop_signal) {
@@ -200,7 +268,7 @@ static int loop(struct trainer *t, struct err *e) {
             goto out;
         }
         if (t->opts->val_every && t->p.step % t->opts->val_every == 0 && !finished(t))
-            TRY(trainer_validate(t, &r, e));
+            TRY(validate(t, &r, e));
         if (save_due(t) && !finished(t)) TRY(save(t, e));
     }
     if (t->saved_step != t->p.step) TRY(save(t, e));
@@ -228,18 +296,21 @@ out:
 
 static int summarize(struct trainer *t, struct train_summary *s, struct err *e) {
     int rc;
-    struct eval_result r;
+    struct validation v;
+    const struct eval_result *r = &v.text;
     const struct progress *p = &t->p;
-    TRY(trainer_validate(t, &r, e));
+    TRY(validate(t, &v, e));
     const int64_t updates = p->step ? p->step : 1;
-    const double per_batch =
-        t->setup.engine->flops_factor * graph_flops(&t->model.graph, t->opts->batch, t->seq);
+    const double per_batch = t->setup.engine->flops_factor(&t->engine.opts) *
+                             graph_flops(&t->model.graph, t->opts->batch, t->seq);
     const double batches = (double)p->tokens / (double)(t->opts->batch * t->seq);
-    *s = (struct train_summary){.val_loss = r.loss,
-                                .val_loss_stderr = r.stderr_,
-                                .val_bpb = r.bpb,
-                                .floor_bpb = r.floor_bpb,
+    *s = (struct train_summary){.val_loss = r->loss,
+                                .val_loss_stderr = r->stderr_,
+                                .val_bpb = r->bpb,
+                                .floor_bpb = r->floor_bpb,
                                 .val_loss_full = NAN,
+                                .val_accuracy = v.accuracy,
+                                .val_f1 = v.f1,
                                 .training_seconds = p->seconds,
                                 .peak_rss_mb = (double)clock_peak_rss() / 1048576,
                                 .planned_mb = (double)t->memory.total / 1048576,

@@ -10,6 +10,7 @@
 
 struct train_summary {
     double val_loss, val_loss_stderr, val_bpb, floor_bpb, val_loss_full; /* NaN: not known */
+    double val_accuracy, val_f1; /* prompt classification */
     double training_seconds, total_seconds, peak_rss_mb, planned_mb, total_tokens_M;
     int64_t num_steps;
     double num_params_M;
@@ -27,10 +28,5 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
 /* "key: value" lines after a line "---", or one JSON object. */
 void train_summary_print(const struct train_summary *s, bool json, FILE *out);
 char *train_summary_json(const struct train_summary *s); /* malloc()ed */
-
-/* Builds the model that the options describe, without weights: for planning too. vocab: the
- * tokenizer's size, or 0 to leave the description's. */
-struct model;
-int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e);
 
 #endif

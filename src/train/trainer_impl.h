@@ -7,7 +7,9 @@
 #include "dataset.h"
 #include "eval.h"
 #include "log.h"
+#include "task.h"
 #include "trainer.h"
+#include "trajectory.h"
 
 struct trainer {
     struct train_opts *opts;
@@ -18,6 +20,9 @@ struct trainer {
     struct dataset data;
     struct split train, val;
     struct batcher batcher;
+    struct task task, task_val;    /* instead of data and splits */
+    int64_t filled;                /* tokens of the present update */
+    struct trajectory trajectory;  /* mezo */
     uint32_t *token_bytes;
     struct model model;
     struct engine engine;
@@ -39,7 +44,14 @@ struct trainer {
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);
 void trainer_close(struct trainer *t);
-int trainer_validate(struct trainer *t, struct eval_result *r, struct err *e);
+/* Opens the run's trajectory; the updates in it that the checkpoint does not have are made again. */
+int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e);
+/* Appends the update that s made. Nothing for other engines. */
+int trainer_record(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
+/* Tokens of micro-batch `micro` of the present update. */
+int64_t trainer_tokens(struct trainer *t, int64_t micro);
+/* Counts an update that is done: progress, log, line. ERR_NUMERIC if the loss has run away. */
+int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
 double trainer_progress(const struct trainer *t); /* share of the run done, 0..1 */
 
 #endif

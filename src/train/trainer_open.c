@@ -1,4 +1,5 @@
 #include "trainer_impl.h"
+#include "train_model.h"
 
 #include "clock.h"
 #include "file.h"
@@ -30,16 +31,17 @@ static int free_folder(char **dir, struct err *e) {
 }
 
 /* What a run writes. */
-static const char *const run_files[] = {"config.json",     "state",     "model.blzt",
-                                        "model.next.blzt", "log.jsonl", "summary.json",
-                                        "tokens.shard"};
+static const char *const run_files[] = {
+    "config.json",   "state",        "model.blzt",       "model.next.blzt",
+    "log.jsonl",     "summary.json", "tokens.shard",     "base.blzt",
+    "trajectory.zo", "adapter.blzt", "adapter.next.blzt"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 /* A folder that holds any of a run's files is only written with --overwrite, and never when one of
  * them is what this run is to read. */
 static int check_folder(const struct trainer *t, struct err *e) {
     const struct train_opts *o = t->opts;
-    const char *const inputs[] = {o->model, o->init, o->data, o->tokenizer};
+    const char *const inputs[] = {o->model, o->init, o->data, o->tokenizer, o->task, o->task_eval};
     int rc = 0;
     for (int i = 0; i < N_RUN_FILES && !rc; i++) {
         char *path = file_join(t->dir, run_files[i]);
@@ -121,53 +123,6 @@ static int write_text(const char *dir, const char *name, const char *text, struc
 /* ---- model ------------------------------------------------------------------------------------
  */
 
-static int read_config(struct model_config *c, const struct train_opts *o, struct model *tok,
-                       struct err *e) {
-    if (o->model) return model_config_read(c, o->model, &o->set, e);
-    struct model_file mf = {0};
-    int rc = model_file_open(&mf, o->init, false, e);
-    if (rc) return rc;
-    rc = model_config_parse(c, mf.config, strlen(mf.config), o->init, &o->set, e);
-    if (!rc && tok && mf.tokenizer)
-        rc = model_set_tokenizer(tok, mf.tokenizer, mf.tokenizer_bytes, e);
-    model_file_close(&mf);
-    return rc;
-}
-
-static bool vocab_was_set(const struct train_opts *o) {
-    for (size_t i = 0; i < o->set.n; i++)
-        if (!strcmp(o->set.key[i], "vocab_size")) return true;
-    return false;
-}
-
-int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e) {
-    struct model_config c = {0};
-    if (!o->model && !o->init)
-        return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
-    int rc = read_config(&c, o, NULL, e);
-    if (rc) return rc;
-    if (vocab > c.vocab) {
-        rc = err_set(
-            e, ERR_INPUT, "the tokenizer has %lld tokens, the model's vocabulary only %lld%s",
-            (long long)vocab, (long long)c.vocab, o->init ? "" : "; --set vocab_size=N changes it");
-        model_config_release(&c);
-        return rc;
-    }
-    if (vocab && vocab != c.vocab && !o->init && !vocab_was_set(o)) {
-        /* From scratch the tokenizer decides: rows that no token uses would only cost time. */
-        json_object_set_new(c.json, "vocab_size", json_integer(vocab));
-        c.vocab = vocab;
-    }
-    if (o->seq && o->seq != c.seq_len) {
-        /* The length it was trained at belongs to the model: eval and generate go by it. */
-        json_t *duet = json_object_get(c.json, "duet");
-        if (!duet) json_object_set_new(c.json, "duet", duet = json_object());
-        json_object_set_new(duet, "seq_len", json_integer(o->seq));
-        c.seq_len = o->seq;
-    }
-    return model_create(m, &c, e);
-}
-
 /* The tokenizer inside --init's file, if there is one. */
 static int init_tokenizer(struct trainer *t, struct model *holder, struct err *e) {
     struct model_config c = {0};
@@ -175,8 +130,47 @@ static int init_tokenizer(struct trainer *t, struct model *holder, struct err *e
     if (!o.init) return 0;
     o.model = NULL;
     o.set = (struct conf_pairs){0};
-    int rc = read_config(&c, &o, holder, e);
+    int rc = train_model_config(&c, &o, holder, e);
     model_config_release(&c);
+    return rc;
+}
+
+static int open_text(struct trainer *t, const struct dataset_opts *d, struct err *e) {
+    int rc;
+    const struct train_opts *o = t->opts;
+    TRY(dataset_open(&t->data, d, e));
+    rc = split_make(&t->data.shard, o->val_fraction, t->seq, &t->train, &t->val, e);
+    if (rc && !file_same(t->data.shard.map.path, o->data)) err_prefix(e, "%s", o->data);
+    if (rc) goto out;
+    t->batcher = (struct batcher){.shard = &t->data.shard,
+                                  .split = t->train,
+                                  .T = t->seq,
+                                  .seed = (uint64_t)o->seed,
+                                  .order = strcmp(o->order, "epoch") ? BATCH_RANDOM : BATCH_EPOCH};
+out:
+    return rc;
+}
+
+static int open_tasks(struct trainer *t, const struct dataset_opts *d, struct err *e) {
+    int rc;
+    const struct train_opts *o = t->opts;
+    struct task_opts to = {
+        .path = o->task, .prompt = o->prompt, .labels = o->labels, .seq = t->seq};
+    if (d->tokenizer)
+        TRY(tokenizer_open(&t->data.tokenizer, d->tokenizer, e));
+    else if (d->blob)
+        TRY(tokenizer_open_blob(&t->data.tokenizer, d->blob, d->blob_bytes, o->init, e));
+    else {
+        rc = err_set(e, ERR_USAGE, "%s holds no tokenizer: give one with --tokenizer", o->init);
+        goto out;
+    }
+    TRY(task_open(&t->task, &to, t->data.tokenizer, e));
+    t->seq = t->task.T;
+    if (o->task_eval) {
+        to.path = o->task_eval;
+        TRY(task_open(&t->task_val, &to, t->data.tokenizer, e));
+    }
+out:
     return rc;
 }
 
@@ -197,18 +191,10 @@ static int open_data(struct trainer *t, struct err *e) {
         d.blob = holder.tok_blob;
         d.blob_bytes = holder.tok_bytes;
     }
-    TRY(read_config(&c, o, NULL, e));
+    TRY(train_model_config(&c, o, NULL, e));
     d.raw_vocab = (uint32_t)c.vocab;
     t->seq = o->seq ? o->seq : c.seq_len;
-    TRY(dataset_open(&t->data, &d, e));
-    rc = split_make(&t->data.shard, o->val_fraction, t->seq, &t->train, &t->val, e);
-    if (rc && !file_same(t->data.shard.map.path, o->data)) err_prefix(e, "%s", o->data);
-    if (rc) goto out;
-    t->batcher = (struct batcher){.shard = &t->data.shard,
-                                  .split = t->train,
-                                  .T = t->seq,
-                                  .seed = (uint64_t)o->seed,
-                                  .order = strcmp(o->order, "epoch") ? BATCH_RANDOM : BATCH_EPOCH};
+    TRY(o->task ? open_tasks(t, &d, e) : open_text(t, &d, e));
 out:
     model_config_release(&c);
     free(holder.tok_blob);
@@ -216,21 +202,18 @@ out:
     return rc;
 }
 
-static int compact(struct trainer *t, struct err *e) {
+/* The ids that occur: *ids is malloc()ed. */
+static int used_ids(const struct trainer *t, uint32_t **ids, int64_t *n, struct err *e) {
     const struct shard *s = &t->data.shard;
     const size_t V = (size_t)t->model.config.vocab;
     uint8_t *seen = calloc(V, 1);
-    uint32_t *ids = malloc(V * sizeof *ids);
-    int64_t n = 0;
-    int rc = 0;
-    if (!seen || !ids) rc = err_set(e, ERR_NOMEM, "out of memory for the vocabulary map");
-    for (uint64_t i = 0; !rc && i < s->n_tokens; i++) seen[shard_token(s, i)] = 1;
-    for (size_t v = 0; !rc && v < V; v++)
-        if (seen[v]) ids[n++] = (uint32_t)v;
-    if (!rc) rc = model_compact(&t->model, ids, n, e);
+    *ids = malloc(V * sizeof **ids);
+    *n = 0;
+    for (uint64_t i = 0; seen && *ids && i < s->n_tokens; i++) seen[shard_token(s, i)] = 1;
+    for (size_t v = 0; seen && *ids && v < V; v++)
+        if (seen[v]) (*ids)[(*n)++] = (uint32_t)v;
     free(seen);
-    free(ids);
-    return rc;
+    return *n ? 0 : err_set(e, ERR_NOMEM, "out of memory for the vocabulary map");
 }
 
 /* The description's start and end tokens are those of its own tokenizer; a new model gets ours. */
@@ -240,44 +223,53 @@ static void set_token_ids(struct model_config *c, const struct tokenizer *t) {
     json_object_set_new(c->json, "eos_token_id", eos < 0 ? json_null() : json_integer(eos));
 }
 
+static int check_memory(const struct trainer *t, struct err *e) {
+    const struct engine_memory *m = &t->memory;
+    const size_t have = memory_available();
+    if (!have || m->total <= have) return 0;
+    return err_set(
+        e, ERR_NOMEM,
+        "this run needs %zu MB (weights %zu, gradients %zu, optimizer %zu, activations %zu) "
+        "and %zu MB are free; try a smaller --batch, --weights bf16, %s",
+        m->total >> 20, m->weights >> 20, m->gradients >> 20, m->optimizer >> 20,
+        (m->kept + m->passing) >> 20, have >> 20,
+        t->setup.engine->backward ? "--recompute, --lora or --engine mezo" : "or --lora");
+}
+
+/* What the tokenizer means for the model. */
+static int match_tokenizer(struct trainer *t, struct err *e) {
+    size_t blob_bytes;
+    const void *blob = tokenizer_blob(t->data.tokenizer, &blob_bytes);
+    const int rc = model_set_tokenizer(&t->model, blob, blob_bytes, e);
+    if (rc) return rc;
+    if (!t->opts->init) set_token_ids(&t->model.config, t->data.tokenizer);
+    if (!t->opts->task) t->token_bytes = eval_token_bytes(t->data.tokenizer, t->data.shard.vocab);
+    return 0;
+}
+
 static int open_model(struct trainer *t, struct err *e) {
     int rc;
-    size_t blob_bytes;
     const struct train_opts *o = t->opts;
-    const struct shard *s = &t->data.shard;
-    const int64_t vocab = t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer) : s->vocab;
+    const struct train_setup *s = &t->setup;
+    uint32_t *ids = NULL;
+    int64_t n_ids = 0;
+    const int64_t vocab =
+        t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer) : t->data.shard.vocab;
     TRY(train_model_create(&t->model, o, vocab, e));
-    if (t->data.tokenizer) {
-        const void *blob = tokenizer_blob(t->data.tokenizer, &blob_bytes);
-        TRY(model_set_tokenizer(&t->model, blob, blob_bytes, e));
-        if (!o->init) set_token_ids(&t->model.config, t->data.tokenizer);
-        t->token_bytes = eval_token_bytes(t->data.tokenizer, s->vocab);
-    }
-    if (o->compact_vocab) TRY(compact(t, e));
-    const struct engine_opts eo = {.batch = o->batch,
-                                   .seq = t->seq,
-                                   .recompute = o->recompute,
-                                   .gemm = &t->gemm,
-                                   .optimizer = t->setup.optimizer,
-                                   .hyper = t->setup.hyper};
-    TRY(engine_plan(t->setup.engine, &t->model, &eo, &t->memory, e));
-    const size_t have = memory_available();
-    if (have && t->memory.total > have) {
-        rc = err_set(
-            e, ERR_NOMEM,
-            "this run needs %zu MB (weights %zu, gradients %zu, optimizer %zu, activations %zu) "
-            "and %zu MB are free; try a smaller --batch, --recompute or --optimizer lion",
-            t->memory.total >> 20, t->memory.weights >> 20, t->memory.gradients >> 20,
-            t->memory.optimizer >> 20, (t->memory.kept + t->memory.passing) >> 20, have >> 20);
-        goto out;
-    }
-    TRY(model_reserve(&t->model, e));
-    if (o->init)
-        TRY(model_load(&t->model, o->init, e));
-    else
-        TRY(model_init(&t->model, (uint64_t)o->seed, e));
-    TRY(engine_open(&t->engine, t->setup.engine, &t->model, &eo, e));
+    if (t->data.tokenizer) TRY(match_tokenizer(t, e));
+    if (o->compact_vocab) TRY(used_ids(t, &ids, &n_ids, e));
+    TRY(train_model_shape(&t->model, s, ids, n_ids, e));
+    if (o->task) TRY(task_map(&t->task, &t->model, e));
+    if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));
+    struct engine_opts eo = train_engine_opts(s, o, &t->gemm, t->seq);
+    eo.n_answers = t->task.n_labels;
+    eo.answers = t->task.answers;
+    TRY(engine_plan(s->engine, &t->model, &eo, &t->memory, e));
+    TRY(check_memory(t, e));
+    TRY(train_model_load(&t->model, s, o, o->init, e));
+    TRY(engine_open(&t->engine, s->engine, &t->model, &eo, e));
 out:
+    free(ids);
     return rc;
 }
 
@@ -291,11 +283,14 @@ static int check_inputs(const struct train_opts *o, struct err *e) {
     struct stat st;
     struct model m = {0};
     struct tokenizer *tok = NULL;
-    if (!o->data) return err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
-    if (stat(o->data, &st) || access(o->data, R_OK))
-        return err_errno(e, ERR_INPUT, "cannot read %s", o->data);
+    const char *data = o->task ? o->task : o->data;
+    if (!data) return err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
+    if (stat(data, &st) || access(data, R_OK))
+        return err_errno(e, ERR_INPUT, "cannot read %s", data);
     if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_INPUT, "cannot train on %s: it is not a regular file", o->data);
+        return err_set(e, ERR_INPUT, "cannot train on %s: it is not a regular file", data);
+    if (o->task_eval && access(o->task_eval, R_OK))
+        return err_errno(e, ERR_INPUT, "cannot read %s", o->task_eval);
     if (o->init && access(o->init, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->init);
     if (o->tokenizer) TRY(tokenizer_open(&tok, o->tokenizer, e));
     TRY(train_model_create(&m, o, tok ? tokenizer_vocab_size(tok) : 0, e));
@@ -318,11 +313,13 @@ static int absolute(const struct trainer *t, const char **path, char room[PATH_M
 static int write_config(struct trainer *t, struct conf *conf, struct err *e) {
     int rc;
     struct train_opts *o = t->opts, saved = *o;
-    static char room[4][PATH_MAX];
+    static char room[6][PATH_MAX];
     char *json = NULL;
     TRY(absolute(t, &o->model, room[0], e));
     TRY(absolute(t, &o->init, room[1], e));
     TRY(absolute(t, &o->data, room[2], e));
+    TRY(absolute(t, &o->task, room[4], e));
+    TRY(absolute(t, &o->task_eval, room[5], e));
     if (o->tokenizer && strcmp(o->tokenizer, "byte")) TRY(absolute(t, &o->tokenizer, room[3], e));
     json = conf_to_json(conf);
     TRY(write_text(t->dir, "config.json", json, e));
@@ -373,6 +370,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     }
     if (t->resumed) TRY(write_config(t, conf, e));
     TRY(open_log(t, e));
+    if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
     t->peak = gemm_peak(&t->gemm, 0.3);
 out:
     return rc;
@@ -406,6 +404,9 @@ void trainer_close(struct trainer *t) {
     engine_close(&t->engine);
     model_close(&t->model);
     dataset_close(&t->data);
+    task_close(&t->task);
+    task_close(&t->task_val);
+    trajectory_close(&t->trajectory);
     free(t->token_bytes);
     free(t->dir);
     if (t->lock >= 0) close(t->lock);

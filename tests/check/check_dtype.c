@@ -166,8 +166,57 @@ static void check_unaligned(struct check *c) {
     }
 }
 
+/* q8_0 as ggml-quants.c has it, with the library's roundf; blocks of all sizes of numbers, ties,
+ * and what cannot be stored. */
+static void check_q8(struct check *c) {
+    enum { BLOCKS = 2000, N = 32 * BLOCKS };
+    static float x[N], back[N];
+    static unsigned char bytes[BLOCKS * 34 + 1], again[BLOCKS * 34];
+    unsigned char *q = bytes + 1;
+    c->n = N;
+    for (int i = 0; i < N; i++) {
+        const int b = i / 32;
+        const float size = ldexpf(1, b % 30 - 20);
+        x[i] = size * (float)rng_normal(&c->rng);
+        if (b % 7 == 0) x[i] = size * (i % 32 ? (float)(i % 40) - 19.5f : 127); /* ties */
+        if (b % 11 == 0) x[i] = 0;
+    }
+    dtype_from_f32(DT_Q8_0, x, q, N);
+    dtype_to_f32(DT_Q8_0, q, back, N);
+    for (int b = 0; b < BLOCKS; b++) {
+        float max = 0, scale;
+        for (int i = 0; i < 32; i++) max = fmaxf(max, fabsf(x[32 * b + i]));
+        const float d = max / 127, inverse = d ? 1 / d : 0;
+        uint16_t h = narrow(f16, d), stored;
+        memcpy(&stored, q + 34 * b, 2);
+        check_bits(c, b, stored, h);
+        scale = (float)widen(f16, h);
+        for (int i = 0; i < 32; i++) {
+            const int want = scale > 0 ? (int)roundf(x[32 * b + i] * inverse) : 0;
+            check_bits(c, 32 * b + i, bits_of(back[32 * b + i]), bits_of(scale * (float)want));
+        }
+    }
+    dtype_convert(DT_F32, x, DT_Q8_0, again, N);
+    check_that(c, !memcmp(again, q, sizeof again), "dtype_convert goes block by block");
+    dtype_convert(DT_Q8_0, q, DT_F32, x, N);
+    check_that(c, !memcmp(x, back, sizeof x), "dtype_convert widens block by block");
+    const float bad[] = {NAN, INFINITY, 1e30f};
+    for (int k = 0; k < 3; k++) {
+        for (int i = 0; i < 32; i++) x[i] = (float)i;
+        x[7] = bad[k];
+        dtype_from_f32(DT_Q8_0, x, q, 32);
+        dtype_to_f32(DT_Q8_0, q, back, 32);
+        for (int i = 0; i < 32; i++)
+            check_that(c, !isfinite(back[i]), "a block without a scale has no finite values");
+    }
+}
+
 void check_dtype(struct check *c) {
     if (c->bench) return;
+    if (check_begin(c, "q8_0", "dtype")) {
+        check_q8(c);
+        check_end(c);
+    }
     if (check_begin(c, "table", "")) {
         check_table(c);
         check_unaligned(c);

@@ -63,8 +63,10 @@ static void operand_make(struct check *c, struct operand *o, int slot, int64_t r
     const size_t bytes = (size_t)((outer - 1) * ld + inner) * size;
     char *data = slot < 0 ? reserve(bytes) : check_place(c, slot, bytes, -1);
     memset(data, 0xff, bytes); /* NaN between the rows */
-    *o = (struct operand){
-        {data, type, trans, ld}, reserve((size_t)(rows * k) * sizeof(float)), rows, k};
+    *o = (struct operand){.mat = {.data = data, .dtype = type, .trans = trans, .ld = ld},
+                          .value = reserve((size_t)(rows * k) * sizeof(float)),
+                          .rows = rows,
+                          .k = k};
     check_normal(c, o->value, rows * k, 1);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t p = 0; p < k; p++) {

@@ -60,6 +60,24 @@ struct item {
 
 CALL(bf16_from_f32, k->bf16_from_f32(U(0), F(1), r->n))
 CALL(f32_from_bf16, k->f32_from_bf16(F(0), U(1), r->n))
+CALL(bf16_by_chance, k->bf16_by_chance(U(0), F(1), U(2), r->n))
+
+/* Bits of the outputs: as many words as fit, from blocks 5, 8, 11, ... */
+static void call_signs(const struct kern *k, struct row *r) {
+    static uint64_t words[MAX_N / 2];
+    uint64_t key = 0;
+    memcpy(&key, &r->shift, sizeof r->shift);
+    k->signs(words, key, 5, 3, r->n / 16);
+    memcpy(r->p[0], words, (size_t)(r->n / 16) * 64);
+}
+
+static void call_add_signs(const struct kern *k, struct row *r) {
+    uint64_t words[MAX_N / 64 + 4] = {0};
+    const int64_t bit0 = r->n % 70;
+    memcpy(words, r->p[2], (size_t)r->n * 2 < sizeof words ? (size_t)r->n * 2 : sizeof words);
+    k->add_signs(F(0), F(1), r->a, words, bit0, r->n);
+}
+
 CALL(axpy, k->axpy(F(0), r->a, F(1), r->n))
 CALL(add_scaled, k->add_scaled(F(0), F(1), r->a, F(2), r->n))
 CALL(scale, k->scale(F(0), r->a, r->n))
@@ -137,6 +155,9 @@ static double of_dot(const struct row *r) {
 static const struct item items[] = {
     {"bf16_from_f32", "Oi", call_bf16_from_f32, .spread = 140, .flags = SPECIAL | BIG | ONLY_BITS},
     {"f32_from_bf16", "oI", call_f32_from_bf16, .flags = SPECIAL | BIG | ONLY_BITS},
+    {"bf16_by_chance", "OiI", call_bf16_by_chance, .spread = 100, .flags = SPECIAL | ONLY_BITS},
+    {"signs", "b", call_signs, .flags = ONLY_BITS},
+    {"add_signs", "oiI", call_add_signs, .spread = 40, .flags = ONLY_BITS, .alias = "01"},
     {"axpy", "bi", call_axpy, of_axpy, .tol = 1.01, .spread = 40, .flags = SPECIAL | BIG},
     {"add_scaled", "oii", call_add_scaled, of_add_scaled, .tol = 1.01, .spread = 40,
      .flags = SPECIAL | BIG, .alias = "01 02"},

@@ -31,7 +31,7 @@ refuses "out of range" 2 'is 0, expected' "$DUET" train --batch 0
 refuses "NaN" 2 'expected a finite number' "$DUET" train --lr nan
 refuses "infinite" 2 'expected a finite number' "$DUET" train --lr 1e999
 refuses "too large" 2 'expected' "$DUET" train --lr 1e30
-refuses "not a choice" 2 'expected one of: adamw lion' "$DUET" train --optimizer sgd
+refuses "not a choice" 2 'expected one of: auto adamw lion sgd momentum' "$DUET" train --optimizer sgdx
 refuses "plain argument" 2 'no plain arguments, found text.txt' "$DUET" train text.txt
 refuses "switch with a value" 2 'takes no value' "$DUET" train --recompute=1
 refuses "no end given" 2 '--steps N or --time' "$DUET" train

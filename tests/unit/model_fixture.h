@@ -144,7 +144,7 @@ static inline void assert_same_json(const char *a, const char *b) {
 
 /* One tensor of each type, odd sizes, 1 and 2 dimensions, a tokenizer, meta. */
 static inline void build_mixed(struct model_file *mf) {
-    static uint8_t bytes[DT_COUNT][4 * 35];
+    static uint8_t bytes[DT_COUNT][4 * 5 * 32];
     static const char tokenizer[] = "any bytes\0\xff";
     struct rng r = rng_make(2, RNG_TEST, 0, 0, 0);
     *mf = (struct model_file){0};
@@ -157,6 +157,10 @@ static inline void build_mixed(struct model_file *mf) {
                               .ndim = 1 + d % 2,
                               .shape = {5, d % 2 ? 7 : 0},
                               .data = bytes[d]};
+        if (d == DT_Q8_0) { /* rows of whole blocks */
+            t.ndim = 2;
+            t.shape[1] = 32;
+        }
         assert_int_equal(model_file_add(mf, &t, &e), 0);
     }
     mf->config = strdup("{\"rope_theta\":10000.0,\"eps\":1e-05,\"x\":0.35355339059327379,"

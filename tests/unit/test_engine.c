@@ -6,18 +6,18 @@
 enum { B = 2, T = 9, MICRO = 3 };
 
 /* Micro-batches of a fixed text. */
-static void fill(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
+static void fill(void *ctx, int64_t micro, struct engine_batch *b) {
     const struct tokens *t = ctx;
-    memcpy(input, t->input + micro * B * T, sizeof *input * B * T);
-    memcpy(target, t->target + micro * B * T, sizeof *target * B * T);
+    memcpy(b->input, t->input + micro * B * T, sizeof *b->input * B * T);
+    memcpy(b->target, t->target + micro * B * T, sizeof *b->target * B * T);
 }
 
 /* All of it as one batch of MICRO * B sequences. */
-static void fill_all(void *ctx, int64_t micro, uint32_t *input, uint32_t *target) {
+static void fill_all(void *ctx, int64_t micro, struct engine_batch *b) {
     const struct tokens *t = ctx;
     assert_int_equal(micro, 0);
-    memcpy(input, t->input, sizeof *input * MICRO * B * T);
-    memcpy(target, t->target, sizeof *target * MICRO * B * T);
+    memcpy(b->input, t->input, sizeof *b->input * MICRO * B * T);
+    memcpy(b->target, t->target, sizeof *b->target * MICRO * B * T);
 }
 
 static struct engine_opts options(const struct gemm *g, const char *optimizer) {

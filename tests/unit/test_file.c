@@ -301,6 +301,56 @@ static void map_kinds(void **state) {
     close(ends[0]);
 }
 
+/* Pages of the map that are in this process's memory, or -1. */
+static long pages_of(const struct file_map *m, size_t page) {
+    long n = 0;
+    uint64_t entry;
+    FILE *f = fopen("/proc/self/pagemap", "rb");
+    if (!f) return -1;
+    fseek(f, (long)((uintptr_t)m->data / page * sizeof entry), SEEK_SET);
+    for (size_t i = 0; i < m->size; i += page)
+        if (fread(&entry, sizeof entry, 1, f) == 1) n += entry >> 63;
+    fclose(f);
+    return n;
+}
+
+/* Dropped pages leave memory and come back as they were; a part of a page stays. */
+static void map_drop(void **state) {
+    (void)state;
+    enum { PAGES = 512 };
+    struct err e;
+    struct file_map m;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), size = PAGES * page + 7;
+    FILE *f = fopen("big", "wb");
+    for (size_t i = 0; i < size; i++) putc((int)(i * i >> 9 & 0xff), f);
+    fclose(f);
+    assert_int_equal(file_map_open(&m, "big", &e), 0);
+    const struct {
+        size_t offset, bytes;
+        long pages; /* that leave */
+    } parts[] = {{0, size, PAGES},
+                 {0, 0, 0},
+                 {1, 2 * page - 2, 0},
+                 {1, 2 * page - 1, 1},
+                 {page, page, 1},
+                 {page + 1, 300 * page, 299},
+                 {size, 0, 0},
+                 {size - 7, 7, 0}};
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+        unsigned wrong = 0;
+        for (size_t i = 0; i < size; i++) wrong += m.data[i] != (uint8_t)(i * i >> 9);
+        assert_int_equal(wrong, 0);
+        const long before = pages_of(&m, page);
+        file_map_drop(&m, parts[k].offset, parts[k].bytes);
+        if (before >= 0) assert_int_equal(before - pages_of(&m, page), parts[k].pages);
+    }
+    file_map_close(&m);
+    assert_int_equal(unlink("big"), 0);
+    /* What could not be mapped is memory, which stays. */
+    struct file_map none = {.data = (const uint8_t *)"text", .size = 4};
+    file_map_drop(&none, 0, 4);
+}
+
 static void read_text_limit(void **state) {
     (void)state;
     char *text;
@@ -428,7 +478,7 @@ int main(void) {
         IN_FOLDER(out_writes),           IN_FOLDER(out_replaces_or_leaves),
         IN_FOLDER(out_failed_write),     IN_FOLDER(out_killed),
         IN_FOLDER(out_two_writers),      IN_FOLDER(out_special_targets),
-        IN_FOLDER(out_standard_output),  IN_FOLDER(map_kinds),
+        IN_FOLDER(out_standard_output),  IN_FOLDER(map_kinds), IN_FOLDER(map_drop),
         IN_FOLDER(read_text_limit),      IN_FOLDER(names),
         IN_FOLDER(log_appends),          IN_FOLDER(log_half_line),
         cmocka_unit_test(log_durations),

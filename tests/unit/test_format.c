@@ -137,6 +137,9 @@ static void blzt5_hostile_headers(void **state) {
         {H(T("a", "f32", "[4611686018427387905]", "0", "4")), 4, "too large"},
         {H(T("a", "i8", "[9223372036854775807,2]", "0", "4")), 4, "too large"},
         {H(T("a", "f32", "[2]", "0", "4")), 4, "shape and dtype give 8"},
+        {H(T("a", "q8_0", "[2,31]", "0", "68")), 68, "not whole blocks of q8_0"},
+        {H(T("a", "q8_0", "[31,2]", "0", "68")), 68, "not whole blocks of q8_0"},
+        {H(T("a", "q8_0", "[2,32]", "0", "64")), 64, "shape and dtype give 68"},
         {H(T("a", "f32", "[1]", "64", "4")), 68, "offset 64 found, 0 expected"},
         {H(T("a", "f32", "[1]", "-64", "4")), 68, "whole number"},
         {H(T("a", "f32", "[1]", "0.0", "4")), 4, "whole number"},
@@ -245,6 +248,9 @@ static void refused_tensors(void **state) {
         {.name = ok, .ndim = 1, .shape = {6}, .rope_heads = 2}, /* heads of 3 rows */
         {.name = ok, .ndim = 1, .shape = {6}, .rope_heads = 5},
         {.name = ok, .ndim = 1, .shape = {6}, .rope_heads = -1},
+        {.name = ok, .ndim = 1, .shape = {48}, .dtype = DT_Q8_0}, /* half a block */
+        {.name = ok, .ndim = 2, .shape = {32, 48}, .dtype = DT_Q8_0},
+        {.name = ok, .ndim = 1, .shape = {64}, .dtype = DT_Q8_0, .rope_heads = 2},
     };
     struct model_file mf = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

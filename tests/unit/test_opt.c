@@ -159,7 +159,8 @@ static void check_steps(const char *name, step_fn *f, double clip) {
         const double norm = draw_grads(&b, t % 2 ? 1e-4 : 10), lr = 0.01 * t;
         const double found = opt_grad_norm(&b.opt);
         near_("norm", 0, t, found, norm, 1e-6 * norm);
-        opt_step(&b.opt, lr, found);
+        const struct grad_source grad = opt_buffers(&b.opt, found);
+        opt_step(&b.opt, lr, &grad);
         step_double(&b, f, lr, norm, t);
         assert_int_equal(b.opt.t, t);
         compare_state(&b);
@@ -191,7 +192,8 @@ static void test_constant_gradient(void **state) {
         for (int r = 0; r < ROLE_COUNT; r++) h.lr_factor[r] = 1;
         bench_open(&b, names[o], &h);
         draw_grads(&b, 3);
-        for (int t = 1; t <= 20; t++) opt_step(&b.opt, 0.01, opt_grad_norm(&b.opt));
+        const struct grad_source grad = opt_buffers(&b.opt, opt_grad_norm(&b.opt));
+        for (int t = 1; t <= 20; t++) opt_step(&b.opt, 0.01, &grad);
         for (int i = 0; i < FROZEN; i++)
             for (int64_t k = 0; k < param_count(b.params + i); k++) {
                 const double want = b.w[i][k] - 0.2 * (b.params[i].grad[k] > 0 ? 1 : -1);
@@ -207,7 +209,8 @@ static void test_roles(void **state) {
     struct bench b;
     bench_open(&b, "adamw", &hyper);
     draw_grads(&b, 1);
-    opt_step(&b.opt, 0.1, opt_grad_norm(&b.opt));
+    const struct grad_source grad = opt_buffers(&b.opt, opt_grad_norm(&b.opt));
+    opt_step(&b.opt, 0.1, &grad);
     for (int i = 0; i < N; i++)
         for (int64_t k = 0; k < param_count(b.params + i); k++) {
             const bool same = ((const float *)b.params[i].data)[k] == (float)b.w[i][k];
@@ -244,7 +247,8 @@ static void test_threads(void **state) {
             for (int t = 0; t < 3; t++) {
                 draw_grads(&b, 1);
                 found = opt_grad_norm(&b.opt);
-                opt_step(&b.opt, 0.01, found);
+                const struct grad_source grad = opt_buffers(&b.opt, found);
+                opt_step(&b.opt, 0.01, &grad);
             }
             if (threads == 1) norm = found;
             assert_memory_equal(&norm, &found, sizeof norm);
@@ -269,7 +273,8 @@ static void test_bytes(void **state) {
     assert_int_equal(b.opt.mem.used, opt_bytes(opt_find("adamw"), b.params, N));
     assert_int_equal(opt_bytes(opt_find("adamw"), b.params, N),
                      2 * opt_bytes(opt_find("lion"), b.params, N));
-    assert_null(opt_find("sgd"));
+    assert_null(opt_find("sgdx"));
+    assert_int_equal(opt_bytes(opt_find("sgd"), b.params, N), 0);
     bench_close(&b);
 }
 

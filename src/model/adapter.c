@@ -1,0 +1,310 @@
+#include "adapter.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VERSION = 1 };
+static const char KEY[] = "duet_adapter";
+
+/* Sizes of the base that are repeated for people. */
+static const struct {
+    const char *key;
+    size_t offset;
+} sizes[] = {
+    {"hidden_size", offsetof(struct adapter_info, dim)},
+    {"intermediate_size", offsetof(struct adapter_info, hidden)},
+    {"num_hidden_layers", offsetof(struct adapter_info, layers)},
+    {"vocab_size", offsetof(struct adapter_info, vocab)},
+};
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+enum kind { K_HASH, K_INT, K_REAL, K_BOOL, K_WORD };
+
+/* Every key but version; each is required, and there are no others. */
+static const struct key {
+    const char *name;
+    enum kind kind;
+    size_t offset, size;
+} keys[] = {
+#define AT(f) offsetof(struct adapter_info, f), sizeof(((struct adapter_info *)0)->f)
+    {"base_hash", K_HASH, AT(base_hash)}, {"rank", K_INT, AT(rank)},
+    {"alpha", K_REAL, AT(alpha)},         {"rslora", K_BOOL, AT(rslora)},
+    {"targets", K_WORD, AT(targets)},     {"init", K_WORD, AT(init)},
+    {"norms", K_BOOL, AT(norms)},
+#undef AT
+};
+enum { N_KEYS = sizeof keys / sizeof *keys };
+
+static bool get_word(const json_t *v, char *to, size_t size) {
+    if (!json_is_string(v) || json_string_length(v) >= size) return false;
+    memcpy(to, json_string_value(v), json_string_length(v) + 1);
+    return true;
+}
+
+static int read_key(struct adapter_info *a, const struct key *k, const json_t *o, const char *path,
+                    struct err *e) {
+    static const char *const want[] = {"16 lower-case hex digits", "a whole number above 0",
+                                       "a number above 0", "true or false", "a short string"};
+    const json_t *v = json_object_get(o, k->name);
+    char *at = (char *)a + k->offset;
+    bool ok = false;
+    if (k->kind == K_HASH) {
+        const char *s = json_string_value(v);
+        ok = s && strlen(s) == 16 && strspn(s, "0123456789abcdef") == 16;
+        if (ok) *(uint64_t *)(void *)at = strtoull(s, NULL, 16);
+    } else if (k->kind == K_INT) {
+        ok = json_is_integer(v) && json_integer_value(v) > 0;
+        if (ok) *(int64_t *)(void *)at = json_integer_value(v);
+    } else if (k->kind == K_REAL) {
+        ok = json_is_number(v) && json_number_value(v) > 0;
+        if (ok) *(double *)(void *)at = json_number_value(v);
+    } else if (k->kind == K_BOOL) {
+        ok = json_is_boolean(v);
+        *(bool *)at = json_is_true(v);
+    } else {
+        ok = get_word(v, at, k->size);
+    }
+    return ok ? 0
+              : err_set(e, ERR_INPUT, "%s: %s: \"%s\" is missing or not %s", path, KEY, k->name,
+                        want[k->kind]);
+}
+
+/* Unknown keys might change what the adapter means. */
+static int check_keys(json_t *o, const char *path, struct err *e) {
+    const char *name;
+    json_t *v;
+    json_object_foreach(o, name, v) {
+        bool known = !strcmp(name, "version");
+        for (int i = 0; i < N_KEYS && !known; i++) known = !strcmp(name, keys[i].name);
+        if (!known) return err_set(e, ERR_INPUT, "%s: %s: unknown key \"%.60s\"", path, KEY, name);
+    }
+    return 0;
+}
+
+static int info_from(struct adapter_info *a, const struct model_file *mf, struct err *e) {
+    int rc;
+    json_error_t je;
+    json_t *root = json_loads(mf->config, 0, &je), *o = json_object_get(root, KEY);
+    *a = (struct adapter_info){0};
+    if (!json_is_object(o)) {
+        rc = err_set(e, ERR_INPUT, "%s is not an adapter: its config has no object \"%s\"",
+                     mf->path, KEY);
+        goto out;
+    }
+    const json_t *version = json_object_get(o, "version");
+    if (!json_is_integer(version) || json_integer_value(version) != VERSION) {
+        rc = err_set(e, ERR_INPUT, "%s: %s: \"version\" is not %d", mf->path, KEY, VERSION);
+        goto out;
+    }
+    TRY(check_keys(o, mf->path, e));
+    for (int i = 0; i < N_KEYS; i++) TRY(read_key(a, keys + i, o, mf->path, e));
+    get_word(json_object_get(root, "model_type"), a->model_type, sizeof a->model_type);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        *(int64_t *)(void *)((char *)a + sizes[i].offset) =
+            json_integer_value(json_object_get(root, sizes[i].key));
+    for (size_t i = 0; i < mf->n_tensors; i++)
+        a->params += (int64_t)mf_tensor_count(mf->tensors + i);
+    if (mf->meta && !(a->meta = strdup(mf->meta))) rc = err_set(e, ERR_NOMEM, "out of memory");
+out:
+    json_decref(root);
+    return rc;
+}
+
+int adapter_info_read(struct adapter_info *a, const char *path, struct err *e) {
+    struct model_file mf = {0};
+    *a = (struct adapter_info){0};
+    int rc = model_file_open(&mf, path, false, e);
+    if (!rc) rc = info_from(a, &mf, e);
+    model_file_close(&mf);
+    return rc;
+}
+
+void adapter_info_release(struct adapter_info *a) {
+    free(a->meta);
+    *a = (struct adapter_info){0};
+}
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+static bool in_adapter(const struct model *m, const struct param *p) {
+    return p->role == ROLE_lora || (p->role == ROLE_norm && m->lora->opts.norms);
+}
+
+static int check_tensor(const struct param *p, const struct mf_tensor *t, const char *path,
+                        struct err *e) {
+    if (!t) return err_set(e, ERR_INPUT, "%s: tensor %s is missing", path, p->name);
+    if (t->dtype != DT_F32)
+        return err_set(e, ERR_INPUT, "%s: tensor %s has type %s, expected f32", path, p->name,
+                       dtype_row(t->dtype)->name);
+    if (t->ndim != p->ndim || (int64_t)t->shape[t->ndim - 1] != p->cols ||
+        (t->ndim == 2 && (int64_t)t->shape[0] != p->rows))
+        return err_set(e, ERR_INPUT, "%s: tensor %s has shape %llu x %llu, expected %lld x %lld",
+                       path, p->name, t->ndim == 2 ? (unsigned long long)t->shape[0] : 1ull,
+                       (unsigned long long)t->shape[t->ndim - 1], (long long)p->rows,
+                       (long long)p->cols);
+    return 0;
+}
+
+static int wrong_base(const char *path, uint64_t want, const char *base, uint64_t have,
+                      struct err *e) {
+    return err_set(e, ERR_INPUT,
+                   "%s belongs to a base with hash %016" PRIx64 ", but %s has hash %016" PRIx64,
+                   path, want, base, have);
+}
+
+/* Of two files that hold the same settings the values can be exchanged. */
+static int check_same(const struct lora *l, const struct adapter_info *a, const char *path,
+                      const char *base, struct err *e) {
+    const struct lora_opts *o = &l->opts;
+    if (a->base_hash != l->base_hash) return wrong_base(path, a->base_hash, base, l->base_hash, e);
+    if (a->rank != o->rank || a->alpha != o->alpha || a->rslora != o->rslora ||
+        a->norms != o->norms || strcmp(a->targets, o->targets) != 0)
+        return err_set(e, ERR_INPUT,
+                       "%s has rank %lld, alpha %g, targets %s%s%s, expected rank %lld, alpha %g, "
+                       "targets %s%s%s",
+                       path, (long long)a->rank, a->alpha, a->targets, a->rslora ? ", rsLoRA" : "",
+                       a->norms ? ", norms" : "", (long long)o->rank, o->alpha, o->targets,
+                       o->rslora ? ", rsLoRA" : "", o->norms ? ", norms" : "");
+    return 0;
+}
+
+static int load_values(struct model *m, const struct model_file *mf, struct err *e) {
+    size_t n = 0;
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *p = m->params + i;
+        if (!in_adapter(m, p)) continue;
+        const int rc = check_tensor(p, model_file_find(mf, p->name), mf->path, e);
+        if (rc) return rc;
+        n++;
+    }
+    for (size_t i = 0; i < mf->n_tensors && n != mf->n_tensors; i++) {
+        bool known = false;
+        for (int k = 0; k < m->n_params && !known; k++)
+            known = in_adapter(m, m->params + k) && !strcmp(m->params[k].name, mf->tensors[i].name);
+        if (!known)
+            return err_set(e, ERR_INPUT, "%s: tensor %s is not part of this adapter", mf->path,
+                           mf->tensors[i].name);
+    }
+    for (int i = 0; i < m->n_params; i++)
+        if (in_adapter(m, m->params + i))
+            mf_tensor_read(model_file_find(mf, m->params[i].name), m->params[i].data);
+    return 0;
+}
+
+int adapter_load_values(struct model *m, const char *path, struct err *e) {
+    int rc;
+    struct model_file mf = {0};
+    struct adapter_info a = {0};
+    assert(m->lora && m->weights.base);
+    TRY(model_file_open(&mf, path, true, e));
+    TRY(info_from(&a, &mf, e));
+    TRY(check_same(m->lora, &a, path, m->init_path ? m->init_path : "the base", e));
+    TRY(load_values(m, &mf, e));
+out:
+    adapter_info_release(&a);
+    model_file_close(&mf);
+    return rc;
+}
+
+/* What is wrong with the settings is wrong with the file here. */
+static int attach(struct model *m, const struct adapter_info *a, bool merge, const char *path,
+                  struct err *e) {
+    const struct lora_opts o = {.rank = a->rank,
+                                .alpha = a->alpha,
+                                .rslora = a->rslora,
+                                .norms = a->norms,
+                                .merge = merge,
+                                .targets = a->targets,
+                                .init = a->init};
+    if (!lora_attach(m, &o, e)) return 0;
+    if (e->code == ERR_USAGE) e->code = ERR_INPUT;
+    return err_prefix(e, "%s", path);
+}
+
+int adapter_open(struct model *m, const char *base_path, const char *adapter_path,
+                 const struct adapter_use *u, struct err *e) {
+    int rc;
+    struct model_file mf = {0};
+    struct model_config c = {0};
+    struct adapter_info a = {0};
+    *m = (struct model){0};
+    TRY(adapter_info_read(&a, adapter_path, e));
+    TRY(model_file_open(&mf, base_path, true, e));
+    TRY(model_config_parse(&c, mf.config, strlen(mf.config), base_path, u->sets, e));
+    const uint64_t hash = map_hash(&mf.map, 0, mf.map.size);
+    if (hash != a.base_hash) {
+        rc = wrong_base(adapter_path, a.base_hash, base_path, hash, e);
+        goto out;
+    }
+    TRY(model_create(m, &c, e));
+    TRY(attach(m, &a, u->merge, adapter_path, e));
+    m->lora->base_hash = hash;
+    TRY(model_set_storage(m, u->weights, e));
+    TRY(model_reserve(m, e));
+    if (mf.tokenizer) TRY(model_set_tokenizer(m, mf.tokenizer, mf.tokenizer_bytes, e));
+    TRY(model_load_file(m, &mf, e));
+    TRY(adapter_load_values(m, adapter_path, e));
+    lora_set_scale(m, u->scale);
+out:
+    model_config_release(&c);
+    adapter_info_release(&a);
+    model_file_close(&mf);
+    if (rc) model_close(m);
+    return rc;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+/* *text: the config of an adapter of m, malloc()ed. */
+static int make_config(const struct model *m, char **text, struct err *e) {
+    const struct lora *l = m->lora;
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016" PRIx64, l->base_hash);
+    const struct model_config *c = &m->config;
+    json_t *root = json_pack(
+        "{s:{s:i,s:s,s:I,s:f,s:b,s:s,s:s,s:b},s:s,s:I,s:I,s:I,s:I}", KEY, "version", VERSION,
+        "base_hash", hash, "rank", (json_int_t)l->opts.rank, "alpha", l->opts.alpha, "rslora",
+        (int)l->opts.rslora, "targets", l->targets, "init", l->init, "norms", (int)l->opts.norms,
+        "model_type", c->arch, "hidden_size", (json_int_t)c->dim, "intermediate_size",
+        (json_int_t)c->hidden, "num_hidden_layers", (json_int_t)c->layers, "vocab_size",
+        (json_int_t)m->full_vocab);
+    *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    return *text ? 0 : err_set(e, ERR_NOMEM, "out of memory for an adapter");
+}
+
+int adapter_save(const struct model *m, const char *path, const char *meta, struct err *e) {
+    int rc;
+    struct model_file mf = {0};
+    assert(m->lora && m->lora->base_hash && m->init_path);
+    if (file_same(path, m->init_path))
+        return err_set(e, ERR_USAGE, "%s is the base of the adapter; write to another name", path);
+    if (meta && !(mf.meta = strdup(meta))) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for an adapter");
+        goto out;
+    }
+    TRY(make_config(m, &mf.config, e));
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *p = m->params + i;
+        if (!in_adapter(m, p)) continue;
+        char name[sizeof p->name];
+        memcpy(name, p->name, sizeof name);
+        const struct mf_tensor t = {
+            .name = name,
+            .dtype = p->dtype,
+            .ndim = p->ndim,
+            .shape = {(uint64_t)(p->ndim == 2 ? p->rows : p->cols), (uint64_t)p->cols},
+            .data = p->data};
+        TRY(model_file_add(&mf, &t, e));
+    }
+    TRY(model_file_write(&mf, "blzt5", path, e));
+out:
+    model_file_close(&mf);
+    return rc;
+}

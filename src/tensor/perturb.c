@@ -1,0 +1,55 @@
+#include "perturb.h"
+
+#include "kern.h"
+#include "rng.h"
+
+#include <string.h>
+
+uint64_t perturb_key(uint64_t seed) {
+    return rng_fold(rng_fold(rng_fold(0, seed), RNG_PERTURB), 0);
+}
+
+void perturb_words(const struct probe *p, int64_t tensor, int64_t first, int64_t stride, int64_t n,
+                   uint64_t *words) {
+    if (!p->bits) {
+        kern()->signs(words, rng_fold(p->key, (uint64_t)tensor), (uint64_t)first, (uint64_t)stride,
+                      n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        memcpy(words + i * SIGN_WORDS, p->bits[tensor] + (first + i * stride) * SIGN_WORDS,
+               SIGN_WORDS * sizeof *words);
+}
+
+enum { BLOCKS = 16 };
+
+/* Blocks follow each other along the rows and from row to row, so that a run of them serves a long
+ * row as well as many short ones. */
+void perturb_row(const struct probe *p, int64_t tensor, int64_t cols, int64_t row, int64_t begin,
+                 int64_t n, const float *x, float *y) {
+    uint64_t words[BLOCKS * SIGN_WORDS + 1];
+    const int64_t per = perturb_blocks(cols);
+    int64_t r = row + begin / cols, c = begin % cols, have = 0, first = 0;
+    words[BLOCKS * SIGN_WORDS] = 0;
+    for (int64_t i = 0; i < n;) {
+        const int64_t block = r * per + c / SIGN_BLOCK;
+        const int64_t end =
+            (c / SIGN_BLOCK + 1) * SIGN_BLOCK < cols ? (c / SIGN_BLOCK + 1) * SIGN_BLOCK : cols;
+        const int64_t some = end - c < n - i ? end - c : n - i;
+        if (!have || block >= first + have) {
+            /* No further than the elements that are left reach. */
+            const int64_t left = (n - i - some + cols - 1) / cols * per + per - c / SIGN_BLOCK;
+            have = left < BLOCKS ? left : BLOCKS;
+            first = block;
+            perturb_words(p, tensor, first, 1, have, words);
+        }
+        kern()->add_signs(y + i, x + i, p->eps, words + (block - first) * SIGN_WORDS,
+                          c % SIGN_BLOCK, some);
+        i += some;
+        c += some;
+        if (c == cols) {
+            c = 0;
+            r++;
+        }
+    }
+}

@@ -1,0 +1,168 @@
+/* MeZO (Malladi et al. 2023, arXiv 2305.17333): forward passes only. The copies of the weights that
+ * an estimator asks for go through the network side by side (struct probe); their losses become one
+ * coefficient a direction, and the optimizer takes the gradient from seeds and coefficients. The
+ * memory is that of inference, and the stored weights are written once an update. */
+#include "clock.h"
+#include "engine.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mezo {
+    int64_t n_probes, max_directions;
+    struct probe *probe; /* (n_probes) */
+    double *loss;        /* (micro-batches, n_probes) */
+    uint64_t *seed;      /* per direction */
+    float *coef;
+    struct zo_bits *bits; /* per direction, or NULL */
+};
+
+static struct zo_shape shape_of(const struct engine_opts *o, int64_t accum) {
+    return (struct zo_shape){
+        .directions = o->directions, .batch = o->batch, .accum = accum, .eps = o->eps};
+}
+
+static int64_t probes(const struct engine_opts *o) {
+    const struct zo_shape s = shape_of(o, 1);
+    return o->estimator->probes(&s);
+}
+
+static double flops_factor(const struct engine_opts *o) {
+    return (double)probes(o) / (o->estimator->per_example ? (double)o->batch : 1);
+}
+
+static int64_t max_directions(const struct engine_opts *o) {
+    const struct zo_shape s = shape_of(o, o->max_accum);
+    return o->estimator->directions(&s);
+}
+
+static size_t bytes(const struct engine_opts *o, const struct model *m) {
+    size_t words = 0;
+    for (int i = 0; i < m->n_params && o->compat_rng; i++)
+        if (m->params[i].trainable)
+            words += (size_t)(m->params[i].rows * perturb_blocks(m->params[i].cols)) * SIGN_WORDS;
+    return words * sizeof(uint64_t) * (size_t)max_directions(o);
+}
+
+static void mezo_close(struct engine *g) {
+    struct mezo *z = g->mezo;
+    if (!z) return;
+    for (int64_t d = 0; z->bits && d < z->max_directions; d++) zo_bits_close(z->bits + d);
+    free(z->probe);
+    free(z->loss);
+    free(z->seed);
+    free(z->coef);
+    free(z->bits);
+    free(z);
+    g->mezo = NULL;
+}
+
+static int mezo_open(struct engine *g, struct err *e) {
+    const struct engine_opts *o = &g->opts;
+    struct mezo *z = g->mezo = calloc(1, sizeof *z);
+    if (!z) return err_set(e, ERR_NOMEM, "out of memory for the probes");
+    z->n_probes = probes(o);
+    z->max_directions = max_directions(o);
+    const size_t P = (size_t)z->n_probes, n = (size_t)z->max_directions;
+    z->probe = calloc(P, sizeof *z->probe);
+    z->loss = calloc(P * (size_t)o->max_accum, sizeof *z->loss);
+    z->seed = calloc(n, sizeof *z->seed);
+    z->coef = calloc(n, sizeof *z->coef);
+    if (o->compat_rng) z->bits = calloc(n, sizeof *z->bits);
+    if (!z->probe || !z->loss || !z->seed || !z->coef || (o->compat_rng && !z->bits))
+        return err_set(e, ERR_NOMEM, "out of memory for the probes");
+    int rc = 0;
+    for (size_t d = 0; z->bits && d < n && !rc; d++)
+        rc = zo_bits_open(z->bits + d, g->model->params, g->model->n_params,
+                          g->model->config.head_dim, e);
+    return rc;
+}
+
+/* The batch stands once in the rows of each probe; or sequence i in those of probes 2i, 2i + 1. */
+static void copy_batch(struct engine *g) {
+    struct engine_batch *b = &g->batch;
+    const bool one = g->opts.estimator->per_example;
+    const int64_t B = g->opts.batch, T = b->T, rows = g->mezo->n_probes * (one ? 1 : B);
+    for (int64_t r = rows - 1; r >= 0; r--) {
+        const int64_t from = one ? r / 2 : r % B;
+        if (from == r) continue;
+        memcpy(b->input + r * T, b->input + from * T, (size_t)T * sizeof *b->input);
+        memcpy(b->target + r * T, b->target + from * T, (size_t)T * sizeof *b->target);
+        b->pos[r] = b->pos[from];
+        b->label[r] = b->label[from];
+    }
+}
+
+/* Losses of all probes on one micro-batch. */
+static void evaluate(struct engine *g, const struct zo_shape *shape, struct engine_step *s,
+                     int64_t micro) {
+    struct mezo *z = g->mezo;
+    const struct zo_kind *k = g->opts.estimator;
+    const int64_t each = k->per_example ? 1 : g->opts.batch;
+    g->batch.T = g->opts.seq;
+    s->fill(s->ctx, micro, &g->batch);
+    copy_batch(g);
+    for (int64_t p = 0; p < z->n_probes; p++) {
+        int64_t d;
+        int side;
+        k->probe(shape, micro, p, &d, &side);
+        z->probe[p] = (struct probe){.key = perturb_key(z->seed[d]),
+                                     .eps = (float)(side * shape->eps),
+                                     .bits = z->bits ? z->bits[d].table : NULL};
+    }
+    struct batch b = {.B = z->n_probes * each, .probes = z->probe, .n_probes = (int)z->n_probes};
+    engine_run(g, &b);
+    for (int64_t p = 0; p < z->n_probes; p++)
+        z->loss[micro * z->n_probes + p] = engine_loss(g, p * each, each);
+}
+
+static void apply(struct engine *g, const struct engine_step *s) {
+    const struct zo_update u = {
+        .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef, .bits = g->mezo->bits};
+    const double begin = clock_seconds();
+    zo_apply(&g->opt, &u);
+    g->seconds_update += clock_seconds() - begin;
+}
+
+int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
+    struct mezo *z = g->mezo;
+    if (s->directions > z->max_directions)
+        return err_set(e, ERR_INPUT,
+                       "update %lld has %lld directions, the run's settings make at most %lld",
+                       (long long)s->step, (long long)s->directions, (long long)z->max_directions);
+    for (int64_t d = 0; z->bits && d < s->directions; d++) zo_bits_fill(z->bits + d, s->seed[d]);
+    s->grad_norm = zo_norm(&g->opt, s->directions, s->coef);
+    apply(g, s);
+    return 0;
+}
+
+static void step(struct engine *g, struct engine_step *s) {
+    struct mezo *z = g->mezo;
+    const struct zo_shape shape = shape_of(&g->opts, s->accum);
+    const int64_t n = g->opts.estimator->directions(&shape);
+    for (int64_t d = 0; d < n; d++) {
+        z->seed[d] = zo_seed(g->opts.seed, s->step, d, g->opts.compat_rng);
+        if (z->bits) zo_bits_fill(z->bits + d, z->seed[d]);
+    }
+    for (int64_t micro = 0; micro < s->accum; micro++) evaluate(g, &shape, s, micro);
+    s->loss = g->opts.estimator->estimate(&shape, z->loss, z->coef);
+    s->directions = n;
+    s->seed = z->seed;
+    s->coef = z->coef;
+    s->grad_norm = zo_norm(&g->opt, n, z->coef);
+    s->finite = isfinite(s->loss) && isfinite(s->grad_norm);
+    if (s->finite) apply(g, s);
+}
+
+const struct engine_kind engine_mezo = {
+    .name = "mezo",
+    .help = "zeroth order: forward passes at perturbed weights, memory of inference",
+    .optimizer = "sgd",
+    .schedule = "constant",
+    .probes = probes,
+    .flops_factor = flops_factor,
+    .bytes = bytes,
+    .open = mezo_open,
+    .close = mezo_close,
+    .step = step};

@@ -1,0 +1,75 @@
+#include "train_model.h"
+
+#include "format.h"
+
+#include <string.h>
+
+int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,
+                       struct err *e) {
+    if (o->model) return model_config_read(c, o->model, &o->set, e);
+    struct model_file mf = {0};
+    int rc = model_file_open(&mf, o->init, false, e);
+    if (rc) return rc;
+    rc = model_config_parse(c, mf.config, strlen(mf.config), o->init, &o->set, e);
+    if (!rc && tok && mf.tokenizer)
+        rc = model_set_tokenizer(tok, mf.tokenizer, mf.tokenizer_bytes, e);
+    model_file_close(&mf);
+    return rc;
+}
+
+static bool vocab_was_set(const struct train_opts *o) {
+    for (size_t i = 0; i < o->set.n; i++)
+        if (!strcmp(o->set.key[i], "vocab_size")) return true;
+    return false;
+}
+
+int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e) {
+    struct model_config c = {0};
+    if (!o->model && !o->init)
+        return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
+    int rc = train_model_config(&c, o, NULL, e);
+    if (rc) return rc;
+    if (vocab > c.vocab) {
+        rc = err_set(
+            e, ERR_INPUT, "the tokenizer has %lld tokens, the model's vocabulary only %lld%s",
+            (long long)vocab, (long long)c.vocab, o->init ? "" : "; --set vocab_size=N changes it");
+        model_config_release(&c);
+        return rc;
+    }
+    if (vocab && vocab != c.vocab && !o->init && !vocab_was_set(o)) {
+        /* From scratch the tokenizer decides: rows that no token uses would only cost time. */
+        json_object_set_new(c.json, "vocab_size", json_integer(vocab));
+        c.vocab = vocab;
+    }
+    if (o->seq && o->seq != c.seq_len) {
+        /* The length it was trained at belongs to the model: eval and generate go by it. */
+        json_t *duet = json_object_get(c.json, "duet");
+        if (!duet) json_object_set_new(c.json, "duet", duet = json_object());
+        json_object_set_new(duet, "seq_len", json_integer(o->seq));
+        c.seq_len = o->seq;
+    }
+    return model_create(m, &c, e);
+}
+
+int train_model_shape(struct model *m, const struct train_setup *s, const uint32_t *ids,
+                      int64_t n_ids, struct err *e) {
+    int rc;
+    if (n_ids) TRY(model_compact(m, ids, n_ids, e));
+    if (s->lora.rank) TRY(lora_attach(m, &s->lora, e));
+    TRY(model_set_storage(m, s->weights, e));
+out:
+    return rc;
+}
+
+int train_model_load(struct model *m, const struct train_setup *s, const struct train_opts *o,
+                     const char *base, struct err *e) {
+    int rc;
+    TRY(model_reserve(m, e));
+    if (base)
+        TRY(model_load(m, base, e));
+    else
+        TRY(model_init(m, (uint64_t)o->seed, e));
+    if (s->lora.rank) lora_init(m, (uint64_t)o->seed);
+out:
+    return rc;
+}

@@ -1,0 +1,29 @@
+/* The model that training options describe, in the order that its parts depend on each other:
+ *
+ *   TRY(train_model_create(&m, o, vocab, e));             description and tables
+ *   TRY(train_model_shape(&m, setup, ids, n_ids, e));  compaction, LoRA, storage types
+ *   ... plan its memory ...
+ *   TRY(train_model_load(&m, setup, o, base, e));         memory and first weights
+ *
+ * The weights are a function of the options, the file `base` and the ids: a replay makes the same. */
+#ifndef DUET_TRAIN_MODEL_H
+#define DUET_TRAIN_MODEL_H
+
+#include "train_opts.h"
+
+/* vocab: the tokenizer's size, or 0 to leave the description's. */
+int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e);
+
+/* ids: the n_ids ascending ids to keep, or n_ids 0: the whole vocabulary. */
+int train_model_shape(struct model *m, const struct train_setup *s, const uint32_t *ids,
+                      int64_t n_ids, struct err *e);
+
+/* base: the model file, or NULL: random weights of the seed. */
+int train_model_load(struct model *m, const struct train_setup *s, const struct train_opts *o,
+                     const char *base, struct err *e);
+
+/* The description of --model or --init. tok: gets the tokenizer inside --init's file, or NULL. */
+int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,
+                       struct err *e);
+
+#endif

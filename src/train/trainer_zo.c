@@ -1,0 +1,141 @@
+/* The trajectory of a MeZO run: written update by update, and read when a run goes on. */
+#include "trainer_impl.h"
+
+#include "file.h"
+#include "format.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The file that the run begins from. Random weights become one: a trajectory needs a base that can
+ * be named. */
+static int base_hash(struct trainer *t, uint64_t *hash, struct err *e) {
+    int rc;
+    char *path = NULL;
+    if (t->opts->init) return model_file_hash(t->opts->init, hash, e);
+    path = file_join(t->dir, "base.blzt");
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory");
+    TRY(model_save(&t->model, path, "blzt5", NULL, e));
+    TRY(model_file_hash(path, hash, e));
+out:
+    free(path);
+    return rc;
+}
+
+static int create(struct trainer *t, const char *path, struct conf *conf, struct err *e) {
+    int rc;
+    char *config = conf_to_json(conf);
+    struct trajectory_head h = {.config = config,
+                                .vocab = t->model.full_vocab,
+                                .ids = t->model.full_id,
+                                .n_ids = t->model.full_id ? t->model.config.vocab : 0};
+    if (!config) return err_set(e, ERR_NOMEM, "out of memory for the trajectory");
+    TRY(base_hash(t, &h.base_hash, e));
+    TRY(trajectory_create(&t->trajectory, path, &h, e));
+out:
+    free(config);
+    return rc;
+}
+
+/* Makes one recorded update again, and counts it. */
+static int repeat(struct trainer *t, const struct zo_record *r, struct err *e) {
+    struct engine_step s = {.step = r->step,
+                            .accum = r->accum,
+                            .lr = r->lr,
+                            .loss = r->loss,
+                            .directions = r->n,
+                            .seed = r->seed,
+                            .coef = r->coef};
+    const int rc = mezo_replay(&t->engine, &s, e);
+    if (rc) return rc;
+    t->filled = 0;
+    for (int64_t micro = 0; micro < r->accum; micro++) t->filled += trainer_tokens(t, micro);
+    return trainer_count(t, &s, r->seconds, e);
+}
+
+/* What may differ between the parts of a run: where files are, how long it is, what is recorded
+ * with each update, and what only looks on. */
+static bool may_change(const char *key) {
+    static const char *const keys[] = {
+        "model",     "init",     "data",      "tokenizer",   "task",
+        "task-eval", "format",   "steps",     "time",        "lr",
+        "schedule",  "warmup",   "min-lr",    "decay-share", "spike",
+        "compute",   "gemm",     "val-every", "val-windows", "checkpoint-every",
+        "log-every", "lora-mode"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!strcmp(keys[i], key)) return true;
+    return false;
+}
+
+/* A trajectory has one set of options: a replay could not know of others. */
+static int same_options(const struct trajectory *old, struct conf *conf, struct err *e) {
+    char *text = conf_to_json(conf);
+    json_t *now = text ? json_loads(text, 0, NULL) : NULL,
+           *then = json_loads(old->head.config, 0, NULL);
+    const char *key;
+    json_t *value;
+    int rc = now && then ? 0 : err_set(e, ERR_NOMEM, "out of memory for the trajectory's options");
+    if (!rc) json_object_foreach(then, key, value) {
+            if (may_change(key) || json_equal(value, json_object_get(now, key))) continue;
+            rc = err_set(e, ERR_USAGE,
+                         "--%s differs from what %s was recorded with: updates of one trajectory "
+                         "share it",
+                         key, old->path);
+            break;
+        }
+    json_decref(now);
+    json_decref(then);
+    free(text);
+    return rc;
+}
+
+static int go_on(struct trainer *t, const char *path, struct conf *conf, struct err *e) {
+    int rc;
+    struct trajectory old = {0};
+    struct zo_record r;
+    TRY(trajectory_open(&old, path, e));
+    TRY(same_options(&old, conf, e));
+    if (old.torn)
+        log_note(&t->line, "%s: the last %llu bytes are no whole update and are dropped", path,
+                 (unsigned long long)old.torn);
+    if (old.records < t->p.step) {
+        rc = err_set(e, ERR_INPUT, "%s: holds %lld updates, but the checkpoint beside it has %lld",
+                     path, (long long)old.records, (long long)t->p.step);
+        goto out;
+    }
+    TRY(trajectory_append_open(&t->trajectory, path, e));
+    while (trajectory_next(&old, &r))
+        if (r.step >= t->p.step) TRY(repeat(t, &r, e));
+out:
+    trajectory_close(&old);
+    return rc;
+}
+
+int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e) {
+    char *path = file_join(t->dir, "trajectory.zo");
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory");
+    int rc;
+    if (t->resumed && file_exists(path))
+        rc = go_on(t, path, conf, e);
+    else if (t->p.step)
+        rc = err_set(e, ERR_INPUT, "%s is missing: the %lld updates of the run are in it", path,
+                     (long long)t->p.step);
+    else
+        rc = create(t, path, conf, e);
+    free(path);
+    return rc;
+}
+
+int trainer_record(struct trainer *t, const struct engine_step *s, double seconds, struct err *e) {
+    if (!t->trajectory.writing) return 0;
+    const struct zo_record r = {.step = s->step,
+                                .accum = s->accum,
+                                .lr = s->lr,
+                                .loss = s->loss,
+                                .seconds = seconds,
+                                .n = (int)s->directions,
+                                .seed = s->seed,
+                                .coef = s->coef};
+    return trajectory_append(&t->trajectory, &r, e);
+}

@@ -1,0 +1,418 @@
+#include "trajectory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'Z', 'O', '\r', '\n'};
+enum { VERSION = 1, HEADER = 32, MAX_JSON = 4 << 20, MAX_VOCAB = 1 << 30 };
+enum { FIXED = 28, DIRECTION = 12, SUM = 4 }; /* bytes of a record: before, of one, behind */
+
+static void put(uint8_t *at, uint64_t x, int bytes) {
+    for (int i = 0; i < bytes; i++) at[i] = (uint8_t)(x >> (8 * i));
+}
+
+static uint64_t get(const uint8_t *at, int bytes) {
+    uint64_t x = 0;
+    for (int i = 0; i < bytes; i++) x |= (uint64_t)at[i] << (8 * i);
+    return x;
+}
+
+static void put_f32(uint8_t *at, double x) {
+    const float f = (float)x;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    put(at, bits, 4);
+}
+
+static float get_f32(const uint8_t *at) {
+    const uint32_t bits = (uint32_t)get(at, 4);
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static void put_f64(uint8_t *at, double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    put(at, bits, 8);
+}
+
+static double get_f64(const uint8_t *at) {
+    const uint64_t bits = get(at, 8);
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* ---- head -------------------------------------------------------------------------------------
+ */
+
+static int parse_hash(const char *text, uint64_t *hash) {
+    if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16) return -1;
+    *hash = strtoull(text, NULL, 16);
+    return 0;
+}
+
+static int read_json(struct trajectory *t, const uint8_t *text, size_t bytes, struct err *e) {
+    json_error_t je;
+    struct trajectory_head *h = &t->head;
+    json_t *root = json_loadb((const char *)text, bytes, JSON_REJECT_DUPLICATES, &je);
+    json_t *config = json_object_get(root, "config"), *vocab = json_object_get(root, "vocab");
+    int rc = 0;
+    if (!root)
+        rc = err_set(e, ERR_INPUT, "%s: JSON at offset %d: %s", t->path, HEADER, je.text);
+    else if (parse_hash(json_string_value(json_object_get(root, "base")), &h->base_hash))
+        rc =
+            err_set(e, ERR_INPUT,
+                    "%s: JSON: \"base\" is not 16 hexadecimal digits, the hash of a file", t->path);
+    else if (!json_is_object(config))
+        rc = err_set(e, ERR_INPUT, "%s: JSON: \"config\" is not an object of training options",
+                     t->path);
+    else if (!json_is_integer(vocab) || json_integer_value(vocab) < 1 ||
+             json_integer_value(vocab) > MAX_VOCAB)
+        rc = err_set(e, ERR_INPUT, "%s: JSON: \"vocab\" is not a number from 1 to %d", t->path,
+                     MAX_VOCAB);
+    else if (json_object_size(root) != 3)
+        rc = err_set(e, ERR_INPUT, "%s: JSON: %zu keys, expected base, config and vocab", t->path,
+                     json_object_size(root));
+    if (!rc) {
+        h->vocab = json_integer_value(vocab);
+        h->config = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        if (!h->config) rc = err_set(e, ERR_NOMEM, "out of memory for %s", t->path);
+    }
+    json_decref(root);
+    return rc;
+}
+
+/* n is bounded by the size of the file. */
+static int read_ids(struct trajectory *t, const uint8_t *at, size_t n, struct err *e) {
+    if (!n) return 0;
+    uint32_t *ids = malloc(n * sizeof *ids);
+    if (!ids) return err_set(e, ERR_NOMEM, "out of memory for %s", t->path);
+    t->head.ids = ids;
+    t->head.n_ids = (int64_t)n;
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = (uint32_t)get(at + 4 * i, 4);
+        if (ids[i] >= t->head.vocab || (i && ids[i] <= ids[i - 1]))
+            return err_set(e, ERR_INPUT,
+                           "%s: id %zu of the vocabulary at offset %zu is %u, expected ascending "
+                           "ids below %lld",
+                           t->path, i, (size_t)(at - t->map.data) + 4 * i, ids[i],
+                           (long long)t->head.vocab);
+    }
+    return 0;
+}
+
+static int read_head(struct trajectory *t, struct err *e) {
+    const uint8_t *d = t->map.data;
+    const size_t size = t->map.size;
+    if (size < HEADER || memcmp(d, MAGIC, sizeof MAGIC))
+        return err_set(e, ERR_INPUT, "%s: not a trajectory (magic at offset 0)", t->path);
+    const uint64_t version = get(d + 8, 4), json = get(d + 12, 4), n = get(d + 24, 4);
+    if (version != VERSION)
+        return err_set(e, ERR_INPUT, "%s: version %" PRIu64 " at offset 8, expected %d", t->path,
+                       version, VERSION);
+    if (get(d + 28, 4))
+        return err_set(e, ERR_INPUT, "%s: %" PRIu64 " at offset 28, expected 0", t->path,
+                       get(d + 28, 4));
+    if (json > MAX_JSON || json > size - HEADER || n > (size - HEADER - json) / 4)
+        return err_set(e, ERR_INPUT,
+                       "%s: head of %" PRIu64 " bytes of JSON (offset 12) and %" PRIu64
+                       " ids (offset 24) does not fit into the file of %zu bytes",
+                       t->path, json, n, size);
+    t->begin = HEADER + json + 4 * n;
+    if (XXH3_64bits(d + HEADER, (size_t)(t->begin - HEADER)) != get(d + 16, 8))
+        return err_set(e, ERR_INPUT, "%s: checksum of the head at offset 16 is wrong", t->path);
+    const int rc = read_json(t, d + HEADER, (size_t)json, e);
+    return rc ? rc : read_ids(t, d + HEADER + json, (size_t)n, e);
+}
+
+static int write_head(struct file_out *f, const struct trajectory_head *h, struct err *e) {
+    char *json = NULL;
+    const int bytes =
+        asprintf(&json, "{\"base\": \"%016" PRIx64 "\", \"config\": %s, \"vocab\": %lld}\n",
+                 h->base_hash, h->config, (long long)h->vocab);
+    uint8_t head[HEADER] = {0}, id[4];
+    XXH3_state_t *x = XXH3_createState();
+    int rc = 0;
+    if (bytes < 0 || !x) {
+        if (bytes < 0) json = NULL; /* asprintf leaves it undefined */
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", f->path);
+        goto out;
+    }
+    assert(bytes <= MAX_JSON && h->vocab > 0 && h->n_ids <= h->vocab);
+    XXH3_64bits_reset(x);
+    XXH3_64bits_update(x, json, (size_t)bytes);
+    file_out_write(f, head, sizeof head);
+    file_out_write(f, json, (size_t)bytes);
+    for (int64_t i = 0; i < h->n_ids; i++) {
+        put(id, h->ids[i], 4);
+        XXH3_64bits_update(x, id, sizeof id);
+        file_out_write(f, id, sizeof id);
+    }
+    memcpy(head, MAGIC, sizeof MAGIC);
+    put(head + 8, VERSION, 4);
+    put(head + 12, (uint64_t)bytes, 4);
+    put(head + 16, XXH3_64bits_digest(x), 8);
+    put(head + 24, (uint64_t)h->n_ids, 4);
+    file_out_patch(f, 0, head, sizeof head);
+out:
+    XXH3_freeState(x);
+    free(json);
+    return rc;
+}
+
+/* ---- records ----------------------------------------------------------------------------------
+ */
+
+static size_t record_bytes(uint64_t n) {
+    return FIXED + n * DIRECTION + SUM;
+}
+
+static uint32_t record_sum(const uint8_t *at, uint64_t n) {
+    return (uint32_t)XXH3_64bits(at, record_bytes(n) - SUM);
+}
+
+/* Bytes of the record at `at`, of which `left` are there, or 0 if it is not whole. */
+static size_t record_whole(const uint8_t *at, size_t left) {
+    if (left < record_bytes(1)) return 0;
+    const uint64_t n = get(at + 8, 4);
+    if (n < 1 || n > TRAJECTORY_MAX_DIRECTIONS || record_bytes(n) > left) return 0;
+    const size_t bytes = record_bytes(n);
+    return get(at + bytes - SUM, SUM) == record_sum(at, n) ? bytes : 0;
+}
+
+/* A whole record says what an update can be. */
+static int check_record(const struct trajectory *t, size_t offset, struct err *e) {
+    const uint8_t *at = t->map.data + offset;
+    const uint64_t step = get(at, 4), n = get(at + 8, 4);
+    const double lr = get_f64(at + 16);
+    if (step != (uint64_t)t->records)
+        return err_set(e, ERR_INPUT,
+                       "%s: record at offset %zu is of step %" PRIu64 ", expected %lld", t->path,
+                       offset, step, (long long)t->records);
+    if (!get(at + 4, 4))
+        return err_set(e, ERR_INPUT,
+                       "%s: record of step %" PRIu64 " at offset %zu: 0 micro-batches", t->path,
+                       step, offset);
+    if (!isfinite(lr))
+        return err_set(e, ERR_INPUT,
+                       "%s: record of step %" PRIu64
+                       " at offset %zu: the learning rate is not a finite number",
+                       t->path, step, offset);
+    for (uint64_t d = 0; d < n; d++)
+        if (!isfinite(get_f32(at + FIXED + d * DIRECTION + 8)))
+            return err_set(e, ERR_INPUT,
+                           "%s: record of step %" PRIu64 " at offset %zu: coefficient %" PRIu64
+                           " is not a finite number",
+                           t->path, step, offset, d);
+    return 0;
+}
+
+/* Looks for a whole record of a later step behind a place that holds none: then that place is
+ * damage, and not the end of a write that was cut off. A file that is made so that every byte looks
+ * like a record of its own would take forever: what is looked at is bounded, and beyond it counts
+ * as damage. */
+static bool good_data_follows(const struct trajectory *t, size_t offset) {
+    uint64_t budget = (uint64_t)1 << 30;
+    for (size_t p = offset + 1; p + record_bytes(1) <= t->map.size; p++) {
+        const uint8_t *at = t->map.data + p;
+        const uint64_t step = get(at, 4), n = get(at + 8, 4);
+        if (step < (uint64_t)t->records || n < 1 || n > TRAJECTORY_MAX_DIRECTIONS ||
+            step - (uint64_t)t->records > (p - offset) / record_bytes(1) + 1 ||
+            record_bytes(n) > t->map.size - p)
+            continue;
+        if (record_bytes(n) > budget) return true;
+        budget -= record_bytes(n);
+        if (record_whole(at, t->map.size - p)) return true;
+    }
+    return false;
+}
+
+/* Checks everything behind the head, counts the records and finds a torn end. */
+static int scan(struct trajectory *t, struct err *e) {
+    size_t at = (size_t)t->begin, bytes;
+    while ((bytes = record_whole(t->map.data + at, t->map.size - at)) != 0) {
+        const int rc = check_record(t, at, e);
+        if (rc) return rc;
+        const int n = (int)get(t->map.data + at + 8, 4);
+        if (n > t->n_max) t->n_max = n;
+        at += bytes;
+        t->records++;
+    }
+    t->end = at;
+    t->torn_at = at;
+    t->torn = t->map.size - at;
+    if (t->torn && good_data_follows(t, at))
+        return err_set(e, ERR_INPUT,
+                       "%s: record of step %lld at offset %zu is damaged (length or checksum), and "
+                       "more records follow it",
+                       t->path, (long long)t->records, at);
+    return 0;
+}
+
+static int load(struct trajectory *t, const char *path, struct err *e) {
+    int rc;
+    *t = (struct trajectory){.path = strdup(path)};
+    if (!t->path) return err_set(e, ERR_NOMEM, "out of memory for %s", path);
+    TRY(file_map_open(&t->map, path, e));
+    TRY(read_head(t, e));
+    TRY(scan(t, e));
+out:
+    return rc;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+int trajectory_open(struct trajectory *t, const char *path, struct err *e) {
+    int rc;
+    TRY(load(t, path, e));
+    t->next = (size_t)t->begin;
+    t->seed = malloc((size_t)(t->n_max + 1) * sizeof *t->seed);
+    t->coef = malloc((size_t)(t->n_max + 1) * sizeof *t->coef);
+    if (!t->seed || !t->coef) rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);
+out:
+    if (rc) trajectory_close(t);
+    return rc;
+}
+
+bool trajectory_next(struct trajectory *t, struct zo_record *r) {
+    if (t->next == t->end) return false;
+    const uint8_t *at = t->map.data + t->next;
+    *r = (struct zo_record){.step = (int64_t)get(at, 4),
+                            .accum = (int64_t)get(at + 4, 4),
+                            .n = (int)get(at + 8, 4),
+                            .loss = get_f32(at + 12),
+                            .lr = get_f64(at + 16),
+                            .seconds = get_f32(at + 24),
+                            .seed = t->seed,
+                            .coef = t->coef};
+    for (int d = 0; d < r->n; d++) {
+        const uint8_t *p = at + FIXED + (size_t)d * DIRECTION;
+        t->seed[d] = get(p, 8);
+        t->coef[d] = get_f32(p + 8);
+    }
+    t->next += record_bytes((uint64_t)r->n);
+    return true;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------
+ */
+
+static int open_end(struct trajectory *t, struct err *e) {
+    t->fd = open(t->path, O_RDWR | O_APPEND | O_CLOEXEC);
+    if (t->fd < 0) return err_errno(e, ERR_IO, "cannot write %s", t->path);
+    t->writing = true;
+    return 0;
+}
+
+int trajectory_create(struct trajectory *t, const char *path, const struct trajectory_head *h,
+                      struct err *e) {
+    int rc;
+    struct file_out f = {0};
+    *t = (struct trajectory){.path = strdup(path)};
+    if (!t->path) return err_set(e, ERR_NOMEM, "out of memory for %s", path);
+    TRY(file_out_open(&f, path, e));
+    TRY(write_head(&f, h, e));
+    t->begin = t->end = f.offset;
+    TRY(file_out_commit(&f, e));
+    TRY(open_end(t, e));
+out:
+    file_out_discard(&f);
+    if (rc) trajectory_close(t);
+    return rc;
+}
+
+static int truncate_to(struct trajectory *t, uint64_t end, struct err *e) {
+    if (ftruncate(t->fd, (off_t)end) || fsync(t->fd))
+        return err_errno(e, ERR_IO, "cannot cut %s at offset %" PRIu64, t->path, end);
+    t->end = end;
+    return 0;
+}
+
+int trajectory_append_open(struct trajectory *t, const char *path, struct err *e) {
+    int rc;
+    TRY(load(t, path, e));
+    file_map_close(&t->map);
+    TRY(open_end(t, e));
+    if (t->torn) TRY(truncate_to(t, t->end, e));
+out:
+    if (rc) trajectory_close(t);
+    return rc;
+}
+
+static void fill(uint8_t *at, const struct zo_record *r) {
+    put(at, (uint64_t)r->step, 4);
+    put(at + 4, (uint64_t)r->accum, 4);
+    put(at + 8, (uint64_t)r->n, 4);
+    put_f32(at + 12, r->loss);
+    put_f64(at + 16, r->lr);
+    put_f32(at + 24, r->seconds);
+    for (int d = 0; d < r->n; d++) {
+        uint8_t *p = at + FIXED + (size_t)d * DIRECTION;
+        assert(isfinite(r->coef[d]));
+        put(p, r->seed[d], 8);
+        put_f32(p + 8, r->coef[d]);
+    }
+    put(at + record_bytes((uint64_t)r->n) - SUM, record_sum(at, (uint64_t)r->n), SUM);
+}
+
+int trajectory_append(struct trajectory *t, const struct zo_record *r, struct err *e) {
+    assert(t->writing && r->step == t->records && r->step < UINT32_MAX && isfinite(r->lr));
+    assert(r->accum > 0 && r->accum <= UINT32_MAX);
+    assert(r->n > 0 && r->n <= TRAJECTORY_MAX_DIRECTIONS);
+    const size_t bytes = record_bytes((uint64_t)r->n);
+    if (bytes > t->buf_bytes) {
+        uint8_t *more = realloc(t->buf, bytes);
+        if (!more) return err_set(e, ERR_NOMEM, "out of memory for %s", t->path);
+        t->buf = more;
+        t->buf_bytes = bytes;
+    }
+    fill(t->buf, r);
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t n = write(t->fd, t->buf + done, bytes - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            if (!n) errno = EIO;
+            err_errno(e, ERR_IO, "cannot write %s", t->path);
+            struct err ignored;
+            if (done) truncate_to(t, t->end, &ignored); /* half a record would hide later ones */
+            return e->code;
+        }
+        done += (size_t)n;
+    }
+    t->end += bytes;
+    t->records++;
+    return 0;
+}
+
+int trajectory_sync(struct trajectory *t, struct err *e) {
+    assert(t->writing);
+    return fsync(t->fd) ? err_errno(e, ERR_IO, "cannot write %s", t->path) : 0;
+}
+
+void trajectory_close(struct trajectory *t) {
+    union { /* free takes the pointers without their const */
+        const void *in;
+        void *out;
+    } config = {t->head.config}, ids = {t->head.ids};
+    if (t->writing) close(t->fd);
+    file_map_close(&t->map);
+    free(config.out);
+    free(ids.out);
+    free(t->path);
+    free(t->seed);
+    free(t->coef);
+    free(t->buf);
+    *t = (struct trajectory){0};
+}

@@ -1,0 +1,63 @@
+#include "zo.h"
+
+#include "rng.h"
+
+#include <math.h>
+#include <string.h>
+
+#define X(name) extern const struct zo_kind zo_##name;
+ESTIMATORS(X)
+#undef X
+
+static const struct zo_kind *const kinds[] = {
+#define X(name) &zo_##name,
+    ESTIMATORS(X)
+#undef X
+};
+
+const struct zo_kind *zo_find(const char *name) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(kinds[i]->name, name)) return kinds[i];
+    return NULL;
+}
+
+uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d, bool compat) {
+    if (compat) return (uint64_t)step * 1000003u + run_seed + (uint64_t)d * 999983u;
+    struct rng r = rng_make(run_seed, RNG_DIRECTION, (uint64_t)step, (uint64_t)d, 0);
+    return rng_next(&r);
+}
+
+double zo_norm(const struct opt *opt, int64_t n, const float *coef) {
+    double sum = 0, size = 0;
+    for (int64_t d = 0; d < n; d++) sum += (double)coef[d] * (double)coef[d];
+    for (int i = 0; i < opt->n_params; i++)
+        if (opt->params[i].trainable) size += (double)param_count(opt->params + i);
+    return sqrt(size * sum);
+}
+
+struct source {
+    const struct zo_update *update;
+    const struct param *params;
+};
+
+/* The estimate's tile, made anew from the seeds: there is no buffer of the gradient. */
+static const float *estimate_tile(const struct grad_source *s, int param, int64_t begin, int64_t n,
+                                  float *buf) {
+    const struct source *c = s->ctx;
+    const struct zo_update *u = c->update;
+    memset(buf, 0, (size_t)n * sizeof *buf);
+    for (int64_t d = 0; d < u->n; d++) {
+        const struct probe p = {.key = perturb_key(u->seed[d]),
+                                .eps = u->coef[d],
+                                .bits = u->bits ? u->bits[d].table : NULL};
+        perturb_row(&p, param, c->params[param].cols, 0, begin, n, buf, buf);
+    }
+    return buf;
+}
+
+void zo_apply(struct opt *opt, const struct zo_update *u) {
+    const struct source c = {u, opt->params};
+    const struct grad_source grad = {
+        .tile = estimate_tile, .norm = zo_norm(opt, u->n, u->coef), .ctx = &c};
+    opt_step(opt, u->lr, &grad);
+}

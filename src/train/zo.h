@@ -1,0 +1,74 @@
+/* Zeroth-order gradient estimates: losses of perturbed copies of the weights (probes) give one
+ * coefficient a direction, and the estimate is  g = sum_d coef_d z_d.
+ *
+ * An estimator says which probes a run evaluates and what their losses mean. Adding one: zo_x.c
+ * with a `const struct zo_kind zo_x` and one word in ESTIMATORS.
+ *
+ * Directions are Rademacher signs (perturb.h), a function of a seed a direction, which is a
+ * function of (run seed, step, direction). A step is therefore known by (step, lr, seeds,
+ * coefficients): zo_apply does with them what training did, bit for bit. */
+#ifndef DUET_ZO_H
+#define DUET_ZO_H
+
+#include "opt.h"
+#include "perturb.h"
+
+#define ESTIMATORS(X) X(spsa) X(fzoo) X(grzo)
+
+/* What an update evaluates. */
+struct zo_shape {
+    int64_t directions; /* --directions */
+    int64_t batch;      /* sequences of a micro-batch */
+    int64_t accum;      /* micro-batches of the update */
+    double eps;
+};
+
+struct zo_kind {
+    const char *name, *help;
+    double lr[2], eps[2]; /* defaults: for all weights, for LoRA */
+    int64_t least;        /* directions an update needs */
+    bool per_example;     /* a probe evaluates one sequence of the batch, else all of them */
+    int64_t (*probes)(const struct zo_shape *s);     /* of one micro-batch */
+    int64_t (*directions)(const struct zo_shape *s); /* of the whole update */
+    /* Probe p of micro-batch `micro`: its direction, and -1, 0 or +1 times eps. */
+    void (*probe)(const struct zo_shape *s, int64_t micro, int64_t p, int64_t *direction,
+                  int *side);
+    /* loss[micro * probes + p] -> coef[direction]; returns the loss at the weights themselves, as
+     * the mean over what was evaluated. */
+    double (*estimate)(const struct zo_shape *s, const double *loss, float *coef);
+};
+
+const struct zo_kind *zo_find(const char *name); /* or NULL */
+
+/* Seed of direction d of a step. compat: the predecessors' step * 1000003 + seed + d * 999983. */
+uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d, bool compat);
+
+/* The L2 norm of the estimate, its directions counted as orthogonal: sqrt(n sum coef^2), n the
+ * number of trainable weights. */
+double zo_norm(const struct opt *opt, int64_t n, const float *coef);
+
+/* The sign tables of one direction of the predecessors' stream (zo_compat.c), for probe.bits. */
+struct zo_bits {
+    const uint64_t **table; /* per parameter, NULL where not trainable */
+    uint64_t *words;
+    const struct param *params;
+    int n_params;
+    int64_t head_dim;
+};
+int zo_bits_open(struct zo_bits *b, const struct param *params, int n, int64_t head_dim,
+                 struct err *e);
+void zo_bits_close(struct zo_bits *b);
+void zo_bits_fill(struct zo_bits *b, uint64_t seed);
+
+/* One update: w -= lr (sum_d coef_d z(seed_d)) by the optimizer's rule. step: updates done before
+ * it. bits: n tables filled for the seeds, or NULL (the generator of perturb.h). */
+struct zo_update {
+    double lr;
+    int64_t n;
+    const uint64_t *seed;
+    const float *coef;
+    const struct zo_bits *bits;
+};
+void zo_apply(struct opt *opt, const struct zo_update *u);
+
+#endif

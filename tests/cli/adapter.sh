@@ -1,0 +1,95 @@
+#!/bin/sh
+# Adapters: trained beside a base, used, merged, described; refused where they do not belong.
+. "$(dirname "$0")/lib.sh"
+must stories 40000 3 >text.txt
+must train base --steps 40 --lr 5e-3 --val-windows 20 --set intermediate_size=64
+must train other --steps 20 --lr 5e-3 --val-windows 20 --set intermediate_size=64
+BASE=base/model.blzt
+BEFORE=$(cksum <$BASE)
+must "$DUET" train --init $BASE --data text.txt --out lora --lora 4 --steps 40 --lr 2e-2 --val-windows 20 --seq 32 \
+    --batch 4 --threads 1 --quiet >lora.out 2>lora.err
+ADAPTER=lora/adapter.blzt
+check "a LoRA run writes an adapter, not a model" absent lora/model.blzt
+check "the base is as it was" equal "$(cksum <$BASE)" "$BEFORE"
+evaluate() { "$DUET" eval "$@" --data text.txt --split val --windows 20 --quiet --threads 1; }
+loss() { value val_loss "$1"; }
+
+# ---- using
+must evaluate $BASE >plain.out
+must evaluate $BASE --adapter $ADAPTER >a.out
+check "eval with the adapter: the loss of the training's validation" equal "$(loss a.out)" "$(loss lora.out)"
+check "which is below the base's" awk -v a="$(loss a.out)" -v b="$(loss plain.out)" 'BEGIN { exit !(a < b - 0.01) }'
+must evaluate $BASE --adapter $ADAPTER --lora-mode merge >m.out
+check "--lora-mode merge: the same but for rounding" close_to "$(loss m.out)" "$(loss a.out)" 1e-4
+must evaluate $BASE --adapter $ADAPTER --adapter-scale 0 >zero.out
+check "--adapter-scale 0: the base" same zero.out plain.out
+must evaluate $BASE --adapter $ADAPTER --adapter-scale 0.5 >half.out
+check "--adapter-scale 0.5: something between" awk -v a="$(loss a.out)" -v h="$(loss half.out)" -v b="$(loss plain.out)" \
+    'BEGIN { exit !(a < h && h < b) }'
+for t in bf16 q8_0; do
+    must evaluate $BASE --weights $t >$t.out
+    check "--weights $t: near the f32 loss" close_to "$(loss $t.out)" "$(loss plain.out)" 0.02
+    check "--weights $t: another number" differ $t.out plain.out
+    must evaluate $BASE --adapter $ADAPTER --weights $t >a$t.out
+    check "--weights $t with the adapter" close_to "$(loss a$t.out)" "$(loss a.out)" 0.02
+done
+gen() { "$DUET" generate $BASE --prompt 'The dog' --tokens 40 --seed 5 --ignore-eos --quiet --threads 1 "$@"; }
+must gen >g1
+must gen --adapter $ADAPTER >g2
+must gen --adapter $ADAPTER --adapter-scale 0 --lora-mode merge >g3
+must gen --weights bf16 >g4
+check "generate with the adapter: another text" differ g1 g2
+check "generate with scale 0: the base's" same g1 g3
+check "generate --weights: as many bytes" equal "$(wc -c <g4)" "$(wc -c <g1)"
+
+# ---- merging
+must "$DUET" adapter merge $BASE $ADAPTER --out merged.blzt
+must evaluate merged.blzt >merged.out
+check "a merged model computes what --lora-mode merge does" same merged.out m.out
+must "$DUET" adapter merge $BASE $ADAPTER --scale 0 -o same.blzt
+must evaluate same.blzt >same.out
+check "merged with scale 0 it is the base" same same.out plain.out
+must "$DUET" adapter merge $BASE $ADAPTER --weights bf16 -o narrow.blzt
+check "--weights bf16: about half the size" awk -v a="$(wc -c <narrow.blzt)" -v b="$(wc -c <merged.blzt)" \
+    'BEGIN { exit !(a < 0.6 * b) }'
+must evaluate narrow.blzt >narrow.out
+check "and near in loss" close_to "$(loss narrow.out)" "$(loss a.out)" 0.02
+must "$DUET" adapter merge $BASE $ADAPTER --threads 3 --out merged3.blzt
+check "the number of threads does not matter" same merged.blzt merged3.blzt
+must "$DUET" info merged.blzt >info.out
+check "info says where it comes from" says info.out '"merged"'
+must "$DUET" generate merged.blzt --prompt 'The dog' --tokens 40 --temperature 0 --ignore-eos --quiet --threads 1 >g5
+check "it has the base's tokenizer" [ "$(head -c 7 g5)" = "The dog" ]
+
+# ---- describing
+must "$DUET" adapter info $ADAPTER >i.out
+for line in 'rank: 4' 'targets: q,k,v,o' 'init: peft' 'norms: false' 'hidden_size: 32'; do
+    check "info: $line" says i.out "^$line"
+done
+must "$DUET" adapter info $ADAPTER --json >i.json
+check "info --json: the same rank" equal "$(json rank i.json)" 4
+check "info --json: one line" equal "$(wc -l <i.json)" 1
+
+# ---- refusing
+refuses "another base" 1 'belongs to a base with hash' evaluate other/model.blzt --adapter $ADAPTER
+refuses "merging into another base" 1 'belongs to a base with hash' "$DUET" adapter merge other/model.blzt $ADAPTER -o x
+refuses "an adapter is not a model" 1 'is an adapter for another model: give the base and --adapter' evaluate $ADAPTER
+refuses "nor to go on training from" 1 'is an adapter for another model' "$DUET" train --init $ADAPTER --data text.txt --out x --steps 1
+refuses "a model is not an adapter" 1 'is not an adapter' evaluate $BASE --adapter other/model.blzt
+refuses "a text is not an adapter" 1 'not a model file' "$DUET" adapter info text.txt
+refuses "no such adapter" 1 'nothing' evaluate $BASE --adapter nothing
+head -c 2000 $ADAPTER >cut.blzt
+refuses "a cut adapter" 1 'cut off or damaged' evaluate $BASE --adapter cut.blzt
+refuses "--adapter-scale alone" 2 'no effect without --adapter' evaluate $BASE --adapter-scale 2
+refuses "--lora-mode alone" 2 'no effect without --adapter' evaluate $BASE --lora-mode merge
+refuses "merge without --out" 2 'give the file to write' "$DUET" adapter merge $BASE $ADAPTER
+refuses "merge over the base" 2 'would overwrite' "$DUET" adapter merge $BASE $ADAPTER -o $BASE
+refuses "merge over the adapter" 2 'would overwrite' "$DUET" adapter merge $BASE $ADAPTER -o ./$ADAPTER
+refuses "merge of one file" 2 'takes a base model and an adapter, found 1' "$DUET" adapter merge $BASE -o x
+refuses "info with --scale" 2 'no effect on duet adapter info' "$DUET" adapter info $ADAPTER --scale 2
+refuses "merge with --json" 2 'no effect on duet adapter merge' "$DUET" adapter merge $BASE $ADAPTER -o x --json
+refuses "no verb" 2 'no verb given; expected merge or info' "$DUET" adapter
+refuses "an unknown verb" 2 'unknown verb "add"' "$DUET" adapter add
+check "nothing was written" absent x x.duet-tmp
+check "the base is still as it was" equal "$(cksum <$BASE)" "$BEFORE"
+finish

@@ -1,0 +1,484 @@
+/* Tasks: tables to prompts and answers, their order, evaluation, objectives. */
+#include "llama_fixture.h"
+#include "objective.h"
+#include "task.h"
+#include "tok_util.h"
+
+#include <unistd.h>
+
+static char path[64];
+static struct tokenizer *byte;
+
+static int open_bytes(struct task *t, const char *text, size_t n, const char *prompt,
+                      const char *labels, int64_t seq, const struct tokenizer *tok) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+    const struct task_opts o = {.path = path, .prompt = prompt, .labels = labels, .seq = seq};
+    e = (struct err){0};
+    const int rc = task_open(t, &o, tok, &e);
+    if (rc) {
+        assert_int_equal(rc, e.code);
+        assert_true(e.msg[0] && !t->ids && !t->words && !t->start);
+    }
+    return rc;
+}
+
+static struct task task_of(const char *text, const char *prompt, const char *labels, int64_t seq,
+                           const struct tokenizer *tok) {
+    struct task t;
+    ok(open_bytes(&t, text, strlen(text), prompt, labels, seq, tok));
+    return t;
+}
+
+static void check_prompt(const struct task *t, int64_t i, const struct tokenizer *tok,
+                         const char *want, int label) {
+    struct tok_bytes text = {0};
+    ok(tokenizer_decode(tok, t->ids + t->start[i], (size_t)task_len(t, i), false, &text, &e));
+    if (strcmp(text.n ? text.data : "", want))
+        fail_msg("example %lld is \"%s\", expected \"%s\"", (long long)i, text.data, want);
+    assert_int_equal(t->label[i], label);
+    free(text.data);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------
+ */
+
+static void test_prompts(void **state) {
+    (void)state;
+    struct task t = task_of("b\tlabel\ta\n  one  \t0\ttwo \r\n\t 1 \tx y\nl\xc3\xa9\t02\t\nz\t1\tw",
+                            "<{a}|{b}|{a}>", "n,y,m", 0, byte);
+    assert_int_equal(t.n, 4);
+    check_prompt(&t, 0, byte, "<two|one|two>", 0);
+    check_prompt(&t, 1, byte, "<x y||x y>", 1);
+    check_prompt(&t, 2, byte, "<|l\xc3\xa9|>", 2);
+    check_prompt(&t, 3, byte, "<w|z|w>", 1);
+    assert_int_equal(t.n_labels, 3);
+    assert_int_equal(t.answers[0], 'n');
+    assert_int_equal(t.answers[2], 'm');
+    assert_string_equal(t.word[1], "y");
+    assert_int_equal(t.T, 13);
+    assert_int_equal(t.max_len, 13);
+    uint32_t input[15];
+    int32_t pos, label;
+    memset(input, 0xff, sizeof input);
+    task_put(&t, 3, 15, input, &pos, &label);
+    assert_int_equal(pos, 6);
+    assert_int_equal(label, 1);
+    assert_int_equal(input[6], '>');
+    for (int i = 7; i < 15; i++) assert_int_equal(input[i], 0);
+    task_close(&t);
+    task_close(&t);
+}
+
+/* Behind the first column's place tokens go; the start token, the text before it and the end stay.
+ */
+static void test_shorten(void **state) {
+    (void)state;
+    const char table[] = "x\ty\tlabel\nabcdef\tghi\t0\na\tb\t1\nabc\td\t0\n";
+    struct task t = task_of(table, "P:{x},{y}.T", "0,1", 9, byte);
+    assert_int_equal(t.T, 9);
+    assert_int_equal(t.max_len, 14);
+    assert_int_equal(t.shortened, 1);
+    check_prompt(&t, 0, byte, "P:f,ghi.T", 0);
+    check_prompt(&t, 1, byte, "P:a,b.T", 1);
+    check_prompt(&t, 2, byte, "P:abc,d.T", 0);
+    task_close(&t);
+    t = task_of(table, "P:{x},{y}.T", "0,1", 5, byte);
+    check_prompt(&t, 0, byte, "P:i.T", 0);
+    check_prompt(&t, 1, byte, "P:b.T", 1);
+    task_close(&t);
+    t = task_of(table, "{x}", "0,1", 2, byte); /* nothing to keep */
+    check_prompt(&t, 0, byte, "ef", 0);
+    task_close(&t);
+    assert_int_equal(open_bytes(&t, table, strlen(table), "P:{x},{y}.T", "0,1", 4, byte),
+                     ERR_USAGE);
+    assert_non_null(strstr(e.msg, "alone takes 4"));
+}
+
+static void test_start_token(void **state) {
+    (void)state;
+    size_t n;
+    char *bin = small_bin(&n);
+    struct tokenizer *tok;
+    ok(tokenizer_open_blob(&tok, bin, n, "small", &e));
+    struct task t = task_of("x\tlabel\na the he\t1\n", "in {x}ing", "er, the", 0, tok);
+    struct tok_ids want = {0};
+    ok(tokenizer_encode(tok, "in a the heing", 14, false, true, &want, &e));
+    assert_int_equal(want.ids[0], tokenizer_bos(tok));
+    assert_int_equal(task_len(&t, 0), want.n);
+    assert_memory_equal(t.ids, want.ids, want.n * sizeof *want.ids);
+    assert_int_equal(t.answers[1], tokenizer_find(tok, " the"));
+    task_close(&t);
+    t = task_of("x\tlabel\na the he\t1\n", "in {x}ing", "er, the", (int64_t)want.n - 2, tok);
+    assert_int_equal(t.ids[0], tokenizer_bos(tok));
+    check_prompt(&t, 0, tok, "in  heing", 1); /* without "a" and " the" */
+    task_close(&t);
+    /* The blank that this tokenizer puts in front is no text of the template's. */
+    t = task_of("x\tlabel\na the he\t1\n", "{x}ing", "er, the", 5, tok);
+    assert_int_equal(t.ids[0], tokenizer_bos(tok));
+    assert_int_equal(t.ids[1], tokenizer_find(tok, " the"));
+    task_close(&t);
+    free(want.ids);
+    tokenizer_close(tok);
+    free(bin);
+}
+
+static void test_words(void **state) {
+    (void)state;
+    char *json = small_json(NULL, NULL, NULL, NULL);
+    struct tokenizer *tok = open_text(json);
+    const char table[] = "x\tlabel\na\t1\n";
+    struct task t = task_of(table, "{x} in", " the,and", 0, tok);
+    assert_int_equal(t.answers[0], tokenizer_find(tok, " the"));
+    assert_int_equal(t.answers[1], tokenizer_find(tok, "and"));
+    task_close(&t);
+    static const struct {
+        const char *prompt, *labels, *word;
+    } bad[] = {
+        {"{x}:", " the, and", "\" and\" must be one token"},
+        {"{x}:", " the, and", "behind \":\""},
+        {"{x}:", " the, and", "\":| |and\""},
+        {"{x}", " the, and", "\".| |and\""},
+        {"{x} th", " the,e", "makes \" the\""}, /* it becomes part of the token before it */
+        {"{x}:", " the, the", "same token"},
+        {"{x}:", " the", "two or more"},
+        {"{x}:", "", "label word 0 is empty"},
+        {"{x}:", " the,", "label word 1 is empty"},
+        {"{x}:", " the,,and", "label word 1 is empty"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const int rc = open_bytes(&t, table, strlen(table), bad[i].prompt, bad[i].labels, 0, tok);
+        if (rc != ERR_USAGE || !strstr(e.msg, bad[i].word))
+            fail_msg("\"%s\" \"%s\": %d, \"%s\"", bad[i].prompt, bad[i].labels, rc, e.msg);
+    }
+    char many[3 * CHOICE_MAX + 3];
+    for (int k = 0; k <= CHOICE_MAX; k++) memcpy(many + 2 * k, (char[2]){(char)('0' + k), ','}, 2);
+    many[2 * CHOICE_MAX + 1] = '\0';
+    assert_int_equal(open_bytes(&t, table, strlen(table), "{x}", many, 0, byte), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "more than 32"));
+    many[2 * CHOICE_MAX - 1] = '\0';
+    t = task_of(table, "{x}", many, 0, byte);
+    assert_int_equal(t.n_labels, CHOICE_MAX);
+    task_close(&t);
+    tokenizer_close(tok);
+    free(json);
+}
+
+static void test_bad_tables(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *prompt;
+        int code;
+        const char *says;
+    } cases[] = {
+        {"", "{x}", ERR_INPUT, "is empty"},
+        {"x\tlabel\n", "{x}", ERR_INPUT, "no examples"},
+        {"x\tlabel", "{x}", ERR_INPUT, "no examples"},
+        {"x\tlabels\na\t1\n", "{x}", ERR_INPUT,
+         "line 1: there is no column \"label\"; the header is \"x?labels\""},
+        {"x\tlabel\na\t1\n", "{y}", ERR_INPUT, "no column \"y\""},
+        {"x\tlabel\na\t1\n", "{}", ERR_INPUT, "no column \"\""},
+        {"x\tlabel\na\t1\n", "{label}", ERR_USAGE, "is the answer"},
+        {"x\tlabel\na\t1\n", "x", ERR_USAGE, "names no column"},
+        {"x\tlabel\na\t1\n", "{x", ERR_USAGE, "no closing brace"},
+        {"x\tlabel\na\t1\na\n", "{x}", ERR_INPUT, "line 3: found 1 columns, the header has 2"},
+        {"x\tlabel\na\t1\t\n", "{x}", ERR_INPUT, "line 2: found 3 columns"},
+        {"x\tlabel\na\t1\n\n", "{x}", ERR_INPUT, "line 3: found 1 columns"},
+        {"x\tlabel\na\t2\n", "{x}", ERR_INPUT,
+         "line 2: label is \"2\", expected a number from 0 to 1"},
+        {"x\tlabel\na\t-1\n", "{x}", ERR_INPUT, "label is \"-1\""},
+        {"x\tlabel\na\t1.0\n", "{x}", ERR_INPUT, "label is \"1.0\""},
+        {"x\tlabel\na\t4294967297\n", "{x}", ERR_INPUT, "label is \"4294967297\""},
+        {"x\tlabel\na\t\n", "{x}", ERR_INPUT, "label is \"\""},
+        {"x\tlabel\na\tyes\n", "{x}", ERR_INPUT, "label is \"yes\""},
+        {"x\tlabel\na\t1\nb\xff\t1\n", "{x}", ERR_INPUT,
+         "line 3: byte 0xff at offset 1 is not UTF-8"},
+        {"x\xc3\tlabel\na\t1\n", "{x}", ERR_INPUT, "line 1: byte 0xc3 at offset 1"},
+        {"x\tlabel\n  \t1\n", "{x}", ERR_INPUT, "line 2: the prompt has 0 tokens"},
+    };
+    struct task t;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int rc =
+            open_bytes(&t, cases[i].text, strlen(cases[i].text), cases[i].prompt, "0,1", 0, byte);
+        if (rc != cases[i].code || !strstr(e.msg, cases[i].says))
+            fail_msg("case %zu: %d, \"%s\"", i, rc, e.msg);
+        if (rc == ERR_INPUT && !strstr(e.msg, path)) fail_msg("\"%s\" names no file", e.msg);
+    }
+    char *many = malloc(70 * 3 + 1);
+    for (int i = 0; i < 70; i++) memcpy(many + 3 * i, "{x}", 4);
+    assert_int_equal(open_bytes(&t, "x\tlabel\na\t1\n", 12, many, "0,1", 0, byte), ERR_USAGE);
+    free(many);
+    unlink(path);
+    const struct task_opts o = {.path = path, .prompt = "{x}", .labels = "0,1"};
+    assert_int_equal(task_open(&t, &o, byte, &e), ERR_IO);
+}
+
+static void test_truncated(void **state) {
+    (void)state;
+    static const char text[] = "x\tlabel\tz\r\nl\xc3\xa9\xe4\xba\xba\t1\tw\na\t0\tbb\r\n";
+    int good = 0;
+    for (size_t n = 0; n < sizeof text; n++) {
+        struct task t;
+        const int rc = open_bytes(&t, text, n, "{x}:{z}", "0,1", 4, byte);
+        assert_true(rc == 0 || rc == ERR_INPUT);
+        good += rc == 0;
+        if (rc == 0) assert_in_range(t.n, 1, 2);
+        task_close(&t);
+    }
+    assert_in_range(good, 3, 12);
+}
+
+/* ---- batches -----------------------------------------------------------------------------------
+ */
+
+enum { N = 23 };
+
+static struct task letters(void) {
+    char text[512] = "x\tlabel\n";
+    size_t used = strlen(text);
+    for (int i = 0; i < N; i++) /* lengths 1 to 5 */
+        used += (size_t)snprintf(text + used, sizeof text - used, "%.*s%c\t%d\n", i % 5, "----",
+                                 'a' + i, i % 3);
+    return task_of(text, "{x}", "0,1,2", 0, byte);
+}
+
+static void test_order(void **state) {
+    (void)state;
+    struct task t = letters(), u = letters();
+    int64_t first[3 * N];
+    assert_true(t.n == N && t.hash == u.hash);
+    for (int epoch = 0; epoch < 3; epoch++) {
+        bool seen[N] = {false};
+        for (int i = 0; i < N; i++) {
+            const int64_t k = task_example(&t, 5, (uint64_t)(epoch * N + i));
+            assert_true(k >= 0 && k < N && !seen[k]);
+            seen[k] = true;
+            first[epoch * N + i] = k;
+        }
+    }
+    assert_memory_not_equal(first, first + N, N * sizeof *first);
+    assert_memory_not_equal(first + N, first + 2 * N, N * sizeof *first);
+    int same = 0;
+    for (int i = 3 * N - 1; i >= 0; i -= 2) { /* any row at any time */
+        assert_int_equal(task_example(&u, 5, (uint64_t)i), first[i]);
+        same += task_example(&u, 6, (uint64_t)i) == first[i];
+    }
+    assert_true(same < N);
+    enum { B = 7 }; /* over the end of an epoch */
+    const int64_t T = task_batch_len(&u, 5, N - 3, B);
+    assert_in_range(T, 1, 5);
+    uint32_t input[B * 5];
+    int32_t pos[B], label[B];
+    task_fill(&u, 5, N - 3, B, T, input, pos, label);
+    for (int b = 0; b < B; b++) {
+        const int64_t k = first[N - 3 + b];
+        assert_int_equal(pos[b], k % 5);
+        assert_int_equal(label[b], k % 3);
+        assert_int_equal(input[b * T + pos[b]], 'a' + k);
+    }
+    task_close(&t);
+    task_close(&u);
+}
+
+static void test_map(void **state) {
+    (void)state;
+    struct model m = {.full_vocab = 'v' + 1};
+    struct task t = letters(); /* a to w */
+    assert_int_equal(task_map(&t, &m, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "token id 119 is outside the model's vocabulary of 119"));
+    m.full_vocab = 'w' + 1;
+    ok(task_map(&t, &m, &e));
+    uint32_t compact[256];
+    for (uint32_t i = 0; i < 256; i++) compact[i] = i >= 40 ? i - 40 : UINT32_MAX;
+    m.compact_id = compact;
+    struct task u = letters();
+    ok(task_map(&u, &m, &e));
+    for (int64_t i = 0; i < t.start[N]; i++) assert_int_equal(u.ids[i], t.ids[i] - 40);
+    for (int k = 0; k < 3; k++) assert_int_equal(u.answers[k], t.answers[k] - 40);
+    assert_true(u.hash == t.hash);
+    task_close(&u);
+    compact['1'] = UINT32_MAX;
+    u = letters();
+    assert_int_equal(task_map(&u, &m, &e), ERR_INPUT);
+    task_close(&u);
+    task_close(&t);
+}
+
+/* ---- evaluation --------------------------------------------------------------------------------
+ */
+
+static const struct variant small = {"bytes", "llama", "", {24, 40, 2, 4, 2, 6, 257}, true};
+
+/* One example after another, unpadded, with the classifier's whole row of logits. */
+static void plain_eval(struct model *m, const struct gemm *g, const struct task *t, int64_t *counts,
+                       double *losses) {
+    float *z = malloc((size_t)m->config.vocab * sizeof *z);
+    struct exec x;
+    ok(exec_open(&x, &m->graph, g, &(struct exec_opts){.B = 1, .T = t->T}, &e));
+    for (int64_t i = 0; i < t->n; i++) {
+        exec_run(&x, &(struct batch){
+                         .B = 1, .T = task_len(t, i), .input = t->ids + t->start[i], .logits = z});
+        double sum = 0;
+        int best = 0;
+        for (int k = 0; k < t->n_labels; k++) {
+            sum += exp((double)z[t->answers[k]]);
+            if (z[t->answers[k]] > z[t->answers[best]]) best = k;
+        }
+        losses[i] = log(sum) - (double)z[t->answers[t->label[i]]];
+        counts[t->label[i] * t->n_labels + best]++;
+    }
+    exec_close(&x);
+    free(z);
+}
+
+static uint64_t seen_total;
+
+static void watch(void *ctx, uint64_t done, uint64_t total) {
+    uint64_t *last = ctx;
+    assert_true(done > *last && done <= total);
+    *last = done;
+    seen_total = total;
+}
+
+static void test_eval(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("auto", DT_F32);
+    struct model m = model_of(&small);
+    struct task t = letters();
+    int64_t counts[9] = {0}, right = 0;
+    double losses[N], sum = 0, squares = 0;
+    ok(task_map(&t, &m, &e));
+    plain_eval(&m, &g, &t, counts, losses);
+    for (int i = 0; i < N; i++) sum += losses[i];
+    for (int i = 0; i < N; i++) squares += pow(losses[i] - sum / N, 2);
+    for (int k = 0; k < 3; k++) right += counts[4 * k];
+    assert_in_range(right, 1, N - 1); /* both right and wrong answers */
+    const double p = (double)right / N;
+    for (int64_t batch = 1; batch <= 2 * N; batch += 5) {
+        struct task_result r;
+        uint64_t last = 0;
+        ok(task_eval(&m, &g, &t,
+                     &(struct task_eval_opts){.batch = batch, .progress = watch, .ctx = &last}, &r,
+                     &e));
+        assert_true(last == N && seen_total == N && r.n == N && r.n_labels == 3);
+        assert_memory_equal(r.counts, counts, sizeof counts);
+        assert_true(fabs(r.loss - sum / N) < 1e-5);
+        assert_true(fabs(r.loss_stderr - sqrt(squares / (N - 1) / N)) < 1e-5);
+        assert_true(fabs(r.accuracy - p) < 1e-12);
+        assert_true(fabs(r.accuracy_stderr - sqrt(p * (1 - p) / (N - 1))) < 1e-12);
+        assert_true(fabs(r.f1 - objective_f1(counts, 3)) < 1e-12);
+        double f[N], mean_f = 0, spread = 0; /* the jackknife, one by one */
+        int n = 0;
+        for (int c = 0; c < 9; c++)
+            for (int64_t k = 0; k < r.counts[c]; k++) {
+                counts[c]--;
+                f[n++] = objective_f1(counts, 3);
+                counts[c]++;
+            }
+        assert_int_equal(n, N);
+        for (int i = 0; i < N; i++) mean_f += f[i] / N;
+        for (int i = 0; i < N; i++) spread += pow(f[i] - mean_f, 2);
+        assert_true(r.f1_stderr > 0);
+        assert_true(fabs(r.f1_stderr - sqrt((N - 1.0) / N * spread)) < 1e-12);
+    }
+    ((float *)m.params[0].data)[24 * 'c'] = NAN;
+    struct task_result r;
+    assert_int_equal(task_eval(&m, &g, &t, &(struct task_eval_opts){.batch = 4}, &r, &e),
+                     ERR_NUMERIC);
+    task_close(&t);
+    t = task_of("x\tlabel\na\t1\n", "{x}", "0,1", 0, byte);
+    ok(task_eval(&m, &g, &t, &(struct task_eval_opts){.batch = 4}, &r, &e));
+    assert_true(isfinite(r.loss) && isnan(r.loss_stderr) && isnan(r.accuracy_stderr));
+    task_close(&t);
+    close_model(&m);
+}
+
+static void test_objectives(void **state) {
+    (void)state;
+    const float logits[] = {1, 2, 3, 0, 0, 0, -1, 5}, nll[] = {0.5f, 1, 1.5f, 3};
+    const int32_t label[] = {1, 1, 0, 1}; /* answers 1, 0, 0 (a tie), 1 */
+    const struct objective *ce = objective_find("ce"), *acc = objective_find("accuracy"),
+                           *f1 = objective_find("f1");
+    assert_true(ce && acc && f1 && !objective_find("f2"));
+    assert_true(ce->differentiable && !acc->differentiable && !f1->differentiable);
+    assert_true(objective_value(ce, logits, label, nll, 4, 2) == 1.5);
+    assert_true(objective_value(acc, logits, label, nll, 4, 2) == 0.25);
+    /* TP 2, FN 1, FP 0 */
+    assert_true(fabs(objective_value(f1, logits, label, nll, 4, 2) - (1 - 4.0 / 5)) < 1e-15);
+    const float bad[] = {1, NAN};
+    assert_true(isnan(objective_value(acc, bad, label, nll, 1, 2)));
+    assert_true(isnan(objective_value(f1, bad, label, nll, 1, 2)));
+    const int64_t none[4] = {5, 0, 0, 0}, three[9] = {2, 1, 0, 0, 3, 0, 1, 0, 0};
+    assert_true(objective_f1(none, 2) == 0);
+    /* 4/6, 6/7, 0 */
+    assert_true(fabs(objective_f1(three, 3) - (4.0 / 6 + 6.0 / 7) / 3) < 1e-15);
+}
+
+/* ---- real data ---------------------------------------------------------------------------------
+ */
+
+static void check_file(const char *name, const struct tokenizer *tok, int64_t n, int64_t ones) {
+    const char *file = data_file(name);
+    if (!file) return;
+    struct task t;
+    const struct task_opts o = {
+        .path = file, .prompt = "{sentence} It was", .labels = " terrible, great", .seq = 48};
+    ok(task_open(&t, &o, tok, &e));
+    int64_t found = 0;
+    for (int64_t i = 0; i < t.n; i++) found += t.label[i];
+    print_message("%s: %lld examples, %lld of label 1, longest prompt %lld tokens\n", name,
+                  (long long)t.n, (long long)found, (long long)t.max_len);
+    assert_int_equal(t.n, n);
+    assert_int_equal(found, ones);
+    assert_true(t.T <= 48 && task_len(&t, 0) > 3);
+    task_close(&t);
+}
+
+static void test_sst2(void **state) {
+    (void)state;
+    const char *file = data_file("tokenizers/smollm2/tokenizer.json");
+    if (!file) return;
+    struct tokenizer *tok;
+    ok(tokenizer_open(&tok, file, &e));
+    check_file("tasks/SST-2/k-shot/16-13/train.tsv", tok, 32, 16);
+    check_file("tasks/SST-2/k-shot/16-13/test.tsv", tok, 872, 444);
+    struct task t;
+    const int rc = open_bytes(&t, "sentence\tlabel\na\t1\n", 19, "{sentence} It was",
+                              " terrible, unwatchable", 0, tok);
+    assert_int_equal(rc, ERR_USAGE);
+    assert_non_null(strstr(e.msg, "\" unwatchable\" must be one token behind \" It was\""));
+    t = task_of("sentence\tlabel\na joy \t1\n", "{sentence} It was", " terrible, great", 0, tok);
+    check_prompt(&t, 0, tok, "a joy It was", 1);
+    assert_int_equal(t.answers[0], tokenizer_find(tok, " terrible"));
+    assert_int_equal(t.answers[1], tokenizer_find(tok, " great"));
+    task_close(&t);
+    tokenizer_close(tok);
+}
+
+static int setup(void **state) {
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/duet-task-%ld", (long)getpid());
+    return tokenizer_open(&byte, "byte", &e);
+}
+
+static int teardown(void **state) {
+    (void)state;
+    tokenizer_close(byte);
+    unlink(path);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prompts),     cmocka_unit_test(test_shorten),
+        cmocka_unit_test(test_start_token), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_bad_tables),  cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_order),       cmocka_unit_test(test_map),
+        cmocka_unit_test(test_eval),        cmocka_unit_test(test_objectives),
+        cmocka_unit_test(test_sst2),
+    };
+    par_init(1);
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

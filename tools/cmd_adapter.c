@@ -1,0 +1,161 @@
+/* duet adapter: what is in an adapter, and merging one into its base. */
+#include "adapter.h"
+#include "cmd.h"
+#include "par.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct opts {
+    const char *out, *weights;
+    double scale;
+    int64_t threads;
+    bool json;
+};
+
+#define O struct opts
+static const struct conf_row rows[] = {
+    CONF_STRING(O, out, "out", NULL, "FILE", "merge: model file to write, BLZT v5"),
+    CONF_FLOAT(O, scale, "scale", "1", -1e3, 1e3, "merge: factor on the adapter"),
+    CONF_CHOICE(O, weights, "weights", "f32", "f32 bf16", "merge: type of the matrices to write"),
+    CONF_INT(O, threads, "threads", "0", 0, 4096, "merge: threads; 0: one per processor"),
+    CONF_BOOL(O, json, "json", "info: print JSON"),
+    CONF_END};
+#undef O
+
+/* ---- info ----------------------------------------------------------------------------------- */
+
+static json_t *describe(const char *path, const struct adapter_info *a) {
+    char hash[17];
+    json_error_t je;
+    snprintf(hash, sizeof hash, "%016" PRIx64, a->base_hash);
+    json_t *o =
+        json_pack("{s:s,s:s,s:I,s:f,s:b,s:s,s:s,s:b,s:I,s:s,s:I,s:I,s:I,s:I}", "adapter", path,
+                  "base_hash", hash, "rank", (json_int_t)a->rank, "alpha", a->alpha, "rslora",
+                  (int)a->rslora, "targets", a->targets, "init", a->init, "norms", (int)a->norms,
+                  "parameters", (json_int_t)a->params, "model_type", a->model_type, "hidden_size",
+                  (json_int_t)a->dim, "intermediate_size", (json_int_t)a->hidden,
+                  "num_hidden_layers", (json_int_t)a->layers, "vocab_size", (json_int_t)a->vocab);
+    if (o && a->meta) json_object_set_new(o, "meta", json_loads(a->meta, 0, &je));
+    return o;
+}
+
+static int info(const struct opts *o, const char *path, struct err *e) {
+    struct adapter_info a;
+    int rc = adapter_info_read(&a, path, e);
+    if (rc) return rc;
+    json_t *root = describe(path, &a), *v;
+    char *json = root && o->json ? json_dumps(root, JSON_COMPACT) : NULL;
+    const char *key;
+    if (!root || (o->json && !json)) rc = err_set(e, ERR_NOMEM, "out of memory for the result");
+    if (json) {
+        puts(json);
+    } else {
+        json_object_foreach(root, key, v) {
+            char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+            printf("%s: %s\n", key, json_is_string(v) ? json_string_value(v) : text ? text : "");
+            free(text);
+        }
+    }
+    free(json);
+    json_decref(root);
+    adapter_info_release(&a);
+    return rc;
+}
+
+/* ---- merge ---------------------------------------------------------------------------------- */
+
+/* Where the merged model comes from. */
+static char *merge_meta(const struct lora *l) {
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016" PRIx64, l->base_hash);
+    json_t *o = json_pack("{s:{s:s,s:I,s:f,s:s,s:f}}", "merged", "base_hash", hash, "rank",
+                          (json_int_t)l->opts.rank, "alpha", l->opts.alpha, "targets", l->targets,
+                          "scale", l->factor);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    return text;
+}
+
+static int merge(const struct opts *o, const char *base, const char *adapter, struct err *e) {
+    int rc;
+    struct model m = {0};
+    char *meta = NULL;
+    const struct adapter_use use = {
+        .weights = (enum dtype)dtype_find(o->weights), .scale = o->scale, .merge = true};
+    if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
+    if (file_same(o->out, base) || file_same(o->out, adapter))
+        return err_set(e, ERR_USAGE, "--out %s would overwrite a file being read", o->out);
+    TRY(adapter_open(&m, base, adapter, &use, e));
+    if (!(meta = merge_meta(m.lora))) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", o->out);
+        goto out;
+    }
+    TRY(lora_merge(&m, e));
+    TRY(model_save(&m, o->out, "blzt5", meta, e));
+out:
+    free(meta);
+    model_close(&m);
+    return rc;
+}
+
+/* ---- the command line ----------------------------------------------------------------------- */
+
+static const struct verb {
+    const char *name, *needs, *options;
+    int n_pos;
+} verbs[] = {{"merge", "a base model and an adapter", "out scale weights threads", 2},
+             {"info", "an adapter", "json", 1}};
+
+/* Options that would have no effect are errors: each verb knows its own. */
+static int check_opts(const struct conf *c, const struct verb **verb, struct err *e) {
+    *verb = NULL;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (c->n_pos && !strcmp(c->pos[0], verbs[i].name)) *verb = verbs + i;
+    const struct verb *v = *verb;
+    if (!v)
+        return err_set(e, ERR_USAGE, "%s%s%s; expected merge or info",
+                       c->n_pos ? "unknown verb \"" : "no verb given", c->n_pos ? c->pos[0] : "",
+                       c->n_pos ? "\"" : "");
+    for (const struct conf_row *r = rows; r->type != CONF_T_END; r++) {
+        const char *at = strstr(v->options, r->name);
+        if (!at && conf_given(c, r->name))
+            return err_set(e, ERR_USAGE, "--%s has no effect on duet adapter %s", r->name, v->name);
+    }
+    if (c->n_pos - 1 != v->n_pos)
+        return err_set(e, ERR_USAGE, "duet adapter %s takes %s, found %d arguments", v->name,
+                       v->needs, c->n_pos - 1);
+    return 0;
+}
+
+static int run(int argc, char **argv, struct err *e) {
+    int rc;
+    bool done;
+    struct conf conf = {0};
+    struct opts o = {0};
+    const struct verb *v;
+    TRY(cmd_parse(&cmd_adapter, &conf, &o, argc, argv, &done, e));
+    if (done) goto out;
+    TRY(check_opts(&conf, &v, e));
+    if (o.threads) par_init((int)o.threads);
+    TRY(v == verbs ? merge(&o, conf.pos[1], conf.pos[2], e) : info(&o, conf.pos[1], e));
+out:
+    conf_release(&conf);
+    return rc;
+}
+
+const struct cmd cmd_adapter = {
+    .name = "adapter",
+    .summary = "What a LoRA adapter is; a model with one merged in.",
+    .usage = "merge BASE ADAPTER --out FILE [--scale X]\n"
+             "info ADAPTER [--json]",
+    .notes = "merge writes W + scale (alpha/rank) B A in place of every weight that the adapter "
+             "corrects, computed\n"
+             "in f32. BASE is the very file that the adapter was trained on. Other formats: `duet "
+             "convert`.\n",
+    .rows = rows,
+    .run = run,
+};

@@ -1,0 +1,319 @@
+#include "adapter.h"
+#include "clock.h"
+#include "cmd.h"
+#include "file.h"
+#include "format.h"
+#include "log.h"
+#include "par.h"
+#include "train_model.h"
+#include "trajectory.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct opts {
+    const char *out;
+    int64_t to_step, threads;
+    bool quiet;
+};
+
+static const struct conf_row rows[] = {
+    CONF_STRING(struct opts, out, "out", NULL, "FILE",
+                "file to write (also -o): a BLZT v5 model, of a LoRA run the adapter"),
+    CONF_INT(struct opts, to_step, "to-step", "-1", -1, 4294967295.0,
+             "weights after so many updates; -1: after all"),
+    CONF_INT(struct opts, threads, "threads", "0", 0, 4096,
+             "threads; 0: one per processor. Results do not depend on it"),
+    CONF_BOOL(struct opts, quiet, "quiet", "no progress line"), CONF_END};
+
+/* The run that is made again: its settings, weights and optimizer. */
+struct replay {
+    const char *base, *path, *out; /* path: of the trajectory */
+    bool random;                   /* the run began from random weights, written to base */
+    struct trajectory trajectory;
+    struct conf conf;
+    struct train_opts opts;
+    struct train_setup setup;
+    struct model model;
+    struct opt opt;
+    struct zo_bits *bits; /* n_bits, with --rng compat */
+    int n_bits;
+    int64_t steps;   /* updates done */
+    uint64_t tokens; /* in them */
+    double ema;      /* smoothed loss, as training smooths it */
+};
+
+/* ---- settings ---------------------------------------------------------------------------------
+ */
+
+static int check_end(const struct trajectory *t, const char *path, int64_t to_step, int64_t *steps,
+                     struct err *e) {
+    *steps = to_step < 0 ? t->records : to_step;
+    if (to_step > t->records)
+        return err_set(e, ERR_INPUT, "%s holds %lld updates, --to-step asks for %lld", path,
+                       (long long)t->records, (long long)to_step);
+    if (to_step < 0 && t->torn)
+        return err_set(e, ERR_INPUT,
+                       "%s: the record of step %lld at offset %" PRIu64
+                       " is cut off or damaged; --to-step %lld gives the weights before it",
+                       path, (long long)t->records, t->torn_at, (long long)t->records);
+    return 0;
+}
+
+/* The options of the run, with the base file in the place of what it began from. */
+static int read_settings(struct replay *r, struct err *e) {
+    int rc;
+    struct train_opts *o = &r->opts;
+    TRY(conf_parse(&r->conf, train_rows, o, 0, NULL, e));
+    TRY(conf_read_defaults_text(&r->conf, r->trajectory.head.config, r->path, e));
+    r->random = !o->init;
+    if (r->random) { /* base is all of the model, description included */
+        o->model = NULL;
+        o->set = (struct conf_pairs){0};
+    }
+    o->init = r->base;
+    rc = train_setup_make(&r->setup, o, e);
+    if (rc)
+        err_prefix(e, "%s: the settings of the run", r->path);
+    else if (!r->setup.estimator)
+        rc = err_set(e, ERR_INPUT, "%s: the run's engine is %s, expected mezo", r->path, o->engine);
+out:
+    return rc;
+}
+
+static int check_base(const struct replay *r, struct err *e) {
+    uint64_t hash;
+    int rc = model_file_hash(r->base, &hash, e);
+    if (!rc && hash != r->trajectory.head.base_hash)
+        rc = err_set(e, ERR_INPUT,
+                     "%s is not the file that %s began from: its hash is %016" PRIx64
+                     ", expected %016" PRIx64,
+                     r->base, r->path, hash, r->trajectory.head.base_hash);
+    return rc;
+}
+
+/* ---- weights ----------------------------------------------------------------------------------
+ */
+
+static int check_memory(const struct replay *r, struct err *e) {
+    const size_t have = memory_available();
+    const size_t weights = model_weight_bytes(&r->model),
+                 state = opt_bytes(r->setup.optimizer, r->model.params, r->model.n_params);
+    if (!have || weights + state <= have) return 0;
+    return err_set(e, ERR_NOMEM,
+                   "this replay needs %zu MB (weights %zu, optimizer %zu) and %zu MB are free",
+                   (weights + state) >> 20, weights >> 20, state >> 20, have >> 20);
+}
+
+/* What the run saved had the tokenizer of --tokenizer or else that of the file it began from. No
+ * weight depends on it. */
+static int open_tokenizer(struct replay *r, struct log_progress *line, struct err *e) {
+    int rc;
+    struct model_config c = {0};
+    struct tokenizer *tok = NULL;
+    const struct train_opts from_base = {.init = r->base};
+    struct err missing;
+    size_t bytes;
+    if (r->random || !r->opts.tokenizer) {
+        TRY(train_model_config(&c, &from_base, &r->model, e));
+    } else if (tokenizer_open(&tok, r->opts.tokenizer, &missing)) {
+        log_note(line, "%s gets no tokenizer: %s", r->out, missing.msg);
+        rc = 0;
+    } else {
+        const void *blob = tokenizer_blob(tok, &bytes);
+        TRY(model_set_tokenizer(&r->model, blob, bytes, e));
+    }
+out:
+    tokenizer_close(tok);
+    model_config_release(&c);
+    return rc;
+}
+
+static int open_weights(struct replay *r, struct log_progress *line, struct err *e) {
+    int rc;
+    const struct trajectory_head *h = &r->trajectory.head;
+    TRY(train_model_create(&r->model, &r->opts, 0, e));
+    if (r->model.full_vocab != h->vocab) {
+        rc = err_set(e, ERR_INPUT, "%s: vocabulary of %lld, but that of %s is %lld", r->path,
+                     (long long)h->vocab, r->base, (long long)r->model.full_vocab);
+        goto out;
+    }
+    TRY(open_tokenizer(r, line, e));
+    TRY(train_model_shape(&r->model, &r->setup, h->ids, h->n_ids, e));
+    TRY(check_memory(r, e));
+    TRY(train_model_load(&r->model, &r->setup, &r->opts, r->base, e));
+    TRY(opt_open(&r->opt, r->setup.optimizer, &r->setup.hyper, r->model.params, r->model.n_params,
+                 e));
+out:
+    return rc;
+}
+
+/* Sign tables for n directions: the predecessors' stream is sequential, so whole tables are made.
+ */
+static int need_bits(struct replay *r, const struct engine_opts *eo, int n, struct err *e) {
+    if (!eo->compat_rng || n <= r->n_bits) return 0;
+    const size_t have = memory_available(), bytes = r->setup.engine->bytes(eo, &r->model);
+    if (have && bytes > have)
+        return err_set(e, ERR_NOMEM, "the signs of %d directions need %zu MB and %zu MB are free",
+                       n, bytes >> 20, have >> 20);
+    struct zo_bits *more = realloc(r->bits, (size_t)n * sizeof *more);
+    if (!more) return err_set(e, ERR_NOMEM, "out of memory for the signs of --rng compat");
+    r->bits = more;
+    for (; r->n_bits < n; r->n_bits++) {
+        const int rc = zo_bits_open(r->bits + r->n_bits, r->model.params, r->model.n_params,
+                                    r->model.config.head_dim, e);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+/* ---- updates ----------------------------------------------------------------------------------
+ */
+
+/* The settings say how large an update can be: other records are not of this run. */
+static int check_update(const struct replay *r, const struct engine_opts *eo,
+                        const struct zo_record *z, struct err *e) {
+    const struct zo_shape shape = {
+        .directions = eo->directions, .batch = eo->batch, .accum = z->accum, .eps = eo->eps};
+    if (z->accum > eo->max_accum)
+        return err_set(e, ERR_INPUT,
+                       "%s: record of step %lld has %lld micro-batches, the settings of the run "
+                       "make at most %lld",
+                       r->path, (long long)z->step, (long long)z->accum, (long long)eo->max_accum);
+    const int64_t want = eo->estimator->directions(&shape);
+    if (z->n == want) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s: record of step %lld has %d directions, the settings of the run make %lld",
+                   r->path, (long long)z->step, z->n, (long long)want);
+}
+
+static int apply(struct replay *r, const struct zo_record *z, struct err *e) {
+    int rc;
+    struct engine_opts eo = train_engine_opts(&r->setup, &r->opts, NULL, 0);
+    TRY(check_update(r, &eo, z, e));
+    eo.max_accum = z->accum;
+    TRY(need_bits(r, &eo, z->n, e));
+    for (int d = 0; d < z->n && r->bits; d++) zo_bits_fill(r->bits + d, z->seed[d]);
+    const struct zo_update u = {
+        .lr = z->lr, .n = z->n, .seed = z->seed, .coef = z->coef, .bits = r->bits};
+    zo_apply(&r->opt, &u);
+    const int64_t seq = r->opts.seq ? r->opts.seq : r->model.config.seq_len;
+    r->tokens += (uint64_t)(z->accum * r->opts.batch) * (uint64_t)seq;
+    r->ema = r->steps ? 0.95 * r->ema + 0.05 * z->loss : z->loss;
+    r->steps++;
+out:
+    return rc;
+}
+
+static int apply_all(struct replay *r, int64_t steps, struct log_progress *line, struct err *e) {
+    int rc = 0;
+    struct zo_record z;
+    while (r->steps < steps && trajectory_next(&r->trajectory, &z)) {
+        TRY(apply(r, &z, e));
+        log_progress_show(line, false, "replaying: %lld of %lld updates", (long long)r->steps,
+                          (long long)steps);
+    }
+out:
+    log_progress_end(line);
+    return rc;
+}
+
+/* What a checkpoint of training says at this step, so that the files are the same. How long the
+ * prompts of a classification task were is not known here. */
+static char *meta_json(const struct replay *r) {
+    json_t *j = json_object();
+    json_object_set_new(j, "step", json_integer(r->steps));
+    if (!r->opts.task) json_object_set_new(j, "tokens", json_integer((json_int_t)r->tokens));
+    json_object_set_new(j, "train_loss", json_real(isfinite(r->ema) ? r->ema : 0));
+    char *text = json_dumps(j, JSON_COMPACT);
+    json_decref(j);
+    return text;
+}
+
+static int save(const struct replay *r, struct err *e) {
+    char *meta = meta_json(r);
+    if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", r->out);
+    const int rc = r->model.lora ? adapter_save(&r->model, r->out, meta, e)
+                                 : model_save(&r->model, r->out, "blzt5", meta, e);
+    free(meta);
+    return rc;
+}
+
+/* ---- the command ------------------------------------------------------------------------------
+ */
+
+static int replay_run(struct replay *r, const struct opts *o, struct err *e) {
+    int rc;
+    int64_t steps;
+    struct log_progress line;
+    log_progress_init(&line, o->quiet);
+    if (o->threads) par_init((int)o->threads);
+    TRY(trajectory_open(&r->trajectory, r->path, e));
+    TRY(check_end(&r->trajectory, r->path, o->to_step, &steps, e));
+    TRY(read_settings(r, e));
+    TRY(check_base(r, e));
+    TRY(open_weights(r, &line, e));
+    TRY(apply_all(r, steps, &line, e));
+    TRY(save(r, e));
+    if (!o->quiet)
+        log_note(&line, "%s: %s after %lld updates of %s", r->out, r->base, (long long)r->steps,
+                 r->path);
+out:
+    /* What is wrong with recorded settings is wrong with a file, not with this command line. */
+    if (rc == ERR_USAGE) rc = e->code = ERR_INPUT;
+    return rc;
+}
+
+static void replay_release(struct replay *r) {
+    for (int d = 0; d < r->n_bits; d++) zo_bits_close(r->bits + d);
+    free(r->bits);
+    opt_close(&r->opt);
+    model_close(&r->model);
+    conf_release(&r->conf);
+    trajectory_close(&r->trajectory);
+}
+
+static int check_args(const struct conf *conf, const struct opts *o, struct err *e) {
+    if (conf->n_pos != 2)
+        return err_set(e, ERR_USAGE, "replay takes a model file and a trajectory, found %d",
+                       conf->n_pos);
+    if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
+    for (int i = 0; i < 2; i++)
+        if (file_same(conf->pos[i], o->out))
+            return err_set(e, ERR_USAGE, "%s is to be read: choose another --out", o->out);
+    return 0;
+}
+
+static int run(int argc, char **argv, struct err *e) {
+    int rc;
+    bool done;
+    struct conf conf = {0};
+    struct opts o = {0};
+    struct replay r = {0};
+    TRY(cmd_parse(&cmd_replay, &conf, &o, argc, argv, &done, e));
+    if (done) goto out;
+    TRY(check_args(&conf, &o, e));
+    r.base = conf.pos[0];
+    r.path = conf.pos[1];
+    r.out = o.out;
+    TRY(replay_run(&r, &o, e));
+out:
+    replay_release(&r);
+    conf_release(&conf);
+    return rc;
+}
+
+const struct cmd cmd_replay = {
+    .name = "replay",
+    .summary = "Rebuild the weights of a MeZO run from its trajectory, bit for bit.",
+    .usage = "BASE TRAJECTORY -o OUT [--to-step N]",
+    .notes = "BASE is the file that the run began from: that of --init, or base.blzt in its "
+             "folder.\n"
+             "TRAJECTORY is trajectory.zo in its folder. The updates are made again without the "
+             "data and\n"
+             "without a forward pass.\n",
+    .rows = rows,
+    .run = run,
+};

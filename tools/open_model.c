@@ -1,0 +1,20 @@
+#include "open_model.h"
+
+#include "adapter.h"
+
+#include <string.h>
+
+int open_model(struct model *m, const char *path, const struct open_opts *o,
+               const struct conf_pairs *sets, const struct conf *conf, struct err *e) {
+    static const char *const only[] = {"adapter-scale", "lora-mode"};
+    const enum dtype weights = (enum dtype)dtype_find(o->weights);
+    for (size_t i = 0; i < sizeof only / sizeof *only; i++)
+        if (!o->adapter && conf_given(conf, only[i]))
+            return err_set(e, ERR_USAGE, "--%s has no effect without --adapter", only[i]);
+    if (!o->adapter) return model_open_frozen(m, path, sets, weights, e);
+    const struct adapter_use use = {.weights = weights,
+                                    .scale = o->adapter_scale,
+                                    .merge = !strcmp(o->lora_mode, "merge"),
+                                    .sets = sets};
+    return adapter_open(m, path, o->adapter, &use, e);
+}

@@ -1,0 +1,30 @@
+/* Opening a model to read it, for commands that compute with one: with or without an adapter.
+ *
+ *   struct opts { ...; struct open_opts open; };
+ *   rows:  OPEN_MODEL_ROWS(struct opts, open)  */
+#ifndef DUET_OPEN_MODEL_H
+#define DUET_OPEN_MODEL_H
+
+#include "conf.h"
+#include "model.h"
+
+struct open_opts {
+    const char *adapter, *lora_mode, *weights;
+    double adapter_scale;
+};
+
+#define OPEN_WEIGHTS "f32 bf16 q8_0"
+#define OPEN_MODEL_ROWS(S, f)                                                                      \
+    CONF_CHOICE(S, f.weights, "weights", "f32", OPEN_WEIGHTS, "how matrices are held in memory"),  \
+        CONF_STRING(S, f.adapter, "adapter", NULL, "FILE",                                         \
+                    "LoRA adapter to compute with; MODEL must be its base"),                       \
+        CONF_FLOAT(S, f.adapter_scale, "adapter-scale", "1", -1e3, 1e3,                            \
+                   "factor on the adapter; 0: the base alone"),                                    \
+        CONF_CHOICE(S, f.lora_mode, "lora-mode", "split", "split merge",                           \
+                    "beside the weights, or merged into them as they are read")
+
+/* conf: of the command, to refuse options that would have no effect. */
+int open_model(struct model *m, const char *path, const struct open_opts *o,
+               const struct conf_pairs *sets, const struct conf *conf, struct err *e);
+
+#endif
