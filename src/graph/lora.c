@@ -59,12 +59,11 @@ static void copy_rows(void *ctx, int64_t c, int tid) {
     const int64_t per = (p->rows + COPY_ROWS - 1) / COPY_ROWS, r0 = c % per * COPY_ROWS;
     const int64_t r1 = r0 + COPY_ROWS < p->rows ? r0 + COPY_ROWS : p->rows;
     const int v = (int)(c / per);
-    for (int64_t r = r0; r < r1; r++) {
-        float *out = j->dst + v * j->stride + r * p->cols;
-        const float *in = exec_param_row(j->x, j->param, v, r, 0, p->cols, out);
-        if (in != out) memcpy(out, in, (size_t)p->cols * sizeof *out);
-        if (j->scale != 1) kern()->scale(out, j->scale, p->cols);
-    }
+    const int64_t n = (r1 - r0) * p->cols;
+    float *out = j->dst + v * j->stride + r0 * p->cols;
+    const float *in = exec_param_row(j->x, j->param, v, r0, 0, n, out);
+    if (in != out) memcpy(out, in, (size_t)n * sizeof *out);
+    if (j->scale != 1) kern()->scale(out, j->scale, n);
 }
 
 /* Every probe's copy of a factor, times scale. */

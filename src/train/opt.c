@@ -130,6 +130,13 @@ static void round_piece(const struct step_job *j, int param, int64_t begin, int6
     kern()->bf16_by_chance(to, w, rand, n);
 }
 
+/* The piece after this one, on its way while this one is worked on. */
+static void fetch_piece(const struct param *p, int64_t begin, int64_t n) {
+    const int size = dtype_row(p->dtype)->bytes;
+    const char *at = (const char *)p->data + begin * size;
+    for (int64_t b = 0; b < n * size; b += 64) __builtin_prefetch(at + b, 1, 3);
+}
+
 static void step_piece(const struct step_job *j, const struct opt_tile *t, int param, int64_t begin,
                        int64_t n) {
     const struct opt *o = j->o;
@@ -161,8 +168,12 @@ static void step_tile(void *ctx, int64_t i, int tid) {
                                .eps = (float)o->hyper.eps,
                                .grad_scale = j->grad_scale,
                                .t = o->t};
-    for (int64_t at = 0; at < s->n; at += PIECE)
+    for (int64_t at = 0; at < s->n; at += PIECE) {
+        const int64_t left = s->n - at - PIECE;
+        if (left > 0)
+            fetch_piece(o->params + s->param, s->begin + at + PIECE, left < PIECE ? left : PIECE);
         step_piece(j, &t, s->param, s->begin + at, s->n - at < PIECE ? s->n - at : PIECE);
+    }
 }
 
 void opt_step(struct opt *o, double lr, const struct grad_source *grad) {

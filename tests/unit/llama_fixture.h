@@ -76,7 +76,8 @@ static inline void randomize(struct model *m, uint64_t seed) {
     }
 }
 
-static inline struct model model_of(const struct variant *v) {
+/* Tables only: no weights yet. */
+static inline struct model create_model(const struct variant *v) {
     char json[1024];
     struct model_config c;
     struct model m;
@@ -92,6 +93,11 @@ static inline struct model model_of(const struct variant *v) {
     assert_in_range(n, 1, sizeof json - 1);
     ok(model_config_parse(&c, json, (size_t)n, v->name, NULL, &e));
     ok(model_create(&m, &c, &e));
+    return m;
+}
+
+static inline struct model model_of(const struct variant *v) {
+    struct model m = create_model(v);
     ok(model_reserve(&m, &e));
     randomize(&m, 7);
     return m;

@@ -1,0 +1,115 @@
+/* Audit: the two engines check each other, on one model and one batch.
+ *
+ * For each group of trainable parameters, of n weights and gradient g (backpropagation in f32), and
+ * for N directions z of signs, only the group is perturbed, through the exec's probes and the SPSA
+ * estimator as in training, with the direction seeds of a run of that seed:
+ *   c = (L(w + eps z) - L(w - eps z)) / (2 eps)
+ * Three figures are held against what they must be:
+ *
+ *   derivative  rms over z of (c - g.z), as a share of |g|: 0. The tolerance is measured: with
+ *               c(2 eps) beside c(eps), an error a eps^2 makes a difference of 3 a eps^2, and
+ *               rounding noise of variance s^2 one of 5/4 s^2, so that
+ *                 tolerance = (1 + 4/sqrt(N)) rms(c(2 eps) - c(eps)) / |g| + floor
+ *               floor is what the gradient's own rounding may be: 1e-4, for probes in bf16 0.05.
+ *   square      mean over z of c^2 / |g|^2: 1, as E (g.z)^2 = |g|^2. With kurtosis
+ *               k = sum g_i^4 / |g|^4 its variance is 2 (1-k) / N, and with r the tolerance above
+ *                 tolerance = 4 sqrt(2 (1-k) / N) + 16 (1-k) / N + 2 r + r^2
+ *               (4 standard errors, the skewness of few draws, the error of c).
+ *   variance    |mean of c z - g|^2 / |g|^2: (n-1)/N = v, as E |c z - g|^2 = (n-1) |g|^2.
+ *                 tolerance = v (4 sqrt(2/N + 2/n) + 16/N + 16/n + 2 r + r^2) + 2 r sqrt(v) + r^2
+ *
+ * The cosine of the estimate with g, about sqrt(N / (N + n - 1)), follows from these and is shown.
+ * Sources: Spall 1992; Malladi et al. 2023, arXiv 2305.17333. docs/numerics.md, "Audit".
+ *
+ *   TRY(audit_open(&a, &model, &opts, e));   groups, memory
+ *   TRY(audit_gradient(&a, e));              fills the parameters' gradients
+ *   TRY(audit_run(&a, e));                   fills a.group[]
+ *   audit_close(&a);                                                                           */
+#ifndef DUET_AUDIT_H
+#define DUET_AUDIT_H
+
+#include "exec.h"
+#include "model.h"
+
+enum { AUDIT_LEAST_SEEDS = 8 };
+
+struct audit_opts {
+    int64_t batch, seq;            /* B and T */
+    const uint32_t *input, *target; /* (B,T) each; borrowed */
+    const struct gemm *gemm;       /* of the probes */
+    const struct gemm *gemm_grad;  /* of the gradient: compute type f32 */
+    bool recompute;                /* for the gradient */
+    bool by_layer;                 /* groups are layers; else kinds of weights */
+    int64_t seeds;                 /* N, at least AUDIT_LEAST_SEEDS */
+    uint64_t seed;                 /* of the run whose directions are taken */
+    double eps;
+    void (*progress)(void *ctx, int64_t done, int64_t total); /* directions; or NULL */
+    void *ctx;
+};
+
+enum audit_verdict {
+    AUDIT_OK,
+    AUDIT_DERIVATIVE, /* c is not g.z */
+    AUDIT_SQUARE,     /* the mean of c^2 is not |g|^2 */
+    AUDIT_VARIANCE,   /* the estimate is not as far from g as it should be */
+    AUDIT_COARSE      /* nothing differs, but c's tolerance is above a tenth: eps is no good */
+};
+
+struct audit_check {
+    double found, theory, allowed; /* allowed: for |found - theory| */
+};
+
+struct audit_group {
+    char name[32];
+    int64_t n;   /* weights */
+    double norm; /* |g|; 0: derivative holds plain numbers instead of shares, the rest is NaN */
+    /* Per direction: c at eps and at 2 eps, and g.z. */
+    double *coef, *coef2, *slope;
+    struct audit_check derivative, square, variance;
+    double cosine, cosine_theory;
+    enum audit_verdict verdict;
+};
+
+/* Bytes. The gradient's activations and the probes' are not needed at the same time. */
+struct audit_memory {
+    size_t weights, gradients, passing, total;
+};
+
+struct audit {
+    struct audit_opts opts;
+    struct model *model; /* borrowed */
+    struct audit_group *group;
+    int n_groups;
+    double loss; /* of the batch, nats */
+    int *group_of;   /* per parameter; -1: not trainable */
+    struct arena grads, mem;
+    uint32_t *input, *target; /* the batch twice, for two probes */
+    float *nll;
+    struct audit_span *span; /* the tiles of a group */
+    double *sums;            /* over them, per chunk */
+    float *tiles;            /* two a thread */
+    struct exec exec; /* of the probes, during audit_run */
+};
+
+/* What an audit will reserve, plus the weights. The model needs its tables only. */
+int audit_plan(struct model *m, const struct audit_opts *o, struct audit_memory *mem,
+               struct err *e);
+
+/* ERR_USAGE if nothing is trainable. The model keeps the gradient buffers until audit_close. */
+int audit_open(struct audit *a, struct model *m, const struct audit_opts *o, struct err *e);
+
+/* ERR_NUMERIC if the loss is not finite. */
+int audit_gradient(struct audit *a, struct err *e);
+
+/* Compares the probes with whatever is in the gradient buffers. No stored weight is written. */
+int audit_run(struct audit *a, struct err *e);
+
+void audit_close(struct audit *a); /* accepts all zeros */
+
+/* "ok", "differs: derivative", ... */
+const char *audit_verdict_name(enum audit_verdict v);
+static inline bool audit_differs(enum audit_verdict v) {
+    return v != AUDIT_OK && v != AUDIT_COARSE;
+}
+
+#endif

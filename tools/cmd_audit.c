@@ -1,0 +1,399 @@
+#include "adapter.h"
+#include "audit.h"
+#include "clock.h"
+#include "cmd.h"
+#include "dataset.h"
+#include "batch.h"
+#include "log.h"
+#include "par.h"
+#include "train_model.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct opts {
+    const char *data, *format, *tokenizer;
+    const char *adapter, *lora_targets, *lora_mode, *weights;
+    const char *compute, *gemm, *group_by;
+    struct conf_pairs set;
+    bool lora_norms, recompute, json, quiet;
+    int64_t lora_rank, batch, seq, seeds, seed, threads;
+    double eps;
+};
+
+#define O struct opts
+static const struct conf_row rows[] = {
+    CONF_SECTION("Data"),
+    CONF_STRING(O, data, "data", NULL, "FILE",
+                "text (also .zst), a shard of `duet tokenize`, or raw16 tokens"),
+    CONF_CHOICE(O, format, "format", "auto", "auto raw16",
+                "auto: by content; raw16: headerless uint16 tokens"),
+    CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
+                "byte, or a tokenizer file; default: the one in the model file"),
+    CONF_INT(O, batch, "batch", "4", 1, 65536, "sequences of the batch"),
+    CONF_INT(O, seq, "seq", "0", 0, 1 << 20, "tokens a sequence; 0: the model's training length"),
+    CONF_SECTION("Model"),
+    CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
+    CONF_CHOICE(O, weights, "weights", "f32", weights_words,
+                "how matrices are held in memory; q8_0 is for frozen weights (--lora, --adapter)"),
+    CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
+             "audit new adapters of this rank beside frozen weights; 0: audit the weights"),
+    CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",
+                "which weights get adapters: some of q,k,v,o,gate,up,down"),
+    CONF_BOOL(O, lora_norms, "lora-norms", "with --lora: the norm weights too"),
+    CONF_STRING(O, adapter, "adapter", NULL, "FILE",
+                "audit this trained adapter; MODEL must be its base"),
+    CONF_CHOICE(O, lora_mode, "lora-mode", "split", "split merge",
+                "compute adapters beside the weights, or merged into them as they are read"),
+    CONF_SECTION("Audit"),
+    CONF_INT(O, seeds, "seeds", "32", AUDIT_LEAST_SEEDS, 4096, "directions"),
+    CONF_FLOAT(O, eps, "eps", "1e-3", 1e-9, 10, "size of a perturbation"),
+    CONF_CHOICE(O, group_by, "group-by", "role", "role layer",
+                "groups of weights: kinds of them, or layers"),
+    CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of the batch, the directions and new adapters"),
+    CONF_SECTION("Computing"),
+    CONF_CHOICE(O, compute, "compute", "f32", compute_words,
+                "type of GEMM inputs of the probes; the gradient is computed in f32"),
+    CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
+    CONF_BOOL(O, recompute, "recompute",
+              "for the gradient keep only block inputs and run blocks again"),
+    CONF_INT(O, threads, "threads", "0", 0, 4096,
+             "threads; 0: one per processor. Results do not depend on it"),
+    CONF_SECTION("Output"),
+    CONF_BOOL(O, json, "json", "print JSON, with the figures of every direction"),
+    CONF_BOOL(O, quiet, "quiet", "no progress line"),
+    CONF_END};
+#undef O
+
+/* What a run holds. */
+struct job {
+    const struct opts *o;
+    const char *path;
+    struct model model;
+    struct dataset data;
+    struct gemm gemm, gemm_grad;
+    struct audit audit;
+    struct audit_opts audit_opts;
+    struct audit_memory memory;
+    uint32_t *input, *target;
+    struct log_progress line;
+};
+
+/* ---- model ----------------------------------------------------------------------------------
+ */
+
+static int check_options(const struct opts *o, const struct conf *conf, struct err *e) {
+    const bool norms = o->lora_norms || conf_given(conf, "lora-targets");
+    if (conf->n_pos != 1)
+        return err_set(e, ERR_USAGE, "audit takes one model file, found %d", conf->n_pos);
+    if (!o->data) return err_set(e, ERR_USAGE, "give the data to audit on with --data FILE");
+    if (o->lora_rank && o->adapter)
+        return err_set(e, ERR_USAGE, "give either --lora for new adapters or --adapter");
+    if (norms && !o->lora_rank)
+        return err_set(e, ERR_USAGE, "--lora-targets and --lora-norms belong to --lora RANK");
+    if (conf_given(conf, "lora-mode") && !o->lora_rank && !o->adapter)
+        return err_set(e, ERR_USAGE, "--lora-mode has no effect without --lora or --adapter");
+    return 0;
+}
+
+/* loaded: the weights have their memory already. */
+static int check_memory(struct job *j, bool loaded, struct err *e) {
+    struct audit_memory *mem = &j->memory;
+    struct audit_opts *ao = &j->audit_opts;
+    ao->seq = j->o->seq ? j->o->seq : j->model.config.seq_len;
+    const int rc = audit_plan(&j->model, ao, mem, e);
+    const double mb = 1.0 / 1048576;
+    const size_t have = memory_available(), need = mem->total - (loaded ? mem->weights : 0);
+    if (rc) return rc;
+    if (!j->o->quiet)
+        log_note(&j->line, "memory: %.1f MB (weights %.1f, gradients %.1f, activations %.1f)",
+                 (double)mem->total * mb, (double)mem->weights * mb, (double)mem->gradients * mb,
+                 (double)mem->passing * mb);
+    if (!have || need <= have) return 0;
+    return err_set(e, ERR_NOMEM,
+                   "this audit needs %zu MB (weights %zu, gradients %zu, activations %zu) and %zu "
+                   "MB are free; try a smaller --batch or --seq, --recompute or --lora",
+                   need >> 20, (loaded ? 0 : mem->weights) >> 20, mem->gradients >> 20,
+                   mem->passing >> 20, have >> 20);
+}
+
+static int open_with_adapter(struct job *j, struct err *e) {
+    const struct opts *o = j->o;
+    const struct adapter_use use = {.weights = (enum dtype)dtype_find(o->weights),
+                                    .scale = 1,
+                                    .merge = !strcmp(o->lora_mode, "merge"),
+                                    .sets = &o->set};
+    const int rc = adapter_open(&j->model, j->path, o->adapter, &use, e);
+    return rc ? rc : check_memory(j, true, e);
+}
+
+/* The model as training would open it, with everything trainable that it trains. */
+static int open_to_train(struct job *j, struct err *e) {
+    int rc;
+    const struct opts *o = j->o;
+    struct model_config c = {0};
+    const struct train_opts t = {.init = j->path, .set = o->set, .seed = o->seed};
+    const struct train_setup setup = {.weights = (enum dtype)dtype_find(o->weights),
+                                      .lora = {.rank = o->lora_rank,
+                                               .alpha = 2 * (double)o->lora_rank,
+                                               .norms = o->lora_norms,
+                                               .merge = !strcmp(o->lora_mode, "merge"),
+                                               .targets = o->lora_targets,
+                                               .init = "peft"}};
+    TRY(train_model_create(&j->model, &t, 0, e));
+    TRY(train_model_config(&c, &t, &j->model, e)); /* for the tokenizer in the file */
+    TRY(train_model_shape(&j->model, &setup, NULL, 0, e));
+    TRY(check_memory(j, false, e));
+    TRY(train_model_load(&j->model, &setup, &t, j->path, e));
+out:
+    model_config_release(&c);
+    return rc;
+}
+
+/* ---- batch ----------------------------------------------------------------------------------
+ */
+
+static int check_ids(const struct job *j, const uint32_t *ids, int64_t n, struct err *e) {
+    for (int64_t i = 0; i < n; i++)
+        if (ids[i] >= j->model.config.vocab)
+            return err_set(e, ERR_INPUT,
+                           "%s: token id %u is outside the model's vocabulary of %lld", j->o->data,
+                           ids[i], (long long)j->model.config.vocab);
+    return 0;
+}
+
+/* The batch that a training run of this seed begins with, were all of the data its training split.
+ */
+static int read_batch(struct job *j, struct err *e) {
+    int rc;
+    const struct opts *o = j->o;
+    struct audit_opts *ao = &j->audit_opts;
+    const int64_t T = ao->seq, n = o->batch * T;
+    struct split all, none;
+    const struct dataset_opts d = {.path = o->data,
+                                   .format = o->format,
+                                   .tokenizer = o->tokenizer,
+                                   .blob = j->model.tok_blob,
+                                   .blob_bytes = j->model.tok_bytes,
+                                   .quiet = o->quiet,
+                                   .raw_vocab = (uint32_t)j->model.config.vocab};
+    TRY(dataset_open(&j->data, &d, e));
+    if ((rc = split_make(&j->data.shard, 0, T, &all, &none, e))) {
+        err_prefix(e, "%s", o->data);
+        goto out;
+    }
+    j->input = malloc((size_t)n * sizeof *j->input);
+    j->target = malloc((size_t)n * sizeof *j->target);
+    if (!j->input || !j->target) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for the batch");
+        goto out;
+    }
+    const struct batcher b = {
+        .shard = &j->data.shard, .split = all, .T = T, .seed = (uint64_t)o->seed};
+    for (int64_t r = 0; r < o->batch; r++)
+        batch_row(&b, (uint64_t)r, j->input + r * T, j->target + r * T);
+    TRY(check_ids(j, j->input, n, e));
+    TRY(check_ids(j, j->target, n, e));
+    ao->input = j->input;
+    ao->target = j->target;
+out:
+    return rc;
+}
+
+/* ---- output ---------------------------------------------------------------------------------
+ */
+
+/* x with so many digits, or a dash for what is not known. */
+static const char *figure(double x, int digits, char room[32]) {
+    snprintf(room, 32, "%.*g", digits, x);
+    return isfinite(x) ? room : "-";
+}
+
+static void print_notes(const struct audit *a) {
+    bool coarse = false;
+    for (int k = 0; k < a->n_groups; k++) {
+        const struct audit_group *g = a->group + k;
+        coarse |= g->verdict == AUDIT_COARSE;
+        if (g->norm == 0)
+            printf("\n%s: the gradient is 0%s\n", g->name,
+                   strcmp(g->name, "LoRA A") ? ""
+                                             : ", because B is 0 in new adapters: audit a trained "
+                                               "one with --adapter FILE");
+    }
+    if (coarse)
+        printf("\ntoo coarse: finite differences of this eps are off by up to a tenth or more; try "
+               "another --eps\n");
+}
+
+static void print_derivatives(const struct audit *a) {
+    printf("\nThe coefficient c of a direction z against the derivative g.z of backpropagation\n"
+           "%-18s %11s %9s  %11s %11s  %10s %9s\n",
+           "group", "weights", "|g|", "first c", "first g.z", "rms c-g.z", "allowed");
+    for (int k = 0; k < a->n_groups; k++) {
+        const struct audit_group *g = a->group + k;
+        const char *unit = g->norm > 0 ? "%" : " ";
+        const double times = g->norm > 0 ? 100 : 1;
+        printf("%-18s %11lld %9.4g  %11.5g %11.5g  %9.3g%s %8.3g%s\n", g->name, (long long)g->n,
+               g->norm, g->coef[0], g->slope[0], g->derivative.found * times, unit,
+               g->derivative.allowed * times, unit);
+    }
+}
+
+static void print_estimates(const struct audit *a) {
+    printf("\nThe estimate, the mean of c z over %lld directions, against theory\n"
+           "%-18s %9s %6s  %8s %8s  %9s %9s %8s  %s\n",
+           (long long)a->opts.seeds, "group", "c2/|g|2", "1 +-", "cosine", "theory", "variance",
+           "theory", "+-", "verdict");
+    for (int k = 0; k < a->n_groups; k++) {
+        const struct audit_group *g = a->group + k;
+        char r[7][32];
+        printf("%-18s %9s %6s  %8s %8s  %9s %9s %8s  %s\n", g->name,
+               figure(g->square.found, 3, r[0]), figure(g->square.allowed, 2, r[1]),
+               figure(g->cosine, 3, r[2]), figure(g->cosine_theory, 3, r[3]),
+               figure(g->variance.found, 4, r[4]), figure(g->variance.theory, 4, r[5]),
+               figure(g->variance.allowed, 2, r[6]), audit_verdict_name(g->verdict));
+    }
+}
+
+static void print_text(const struct job *j) {
+    const struct audit *a = &j->audit;
+    const struct audit_opts *o = &a->opts;
+    printf("%s: %lld x %lld tokens, loss %.6f; %lld directions, eps %g, probes in %s (%s)\n",
+           j->path, (long long)o->batch, (long long)o->seq, a->loss, (long long)o->seeds, o->eps,
+           j->o->compute, o->gemm->backend->name);
+    print_derivatives(a);
+    print_estimates(a);
+    print_notes(a);
+}
+
+static json_t *real(double x) {
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *check_json(const struct audit_check *c) {
+    return json_pack("{s:o,s:o,s:o}", "found", real(c->found), "theory", real(c->theory), "allowed",
+                     real(c->allowed));
+}
+
+static json_t *list_json(const double *x, int64_t n) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < n; i++) json_array_append_new(list, real(x[i]));
+    return list;
+}
+
+static json_t *group_json(const struct audit_group *g, int64_t n) {
+    return json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s}", "name", g->name,
+                     "weights", (json_int_t)g->n, "grad_norm", real(g->norm), "derivative",
+                     check_json(&g->derivative), "square", check_json(&g->square), "variance",
+                     check_json(&g->variance), "cosine", real(g->cosine), "cosine_theory",
+                     real(g->cosine_theory), "coef", list_json(g->coef, n), "coef_twice_eps",
+                     list_json(g->coef2, n), "slope", list_json(g->slope, n), "verdict",
+                     audit_verdict_name(g->verdict));
+}
+
+static void print_json(const struct job *j) {
+    const struct audit *a = &j->audit;
+    const struct audit_opts *o = &a->opts;
+    json_t *groups = json_array();
+    for (int k = 0; k < a->n_groups; k++)
+        json_array_append_new(groups, group_json(a->group + k, o->seeds));
+    json_t *root =
+        json_pack("{s:s,s:I,s:I,s:f,s:I,s:I,s:f,s:s,s:s,s:s,s:I,s:o}", "model", j->path, "batch",
+                  (json_int_t)o->batch, "seq", (json_int_t)o->seq, "loss", a->loss, "seeds",
+                  (json_int_t)o->seeds, "seed", (json_int_t)o->seed, "eps", o->eps, "compute",
+                  j->o->compute, "weights", j->o->weights, "backend", o->gemm->backend->name,
+                  "planned_bytes", (json_int_t)j->memory.total, "groups", groups);
+    char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    printf("%s\n", text ? text : "{}");
+    free(text);
+    json_decref(root);
+}
+
+/* The verdict as an exit status. */
+static int verdict(const struct audit *a, struct err *e) {
+    char names[512] = "";
+    int n = 0;
+    for (int k = 0; k < a->n_groups; k++) {
+        const size_t used = strlen(names);
+        if (!audit_differs(a->group[k].verdict)) continue;
+        snprintf(names + used, sizeof names - used, "%s%s", n++ ? ", " : "", a->group[k].name);
+    }
+    return n ? err_set(e, ERR_NUMERIC, "the two engines differ: %s", names) : 0;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------
+ */
+
+static void progress(void *ctx, int64_t done, int64_t total) {
+    log_progress_show(ctx, false, "audit: %lld of %lld directions", (long long)done,
+                      (long long)total);
+}
+
+static int audit(struct job *j, struct err *e) {
+    int rc;
+    const struct opts *o = j->o;
+    log_progress_init(&j->line, o->quiet);
+    TRY(gemm_init(&j->gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(gemm_init(&j->gemm_grad, o->gemm, DT_F32, e));
+    j->audit_opts = (struct audit_opts){.batch = o->batch,
+                                        .gemm = &j->gemm,
+                                        .gemm_grad = &j->gemm_grad,
+                                        .recompute = o->recompute,
+                                        .by_layer = !strcmp(o->group_by, "layer"),
+                                        .seeds = o->seeds,
+                                        .seed = (uint64_t)o->seed,
+                                        .eps = o->eps,
+                                        .progress = progress,
+                                        .ctx = &j->line};
+    TRY(o->adapter ? open_with_adapter(j, e) : open_to_train(j, e));
+    TRY(read_batch(j, e));
+    TRY(audit_open(&j->audit, &j->model, &j->audit_opts, e));
+    TRY(audit_gradient(&j->audit, e));
+    TRY(audit_run(&j->audit, e));
+    log_progress_end(&j->line);
+    (o->json ? print_json : print_text)(j);
+    TRY(verdict(&j->audit, e));
+out:
+    log_progress_end(&j->line);
+    audit_close(&j->audit);
+    dataset_close(&j->data);
+    model_close(&j->model);
+    free(j->input);
+    free(j->target);
+    return rc;
+}
+
+static int run(int argc, char **argv, struct err *e) {
+    int rc;
+    bool done;
+    struct conf conf = {0};
+    struct opts o = {0};
+    TRY(cmd_parse(&cmd_audit, &conf, &o, argc, argv, &done, e));
+    if (done) goto out;
+    TRY(check_options(&o, &conf, e));
+    if (o.threads) par_init((int)o.threads);
+    struct job j = {.o = &o, .path = conf.pos[0]};
+    TRY(audit(&j, e));
+out:
+    conf_release(&conf);
+    return rc;
+}
+
+const struct cmd cmd_audit = {
+    .name = "audit",
+    .summary = "Check backpropagation and MeZO against each other on one batch.",
+    .usage = "MODEL --data FILE [--lora R | --adapter FILE] [--group-by layer] [--json]",
+    .notes =
+        "For each group of weights only the group is perturbed. c is the SPSA coefficient of a "
+        "direction z,\n"
+        "g the gradient of backpropagation: c must be g.z, the mean of c^2 must be |g|^2, and "
+        "|mean of c z - g|^2\n"
+        "must be (n-1)/N |g|^2 for n weights and N directions, within the tolerances of "
+        "docs/numerics.md.\n"
+        "MODEL is only read. Exit status 1 if a group differs.\n",
+    .lists = cmd_list_formats,
+    .rows = rows,
+    .run = run,
+};
