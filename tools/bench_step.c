@@ -190,8 +190,7 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     TRY(measure(&g, o, &src, &r, e));
     const double tokens = (double)(to.batch * src.seq * to.accum);
     r.tokens_per_second = tokens / r.ms * 1e3;
-    r.gflops = setup.engine->flops_factor(&eo) * graph_flops(&m.graph, to.batch, src.seq) *
-               (double)to.accum / r.ms * 1e-6;
+    r.gflops = setup.engine->flops(&eo, &m.graph) * (double)to.accum / r.ms * 1e-6;
     r.rss_mb = (double)clock_peak_rss() / 1048576;
     r.planned_mb = (double)mem.total / 1048576;
     if (to.json)

@@ -1,9 +1,9 @@
 #include "adapter.h"
 #include "audit.h"
+#include "batch.h"
 #include "clock.h"
 #include "cmd.h"
 #include "dataset.h"
-#include "batch.h"
 #include "log.h"
 #include "par.h"
 #include "train_model.h"
@@ -212,16 +212,20 @@ static const char *figure(double x, int digits, char room[32]) {
 }
 
 static void print_notes(const struct audit *a) {
-    bool coarse = false;
+    bool coarse = false, slope = false;
     for (int k = 0; k < a->n_groups; k++) {
         const struct audit_group *g = a->group + k;
         coarse |= g->verdict == AUDIT_COARSE;
+        slope |= g->verdict == AUDIT_DERIVATIVE;
         if (g->norm == 0)
             printf("\n%s: the gradient is 0%s\n", g->name,
                    strcmp(g->name, "LoRA A") ? ""
                                              : ", because B is 0 in new adapters: audit a trained "
                                                "one with --adapter FILE");
     }
+    if (slope)
+        printf("\ndiffers: derivative: with a large eps c is not the derivative; an error of the "
+               "engines stays\nwhen --eps is made smaller\n");
     if (coarse)
         printf("\ntoo coarse: finite differences of this eps are off by up to a tenth or more; try "
                "another --eps\n");
@@ -387,12 +391,12 @@ const struct cmd cmd_audit = {
     .usage = "MODEL --data FILE [--lora R | --adapter FILE] [--group-by layer] [--json]",
     .notes =
         "For each group of weights only the group is perturbed. c is the SPSA coefficient of a "
-        "direction z,\n"
-        "g the gradient of backpropagation: c must be g.z, the mean of c^2 must be |g|^2, and "
-        "|mean of c z - g|^2\n"
-        "must be (n-1)/N |g|^2 for n weights and N directions, within the tolerances of "
-        "docs/numerics.md.\n"
-        "MODEL is only read. Exit status 1 if a group differs.\n",
+        "direction z\n"
+        "(signs), g the gradient of backpropagation. Within the tolerances of "
+        "docs/numerics.md, for n\n"
+        "weights and N directions:  c = g.z,  mean of c^2 = |g|^2,\n"
+        "|mean of c z - g|^2 = (n-1)/N |g|^2.\n"
+        "MODEL is only read. Exit status 1 if a group differs; \"too coarse\" is no difference.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,

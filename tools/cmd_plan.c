@@ -72,8 +72,7 @@ static int run(int argc, char **argv, struct err *e) {
     if (o.threads) par_init((int)o.threads);
     TRY(make_plan(&o, &gemm, &m, &s, &eo, e));
     TRY(engine_plan(s.engine, &m, &eo, &mem, e));
-    const double flops =
-        s.engine->flops_factor(&eo) * graph_flops(&m.graph, eo.batch, eo.seq) * (double)o.accum;
+    const double flops = s.engine->flops(&eo, &m.graph) * (double)o.accum;
     (o.json ? print_json : print_text)(&m, &eo, &mem, flops);
 out:
     model_close(&m);

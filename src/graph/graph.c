@@ -58,9 +58,9 @@ void graph_release(struct graph *g) {
     *g = (struct graph){0};
 }
 
-double graph_flops(const struct graph *g, int64_t B, int64_t T) {
+double graph_flops(const struct graph *g, bool backward, int64_t B, int64_t T) {
     double sum = 0;
     for (int i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].op->flops) sum += g->nodes[i].op->flops(g, g->nodes + i, B, T);
+        if (g->nodes[i].op->flops) sum += g->nodes[i].op->flops(g, g->nodes + i, backward, B, T);
     return sum;
 }

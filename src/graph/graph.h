@@ -54,8 +54,8 @@ void graph_node(struct graph *g, struct node n);
 
 void graph_release(struct graph *g); /* not the params */
 
-/* Floating point operations (a multiply-add counts 2) of one forward pass over B sequences of T
- * tokens: matrices, and attention as the causal half it computes. */
-double graph_flops(const struct graph *g, int64_t B, int64_t T);
+/* Floating point operations (a multiply-add counts 2) of one forward, or backward, pass over B
+ * sequences of T tokens: matrices, and attention as the causal half it computes. */
+double graph_flops(const struct graph *g, bool backward, int64_t B, int64_t T);
 
 #endif

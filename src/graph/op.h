@@ -26,7 +26,8 @@ struct op {
     bool cheap;                   /* recomputed in the backward pass rather than kept */
     size_t (*work)(const struct exec *x, const struct node *n, bool backward);        /* or NULL */
     size_t (*thread_work)(const struct exec *x, const struct node *n, bool backward); /* or NULL */
-    double (*flops)(const struct graph *g, const struct node *n, int64_t B,
+    /* Forward, or backward: what is not trained has no gradient to compute. */
+    double (*flops)(const struct graph *g, const struct node *n, bool backward, int64_t B,
                     int64_t T); /* or NULL */
 };
 

@@ -296,9 +296,11 @@ static size_t thread_work(const struct exec *x, const struct node *n, bool back)
                                                    n->kv_heads * hd);
 }
 
-static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {
+static double flops(const struct graph *g, const struct node *n, bool backward, int64_t B,
+                    int64_t T) {
     (void)g;
-    return 2.0 * 2.0 * (double)B * n->heads * n->head_dim * ((double)T * (double)(T + 1) / 2);
+    return (backward ? 2 : 1) * 2.0 * 2.0 * (double)B * n->heads * n->head_dim *
+           ((double)T * (double)(T + 1) / 2);
 }
 
 const struct op op_attn = {.name = "attn",

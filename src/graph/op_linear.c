@@ -158,12 +158,16 @@ static size_t work(const struct exec *x, const struct node *n, bool back) {
     return most + lora_bytes(x, n, back);
 }
 
-static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {
+static double flops(const struct graph *g, const struct node *n, bool backward, int64_t B,
+                    int64_t T) {
     double sum = 0;
     for (int i = 0; i < n->n_out; i++) {
-        sum += 2.0 * (double)(B * T) * (double)param_count(g->params + n->param[i]);
+        const struct param *w = g->params + n->param[i];
+        const double product = 2.0 * (double)(B * T) * (double)param_count(w);
+        sum += backward && w->trainable ? 2 * product : product;
         for (int k = 0; k < 2 && n->lora[i]; k++)
-            sum += 2.0 * (double)(B * T) * (double)param_count(g->params + n->lora[i] + k);
+            sum += (backward ? 4.0 : 2.0) * (double)(B * T) *
+                   (double)param_count(g->params + n->lora[i] + k);
     }
     return sum;
 }

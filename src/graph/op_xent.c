@@ -295,8 +295,11 @@ static size_t thread_work(const struct exec *x, const struct node *n, bool train
     return dx > most ? dx : most;
 }
 
-static double flops(const struct graph *g, const struct node *n, int64_t B, int64_t T) {
-    return 2.0 * (double)(B * T) * (double)param_count(g->params + n->param[0]);
+static double flops(const struct graph *g, const struct node *n, bool backward, int64_t B,
+                    int64_t T) {
+    const struct param *w = g->params + n->param[0];
+    const double product = 2.0 * (double)(B * T) * (double)param_count(w);
+    return backward && w->trainable ? 2 * product : product;
 }
 
 const struct op op_xent = {.name = "xent",

@@ -376,11 +376,13 @@ static void judge(struct audit_group *g, double N, double floor, const double *s
     g->cosine = g->cosine_theory = NAN;
     const bool any = !(g->norm == 0);
     if (any) check_estimate(g, N, sums);
-    g->verdict = !agrees(&g->derivative)              ? AUDIT_DERIVATIVE
-                 : any && !agrees(&g->square)         ? AUDIT_SQUARE
-                 : any && !agrees(&g->variance)       ? AUDIT_VARIANCE
-                 : any && g->derivative.allowed > 0.1 ? AUDIT_COARSE
-                                                      : AUDIT_OK;
+    const double coarse = any ? g->derivative.allowed : 0;
+    g->verdict = coarse > 1                     ? AUDIT_COARSE
+                 : !agrees(&g->derivative)      ? AUDIT_DERIVATIVE
+                 : any && !agrees(&g->square)   ? AUDIT_SQUARE
+                 : any && !agrees(&g->variance) ? AUDIT_VARIANCE
+                 : coarse > 0.1                 ? AUDIT_COARSE
+                                                : AUDIT_OK;
 }
 
 int audit_run(struct audit *a, struct err *e) {

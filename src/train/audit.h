@@ -21,10 +21,11 @@
  * The cosine of the estimate with g, about sqrt(N / (N + n - 1)), follows from these and is shown.
  * Sources: Spall 1992; Malladi et al. 2023, arXiv 2305.17333. docs/numerics.md, "Audit".
  *
- *   TRY(audit_open(&a, &model, &opts, e));   groups, memory
- *   TRY(audit_gradient(&a, e));              fills the parameters' gradients
- *   TRY(audit_run(&a, e));                   fills a.group[]
- *   audit_close(&a);                                                                           */
+ *   TRY(audit_plan(&model, &opts, &mem, e));   checks B and T; before or after loading
+ *   TRY(audit_open(&a, &model, &opts, e));     groups, memory
+ *   TRY(audit_gradient(&a, e));                fills the parameters' gradients
+ *   TRY(audit_run(&a, e));                     fills a.group[]
+ *   audit_close(&a); */
 #ifndef DUET_AUDIT_H
 #define DUET_AUDIT_H
 
@@ -52,7 +53,8 @@ enum audit_verdict {
     AUDIT_DERIVATIVE, /* c is not g.z */
     AUDIT_SQUARE,     /* the mean of c^2 is not |g|^2 */
     AUDIT_VARIANCE,   /* the estimate is not as far from g as it should be */
-    AUDIT_COARSE      /* nothing differs, but c's tolerance is above a tenth: eps is no good */
+    AUDIT_COARSE      /* nothing differs, but c's tolerance is above a tenth; or it is above 1 and
+                       * says nothing: eps is no good */
 };
 
 struct audit_check {

@@ -86,8 +86,8 @@ struct engine_kind {
     int64_t warmup;
     /* Copies of the batch that a run evaluates; NULL: one. */
     int64_t (*probes)(const struct engine_opts *o);
-    /* Floating point operations of a step per operation of one forward pass over the batch. */
-    double (*flops_factor)(const struct engine_opts *o);
+    /* Floating point operations of a micro-batch. */
+    double (*flops)(const struct engine_opts *o, const struct graph *g);
     size_t (*bytes)(const struct engine_opts *o, const struct model *m); /* of its own; or NULL */
     int (*open)(struct engine *g, struct err *e);                        /* or NULL */
     void (*close)(struct engine *g);                                     /* or NULL */

@@ -5,9 +5,8 @@
 
 #include <math.h>
 
-static double flops_factor(const struct engine_opts *o) {
-    (void)o;
-    return 3;
+static double flops(const struct engine_opts *o, const struct graph *g) {
+    return graph_flops(g, false, o->batch, o->seq) + graph_flops(g, true, o->batch, o->seq);
 }
 
 static void step(struct engine *g, struct engine_step *s) {
@@ -42,5 +41,5 @@ const struct engine_kind engine_backprop = {.name = "backprop",
                                             .clip = 1,
                                             .decay = 0.1,
                                             .warmup = 20,
-                                            .flops_factor = flops_factor,
+                                            .flops = flops,
                                             .step = step};

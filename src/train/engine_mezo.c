@@ -28,8 +28,9 @@ static int64_t probes(const struct engine_opts *o) {
     return o->estimator->probes(&s);
 }
 
-static double flops_factor(const struct engine_opts *o) {
-    return (double)probes(o) / (o->estimator->per_example ? (double)o->batch : 1);
+static double flops(const struct engine_opts *o, const struct graph *g) {
+    const int64_t each = o->estimator->per_example ? 1 : o->batch;
+    return graph_flops(g, false, probes(o) * each, o->seq);
 }
 
 static int64_t max_directions(const struct engine_opts *o) {
@@ -161,7 +162,7 @@ const struct engine_kind engine_mezo = {
     .optimizer = "sgd",
     .schedule = "constant",
     .probes = probes,
-    .flops_factor = flops_factor,
+    .flops = flops,
     .bytes = bytes,
     .open = mezo_open,
     .close = mezo_close,

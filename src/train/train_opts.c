@@ -250,7 +250,16 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
                           most = {.directions = o->directions,
                                   .batch = o->batch,
                                   .accum = o->accum_end ? o->accum_end : o->accum};
-    if (!s->estimator) return 0;
+    if (!s->estimator) {
+        const bool any = strcmp(o->estimator, "spsa") || strcmp(o->rng, "counter") ||
+                         o->directions != 1 || o->eps >= 0;
+        return any ? err_set(e, ERR_USAGE,
+                             "--estimator, --directions, --eps and --rng belong to --engine mezo")
+                   : 0;
+    }
+    if (o->recompute)
+        return err_set(e, ERR_USAGE, "--recompute has no effect on --engine %s: it keeps nothing",
+                       o->engine);
     if (s->estimator->directions(&most) > TRAJECTORY_MAX_DIRECTIONS)
         return err_set(e, ERR_USAGE,
                        "an update would have %lld directions, at most %d are possible",
@@ -277,10 +286,11 @@ static int make_lora(struct train_setup *s, const struct train_opts *o, struct e
                            .targets = o->lora_targets,
                            .init = o->lora_init};
     if (!o->lora_rank) {
-        if (o->lora_norms || o->rslora || s->lora.merge || o->lora_alpha >= 0)
+        if (o->lora_norms || o->rslora || s->lora.merge || o->lora_alpha >= 0 ||
+            o->decay_lora > 0 || strcmp(o->lora_targets, "q,k,v,o") || strcmp(o->lora_init, "peft"))
             return err_set(e, ERR_USAGE,
-                           "--lora-alpha, --lora-mode, --lora-norms and --rslora "
-                           "belong to --lora RANK");
+                           "--lora-alpha, --lora-decay, --lora-init, --lora-mode, --lora-norms, "
+                           "--lora-targets and --rslora belong to --lora RANK");
         if (s->weights == DT_Q8_0)
             return err_set(e, ERR_USAGE, "--weights q8_0 is for frozen weights: give --lora RANK");
         return 0;

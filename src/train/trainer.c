@@ -301,8 +301,7 @@ static int summarize(struct trainer *t, struct train_summary *s, struct err *e) 
     const struct progress *p = &t->p;
     TRY(validate(t, &v, e));
     const int64_t updates = p->step ? p->step : 1;
-    const double per_batch = t->setup.engine->flops_factor(&t->engine.opts) *
-                             graph_flops(&t->model.graph, t->opts->batch, t->seq);
+    const double per_batch = t->setup.engine->flops(&t->engine.opts, &t->model.graph);
     const double batches = (double)p->tokens / (double)(t->opts->batch * t->seq);
     *s = (struct train_summary){.val_loss = r->loss,
                                 .val_loss_stderr = r->stderr_,

@@ -11,17 +11,18 @@ head -c 8000 text.txt | od -An -v -tu1 -w1 | awk '{ printf "\\%o\\000", $1 }' >o
 printf "$(cat octal.txt)" >raw.bin
 sed 's/"rope_theta": 10000.0/"rope_theta": 50.0/' "$SRC/models/stories260k.json" >other.json
 echo '{"lr": 0.002}' >lr.json
-BASE="--steps 4 --warmup 1"
-must train base $BASE
-# The data of a model file; what stands before it tells the options.
-weights() { tail -c 80000 "$1"; }
-weights base/model.blzt >base.w
 must train from --steps 6 --seed 3
+must train frozen --steps 6 --seed 3 --set intermediate_size=64
+# Classification by the last byte of a prompt.
+awk 'BEGIN { print "sentence\tlabel"; for (i = 0; i < 40; i++) printf "the %d dog\t%d\n", i * 7 % 13, (i * 5 % 3 > 0) }' >a.tsv
+sed 's/dog/cat/' a.tsv >b.tsv
 
 # One line an option and value:  NAME | w or = | OPTIONS | CHECK
 #   w: other weights than the run without it; =: the same weights
-#   CHECK: a command to succeed after the run; its files are run/, run.out and run.err
-cat >table <<'END'
+#   CHECK: a command to succeed after the run; its files are run/, run.out and run.err, those of the
+#   run without it base/ and base.out
+BACKPROP="--steps 4 --warmup 1"
+cat >backprop.table <<'END'
 model           | w | --model other.json |
 set             | w | --set rope_theta=100 |
 set             | w | --set rms_norm_eps=0.01 |
@@ -58,6 +59,8 @@ seq             | w | --seq 16 |
 accum           | w | --accum 2 |
 accum-end       | w | --accum-end 3 |
 engine          | = | --engine backprop |
+engine          | w | --engine mezo | [ -f run/trajectory.zo ]
+weights         | w | --weights bf16 | less $(wc -c <run/model.blzt) $(wc -c <base/model.blzt)
 optimizer       | w | --optimizer lion |
 steps           | w | --steps 3 | equal 3 $(value num_steps run.out)
 time            | w | --time 0.000001 | equal 1 $(value num_steps run.out)
@@ -100,25 +103,104 @@ overwrite       | = | --overwrite | [ -f run/model.blzt ]
 config          | w | --config lr.json | says run/config.json 0.002
 END
 
+MEZO="--engine mezo --steps 4 --lr 1e-3 --batch 2"
+cat >mezo.table <<'END'
+optimizer       | = | --optimizer sgd |
+optimizer       | w | --optimizer momentum |
+optimizer       | w | --optimizer adamw |
+estimator       | = | --estimator spsa |
+estimator       | w | --estimator fzoo --directions 2 --lr 1e-6 |
+estimator       | w | --estimator grzo |
+directions      | w | --directions 2 |
+eps             | w | --eps 0.1 |
+eps             | = | --eps 0.001 |
+rng             | w | --rng compat |
+rng             | = | --rng counter |
+weights         | w | --weights bf16 | less $(wc -c <run/model.blzt) $(wc -c <base/model.blzt)
+schedule        | w | --schedule cosine |
+schedule        | = | --schedule constant |
+warmup          | w | --warmup 2 |
+accum           | w | --accum 2 |
+clip            | w | --clip 0.001 |
+weight-decay    | w | --weight-decay 0.5 |
+seed            | w | --seed 2 |
+threads         | = | --threads 3 |
+END
+
+LORA="--set intermediate_size=64 --set vocab_size=257 --init frozen/model.blzt --lora 4 --steps 4 --warmup 1"
+cat >lora.table <<'END'
+lora            | w | --lora 2 | less $(wc -c <run/adapter.blzt) $(wc -c <base/adapter.blzt)
+lora-alpha      | w | --lora-alpha 1 |
+lora-alpha      | = | --lora-alpha 8 |
+lora-targets    | w | --lora-targets q,v | less $(wc -c <run/adapter.blzt) $(wc -c <base/adapter.blzt)
+lora-targets    | w | --lora-targets gate,up,down |
+lora-mode       | w | --lora-mode merge | close_to $(value val_loss run.out) $(value val_loss base.out) 1e-3
+lora-mode       | = | --lora-mode split |
+rslora          | w | --rslora |
+lora-norms      | w | --lora-norms | less $(wc -c <base/adapter.blzt) $(wc -c <run/adapter.blzt)
+lora-init       | w | --lora-init uniform |
+lora-decay      | w | --lora-decay 0.5 |
+weights         | w | --weights bf16 |
+weights         | w | --weights q8_0 |
+engine          | w | --engine mezo | [ -f run/trajectory.zo ]
+optimizer       | w | --optimizer sgd |
+recompute       | = | --recompute |
+END
+
+TASK="--task a.tsv --template {sentence}: --labels x,y --init from/model.blzt --steps 4 --warmup 1"
+cat >task.table <<'END'
+task            | w | --task b.tsv |
+task-eval       | = | --task-eval a.tsv | says run.out val_accuracy
+template        | w | --template {sentence}! |
+labels          | w | --labels x,z |
+objective       | = | --objective ce |
+engine          | w | --engine mezo |
+END
+OBJECTIVE="$TASK --engine mezo --lr 1e-3 --eps 0.1"
+cat >objective.table <<'END'
+objective       | w | --objective accuracy |
+objective       | w | --objective f1 |
+END
+
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }' || { echo "$1 is not less than $2"; return 1; }; }
 unlike() { [ "$1" != "$2" ] || { echo "both are $1"; return 1; }; }
+# A run on the text, or on labelled examples.
+classify() {
+    t_out=$1
+    shift
+    "$DUET" train --batch 4 --threads 1 --quiet --out "$t_out" "$@" >"$t_out.out" 2>"$t_out.err"
+}
+file_of() { if [ -f "$1/adapter.blzt" ]; then echo "$1/adapter.blzt"; else echo "$1/model.blzt"; fi; }
 
-while IFS='|' read -r name effect options checking; do
-    name=${name%% *} effect=$(echo $effect) options=$(echo $options)
-    [ "$name" = overwrite ] || rm -rf run
-    if ! train run $BASE $options 2>train.err; then
-        not_ok "--$name ($options): runs" train.err
-        continue
-    fi
-    case $effect in
-    w)
-        weights run/model.blzt >run.w
-        check "--$name ($options) changes the weights" differ run.w base.w
-        ;;
-    =) check "--$name ($options) leaves the weights alone" same run/model.blzt base/model.blzt ;;
-    esac
-    [ -z "$checking" ] || check "--$name ($options) is seen:$checking" eval "$checking"
-done <table
+# try TABLE COMMAND OPTION...
+try() {
+    table=$1 command=$2
+    shift 2
+    rm -rf base
+    must $command base "$@"
+    tensors "$(file_of base)" >base.w
+    while IFS='|' read -r name effect options checking; do
+        name=${name%% *} effect=$(echo $effect) options=$(echo $options)
+        [ "$name" = overwrite ] || rm -rf run
+        if ! $command run "$@" $options 2>train.err; then
+            not_ok "$table: --$name ($options): runs" train.err run.err
+            continue
+        fi
+        case $effect in
+        w)
+            tensors "$(file_of run)" >run.w
+            check "$table: --$name ($options) changes the weights" differ run.w base.w
+            ;;
+        =) check "$table: --$name ($options) leaves the weights alone" same "$(file_of run)" "$(file_of base)" ;;
+        esac
+        [ -z "$checking" ] || check "$table: --$name ($options) is seen:$checking" eval "$checking"
+    done <$table.table
+}
+try mezo train $MEZO
+try lora train $LORA
+try task classify $TASK
+try objective classify $OBJECTIVE
+try backprop train $BACKPROP
 
 # ---- options that stop a run, or start one in another way
 refuses "--spike stops" 1 'more than --spike 1e-09' "$DUET" train $TINY --data text.txt --out run2 --steps 200 --lr 0 --spike 1e-9
@@ -131,10 +213,10 @@ check "help lists options" [ "$(wc -l <options.txt)" -gt 40 ]
 for name in $(cat options.txt); do
     case $name in
     spike | resume | help) ;;
-    *) grep -q "^$name *|" table || not_ok "--$name has no line in the table of tests/cli/flags.sh" ;;
+    *) cat ./*.table | grep -q "^$name *|" || not_ok "--$name has no line in the tables of tests/cli/flags.sh" ;;
     esac
 done
-for name in $(sed 's/ *|.*//' table | sort -u); do
-    grep -qx -e "$name" options.txt || not_ok "--$name of the table is not an option of train"
+for name in $(cat ./*.table | sed 's/ *|.*//' | sort -u); do
+    grep -qx -e "$name" options.txt || not_ok "--$name of the tables is not an option of train"
 done
 finish

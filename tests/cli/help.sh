@@ -9,7 +9,7 @@ check "duet --help: nothing on stderr" [ ! -s top.err ]
 sed -n '/^Commands:/,/^$/s/^  \([a-z]*\)  *\([^ ].*\)/\1/p' top >commands
 check "duet --help lists the commands" [ "$(wc -l <commands)" -ge 9 ]
 check "every command has a summary" [ "$(sed -n '/^Commands:/,/^$/p' top | grep -c '^  [a-z]*  *[^ ]')" -eq "$(wc -l <commands)" ]
-for command in train eval generate tokenize tokenizer stories info plan bench; do
+for command in train eval generate tokenize tokenizer stories info plan replay adapter bench; do
     check "duet --help lists $command" grep -qx $command commands
 done
 "$DUET" --version >version
@@ -54,12 +54,24 @@ while IFS='~' read -r left text; do
     name=${left%% *}
     stated=$(printf %s "$text" | sed -n 's/.*(default \([^)]*\))$/\1/p')
     used=$(json "$name" run/config.json)
+    [ "$name" = lora-targets ] && used=$(sed -n 's/.*"lora-targets": *"\([^"]*\)".*/\1/p' run/config.json)
     case " steps tokenizer seq batch data model " in *" $name "*) continue ;; esac # given to this run
     [ -n "$stated" ] && [ -n "$used" ] || continue
     awk -v a="$stated" -v b="$used" 'BEGIN { exit !(a == b || (a ~ /^[-0-9.]/ && a + 0 == b + 0)) }' ||
         wrong="$wrong $name: help says $stated, config.json $used;"
 done <train.options
 check "the defaults in the help are those that are used" [ -z "$wrong" ] || echo "# $wrong"
+# with NAME CHOICE: the options without which it means nothing
+with() {
+    case "$1 $2" in
+    "weights q8_0") echo "--init wide/model.blzt --set intermediate_size=64 --lora 4" ;;
+    "lora-mode merge" | "lora-init uniform") echo "--init run/model.blzt --lora 4" ;;
+    "estimator fzoo") echo "--engine mezo --directions 2" ;;
+    "estimator "* | "rng "*) echo "--engine mezo" ;;
+    "objective "*) echo "--engine mezo --init run/model.blzt --task a.tsv --template {s} --labels x,y" ;;
+    esac
+}
+must train wide --steps 1 --set intermediate_size=64
 choices=0 refused=
 while IFS='~' read -r left text; do
     case $left in *'|'*) ;; *) continue ;; esac
@@ -67,7 +79,7 @@ while IFS='~' read -r left text; do
     [ "$name" = checkpoint-every ] && continue # N|Ns
     for choice in $(echo "${left#* }" | tr '|' ' '); do
         choices=$((choices + 1))
-        "$DUET" plan $SHAPE --$name $choice >plan.out 2>&1 || grep -q 'cannot compute\|library missing' plan.out ||
+        "$DUET" plan $SHAPE $(with $name $choice) --$name $choice >plan.out 2>&1 || grep -q 'cannot compute\|library missing' plan.out ||
             refused="$refused --$name $choice: $(cat plan.out);"
     done
 done <train.options

@@ -106,6 +106,9 @@ must() {
     finish
 }
 
+# The tensors of a BLZT file, without the header, which tells the options.
+tensors() { tail -c +$((33 + $(od -An -tu8 -j8 -N8 "$1" | tr -d ' '))) "$1"; }
+
 # Lines of updates in a log, without timings.
 steps_of() { grep '"event":"step"' "$1" | sed 's/,"seconds":.*//'; }
 same_steps() {

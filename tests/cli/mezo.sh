@@ -24,8 +24,6 @@ tune() { # OUT OPTION...: from the weights of start/model.blzt
     return 1
 }
 replay() { "$DUET" replay "$@" --threads 1 --quiet; }
-# The tensors of a BLZT file, without the header.
-tensors() { tail -c +$((33 + $(od -An -tu8 -j8 -N8 "$1" | tr -d ' '))) "$1"; }
 same_weights() {
     tensors "$1" >weights.a
     tensors "$2" >weights.b
@@ -46,7 +44,7 @@ replays() {
 }
 
 # ---- every way to train
-must train start --steps 30
+must train start --steps 30 --set intermediate_size=64
 replays "sgd" mezo sgd --steps 12
 replays "momentum, accumulation ramp, cosine, clip" mezo ramp --steps 10 --optimizer momentum --accum 1 --accum-end 3 \
     --schedule cosine --clip 0.5
@@ -74,31 +72,85 @@ check "3 threads: the same file" same threads.blzt sgd/model.blzt
 check "44 bytes an update of one direction" equal \
     $(($(wc -c <sgd/trajectory.zo) - $(wc -c <five/trajectory.zo))) $((7 * 44 + 1))
 
-# ---- kill -9: no recorded update is lost
-LONG="--steps 2000 --checkpoint-every 150 --log-every 10 --optimizer adamw"
-must mezo straight $LONG
-for i in 1 2 3 4 5; do
-    rm -f kill.err # the last one's
-    if [ -f broken/config.json ]; then
-        (exec "$DUET" train --resume broken --threads 1 --quiet) >kill.out 2>kill.err &
-    else
-        (exec "$DUET" train $TINY --data text.txt --out broken --engine mezo $LONG) >kill.out 2>kill.err &
-    fi
-    pid=$!
-    while kill -0 $pid 2>/dev/null && ! grep -qs 'GEMM peak' kill.err; do sleep 0.02; done
-    random 0.3
-    sleep "$delay"
-    kill -9 $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    size=$(wc -c <broken/trajectory.zo 2>/dev/null)
-    echo "# killed after $delay s: trajectory of ${size:-0} bytes"
-    check "killed $i: no error" [ "$(grep -c 'duet: error' kill.err)" -eq 0 ]
+for name in $("$DUET" train --help | sed -n 's/^  --estimator \([a-z|]*\).*/\1/p' | tr '|' ' '); do
+    more=
+    [ "$name" = fzoo ] && more="--directions 2 --lr 1e-6"
+    check "--estimator $name of the help runs" mezo est_$name --steps 2 --estimator $name $more
 done
-check "resumes to the end" "$DUET" train --resume broken --threads 1 --quiet
-check "killed and resumed: the same weights" same straight/model.blzt broken/model.blzt
-check "killed and resumed: the same log" same_steps straight broken
-check "killed and resumed: replays" replay broken/base.blzt broken/trajectory.zo -o broken.blzt
-check "killed and resumed: the replay is the same file" same broken.blzt straight/model.blzt
+check "there are estimators" [ -f est_spsa/model.blzt ]
+
+# ---- kill -9: no recorded update is lost
+# killed NAME COUNT COMMAND OPTION...: COMMAND is mezo or tune; COUNT times kill -9 at some moment
+# after training may have begun, then to the end
+killed() {
+    k_name=$1 k_left=$2 k_command=$3
+    shift 3
+    rm -rf straight broken
+    must $k_command straight "$@"
+    base="$TINY"
+    [ $k_command = tune ] && base="--init start/model.blzt --seq 32 --batch 4 --threads 1"
+    while [ $k_left -gt 0 ]; do
+        rm -f kill.err # the last one's
+        if [ -f broken/config.json ]; then
+            (exec "$DUET" train --resume broken --threads 1 --quiet) >kill.out 2>kill.err &
+        else
+            (exec "$DUET" train $base --data text.txt --out broken --engine mezo "$@") >kill.out 2>kill.err &
+        fi
+        pid=$!
+        while kill -0 $pid 2>/dev/null && ! grep -qs 'GEMM peak' kill.err; do sleep 0.02; done
+        random 0.3
+        sleep "$delay"
+        kill -9 $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        size=$(wc -c <broken/trajectory.zo 2>/dev/null)
+        echo "# killed after $delay s: trajectory of ${size:-0} bytes"
+        check "$k_name: kill $k_left: no error" [ "$(grep -c 'duet: error' kill.err)" -eq 0 ]
+        k_left=$((k_left - 1))
+    done
+    check "$k_name: resumes to the end" "$DUET" train --resume broken --threads 1 --quiet
+    file=model.blzt base=broken/base.blzt
+    [ -f straight/adapter.blzt ] && file=adapter.blzt
+    [ $k_command = tune ] && base=start/model.blzt
+    check "$k_name: the same weights" same straight/$file broken/$file
+    check "$k_name: the same log" same_steps straight broken
+    check "$k_name: replays" replay $base broken/trajectory.zo -o broken.blzt
+    check "$k_name: the replay is the same file" same broken.blzt straight/$file
+    rm -f broken.blzt
+}
+# The schedule goes on from the recorded rate, not from the one it had come down to.
+killed "cosine" 3 mezo --steps 1200 --checkpoint-every 150 --log-every 10 --schedule cosine --lr 1e-4
+killed "adamw, bf16" 3 mezo --steps 1000 --checkpoint-every 100 --log-every 10 --optimizer adamw --weights bf16
+killed "LoRA, norms, q8_0 base, 2 directions" 3 tune --steps 500 --checkpoint-every 70 --log-every 10 --lora 4 \
+    --lora-norms --weights q8_0 --directions 2 --schedule linear --warmup 20
+killed "LoRA merged, adamw, before any checkpoint" 2 tune --steps 400 --checkpoint-every 100000 --log-every 10 --lora 2 \
+    --lora-mode merge --optimizer adamw
+# Asking for another rate on the way is obeyed, from the next update on.
+cp -r five faster
+must "$DUET" train --resume faster --steps 6 --lr 1e-3 --threads 1 --quiet >faster.out 2>faster.err
+cp -r five slower
+must "$DUET" train --resume slower --steps 6 --threads 1 --quiet >slower.out 2>slower.err
+must mezo six --steps 6
+check "resumed with more steps: the run of so many steps" same_weights slower/model.blzt six/model.blzt
+check "resumed with another rate: other weights" differ slower/model.blzt faster/model.blzt
+check "resumed with another rate: replays" replay faster/base.blzt faster/trajectory.zo -o faster.blzt
+check "resumed with another rate: the same weights" same_weights faster.blzt faster/model.blzt
+
+# ---- what backpropagation has saved is the same network here, to the last digit of its loss
+# first NAME KEY OPTION...: KEY is the trained model's loss in its summary
+first() {
+    f_name=$1 f_key=$2
+    shift 2
+    must train trained --steps 12 --lr 3e-3 "$@"
+    must "$DUET" train --init trained/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 --threads 1 --quiet \
+        --out first --steps 1 --lr 0 >first.out 2>first.err
+    check "$f_name: loss before the first step" equal "$(grep -c "\"step\":0,.*\"val_loss\":$(value $f_key trained.out)," first/log.jsonl)" 1
+    check "$f_name: all its digits" equal "$(json val_loss first/summary.json)" "$(json $f_key trained/summary.json)"
+    rm -rf trained first
+}
+first "plain" val_loss
+first "residual scale, softcap" val_loss --set duet.residual_scale=0.4 --set duet.logit_softcap=4
+first "untied, QK-norm, biases, compacted" val_loss_full --set tie_word_embeddings=false --set duet.qk_norm=true \
+    --set attention_bias=true --compact-vocab --full-vocab-loss
 
 # An end that a power failure has torn: it goes, and the update is made again.
 cp -r sgd torn
@@ -148,6 +200,39 @@ check "a flipped bit is found, anywhere" [ $bad = 0 ]
 check "nothing was written" absent x.blzt x.blzt.duet-tmp
 check "the base is as it was" same $B base.copy
 check "the trajectory is as it was" same $T trajectory.copy
+
+# ---- options that do not go together: one sentence, exit status 2
+mix() { # NAME PATTERN OPTION...
+    m_name=$1 m_pattern=$2
+    shift 2
+    refuses "$m_name" 2 "$m_pattern" "$DUET" train $TINY --data text.txt --out x --steps 1 "$@"
+}
+I="--init start/model.blzt"
+mix "q8_0 without LoRA" 'q8_0 is for frozen weights: give --lora' $I --weights q8_0
+mix "fzoo with one direction" 'fzoo needs at least 2 directions: give --directions' --engine mezo --estimator fzoo
+mix "grzo with one example" 'grzo needs at least 2 directions: give a larger --batch' --engine mezo --estimator grzo --batch 1
+mix "grzo with directions" 'grzo has one direction an example' --engine mezo --estimator grzo --directions 2
+mix "LoRA from scratch" '--lora needs a trained model: --init' --lora 4
+mix "rank larger than a side" 'rank is 17, expected 1 to 16' $I --lora 17 --set intermediate_size=64
+mix "an unknown target" '"x" is not one of q, k, v' $I --lora 4 --lora-targets q,x --set intermediate_size=64
+mix "an unknown estimator" 'estimator' --engine mezo --estimator spsaa
+mix "--lora-norms without --lora" 'belong to --lora' $I --lora-norms
+mix "--lora-mode without --lora" 'belong to --lora' $I --lora-mode merge
+mix "--lora-targets without --lora" 'belong to --lora' $I --lora-targets q,v
+mix "--lora-decay without --lora" 'belong to --lora' $I --lora-decay 0.1
+mix "--estimator with backprop" 'belong to --engine mezo' --estimator grzo
+mix "--directions with backprop" 'belong to --engine mezo' --directions 2
+mix "--eps with backprop" 'belong to --engine mezo' --eps 0.01
+mix "--rng with backprop" 'belong to --engine mezo' --rng compat
+mix "--recompute with MeZO" '--recompute' --engine mezo --recompute
+mix "eps 0" '--eps is 0' --engine mezo --eps 0
+mix "eps below 0" '--eps is -0.5' --engine mezo --eps -0.5
+mix "alpha 0" '--lora-alpha is 0' $I --lora 4 --lora-alpha 0
+mix "an objective without a task" 'belong to --task' --engine mezo --objective accuracy
+printf 'sentence\tlabel\na\t0\nb\t1\n' >task.tsv
+refuses "accuracy with backprop" 2 'accuracy has no gradient: it needs --engine mezo' "$DUET" train $I --task task.tsv \
+    --template '{sentence}:' --labels x,y --objective accuracy --steps 1 --batch 2 --out x
+check "nothing was made" absent x
 
 # ---- the data is not needed
 rm -r text.txt sgd/tokens.shard

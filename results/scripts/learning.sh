@@ -1,0 +1,49 @@
+#!/bin/sh
+# The runs of results/mezo-learning.md, one thread each, two at a time:
+#   results/scripts/learning.sh DUET DIR STAGE
+# DIR holds tok.json (BPE of 8,192 tokens over both texts and the SST-2 sentences), ts.txt (TinyStories), sh.txt
+# (tinyshakespeare), sst/train.tsv, sst/test.tsv and autoresearch.json. Stages: base, sweep, finals, ceiling, classify.
+set -eu
+duet=$1
+cd "$2"
+stage=$3
+jobs=${JOBS:-2}
+
+# NAME SECONDS OPTIONS... -> a line of the queue
+run() {
+    name=$1
+    shift
+    echo "$name $*"
+}
+
+work() { # runs the queue on stdin
+    xargs -P "$jobs" -L 1 sh -c '
+        name=$1; shift
+        [ -s "$0/runs/$name/summary.json" ] || "'"$duet"'" train --init base/model.blzt --compute bf16 --threads 1 --quiet --overwrite \
+            --out "runs/$name" "$@" >"logs/$name.log" 2>&1 || echo "failed: $name"' .
+}
+
+text="--data sh.txt --seq 128 --batch 8 --val-windows 160"
+bplora="--lora 8 --schedule constant"
+bpfull="--schedule constant"
+mzlora="--engine mezo --lora 8"
+mzfull="--engine mezo"
+mkdir -p runs logs
+
+case $stage in
+base)
+    "$duet" train --model autoresearch.json --data ts.txt --tokenizer tok.json --time 240 --compute bf16 --batch 2 --lr 4e-4 \
+        --embed-lr 5 --beta2 0.98 --warmup 100 --min-lr 0.02 --decay-share 0.6 --out base --overwrite
+    ;;
+sweep)
+    {
+        for lr in 1e-3 3e-3 1e-2; do run "sweep-bplora-$lr" $text --time 60 $bplora --lr $lr; done
+        for lr in 1e-4 3e-4 1e-3; do run "sweep-bpfull-$lr" $text --time 60 $bpfull --lr $lr; done
+        for lr in 1e-3 1e-2 1e-1; do run "sweep-mzlora-$lr" $text --time 60 $mzlora --lr $lr; done
+        for lr in 1e-6 1e-5 1e-4; do run "sweep-mzfull-$lr" $text --time 60 $mzfull --lr $lr; done
+        for lr in 1e-3 1e-2; do run "sweep-mzlora-adamw-$lr" $text --time 60 $mzlora --optimizer adamw --lr $lr; done
+        for lr in 1e-2 1e-1; do run "sweep-mzlora-fzoo8-$lr" $text --time 60 $mzlora --estimator fzoo --directions 8 --batch 4 --lr $lr; done
+        for lr in 1e-5 1e-4; do run "sweep-mzlora-grzo-$lr" $text --time 60 $mzlora --estimator grzo --lr $lr; done
+    } | work
+    ;;
+esac

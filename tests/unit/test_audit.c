@@ -1,0 +1,499 @@
+/* The two engines against each other on small models of every variant, and what an audit must
+ * notice: gradients that are a little too large, of another tensor, of another sign, or with a part
+ * that no direction sees. */
+#include "audit.h"
+#include "llama_fixture.h"
+#include "opt.h"
+#include "train_model.h"
+#include "zo.h"
+
+#include <unistd.h>
+
+enum { B = 3, T = 12, SEEDS = 48 };
+
+static struct gemm f32;
+static char base_path[64];
+
+static struct audit_opts opts_of(const struct tokens *t) {
+    return (struct audit_opts){.batch = B,
+                               .seq = T,
+                               .input = t->input,
+                               .target = t->target,
+                               .gemm = &f32,
+                               .gemm_grad = &f32,
+                               .seeds = SEEDS,
+                               .seed = 1,
+                               .eps = 1e-3};
+}
+
+static struct audit_group *find_group(const struct audit *a, const char *name) {
+    for (int k = 0; k < a->n_groups; k++)
+        if (!strcmp(a->group[k].name, name)) return a->group + k;
+    fail_msg("no group %s", name);
+    return NULL;
+}
+
+static struct param *find_param(const struct model *m, const char *part) {
+    for (int i = 0; i < m->n_params; i++)
+        if (strstr(m->params[i].name, part)) return m->params + i;
+    fail_msg("no parameter %s", part);
+    return NULL;
+}
+
+static void must_agree(const char *name, const struct audit *a) {
+    for (int k = 0; k < a->n_groups; k++) {
+        const struct audit_group *g = a->group + k;
+        const struct audit_check *d = &g->derivative, *s = &g->square, *v = &g->variance;
+        if (g->verdict != AUDIT_OK)
+            fail_msg("%s, %s: %s: derivative %g (%g), square %g (%g), variance %g, theory %g (%g)",
+                     name, g->name, audit_verdict_name(g->verdict), d->found, d->allowed, s->found,
+                     s->allowed, v->found, v->theory, v->allowed);
+        /* The tolerances are such that an error of some percent does not fit into them. */
+        assert_true(d->allowed < 0.02);
+        assert_true(g->norm == 0 || s->allowed < 1.3);
+    }
+}
+
+/* A copy of all stored weights, malloc()ed. */
+static char *weights_of(const struct model *m, size_t *size) {
+    char *all = NULL;
+    *size = 0;
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *p = m->params + i;
+        const size_t bytes = dtype_bytes(p->dtype, (size_t)param_count(p));
+        all = realloc(all, *size + bytes);
+        memcpy(all + *size, p->data, bytes);
+        *size += bytes;
+    }
+    return all;
+}
+
+/* Opens, computes and compares. Weights and trainable flags stay as they were. */
+static void audit_model(struct audit *a, struct model *m, const struct audit_opts *o) {
+    size_t size, again;
+    char *before = weights_of(m, &size);
+    bool *trainable = calloc((size_t)m->n_params + 1, sizeof *trainable);
+    for (int i = 0; i < m->n_params; i++) trainable[i] = m->params[i].trainable;
+    ok(audit_open(a, m, o, &e));
+    ok(audit_gradient(a, &e));
+    ok(audit_run(a, &e));
+    char *after = weights_of(m, &again);
+    assert_int_equal(size, again);
+    assert_memory_equal(before, after, size);
+    for (int i = 0; i < m->n_params; i++) assert_int_equal(trainable[i], m->params[i].trainable);
+    free(before);
+    free(after);
+    free(trainable);
+}
+
+/* The whole is the sum of the groups. */
+static void check_sums(const struct audit *a, const struct model *m) {
+    double squares = 0;
+    int64_t n = 0;
+    for (int k = 0; k + 1 < a->n_groups; k++) {
+        squares += a->group[k].norm * a->group[k].norm;
+        n += a->group[k].n;
+    }
+    const struct audit_group *all = find_group(a, "all together");
+    assert_int_equal(all->n, n);
+    assert_int_equal(n, model_param_count(m));
+    assert_true(fabs(all->norm * all->norm / squares - 1) < 1e-9);
+    for (int64_t s = 0; s < a->opts.seeds; s++) {
+        double sum = 0;
+        for (int k = 0; k + 1 < a->n_groups; k++) sum += a->group[k].slope[s];
+        assert_true(fabs(all->slope[s] - sum) <= 1e-9 * all->norm);
+    }
+}
+
+static void test_variants(void **state) {
+    (void)state;
+    for (int i = 0; i < N_VARIANTS; i++) {
+        struct model m = model_of(variants + i);
+        struct tokens t = tokens_of(&m, B * T, 3);
+        struct audit_opts o = opts_of(&t);
+        struct audit a;
+        audit_model(&a, &m, &o);
+        must_agree(variants[i].name, &a);
+        check_sums(&a, &m);
+        find_group(&a, "embeddings");
+        find_group(&a, "attention matrices");
+        find_group(&a, "MLP matrices");
+        find_group(&a, "norms");
+        if (m.config.attention_bias) find_group(&a, "biases");
+        audit_close(&a);
+        o.by_layer = true;
+        o.seeds = i < 8 ? AUDIT_LEAST_SEEDS : SEEDS;
+        audit_model(&a, &m, &o);
+        for (int k = 0; k < a.n_groups; k++) assert_int_equal(a.group[k].verdict, AUDIT_OK);
+        check_sums(&a, &m);
+        find_group(&a, "layer 0");
+        audit_close(&a);
+        tokens_free(&t);
+        close_model(&m);
+    }
+}
+
+/* g.z from signs made one by one, and the same figures with any number of threads. */
+static void test_figures(void **state) {
+    (void)state;
+    struct model m = model_of(&variants[8]);
+    struct tokens t = tokens_of(&m, B * T, 4);
+    const struct audit_opts o = opts_of(&t);
+    struct audit a, b;
+    audit_model(&a, &m, &o);
+    for (int64_t s = 0; s < 3; s++) {
+        const uint64_t seed = zo_seed(o.seed, s, 0, false);
+        double slope = 0;
+        for (int i = 0; i < m.n_params; i++) {
+            const struct param *p = m.params + i;
+            for (int64_t k = 0; k < param_count(p); k++) {
+                const int64_t row = k / p->cols, col = k % p->cols;
+                struct rng r = rng_make(seed, RNG_PERTURB, 0, (uint64_t)i,
+                                        (uint64_t)(row * perturb_blocks(p->cols) + col / 512));
+                uint64_t word = 0;
+                for (int64_t w = 0; w <= col % 512 / 64; w++) word = rng_next(&r);
+                slope += (double)p->grad[k] * (word >> col % 64 & 1 ? 1 : -1);
+            }
+        }
+        const struct audit_group *all = find_group(&a, "all together");
+        if (!(fabs(all->slope[s] - slope) <= 1e-9 * all->norm))
+            fail_msg("g.z is %.12g, sign by sign %.12g", all->slope[s], slope);
+    }
+    par_init(3);
+    ok(audit_open(&b, &m, &o, &e)); /* its gradients take the place of those of a */
+    ok(audit_gradient(&b, &e));
+    ok(audit_run(&b, &e));
+    par_init(1);
+    for (int k = 0; k < a.n_groups; k++) {
+        const size_t bytes = (size_t)o.seeds * sizeof(double);
+        assert_memory_equal(a.group[k].coef, b.group[k].coef, bytes);
+        assert_memory_equal(a.group[k].slope, b.group[k].slope, bytes);
+        assert_memory_equal(&a.group[k].variance, &b.group[k].variance, sizeof a.group->variance);
+    }
+    audit_close(&a);
+    audit_close(&b);
+    tokens_free(&t);
+    close_model(&m);
+}
+
+/* The error of c falls with eps^2: that is what the tolerance rests on. */
+static void test_order(void **state) {
+    (void)state;
+    struct model m = model_of(&variants[8]);
+    struct tokens t = tokens_of(&m, B * T, 4);
+    struct audit_opts o = opts_of(&t);
+    double error[2];
+    for (int i = 0; i < 2; i++) {
+        struct audit a;
+        o.eps = i ? 4e-3 : 8e-3;
+        audit_model(&a, &m, &o);
+        error[i] = find_group(&a, "all together")->derivative.found;
+        audit_close(&a);
+    }
+    if (!(error[0] / error[1] > 3 && error[0] / error[1] < 5))
+        fail_msg("errors %g and %g: not of second order", error[0], error[1]);
+    tokens_free(&t);
+    close_model(&m);
+}
+
+/* ---- LoRA ----------------------------------------------------------------------------------- */
+
+/* Rows are whole blocks, for q8_0. */
+static const struct variant blocks = {"blocks", "qwen3", ALL_ON, {32, 64, 2, 4, 2, 8, 70}, false};
+
+static void write_base(void) {
+    struct model m = model_of(&blocks);
+    ok(model_save(&m, base_path, "blzt5", NULL, &e));
+    close_model(&m);
+}
+
+/* b: standard deviation of B. */
+static struct model lora_of(bool merge, enum dtype weights, double b) {
+    struct model m;
+    const struct train_opts t = {.init = base_path, .seed = 3};
+    const struct train_setup s = {.weights = weights,
+                                  .lora = {.rank = 4,
+                                           .alpha = 8,
+                                           .norms = true,
+                                           .merge = merge,
+                                           .targets = "q,k,v,o,gate,up,down",
+                                           .init = "peft"}};
+    ok(train_model_create(&m, &t, 0, &e));
+    ok(train_model_shape(&m, &s, NULL, 0, &e));
+    ok(train_model_load(&m, &s, &t, base_path, &e));
+    struct rng r = rng_make(5, RNG_TEST, 0, 0, 0);
+    for (int i = 0; i < m.n_params; i++) {
+        float *w = m.params[i].data;
+        for (int64_t k = 0; strstr(m.params[i].name, "lora_B") && k < param_count(m.params + i);
+             k++)
+            w[k] = (float)(b * rng_normal(&r));
+    }
+    return m;
+}
+
+static void test_lora(void **state) {
+    (void)state;
+    static const enum dtype types[] = {DT_F32, DT_BF16, DT_Q8_0};
+    for (int i = 0; i < 6; i++) {
+        char name[64];
+        const bool merge = i >= 3;
+        struct model m = lora_of(merge, types[i % 3], 0.1);
+        struct tokens t = tokens_of(&m, B * T, 6);
+        const struct audit_opts o = opts_of(&t);
+        struct audit a;
+        snprintf(name, sizeof name, "%s, %s", merge ? "merge" : "split",
+                 dtype_row(types[i % 3])->name);
+        audit_model(&a, &m, &o);
+        must_agree(name, &a);
+        assert_int_equal(a.n_groups, 4); /* norms, A, B, all: nothing frozen */
+        assert_true(find_group(&a, "LoRA A")->norm > 0);
+        assert_true(find_group(&a, "LoRA B")->norm > 0);
+        audit_close(&a);
+        tokens_free(&t);
+        close_model(&m);
+    }
+}
+
+/* New adapters: A has no gradient, and probes of A alone change nothing. */
+static void test_new_lora(void **state) {
+    (void)state;
+    for (int merge = 0; merge < 2; merge++) {
+        struct model m = lora_of(merge, DT_F32, 0);
+        struct tokens t = tokens_of(&m, B * T, 6);
+        const struct audit_opts o = opts_of(&t);
+        struct audit a;
+        audit_model(&a, &m, &o);
+        must_agree("new LoRA", &a);
+        const struct audit_group *g = find_group(&a, "LoRA A");
+        assert_true(g->norm == 0 && isnan(g->square.found));
+        for (int64_t s = 0; s < o.seeds; s++) assert_true(g->coef[s] == 0 && g->slope[s] == 0);
+        /* A gradient of nothing where losses do move: it is noticed without a norm to compare. */
+        for (int i = 0; i < m.n_params; i++)
+            if (m.params[i].grad && strstr(m.params[i].name, "lora_B"))
+                memset(m.params[i].grad, 0,
+                       (size_t)param_count(m.params + i) * sizeof *m.params[i].grad);
+        ok(audit_run(&a, &e));
+        assert_int_equal(find_group(&a, "LoRA B")->verdict, AUDIT_DERIVATIVE);
+        audit_close(&a);
+        tokens_free(&t);
+        close_model(&m);
+    }
+}
+
+/* ---- what must be noticed ------------------------------------------------------------------- */
+
+static void scale_grad(struct param *p, float by) {
+    for (int64_t k = 0; k < param_count(p); k++) p->grad[k] *= by;
+}
+
+/* The group of the broken tensor and the whole differ, no other does. */
+static void must_differ(const char *what, struct audit *a, const char *group,
+                        enum audit_verdict verdict) {
+    ok(audit_run(a, &e));
+    for (int k = 0; k < a->n_groups; k++) {
+        const struct audit_group *g = a->group + k;
+        const bool is = !strcmp(g->name, group), all = k == a->n_groups - 1;
+        if (is && g->verdict != verdict)
+            fail_msg("%s: %s: %s, derivative %g (%g)", what, g->name,
+                     audit_verdict_name(g->verdict), g->derivative.found, g->derivative.allowed);
+        if (!is && !all && g->verdict != AUDIT_OK) fail_msg("%s: %s differs too", what, g->name);
+    }
+    ok(audit_gradient(a, &e)); /* whole again */
+}
+
+static void swap_grads(struct param *p, struct param *q) {
+    assert_int_equal(param_count(p), param_count(q));
+    for (int64_t k = 0; k < param_count(p); k++) {
+        const float x = p->grad[k];
+        p->grad[k] = q->grad[k];
+        q->grad[k] = x;
+    }
+}
+
+static void test_broken_gradients(void **state) {
+    (void)state;
+    struct model m = model_of(&variants[8]);
+    struct tokens t = tokens_of(&m, B * T, 7);
+    const struct audit_opts o = opts_of(&t);
+    struct audit a;
+    audit_model(&a, &m, &o);
+    must_agree("whole", &a);
+    for (int i = 0; i < m.n_params; i++)
+        if (strstr(m.params[i].name, ".mlp.")) scale_grad(m.params + i, 1.02f);
+    must_differ("2 % too large", &a, "MLP matrices", AUDIT_DERIVATIVE);
+    for (int i = 0; i < m.n_params; i++) scale_grad(m.params + i, 1.02f);
+    ok(audit_run(&a, &e));
+    for (int k = 0; k < a.n_groups; k++) assert_int_equal(a.group[k].verdict, AUDIT_DERIVATIVE);
+    ok(audit_gradient(&a, &e));
+    /* As signs of another tensor would. */
+    swap_grads(find_param(&m, "gate_proj"), find_param(&m, "up_proj"));
+    must_differ("another tensor", &a, "MLP matrices", AUDIT_DERIVATIVE);
+    scale_grad(find_param(&m, "layers.1.self_attn.v_proj.bias"), -1);
+    must_differ("another sign", &a, "biases", AUDIT_DERIVATIVE);
+    scale_grad(find_param(&m, "layers.0.self_attn.q_norm"), 0);
+    must_differ("a gradient that is missing", &a, "norms", AUDIT_DERIVATIVE);
+    find_param(&m, "lm_head")->grad[5] = NAN;
+    must_differ("not a number", &a, "embeddings", AUDIT_DERIVATIVE);
+    ok(audit_run(&a, &e));
+    must_agree("whole again", &a);
+    audit_close(&a);
+    tokens_free(&t);
+    close_model(&m);
+}
+
+/* The gradient of another batch, and of other weights. */
+static void test_other_gradients(void **state) {
+    (void)state;
+    struct model m = model_of(&variants[1]);
+    struct tokens t = tokens_of(&m, B * T, 8), u = tokens_of(&m, B * T, 9);
+    const struct audit_opts o = opts_of(&t);
+    struct audit a;
+    audit_model(&a, &m, &o);
+    must_agree("whole", &a);
+    memcpy(a.input, u.input, (size_t)u.n * sizeof *a.input);
+    ok(audit_gradient(&a, &e));
+    memcpy(a.input, t.input, (size_t)t.n * sizeof *a.input);
+    ok(audit_run(&a, &e));
+    for (int k = 0; k < a.n_groups; k++) assert_int_equal(a.group[k].verdict, AUDIT_DERIVATIVE);
+    ok(audit_gradient(&a, &e));
+    float *w = find_param(&m, "model.norm")->data;
+    w[3] += 0.2f;
+    ok(audit_run(&a, &e));
+    assert_int_equal(find_group(&a, "all together")->verdict, AUDIT_DERIVATIVE);
+    audit_close(&a);
+    tokens_free(&t);
+    tokens_free(&u);
+    close_model(&m);
+}
+
+/* Signs of all directions over the parameters whose name contains `part`, one after another. */
+static float *signs_of(const struct audit *a, const char *part, int64_t n) {
+    float *z = calloc((size_t)(a->opts.seeds * n), sizeof *z), *at = z;
+    for (int64_t s = 0; s < a->opts.seeds; s++)
+        for (int i = 0; i < a->model->n_params; i++) {
+            const struct param *p = a->model->params + i;
+            const struct probe probe = {.key = perturb_key(zo_seed(a->opts.seed, s, 0, false)),
+                                        .eps = 1};
+            if (!strstr(p->name, part)) continue;
+            perturb_row(&probe, i, p->cols, 0, 0, param_count(p), at, at);
+            at += param_count(p);
+        }
+    return z;
+}
+
+/* A part of the gradient at right angles to every direction: each c is its g.z, but the squares are
+ * too small, and only the theory of the estimate notices. */
+static void test_hidden_part(void **state) {
+    (void)state;
+    struct model m = model_of(&variants[0]);
+    struct tokens t = tokens_of(&m, B * T, 10);
+    struct audit_opts o = opts_of(&t);
+    struct audit a;
+    o.seeds = 400;
+    audit_model(&a, &m, &o);
+    must_agree("whole", &a);
+    const struct audit_group *g = find_group(&a, "MLP matrices");
+    const int64_t n = g->n;
+    assert_true(g->square.allowed < 0.4 && n > 2 * o.seeds);
+    float *z = signs_of(&a, ".mlp.", n);
+    double *h = calloc((size_t)n, sizeof *h), norm = 0;
+    struct rng r = rng_make(1, RNG_TEST, 0, 0, 0);
+    for (int64_t k = 0; k < n; k++) h[k] = rng_normal(&r);
+    for (int sweep = 0; sweep < 30; sweep++) /* Kaczmarz */
+        for (int64_t s = 0; s < o.seeds; s++) {
+            double dot = 0;
+            for (int64_t k = 0; k < n; k++) dot += h[k] * (double)z[s * n + k];
+            for (int64_t k = 0; k < n; k++) h[k] -= dot / (double)n * (double)z[s * n + k];
+        }
+    for (int64_t k = 0; k < n; k++) norm += h[k] * h[k];
+    int64_t at = 0;
+    for (int i = 0; i < m.n_params; i++)
+        for (int64_t k = 0; strstr(m.params[i].name, ".mlp.") && k < param_count(m.params + i); k++)
+            m.params[i].grad[k] += (float)(h[at++] * g->norm / sqrt(norm));
+    must_differ("a part that no direction sees", &a, "MLP matrices", AUDIT_SQUARE);
+    free(h);
+    free(z);
+    audit_close(&a);
+    tokens_free(&t);
+    close_model(&m);
+}
+
+/* ---- settings ------------------------------------------------------------------------------- */
+
+/* Probes in bf16 agree with the gradient in f32 as far as bf16 goes; a coarse eps is called so. */
+static void test_coarse(void **state) {
+    (void)state;
+    struct gemm bf16 = gemm_of("auto", DT_BF16);
+    struct model m = model_of(&variants[8]);
+    struct tokens t = tokens_of(&m, B * T, 11);
+    struct audit_opts o = opts_of(&t);
+    struct audit a;
+    o.gemm = &bf16;
+    o.eps = 1e-2;
+    audit_model(&a, &m, &o);
+    for (int k = 0; k < a.n_groups; k++) assert_false(audit_differs(a.group[k].verdict));
+    assert_true(find_group(&a, "norms")->derivative.found > 1e-4);
+    audit_close(&a);
+    o.gemm = &f32;
+    o.eps = 0.05;
+    audit_model(&a, &m, &o);
+    assert_int_equal(find_group(&a, "all together")->verdict, AUDIT_COARSE);
+    audit_close(&a);
+    tokens_free(&t);
+    close_model(&m);
+}
+
+/* The plan covers what is reserved; recomputation changes nothing; nothing trainable is refused. */
+static void test_plan(void **state) {
+    (void)state;
+    struct model m = model_of(&variants[8]);
+    struct tokens t = tokens_of(&m, B * T, 12);
+    struct audit_opts o = opts_of(&t);
+    struct audit_memory mem, less;
+    struct audit a;
+    ok(audit_plan(&m, &o, &mem, &e));
+    assert_true(mem.total == mem.weights + mem.gradients + mem.passing);
+    assert_true(mem.gradients >= (size_t)model_param_count(&m) * sizeof(float));
+    audit_model(&a, &m, &o);
+    assert_true(a.mem.size < mem.passing && a.grads.size <= mem.gradients);
+    const double norm = find_group(&a, "all together")->norm;
+    audit_close(&a);
+    for (int i = 0; i < m.n_params; i++) assert_null(m.params[i].grad);
+    o.recompute = true;
+    audit_model(&a, &m, &o);
+    assert_true(norm == find_group(&a, "all together")->norm);
+    audit_close(&a);
+    o.batch *= 1000;
+    ok(audit_plan(&m, &o, &less, &e));
+    o.recompute = false;
+    ok(audit_plan(&m, &o, &mem, &e));
+    assert_true(less.passing <= mem.passing);
+    o.batch = (int64_t)1 << 40;
+    assert_int_equal(audit_plan(&m, &o, &mem, &e), ERR_INPUT);
+    model_freeze(&m);
+    o.batch = B;
+    assert_int_equal(audit_open(&a, &m, &o, &e), ERR_USAGE);
+    tokens_free(&t);
+    close_model(&m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_variants),        cmocka_unit_test(test_figures),
+        cmocka_unit_test(test_order),           cmocka_unit_test(test_lora),
+        cmocka_unit_test(test_new_lora),        cmocka_unit_test(test_broken_gradients),
+        cmocka_unit_test(test_other_gradients), cmocka_unit_test(test_hidden_part),
+        cmocka_unit_test(test_coarse),          cmocka_unit_test(test_plan),
+    };
+    const char *tmp = getenv("TMPDIR");
+    snprintf(base_path, sizeof base_path, "%.40s/duet-audit-XXXXXX", tmp ? tmp : "/tmp");
+    const int fd = mkstemp(base_path);
+    if (fd < 0) return 1;
+    close(fd);
+    par_init(1); /* waiting threads cost more than these small sizes gain */
+    f32 = gemm_of("auto", DT_F32);
+    write_base();
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    remove(base_path);
+    return failed;
+}
