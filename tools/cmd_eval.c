@@ -4,6 +4,7 @@
 #include "log.h"
 #include "open_model.h"
 #include "par.h"
+#include "task.h"
 #include "train_opts.h"
 
 #include <jansson.h>
@@ -13,6 +14,7 @@
 
 struct opts {
     const char *data, *format, *tokenizer, *split, *compute, *gemm;
+    const char *task, *prompt, *labels;
     struct conf_pairs set;
     struct open_opts open;
     double val_fraction;
@@ -36,6 +38,13 @@ static const struct conf_row rows[] = {
     CONF_INT(O, windows, "windows", "0", 0, 1e12,
              "evaluate so many windows, spread evenly; 0: every window"),
     CONF_INT(O, seq, "seq", "0", 0, 1 << 20, "tokens a window; 0: the model's training length"),
+    CONF_SECTION("Prompt classification"),
+    CONF_STRING(O, task, "task", NULL, "FILE",
+                "instead of --data: labelled examples (TSV with a column `label`)"),
+    CONF_STRING(O, prompt, "template", NULL, "TEXT",
+                "the prompt, with {column} for a column: '{sentence} It was'"),
+    CONF_STRING(O, labels, "labels", NULL, "WORDS",
+                "the answers for labels 0, 1, ..., one token each: ' terrible, great'"),
     CONF_SECTION("Model"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     OPEN_MODEL_ROWS(O, open),
@@ -70,6 +79,31 @@ static void print_json(const struct eval_result *r) {
                   real(r->stderr_), "perplexity", real(exp(r->loss)), "val_bpb", real(r->bpb),
                   "floor_bpb", real(r->floor_bpb), "tokens", (json_int_t)r->tokens, "bytes",
                   (json_int_t)r->bytes, "windows", (json_int_t)r->windows);
+    char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    printf("%s\n", text ? text : "{}");
+    free(text);
+    json_decref(j);
+}
+
+static void print_task(const struct task_result *r, const struct task *t, bool json) {
+    if (!json) {
+        printf("---\naccuracy: %.6f\naccuracy_stderr: %.6f\nf1: %.6f\nf1_stderr: %.6f\n"
+               "loss: %.6f\nloss_stderr: %.6f\nexamples: %lld\n",
+               r->accuracy, r->accuracy_stderr, r->f1, r->f1_stderr, r->loss, r->loss_stderr,
+               (long long)r->n);
+        for (int l = 0; l < r->n_labels; l++)
+            for (int a = 0; a < r->n_labels; a++)
+                printf("label \"%s\" answered \"%s\": %lld\n", t->word[l], t->word[a],
+                       (long long)r->counts[l * r->n_labels + a]);
+        return;
+    }
+    json_t *counts = json_array();
+    for (int i = 0; i < r->n_labels * r->n_labels; i++)
+        json_array_append_new(counts, json_integer(r->counts[i]));
+    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "accuracy", real(r->accuracy),
+                          "accuracy_stderr", real(r->accuracy_stderr), "f1", real(r->f1),
+                          "f1_stderr", real(r->f1_stderr), "loss", real(r->loss), "loss_stderr",
+                          real(r->loss_stderr), "examples", (json_int_t)r->n, "counts", counts);
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -133,6 +167,52 @@ out:
     return rc;
 }
 
+static int evaluate_task(const struct opts *o, const struct conf *conf, struct err *e) {
+    int rc;
+    struct model m = {0};
+    struct gemm gemm;
+    struct tokenizer *tok = NULL;
+    struct task t = {0};
+    struct task_result r;
+    struct log_progress line;
+    const struct task_opts to = {
+        .path = o->task, .prompt = o->prompt, .labels = o->labels, .seq = o->seq};
+    const struct task_eval_opts eo = {.batch = o->batch, .progress = progress, .ctx = &line};
+    log_progress_init(&line, o->quiet);
+    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
+    if (o->tokenizer)
+        TRY(tokenizer_open(&tok, o->tokenizer, e));
+    else
+        TRY(model_tokenizer(&m, &tok, e));
+    TRY(task_open(&t, &to, tok, e));
+    TRY(task_map(&t, &m, e));
+    TRY(task_eval(&m, &gemm, &t, &eo, &r, e));
+    log_progress_end(&line);
+    print_task(&r, &t, o->json);
+out:
+    log_progress_end(&line);
+    task_close(&t);
+    tokenizer_close(tok);
+    model_close(&m);
+    return rc;
+}
+
+/* Options of the one kind of data have no effect on the other. */
+static int check_data(const struct opts *o, const struct conf *conf, struct err *e) {
+    static const char *const text[] = {"data", "format", "split", "val-fraction", "windows"};
+    if (!o->task) {
+        if (o->prompt || o->labels)
+            return err_set(e, ERR_USAGE, "--template and --labels belong to --task");
+        return o->data ? 0 : err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
+    }
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        if (conf_given(conf, text[i]))
+            return err_set(e, ERR_USAGE, "--%s has no effect on --task", text[i]);
+    return o->prompt && o->labels ? 0
+                                  : err_set(e, ERR_USAGE, "--task needs --template and --labels");
+}
+
 static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
@@ -144,12 +224,9 @@ static int run(int argc, char **argv, struct err *e) {
         rc = err_set(e, ERR_USAGE, "eval takes one model file, found %d", conf.n_pos);
         goto out;
     }
-    if (!o.data) {
-        rc = err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
-        goto out;
-    }
+    TRY(check_data(&o, &conf, e));
     if (o.threads) par_init((int)o.threads);
-    TRY(evaluate(&o, &conf, e));
+    TRY(o.task ? evaluate_task(&o, &conf, e) : evaluate(&o, &conf, e));
 out:
     conf_release(&conf);
     return rc;
@@ -158,13 +235,16 @@ out:
 const struct cmd cmd_eval = {
     .name = "eval",
     .summary = "Loss, perplexity and bits per byte of a model on a text.",
-    .usage = "MODEL --data FILE [--split val] [--adapter FILE] [--json]",
+    .usage = "MODEL --data FILE [--split val] [--adapter FILE] [--json]\n"
+             "MODEL --task FILE --template TEXT --labels WORDS [--adapter FILE] [--json]",
     .notes = "MODEL is any model file that duet reads. val_loss is the mean over all predicted "
              "tokens in nats,\n"
              "val_loss_stderr its standard error over windows; val_bpb divides all nats by ln 2 "
              "and by the text\n"
              "bytes of the predicted tokens; floor_bpb is printed when the corpus carries its own "
-             "information.\n",
+             "information.\n"
+             "With --task: accuracy, F1 and cross-entropy over the label words, as the next word "
+             "of each prompt.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,

@@ -35,15 +35,24 @@ base)
     "$duet" train --model autoresearch.json --data ts.txt --tokenizer tok.json --time 240 --compute bf16 --batch 2 --lr 4e-4 \
         --embed-lr 5 --beta2 0.98 --warmup 100 --min-lr 0.02 --decay-share 0.6 --out base --overwrite
     ;;
-sweep)
+sweep) # a minute each: the best rate, not the best result
     {
         for lr in 1e-3 3e-3 1e-2; do run "sweep-bplora-$lr" $text --time 60 $bplora --lr $lr; done
         for lr in 1e-4 3e-4 1e-3; do run "sweep-bpfull-$lr" $text --time 60 $bpfull --lr $lr; done
-        for lr in 1e-3 1e-2 1e-1; do run "sweep-mzlora-$lr" $text --time 60 $mzlora --lr $lr; done
+        for lr in 1e-3 1e-2 1e-1; do run "sweep-mzlora-$lr" $text --time 60 $mzlora --eps 1e-3 --lr $lr; done
         for lr in 1e-6 1e-5 1e-4; do run "sweep-mzfull-$lr" $text --time 60 $mzfull --lr $lr; done
-        for lr in 1e-3 1e-2; do run "sweep-mzlora-adamw-$lr" $text --time 60 $mzlora --optimizer adamw --lr $lr; done
-        for lr in 1e-2 1e-1; do run "sweep-mzlora-fzoo8-$lr" $text --time 60 $mzlora --estimator fzoo --directions 8 --batch 4 --lr $lr; done
-        for lr in 1e-5 1e-4; do run "sweep-mzlora-grzo-$lr" $text --time 60 $mzlora --estimator grzo --lr $lr; done
+        for lr in 1e-3 1e-2; do run "sweep-mzlora-adamw-$lr" $text --time 60 $mzlora --eps 1e-3 --optimizer adamw --lr $lr; done
+        for lr in 1e-2 1e-1; do run "sweep-mzlora-fzoo8-$lr" $text --time 60 $mzlora --eps 1e-3 --estimator fzoo --directions 8 --batch 4 --lr $lr; done
+        for lr in 1e-5 1e-4; do run "sweep-mzlora-grzo-$lr" $text --time 60 $mzlora --eps 1e-3 --estimator grzo --lr $lr; done
+    } | work
+    ;;
+sweep2) # zeroth order again, around what the first sweep found
+    {
+        for lr in 3e-3 1e-2 3e-2; do run "sweep2-mzlora-adamw-$lr" $text --time 60 $mzlora --optimizer adamw --lr $lr; done
+        for lr in 1e-4 3e-4; do run "sweep2-mzlora-grzo-$lr" $text --time 60 $mzlora --estimator grzo --lr $lr; done
+        run sweep2-mzlora-fzoo8-1e-4 $text --time 60 $mzlora --estimator fzoo --directions 8 --batch 4 --lr 1e-4
+        for lr in 3e-4 1e-3; do run "sweep2-mzfull-$lr" $text --time 60 $mzfull --eps 3e-3 --lr $lr; done
+        for lr in 3e-6 1e-5; do run "sweep2-mzfull-grzo-$lr" $text --time 60 $mzfull --eps 3e-3 --estimator grzo --lr $lr; done
     } | work
     ;;
 esac

@@ -37,9 +37,10 @@ void perturb_row(const struct probe *p, int64_t tensor, int64_t cols, int64_t ro
             (c / SIGN_BLOCK + 1) * SIGN_BLOCK < cols ? (c / SIGN_BLOCK + 1) * SIGN_BLOCK : cols;
         const int64_t some = end - c < n - i ? end - c : n - i;
         if (!have || block >= first + have) {
-            /* No further than the elements that are left reach. */
-            const int64_t left = (n - i - some + cols - 1) / cols * per + per - c / SIGN_BLOCK;
-            have = left < BLOCKS ? left : BLOCKS;
+            /* No further than the elements that are left reach: a table ends there. */
+            const int64_t last = c + n - i - 1;
+            const int64_t end_block = (r + last / cols) * per + last % cols / SIGN_BLOCK + 1;
+            have = end_block - block < BLOCKS ? end_block - block : BLOCKS;
             first = block;
             perturb_words(p, tensor, first, 1, have, words);
         }

@@ -49,8 +49,8 @@ static double estimate(const struct zo_shape *s, const double *loss, float *coef
 const struct zo_kind zo_fzoo = {.name = "fzoo",
                                 .help =
                                     "one side of each direction, step over the losses' deviation",
-                                .lr = {5e-5, 5e-4},
-                                .eps = {1e-3, 1e-3},
+                                .lr = {1e-7, 3e-5},
+                                .eps = {1e-3, 1e-2},
                                 .least = 2,
                                 .probes = probes,
                                 .directions = directions,

@@ -43,8 +43,8 @@ static double estimate(const struct zo_shape *s, const double *loss, float *coef
 const struct zo_kind zo_grzo = {.name = "grzo",
                                 .help =
                                     "one direction an example, differences over their deviation",
-                                .lr = {1e-8, 1e-6},
-                                .eps = {1e-3, 1e-3},
+                                .lr = {5e-7, 1e-4},
+                                .eps = {1e-3, 1e-2},
                                 .least = 2,
                                 .per_example = true,
                                 .probes = probes,

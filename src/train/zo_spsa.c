@@ -37,7 +37,7 @@ static double estimate(const struct zo_shape *s, const double *loss, float *coef
 const struct zo_kind zo_spsa = {.name = "spsa",
                                 .help = "two sides of each direction (MeZO)",
                                 .lr = {1e-6, 1e-4},
-                                .eps = {1e-3, 1e-3},
+                                .eps = {1e-3, 1e-2},
                                 .probes = probes,
                                 .directions = directions,
                                 .probe = probe,

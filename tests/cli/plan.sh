@@ -37,7 +37,25 @@ trains plain --batch 8 --seq 128
 trains long --batch 10 --seq 512
 trains recompute --batch 10 --seq 512 --recompute
 trains lion --batch 2 --seq 128 --optimizer lion
+trains mezo --batch 2 --seq 128 --engine mezo
+trains mezo_bf16 --batch 2 --seq 128 --engine mezo --weights bf16 --lr 1e-6
+must "$DUET" train $NET --tokenizer byte --data text.txt --steps 1 --batch 1 --seq 32 --threads 2 --quiet --val-windows 8 \
+    --out start >start.out 2>start.err
+L="--init start/model.blzt --lora 8 --batch 2 --seq 128"
+trains lora $L
+trains lora_q8_0 $L --weights q8_0 --recompute
+trains lora_mezo $L --weights bf16 --engine mezo
 less() { [ "$(json "$1" $2.json)" -lt "$(json "$1" $3.json)" ]; }
+half() { awk -v a="$(json "$1" $2.json)" -v b="$(json "$1" $3.json)" 'BEGIN { exit !(a > 0 && a < 0.51 * b) }'; }
+for name in mezo mezo_bf16 lora_mezo; do
+    check "$name: no gradients" equal "$(json gradients_bytes $name.json)" 0
+    check "$name: nothing waits for a backward pass" equal "$(json kept_bytes $name.json)" 0
+done
+check "mezo: no optimizer state" equal "$(json optimizer_bytes mezo.json)" 0
+check "bf16 weights take half" half weights_bytes mezo_bf16 mezo
+check "q8_0 weights take a third" less weights_bytes lora_q8_0 mezo_bf16
+check "LoRA: gradients of adapters only" [ "$(json gradients_bytes lora.json)" -lt $(($(json weights_bytes lora.json) / 20)) ]
+check "LoRA: state of adapters only" equal "$(json optimizer_bytes lora.json)" $((2 * $(json gradients_bytes lora.json)))
 check "recompute keeps less" less kept_bytes recompute long
 check "lion needs half of adamw's state" equal "$(json optimizer_bytes plain.json)" $((2 * $(json optimizer_bytes lion.json)))
 for name in plain recompute; do

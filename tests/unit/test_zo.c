@@ -434,27 +434,30 @@ static void test_norm(void **state) {
 
 enum { MANY = 100000, ROUNDS = 50 };
 
+/* Two equal tensors. */
 struct rounding {
-    struct param p;
+    struct param p[2];
     struct opt opt;
-    float *grad;
 };
 
 static void rounding_open(struct rounding *r, float w, float g, uint64_t seed) {
     const struct opt_hyper h = {.lr_factor = {[ROLE_matrix] = 1}, .seed = seed};
-    *r = (struct rounding){.p = {.role = ROLE_matrix,
-                                 .ndim = 2,
-                                 .rows = 100,
-                                 .cols = MANY / 100,
-                                 .trainable = true,
-                                 .dtype = DT_BF16}};
-    r->p.data = malloc(MANY * 2);
-    r->p.grad = malloc(MANY * sizeof(float));
-    for (int i = 0; i < MANY; i++) {
-        dtype_from_f32(DT_BF16, &w, (uint16_t *)r->p.data + i, 1);
-        r->p.grad[i] = g;
+    for (int k = 0; k < 2; k++) {
+        struct param *p = r->p + k;
+        *p = (struct param){.role = ROLE_matrix,
+                            .ndim = 2,
+                            .rows = 100,
+                            .cols = MANY / 100,
+                            .trainable = true,
+                            .dtype = DT_BF16};
+        p->data = malloc(MANY * 2);
+        p->grad = malloc(MANY * sizeof(float));
+        for (int i = 0; i < MANY; i++) {
+            dtype_from_f32(DT_BF16, &w, (uint16_t *)p->data + i, 1);
+            p->grad[i] = g;
+        }
     }
-    assert_int_equal(opt_open(&r->opt, opt_find("sgd"), &h, &r->p, 1, &e), 0);
+    assert_int_equal(opt_open(&r->opt, opt_find("sgd"), &h, r->p, 2, &e), 0);
 }
 
 static void rounding_step(struct rounding *r, double lr) {
@@ -464,8 +467,10 @@ static void rounding_step(struct rounding *r, double lr) {
 
 static void rounding_close(struct rounding *r) {
     opt_close(&r->opt);
-    free(r->p.data);
-    free(r->p.grad);
+    for (int k = 0; k < 2; k++) {
+        free(r->p[k].data);
+        free(r->p[k].grad);
+    }
 }
 
 /* Updates of 1/50 of a weight's last bit: rounding to nearest would never move it; by chance the
@@ -478,7 +483,7 @@ static void test_rounding_mean(void **state) {
         struct rounding r;
         rounding_open(&r, (float)(sign * weight), 1, 5);
         for (int t = 0; t < ROUNDS; t++) rounding_step(&r, lr);
-        dtype_to_f32(DT_BF16, r.p.data, w, MANY);
+        dtype_to_f32(DT_BF16, r.p[0].data, w, MANY);
         double sum = 0, pairs = 0;
         for (int i = 0; i < MANY; i++) {
             const double moved = ((double)w[i] - sign * weight) / last_bit;
@@ -496,7 +501,7 @@ static void test_rounding_mean(void **state) {
     }
 }
 
-/* A function of seed and step, for any number of threads. */
+/* A function of seed, step and tensor, for any number of threads. */
 static void test_rounding_bits(void **state) {
     (void)state;
     struct rounding a, b, other;
@@ -504,21 +509,22 @@ static void test_rounding_bits(void **state) {
     rounding_open(&b, 1.5f, 1, 5);
     rounding_open(&other, 1.5f, 1, 6);
     for (int t = 0; t < 3; t++) {
-        uint16_t *before = memcpy(malloc(MANY * 2), a.p.data, MANY * 2);
+        uint16_t *before = memcpy(malloc(MANY * 2), a.p[0].data, MANY * 2);
         par_init(1);
         rounding_step(&a, 0.003);
         par_init(4);
         rounding_step(&b, 0.003);
         par_init(1);
         rounding_step(&other, 0.003);
-        assert_memory_equal(a.p.data, b.p.data, MANY * 2);
-        assert_memory_not_equal(a.p.data, other.p.data, MANY * 2);
+        assert_memory_equal(a.p[0].data, b.p[0].data, MANY * 2);
+        assert_memory_not_equal(a.p[0].data, other.p[0].data, MANY * 2);
+        assert_memory_not_equal(a.p[0].data, a.p[1].data, MANY * 2);
         /* the same weights at another step round otherwise */
-        uint16_t *now = memcpy(malloc(MANY * 2), a.p.data, MANY * 2);
-        memcpy(a.p.data, before, MANY * 2);
+        uint16_t *now = memcpy(malloc(MANY * 2), a.p[0].data, MANY * 2);
+        memcpy(a.p[0].data, before, MANY * 2);
         rounding_step(&a, 0.003);
-        assert_memory_not_equal(a.p.data, now, MANY * 2);
-        memcpy(a.p.data, now, MANY * 2);
+        assert_memory_not_equal(a.p[0].data, now, MANY * 2);
+        memcpy(a.p[0].data, now, MANY * 2);
         a.opt.t--;
         free(before);
         free(now);
