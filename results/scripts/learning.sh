@@ -28,6 +28,7 @@ bplora="--lora 8 --schedule constant"
 bpfull="--schedule constant"
 mzlora="--engine mezo --lora 8"
 mzfull="--engine mezo"
+full_best="--estimator grzo --eps 3e-3 --lr 1e-5"
 mkdir -p runs logs
 
 case $stage in
@@ -53,6 +54,39 @@ sweep2) # zeroth order again, around what the first sweep found
         run sweep2-mzlora-fzoo8-1e-4 $text --time 60 $mzlora --estimator fzoo --directions 8 --batch 4 --lr 1e-4
         for lr in 3e-4 1e-3; do run "sweep2-mzfull-$lr" $text --time 60 $mzfull --eps 3e-3 --lr $lr; done
         for lr in 3e-6 1e-5; do run "sweep2-mzfull-grzo-$lr" $text --time 60 $mzfull --eps 3e-3 --estimator grzo --lr $lr; done
+    } | work
+    ;;
+finals) # ten minutes of training each, the rates that the sweeps found, falling linearly to a tenth
+    {
+        end="--time 600 --schedule linear --min-lr 0.1"
+        run bplora $text $end --lora 8 --lr 3e-3 --val-every 60
+        run mzlora $text $end $mzlora --estimator grzo --lr 3e-4 --val-every 100
+        run bpfull $text $end --lr 1e-3 --val-every 60
+        run mzfull $text $end $mzfull $full_best --val-every 100
+    } | work
+    ;;
+ceiling) # is there a ceiling after 600 steps? the predecessors' setting, a constant rate, directions and examples
+    {
+        one="--data sh.txt --seq 128 --batch 1 --val-windows 160 $mzlora --eps 1e-3"
+        for seed in 1 2 3; do
+            run "ceiling-cosine-$seed" $one --lr 1e-3 --schedule cosine --steps 1000 --val-every 200 --seed $seed
+            run "ceiling-constant-$seed" $one --lr 1e-3 --steps 2000 --val-every 200 --seed $seed
+        done
+        for seed in 2 3; do
+            run "ceiling-grzo-$seed" $text $mzlora --estimator grzo --lr 3e-4 --schedule linear --min-lr 0.1 --steps 600 \
+                --val-every 100 --seed $seed
+        done
+    } | work
+    ;;
+classify)
+    {
+        sst="--task sst/train.tsv --task-eval sst/test.tsv --seq 64 --batch 16"
+        # xargs reads the quotes
+        t='--template "{sentence} It was" --labels " terrible, great"'
+        echo "sst-bplora $sst $t --lora 8 --lr 1e-3 --time 100 --schedule linear --val-every 60"
+        echo "sst-mzlora $sst $t $mzlora --estimator grzo --lr 3e-4 --time 100 --schedule linear --val-every 100"
+        echo "sst-mzfull $sst $t $mzfull $full_best --time 100 --schedule linear --val-every 100"
+        echo "sst-accuracy $sst $t $mzlora --objective accuracy --batch 64 --directions 4 --eps 3e-2 --lr 1e-2 --time 100 --val-every 40"
     } | work
     ;;
 esac
