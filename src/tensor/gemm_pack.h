@@ -1,5 +1,5 @@
-/* Packing of B, included by gemm_tmpl.c (which has the vector length and the includes): stored rows,
- * widened, corrected, perturbed and rounded, become slivers of columns (gemm_kern.h). */
+/* Packing of B, included by gemm_tmpl.c (which has the vector length and the includes): stored
+ * rows, widened, corrected, perturbed and rounded, become slivers of columns (gemm_kern.h). */
 #ifndef DUET_GEMM_PACK_H
 #define DUET_GEMM_PACK_H
 
@@ -319,6 +319,45 @@ static void put_pairs(struct chunk *c, int i, float eps, const uint64_t *words, 
               (c->n + 1) / 2);
 }
 
+/* n values of line 2p below those of line 2p + 1: words of a transposed operand. */
+INLINE void store_words(uint32_t *dst, __m512i lo, __m512i hi, int n) {
+    _mm512_mask_storeu_epi32(dst, (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1),
+                             _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16)));
+}
+
+INLINE __m512i load_bf16(const uint16_t *x, int n) {
+    return _mm512_cvtepu16_epi32(
+        _mm256_maskz_loadu_epi16((__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1), x));
+}
+
+/* Columns [row0, row0 + h) of the stored lines from p0 on. */
+static void move_lines(const struct mat *m, int v, int64_t row0, int h, int wide, int64_t p0,
+                       int64_t k, uint32_t *dst) {
+    const uint16_t *at =
+        (const uint16_t *)m->data + (m->var ? v * m->var->stride : 0) + p0 * m->ld + row0;
+    for (int64_t p = 0; 2 * p < k; p++, at += 2 * m->ld)
+        for (int i = 0; i < h; i += 16) {
+            __builtin_prefetch(at + i + 32 * m->ld);
+            __builtin_prefetch(at + i + 33 * m->ld);
+            store_words(dst + p * wide + i, load_bf16(at + i, h - i),
+                        2 * p + 1 < k ? load_bf16(at + m->ld + i, h - i) : _mm512_setzero_si512(),
+                        h - i);
+        }
+}
+
+static void pack_lines(const struct mat *m, int v, int64_t row0, int h, int wide, int64_t p0,
+                       int64_t k, uint32_t *dst) {
+    static const float zero[WIDE];
+    float lo[WIDE], hi[WIDE];
+    for (int64_t p = 0; 2 * p < k; p++) {
+        const float *x = mat_stored(m, v, p0 + 2 * p, row0, h, lo);
+        const float *y = 2 * p + 1 < k ? mat_stored(m, v, p0 + 2 * p + 1, row0, h, hi) : zero;
+        for (int i = 0; i < h; i += 16)
+            store_words(dst + p * wide + i, bf16_words(load16(x + i, h - i)),
+                        bf16_words(load16(y + i, h - i)), h - i);
+    }
+}
+
 /* Pairs of neighbouring k: words of two bf16. p0 is even. */
 static void pack_pairs(const struct mat *m, int v, int nv, int64_t row0, int h, int wide,
                        int64_t p0, int64_t k, bool round, void *out, int64_t next) {
@@ -326,22 +365,9 @@ static void pack_pairs(const struct mat *m, int v, int nv, int64_t row0, int h, 
     uint32_t *dst = out;
     const int64_t words = (k + 1) / 2;
     if (m->trans) {
-        static const float zero[WIDE];
-        float lo[WIDE], hi[WIDE];
-        for (int u = 0; u < nv; u++)
-            for (int64_t p = 0; p < words; p++) {
-                const float *x = mat_stored(m, v + u, p0 + 2 * p, row0, h, lo);
-                const float *y =
-                    2 * p + 1 < k ? mat_stored(m, v + u, p0 + 2 * p + 1, row0, h, hi) : zero;
-                for (int i = 0; i < h; i += 16) {
-                    const int n = h - i;
-                    const __m512i w =
-                        _mm512_or_si512(bf16_words(load16(x + i, n)),
-                                        _mm512_slli_epi32(bf16_words(load16(y + i, n)), 16));
-                    _mm512_mask_storeu_epi32(dst + u * next + p * wide + i,
-                                             (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1), w);
-                }
-            }
+        for (int i = 0; i < nv; i++)
+            (pairs_as_stored(m) ? move_lines : pack_lines)(m, v + i, row0, h, wide, p0, k,
+                                                           dst + i * next);
     } else if (pairs_as_stored(m)) {
         for (int i = 0; i < nv; i++) move_pairs(m, v + i, row0, h, wide, p0, k, dst + i * next);
     } else {

@@ -73,18 +73,46 @@ VEC vw splitmix(vw *state) {
     return z ^ (z >> 31);
 }
 
+/* Words by lane become words by block: n blocks of eight. */
+#if VL == 16
+VEC void store_block_pairs(uint64_t *words, __m512i a, __m512i b, __m512i c, __m512i d, int n) {
+    const __m512i low = _mm512_shuffle_i64x2(a, b, 0x88), high = _mm512_shuffle_i64x2(c, d, 0x88);
+    const __m512i low1 = _mm512_shuffle_i64x2(a, b, 0xdd), high1 = _mm512_shuffle_i64x2(c, d, 0xdd);
+    const __m512i block[4] = {
+        _mm512_shuffle_i64x2(low, high, 0x88), _mm512_shuffle_i64x2(low1, high1, 0x88),
+        _mm512_shuffle_i64x2(low, high, 0xdd), _mm512_shuffle_i64x2(low1, high1, 0xdd)};
+    for (int i = 0; i < 4 && 2 * i < n; i++)
+        _mm512_storeu_si512(words + 2 * i * BLOCK_WORDS, block[i]);
+}
+
+VEC void store_blocks(uint64_t *words, const vw w[BLOCK_WORDS], int n) {
+    __m512i even[4], odd[4];
+    for (int i = 0; i < 4; i++) {
+        even[i] = _mm512_unpacklo_epi64((__m512i)w[2 * i], (__m512i)w[2 * i + 1]);
+        odd[i] = _mm512_unpackhi_epi64((__m512i)w[2 * i], (__m512i)w[2 * i + 1]);
+    }
+    store_block_pairs(words, even[0], even[1], even[2], even[3], n);
+    store_block_pairs(words + BLOCK_WORDS, odd[0], odd[1], odd[2], odd[3], n - 1);
+}
+#else
+VEC void store_blocks(uint64_t *words, const vw w[BLOCK_WORDS], int n) {
+    for (int l = 0; l < n; l++)
+        for (int k = 0; k < BLOCK_WORDS; k++) words[l * BLOCK_WORDS + k] = w[k][l];
+}
+#endif
+
 static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n) {
     for (int64_t i = 0; i < n; i += WORD_LANES) {
-        uint64_t out[BLOCK_WORDS][WORD_LANES], number[WORD_LANES];
+        uint64_t number[WORD_LANES];
+        vw h, out[BLOCK_WORDS];
         for (int l = 0; l < WORD_LANES; l++) number[l] = first + (uint64_t)(i + l) * stride;
-        vw h;
         memcpy(&h, number, sizeof h);
         h ^= key;
         h = splitmix(&h);
         vw s0 = splitmix(&h), s1 = splitmix(&h), s2 = splitmix(&h), s3 = splitmix(&h);
         for (int w = 0; w < BLOCK_WORDS; w++) {
-            const vw word = rotl(s0 + s3, 23) + s0, t = s1 << 17;
-            memcpy(out[w], &word, sizeof word);
+            const vw t = s1 << 17;
+            out[w] = rotl(s0 + s3, 23) + s0;
             s2 ^= s0;
             s3 ^= s1;
             s1 ^= s2;
@@ -92,8 +120,7 @@ static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride
             s2 ^= t;
             s3 = rotl(s3, 45);
         }
-        for (int l = 0; l < WORD_LANES && i + l < n; l++)
-            for (int w = 0; w < BLOCK_WORDS; w++) words[(i + l) * BLOCK_WORDS + w] = out[w][l];
+        store_blocks(words + i * BLOCK_WORDS, out, n - i < WORD_LANES ? (int)(n - i) : WORD_LANES);
     }
 }
 
