@@ -1,5 +1,6 @@
 #include "duet.h"
 
+#include "adapter.h"
 #include "cpu.h"
 #include "exec.h"
 #include "par.h"
@@ -36,14 +37,17 @@ void duet_set_threads(int threads) {
     par_init(threads > 0 ? threads : cpu_count());
 }
 
-int duet_open(duet_model **out, const char *path, const char *tokenizer, duet_error *err) {
+static int open_any(duet_model **out, const char *path, const char *adapter, const char *tokenizer,
+                    duet_error *err) {
     int rc;
     struct err e;
+    const struct adapter_use use = {.weights = DT_F32, .scale = 1};
     duet_model *m = calloc(1, sizeof *m);
     *out = NULL;
     if (!m) return report(err_set(&e, ERR_NOMEM, "out of memory"), &e, err);
     TRY(gemm_init(&m->gemm, "auto", DT_F32, &e));
-    TRY(model_open(&m->model, path, NULL, &e));
+    TRY(adapter ? adapter_open(&m->model, path, adapter, &use, &e)
+                : model_open(&m->model, path, NULL, &e));
     if (tokenizer)
         TRY(tokenizer_open(&m->tok, tokenizer, &e));
     else
@@ -55,6 +59,33 @@ out:
     if (rc) duet_close(&m);
     *out = m;
     return report(rc, &e, err);
+}
+
+int duet_open(duet_model **out, const char *path, const char *tokenizer, duet_error *err) {
+    return open_any(out, path, NULL, tokenizer, err);
+}
+
+int duet_open_adapter(duet_model **out, const char *base, const char *adapter,
+                      const char *tokenizer, duet_error *err) {
+    return open_any(out, base, adapter, tokenizer, err);
+}
+
+static int has_adapter(const duet_model *m, duet_error *err) {
+    struct err e;
+    if (m->model.lora) return DUET_OK;
+    return report(err_set(&e, ERR_USAGE, "the model has no adapter"), &e, err);
+}
+
+int duet_adapter_scale(duet_model *m, double factor, duet_error *err) {
+    const int rc = has_adapter(m, err);
+    if (!rc) lora_set_scale(&m->model, factor);
+    return rc;
+}
+
+int duet_adapter_unload(duet_model *m, duet_error *err) {
+    const int rc = has_adapter(m, err);
+    if (!rc) lora_unload(&m->model);
+    return rc;
 }
 
 void duet_close(duet_model **m) {

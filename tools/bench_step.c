@@ -35,7 +35,7 @@ static void random_tokens(void *ctx, int64_t micro, struct engine_batch *b) {
 struct measured {
     double ms, ms_min, ms_max, tokens_per_second, gflops, peak, rss_mb, planned_mb, loss;
     double part[16][2], norm, update; /* ms a step */
-    double pack, lora;                /* ... within the parts: reading weights into panels, LoRA */
+    struct engine_report report;      /* ms a step */
 };
 
 static int create(struct model *m, const struct bench_opts *o, const struct train_setup *setup,
@@ -54,21 +54,18 @@ out:
     return rc;
 }
 
-static void reset(struct engine *g) {
-    for (int k = 0; k < n_ops; k++) g->exec.seconds[k][0] = g->exec.seconds[k][1] = 0;
-    g->seconds_norm = g->seconds_update = g->exec.seconds_lora = 0;
+static struct engine_report scaled(struct engine_report r, double s) {
+    return (struct engine_report){r.pack * s,       r.gemm * s,   r.lora * s, r.attention * s,
+                                  r.classifier * s, r.update * s, r.rest * s};
 }
 
 static int measure(struct engine *g, const struct bench_opts *o, struct source *src,
                    struct measured *out, struct err *e) {
-    double *t = malloc((size_t)o->runs * sizeof *t), packed = 0;
+    double *t = malloc((size_t)o->runs * sizeof *t);
     struct engine_step s = {.accum = o->train.accum, .lr = 1e-9, .fill = random_tokens, .ctx = src};
     if (!t) return err_set(e, ERR_NOMEM, "out of memory");
     for (int64_t i = -o->warmup; i < o->runs; i++, s.step++) {
-        if (i == 0) {
-            reset(g);
-            packed = gemm_pack_seconds();
-        }
+        if (i == 0) engine_report_reset(g);
         const double begin = clock_seconds();
         g->kind->step(g, &s);
         if (i >= 0) t[i] = clock_seconds() - begin;
@@ -81,8 +78,7 @@ static int measure(struct engine *g, const struct bench_opts *o, struct source *
         for (int d = 0; d < 2; d++) out->part[k][d] = g->exec.seconds[k][d] * ms;
     out->norm = g->seconds_norm * ms;
     out->update = g->seconds_update * ms;
-    out->pack = (gemm_pack_seconds() - packed) * ms;
-    out->lora = g->exec.seconds_lora * ms;
+    out->report = scaled(engine_report(g), ms);
     out->loss = s.loss;
     free(t);
     return 0;
@@ -101,9 +97,13 @@ static json_t *parts_json(const struct measured *r) {
     }
     json_object_set_new(parts, "grad_norm", json_real(r->norm));
     json_object_set_new(parts, "update", json_real(r->update));
-    json_object_set_new(parts, "of_these_pack", json_real(r->pack));
-    json_object_set_new(parts, "of_these_lora", json_real(r->lora));
     return parts;
+}
+
+static json_t *report_json(const struct engine_report *r) {
+    return json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "pack", r->pack, "gemm", r->gemm, "lora",
+                     r->lora, "attention", r->attention, "classifier", r->classifier, "update",
+                     r->update, "rest", r->rest);
 }
 
 static void print_json(const struct measured *r, const struct bench_opts *o, const struct engine *g,
@@ -112,7 +112,7 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
     const bool zo = g->opts.estimator != NULL;
     json_t *j = json_pack(
         "{s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,"
-        "s:o,s:s,s:s,s:s,s:I,s:s,s:I}",
+        "s:o,s:o,s:s,s:s,s:s,s:I,s:s,s:I}",
         "model", t->model, "batch", (json_int_t)t->batch, "seq", (json_int_t)src->seq, "accum",
         (json_int_t)t->accum, "vocab", (json_int_t)src->vocab, "engine", t->engine, "compute",
         t->compute, "optimizer", g->opts.optimizer->name, "backend", g->opts.gemm->backend->name,
@@ -121,9 +121,9 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
         r->tokens_per_second, "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
         r->peak > 0 ? r->gflops / r->peak : 0, "peak_rss_mb", r->rss_mb, "planned_mb",
         r->planned_mb, "num_params_M", (double)model_param_count(g->model) * 1e-6, "parts_ms",
-        parts_json(r), "cpu", cpu_model(), "isa", cpu_tier_name(cpu_tier()), "weights", t->weights,
-        "lora", (json_int_t)t->lora_rank, "estimator", zo ? t->estimator : "", "directions",
-        (json_int_t)(zo ? t->directions : 0));
+        parts_json(r), "report_ms", report_json(&r->report), "cpu", cpu_model(), "isa",
+        cpu_tier_name(cpu_tier()), "weights", t->weights, "lora", (json_int_t)t->lora_rank,
+        "estimator", zo ? t->estimator : "", "directions", (json_int_t)(zo ? t->directions : 0));
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -145,8 +145,12 @@ static void print_text(const struct measured *r, const struct engine *g) {
     }
     if (g->kind->backward) printf("%-10s %21.2f\n", "grad norm", r->norm);
     printf("%-10s %*.2f\n", "update", g->kind->backward ? 21 : 10, r->update);
-    printf("of these: packing weights%s %.2f, LoRA %.2f\n", g->kind->backward ? "" : " with signs",
-           r->pack, r->lora);
+    const struct engine_report *p = &r->report;
+    printf(
+        "\nstep report: pack%s %.1f, base GEMM %.1f, LoRA %.1f, attention %.1f, classifier %.1f, "
+        "update %.1f, rest %.1f ms\n",
+        g->kind->backward ? "" : "/perturb", p->pack, p->gemm, p->lora, p->attention, p->classifier,
+        p->update, p->rest);
 }
 
 /* Options that do not bear on a step's time, at the values that training has for them. */

@@ -2,7 +2,7 @@
 # The runs of results/mezo-learning.md, one thread each, two at a time:
 #   results/scripts/learning.sh DUET DIR STAGE
 # DIR holds tok.json (BPE of 8,192 tokens over both texts and the SST-2 sentences), ts.txt (TinyStories), sh.txt
-# (tinyshakespeare), sst/train.tsv, sst/test.tsv and autoresearch.json. Stages: base, sweep, finals, ceiling, classify.
+# (tinyshakespeare), sst/train.tsv, sst/test.tsv and autoresearch.json. Stages: base, sweep, sweep2, finals, ceiling, classify, storage.
 set -eu
 duet=$1
 cd "$2"
@@ -28,7 +28,8 @@ bplora="--lora 8 --schedule constant"
 bpfull="--schedule constant"
 mzlora="--engine mezo --lora 8"
 mzfull="--engine mezo"
-full_best="--estimator grzo --eps 3e-3 --lr 1e-5"
+# Rates below the best of a minute: in the long run the noise of too large a rate costs more than it gained.
+full_best="--estimator grzo --eps 3e-3 --lr 4e-6"
 mkdir -p runs logs
 
 case $stage in
@@ -60,9 +61,10 @@ finals) # ten minutes of training each, the rates that the sweeps found, falling
     {
         end="--time 600 --schedule linear --min-lr 0.1"
         run bplora $text $end --lora 8 --lr 3e-3 --val-every 60
-        run mzlora $text $end $mzlora --estimator grzo --lr 3e-4 --val-every 100
+        run mzlora-fast $text $end $mzlora --estimator grzo --lr 3e-4 --val-every 100
         run bpfull $text $end --lr 1e-3 --val-every 60
         run mzfull $text $end $mzfull $full_best --val-every 100
+        run mzlora $text $end $mzlora --estimator grzo --lr 1e-4 --val-every 100
     } | work
     ;;
 ceiling) # is there a ceiling after 600 steps? the predecessors' setting, a constant rate, directions and examples
@@ -70,11 +72,10 @@ ceiling) # is there a ceiling after 600 steps? the predecessors' setting, a cons
         one="--data sh.txt --seq 128 --batch 1 --val-windows 160 $mzlora --eps 1e-3"
         for seed in 1 2 3; do
             run "ceiling-cosine-$seed" $one --lr 1e-3 --schedule cosine --steps 1000 --val-every 200 --seed $seed
-            run "ceiling-constant-$seed" $one --lr 1e-3 --steps 2000 --val-every 200 --seed $seed
+            run "ceiling-constant-$seed" $one --lr 1e-3 --steps 1500 --val-every 250 --seed $seed
         done
         for seed in 2 3; do
-            run "ceiling-grzo-$seed" $text $mzlora --estimator grzo --lr 3e-4 --schedule linear --min-lr 0.1 --steps 600 \
-                --val-every 100 --seed $seed
+            run "ceiling-grzo-$seed" $text $mzlora --estimator grzo --lr 1e-4 --steps 500 --val-every 100 --seed $seed
         done
     } | work
     ;;
@@ -87,6 +88,14 @@ classify)
         echo "sst-mzlora $sst $t $mzlora --estimator grzo --lr 3e-4 --time 100 --schedule linear --val-every 100"
         echo "sst-mzfull $sst $t $mzfull $full_best --time 100 --schedule linear --val-every 100"
         echo "sst-accuracy $sst $t $mzlora --objective accuracy --batch 64 --directions 4 --eps 3e-2 --lr 1e-2 --time 100 --val-every 40"
+    } | work
+    ;;
+storage) # does a bf16 weight learn from updates far below its last bit?
+    {
+        for w in f32 bf16; do
+            run "storage-$w-grzo" $text $mzfull $full_best --weights $w --steps 250 --val-every 50
+            run "storage-$w-small" $text $mzfull --eps 3e-3 --lr 3e-5 --weights $w --steps 250 --val-every 50
+        done
     } | work
     ;;
 esac

@@ -72,7 +72,8 @@ int exec_open(struct exec *x, const struct graph *g, const struct gemm *gemm,
     x->grad = calloc((size_t)g->n_values, sizeof *x->grad);
     x->touched = calloc((size_t)g->n_params + 1, sizeof *x->touched);
     x->seconds = calloc((size_t)n_ops, sizeof *x->seconds);
-    if (!x->value || !x->grad || !x->touched || !x->seconds) {
+    x->seconds_pack = calloc((size_t)n_ops, sizeof *x->seconds_pack);
+    if (!x->value || !x->grad || !x->touched || !x->seconds || !x->seconds_pack) {
         rc = err_set(e, ERR_NOMEM, "out of memory for tables");
         goto out;
     }
@@ -92,6 +93,7 @@ void exec_close(struct exec *x) {
     free(x->grad);
     free(x->touched);
     free(x->seconds);
+    free(x->seconds_pack);
     *x = (struct exec){0};
 }
 
@@ -115,8 +117,9 @@ void exec_run(struct exec *x, const struct batch *b) {
         x->event = ev;
         x->work = x->mem.base + ev->work;
         const bool back = ev->kind == EVENT_BACKWARD;
-        const double begin = clock_seconds();
+        const double begin = clock_seconds(), packed = gemm_pack_seconds();
         (back ? n->op->backward : n->op->forward)(x, n);
+        x->seconds_pack[op_index(n->op)] += gemm_pack_seconds() - packed;
         x->seconds[op_index(n->op)][back || ev->again] += clock_seconds() - begin;
     }
 }

@@ -69,7 +69,8 @@ struct exec {
     /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset
      * by the caller. */
     double (*seconds)[2];
-    double seconds_lora; /* of the linear ops' */
+    double *seconds_pack; /* per op: of these, reading weights into panels (gemm_pack_seconds) */
+    double seconds_lora;  /* of the linear ops' */
 };
 
 /* Plans without reserving: fills x->plan (for `duet plan`). exec_close releases it. */

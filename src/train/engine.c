@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include "op.h"
 #include "par.h"
 
 #include <stdio.h>
@@ -139,6 +140,28 @@ double engine_loss(const struct engine *g, int64_t first, int64_t n) {
                                g->batch.label + first, g->nll + first, n, g->opts.n_answers);
     for (int64_t i = first * T; i < (first + n) * T; i++) sum += (double)g->nll[i];
     return sum / (double)(n * T);
+}
+
+struct engine_report engine_report(const struct engine *g) {
+    const struct exec *x = &g->exec;
+    struct engine_report r = {.lora = x->seconds_lora,
+                              .update = g->seconds_norm + g->seconds_update};
+    for (int k = 0; k < n_ops; k++) {
+        const double own = x->seconds[k][0] + x->seconds[k][1] - x->seconds_pack[k];
+        r.pack += x->seconds_pack[k];
+        *(ops[k] == &op_linear ? &r.gemm
+          : ops[k] == &op_attn ? &r.attention
+          : ops[k] == &op_xent ? &r.classifier
+                               : &r.rest) += own;
+    }
+    r.gemm -= r.lora;
+    return r;
+}
+
+void engine_report_reset(struct engine *g) {
+    for (int k = 0; k < n_ops; k++)
+        g->exec.seconds[k][0] = g->exec.seconds[k][1] = g->exec.seconds_pack[k] = 0;
+    g->seconds_norm = g->seconds_update = g->exec.seconds_lora = 0;
 }
 
 bool engine_item(const struct engine *g, int i, struct engine_item *item) {

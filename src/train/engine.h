@@ -107,6 +107,18 @@ struct engine {
     double seconds_norm, seconds_update;
 };
 
+/* Where the seconds of the steps since the last reset went. */
+struct engine_report {
+    double pack;      /* reading weights into panels: widening, dequantising, perturbing */
+    double gemm;      /* products of the linear layers, without LoRA */
+    double lora, attention;
+    double classifier; /* with the cross-entropy */
+    double update;     /* with the gradient's norm */
+    double rest;       /* norms, activations, embedding, rotary, residuals */
+};
+struct engine_report engine_report(const struct engine *g);
+void engine_report_reset(struct engine *g);
+
 /* Runs the exec over the micro-batch in g->batch and returns nothing but what is in g->nll: losses
  * of the planned sequences' tokens, or of the sequences' answers. b: probes, and for training
  * grad_scale and grad_add; the rest is filled in. copies: how often the batch stands in the rows. */

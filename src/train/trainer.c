@@ -329,6 +329,16 @@ out:
     return rc;
 }
 
+/* Where this process's steps spent their time. */
+static void log_report(struct trainer *t) {
+    const struct engine_report r = engine_report(&t->engine);
+    log_lines_write(&t->log,
+                    "{\"event\":\"report\",\"step\":%lld,\"pack\":%.3f,\"gemm\":%.3f,\"lora\":%.3f,"
+                    "\"attention\":%.3f,\"classifier\":%.3f,\"update\":%.3f,\"rest\":%.3f}",
+                    (long long)t->p.step, r.pack, r.gemm, r.lora, r.attention, r.classifier,
+                    r.update, r.rest);
+}
+
 static int write_summary(const struct trainer *t, const struct train_summary *s, struct err *e) {
     struct file_out f = {0};
     char *path = file_join(t->dir, "summary.json"), *text = train_summary_json(s);
@@ -375,6 +385,7 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     describe_start(&t);
     TRY(loop(&t, e));
     TRY(summarize(&t, s, e));
+    log_report(&t);
     TRY(write_summary(&t, s, e));
 out:
     if (dir) {

@@ -6,5 +6,7 @@ api=$(cd "$(dirname "$3")" && pwd)/$(basename "$3")
 "$DUET" train --model "$SRC/models/stories260k.json" --set num_hidden_layers=2 --data text.txt --tokenizer byte \
     --seq 64 --batch 4 --steps 20 --out run --quiet >out 2>err
 check "a model is trained" [ -s run/model.blzt ]
-check "test_api" "$api" run/model.blzt
+"$DUET" train --lora 4 --init run/model.blzt --data text.txt --lr 1e-2 --batch 4 --steps 20 --out lora --quiet >out 2>err
+check "an adapter is trained" [ -s lora/adapter.blzt ]
+check "test_api" "$api" run/model.blzt lora/adapter.blzt
 finish

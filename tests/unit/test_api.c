@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static const char *path;
+static const char *path, *adapter;
 static const char text[] = "Once upon a time, there was a cat.";
 
 static void open_close(void **state) {
@@ -105,11 +105,49 @@ static void generate(void **state) {
     duet_close(&m);
 }
 
+static double loss(duet_model *m) {
+    duet_error err;
+    uint32_t *ids;
+    size_t n;
+    float nll[64];
+    double sum = 0;
+    assert_int_equal(duet_encode(m, text, strlen(text), &ids, &n, &err), DUET_OK);
+    assert_int_equal(duet_score(m, ids, n, nll, &err), DUET_OK);
+    for (size_t i = 0; i + 1 < n; i++) sum += (double)nll[i];
+    free(ids);
+    return sum;
+}
+
+/* An adapter counts, counts double, and is gone: the base alone is the base. */
+static void adapters(void **state) {
+    (void)state;
+    duet_model *base, *m;
+    duet_error err = {0};
+    assert_int_equal(duet_open(&base, path, NULL, &err), DUET_OK);
+    assert_int_equal(duet_adapter_scale(base, 1, &err), DUET_ERR_USAGE);
+    assert_int_equal(duet_adapter_unload(base, &err), DUET_ERR_USAGE);
+    assert_int_equal(duet_open_adapter(&m, path, path, NULL, &err), DUET_ERR_INPUT);
+    assert_int_equal(duet_open_adapter(&m, path, adapter, NULL, &err), DUET_OK);
+    const double plain = loss(base), one = loss(m);
+    assert_true(fabs(one - plain) > 1e-3);
+    assert_int_equal(duet_adapter_scale(m, 2, &err), DUET_OK);
+    assert_true(fabs(loss(m) - one) > 1e-3);
+    assert_int_equal(duet_adapter_scale(m, 0, &err), DUET_OK);
+    assert_true(fabs(loss(m) - plain) < 1e-6 * plain);
+    assert_int_equal(duet_adapter_unload(m, &err), DUET_OK);
+    assert_true(loss(m) == plain);
+    assert_int_equal(duet_param_count(m), duet_param_count(base));
+    duet_close(&m);
+    duet_close(&base);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(open_close), cmocka_unit_test(round_trip),
-                                       cmocka_unit_test(score), cmocka_unit_test(generate)};
-    if (argc != 2) return 2;
+                                       cmocka_unit_test(score), cmocka_unit_test(generate),
+                                       cmocka_unit_test(adapters)};
+    if (argc != 3) return 2;
     path = argv[1];
+    adapter = argv[2];
     duet_set_threads(2);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
