@@ -77,9 +77,13 @@ static int has_adapter(const duet_model *m, duet_error *err) {
 }
 
 int duet_adapter_scale(duet_model *m, double factor, duet_error *err) {
+    struct err e;
     const int rc = has_adapter(m, err);
-    if (!rc) lora_set_scale(&m->model, factor);
-    return rc;
+    if (rc) return rc;
+    if (m->model.lora->opts.norms)
+        return report(err_set(&e, ERR_USAGE, "the adapter's tuned norms have no scale"), &e, err);
+    lora_set_scale(&m->model, factor);
+    return DUET_OK;
 }
 
 int duet_adapter_unload(duet_model *m, duet_error *err) {

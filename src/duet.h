@@ -52,13 +52,13 @@ DUET_API void duet_set_threads(int threads);
  * one in the model file. On success *m belongs to the caller. */
 DUET_API int duet_open(duet_model **m, const char *path, const char *tokenizer, duet_error *err);
 
-/* Opens a base and a LoRA adapter made for it (adapter.blzt of a training run); they compute side by
- * side, and the base's weights are read-only. */
+/* Opens a base and a LoRA adapter made for it (adapter.blzt of a training run); they compute side
+ * by side, and the base's weights are read-only. */
 DUET_API int duet_open_adapter(duet_model **m, const char *base, const char *adapter,
                                const char *tokenizer, duet_error *err);
 
 /* The adapter counts factor times what it was trained with: 1 at first, 0 is the base alone.
- * DUET_ERR_USAGE if the model has none. */
+ * DUET_ERR_USAGE if the model has none, or if it tuned norms, which have no scale. */
 DUET_API int duet_adapter_scale(duet_model *m, double factor, duet_error *err);
 /* Takes the adapter away: the model is its base again (norms stay as the adapter tuned them). */
 DUET_API int duet_adapter_unload(duet_model *m, duet_error *err);

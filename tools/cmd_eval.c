@@ -175,8 +175,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     struct task t = {0};
     struct task_result r;
     struct log_progress line;
-    const struct task_opts to = {
-        .path = o->task, .prompt = o->prompt, .labels = o->labels, .seq = o->seq};
+    struct task_opts to = {.path = o->task, .prompt = o->prompt, .labels = o->labels};
     const struct task_eval_opts eo = {.batch = o->batch, .progress = progress, .ctx = &line};
     log_progress_init(&line, o->quiet);
     TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
@@ -185,6 +184,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
         TRY(tokenizer_open(&tok, o->tokenizer, e));
     else
         TRY(model_tokenizer(&m, &tok, e));
+    to.seq = o->seq ? o->seq : m.config.seq_len;
     TRY(task_open(&t, &to, tok, e));
     TRY(task_map(&t, &m, e));
     TRY(task_eval(&m, &gemm, &t, &eo, &r, e));

@@ -92,8 +92,8 @@ int conf_parse(struct conf *c, const struct conf_row *rows, void *opts, int argc
  * internal rows are allowed; unknown keys are errors. */
 int conf_read_file(struct conf *c, const char *path, struct err *e);
 
-/* The same for a recorded configuration: it takes the place of defaults only, whatever was given on the
- * command line or in `--config` files wins. */
+/* The same for a recorded configuration: it takes the place of defaults only, whatever was given on
+ * the command line or in `--config` files wins. */
 int conf_read_defaults(struct conf *c, const char *path, struct err *e);
 
 /* The same from text. path: where it comes from, for messages. */

@@ -94,8 +94,8 @@ static int read_key(struct conf *c, const char *path, bool defaults, const char 
     return rc;
 }
 
-static int read_text(struct conf *c, const char *text, size_t size, const char *path,
-                     bool defaults, struct err *e) {
+static int read_text(struct conf *c, const char *text, size_t size, const char *path, bool defaults,
+                     struct err *e) {
     char buf[64];
     json_error_t at;
     const char *key;

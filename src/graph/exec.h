@@ -105,8 +105,8 @@ static inline int exec_probes(const struct exec *x) {
  * merged LoRA need it; v must live as long as the operand. */
 struct mat exec_weight(const struct exec *x, int param, struct variants *v);
 
-/* n elements of a parameter from column `begin` of row `row` on (running on into the rows after it),
- * as probe `probe` sees them: a pointer to the stored ones, or buf, filled. */
+/* n elements of a parameter from column `begin` of row `row` on (running on into the rows after
+ * it), as probe `probe` sees them: a pointer to the stored ones, or buf, filled. */
 const float *exec_param_row(const struct exec *x, int param, int probe, int64_t row, int64_t begin,
                             int64_t n, float *buf);
 

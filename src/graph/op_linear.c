@@ -53,7 +53,7 @@ static void forward(struct exec *x, const struct node *n) {
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
     const struct mat a = mat_f32(exec_rows(x, n->in[0]), I, false);
     const bool few = gemm_few(g, M); /* gemm_run then reads the weights where they stand */
-    const size_t packed = gemm_pack_bytes(g, GEMM_A, a, M, I);
+    const size_t packed = few ? 0 : gemm_pack_bytes(g, GEMM_A, a, M, I);
     char *panels = (char *)x->work + packed;
     struct gemm_pack pa = {0};
     if (!few) pa = gemm_pack(g, GEMM_A, a, M, I, x->work);

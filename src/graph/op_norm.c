@@ -80,10 +80,10 @@ static void backward(struct exec *x, const struct node *n) {
 }
 
 static size_t work(const struct exec *x, const struct node *n, bool back) {
+    const int64_t probes = x->opts.probes > 1 ? x->opts.probes : 1;
     const int64_t chunks = op_chunks(x->opts.B * x->opts.T);
-    return arena_need(
-        (size_t)((back ? chunks : x->opts.probes) * x->graph->params[n->param[0]].cols),
-        sizeof(float));
+    return arena_need((size_t)((back ? chunks : probes) * x->graph->params[n->param[0]].cols),
+                      sizeof(float));
 }
 
 const struct op op_norm = {.name = "norm",

@@ -8,6 +8,7 @@
 #include "par.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define X(name) extern const struct gemm_backend gemm_##name;
@@ -64,6 +65,17 @@ struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t
     p.rows = rows;
     p.k = k;
     return p;
+}
+
+/* Nanoseconds, of all threads together. */
+static _Atomic int64_t packing;
+
+double gemm_pack_seconds(void) {
+    return 1e-9 * (double)atomic_load(&packing) / par_threads();
+}
+
+void gemm_count_packing(double seconds) {
+    atomic_fetch_add_explicit(&packing, (int64_t)(1e9 * seconds), memory_order_relaxed);
 }
 
 struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row, int64_t count) {

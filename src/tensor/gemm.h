@@ -146,8 +146,9 @@ size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, s
 void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
                 float *c, int64_t ldc, bool add, void *work);
 
-/* n <= MAT_LINE elements of stored line `line` from column `col` on, of variant v: widened, with LoRA
- * merged in, not perturbed; mat_line also perturbs. A pointer to the stored ones, or buf, filled. */
+/* n <= MAT_LINE elements of stored line `line` from column `col` on, of variant v: widened, with
+ * LoRA merged in, not perturbed; mat_line also perturbs. A pointer to the stored ones, or buf,
+ * filled. */
 enum { MAT_LINE = 512 };
 const float *mat_stored(const struct mat *m, int v, int64_t line, int64_t col, int64_t n,
                         float *buf);
@@ -162,9 +163,11 @@ static inline int mat_variants(const struct mat *m) {
  * transposed): generation reads every weight once. */
 bool gemm_few(const struct gemm *g, int64_t m);
 
-/* Seconds that the native backend has spent packing B panel by panel (reading stored weights:
- * widening, dequantising, perturbing) since the program began, averaged over the threads. */
+/* Seconds spent packing B panel by panel (reading stored weights: widening, dequantising,
+ * perturbing) since the program began, averaged over the threads. Backends count with the second.
+ * */
 double gemm_pack_seconds(void);
+void gemm_count_packing(double seconds);
 
 /* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median
  * of the runs that fit into about `seconds`. 0 if there is no memory for it. */

@@ -1,6 +1,7 @@
 #include "gemm_lib.h"
 
 #include "arena.h"
+#include "clock.h"
 #include "par.h"
 
 #include <string.h>
@@ -104,7 +105,9 @@ static void mul_chunk(void *ctx, int64_t t, int tid) {
         }
         struct gemm_pack own = gemm_unpacked(j->b->src, n, j->b->k);
         own.data = j->scratch + (size_t)tid * j->scratch_bytes;
+        const double begin = clock_seconds();
         copy(j->l, &j->b->src, v, b0, n, own.k, j->scratch + (size_t)tid * j->scratch_bytes);
+        gemm_count_packing(clock_seconds() - begin);
         j->l->call(j->a, row, m, &own, 0, n, c, j->ldc, j->add);
     }
 }

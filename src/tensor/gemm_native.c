@@ -13,7 +13,6 @@
 #include "par.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <string.h>
 
 enum {
@@ -276,13 +275,6 @@ static void mul_block(const struct mul_job *j, const struct span *s, const struc
         }
 }
 
-/* Nanoseconds, of all threads together. */
-static _Atomic int64_t packing;
-
-double gemm_pack_seconds(void) {
-    return 1e-9 * (double)atomic_load(&packing) / par_threads();
-}
-
 static void mul_task(void *ctx, int64_t t, int tid) {
     const struct mul_job *j = ctx;
     const int64_t panel = t / j->parts, part = t % j->parts;
@@ -308,7 +300,7 @@ static void mul_task(void *ctx, int64_t t, int tid) {
             }
         }
     }
-    if (own) atomic_fetch_add_explicit(&packing, (int64_t)(1e9 * spent), memory_order_relaxed);
+    if (own) gemm_count_packing(spent);
 }
 
 static void native_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
@@ -330,7 +322,8 @@ static void native_mul(const struct gemm *g, const struct gemm_pack *a, const st
     j.blocks = (j.words + BLOCK_K / j.sides - 1) / (BLOCK_K / j.sides);
     j.panels = slivers(j.qb * j.kn->nr, PANEL);
     /* Half precision halves the work, not the packing. */
-    const int64_t most = j.rows / (j.kn->pairs ? 2 * MIN_ROWS : MIN_ROWS), want = (TASKS + j.panels - 1) / j.panels;
+    const int64_t most = j.rows / (j.kn->pairs ? 2 * MIN_ROWS : MIN_ROWS),
+                  want = (TASKS + j.panels - 1) / j.panels;
     j.parts = want < most ? want : most > 0 ? most : 1;
     if (!b->data) {
         j.scratch = work;

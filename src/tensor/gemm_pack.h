@@ -274,7 +274,8 @@ INLINE __m512 load16(const float *x, int n) {
 
 /* Stored pairs of bf16 are the words of the panel: they only change places. */
 static bool pairs_as_stored(const struct mat *m) {
-    return m->dtype == DT_BF16 && (!m->var || (!m->var->probes && !m->var->rank));
+    return m->dtype == DT_BF16 && (m->trans || m->ld % 2 == 0) &&
+           (!m->var || (!m->var->probes && !m->var->rank));
 }
 
 static void move_pairs(const struct mat *m, int v, int64_t row0, int h, int wide, int64_t p0,

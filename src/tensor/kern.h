@@ -34,15 +34,15 @@ struct kern {
     void (*bf16_from_f32)(uint16_t *dst, const float *src, int64_t n);
     void (*f32_from_bf16)(float *dst, const uint16_t *src, int64_t n);
 
-    /* dst = src rounded to bf16 by chance: up with a probability of the fraction that is cut off, so
-     * that the mean is src. rand: n uniform 16-bit numbers. NaN stays NaN, infinity infinity. */
+    /* dst = src rounded to bf16 by chance: up with a probability of the fraction that is cut off,
+     * so that the mean is src. rand: n uniform 16-bit numbers. NaN stays NaN, infinity infinity. */
     void (*bf16_by_chance)(uint16_t *dst, const float *src, const uint16_t *rand, int64_t n);
 
-    /* Sign words (perturb.h) of the n blocks first + i*stride: block i to words[8 i ...]. key: the hash
-     * that the block is folded into. The bits are the same on every tier. */
+    /* Sign words (perturb.h) of the n blocks first + i*stride: block i to words[8 i ...]. key: the
+     * hash that the block is folded into. The bits are the same on every tier. */
     void (*signs)(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n);
-    /* y[i] = x[i] + (bit ? eps : -eps), bit: number bit0 + i of words, lowest first. One word beyond
-     * the last is read. In place. The same on every tier. */
+    /* y[i] = x[i] + (bit ? eps : -eps), bit: number bit0 + i of words, lowest first. One word
+     * beyond the last is read. In place. The same on every tier. */
     void (*add_signs)(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
                       int64_t n);
 

@@ -35,8 +35,8 @@ static inline int64_t perturb_blocks(int64_t cols) {
 void perturb_words(const struct probe *p, int64_t tensor, int64_t first, int64_t stride, int64_t n,
                    uint64_t *words);
 
-/* y[i] = x[i] + eps z[i], i < n: elements of a tensor of cols columns from (row, begin) on, which may
- * run on into the rows after it. In place. */
+/* y[i] = x[i] + eps z[i], i < n: elements of a tensor of cols columns from (row, begin) on, which
+ * may run on into the rows after it. In place. */
 void perturb_row(const struct probe *p, int64_t tensor, int64_t cols, int64_t row, int64_t begin,
                  int64_t n, const float *x, float *y);
 

@@ -129,7 +129,7 @@ void engine_run(struct engine *g, struct batch *b) {
     else
         b->target = g->batch.target;
     exec_run(&g->exec, b);
-    b->choices = NULL;
+    b->choices = g->exec.batch.choices = NULL;
 }
 
 double engine_loss(const struct engine *g, int64_t first, int64_t n) {

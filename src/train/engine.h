@@ -121,7 +121,8 @@ void engine_report_reset(struct engine *g);
 
 /* Runs the exec over the micro-batch in g->batch and returns nothing but what is in g->nll: losses
  * of the planned sequences' tokens, or of the sequences' answers. b: probes, and for training
- * grad_scale and grad_add; the rest is filled in. copies: how often the batch stands in the rows. */
+ * grad_scale and grad_add; the rest is filled in. copies: how often the batch stands in the rows.
+ * */
 void engine_run(struct engine *g, struct batch *b);
 
 /* Value of the objective over sequences [first, first + n) of the last run. */

@@ -132,6 +132,10 @@ int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
         return err_set(e, ERR_INPUT,
                        "update %lld has %lld directions, the run's settings make at most %lld",
                        (long long)s->step, (long long)s->directions, (long long)z->max_directions);
+    if (s->accum < 1 || s->accum > g->opts.max_accum)
+        return err_set(e, ERR_INPUT,
+                       "update %lld has %lld micro-batches, the run's settings make at most %lld",
+                       (long long)s->step, (long long)s->accum, (long long)g->opts.max_accum);
     for (int64_t d = 0; z->bits && d < s->directions; d++) zo_bits_fill(z->bits + d, s->seed[d]);
     s->grad_norm = zo_norm(&g->opt, s->directions, s->coef);
     apply(g, s);

@@ -34,7 +34,8 @@ struct opt_kind {
     const char *name, *help;
     int n_state; /* floats of state a parameter */
     const char *state[OPT_MAX_STATE];
-    double lr, beta1, beta2; /* defaults */
+    double lr, beta1, beta2; /* defaults; 0: it has none */
+    bool normalises;         /* the step's size does not follow the gradient's */
     /* w, g and each state: n floats. */
     void (*tile)(const struct opt_tile *p, float *w, const float *g, float *const *state,
                  int64_t n);

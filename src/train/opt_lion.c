@@ -12,6 +12,7 @@ static void tile(const struct opt_tile *p, float *w, const float *g, float *cons
 const struct opt_kind opt_lion = {.name = "lion",
                                   .help = "Lion, one float of state a parameter",
                                   .n_state = 1,
+                                  .normalises = true,
                                   .state = {"m"},
                                   .lr = 2e-4,
                                   .beta1 = 0.9,

@@ -121,7 +121,7 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of initialisation and batches"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
-                "type of GEMM inputs; accumulation and weights are f32"),
+                "type of GEMM inputs; accumulation is f32"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words,
                 "matrix product backend; auto: the first exact one that can run"),
     CONF_BOOL(O, recompute, "recompute",
@@ -237,6 +237,15 @@ static int check_task(const struct train_setup *s, const struct train_opts *o, s
         return err_set(e, ERR_USAGE,
                        "--compact-vocab belongs to --data: --task reads the "
                        "classifier for the answers only");
+    if (strcmp(o->order, "random") || strcmp(o->format, "auto") || o->val_fraction != 0.1 ||
+        o->val_windows != 256)
+        return err_set(e, ERR_USAGE,
+                       "--order, --format, --val-fraction and --val-windows belong to "
+                       "--data: a task has its own examples and --task-eval");
+    if (s->estimator && s->estimator->per_example && !strcmp(o->objective, "f1"))
+        return err_set(e, ERR_USAGE,
+                       "--objective f1 is of a batch, and estimator %s sees one example at a time",
+                       o->estimator);
     if (s->engine->backward && !s->objective->differentiable)
         return err_set(e, ERR_USAGE, "--objective %s has no gradient: it needs --engine mezo",
                        o->objective);
@@ -260,6 +269,10 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
     if (o->recompute)
         return err_set(e, ERR_USAGE, "--recompute has no effect on --engine %s: it keeps nothing",
                        o->engine);
+    if (o->model && o->init)
+        return err_set(e, ERR_USAGE,
+                       "give either --model or --init: a trajectory must be replayable from the "
+                       "file of its base alone; --set changes the description");
     if (s->estimator->directions(&most) > TRAJECTORY_MAX_DIRECTIONS)
         return err_set(e, ERR_USAGE,
                        "an update would have %lld directions, at most %d are possible",
@@ -274,6 +287,14 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
                        o->estimator, (long long)s->estimator->least,
                        s->estimator->per_example ? "a larger --batch" : "--directions N");
     return 0;
+}
+
+static int check_betas(const struct train_setup *s, const struct train_opts *o, struct err *e) {
+    const bool one = o->beta1 >= 0 && !(s->optimizer->beta1 > 0),
+               two = o->beta2 >= 0 && !(s->optimizer->beta2 > 0);
+    return one || two ? err_set(e, ERR_USAGE, "--%s has no effect on optimizer %s",
+                                one ? "beta1" : "beta2", s->optimizer->name)
+                      : 0;
 }
 
 static int make_lora(struct train_setup *s, const struct train_opts *o, struct err *e) {
@@ -330,8 +351,7 @@ enum { NOISY = 100 };
 
 static double default_lr(const struct train_setup *s) {
     if (!s->estimator) return s->optimizer->lr;
-    if (s->optimizer->n_state > 0 && strcmp(s->optimizer->name, "momentum"))
-        return s->optimizer->lr / NOISY;
+    if (s->optimizer->normalises) return s->optimizer->lr / NOISY;
     return s->estimator->lr[s->lora.rank > 0] * (1 - s->hyper.beta1);
 }
 
@@ -349,6 +369,7 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     TRY(make_lora(s, o, e));
     TRY(check_task(s, o, e));
     TRY(check_mezo(s, o, e));
+    TRY(check_betas(s, o, e));
     if (o->full_vocab_loss && !o->compact_vocab) {
         rc = err_set(
             e, ERR_USAGE,

@@ -38,8 +38,8 @@ struct validation {
 
 static void show_validation(void *ctx, uint64_t done, uint64_t total) {
     struct trainer *t = ctx;
-    log_progress_show(&t->line, false, "validating: %llu of %llu windows", (unsigned long long)done,
-                      (unsigned long long)total);
+    log_progress_show(&t->line, false, "validating: %llu of %llu %s", (unsigned long long)done,
+                      (unsigned long long)total, t->opts->task ? "examples" : "windows");
 }
 
 static int validate_model(struct trainer *t, struct model *m, struct eval_result *r,
@@ -172,12 +172,13 @@ static int watch_loss(struct trainer *t, double loss, struct err *e) {
 
 static void write_log(struct trainer *t, const struct engine_step *s) {
     if (t->p.step % t->opts->log_every) return;
-    log_lines_write(
-        &t->log,
-        "{\"event\":\"step\",\"step\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.6g,"
-        "\"tokens\":%lld,\"seconds\":%.3f,\"tokens_per_second\":%.1f}",
-        (long long)t->p.step, t->p.log_loss / (double)t->p.log_steps, s->lr, s->grad_norm,
-        (long long)t->p.tokens, t->p.seconds, (double)t->p.log_tokens / t->p.log_seconds);
+    if (t->p.step > t->logged)
+        log_lines_write(
+            &t->log,
+            "{\"event\":\"step\",\"step\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.6g,"
+            "\"tokens\":%lld,\"seconds\":%.3f,\"tokens_per_second\":%.1f}",
+            (long long)t->p.step, t->p.log_loss / (double)t->p.log_steps, s->lr, s->grad_norm,
+            (long long)t->p.tokens, t->p.seconds, (double)t->p.log_tokens / t->p.log_seconds);
     t->p.log_loss = t->p.log_seconds = 0;
     t->p.log_steps = t->p.log_tokens = 0;
 }
@@ -356,13 +357,18 @@ static int write_summary(const struct trainer *t, const struct train_summary *s,
 
 static void describe_start(struct trainer *t) {
     const struct model_config *c = &t->model.config;
-    log_note(
-        &t->line,
-        "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters; %.2f M training tokens; "
-        "planned memory %.1f MB; GEMM peak %.0f GFLOP/s (%s, %s)",
-        t->dir, c->arch, (long long)c->layers, (long long)c->dim, (long long)c->vocab,
-        (double)model_param_count(&t->model) * 1e-6, (double)(t->train.end - t->train.begin) * 1e-6,
-        (double)t->memory.total / 1048576, t->peak, t->gemm.backend->name, t->opts->compute);
+    char data[64];
+    if (t->opts->task)
+        snprintf(data, sizeof data, "%lld examples", (long long)t->task.n);
+    else
+        snprintf(data, sizeof data, "%.2f M training tokens",
+                 (double)(t->train.end - t->train.begin) * 1e-6);
+    log_note(&t->line,
+             "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters; %s; planned memory "
+             "%.1f MB; GEMM peak %.0f GFLOP/s (%s, %s)",
+             t->dir, c->arch, (long long)c->layers, (long long)c->dim, (long long)c->vocab,
+             (double)model_param_count(&t->model) * 1e-6, data, (double)t->memory.total / 1048576,
+             t->peak, t->gemm.backend->name, t->opts->compute);
     if (t->model.full_id)
         log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
                  (long long)t->model.full_vocab, (long long)c->vocab);

@@ -1,5 +1,5 @@
 /* Inside of a run, shared by trainer.c (the loop), trainer_open.c (everything before it) and
- * trainer_val.c. */
+ * trainer_zo.c (the trajectory). */
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
 
@@ -38,13 +38,15 @@ struct trainer {
     int64_t saved_step;  /* step of the checkpoint on disk, -1 none */
     int lock;            /* descriptor of the folder, locked against a second run in it */
     bool made_dir;       /* the folder was not there before */
+    int64_t logged;      /* recorded updates are made again: the log has them up to this step */
     bool cleared;        /* whatever is in the folder is this run's */
     bool reuse;          /* tokens.shard may be used as it is */
 };
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);
 void trainer_close(struct trainer *t);
-/* Opens the run's trajectory; the updates in it that the checkpoint does not have are made again. */
+/* Opens the run's trajectory; the updates in it that the checkpoint does not have are made again.
+ * */
 int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e);
 /* Appends the update that s made. Nothing for other engines. */
 int trainer_record(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);

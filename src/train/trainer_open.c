@@ -347,10 +347,20 @@ static int read_resumed_config(struct trainer *t, struct conf *conf, struct err 
     return rc;
 }
 
+static bool has_trajectory(const struct trainer *t) {
+    char *path = file_join(t->dir, "trajectory.zo");
+    const bool yes = path && file_exists(path);
+    free(path);
+    return yes;
+}
+
+/* What was logged after the checkpoint is logged again; but not the updates that a trajectory
+ * holds. */
 static int open_log(struct trainer *t, struct err *e) {
     char *path = file_join(t->dir, "log.jsonl");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    const int rc = log_lines_open(&t->log, path, t->p.log_bytes, e);
+    const int64_t keep = t->resumed && has_trajectory(t) ? -1 : t->p.log_bytes;
+    const int rc = log_lines_open(&t->log, path, keep, e);
     free(path);
     return rc;
 }
@@ -360,6 +370,13 @@ static int open_log(struct trainer *t, struct err *e) {
 static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     int rc;
     TRY(open_folder(t, e));
+    if (t->setup.engine->backward && t->resumed && has_trajectory(t)) {
+        rc = err_set(e, ERR_USAGE,
+                     "%s holds a MeZO run, which --engine %s cannot go on with: its trajectory "
+                     "would no longer lead to its weights",
+                     t->dir, t->opts->engine);
+        goto out;
+    }
     if (!t->resumed) TRY(write_config(t, conf, e));
     TRY(open_data(t, e));
     TRY(open_model(t, e));

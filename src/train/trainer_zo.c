@@ -57,12 +57,18 @@ static int repeat(struct trainer *t, const struct zo_record *r, struct err *e) {
 /* What may differ between the parts of a run: where files are, how long it is, what is recorded
  * with each update, and what only looks on. */
 static bool may_change(const char *key) {
-    static const char *const keys[] = {
-        "model",     "init",     "data",      "tokenizer",   "task",
-        "task-eval", "format",   "steps",     "time",        "lr",
-        "schedule",  "warmup",   "min-lr",    "decay-share", "spike",
-        "compute",   "gemm",     "val-every", "val-windows", "checkpoint-every",
-        "log-every", "lora-mode"};
+    static const char *const keys[] = {"model",       "init",
+                                       "order",       "val-fraction",
+                                       "data",        "tokenizer",
+                                       "task",        "task-eval",
+                                       "format",      "steps",
+                                       "time",        "lr",
+                                       "schedule",    "warmup",
+                                       "min-lr",      "decay-share",
+                                       "spike",       "compute",
+                                       "gemm",        "val-every",
+                                       "val-windows", "checkpoint-every",
+                                       "log-every",   "lora-mode"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(keys[i], key)) return true;
     return false;
@@ -90,12 +96,41 @@ static int same_options(const struct trajectory *old, struct conf *conf, struct 
     return rc;
 }
 
+/* The recorded updates belong to one base. */
+static int same_base(const struct trainer *t, const struct trajectory *old, struct err *e) {
+    uint64_t hash;
+    char *own = t->opts->init ? NULL : file_join(t->dir, "base.blzt");
+    const char *path = t->opts->init ? t->opts->init : own;
+    int rc = path ? model_file_hash(path, &hash, e) : err_set(e, ERR_NOMEM, "out of memory");
+    if (!rc && hash != old->head.base_hash)
+        rc = err_set(e, ERR_INPUT,
+                     "%s has hash %016llx, but the updates in %s were made from a file with hash "
+                     "%016llx",
+                     path, (unsigned long long)hash, old->path,
+                     (unsigned long long)old->head.base_hash);
+    free(own);
+    return rc;
+}
+
+/* The last step that the log has a line of: a killed process may have recorded one more. */
+static int64_t last_logged(const struct trainer *t) {
+    char line[1024], *path = file_join(t->dir, "log.jsonl");
+    FILE *f = path ? fopen(path, "r") : NULL;
+    long long step, last = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "{\"event\":\"step\",\"step\":%lld", &step) == 1) last = step;
+    if (f) fclose(f);
+    free(path);
+    return last;
+}
+
 static int go_on(struct trainer *t, const char *path, struct conf *conf, struct err *e) {
     int rc;
     struct trajectory old = {0};
     struct zo_record r;
     TRY(trajectory_open(&old, path, e));
     TRY(same_options(&old, conf, e));
+    TRY(same_base(t, &old, e));
     if (old.torn)
         log_note(&t->line, "%s: the last %llu bytes are no whole update and are dropped", path,
                  (unsigned long long)old.torn);
@@ -105,6 +140,7 @@ static int go_on(struct trainer *t, const char *path, struct conf *conf, struct 
         goto out;
     }
     TRY(trajectory_append_open(&t->trajectory, path, e));
+    t->logged = last_logged(t);
     while (trajectory_next(&old, &r))
         if (r.step >= t->p.step) TRY(repeat(t, &r, e));
 out:

@@ -2,7 +2,8 @@
  * themselves, and a step normalised by the standard deviation of the losses, as the paper has it
  * (its published code differs: no 1/eps, biased deviation).
  *   l_i = L(w + eps z_i);  g = 1/(eps K) sum_i (l_i - l_0) z_i;  step g / std(l_i)
- * With one direction there is no deviation; at least 2. */
+ * With one direction there is no deviation; at least 2. It counts as at least a tenth of the root
+ * mean square of the differences, which losses that are all alike would otherwise blow up. */
 #include "zo.h"
 
 #include <math.h>
@@ -33,16 +34,20 @@ static double mean_loss(const struct zo_shape *s, const double *loss, int64_t p)
 static double estimate(const struct zo_shape *s, const double *loss, float *coef) {
     const int64_t K = s->directions;
     const double base = mean_loss(s, loss, 0);
-    double mean = 0, var = 0;
-    for (int64_t d = 0; d < K; d++) mean += mean_loss(s, loss, d + 1) / (double)K;
+    double mean = 0, var = 0, square = 0;
+    for (int64_t d = 0; d < K; d++) {
+        const double x = mean_loss(s, loss, d + 1);
+        mean += x / (double)K;
+        square += (x - base) * (x - base) / (double)K;
+    }
     for (int64_t d = 0; d < K; d++) {
         const double x = mean_loss(s, loss, d + 1) - mean;
         var += x * x / (double)(K - 1);
     }
-    /* Losses that do not differ say nothing: no step. */
-    const double sigma = sqrt(var), unit = s->eps * (double)K * sigma;
+    const double sigma = fmax(sqrt(var), 0.1 * sqrt(square)), zero = sigma == 0;
     for (int64_t d = 0; d < K; d++)
-        coef[d] = unit > 0 ? (float)((mean_loss(s, loss, d + 1) - base) / unit) : 0;
+        coef[d] =
+            (float)((mean_loss(s, loss, d + 1) - base) / (sigma + zero) / (s->eps * (double)K));
     return base;
 }
 

@@ -2,6 +2,8 @@
  * passes of the batch, and differences normalised over the batch.
  *   delta_i = L(w + eps z_i; x_i) - L(w - eps z_i; x_i);  a_i = delta_i / (std(delta) + e)
  *   g = 1/(2 eps B) sum_i a_i z_i
+ * e keeps differences that are all alike, as those of accuracy often are, from being blown up: the
+ * deviation counts as at least a tenth of the differences' root mean square.
  * The paper's directions are Flipout products of a shared matrix and two sign vectors; here every
  * example has signs of its own, which costs packing a panel for each example. Directions an update:
  * the batch times the micro-batches; at least 2. */
@@ -25,18 +27,21 @@ static void probe(const struct zo_shape *s, int64_t micro, int64_t p, int64_t *d
 
 static double estimate(const struct zo_shape *s, const double *loss, float *coef) {
     const int64_t n = s->batch * s->accum;
-    double mean = 0, var = 0, total = 0;
+    double mean = 0, var = 0, square = 0, total = 0;
     for (int64_t d = 0; d < n; d++) {
-        mean += (loss[2 * d] - loss[2 * d + 1]) / (double)n;
+        const double x = loss[2 * d] - loss[2 * d + 1];
+        mean += x / (double)n;
+        square += x * x / (double)n;
         total += loss[2 * d] + loss[2 * d + 1];
     }
     for (int64_t d = 0; d < n; d++) {
         const double x = loss[2 * d] - loss[2 * d + 1] - mean;
         var += x * x / (double)(n - 1);
     }
-    const double unit = sqrt(var) + 1e-12;
+    const double unit = fmax(sqrt(var), 0.1 * sqrt(square)), zero = unit == 0;
     for (int64_t d = 0; d < n; d++)
-        coef[d] = (float)((loss[2 * d] - loss[2 * d + 1]) / unit / (2 * s->eps * (double)n));
+        coef[d] =
+            (float)((loss[2 * d] - loss[2 * d + 1]) / (unit + zero) / (2 * s->eps * (double)n));
     return total / (double)(2 * n);
 }
 

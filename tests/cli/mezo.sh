@@ -225,6 +225,9 @@ mix "--directions with backprop" 'belong to --engine mezo' --directions 2
 mix "--eps with backprop" 'belong to --engine mezo' --eps 0.01
 mix "--rng with backprop" 'belong to --engine mezo' --rng compat
 mix "--recompute with MeZO" '--recompute' --engine mezo --recompute
+mix "--model with --init" 'give either --model or --init' $I --engine mezo
+mix "--beta1 with SGD" '--beta1 has no effect on optimizer sgd' --engine mezo --beta1 0.9
+mix "--beta2 with momentum" '--beta2 has no effect on optimizer momentum' --optimizer momentum --beta2 0.9
 mix "eps 0" '--eps is 0' --engine mezo --eps 0
 mix "eps below 0" '--eps is -0.5' --engine mezo --eps -0.5
 mix "alpha 0" '--lora-alpha is 0' $I --lora 4 --lora-alpha 0
@@ -232,6 +235,11 @@ mix "an objective without a task" 'belong to --task' --engine mezo --objective a
 printf 'sentence\tlabel\na\t0\nb\t1\n' >task.tsv
 refuses "accuracy with backprop" 2 'accuracy has no gradient: it needs --engine mezo' "$DUET" train $I --task task.tsv \
     --template '{sentence}:' --labels x,y --objective accuracy --steps 1 --batch 2 --out x
+refuses "F1 of one example" 2 'sees one example at a time' "$DUET" train --init start/model.blzt --engine mezo --estimator grzo \
+    --task task.tsv --template '{sentence}:' --labels x,y --objective f1 --steps 1 --batch 2 --out x
+refuses "--order with a task" 2 'belong to --data' "$DUET" train --init start/model.blzt --task task.tsv --template '{sentence}:' \
+    --labels x,y --order epoch --steps 1 --batch 2 --out x
+refuses "a MeZO run by backprop" 2 'sgd holds a MeZO run' "$DUET" train --resume sgd --engine backprop --steps 20 --quiet
 check "nothing was made" absent x
 
 # ---- the data is not needed
