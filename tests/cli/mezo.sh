@@ -201,6 +201,13 @@ check "nothing was written" absent x.blzt x.blzt.duet-tmp
 check "the base is as it was" same $B base.copy
 check "the trajectory is as it was" same $T trajectory.copy
 
+# ---- the benchmark takes the same engines
+for b in "--lora 2" "--weights bf16 --directions 2" "--lora 2 --weights q8_0 --estimator grzo"; do
+    # shellcheck disable=SC2086
+    "$DUET" bench step --model "$SRC/models/stories260k.json" --engine mezo --seq 16 --batch 2 --runs 1 --warmup 0 $b >bench.out 2>&1
+    check "bench step $b" grep -q 'step report: pack/perturb' bench.out
+done
+
 # ---- options that do not go together: one sentence, exit status 2
 mix() { # NAME PATTERN OPTION...
     m_name=$1 m_pattern=$2
