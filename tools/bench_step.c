@@ -156,8 +156,7 @@ static void print_text(const struct measured *r, const struct engine *g) {
 /* Options that do not bear on a step's time, at the values that training has for them. */
 static struct train_opts complete(const struct bench_opts *o) {
     struct train_opts t = o->train;
-    t.init = t.model; /* LoRA trains beside random weights here, MeZO from them */
-    t.model = NULL;
+    t.init = t.model; /* LoRA trains beside random weights here */
     t.steps = 1;
     t.lr = t.beta1 = t.beta2 = t.clip = t.eps = t.decay_matrix = t.lora_alpha = -1;
     t.warmup = -1;

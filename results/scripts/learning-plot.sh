@@ -20,11 +20,13 @@ set grid
 set xlabel "training seconds (one thread)"
 set ylabel "validation loss, nats per token"
 set key top right
+set yrange [4.4:8.8]
 plot "bpfull" w lp pt 7 ps 0.4 t "full backprop, AdamW", "bplora" w lp pt 7 ps 0.4 t "backprop LoRA r8", \
      "mzfull" w lp pt 7 ps 0.4 t "full MeZO", "mzlora" w lp pt 7 ps 0.4 t "MeZO LoRA-split r8", \
      "mzlora-fast" w lp pt 7 ps 0.4 dt 2 t "the same, rate x 3"
 set xlabel "peak memory, MB"
 set xrange [0:*]
+set autoscale y
 unset key
 plot "memory" using 1:2 w p pt 7, "memory" using 1:2:3 w labels offset 0,1 notitle
 unset multiplot

@@ -269,10 +269,6 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
     if (o->recompute)
         return err_set(e, ERR_USAGE, "--recompute has no effect on --engine %s: it keeps nothing",
                        o->engine);
-    if (o->model && o->init)
-        return err_set(e, ERR_USAGE,
-                       "give either --model or --init: a trajectory must be replayable from the "
-                       "file of its base alone; --set changes the description");
     if (s->estimator->directions(&most) > TRAJECTORY_MAX_DIRECTIONS)
         return err_set(e, ERR_USAGE,
                        "an update would have %lld directions, at most %d are possible",

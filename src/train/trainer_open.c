@@ -283,6 +283,10 @@ static int check_inputs(const struct train_opts *o, struct err *e) {
     struct stat st;
     struct model m = {0};
     struct tokenizer *tok = NULL;
+    if (o->model && o->init && !engine_find(o->engine)->backward)
+        return err_set(e, ERR_USAGE,
+                       "give either --model or --init: a trajectory must be replayable from the "
+                       "file of its base alone; --set changes the description");
     const char *data = o->task ? o->task : o->data;
     if (!data) return err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
     if (stat(data, &st) || access(data, R_OK))

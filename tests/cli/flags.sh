@@ -142,7 +142,6 @@ lora-init       | w | --lora-init uniform |
 lora-decay      | w | --lora-decay 0.5 |
 weights         | w | --weights bf16 |
 weights         | w | --weights q8_0 |
-engine          | w | --engine mezo | [ -f run/trajectory.zo ]
 optimizer       | w | --optimizer sgd |
 recompute       | = | --recompute |
 END

@@ -204,7 +204,7 @@ check "the trajectory is as it was" same $T trajectory.copy
 # ---- the benchmark takes the same engines
 for b in "--lora 2" "--weights bf16 --directions 2" "--lora 2 --weights q8_0 --estimator grzo"; do
     # shellcheck disable=SC2086
-    "$DUET" bench step --model "$SRC/models/stories260k.json" --engine mezo --seq 16 --batch 2 --runs 1 --warmup 0 $b >bench.out 2>&1
+    "$DUET" bench step --model "$SRC/models/stories260k.json" --set intermediate_size=64 --engine mezo --seq 16 --batch 2 --runs 1 --warmup 0 $b >bench.out 2>&1
     check "bench step $b" grep -q 'step report: pack/perturb' bench.out
 done
 

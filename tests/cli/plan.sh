@@ -44,7 +44,9 @@ must "$DUET" train $NET --tokenizer byte --data text.txt --steps 1 --batch 1 --s
 L="--init start/model.blzt --lora 8 --batch 2 --seq 128"
 trains lora $L
 trains lora_q8_0 $L --weights q8_0 --recompute
+described=$NET NET= # a MeZO run takes its description from --init
 trains lora_mezo $L --weights bf16 --engine mezo
+NET=$described
 less() { [ "$(json "$1" $2.json)" -lt "$(json "$1" $3.json)" ]; }
 half() { awk -v a="$(json "$1" $2.json)" -v b="$(json "$1" $3.json)" 'BEGIN { exit !(a > 0 && a < 0.51 * b) }'; }
 for name in mezo mezo_bf16 lora_mezo; do
