@@ -48,9 +48,15 @@ uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d, bool compat);
 double zo_norm(const struct opt *opt, int64_t n, const float *coef);
 
 /* The sign tables of one direction of the predecessors' stream (zo_compat.c), for probe.bits. */
+struct zo_place {
+    long layer;
+    int rank, index; /* within the layer; of the parameter */
+};
 struct zo_bits {
     const uint64_t **table; /* per parameter, NULL where not trainable */
     uint64_t *words;
+    struct zo_place *order; /* (n_order) trainable parameters as the stream walks them */
+    int n_order;
     const struct param *params;
     int n_params;
     int64_t head_dim;

@@ -42,24 +42,19 @@ static int rank_in_layer(const char *name, bool lora) {
     return n; /* biases and QK norms: they had none */
 }
 
-struct place {
-    long layer;
-    int rank, index;
-};
-
 static int by_place(const void *a, const void *b) {
-    const struct place *x = a, *y = b;
+    const struct zo_place *x = a, *y = b;
     if (x->layer != y->layer) return x->layer < y->layer ? -1 : 1;
     if (x->rank != y->rank) return x->rank - y->rank;
     return x->index - y->index;
 }
 
-static struct place place_of(const struct param *p, int index, bool lora) {
+static struct zo_place place_of(const struct param *p, int index, bool lora) {
     const char *at = strstr(p->name, "layers.");
-    if (at) return (struct place){strtol(at + 7, NULL, 10), rank_in_layer(p->name, lora), index};
+    if (at) return (struct zo_place){strtol(at + 7, NULL, 10), rank_in_layer(p->name, lora), index};
     /* Embedding first, final norm last, an untied classifier after it. */
     const long layer = strstr(p->name, "embed_tokens") ? -1 : 1L << 30;
-    return (struct place){layer, p->role == ROLE_embed, index};
+    return (struct zo_place){layer, p->role == ROLE_embed, index};
 }
 
 /* Head dimension of rotary rows, or 0: q and k projections and their B. */
@@ -93,6 +88,15 @@ static void fill_param(struct stream *r, uint64_t *words, const struct param *p,
     for (; i < n; i++) put(words, p, head_dim, i, next(r) & 1);
 }
 
+/* The trainable parameters in their order; b->order has room for all. */
+static void find_order(struct zo_bits *b) {
+    bool lora = false;
+    for (int i = 0; i < b->n_params; i++) lora = lora || b->params[i].role == ROLE_lora;
+    for (int i = 0; i < b->n_params; i++)
+        if (b->params[i].trainable) b->order[b->n_order++] = place_of(b->params + i, i, lora);
+    qsort(b->order, (size_t)b->n_order, sizeof *b->order, by_place);
+}
+
 int zo_bits_open(struct zo_bits *b, const struct param *params, int n, int64_t head_dim,
                  struct err *e) {
     size_t words = 1, at = 0;
@@ -101,8 +105,9 @@ int zo_bits_open(struct zo_bits *b, const struct param *params, int n, int64_t h
         if (params[i].trainable)
             words += (size_t)(params[i].rows * perturb_blocks(params[i].cols)) * SIGN_WORDS;
     b->table = calloc((size_t)n + 1, sizeof *b->table);
+    b->order = calloc((size_t)n + 1, sizeof *b->order);
     b->words = malloc(words * sizeof *b->words);
-    if (!b->table || !b->words) {
+    if (!b->table || !b->order || !b->words) {
         zo_bits_close(b);
         return err_set(e, ERR_NOMEM, "out of memory for the signs of --rng compat");
     }
@@ -111,29 +116,23 @@ int zo_bits_open(struct zo_bits *b, const struct param *params, int n, int64_t h
         b->table[i] = b->words + at;
         at += (size_t)(params[i].rows * perturb_blocks(params[i].cols)) * SIGN_WORDS;
     }
+    find_order(b);
     return 0;
 }
 
 void zo_bits_close(struct zo_bits *b) {
     free((void *)b->table);
+    free(b->order);
     free(b->words);
     *b = (struct zo_bits){0};
 }
 
 void zo_bits_fill(struct zo_bits *b, uint64_t seed) {
     struct stream r;
-    struct place *order = malloc(((size_t)b->n_params + 1) * sizeof *order);
-    int n = 0;
-    bool lora = false;
-    if (!order) abort(); /* a few kilobytes */
     for (int i = 0; i < 4; i++) r.s[i] = rng_splitmix(&seed);
-    for (int i = 0; i < b->n_params; i++) lora = lora || b->params[i].role == ROLE_lora;
-    for (int i = 0; i < b->n_params; i++)
-        if (b->table[i]) order[n++] = place_of(b->params + i, i, lora);
-    qsort(order, (size_t)n, sizeof *order, by_place);
-    for (int i = 0; i < n; i++) {
-        const struct param *p = b->params + order[i].index;
-        fill_param(&r, b->words + (b->table[order[i].index] - b->words), p, rotary(b, p));
+    for (int i = 0; i < b->n_order; i++) {
+        const int index = b->order[i].index;
+        fill_param(&r, b->words + (b->table[index] - b->words), b->params + index,
+                   rotary(b, b->params + index));
     }
-    free(order);
 }
