@@ -339,6 +339,11 @@ int file_mkdirs(const char *path, struct err *e) {
     return rc;
 }
 
+bool file_is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 bool file_exists(const char *path) {
     struct stat st;
     return stat(path, &st) == 0;

@@ -59,6 +59,7 @@ int file_read_text(const char *path, size_t limit, char **text, size_t *size, st
 int file_mkdirs(const char *path, struct err *e);
 
 bool file_exists(const char *path);
+bool file_is_dir(const char *path); /* an existing folder */
 
 /* "dir/name", malloc()ed. */
 char *file_join(const char *dir, const char *name);

@@ -202,14 +202,14 @@ static int write_blzt4(const struct model_file *mf, const char *path, struct err
     for (uint64_t l = 0; l < d.layers; l++) {
         uint64_t n = 0;
         for (size_t i = 0; i < N_LAYER_PARTS; i++) {
-            llama_write(&o, mf, &d, layer_parts[i], l);
+            TRY(llama_write(&o, mf, &d, layer_parts[i], l, e));
             n += llama_count(&d, layer_parts[i]);
         }
         write_moments(&o, n);
     }
-    llama_write(&o, mf, &d, LLAMA_NORM, 0);
+    TRY(llama_write(&o, mf, &d, LLAMA_NORM, 0, e));
     write_moments(&o, llama_count(&d, LLAMA_NORM));
-    llama_write(&o, mf, &d, LLAMA_EMBED, 0);
+    TRY(llama_write(&o, mf, &d, LLAMA_EMBED, 0, e));
     write_moments(&o, llama_count(&d, LLAMA_EMBED));
     TRY(file_out_commit(&o, e));
 out:
@@ -222,6 +222,9 @@ const struct format format_blzt4 = {
     .name = "blzt4",
     .help = "BLZT v4, the checkpoint of AutoANE (f32; Adam moments skipped, written as zeros)",
     .suffix = ".blzt4",
+    .types = MF_TYPE(DT_F32),
+    .vector_types = MF_TYPE(DT_F32),
+    .models = true,
     .probe = probe,
     .read = read_blzt4,
     .write = write_blzt4,

@@ -286,28 +286,8 @@ out:
 
 /* ---- writing ---- */
 
-/* Calls fn for the runs of t's bytes in the order of the file: split halves. False: no memory for a
- * row of a tensor that is made row by row. */
-static bool each_run(const struct mf_tensor *t, void (*fn)(void *ctx, const void *p, size_t n),
-                     void *ctx) {
-    const size_t bytes = dtype_bytes(t->dtype, (size_t)mf_tensor_count(t));
-    const size_t run = t->rope_heads || t->row ? bytes / t->shape[0] : bytes;
-    void *buf = t->row ? malloc(run) : NULL;
-    if (t->row && !buf) return false;
-    for (uint64_t i = 0; i < bytes / run; i++) {
-        const uint64_t r = t->rope_heads ? layout_row(t, i, 0) : i;
-        fn(ctx, t->row ? t->row(t->row_ctx, r, buf) : (const uint8_t *)t->data + r * run, run);
-    }
-    free(buf);
-    return true;
-}
-
 static void hash_run(void *ctx, const void *p, size_t n) {
     XXH3_64bits_update(ctx, p, n);
-}
-
-static void write_run(void *ctx, const void *p, size_t n) {
-    file_out_write(ctx, p, n);
 }
 
 /* Appends {"offset", "bytes", "xxh3"} of the next section to o. */
@@ -321,7 +301,9 @@ static int put_section(json_t *o, uint64_t bytes, uint64_t xxh3, uint64_t *end) 
            json_object_set_new(o, "xxh3", json_string(hex));
 }
 
-static int put_tensor(json_t *list, const struct mf_tensor *t, XXH3_state_t *hash, uint64_t *end) {
+static int put_tensor(json_t *list, const struct model_file *mf, const struct mf_tensor *t,
+                      XXH3_state_t *hash, uint64_t *end) {
+    struct err ignored; /* the only failure is a lack of memory */
     json_t *o = json_pack("{s:s, s:s, s:[I]}", "name", t->name, "dtype", dtype_row(t->dtype)->name,
                           "shape", (json_int_t)t->shape[0]);
     int bad = json_array_append_new(list, o);
@@ -330,7 +312,7 @@ static int put_tensor(json_t *list, const struct mf_tensor *t, XXH3_state_t *has
         bad |= json_array_append_new(json_object_get(o, "shape"),
                                      json_integer((json_int_t)t->shape[1]));
     XXH3_64bits_reset(hash);
-    bad |= !each_run(t, hash_run, hash);
+    bad |= mf_tensor_stream(mf, t, 0, hash_run, hash, &ignored);
     bad |= put_section(o, dtype_bytes(t->dtype, (size_t)mf_tensor_count(t)),
                        XXH3_64bits_digest(hash), end);
     return bad;
@@ -361,7 +343,7 @@ static int make_header(const struct model_file *mf, const char *path, char **tex
     TRY(put_object(root, "config", mf->config, path, e));
     if (mf->meta) TRY(put_object(root, "meta", mf->meta, path, e));
     for (size_t i = 0; i < mf->n_tensors && !bad; i++)
-        bad = put_tensor(list, &mf->tensors[i], hash, data_bytes);
+        bad = put_tensor(list, mf, &mf->tensors[i], hash, data_bytes);
     bad = bad || json_object_set(root, "tensors", list);
     if (mf->tokenizer && !bad) {
         tok = json_object();
@@ -405,10 +387,7 @@ static int write_blzt5(const struct model_file *mf, const char *path, struct err
     file_out_write(&o, text, bytes);
     for (size_t i = 0; i < mf->n_tensors; i++) {
         file_out_pad(&o, ALIGN);
-        if (!each_run(&mf->tensors[i], write_run, &o)) {
-            rc = err_set(e, ERR_NOMEM, "%s: no memory for a row", path);
-            goto out;
-        }
+        TRY(mf_tensor_write(&o, mf, &mf->tensors[i], 0, e));
     }
     if (mf->tokenizer) {
         file_out_pad(&o, ALIGN);
@@ -426,6 +405,12 @@ const struct format format_blzt5 = {
     .help = "BLZT v5, duet's own: any tensors and types, config, tokenizer, checksums",
     .suffix = ".blzt",
     .checksums = true,
+    .tok = TOK_BLOB,
+    .types = ~0u,
+    .vector_types = ~0u,
+    .native = true,
+    .models = true,
+    .adapters = true,
     .rows = true,
     .probe = probe,
     .read = read_blzt5,

@@ -26,9 +26,15 @@ const struct format *const formats[] = {
 };
 const size_t n_formats = sizeof formats / sizeof *formats;
 
+const struct format *format_find(const char *name) {
+    for (size_t i = 0; i < n_formats; i++)
+        if (!strcmp(formats[i]->name, name)) return formats[i];
+    return NULL;
+}
+
 const struct format *format_probe(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < n_formats; i++)
-        if (formats[i]->probe(data, size)) return formats[i];
+        if (formats[i]->probe && formats[i]->probe(data, size)) return formats[i];
     return NULL;
 }
 
@@ -43,13 +49,33 @@ uint64_t map_hash(const struct file_map *m, size_t offset, size_t bytes) {
     return XXH3_64bits_digest(&state);
 }
 
+uint64_t model_file_digest(const struct model_file *mf) {
+    if (mf->map.data) return map_hash(&mf->map, 0, mf->map.size);
+    XXH3_state_t state;
+    XXH3_64bits_reset(&state);
+    for (size_t i = 0; i < mf->n_maps; i++) {
+        const uint64_t h = map_hash(mf->maps + i, 0, mf->maps[i].size);
+        XXH3_64bits_update(&state, &h, sizeof h);
+    }
+    if (mf->config) XXH3_64bits_update(&state, mf->config, strlen(mf->config));
+    return XXH3_64bits_digest(&state);
+}
+
 int model_file_hash(const char *path, uint64_t *hash, struct err *e) {
-    struct file_map m;
-    const int rc = file_map_open(&m, path, e);
-    if (rc) return rc;
-    *hash = map_hash(&m, 0, m.size);
+    int rc;
+    struct file_map m = {0};
+    struct model_file mf = {0};
+    if (file_is_dir(path)) {
+        TRY(model_file_open(&mf, path, false, e));
+        *hash = model_file_digest(&mf);
+    } else {
+        TRY(file_map_open(&m, path, e));
+        *hash = map_hash(&m, 0, m.size);
+    }
+out:
+    model_file_close(&mf);
     file_map_close(&m);
-    return 0;
+    return rc;
 }
 
 static int unknown_format(const struct file_map *map, struct err *e) {
@@ -85,11 +111,69 @@ out:
     return rc;
 }
 
+static int open_dir(struct model_file *mf, const char *path, bool verify, struct err *e) {
+    int rc = 0;
+    if (!(mf->path = strdup(path))) return err_set(e, ERR_NOMEM, "%s: no memory", path);
+    for (size_t i = 0; i < n_formats && !mf->format; i++)
+        if (formats[i]->probe_dir && formats[i]->probe_dir(path)) mf->format = formats[i];
+    if (!mf->format)
+        rc = err_set(e, ERR_INPUT,
+                     "%s: a folder with neither config.json nor adapter_config.json in it: not a "
+                     "model of Hugging Face",
+                     path);
+    else
+        rc = mf->format->read(mf, verify, e);
+    if (rc) model_file_close(mf);
+    return rc;
+}
+
 int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e) {
     struct file_map map;
     *mf = (struct model_file){0};
+    if (file_is_dir(path)) return open_dir(mf, path, verify, e);
     int rc = file_map_open(&map, path, e);
     return rc ? rc : model_file_open_map(mf, &map, verify, e);
+}
+
+int model_file_map(struct model_file *mf, const char *path, const struct file_map **m,
+                   struct err *e) {
+    struct file_map *maps = realloc(mf->maps, (mf->n_maps + 1) * sizeof *maps);
+    if (!maps) return err_set(e, ERR_NOMEM, "%s: no memory", path);
+    mf->maps = maps;
+    const int rc = file_map_open(maps + mf->n_maps, path, e);
+    if (!rc) *m = maps + mf->n_maps++;
+    return rc;
+}
+
+int model_file_side(struct model_file *mf, const char *name, const void *data, size_t bytes,
+                    void *owned, struct err *e) {
+    struct mf_side *sides = realloc(mf->sides, (mf->n_sides + 1) * sizeof *sides);
+    if (sides) mf->sides = sides;
+    char *copy = sides ? strdup(name) : NULL;
+    if (!copy) {
+        free(owned);
+        return err_set(e, ERR_NOMEM, "%s: no memory", name);
+    }
+    sides[mf->n_sides++] = (struct mf_side){copy, data, bytes, owned};
+    return 0;
+}
+
+const struct mf_side *model_file_find_side(const struct model_file *mf, const char *name) {
+    for (size_t i = 0; i < mf->n_sides; i++)
+        if (!strcmp(mf->sides[i].name, name)) return mf->sides + i;
+    return NULL;
+}
+
+static bool drop_in(const struct file_map *m, const void *data, size_t bytes) {
+    const uintptr_t at = (uintptr_t)data, start = (uintptr_t)m->data;
+    if (!m->data || at < start || at - start >= m->size) return false;
+    file_map_drop(m, at - start, bytes);
+    return true;
+}
+
+void model_file_drop(const struct model_file *mf, const void *data, size_t bytes) {
+    if (drop_in(&mf->map, data, bytes)) return;
+    for (size_t i = 0; i < mf->n_maps && !drop_in(mf->maps + i, data, bytes); i++) continue;
 }
 
 void model_file_close(struct model_file *mf) {
@@ -99,7 +183,16 @@ void model_file_close(struct model_file *mf) {
     free(mf->config);
     free(mf->meta);
     free(mf->path);
+    if (mf->vocab) vocab_release(mf->vocab);
+    free(mf->vocab);
+    for (size_t i = 0; i < mf->n_sides; i++) {
+        free(mf->sides[i].name);
+        free(mf->sides[i].owned);
+    }
+    free(mf->sides);
     file_map_close(&mf->map);
+    for (size_t i = 0; i < mf->n_maps; i++) file_map_close(mf->maps + i);
+    free(mf->maps);
     *mf = (struct model_file){0};
 }
 
@@ -162,7 +255,7 @@ static int tensor_check(const struct mf_tensor *t, const char *path, struct err 
                        t->name, dtype_row(t->dtype)->name);
     if (overflow || dtype_bytes(t->dtype, (size_t)count) > SIZE_MAX / 2)
         return err_set(e, ERR_INPUT, "%s: tensor %s: shape is too large", path, t->name);
-    if (t->rope_heads < 0 ||
+    if (t->rope_heads < MF_ROPE_K ||
         (t->rope_heads > 0 && (t->shape[0] % (2 * (uint64_t)t->rope_heads) != 0 ||
                                (t->ndim == 1 && dtype_row(t->dtype)->block > 1))))
         return err_set(e, ERR_INPUT,
@@ -197,12 +290,14 @@ void mf_tensor_read(const struct mf_tensor *t, float *dst) {
     size_t count = (size_t)mf_tensor_count(t);
     if (t->rope_heads == 0) {
         dtype_to_f32(t->dtype, t->data, dst, count);
-        return;
+    } else {
+        size_t cols = count / t->shape[0], bytes = dtype_bytes(t->dtype, cols);
+        for (uint64_t r = 0; r < t->shape[0]; r++)
+            dtype_to_f32(t->dtype, (const uint8_t *)t->data + layout_row(t, r, 0) * bytes,
+                         dst + r * cols, cols);
     }
-    size_t cols = count / t->shape[0], bytes = dtype_bytes(t->dtype, cols);
-    for (uint64_t r = 0; r < t->shape[0]; r++)
-        dtype_to_f32(t->dtype, (const uint8_t *)t->data + layout_row(t, r, 0) * bytes,
-                     dst + r * cols, cols);
+    if (t->factor != 0 && t->factor != 1)
+        for (size_t i = 0; i < count; i++) dst[i] = (float)((double)dst[i] * t->factor);
 }
 
 const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r) {
@@ -212,9 +307,7 @@ const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r) {
 
 int model_file_write(const struct model_file *mf, const char *format, const char *path,
                      struct err *e) {
-    const struct format *f = NULL;
-    for (size_t i = 0; i < n_formats && !f; i++)
-        if (!strcmp(formats[i]->name, format)) f = formats[i];
+    const struct format *f = format_find(format);
     if (!f || !f->write)
         return err_set(e, ERR_USAGE, "%s: \"%s\" is not a model format that duet writes", path,
                        format);

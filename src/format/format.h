@@ -1,14 +1,20 @@
 /* Model files of every format, behind one table.
  *
- * Reading gives a struct model_file: the config in Hugging Face keys, the tokenizer's bytes, and
- * the tensors under Hugging Face names ("model.embed_tokens.weight",
+ * Reading gives a struct model_file: the config in Hugging Face keys, what there is of a tokenizer,
+ * and the tensors under Hugging Face names ("model.embed_tokens.weight",
  * "model.layers.0.self_attn.q_proj.weight", ..., "model.norm.weight", "lm_head.weight") with data
  * that stays in the mapped file where it can. A format that stores rotary rows as interleaved pairs
- * (llama2.c, BLZT v4) says so per tensor; mf_tensor_read undoes it, so that what callers see is
- * always the split-halves layout of Hugging Face.
+ * (llama2.c, BLZT v4, GGUF of architecture llama) says so per tensor; mf_tensor_read and
+ * mf_tensor_stream undo it, so that what callers see is always the split-halves layout of Hugging
+ * Face.
  *
  * What the weights mean travels in config. A fixed-layout format cannot hold all of it: its writer
  * refuses a model it would change, and the docs (formats.md) say what its readers must be told.
+ * Keys of a file that have no Hugging Face name are kept under config.duet (formats.md).
+ *
+ * An adapter (LoRA) is a model file too: its config has an object "duet_adapter" (formats.md) and
+ * its tensors are "....q_proj.lora_A.weight" (rank, I) and "....lora_B.weight" (O, rank), whose
+ * ranks may differ between modules.
  *
  * Every reader checks counts, sizes, overflow, offsets and names before it allocates or indexes,
  * and fails with one sentence naming file, field and offset. Adding a format: x.c with a
@@ -19,35 +25,55 @@
 #include "dtype.h"
 #include "err.h"
 #include "file.h"
+#include "vocab.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FORMATS(X) X(blzt5) X(blzt4) X(llama2c)
 
+/* rope_heads of an adapter's tensor whose file does not say how many heads the base has. */
+enum { MF_ROPE_Q = -1, MF_ROPE_K = -2 };
+
 struct mf_tensor {
     char *name; /* UTF-8, 1 to 255 bytes, no control characters */
     enum dtype dtype;
     int ndim;          /* 1 or 2 */
     uint64_t shape[2]; /* row-major: {n} or {rows, cols} */
-    const void *data;  /* in the map, or in memory of the caller who built the file */
+    const void *data;  /* in a map, or in memory of the caller who built the file */
     uint64_t offset;   /* of data in the file read, for messages and `info` */
     int rope_heads;    /* > 0: rows come as interleaved pairs within each of so many heads */
-    /* Instead of data, for writing only: gives row r, in the memory of the builder or in buf (one
-     * row), so that a table need not exist as a whole. Asked for several times, in rising order
-     * each time. */
+    double factor;     /* the values are to be multiplied by it; 0: as they are */
+    /* Instead of data, for writing only. */
+    const struct mf_tensor *from; /* rows of that tensor in the layout of Hugging Face, times
+                                   * from->factor and factor, converted to dtype */
+    /* Gives row r, in the memory of the builder or in buf (one row), so that a table need not exist
+     * as a whole. Asked for several times, in rising order each time. */
     const void *(*row)(void *ctx, uint64_t r, void *buf);
     void *row_ctx;
+};
+
+/* A file that belongs to the model, such as tokenizer.json, beside the weights. */
+struct mf_side {
+    char *name; /* without folder; owned */
+    const void *data;
+    size_t bytes;
+    void *owned; /* data if it is to be freed, or NULL */
 };
 
 struct model_file {
     const struct format *format;
     char *path;
-    struct file_map map;
+    struct file_map map;   /* of path, if it is a file */
+    struct file_map *maps; /* of the other files, weights and sides, that data points into; owned */
+    size_t n_maps;
     char *config;          /* JSON object: Hugging Face config.json keys plus "duet"; owned */
     char *meta;            /* JSON object or NULL: where the weights come from (step, ...); owned */
     const void *tokenizer; /* tokenizer blob or NULL; borrowed from the map or the builder */
     size_t tokenizer_bytes;
+    struct vocab *vocab;   /* TOK_VOCAB: or NULL; owned, with what it holds */
+    struct mf_side *sides; /* TOK_SIDES: owned */
+    size_t n_sides;
     struct mf_tensor *tensors;
     size_t n_tensors;
     size_t cap_tensors; /* room in tensors */
@@ -55,17 +81,36 @@ struct model_file {
     size_t n_slots;     /* a power of two */
 };
 
+/* How a format holds a tokenizer: what its reader fills and its writer takes. */
+enum mf_tok {
+    TOK_NONE,
+    TOK_BLOB,  /* tokenizer, tokenizer_bytes: the tokenizer's own file */
+    TOK_VOCAB, /* vocab */
+    TOK_SIDES, /* files beside the weights: tokenizer.json, ... */
+};
+
+#define MF_TYPE(t) (1u << (t))
+
 struct format {
     const char *name;   /* "blzt5" */
     const char *help;   /* one line for `duet info --help` and docs */
-    const char *suffix; /* ".blzt": chosen for writing by name */
+    const char *suffix; /* ".blzt": chosen for writing by name; "/": a folder; NULL: never */
     bool checksums;     /* verify notices any changed byte */
-    /* True if the bytes look like this format (magic and the like). May look at size. */
+    enum mf_tok tok;
+    /* Types (MF_TYPE) that its writer takes in matrices, and in tensors of one dimension. */
+    uint32_t types, vector_types;
+    bool native;   /* holds every key of config.duet as it is; others take plain models only */
+    bool adapters; /* its writer takes adapters */
+    bool models;   /* its writer takes models */
+    /* True if the bytes look like this format (magic and the like). May look at size. NULL: this
+     * format is a folder. */
     bool (*probe)(const uint8_t *data, size_t size);
-    /* Fills everything but format, path and map, which are set. verify: as model_file_open. */
+    bool (*probe_dir)(const char *path); /* for a folder; or NULL */
+    /* Fills everything but format, path and map, which are set (map is empty for a folder). verify:
+     * as model_file_open. */
     int (*read)(struct model_file *mf, bool verify, struct err *e);
     bool rows; /* writes tensors that come row by row */
-    /* Writes atomically. NULL: read only. */
+    /* Writes atomically; a folder: each file, config last. NULL: read only. */
     int (*write)(const struct model_file *mf, const char *path, struct err *e);
 };
 
@@ -75,16 +120,34 @@ extern const size_t n_formats;
 /* The format of these bytes, or NULL. */
 const struct format *format_probe(const uint8_t *data, size_t size);
 
-/* Opens and checks a file of any readable format. verify: also check the checksums of tensor data,
- * where the format has them (reads the whole file, a few MB in memory at a time). */
+/* The format called name, or NULL. */
+const struct format *format_find(const char *name);
+
+/* Opens and checks a file or folder of any readable format. verify: also check the checksums of
+ * tensor data, where the format has them (reads the whole file, a few MB in memory at a time). */
 int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e);
 
 /* The same of a map that is there already. Takes the map over, also on failure, and zeroes it. */
 int model_file_open_map(struct model_file *mf, struct file_map *map, bool verify, struct err *e);
 
-/* xxh3 of a part of a map, whose pages leave memory as it goes on; of a whole file. */
+/* xxh3 of a part of a map, whose pages leave memory as it goes on; of a whole file. Of a folder:
+ * xxh3 of the hashes of its weights' files, in order, and of its config. */
 uint64_t map_hash(const struct file_map *m, size_t offset, size_t bytes);
+uint64_t model_file_digest(const struct model_file *mf);
 int model_file_hash(const char *path, uint64_t *hash, struct err *e);
+
+/* Gives back the memory of pages that data[0..bytes) lies in, if it lies in a map of mf. */
+void model_file_drop(const struct model_file *mf, const void *data, size_t bytes);
+
+/* Maps a further file, for readers of folders; *m stays valid until the next call. */
+int model_file_map(struct model_file *mf, const char *path, const struct file_map **m,
+                   struct err *e);
+
+/* Appends a file beside the weights. owned: malloc()ed data to take over (also on failure), or NULL.
+ */
+int model_file_side(struct model_file *mf, const char *name, const void *data, size_t bytes,
+                    void *owned, struct err *e);
+const struct mf_side *model_file_find_side(const struct model_file *mf, const char *name);
 
 /* Frees everything owned. Accepts all zeros, and files that were built rather than opened. */
 void model_file_close(struct model_file *mf);
@@ -99,9 +162,19 @@ const struct mf_tensor *model_file_find(const struct model_file *mf, const char 
 /* Elements of a tensor. */
 uint64_t mf_tensor_count(const struct mf_tensor *t);
 
-/* Whole tensor of a float type as f32 in the layout of Hugging Face; dst holds mf_tensor_count
- * floats. */
+/* Whole tensor of a float type as f32 in the layout of Hugging Face, times its factor; dst holds
+ * mf_tensor_count floats. */
 void mf_tensor_read(const struct mf_tensor *t, float *dst);
+
+/* The bytes of t as they are to be written, as t->dtype, from first to last in pieces of a few MB:
+ * what writers use, whatever t is made from. pair_heads > 0: rows as interleaved pairs within each
+ * of so many heads, else split halves. Many threads convert. The pages of maps leave memory behind
+ * it. */
+int mf_tensor_stream(const struct model_file *mf, const struct mf_tensor *t, int pair_heads,
+                     void (*emit)(void *ctx, const void *p, size_t n), void *ctx, struct err *e);
+/* The same into a file. */
+int mf_tensor_write(struct file_out *o, const struct model_file *mf, const struct mf_tensor *t,
+                    int pair_heads, struct err *e);
 
 /* Row r of that layout, as stored. t has 2 dimensions and data. */
 const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r);

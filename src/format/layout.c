@@ -243,27 +243,21 @@ out:
     return rc;
 }
 
-void llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
-                 enum llama_part part, uint64_t layer) {
+int llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
+                enum llama_part part, uint64_t layer, struct err *e) {
     char name[64];
     part_name(name, part, layer);
     const struct mf_tensor *t = model_file_find(mf, name);
-    int heads = part_tensor(d, part).rope_heads;
-    size_t cols = t->ndim == 2 ? (size_t)t->shape[1] : 1;
-    size_t bytes = dtype_bytes(t->dtype, cols);
-    for (uint64_t r = 0; r < t->shape[0]; r++) {
-        const uint8_t *row = (const uint8_t *)t->data + layout_row(t, r, heads) * bytes;
-        if (t->dtype == DT_F32) {
-            file_out_write(o, row, bytes);
-            continue;
-        }
-        float buf[4096];
-        for (size_t i = 0, n; i < cols; i += n) {
-            n = cols - i < 4096 ? cols - i : 4096;
-            dtype_to_f32(t->dtype, row + dtype_bytes(t->dtype, i), buf, n);
-            file_out_write(o, buf, n * sizeof *buf);
-        }
+    struct mf_tensor wide = {.name = t->name,
+                             .dtype = DT_F32,
+                             .ndim = t->ndim,
+                             .shape = {t->shape[0], t->shape[1]},
+                             .from = t};
+    if (t->from) {
+        wide.from = t->from;
+        wide.factor = t->factor;
     }
+    return mf_tensor_write(o, mf, &wide, part_tensor(d, part).rope_heads, e);
 }
 
 char *layout_json_text(const json_t *j) {

@@ -61,8 +61,8 @@ int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_fi
                     const char *format, struct err *e);
 
 /* Writes the tensor of a part and layer as f32, rotary rows as interleaved pairs. */
-void llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
-                 enum llama_part part, uint64_t layer);
+int llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
+                enum llama_part part, uint64_t layer, struct err *e);
 
 /* The row of t as stored that is row r of the asked layout: split halves, or with pair_heads > 0
  * interleaved pairs within each of so many heads. */

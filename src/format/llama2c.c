@@ -179,10 +179,10 @@ static int write_llama2c(const struct model_file *mf, const char *path, struct e
     file_out_write(&o, &s, sizeof s);
     for (size_t i = 0; i < N_PARTS; i++)
         for (uint64_t l = 0; l < llama_copies(&d, v0_parts[i]); l++)
-            llama_write(&o, mf, &d, v0_parts[i], l);
+            TRY(llama_write(&o, mf, &d, v0_parts[i], l, e));
     write_table(&o, &d, false);
     write_table(&o, &d, true);
-    if (!d.tied) llama_write(&o, mf, &d, LLAMA_HEAD, 0);
+    if (!d.tied) TRY(llama_write(&o, mf, &d, LLAMA_HEAD, 0, e));
     TRY(file_out_commit(&o, e));
 out:
     file_out_discard(&o);
@@ -194,6 +194,9 @@ const struct format format_llama2c = {
     .name = "llama2c",
     .help = "llama2.c .bin, f32: versions 0 and 1 are read, version 0 is written",
     .suffix = ".bin",
+    .types = MF_TYPE(DT_F32),
+    .vector_types = MF_TYPE(DT_F32),
+    .models = true,
     .probe = probe,
     .read = read_llama2c,
     .write = write_llama2c,

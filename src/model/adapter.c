@@ -237,7 +237,7 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
     TRY(adapter_info_read(&a, adapter_path, e));
     TRY(model_file_open(&mf, base_path, true, e));
     TRY(model_config_parse(&c, mf.config, strlen(mf.config), base_path, u->sets, e));
-    const uint64_t hash = map_hash(&mf.map, 0, mf.map.size);
+    const uint64_t hash = model_file_digest(&mf);
     if (a.norms && u->scale != 1) {
         rc = err_set(e, ERR_USAGE,
                      "%s holds tuned norms, which have no scale: it can only be used as it was "

@@ -128,11 +128,18 @@ int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e) 
     return tokenizer_open_blob(t, m->tok_blob, m->tok_bytes, "the model's tokenizer", e);
 }
 
+void model_drop_maps(struct model *m) {
+    for (size_t i = 0; i < m->n_maps; i++) file_map_close(m->maps + i);
+    free(m->maps);
+    m->maps = NULL;
+    m->n_maps = 0;
+}
+
 void model_close(struct model *m) {
     model_config_release(&m->config);
     graph_release(&m->graph);
     arena_release(&m->weights);
-    file_map_close(&m->base);
+    model_drop_maps(m);
     lora_release(m);
     free(m->params);
     free(m->tok_blob);

@@ -38,7 +38,8 @@ struct model {
     struct graph graph;
     struct arena weights;
     enum dtype storage;   /* of matrices and embeddings */
-    struct file_map base; /* of weights that are not copied, or zeros */
+    struct file_map *maps; /* of weights that are not copied; owned */
+    size_t n_maps;
     struct lora *lora;    /* or NULL */
     char *tok_blob; /* tokenizer bytes as stored in files, or NULL; owned */
     size_t tok_bytes;
@@ -106,6 +107,9 @@ int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e);
  * unload first. meta: JSON object text or NULL. format: a name of format.h. */
 int model_save(const struct model *m, const char *path, const char *format, const char *meta,
                struct err *e);
+
+/* Closes the maps of weights that were not copied; no parameter may point there any more. */
+void model_drop_maps(struct model *m);
 
 int64_t model_param_count(const struct model *m);
 size_t model_weight_bytes(const struct model *m);

@@ -74,14 +74,14 @@ static void read_param(const struct model *m, const struct model_file *mf, const
     struct rows j = {m, p, t, 0};
     for (; j.first < p->rows; j.first += step) {
         par_for(p->rows - j.first < step ? p->rows - j.first : step, read_row, &j);
-        file_map_drop(&mf->map, (size_t)t->offset, bytes);
+        model_file_drop(mf, t->data, bytes);
     }
 }
 
 /* What stands in the file as it is to be stored, and is not written to, need not be copied. */
 static bool can_map(const struct model *m, const struct param *p, const struct mf_tensor *t) {
     const size_t align = t->dtype == DT_F32 ? sizeof(float) : sizeof(uint16_t);
-    return !p->trainable && t->dtype == p->dtype && !t->rope_heads &&
+    return !p->trainable && t->dtype == p->dtype && !t->rope_heads && t->factor == 0 &&
            !(p->role == ROLE_embed && m->full_id) && (uintptr_t)t->data % align == 0;
 }
 
@@ -120,19 +120,28 @@ static int remember_path(struct model *m, const char *path, struct err *e) {
     return m->init_path ? 0 : err_set(e, ERR_NOMEM, "out of memory");
 }
 
+/* The maps of a file become the model's. */
+static int take_maps(struct model *m, struct model_file *mf, struct err *e) {
+    struct file_map *maps = realloc(mf->maps, (mf->n_maps + 1) * sizeof *maps);
+    if (!maps) return err_set(e, ERR_NOMEM, "out of memory");
+    maps[mf->n_maps] = mf->map;
+    m->maps = maps;
+    m->n_maps = mf->n_maps + 1;
+    mf->maps = NULL;
+    mf->n_maps = 0;
+    mf->map = (struct file_map){0};
+    return 0;
+}
+
 int model_load_file(struct model *m, struct model_file *mf, struct err *e) {
     bool mapped = false;
     int rc = load_params(m, mf, &mapped, e);
     if (!rc) rc = remember_path(m, mf->path, e);
     if (!rc && m->lora && !m->lora->base_hash)
-        m->lora->base_hash = map_hash(&mf->map, 0, mf->map.size);
+        m->lora->base_hash = model_file_digest(mf);
     for (int i = 0; i < m->n_params && rc; i++) m->params[i].data = model_slot(m, i);
-    file_map_close(&m->base);
-    if (mapped && !rc) {
-        m->base = mf->map;
-        mf->map = (struct file_map){0};
-    }
-    return rc;
+    model_drop_maps(m);
+    return mapped && !rc ? take_maps(m, mf, e) : rc;
 }
 
 int model_load(struct model *m, const char *path, struct err *e) {

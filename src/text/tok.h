@@ -46,7 +46,17 @@ struct tok_kind {
     /* Appends the ids of text (n > 0), in which no mark of added[0] occurs. */
     int (*encode)(const struct tokenizer *t, struct tok_scratch *s, const char *text, size_t n,
                   struct tok_ids *out, struct err *e);
+    /* As tokenizer_to_*; NULL: that form cannot hold this kind. */
+    int (*to_vocab)(const struct tokenizer *t, struct vocab *v, struct err *e);
+    int (*to_json)(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
+    int (*to_bin)(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
 };
+
+/* tokenizer_blob_from_vocab of either model. */
+int bpe_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
+                        struct err *e);
+int spm_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
+                        struct err *e);
 
 #define X(name) extern const struct tok_kind tok_##name;
 TOKENIZERS(X)

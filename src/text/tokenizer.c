@@ -148,3 +148,29 @@ int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, b
     out->data[out->n] = '\0';
     return 0;
 }
+
+int tokenizer_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
+                              struct err *e) {
+    return (v->model == VOCAB_BPE ? bpe_blob_from_vocab : spm_blob_from_vocab)(v, name, blob, bytes,
+                                                                               e);
+}
+
+static int cannot(const struct tokenizer *t, const char *form, struct err *e) {
+    return err_set(e, ERR_INPUT, "%s cannot hold a tokenizer of kind %s", form, t->kind->name);
+}
+
+int tokenizer_to_vocab(const struct tokenizer *t, struct vocab *v, struct err *e) {
+    *v = (struct vocab){0};
+    const int rc = t->kind->to_vocab ? t->kind->to_vocab(t, v, e) : cannot(t, "a GGUF", e);
+    if (rc) vocab_release(v);
+    return rc;
+}
+
+int tokenizer_to_json(const struct tokenizer *t, struct tok_bytes *out, struct err *e) {
+    return t->kind->to_json ? t->kind->to_json(t, out, e) : cannot(t, "a tokenizer.json", e);
+}
+
+int tokenizer_to_bin(const struct tokenizer *t, struct tok_bytes *out, struct err *e) {
+    return t->kind->to_bin ? t->kind->to_bin(t, out, e)
+                           : cannot(t, "llama2.c's tokenizer.bin", e);
+}

@@ -3,15 +3,18 @@
  *
  * Kinds are rows of a table (TOKENIZERS below): `tok_x.c` plus one line adds one.
  *   byte  built in; ids 0..255 are bytes, 256 is <|endoftext|>
- *   bpe   byte-level BPE as in GPT-2 (Hugging Face tokenizer.json)
- *   spm   SentencePiece-style BPE with scores and byte fallback (llama2.c's tokenizer.bin); puts a
- *         blank in front of a text and of what follows a special token, which decoding takes away
+ *   bpe   BPE of a Hugging Face tokenizer.json: byte-level as in GPT-2, or over characters with
+ *         byte fallback as in Llama 2
+ *   spm   SentencePiece-style BPE with scores and byte fallback (tokenizer.model, llama2.c's
+ *         tokenizer.bin); puts a blank in front of a text and of what follows a special token, which
+ *         decoding takes away
  *
  * A tokenizer is immutable once open, and may be used by many threads at once. */
 #ifndef DUET_TOKENIZER_H
 #define DUET_TOKENIZER_H
 
 #include "err.h"
+#include "vocab.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,8 +35,9 @@ struct tok_bytes {
     size_t n, cap;
 };
 
-/* spec: "byte", or the path of a tokenizer.json or a llama2.c tokenizer.bin (recognised by
- * content). Allocates *t. */
+/* spec: "byte"; the path of a tokenizer.json, a SentencePiece tokenizer.model or a llama2.c
+ * tokenizer.bin (recognised by content); or a folder that has one of these or vocab.json and
+ * merges.txt (GPT-2's own names encoder.json and vocab.bpe too). Allocates *t. */
 int tokenizer_open(struct tokenizer **t, const char *spec, struct err *e);
 
 /* From memory: a blob written by tokenizer_blob(). name is for messages. */
@@ -42,8 +46,27 @@ int tokenizer_open_blob(struct tokenizer **t, const void *data, size_t bytes, co
 
 void tokenizer_close(struct tokenizer *t); /* accepts NULL */
 
+/* A blob from what other files hold of a tokenizer; *blob is malloc()ed. The vocabulary of a GGUF
+ * becomes a tokenizer.json (VOCAB_BPE) or a tokenizer.model (VOCAB_SPM). ERR_INPUT: a pre-tokenizer
+ * that is not known, tokens or merges that do not fit together. */
+int tokenizer_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
+                              struct err *e);
+/* vocab.json and merges.txt become a tokenizer.json with the pre-tokenizer called pre ("gpt-2",
+ * "smollm", "llama-bpe", "qwen2": the names of GGUF's tokenizer.ggml.pre). */
+int tokenizer_blob_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merges,
+                               size_t merges_bytes, const char *pre, const char *name, void **blob,
+                               size_t *bytes, struct err *e);
+
+/* The other way. ERR_INPUT: the form cannot hold this tokenizer; the message says why.
+ * tokenizer_to_vocab leaves v->bos, eos, unk and pad -1 where the tokenizer has none, and texts may
+ * point into t. tokenizer_to_json: a Hugging Face tokenizer.json. tokenizer_to_bin: llama2.c's
+ * tokenizer.bin. */
+int tokenizer_to_vocab(const struct tokenizer *t, struct vocab *v, struct err *e);
+int tokenizer_to_json(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
+int tokenizer_to_bin(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
+
 /* The file form that is stored inside checkpoints: the bytes of tokenizer.json (bpe), of
- * tokenizer.bin (spm), or the word "byte". Borrowed; lives as long as t. */
+ * tokenizer.model or tokenizer.bin (spm), or the word "byte". Borrowed; lives as long as t. */
 const void *tokenizer_blob(const struct tokenizer *t, size_t *bytes);
 
 const char *tokenizer_kind(const struct tokenizer *t);       /* "byte", "bpe", "spm" */

@@ -105,7 +105,9 @@ static inline void open_lora(struct model *m, const char *base, const struct lor
 
 static inline bool in_map(const struct model *m, const struct param *p) {
     const uint8_t *data = p->data;
-    return data >= m->base.data && data < m->base.data + m->base.size;
+    for (size_t i = 0; i < m->n_maps; i++)
+        if (data >= m->maps[i].data && data < m->maps[i].data + m->maps[i].size) return true;
+    return false;
 }
 
 #endif
