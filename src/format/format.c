@@ -183,6 +183,7 @@ void model_file_close(struct model_file *mf) {
     free(mf->config);
     free(mf->meta);
     free(mf->path);
+    free(mf->tokenizer_owned);
     if (mf->vocab) vocab_release(mf->vocab);
     free(mf->vocab);
     for (size_t i = 0; i < mf->n_sides; i++) {

@@ -71,6 +71,7 @@ struct model_file {
     char *meta;            /* JSON object or NULL: where the weights come from (step, ...); owned */
     const void *tokenizer; /* tokenizer blob or NULL; borrowed from the map or the builder */
     size_t tokenizer_bytes;
+    void *tokenizer_owned; /* tokenizer if it is to be freed, or NULL */
     struct vocab *vocab;   /* TOK_VOCAB: or NULL; owned, with what it holds */
     struct mf_side *sides; /* TOK_SIDES: owned */
     size_t n_sides;

@@ -86,10 +86,14 @@ int mf_tensor_stream(const struct model_file *mf, const struct mf_tensor *t, int
     }
     uint64_t rows, cols;
     shape_of(src, src->rope_heads != pair_heads, &rows, &cols);
-    struct job j = {src,  t->dtype,
-                    pair_heads, factor,
-                    cols, 0,
-                    dtype_bytes(src->dtype, (size_t)cols), dtype_bytes(t->dtype, (size_t)cols),
+    struct job j = {src,
+                    t->dtype,
+                    pair_heads,
+                    factor,
+                    cols,
+                    0,
+                    dtype_bytes(src->dtype, (size_t)cols),
+                    dtype_bytes(t->dtype, (size_t)cols),
                     NULL};
     uint64_t step = j.out_bytes < PIECE ? PIECE / j.out_bytes : 1;
     if (step > rows) step = rows;

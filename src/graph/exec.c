@@ -51,7 +51,8 @@ static void fill_tables(struct exec *x) {
     x->cos = arena_alloc(&x->tables, (size_t)(np * half), sizeof(float));
     x->sin = arena_alloc(&x->tables, (size_t)(np * half), sizeof(float));
     for (int64_t i = 0; i < half; i++) {
-        const double freq = pow(n->theta, -2.0 * (double)i / n->head_dim);
+        const double factor = n->rope_factors ? n->rope_factors[i] : 1;
+        const double freq = pow(n->theta, -2.0 * (double)i / n->head_dim) / factor;
         for (int64_t p = 0; p < np; p++) {
             x->cos[p * half + i] = (float)cos((double)p * freq);
             x->sin[p * half + i] = (float)sin((double)p * freq);

@@ -1,5 +1,5 @@
 /* Rotary position embedding of every head. in: x (rows, heads*head_dim). out: y of the same shape,
- * in place where possible. attrs: heads, head_dim, theta. Tables: x->cos, x->sin. */
+ * in place where possible. attrs: heads, head_dim, theta, rope_factors. Tables: x->cos, x->sin. */
 #include "kern.h"
 #include "op.h"
 #include "par.h"

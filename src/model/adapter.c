@@ -1,5 +1,7 @@
 #include "adapter.h"
 
+#include "import.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
@@ -235,7 +237,7 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
     struct adapter_info a = {0};
     *m = (struct model){0};
     TRY(adapter_info_read(&a, adapter_path, e));
-    TRY(model_file_open(&mf, base_path, true, e));
+    TRY(model_import(&mf, base_path, true, e));
     TRY(model_config_parse(&c, mf.config, strlen(mf.config), base_path, u->sets, e));
     const uint64_t hash = model_file_digest(&mf);
     if (a.norms && u->scale != 1) {

@@ -90,7 +90,8 @@ static int rope(struct builder *b, int x, int heads, const char *name, bool cach
                                    .out = {y},
                                    .heads = heads,
                                    .head_dim = (int)b->c->head_dim,
-                                   .theta = b->c->theta});
+                                   .theta = b->c->theta,
+                                   .rope_factors = b->c->rope_factors});
     return y;
 }
 

@@ -2,6 +2,7 @@
 
 #include "arch.h"
 #include "file.h"
+#include "rope.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -47,7 +48,10 @@ static json_t *lookup(const struct model_config *c, const char *name) {
         json_t *d = json_object_get(c->json, "duet");
         return json_is_object(d) ? json_object_get(d, name + 5) : NULL;
     }
-    return json_object_get(c->json, name);
+    json_t *v = json_object_get(c->json, name);
+    if (!v && !strcmp(name, "rope_theta")) /* transformers 5 */
+        v = json_object_get(json_object_get(c->json, "rope_parameters"), name);
+    return v;
 }
 
 static int apply_sets(struct model_config *c, const struct conf_pairs *sets, struct err *e) {
@@ -117,14 +121,40 @@ static int read_key(struct model_config *c, const struct key *k, const char *nam
     return rc;
 }
 
+/* Attention to the last so many tokens only, which computes the same within that many. */
+static int refuse_window(const struct model_config *c, const char *name, struct err *e) {
+    const json_t *window = json_object_get(c->json, "sliding_window");
+    const json_t *layers = json_object_get(c->json, "layer_types"), *type;
+    size_t i;
+    if (!strcmp(c->arch, "mistral") && json_is_integer(window) &&
+        json_integer_value(window) < c->max_pos)
+        return err_set(e, ERR_INPUT,
+                       "%s: sliding_window is %lld, which duet does not compute; within that many "
+                       "tokens the model is the same: --set max_position_embeddings=%lld",
+                       name, (long long)json_integer_value(window),
+                       (long long)json_integer_value(window));
+    json_array_foreach(layers, i, type) {
+        if (!json_is_string(type) || strcmp(json_string_value(type), "full_attention") != 0)
+            return err_set(e, ERR_INPUT,
+                           "%s: layer_types[%zu] is not \"full_attention\", which is all that duet "
+                           "computes",
+                           name, i);
+    }
+    return 0;
+}
+
 /* Keys of other models that change what the network computes: not to be passed over in silence. */
 static int refuse_unsupported(const struct model_config *c, const char *name, struct err *e) {
     static const struct {
         const char *key, *allowed; /* allowed JSON text besides null and absent */
-    } rules[] = {
-        {"rope_scaling", NULL},          {"hidden_act", "\"silu\""},       {"mlp_bias", "false"},
-        {"use_sliding_window", "false"}, {"partial_rotary_factor", "1.0"}, {"num_experts", "0"},
-        {"num_local_experts", "0"},      {"quantization_config", NULL}};
+    } rules[] = {{"hidden_act", "\"silu\""},
+                 {"mlp_bias", "false"},
+                 {"use_sliding_window", "false"},
+                 {"partial_rotary_factor", "1.0"},
+                 {"num_experts", "0"},
+                 {"num_local_experts", "0"},
+                 {"quantization_config", NULL},
+                 {"add_cross_attention", "false"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         json_t *v = json_object_get(c->json, rules[i].key);
         if (!v || json_is_null(v)) continue;
@@ -137,7 +167,7 @@ static int refuse_unsupported(const struct model_config *c, const char *name, st
         free(text);
         if (rc) return rc;
     }
-    return 0;
+    return refuse_window(c, name, e);
 }
 
 static int check(struct model_config *c, const char *name, struct err *e) {
@@ -204,7 +234,7 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     for (int i = 1; i < N_KEYS; i++) TRY(read_key(c, keys + i, name, e));
     TRY(refuse_unsupported(c, name, e));
     TRY(check(c, name, e));
-    rc = 0;
+    TRY(rope_factors(c->json, c->theta, c->head_dim, name, &c->rope_factors, e));
 out:
     if (rc) model_config_release(c);
     return rc;
@@ -227,5 +257,6 @@ char *model_config_dump(const struct model_config *c) {
 
 void model_config_release(struct model_config *c) {
     json_decref(c->json);
+    free(c->rope_factors);
     *c = (struct model_config){0};
 }

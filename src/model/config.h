@@ -19,6 +19,7 @@ struct model_config {
     int64_t dim, hidden, layers, heads, kv_heads, head_dim, vocab, max_pos;
     double eps, theta;
     bool tied, attention_bias, qk_norm;
+    double *rope_factors; /* head_dim/2 divisors of the rotary frequencies (rope.h), or NULL; owned */
     /* "duet" */
     int64_t seq_len;       /* sequence length for training, default min(max_pos, 256) */
     double residual_scale; /* x += residual_scale * branch; default 1 */

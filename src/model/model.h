@@ -103,6 +103,16 @@ int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct 
 /* Opens the stored tokenizer; ERR_INPUT if there is none. */
 int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e);
 
+/* Checks without weights: the file has every tensor of the model, in its shape, and no other. */
+int model_check_file(const struct model *m, const struct model_file *mf, struct err *e);
+
+/* The model as a file that could be written: *mf borrows from m and *hold, which are closed after
+ * it (also on failure). meta: as below. A model with LoRA cannot be one. */
+struct model_as_file;
+int model_as_file(const struct model *m, struct model_file *mf, struct model_as_file **hold,
+                  const char *meta, struct err *e);
+void model_as_file_close(struct model_as_file *x); /* accepts NULL */
+
 /* Tensors are written as they are stored. A model with LoRA is not saved: adapter_save, or merge or
  * unload first. meta: JSON object text or NULL. format: a name of format.h. */
 int model_save(const struct model *m, const char *path, const char *format, const char *meta,

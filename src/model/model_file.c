@@ -1,4 +1,5 @@
 /* Models to and from files. */
+#include "import.h"
 #include "model.h"
 #include "model_lora.h"
 #include "par.h"
@@ -21,8 +22,8 @@ static int check_shape(const struct param *p, const struct mf_tensor *t, int64_t
                        (unsigned long long)t->shape[t->ndim - 1], (long long)rows,
                        (long long)p->cols);
     if (!dtype_is_float(t->dtype))
-        return err_set(e, ERR_INPUT, "%s: tensor %s has type %s, expected f32, f16, bf16 or q8_0",
-                       path, p->name, dtype_row(t->dtype)->name);
+        return err_set(e, ERR_INPUT, "%s: tensor %s has type %s, which is not one of weights", path,
+                       p->name, dtype_row(t->dtype)->name);
     return 0;
 }
 
@@ -37,6 +38,18 @@ static int check_known(const struct model *m, const struct model_file *mf, struc
                            mf->path, name, m->config.arch);
     }
     return 0;
+}
+
+int model_check_file(const struct model *m, const struct model_file *mf, struct err *e) {
+    int rc = check_known(m, mf, e);
+    for (int i = 0; i < m->n_params && !rc; i++) {
+        const struct param *p = m->params + i;
+        const struct mf_tensor *t = model_file_find(mf, p->name);
+        if (p->role == ROLE_lora) continue;
+        rc = t ? check_shape(p, t, m->full_vocab, mf->path, e)
+               : err_set(e, ERR_INPUT, "%s: tensor %s is missing", mf->path, p->name);
+    }
+    return rc;
 }
 
 /* ---- loading -------------------------------------------------------------------------------- */
@@ -95,14 +108,11 @@ static void *map_data(const struct mf_tensor *t) {
 }
 
 static int load_params(struct model *m, const struct model_file *mf, bool *mapped, struct err *e) {
-    int rc = check_known(m, mf, e);
+    const int rc = model_check_file(m, mf, e);
     for (int i = 0; i < m->n_params && !rc; i++) {
         struct param *p = m->params + i;
         if (p->role == ROLE_lora) continue;
         const struct mf_tensor *t = model_file_find(mf, p->name);
-        if (!t) return err_set(e, ERR_INPUT, "%s: tensor %s is missing", mf->path, p->name);
-        rc = check_shape(p, t, m->full_vocab, mf->path, e);
-        if (rc) return rc;
         if (can_map(m, p, t)) {
             p->data = map_data(t);
             *mapped = true;
@@ -137,8 +147,7 @@ int model_load_file(struct model *m, struct model_file *mf, struct err *e) {
     bool mapped = false;
     int rc = load_params(m, mf, &mapped, e);
     if (!rc) rc = remember_path(m, mf->path, e);
-    if (!rc && m->lora && !m->lora->base_hash)
-        m->lora->base_hash = model_file_digest(mf);
+    if (!rc && m->lora && !m->lora->base_hash) m->lora->base_hash = model_file_digest(mf);
     for (int i = 0; i < m->n_params && rc; i++) m->params[i].data = model_slot(m, i);
     model_drop_maps(m);
     return mapped && !rc ? take_maps(m, mf, e) : rc;
@@ -160,7 +169,7 @@ static int open_as(struct model *m, const char *path, const struct conf_pairs *s
     struct model_file mf = {0};
     struct model_config c = {0};
     *m = (struct model){0};
-    TRY(model_file_open(&mf, path, true, e));
+    TRY(model_import(&mf, path, true, e));
     TRY(model_config_parse(&c, mf.config, strlen(mf.config), path, sets, e));
     TRY(model_create(m, &c, e));
     if (frozen) model_freeze(m);
@@ -231,23 +240,35 @@ static int add_param(const struct model *m, struct model_file *mf, const struct 
     return model_file_add(mf, &t, e);
 }
 
-int model_save(const struct model *m, const char *path, const char *format, const char *meta,
-               struct err *e) {
-    int rc;
-    struct model_file mf = {.tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes}, init = {0};
-    struct expansion tables[2] = {0}; /* at most two: embedding and classifier */
-    int n_tables = 0;
+/* What stays open while a model is described as a file. */
+struct model_as_file {
+    struct model_file init;
+    struct expansion tables[2]; /* at most two: embedding and classifier */
+};
+
+void model_as_file_close(struct model_as_file *x) {
+    if (!x) return;
+    for (int i = 0; i < 2; i++) free(x->tables[i].drawn);
+    model_file_close(&x->init);
+    free(x);
+}
+
+int model_as_file(const struct model *m, struct model_file *mf, struct model_as_file **hold,
+                  const char *meta, struct err *e) {
+    int rc = 0, n_tables = 0;
+    struct model_as_file *x = *hold = calloc(1, sizeof *x);
     assert(!m->lora);
-    mf.config = model_config_dump(&m->config);
-    mf.meta = meta ? strdup(meta) : NULL;
-    if (!mf.config || (meta && !mf.meta)) {
-        rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);
+    *mf = (struct model_file){.tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes};
+    mf->config = model_config_dump(&m->config);
+    mf->meta = meta ? strdup(meta) : NULL;
+    if (!x || !mf->config || (meta && !mf->meta)) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for a model file");
         goto out;
     }
-    if (m->full_id && m->init_path) TRY(model_file_open(&init, m->init_path, false, e));
+    if (m->full_id && m->init_path) TRY(model_file_open(&x->init, m->init_path, false, e));
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
-        TRY(add_param(m, &mf, &init, p, tables + (p->role == ROLE_embed ? n_tables++ : 0), e));
+        TRY(add_param(m, mf, &x->init, p, x->tables + (p->role == ROLE_embed ? n_tables++ : 0), e));
     }
     if (m->full_id) {
         char name[] = "duet.vocab_map";
@@ -256,12 +277,21 @@ int model_save(const struct model *m, const char *path, const char *format, cons
                                     .ndim = 1,
                                     .shape = {(uint64_t)m->config.vocab, 0},
                                     .data = m->full_id};
-        TRY(model_file_add(&mf, &t, e));
+        TRY(model_file_add(mf, &t, e));
     }
+out:
+    return rc;
+}
+
+int model_save(const struct model *m, const char *path, const char *format, const char *meta,
+               struct err *e) {
+    int rc;
+    struct model_file mf;
+    struct model_as_file *hold;
+    TRY(model_as_file(m, &mf, &hold, meta, e));
     TRY(model_file_write(&mf, format, path, e));
 out:
-    for (int i = 0; i < n_tables; i++) free(tables[i].drawn);
     model_file_close(&mf);
-    model_file_close(&init);
+    model_as_file_close(hold);
     return rc;
 }

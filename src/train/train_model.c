@@ -1,6 +1,6 @@
 #include "train_model.h"
 
-#include "format.h"
+#include "import.h"
 
 #include <string.h>
 
@@ -8,7 +8,7 @@ int train_model_config(struct model_config *c, const struct train_opts *o, struc
                        struct err *e) {
     if (o->model) return model_config_read(c, o->model, &o->set, e);
     struct model_file mf = {0};
-    int rc = model_file_open(&mf, o->init, false, e);
+    int rc = model_import(&mf, o->init, false, e);
     if (rc) return rc;
     rc = model_config_parse(c, mf.config, strlen(mf.config), o->init, &o->set, e);
     if (!rc && tok && mf.tokenizer)

@@ -364,7 +364,9 @@ static const char *at(const char *name) {
 
 static bool in_map(const struct model *m, const struct param *p) {
     const uint8_t *data = p->data;
-    return data >= m->base.data && data < m->base.data + m->base.size;
+    for (size_t i = 0; i < m->n_maps; i++)
+        if (data >= m->maps[i].data && data < m->maps[i].data + m->maps[i].size) return true;
+    return false;
 }
 
 /* A base with its values in the storage, as a file. */

@@ -1,0 +1,175 @@
+#include "import.h"
+
+#include "layout.h"
+#include "rope.h"
+#include "tokenizer.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(const struct model_file *mf, struct err *e) {
+    return err_set(e, ERR_NOMEM, "%s: out of memory", mf->path);
+}
+
+/* ---- tokenizer ------------------------------------------------------------------------------ */
+
+static void take_blob(struct model_file *mf, void *blob, size_t bytes) {
+    mf->tokenizer = mf->tokenizer_owned = blob;
+    mf->tokenizer_bytes = bytes;
+}
+
+/* The name of the pre-tokenizer that goes with vocab.json, by the class that reads it. */
+static const char *pre_of_class(const json_t *tokenizer_config) {
+    const char *name = json_string_value(json_object_get(tokenizer_config, "tokenizer_class"));
+    return name && !strncmp(name, "Qwen2Tokenizer", 14) ? "qwen2" : "gpt-2";
+}
+
+static int side_tokenizer(struct model_file *mf, const json_t *tokenizer_config, struct err *e) {
+    static const char *const whole[] = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
+    const struct mf_side *s = NULL;
+    for (size_t i = 0; i < sizeof whole / sizeof *whole && !s; i++)
+        s = model_file_find_side(mf, whole[i]);
+    if (s) {
+        mf->tokenizer = s->data;
+        mf->tokenizer_bytes = s->bytes;
+        return 0;
+    }
+    const struct mf_side *vocab = model_file_find_side(mf, "vocab.json");
+    const struct mf_side *merges = model_file_find_side(mf, "merges.txt");
+    if (!vocab || !merges) return 0;
+    void *blob;
+    size_t bytes;
+    const int rc =
+        tokenizer_blob_from_merges(vocab->data, vocab->bytes, merges->data, merges->bytes,
+                                   pre_of_class(tokenizer_config), mf->path, &blob, &bytes, e);
+    if (!rc) take_blob(mf, blob, bytes);
+    return rc;
+}
+
+static int vocab_tokenizer(struct model_file *mf, struct err *e) {
+    void *blob;
+    size_t bytes;
+    const int rc = tokenizer_blob_from_vocab(mf->vocab, mf->path, &blob, &bytes, e);
+    if (!rc) take_blob(mf, blob, bytes);
+    return rc;
+}
+
+/* ---- files beside config.json --------------------------------------------------------------- */
+
+static json_t *child(json_t *o, const char *key) {
+    json_t *v = json_object_get(o, key);
+    if (json_is_object(v)) return v;
+    v = json_object();
+    json_object_set_new(o, key, v);
+    return v;
+}
+
+/* *o: the object that a file beside the weights holds, or NULL if there is no such file. */
+static int side_json(const struct model_file *mf, const char *name, json_t **o, struct err *e) {
+    const struct mf_side *s = model_file_find_side(mf, name);
+    json_error_t je;
+    *o = NULL;
+    if (!s) return 0;
+    *o = json_loadb(s->data, s->bytes, JSON_REJECT_DUPLICATES, &je);
+    if (json_is_object(*o)) return 0;
+    const int rc = err_set(e, ERR_INPUT, "%s/%s: line %d: %s", mf->path, name, *o ? 1 : je.line,
+                           *o ? "not a JSON object" : je.text);
+    json_decref(*o);
+    *o = NULL;
+    return rc;
+}
+
+/* The chat template stands in tokenizer_config.json or in a file of its own, which goes first. */
+static void move_template(const struct model_file *mf, json_t *duet, json_t *tokenizer_config) {
+    const struct mf_side *s = model_file_find_side(mf, "chat_template.jinja");
+    json_t *t = s ? json_stringn(s->data, s->bytes) : NULL, *in = NULL;
+    if (tokenizer_config) in = json_object_get(tokenizer_config, "chat_template");
+    if (t)
+        json_object_set_new(duet, "chat_template", t);
+    else if (json_is_string(in))
+        json_object_set(duet, "chat_template", in);
+    if (json_is_string(in)) json_object_del(tokenizer_config, "chat_template");
+}
+
+static int sides(struct model_file *mf, json_t *config, struct err *e) {
+    static const char *const names[] = {"tokenizer_config", "special_tokens_map",
+                                        "generation_config"};
+    int rc = 0;
+    json_t *tokenizer_config = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char file[40];
+        json_t *o;
+        snprintf(file, sizeof file, "%s.json", names[i]);
+        TRY(side_json(mf, file, &o, e));
+        if (!o) continue;
+        if (i == 0) {
+            move_template(mf, child(config, "duet"), o);
+            tokenizer_config = o;
+        }
+        if (json_object_set_new(child(child(config, "duet"), "hf"), names[i], o)) {
+            rc = no_memory(mf, e);
+            goto out;
+        }
+    }
+    if (!tokenizer_config && model_file_find_side(mf, "chat_template.jinja"))
+        move_template(mf, child(config, "duet"), NULL);
+    TRY(side_tokenizer(mf, tokenizer_config, e));
+out:
+    return rc;
+}
+
+/* ---- rotary factors ------------------------------------------------------------------------- */
+
+/* The list stays: it is exact, and what is found from it is for Hugging Face. */
+static void find_scaling(json_t *config) {
+    const json_t *list = json_object_get(json_object_get(config, "duet"), "rope_factors");
+    const json_t *scaling = json_object_get(config, "rope_scaling");
+    const size_t n = json_array_size(list);
+    if (!n || (scaling && !json_is_null(scaling))) return;
+    double *f = malloc(n * sizeof *f);
+    if (!f) return;
+    for (size_t i = 0; i < n; i++) f[i] = json_number_value(json_array_get(list, i));
+    json_t *found = rope_find_llama3(f, json_number_value(json_object_get(config, "rope_theta")),
+                                     2 * (int64_t)n);
+    if (found) json_object_set_new(config, "rope_scaling", found);
+    free(f);
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
+int model_import_file(struct model_file *mf, struct err *e) {
+    int rc = 0;
+    json_error_t je;
+    if (mf->vocab && !mf->tokenizer) TRY(vocab_tokenizer(mf, e));
+    json_t *config = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
+    if (!json_is_object(config)) {
+        rc = err_set(e, ERR_INPUT, "%s: config: line %d: %s", mf->path, config ? 1 : je.line,
+                     config ? "not a JSON object" : je.text);
+        goto out;
+    }
+    json_t *before = json_deep_copy(config);
+    if (mf->n_sides) rc = sides(mf, config, e);
+    if (!rc) find_scaling(config);
+    if (!rc && !json_equal(before, config)) {
+        char *text = layout_json_text(config);
+        if (text) {
+            free(mf->config);
+            mf->config = text;
+        } else {
+            rc = no_memory(mf, e);
+        }
+    }
+    json_decref(before);
+out:
+    json_decref(config);
+    return rc;
+}
+
+int model_import(struct model_file *mf, const char *path, bool verify, struct err *e) {
+    int rc = model_file_open(mf, path, verify, e);
+    if (!rc) rc = model_import_file(mf, e);
+    if (rc) model_file_close(mf);
+    return rc;
+}
