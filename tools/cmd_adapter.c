@@ -1,6 +1,8 @@
 /* duet adapter: what is in an adapter, and merging one into its base. */
 #include "adapter.h"
 #include "cmd.h"
+#include "export.h"
+#include "out_format.h"
 #include "par.h"
 
 #include <inttypes.h>
@@ -10,17 +12,23 @@
 #include <string.h>
 
 struct opts {
-    const char *out, *weights;
+    const char *out, *to, *dtype;
     double scale;
     int64_t threads;
     bool json;
 };
 
 #define O struct opts
+#define X(name) #name " "
+static const char words[] = "auto " FORMATS(X);
+#undef X
+
 static const struct conf_row rows[] = {
-    CONF_STRING(O, out, "out", NULL, "FILE", "merge: model file to write, BLZT v5"),
+    CONF_STRING(O, out, "out", NULL, "FILE", "merge: model to write; its name tells the format"),
+    CONF_CHOICE(O, to, "to", "auto", words, "merge: format to write; auto: by the name of --out"),
     CONF_FLOAT(O, scale, "scale", "1", -1e3, 1e3, "merge: factor on the adapter"),
-    CONF_CHOICE(O, weights, "weights", "f32", "f32 bf16", "merge: type of the matrices to write"),
+    CONF_CHOICE(O, dtype, "dtype", "f32", "f32 f16 bf16 q8_0 q4_0",
+                "merge: type of the matrices to write"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "merge: threads; 0: one per processor"),
     CONF_BOOL(O, json, "json", "info: print JSON"),
     CONF_END};
@@ -80,24 +88,39 @@ static char *merge_meta(const struct lora *l) {
     return text;
 }
 
+/* The merged model to a file. */
+static int write_merged(const struct opts *o, struct model *m, const struct format *f,
+                        struct err *e) {
+    int rc;
+    struct model_file mf = {0};
+    struct model_as_file *hold = NULL;
+    struct export_report r;
+    const struct export_opts x = {.dtype = dtype_find(o->dtype)};
+    char *meta = merge_meta(m->lora);
+    if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", o->out);
+    TRY(lora_merge(m, e));
+    TRY(model_as_file(m, &mf, &hold, meta, e));
+    TRY(model_export(&mf, f, o->out, &x, &r, e));
+    fputs(r.text, stderr);
+out:
+    free(meta);
+    model_file_close(&mf);
+    model_as_file_close(hold);
+    return rc;
+}
+
 static int merge(const struct opts *o, const char *base, const char *adapter, struct err *e) {
     int rc;
     struct model m = {0};
-    char *meta = NULL;
-    const struct adapter_use use = {
-        .weights = (enum dtype)dtype_find(o->weights), .scale = o->scale, .merge = true};
+    const struct format *f;
+    const struct adapter_use use = {.weights = DT_F32, .scale = o->scale, .merge = true};
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
     if (file_same(o->out, base) || file_same(o->out, adapter))
         return err_set(e, ERR_USAGE, "--out %s would overwrite a file being read", o->out);
+    TRY(out_format(o->out, o->to, false, &f, e));
     TRY(adapter_open(&m, base, adapter, &use, e));
-    if (!(meta = merge_meta(m.lora))) {
-        rc = err_set(e, ERR_NOMEM, "out of memory for %s", o->out);
-        goto out;
-    }
-    TRY(lora_merge(&m, e));
-    TRY(model_save(&m, o->out, "blzt5", meta, e));
+    TRY(write_merged(o, &m, f, e));
 out:
-    free(meta);
     model_close(&m);
     return rc;
 }
@@ -107,7 +130,7 @@ out:
 static const struct verb {
     const char *name, *needs, *options;
     int n_pos;
-} verbs[] = {{"merge", "a base model and an adapter", "out scale weights threads", 2},
+} verbs[] = {{"merge", "a base model and an adapter", "out to scale dtype threads", 2},
              {"info", "an adapter", "json", 1}};
 
 /* Options that would have no effect are errors: each verb knows its own. */
@@ -150,12 +173,13 @@ out:
 const struct cmd cmd_adapter = {
     .name = "adapter",
     .summary = "What a LoRA adapter is; a model with one merged in.",
-    .usage = "merge BASE ADAPTER --out FILE [--scale X]\n"
+    .usage = "merge BASE ADAPTER --out FILE [--dtype TYPE] [--scale X]\n"
              "info ADAPTER [--json]",
     .notes = "merge writes W + scale (alpha/rank) B A in place of every weight that the adapter "
              "corrects, computed\n"
-             "in f32. BASE is the very file that the adapter was trained on. Other formats: `duet "
-             "convert`.\n",
+             "in f32. An adapter of duet belongs to the very file that it was trained on; those of "
+             "PEFT and GGUF to any\n"
+             "model of their shapes. Adapters from one format to another: `duet convert`.\n",
     .rows = rows,
     .run = run,
 };

@@ -1,53 +1,155 @@
+/* duet convert: models and adapters from one format to another. */
+#include "adapter.h"
 #include "cmd.h"
-#include "format.h"
+#include "export.h"
+#include "import.h"
+#include "out_format.h"
+#include "par.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct opts {
-    const char *to;
+    const char *to, *dtype, *tokenizer, *base;
+    struct conf_pairs set;
+    int64_t threads;
+    bool verify;
 };
 
+#define O struct opts
 #define X(name) #name " "
 static const char words[] = "auto " FORMATS(X);
 #undef X
 
 static const struct conf_row rows[] = {
-    CONF_CHOICE(
-        struct opts, to, "to", "auto", words,
-        "format to write; auto: by the name: .blzt is blzt5, .blzt4 is blzt4, .bin is llama2c"),
+    CONF_CHOICE(O, to, "to", "auto", words, "format to write; auto: by the name of OUT"),
+    CONF_CHOICE(O, dtype, "dtype", "keep", "keep f32 f16 bf16 q8_0 q4_0",
+                "type of the matrices to write; keep: as they are"),
+    CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
+                "write this tokenizer instead of the model's own; none: write none"),
+    CONF_STRING(O, base, "base", NULL, "FILE", "an adapter's base model"),
+    CONF_PAIRS(O, set, "set", "key=value", "change a key of the model's config first"),
+    CONF_BOOL(O, verify, "verify",
+              "read what was written again, and compare its logits with the source's"),
+    CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_END};
+#undef O
 
-/* The first format whose suffix the name has. */
-static int by_name(const char *path, const char **format, struct err *e) {
-    const size_t n = strlen(path);
-    for (size_t i = 0; i < n_formats; i++) {
-        const size_t k = strlen(formats[i]->suffix);
-        if (!formats[i]->write || n < k || strcmp(path + n - k, formats[i]->suffix) != 0) continue;
-        *format = formats[i]->name;
+/* ---- verifying ------------------------------------------------------------------------------ */
+
+/* bound < 0: every logit must be the same. */
+static int verify(const struct compare_side *in, const struct compare_side *out, double bound,
+                  struct err *e) {
+    struct compare c;
+    const int rc = model_compare(in, out, &c, e);
+    if (rc) return rc;
+    const char *file = out->adapter ? out->adapter : out->path;
+    if (c.exact) {
+        printf("verified: the same logits at %lld positions, bit for bit\n", (long long)c.tokens);
         return 0;
     }
-    return err_set(e, ERR_USAGE,
-                   "%s: the name does not tell the format (.blzt, .blzt4, .bin); say it with --to",
-                   path);
+    printf("verified: largest difference of a logit %.3g (largest logit %.3g), of a probability "
+           "%.3g, at %lld positions\n",
+           c.max_diff, c.max_logit, c.max_prob, (long long)c.tokens);
+    if (bound < 0)
+        return err_set(e, ERR_INPUT,
+                       "%s: computes other logits than %s, though no weight was rounded", file,
+                       in->path);
+    if (!(c.max_diff <= bound * c.max_logit))
+        return err_set(
+            e, ERR_INPUT,
+            "%s: its logits differ from those of %s by %.3g, more than rounding explains "
+            "(%.3g)",
+            file, in->path, c.max_diff, bound * c.max_logit);
+    return 0;
+}
+
+/* ---- adapters ------------------------------------------------------------------------------- */
+
+static int check_adapter_opts(const struct conf *conf, const char *in, const struct opts *o,
+                              struct err *e) {
+    static const char *const none[] = {"dtype", "tokenizer"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        if (conf_given(conf, none[i]))
+            return err_set(e, ERR_USAGE, "--%s has no effect on an adapter, which %s is", none[i],
+                           in);
+    if (!o->base)
+        return err_set(e, ERR_USAGE, "%s is an adapter: give its base model with --base FILE", in);
+    return 0;
+}
+
+static int convert_adapter(const struct conf *conf, const struct opts *o, struct err *e) {
+    const char *in = conf->pos[0], *out = conf->pos[1];
+    const struct format *f;
+    const struct adapter_use use = {.weights = DT_F32, .scale = 1, .sets = &o->set};
+    const struct compare_side a = {o->base, in, &o->set}, b = {o->base, out, &o->set};
+    struct model m = {0};
+    int rc;
+    TRY(check_adapter_opts(conf, in, o, e));
+    TRY(out_format(out, o->to, true, &f, e));
+    if (file_same(in, out)) {
+        rc = err_set(e, ERR_USAGE, "%s: is the file being read; write to another name", out);
+        goto out;
+    }
+    TRY(adapter_open(&m, o->base, in, &use, e));
+    TRY(adapter_save(&m, out, f->name, NULL, e));
+    printf("%s: an adapter as %s\n", out, f->name);
+    model_close(&m);
+    if (o->verify) TRY(verify(&a, &b, 1e-6, e));
+out:
+    model_close(&m);
+    return rc;
+}
+
+/* ---- models --------------------------------------------------------------------------------- */
+
+static int convert_model(const struct conf *conf, const struct opts *o, const struct model_file *mf,
+                         struct err *e) {
+    const char *in = conf->pos[0], *out = conf->pos[1];
+    const struct export_opts x = {
+        .dtype = dtype_find(o->dtype), .tokenizer = o->tokenizer, .sets = &o->set};
+    const struct format *f;
+    struct export_report r;
+    int rc;
+    if (o->base)
+        return err_set(e, ERR_USAGE,
+                       "--base is for adapters, and %s is a model; duet adapter merge "
+                       "makes a model of both",
+                       in);
+    TRY(out_format(out, o->to, false, &f, e));
+    TRY(model_export(mf, f, out, &x, &r, e));
+    fputs(r.text, stderr);
+    printf("%s: %zu tensors as %s\n", out, mf->n_tensors, f->name);
+    if (o->verify) {
+        const struct compare_side a = {in, NULL, &o->set}, b = {out, NULL, NULL};
+        TRY(verify(&a, &b, r.exact ? -1 : r.bound, e));
+    }
+out:
+    return rc;
 }
 
 static int run(int argc, char **argv, struct err *e) {
     int rc;
-    bool done;
+    bool done, adapter;
     struct conf conf = {0};
     struct opts o = {0};
     struct model_file mf = {0};
     TRY(cmd_parse(&cmd_convert, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     if (conf.n_pos != 2) {
-        rc = err_set(e, ERR_USAGE, "convert takes a model file and a file to write, found %d",
+        rc = err_set(e, ERR_USAGE, "convert takes a model and a name to write, found %d arguments",
                      conf.n_pos);
         goto out;
     }
-    const char *format = o.to;
-    if (!strcmp(format, "auto")) TRY(by_name(conf.pos[1], &format, e));
+    if (o.threads) par_init((int)o.threads);
     TRY(model_file_open(&mf, conf.pos[0], true, e));
-    TRY(model_file_write(&mf, format, conf.pos[1], e));
+    TRY(adapter_probe(&mf, &adapter, e));
+    if (adapter) {
+        TRY(convert_adapter(&conf, &o, e));
+    } else {
+        TRY(model_import_file(&mf, e));
+        TRY(convert_model(&conf, &o, &mf, e));
+    }
 out:
     model_file_close(&mf);
     conf_release(&conf);
@@ -56,11 +158,17 @@ out:
 
 const struct cmd cmd_convert = {
     .name = "convert",
-    .summary = "Write a model file in another format.",
-    .usage = "IN OUT [--to FORMAT]",
-    .notes = "What the format cannot hold is an error that names the tensor or key; nothing is "
-             "dropped in silence,\n"
-             "except the tokenizer, which only BLZT v5 holds. The file read is never written to.\n",
+    .summary = "Write a model or an adapter in another format.",
+    .usage = "IN OUT [--to FORMAT] [--dtype TYPE] [--verify]\n"
+             "ADAPTER OUT --base MODEL [--verify]",
+    .notes =
+        "IN is recognised by its content; a folder is a model or an adapter (PEFT) of Hugging "
+        "Face. The name of\n"
+        "OUT tells its format: .gguf, .blzt, .blzt4, .bin (llama2.c), or a folder with / at its "
+        "end. What the\n"
+        "format cannot hold is an error that names the tensor or key; nothing is dropped in "
+        "silence. A residual\n"
+        "scale is folded into the weights. The file read is never written to.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,

@@ -1,6 +1,6 @@
 /* duet info: what a file is. Models of every readable format, token shards, tokenizers. */
 #include "cmd.h"
-#include "format.h"
+#include "import.h"
 #include "shard.h"
 #include "tokenizer.h"
 
@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct opts {
     bool tensors, verify, json;
@@ -113,40 +114,58 @@ static uint64_t count_parameters(const struct model_file *mf, json_t *by_type) {
     return parameters;
 }
 
-static int info_model(json_t *o, struct file_map *map, const struct opts *opt, struct err *e) {
-    struct model_file mf;
-    struct tokenizer *t = NULL;
-    json_error_t je;
-    json_t *by_type = json_object();
-    int rc;
-    TRY(model_file_open_map(&mf, map, opt->verify, e));
-    if (opt->verify) TRY(check_finite(&mf, e));
-    json_t *config = json_loads(mf.config, 0, &je);
-    put(o, "kind", json_string("model"));
-    put(o, "format", json_string(mf.format->name));
-    put(o, "bytes", whole(mf.map.size));
-    put(o, "model", architecture(config));
-    put(o, "parameters", whole(count_parameters(&mf, by_type)));
-    put(o, "tensors", whole(mf.n_tensors));
-    json_object_set(o, "dtypes", by_type);
-    put(o, "config", config);
-    if (mf.meta) put(o, "meta", json_loads(mf.meta, 0, &je));
-    if (mf.tokenizer) {
-        TRY(tokenizer_open_blob(&t, mf.tokenizer, mf.tokenizer_bytes, mf.path, e));
-        json_t *tok = json_object();
-        describe_tokenizer(tok, t);
-        put(o, "tokenizer", tok);
+/* The blob's tokenizer. What cannot be read of it is said, and no reason to say nothing else. */
+static void info_blob(json_t *o, const struct model_file *mf) {
+    struct tokenizer *t;
+    struct err why;
+    if (!mf->tokenizer) return;
+    if (tokenizer_open_blob(&t, mf->tokenizer, mf->tokenizer_bytes, mf->path, &why)) {
+        put(o, "tokenizer_error", json_string(why.msg));
+        return;
     }
+    json_t *tok = json_object();
+    describe_tokenizer(tok, t);
+    put(o, "tokenizer", tok);
+    tokenizer_close(t);
+}
+
+static uint64_t file_bytes(const struct model_file *mf) {
+    uint64_t sum = mf->map.size;
+    for (size_t i = 0; i < mf->n_maps; i++) sum += mf->maps[i].size;
+    return sum;
+}
+
+static void describe_file(json_t *o, const struct model_file *mf, const struct opts *opt) {
+    json_error_t je;
+    json_t *by_type = json_object(), *config = json_loads(mf->config, 0, &je);
+    const bool adapter = json_object_get(config, "duet_adapter");
+    put(o, "kind", json_string(adapter ? "adapter" : "model"));
+    put(o, "format", json_string(mf->format->name));
+    put(o, "bytes", whole(file_bytes(mf)));
+    if (!adapter && json_object_size(config)) put(o, "model", architecture(config));
+    put(o, "parameters", whole(count_parameters(mf, by_type)));
+    put(o, "tensors", whole(mf->n_tensors));
+    put(o, "dtypes", by_type);
+    put(o, "config", config);
+    if (mf->meta) put(o, "meta", json_loads(mf->meta, 0, &je));
+    info_blob(o, mf);
     if (opt->verify)
         put(o, "verified",
-            json_string(mf.format->checksums ? "checksums, all weights finite"
-                                             : "all weights finite (the format has "
-                                               "no checksums)"));
-    if (opt->tensors) put(o, "tensor_list", tensor_list(&mf));
+            json_string(mf->format->checksums ? "checksums, all weights finite"
+                                              : "all weights finite (the format has "
+                                                "no checksums)"));
+    if (opt->tensors) put(o, "tensor_list", tensor_list(mf));
+}
+
+/* Takes over *mf. */
+static int info_model(json_t *o, struct model_file *mf, const struct opts *opt, struct err *e) {
+    struct err why = {0};
+    int rc = 0;
+    if (opt->verify) TRY(check_finite(mf, e));
+    if (model_import_file(mf, &why)) put(o, "tokenizer_error", json_string(why.msg));
+    describe_file(o, mf, opt);
 out:
-    json_decref(by_type);
-    tokenizer_close(t);
-    model_file_close(&mf);
+    model_file_close(mf);
     return rc;
 }
 
@@ -180,20 +199,59 @@ static int info_tokenizer(json_t *o, const char *path, struct err *e) {
     return 0;
 }
 
+static int info_folder(json_t *o, const char *path, const struct opts *opt, struct err *e) {
+    struct model_file mf;
+    struct err ignored;
+    const int rc = model_file_open(&mf, path, opt->verify, e);
+    if (!rc) return info_model(o, &mf, opt, e);
+    return info_tokenizer(o, path, &ignored) ? rc : 0;
+}
+
 static int info(json_t *o, const char *path, const struct opts *opt, struct err *e) {
+    if (file_is_dir(path)) return info_folder(o, path, opt, e);
     if (shard_probe(path)) return info_shard(o, path, opt, e);
     struct file_map map;
+    struct model_file mf;
     int rc = file_map_open(&map, path, e);
     if (rc) return rc;
     struct err ignored;
-    if (format_probe(map.data, map.size))
-        rc = info_model(o, &map, opt, e);
-    else if (map.size > 0 && map.data[0] == '{') /* a tokenizer.json, or what is wrong with it */
+    const bool model = format_probe(map.data, map.size);
+    if (!model && map.size > 0 && map.data[0] == '{') /* a tokenizer.json, or what is wrong in it */
         rc = info_tokenizer(o, path, e);
-    else if (info_tokenizer(o, path, &ignored) != 0)
-        rc = info_model(o, &map, opt, e); /* says what could have been */
+    else if (model || info_tokenizer(o, path, &ignored) != 0)
+        rc = model_file_open_map(&mf, &map, opt->verify, e); /* or says what could have been */
+    if (!rc && !json_object_size(o)) rc = info_model(o, &mf, opt, e);
     file_map_close(&map);
     return rc;
+}
+
+/* Long texts are cut: --json has all of them. */
+static void print_fact(const char *key, const json_t *v) {
+    enum { WIDTH = 240 };
+    char *text =
+        json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    const char *s = text ? text : json_string_value(v);
+    const int cut = strlen(s) > WIDTH;
+    printf("  %-15s %.*s%s\n", key, WIDTH, s, cut ? " ..." : "");
+    free(text);
+}
+
+/* The config without what files of other formats keep beside it, each of which has a line. */
+static void print_config(const json_t *config) {
+    static const char *const apart[] = {"gguf", "hf", "chat_template", "rope_factors", "peft"};
+    json_t *o = json_deep_copy(config), *duet = json_object_get(o, "duet"), *v;
+    const char *key;
+    for (size_t i = 0; i < sizeof apart / sizeof *apart; i++) json_object_del(duet, apart[i]);
+    if (duet && !json_object_size(duet)) json_object_del(o, "duet");
+    char *text = json_dumps(o, JSON_REAL_PRECISION(15));
+    printf("  %-15s %s\n", "config", text ? text : "");
+    free(text);
+    duet = json_object_get(config, "duet");
+    for (size_t i = 0; i < 2; i++)
+        json_object_foreach(json_object_get(duet, apart[i]), key, v) print_fact(key, v);
+    for (size_t i = 2; i < sizeof apart / sizeof *apart; i++)
+        if ((v = json_object_get(duet, apart[i]))) print_fact(apart[i], v);
+    json_decref(o);
 }
 
 /* One line a fact; objects as JSON; the tensors as a table. */
@@ -203,10 +261,10 @@ static void print_text(const char *path, json_t *o) {
     printf("%s\n", path);
     json_object_foreach(o, key, v) {
         if (json_is_array(v)) continue;
-        char *text =
-            json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-        printf("  %-15s %s\n", key, text ? text : json_string_value(v));
-        free(text);
+        if (!strcmp(key, "config"))
+            print_config(v);
+        else
+            print_fact(key, v);
     }
     size_t i;
     json_array_foreach(json_object_get(o, "tensor_list"), i, v) {
@@ -233,7 +291,8 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(cmd_parse(&cmd_info, &conf, &opt, argc, argv, &done, e));
     if (done) goto out;
     if (conf.n_pos != 1) {
-        rc = err_set(e, ERR_USAGE, "duet info takes one FILE, found %d; see duet info --help",
+        rc = err_set(e, ERR_USAGE,
+                     "duet info takes one FILE or folder, found %d; see duet info --help",
                      conf.n_pos);
         goto out;
     }
@@ -253,7 +312,7 @@ out:
 
 const struct cmd cmd_info = {
     .name = "info",
-    .summary = "Say what a model, token shard or tokenizer file is.",
+    .summary = "Say what a model, adapter, token shard or tokenizer is.",
     .usage = "FILE [--tensors] [--verify] [--json]",
     .lists = cmd_list_formats,
     .rows = rows,

@@ -235,7 +235,7 @@ static char *meta_json(const struct replay *r) {
 static int save(const struct replay *r, struct err *e) {
     char *meta = meta_json(r);
     if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", r->out);
-    const int rc = r->model.lora ? adapter_save(&r->model, r->out, meta, e)
+    const int rc = r->model.lora ? adapter_save(&r->model, r->out, "blzt5", meta, e)
                                  : model_save(&r->model, r->out, "blzt5", meta, e);
     free(meta);
     return rc;

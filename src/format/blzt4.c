@@ -225,6 +225,7 @@ const struct format format_blzt4 = {
     .types = MF_TYPE(DT_F32),
     .vector_types = MF_TYPE(DT_F32),
     .models = true,
+    .native = true,
     .probe = probe,
     .read = read_blzt4,
     .write = write_blzt4,

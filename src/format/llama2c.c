@@ -153,12 +153,14 @@ static int check_function(const struct llama_dims *d, const json_t *config, cons
     return 0;
 }
 
-/* cos (sine: sin) of position * theta^(-2i / head_dim). */
+/* cos (sine: sin) of position * theta^(-2i / head_dim), each step rounded to f32 as llama2.c's
+ * model.py does it. */
 static void write_table(struct file_out *o, const struct llama_dims *d, bool sine) {
     for (uint64_t pos = 0; pos < d->seq; pos++)
         for (uint64_t i = 0; i < d->head_dim / 2; i++) {
-            double angle = (double)pos * pow(1e4, -2.0 * (double)i / (double)d->head_dim);
-            float v = (float)(sine ? sin(angle) : cos(angle));
+            const float freq = 1 / (float)pow(1e4, (double)((float)(2 * i) / (float)d->head_dim));
+            const float angle = (float)pos * freq;
+            const float v = (float)(sine ? sin((double)angle) : cos((double)angle));
             file_out_write(o, &v, sizeof v);
         }
 }
@@ -197,6 +199,7 @@ const struct format format_llama2c = {
     .types = MF_TYPE(DT_F32),
     .vector_types = MF_TYPE(DT_F32),
     .models = true,
+    .tok = TOK_SIDES,
     .probe = probe,
     .read = read_llama2c,
     .write = write_llama2c,

@@ -11,7 +11,8 @@
 #include <string.h>
 
 enum { VERSION = 1 };
-static const char KEY[] = "duet_adapter";
+#define KEY_NAME "duet_adapter"
+static const char KEY[] = KEY_NAME;
 
 /* Sizes of the base that are repeated for people. */
 static const struct {
@@ -56,6 +57,7 @@ static int read_key(struct adapter_info *a, const struct key *k, const json_t *o
     const json_t *v = json_object_get(o, k->name);
     char *at = (char *)a + k->offset;
     bool ok = false;
+    if (k->kind == K_HASH && a->foreign && !v) return 0;
     if (k->kind == K_HASH) {
         const char *s = json_string_value(v);
         ok = s && strlen(s) == 16 && strspn(s, "0123456789abcdef") == 16;
@@ -93,7 +95,7 @@ static int info_from(struct adapter_info *a, const struct model_file *mf, struct
     int rc;
     json_error_t je;
     json_t *root = json_loads(mf->config, 0, &je), *o = json_object_get(root, KEY);
-    *a = (struct adapter_info){0};
+    *a = (struct adapter_info){.foreign = !mf->format->native};
     if (!json_is_object(o)) {
         rc = err_set(e, ERR_INPUT, "%s is not an adapter: its config has no object \"%s\"",
                      mf->path, KEY);
@@ -118,6 +120,16 @@ out:
     return rc;
 }
 
+int adapter_probe(const struct model_file *mf, bool *adapter, struct err *e) {
+    json_error_t je;
+    json_t *root = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
+    *adapter = json_object_get(root, KEY) != NULL;
+    const int rc =
+        root ? 0 : err_set(e, ERR_INPUT, "%s: config: line %d: %s", mf->path, je.line, je.text);
+    json_decref(root);
+    return rc;
+}
+
 int adapter_info_read(struct adapter_info *a, const char *path, struct err *e) {
     struct model_file mf = {0};
     *a = (struct adapter_info){0};
@@ -138,19 +150,33 @@ static bool in_adapter(const struct model *m, const struct param *p) {
     return p->role == ROLE_lora || (p->role == ROLE_norm && m->lora->opts.norms);
 }
 
-static int check_tensor(const struct param *p, const struct mf_tensor *t, const char *path,
-                        struct err *e) {
+static int check_type(const struct param *p, const struct mf_tensor *t, bool foreign,
+                      const char *path, struct err *e) {
+    const bool ok =
+        foreign ? dtype_is_float(t->dtype) && dtype_row(t->dtype)->block == 1 : t->dtype == DT_F32;
+    return ok ? 0
+              : err_set(e, ERR_INPUT, "%s: tensor %s has type %s, expected %s", path, p->name,
+                        dtype_row(t->dtype)->name, foreign ? "f32, f16 or bf16" : "f32");
+}
+
+/* lora_A (rank, I): its rows, lora_B (O, rank): its columns may be fewer than the parameter's. */
+static bool is_a(const struct param *p) {
+    return strstr(p->name, ".lora_A.") != NULL;
+}
+
+static int check_tensor(const struct param *p, const struct mf_tensor *t, bool foreign,
+                        const char *path, struct err *e) {
     if (!t) return err_set(e, ERR_INPUT, "%s: tensor %s is missing", path, p->name);
-    if (t->dtype != DT_F32)
-        return err_set(e, ERR_INPUT, "%s: tensor %s has type %s, expected f32", path, p->name,
-                       dtype_row(t->dtype)->name);
-    if (t->ndim != p->ndim || (int64_t)t->shape[t->ndim - 1] != p->cols ||
-        (t->ndim == 2 && (int64_t)t->shape[0] != p->rows))
-        return err_set(e, ERR_INPUT, "%s: tensor %s has shape %llu x %llu, expected %lld x %lld",
-                       path, p->name, t->ndim == 2 ? (unsigned long long)t->shape[0] : 1ull,
-                       (unsigned long long)t->shape[t->ndim - 1], (long long)p->rows,
+    const int64_t cols = (int64_t)t->shape[t->ndim - 1];
+    const int64_t rows = t->ndim == 2 ? (int64_t)t->shape[0] : 1;
+    const bool lora = foreign && p->role == ROLE_lora;
+    const bool less =
+        lora && (is_a(p) ? rows < p->rows && cols == p->cols : cols < p->cols && rows == p->rows);
+    if (!less && (t->ndim != p->ndim || cols != p->cols || (t->ndim == 2 && rows != p->rows)))
+        return err_set(e, ERR_INPUT, "%s: tensor %s has shape %lld x %lld, expected %lld x %lld",
+                       path, p->name, (long long)rows, (long long)cols, (long long)p->rows,
                        (long long)p->cols);
-    return 0;
+    return check_type(p, t, foreign, path, e);
 }
 
 static int wrong_base(const char *path, uint64_t want, const char *base, uint64_t have,
@@ -164,7 +190,8 @@ static int wrong_base(const char *path, uint64_t want, const char *base, uint64_
 static int check_same(const struct lora *l, const struct adapter_info *a, const char *path,
                       const char *base, struct err *e) {
     const struct lora_opts *o = &l->opts;
-    if (a->base_hash != l->base_hash) return wrong_base(path, a->base_hash, base, l->base_hash, e);
+    if (a->base_hash && a->base_hash != l->base_hash)
+        return wrong_base(path, a->base_hash, base, l->base_hash, e);
     if (a->rank != o->rank || a->alpha != o->alpha || a->rslora != o->rslora ||
         a->norms != o->norms || strcmp(a->targets, o->targets) != 0)
         return err_set(e, ERR_INPUT,
@@ -176,16 +203,9 @@ static int check_same(const struct lora *l, const struct adapter_info *a, const 
     return 0;
 }
 
-static int load_values(struct model *m, const struct model_file *mf, struct err *e) {
-    size_t n = 0;
-    for (int i = 0; i < m->n_params; i++) {
-        const struct param *p = m->params + i;
-        if (!in_adapter(m, p)) continue;
-        const int rc = check_tensor(p, model_file_find(mf, p->name), mf->path, e);
-        if (rc) return rc;
-        n++;
-    }
-    for (size_t i = 0; i < mf->n_tensors && n != mf->n_tensors; i++) {
+/* Every tensor of the file belongs to a parameter. */
+static int check_all_known(const struct model *m, const struct model_file *mf, struct err *e) {
+    for (size_t i = 0; i < mf->n_tensors; i++) {
         bool known = false;
         for (int k = 0; k < m->n_params && !known; k++)
             known = in_adapter(m, m->params + k) && !strcmp(m->params[k].name, mf->tensors[i].name);
@@ -193,10 +213,58 @@ static int load_values(struct model *m, const struct model_file *mf, struct err 
             return err_set(e, ERR_INPUT, "%s: tensor %s is not part of this adapter", mf->path,
                            mf->tensors[i].name);
     }
-    for (int i = 0; i < m->n_params; i++)
-        if (in_adapter(m, m->params + i))
-            mf_tensor_read(model_file_find(mf, m->params[i].name), m->params[i].data);
     return 0;
+}
+
+/* Adapters of others may leave modules out, and give each a rank and a scale of its own: what is
+ * not there is 0, on both sides, so that it stays 0 in training too. */
+static int check_values(const struct model *m, const struct model_file *mf, struct err *e) {
+    const bool foreign = !mf->format->native;
+    const struct mf_tensor *a = NULL;
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *p = m->params + i;
+        if (!in_adapter(m, p)) continue;
+        const struct mf_tensor *t = model_file_find(mf, p->name);
+        const bool second = p->role == ROLE_lora && !is_a(p);
+        const bool absent = foreign && p->role == ROLE_lora && !t && (!second || !a);
+        const int rc = absent ? 0 : check_tensor(p, t, foreign, mf->path, e);
+        if (rc) return rc;
+        if (second && t && !a)
+            return err_set(e, ERR_INPUT, "%s: tensor %s has no lora_A", mf->path, p->name);
+        if (second && t && a->shape[0] != t->shape[1])
+            return err_set(e, ERR_INPUT, "%s: tensor %s has rank %llu, its lora_A has %llu",
+                           mf->path, p->name, (unsigned long long)t->shape[1],
+                           (unsigned long long)a->shape[0]);
+        a = second ? NULL : t;
+    }
+    return check_all_known(m, mf, e);
+}
+
+static void load_param(const struct model *m, const struct param *p, const struct mf_tensor *from) {
+    float *dst = p->data;
+    if (p->role != ROLE_lora) {
+        mf_tensor_read(from, dst);
+        return;
+    }
+    memset(dst, 0, (size_t)param_count(p) * sizeof *dst);
+    if (!from) return;
+    struct mf_tensor t = *from;
+    if (t.rope_heads < 0)
+        t.rope_heads = (int)(t.rope_heads == MF_ROPE_Q ? m->config.heads : m->config.kv_heads);
+    for (uint64_t r = 0; r < t.shape[0]; r++) {
+        float *row = dst + (int64_t)r * p->cols;
+        dtype_to_f32(t.dtype, mf_tensor_row(&t, r), row, (size_t)t.shape[1]);
+        for (uint64_t i = 0; i < t.shape[1] && t.factor != 0; i++)
+            row[i] = (float)((double)row[i] * t.factor);
+    }
+}
+
+static int load_values(struct model *m, const struct model_file *mf, struct err *e) {
+    const int rc = check_values(m, mf, e);
+    for (int i = 0; i < m->n_params && !rc; i++)
+        if (in_adapter(m, m->params + i))
+            load_param(m, m->params + i, model_file_find(mf, m->params[i].name));
+    return rc;
 }
 
 int adapter_load_values(struct model *m, const char *path, struct err *e) {
@@ -229,6 +297,29 @@ static int attach(struct model *m, const struct adapter_info *a, bool merge, con
     return err_prefix(e, "%s", path);
 }
 
+/* What the adapter's file says beside LoRA, so that it is there when it is written again. */
+static int keep_origin(struct model *m, const char *path, struct err *e) {
+    static const char *const ours[] = {KEY_NAME,
+                                       "model_type",
+                                       "hidden_size",
+                                       "intermediate_size",
+                                       "num_hidden_layers",
+                                       "vocab_size",
+                                       "num_attention_heads",
+                                       "num_key_value_heads",
+                                       "head_dim"};
+    struct model_file mf;
+    json_error_t je;
+    int rc = model_file_open(&mf, path, false, e);
+    if (rc) return rc;
+    json_t *root = json_loads(mf.config, 0, &je);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) json_object_del(root, ours[i]);
+    if (json_object_size(root)) m->lora->origin = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    model_file_close(&mf);
+    return 0;
+}
+
 int adapter_open(struct model *m, const char *base_path, const char *adapter_path,
                  const struct adapter_use *u, struct err *e) {
     int rc;
@@ -247,13 +338,14 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
                      adapter_path);
         goto out;
     }
-    if (hash != a.base_hash) {
+    if (a.base_hash && hash != a.base_hash) {
         rc = wrong_base(adapter_path, a.base_hash, base_path, hash, e);
         goto out;
     }
     TRY(model_create(m, &c, e));
     TRY(attach(m, &a, u->merge, adapter_path, e));
     m->lora->base_hash = hash;
+    TRY(keep_origin(m, adapter_path, e));
     TRY(model_set_storage(m, u->weights, e));
     TRY(model_reserve(m, e));
     if (mf.tokenizer) TRY(model_set_tokenizer(m, mf.tokenizer, mf.tokenizer_bytes, e));
@@ -274,6 +366,7 @@ out:
 static int make_config(const struct model *m, char **text, struct err *e) {
     const struct lora *l = m->lora;
     char hash[17];
+    json_error_t je;
     snprintf(hash, sizeof hash, "%016" PRIx64, l->base_hash);
     const struct model_config *c = &m->config;
     json_t *root = json_pack(
@@ -283,12 +376,21 @@ static int make_config(const struct model *m, char **text, struct err *e) {
         "model_type", c->arch, "hidden_size", (json_int_t)c->dim, "intermediate_size",
         (json_int_t)c->hidden, "num_hidden_layers", (json_int_t)c->layers, "vocab_size",
         (json_int_t)m->full_vocab);
+    if (root) {
+        json_object_set_new(root, "num_attention_heads", json_integer((json_int_t)c->heads));
+        json_object_set_new(root, "num_key_value_heads", json_integer((json_int_t)c->kv_heads));
+        json_object_set_new(root, "head_dim", json_integer((json_int_t)c->head_dim));
+        json_t *origin = l->origin ? json_loads(l->origin, 0, &je) : NULL;
+        if (origin) json_object_update_missing(root, origin);
+        json_decref(origin);
+    }
     *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return *text ? 0 : err_set(e, ERR_NOMEM, "out of memory for an adapter");
 }
 
-int adapter_save(const struct model *m, const char *path, const char *meta, struct err *e) {
+int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
+                 struct err *e) {
     int rc;
     struct model_file mf = {0};
     assert(m->lora && m->lora->base_hash && m->init_path);
@@ -312,7 +414,7 @@ int adapter_save(const struct model *m, const char *path, const char *meta, stru
             .data = p->data};
         TRY(model_file_add(&mf, &t, e));
     }
-    TRY(model_file_write(&mf, "blzt5", path, e));
+    TRY(model_file_write(&mf, format, path, e));
 out:
     model_file_close(&mf);
     return rc;

@@ -4,6 +4,10 @@
  * whose tensors are lora_A, lora_B and, if norms were trained, the norm weights, all f32. It names
  * its base by the xxh3 of the base's file, and is refused with any other.
  *
+ * Adapters of PEFT and GGUF are read as well; they name no base, so the shapes decide. Modules that
+ * they leave out are 0; ranks and scales of single modules become the common ones (zeros are
+ * added, B is scaled).
+ *
  *   TRY(adapter_open(&m, base, path, &use, e));       base and adapter, ready to compute
  * or, for a model that has LoRA attached and its base loaded,
  *   TRY(adapter_save(&m, path, meta, e));
@@ -14,7 +18,8 @@
 #include "model_lora.h"
 
 struct adapter_info {
-    uint64_t base_hash;
+    bool foreign;       /* PEFT's or a GGUF */
+    uint64_t base_hash; /* 0: the file does not say */
     int64_t rank;
     double alpha;
     bool rslora, norms;
@@ -25,13 +30,18 @@ struct adapter_info {
     char *meta;     /* JSON text or NULL; owned */
 };
 
+/* Is an open file an adapter? */
+int adapter_probe(const struct model_file *mf, bool *adapter, struct err *e);
+
 /* Reads and checks everything but the values. */
 int adapter_info_read(struct adapter_info *a, const char *path, struct err *e);
 void adapter_info_release(struct adapter_info *a); /* accepts all zeros */
 
-/* Writes LoRA's values and trained norms, atomically; never over the base. meta: JSON object text
- * or NULL. The base must have come from a file (model_load). */
-int adapter_save(const struct model *m, const char *path, const char *meta, struct err *e);
+/* Writes LoRA's values and trained norms, atomically; never over the base. format: a name of
+ * format.h, "blzt5" for duet's own. meta: JSON object text or NULL. The base must have come from a
+ * file (model_load). */
+int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
+                 struct err *e);
 
 /* Values from a file into a model with the same LoRA and base. Nothing is changed on failure. */
 int adapter_load_values(struct model *m, const char *path, struct err *e);

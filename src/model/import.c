@@ -142,8 +142,9 @@ static void find_scaling(json_t *config) {
 int model_import_file(struct model_file *mf, struct err *e) {
     int rc = 0;
     json_error_t je;
+    json_t *config = NULL;
     if (mf->vocab && !mf->tokenizer) TRY(vocab_tokenizer(mf, e));
-    json_t *config = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
+    config = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     if (!json_is_object(config)) {
         rc = err_set(e, ERR_INPUT, "%s: config: line %d: %s", mf->path, config ? 1 : je.line,
                      config ? "not a JSON object" : je.text);

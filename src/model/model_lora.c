@@ -291,6 +291,7 @@ void lora_unload(struct model *m) {
 
 void lora_release(struct model *m) {
     if (m->lora) free(m->lora->trainable);
+    if (m->lora) free(m->lora->origin);
     free(m->lora);
     m->lora = NULL;
 }

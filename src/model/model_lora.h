@@ -42,6 +42,7 @@ struct lora {
     bool *trainable;    /* of these, as they were */
     double factor;      /* of lora_set_scale */
     uint64_t base_hash; /* xxh3 of the file that the base came from; 0: not loaded yet */
+    char *origin;       /* JSON: what else the file of the adapter said (adapter.h), or NULL; owned */
 };
 
 /* Before model_set_storage and model_reserve. Unknown words, a rank that does not fit and targets

@@ -33,6 +33,12 @@ struct kern {
     /* Conversions; narrowing rounds to nearest even, NaN stays NaN. */
     void (*bf16_from_f32)(uint16_t *dst, const float *src, int64_t n);
     void (*f32_from_bf16)(float *dst, const uint16_t *src, int64_t n);
+    void (*f16_from_f32)(uint16_t *dst, const float *src, int64_t n);
+    void (*f32_from_f16)(float *dst, const uint16_t *src, int64_t n);
+
+    /* Blocks of q8_0 (dtype.h), 34 bytes each; n is a multiple of 32. The same on every tier. */
+    void (*q8_from_f32)(void *dst, const float *src, int64_t n);
+    void (*f32_from_q8)(float *dst, const void *src, int64_t n);
 
     /* dst = src rounded to bf16 by chance: up with a probability of the fraction that is cut off,
      * so that the mean is src. rand: n uniform 16-bit numbers. NaN stays NaN, infinity infinity. */

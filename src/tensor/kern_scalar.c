@@ -1,6 +1,7 @@
 /* The reference: plain loops, double arithmetic, libm. Slow on purpose; checks compare every tier
  * with it. Differences x - shift are rounded to f32 as kern.h says. */
 #include "kern.h"
+#include "half.h"
 #include "rng.h"
 
 #include <math.h>
@@ -22,6 +23,60 @@ static void f32_from_bf16(float *dst, const uint16_t *src, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         uint32_t u = (uint32_t)src[i] << 16;
         memcpy(&dst[i], &u, sizeof u);
+    }
+}
+
+static void f16_from_f32(uint16_t *dst, const float *src, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const uint16_t h = f16_of_f32(src[i]);
+        memcpy(dst + i, &h, sizeof h);
+    }
+}
+
+static void f32_from_f16(float *dst, const uint16_t *src, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, src + i, sizeof h);
+        dst[i] = f32_of_f16(h);
+    }
+}
+
+/* max|x|, NaN counting as the largest: positive floats are ordered as their bits are. */
+static float largest(const float *x, int n) {
+    uint32_t max = 0;
+    for (int i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, x + i, sizeof u);
+        if ((u & 0x7FFFFFFF) > max) max = u & 0x7FFFFFFF;
+    }
+    float f;
+    memcpy(&f, &max, sizeof f);
+    return f;
+}
+
+enum { Q8 = 32, Q8_BYTES = 34 };
+
+static void q8_from_f32(void *dst, const float *src, int64_t n) {
+    unsigned char *b = dst;
+    for (int64_t i = 0; i < n; i += Q8, b += Q8_BYTES) {
+        const float d = largest(src + i, Q8) / 127;
+        const uint16_t h = f16_of_f32(d);
+        int8_t q[Q8] = {0};
+        if (h > 0 && h < 0x7C00)
+            for (int j = 0; j < Q8; j++) q[j] = (int8_t)roundf(src[i + j] * (1 / d));
+        memcpy(b, &h, sizeof h);
+        memcpy(b + 2, q, sizeof q);
+    }
+}
+
+static void f32_from_q8(float *dst, const void *src, int64_t n) {
+    const unsigned char *b = src;
+    for (int64_t i = 0; i < n; i += Q8, b += Q8_BYTES) {
+        uint16_t h;
+        int8_t q[Q8];
+        memcpy(&h, b, sizeof h);
+        memcpy(q, b + 2, sizeof q);
+        for (int j = 0; j < Q8; j++) dst[i + j] = f32_of_f16(h) * q[j];
     }
 }
 
@@ -185,6 +240,10 @@ const struct kern kern_scalar = {
     .name = "scalar",
     .bf16_from_f32 = bf16_from_f32,
     .f32_from_bf16 = f32_from_bf16,
+    .f16_from_f32 = f16_from_f32,
+    .f32_from_f16 = f32_from_f16,
+    .q8_from_f32 = q8_from_f32,
+    .f32_from_q8 = f32_from_q8,
     .bf16_by_chance = bf16_by_chance,
     .signs = signs,
     .add_signs = add_signs,

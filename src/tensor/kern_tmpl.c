@@ -1,6 +1,7 @@
 /* The row kernels, compiled once per instruction set with -DISA=generic, avx2, ...: the table
  * kern_<ISA>. See kern.h for what each kernel computes. */
 #include "kern.h"
+#include "half.h"
 #include "kern_math.h"
 
 #include <math.h>
@@ -43,6 +44,92 @@ static void bf16_from_f32(uint16_t *dst, const float *src, int64_t n) {
 
 static void f32_from_bf16(float *dst, const uint16_t *src, int64_t n) {
     EACH(n, store(dst + i, (vf)(__builtin_convertvector(load16(src + i, k), vu) << 16), k););
+}
+
+enum { Q8 = 32, Q8_BYTES = 34 };
+
+/* max|x| of a block, NaN counting as the largest: positive floats are ordered as their bits are. */
+VEC float q8_largest(const float *x) {
+    vi m = {0};
+    for (int j = 0; j < Q8; j += VL) {
+        const vi a = (vi)vabs(load(x + j, VL));
+        const vi more = a > m;
+        m = (a & more) | (m & ~more);
+    }
+    int32_t s[VL];
+    memcpy(s, &m, sizeof m);
+    for (int w = VL / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) s[l] = s[l] > s[l + w] ? s[l] : s[l + w];
+    float f;
+    memcpy(&f, s, sizeof f);
+    return f;
+}
+
+static void q8_from_f32(void *dst, const float *src, int64_t n) {
+    unsigned char *b = dst;
+    for (int64_t i = 0; i < n; i += Q8, b += Q8_BYTES) {
+        const float d = q8_largest(src + i) / 127;
+        const uint16_t h = f16_of_f32(d);
+        memcpy(b, &h, sizeof h);
+        memset(b + 2, 0, Q8);
+        if (h == 0 || h >= 0x7C00) continue; /* infinity and NaN times 0 are NaN */
+        const float inverse = 1 / d;
+        for (int j = 0; j < Q8; j += VL) {
+            /* Cutting off after adding the last float below 1/2 rounds, ties away from 0. The
+             * absolute value also keeps a compiler from fusing product and sum. */
+            const vf x = inverse * load(src + i + j, VL), a = vabs(x) + 0x1.fffffep-2f;
+            store8(b + 2 + j, __builtin_convertvector(with_sign(a, x), vi));
+        }
+    }
+}
+
+#if VL > 4
+static void f16_from_f32(uint16_t *dst, const float *src, int64_t n) {
+    EACH(n, store16(dst + i, narrow16(load(src + i, k)), k););
+}
+
+static void f32_from_f16(float *dst, const uint16_t *src, int64_t n) {
+    EACH(n, store(dst + i, widen16(load16(src + i, k)), k););
+}
+
+VEC void q8_widen(float *y, const unsigned char *q, float d) {
+    for (int j = 0; j < Q8; j += VL) store(y + j, d * load8(q + j), VL);
+}
+#else /* no instructions for it: loops of which compilers make vectors */
+static void f16_from_f32(uint16_t *dst, const float *src, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float x;
+        memcpy(&x, src + i, sizeof x);
+        const uint16_t h = f16_of_f32(x);
+        memcpy(dst + i, &h, sizeof h);
+    }
+}
+
+static void f32_from_f16(float *dst, const uint16_t *src, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, src + i, sizeof h);
+        const float x = f32_of_f16(h);
+        memcpy(dst + i, &x, sizeof x);
+    }
+}
+
+VEC void q8_widen(float *y, const unsigned char *bytes, float d) {
+    int8_t q[Q8];
+    float x[Q8];
+    memcpy(q, bytes, sizeof q);
+    for (int j = 0; j < Q8; j++) x[j] = d * (float)q[j];
+    memcpy(y, x, sizeof x);
+}
+#endif
+
+static void f32_from_q8(float *dst, const void *src, int64_t n) {
+    const unsigned char *b = src;
+    for (int64_t i = 0; i < n; i += Q8, b += Q8_BYTES) {
+        uint16_t h;
+        memcpy(&h, b, sizeof h);
+        q8_widen(dst + i, b + 2, f32_of_f16(h));
+    }
 }
 
 static void bf16_by_chance(uint16_t *dst, const float *src, const uint16_t *rand, int64_t n) {
@@ -375,6 +462,10 @@ const struct kern TABLE(ISA) = {
     .name = NAME(ISA),
     .bf16_from_f32 = bf16_from_f32,
     .f32_from_bf16 = f32_from_bf16,
+    .f16_from_f32 = f16_from_f32,
+    .f32_from_f16 = f32_from_f16,
+    .q8_from_f32 = q8_from_f32,
+    .f32_from_q8 = f32_from_q8,
     .bf16_by_chance = bf16_by_chance,
     .signs = signs,
     .add_signs = add_signs,

@@ -92,6 +92,51 @@ VEC void store16(uint16_t *p, vs v, int k) {
         if (l < k) memcpy(p + l, part + l, sizeof *p);
 }
 
+#if VL > 4
+/* f16 and f32, as half.h has them. */
+VEC vs narrow16(vf x) {
+#if VL == 16
+    return (vs)_mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT);
+#else
+    return (vs)_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT);
+#endif
+}
+
+VEC vf widen16(vs h) {
+#if VL == 16
+    return (vf)_mm512_cvtph_ps((__m256i)h);
+#else
+    return (vf)_mm256_cvtph_ps((__m128i)h);
+#endif
+}
+
+/* VL int8. */
+VEC vf load8(const void *p) {
+#if VL == 16
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p)));
+#else
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p)));
+#endif
+}
+#endif
+
+/* VL whole numbers that fit in int8. */
+VEC void store8(void *p, vi v) {
+#if VL == 16
+    _mm_storeu_si128(p, _mm512_cvtepi32_epi8((__m512i)v));
+#elif VL == 8
+    const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v),
+                                      _mm256_extracti128_si256((__m256i)v, 1));
+    _mm_storel_epi64(p, _mm_packs_epi16(h, h));
+#elif defined(__x86_64__)
+    const __m128i h = _mm_packs_epi32((__m128i)v, (__m128i)v);
+    const int32_t four = _mm_cvtsi128_si32(_mm_packs_epi16(h, h));
+    memcpy(p, &four, sizeof four);
+#else
+    for (int l = 0; l < VL; l++) ((int8_t *)p)[l] = (int8_t)v[l];
+#endif
+}
+
 /* a < b ? x : y in each lane; NaN compares false. */
 VEC vf where_lt(vf a, vf b, vf x, vf y) {
 #if VL == 16

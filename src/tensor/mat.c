@@ -9,12 +9,12 @@
 /* Blocks are read whole, whatever part of the first and the last is wanted. */
 static void read_blocks(const struct mat *m, int64_t at, int64_t n, float *buf) {
     const struct dtype_row *t = dtype_row(m->dtype);
-    float whole[MAT_LINE + 64];
+    float whole[MAT_LINE + 2 * DTYPE_MAX_BLOCK];
     const int64_t first = at / t->block * t->block, end = at + n;
     const int64_t blocks = (end - first + t->block - 1) / t->block;
     const char *src = (const char *)m->data + first / t->block * t->bytes;
     const bool aligned = first == at && n % t->block == 0;
-    assert(blocks * t->block <= MAT_LINE + 64);
+    assert(blocks * t->block <= MAT_LINE + 2 * DTYPE_MAX_BLOCK);
     dtype_to_f32(m->dtype, src, aligned ? buf : whole, (size_t)(blocks * t->block));
     if (!aligned) memcpy(buf, whole + (at - first), (size_t)n * sizeof *buf);
 }

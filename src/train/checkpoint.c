@@ -60,7 +60,7 @@ int checkpoint_save(const char *dir, const struct engine *g, const struct progre
         goto out;
     }
     TRY(check_finite(g->model, e));
-    TRY(g->model->lora ? adapter_save(g->model, next, meta, e)
+    TRY(g->model->lora ? adapter_save(g->model, next, "blzt5", meta, e)
                        : model_save(g->model, next, "blzt5", meta, e));
     TRY(model_file_hash(next, &hash, e));
     TRY(state_write(state, g, p, hash, e));

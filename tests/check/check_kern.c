@@ -30,12 +30,13 @@ enum {
     SOME = 8, /* n >= 1 */
     EVEN = 16,
     ONLY_BITS = 32, /* outputs equal the reference bit for bit */
+    BLOCKS = 64,    /* n a multiple of 32 */
 };
 
 struct item {
     const char *name;
     /* One letter per array. f32: i input, h input of n/2, o output, b both, v both and >= 0.
-     * uint16_t: I input, O output. */
+     * uint16_t: I input, O output; q and Q: n/32 blocks of 17. */
     const char *args;
     void (*call)(const struct kern *k, struct row *r);
     /* Magnitude of what is added up for element i of an array, from the inputs; NULL: the value's
@@ -60,6 +61,10 @@ struct item {
 
 CALL(bf16_from_f32, k->bf16_from_f32(U(0), F(1), r->n))
 CALL(f32_from_bf16, k->f32_from_bf16(F(0), U(1), r->n))
+CALL(f16_from_f32, k->f16_from_f32(U(0), F(1), r->n))
+CALL(f32_from_f16, k->f32_from_f16(F(0), U(1), r->n))
+CALL(q8_from_f32, k->q8_from_f32(U(0), F(1), r->n))
+CALL(f32_from_q8, k->f32_from_q8(F(0), U(1), r->n))
 CALL(bf16_by_chance, k->bf16_by_chance(U(0), F(1), U(2), r->n))
 
 /* Bits of the outputs: as many words as fit, from blocks 5, 8, 11, ... */
@@ -155,6 +160,11 @@ static double of_dot(const struct row *r) {
 static const struct item items[] = {
     {"bf16_from_f32", "Oi", call_bf16_from_f32, .spread = 140, .flags = SPECIAL | BIG | ONLY_BITS},
     {"f32_from_bf16", "oI", call_f32_from_bf16, .flags = SPECIAL | BIG | ONLY_BITS},
+    {"f16_from_f32", "Oi", call_f16_from_f32, .spread = 30, .flags = SPECIAL | BIG | ONLY_BITS},
+    {"f32_from_f16", "oI", call_f32_from_f16, .flags = SPECIAL | BIG | ONLY_BITS},
+    {"q8_from_f32", "Qi", call_q8_from_f32, .spread = 10,
+     .flags = SPECIAL | BIG | ONLY_BITS | BLOCKS},
+    {"f32_from_q8", "oq", call_f32_from_q8, .flags = SPECIAL | BIG | ONLY_BITS | BLOCKS},
     {"bf16_by_chance", "OiI", call_bf16_by_chance, .spread = 100, .flags = SPECIAL | ONLY_BITS},
     {"signs", "b", call_signs, .flags = ONLY_BITS},
     {"add_signs", "oiI", call_add_signs, .spread = 40, .flags = ONLY_BITS, .alias = "01"},
@@ -206,15 +216,15 @@ _Static_assert(sizeof items / sizeof *items - FORMS ==
 static const char *const kinds[] = {"normal", "wide", "special"};
 
 static bool is_half(char arg) {
-    return arg == 'I' || arg == 'O';
+    return strchr("IOqQ", arg) != NULL;
 }
 
 static bool is_output(char arg) {
-    return strchr("obvO", arg) != NULL;
+    return strchr("obvOQ", arg) != NULL;
 }
 
 static int64_t count(char arg, int64_t n) {
-    return arg == 'h' ? n / 2 : n;
+    return arg == 'h' ? n / 2 : arg == 'q' || arg == 'Q' ? n / 32 * 17 : n;
 }
 
 static size_t bytes_of(char arg, int64_t n) {
@@ -258,7 +268,7 @@ static void generate(struct check *c, const struct item *it, int64_t n, int kind
     for (int j = 0; it->args[j]; j++) {
         if (is_half(it->args[j])) {
             uint16_t *u = (uint16_t *)d->in[j];
-            for (int64_t i = 0; i < n; i++) u[i] = (uint16_t)rng_next(&c->rng);
+            for (int64_t i = 0; i < count(it->args[j], n); i++) u[i] = (uint16_t)rng_next(&c->rng);
         } else {
             fill(c, it, it->args[j], d->in[j], count(it->args[j], n), kind);
         }
@@ -354,6 +364,7 @@ static void check_item(struct check *c, const struct item *it, const struct kern
     for (int j = 0; j < 68 + 3; j++) {
         int64_t n = j < 68 ? j : more[j - 68];
         if (it->flags & EVEN) n &= ~(int64_t)1;
+        if (it->flags & BLOCKS) n &= ~(int64_t)31;
         if (it->flags & SOME && n == 0) n = 1;
         for (int kind = 0; kind < 3; kind++)
             if (kind < 2 || it->flags & SPECIAL) check_case(c, it, k, n, kind, d);

@@ -49,8 +49,8 @@ check "a merged model computes what --lora-mode merge does" same merged.out m.ou
 must "$DUET" adapter merge $BASE $ADAPTER --scale 0 -o same.blzt
 must evaluate same.blzt >same.out
 check "merged with scale 0 it is the base" same same.out plain.out
-must "$DUET" adapter merge $BASE $ADAPTER --weights bf16 -o narrow.blzt
-check "--weights bf16: about half the size" awk -v a="$(wc -c <narrow.blzt)" -v b="$(wc -c <merged.blzt)" \
+must "$DUET" adapter merge $BASE $ADAPTER --dtype bf16 -o narrow.blzt
+check "--dtype bf16: about half the size" awk -v a="$(wc -c <narrow.blzt)" -v b="$(wc -c <merged.blzt)" \
     'BEGIN { exit !(a < 0.6 * b) }'
 must evaluate narrow.blzt >narrow.out
 check "and near in loss" close_to "$(loss narrow.out)" "$(loss a.out)" 0.02
@@ -72,7 +72,7 @@ check "info --json: one line" equal "$(wc -l <i.json)" 1
 
 # ---- refusing
 refuses "another base" 1 'belongs to a base with hash' evaluate other/model.blzt --adapter $ADAPTER
-refuses "merging into another base" 1 'belongs to a base with hash' "$DUET" adapter merge other/model.blzt $ADAPTER -o x
+refuses "merging into another base" 1 'belongs to a base with hash' "$DUET" adapter merge other/model.blzt $ADAPTER -o x.blzt
 refuses "an adapter is not a model" 1 'is an adapter for another model: give the base and --adapter' evaluate $ADAPTER
 refuses "nor to go on training from" 1 'is an adapter for another model' "$DUET" train --init $ADAPTER --data text.txt --out x --steps 1
 refuses "a model is not an adapter" 1 'is not an adapter' evaluate $BASE --adapter other/model.blzt
@@ -85,9 +85,9 @@ refuses "--lora-mode alone" 2 'no effect without --adapter' evaluate $BASE --lor
 refuses "merge without --out" 2 'give the file to write' "$DUET" adapter merge $BASE $ADAPTER
 refuses "merge over the base" 2 'would overwrite' "$DUET" adapter merge $BASE $ADAPTER -o $BASE
 refuses "merge over the adapter" 2 'would overwrite' "$DUET" adapter merge $BASE $ADAPTER -o ./$ADAPTER
-refuses "merge of one file" 2 'takes a base model and an adapter, found 1' "$DUET" adapter merge $BASE -o x
+refuses "merge of one file" 2 'takes a base model and an adapter, found 1' "$DUET" adapter merge $BASE -o x.blzt
 refuses "info with --scale" 2 'no effect on duet adapter info' "$DUET" adapter info $ADAPTER --scale 2
-refuses "merge with --json" 2 'no effect on duet adapter merge' "$DUET" adapter merge $BASE $ADAPTER -o x --json
+refuses "merge with --json" 2 'no effect on duet adapter merge' "$DUET" adapter merge $BASE $ADAPTER -o x.blzt --json
 refuses "no verb" 2 'no verb given; expected merge or info' "$DUET" adapter
 refuses "an unknown verb" 2 'unknown verb "add"' "$DUET" adapter add
 check "nothing was written" absent x x.duet-tmp

@@ -144,7 +144,7 @@ static inline void assert_same_json(const char *a, const char *b) {
 
 /* One tensor of each type, odd sizes, 1 and 2 dimensions, a tokenizer, meta. */
 static inline void build_mixed(struct model_file *mf) {
-    static uint8_t bytes[DT_COUNT][4 * 5 * 32];
+    static uint8_t bytes[DT_COUNT][4 * 5 * 256];
     static const char tokenizer[] = "any bytes\0\xff";
     struct rng r = rng_make(2, RNG_TEST, 0, 0, 0);
     *mf = (struct model_file){0};
@@ -157,9 +157,9 @@ static inline void build_mixed(struct model_file *mf) {
                               .ndim = 1 + d % 2,
                               .shape = {5, d % 2 ? 7 : 0},
                               .data = bytes[d]};
-        if (d == DT_Q8_0) { /* rows of whole blocks */
+        if (dtype_row(t.dtype)->block > 1) { /* rows of whole blocks */
             t.ndim = 2;
-            t.shape[1] = 32;
+            t.shape[1] = (uint64_t)dtype_row(t.dtype)->block;
         }
         assert_int_equal(model_file_add(mf, &t, &e), 0);
     }

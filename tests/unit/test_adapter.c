@@ -44,13 +44,13 @@ static void round_trip(void **state) {
         o.alpha = 0.1 + k; /* not a short decimal in binary */
         o.targets = k & 4 ? "down,q" : "q,k,v,o,gate,up,down";
         open_lora(&m, at("base"), &o, DT_F32, 2);
-        must(adapter_save(&m, at("a"), k & 1 ? "{\"step\":7}" : NULL, &e));
+        must(adapter_save(&m, at("a"), "blzt5", k & 1 ? "{\"step\":7}" : NULL, &e));
         const struct adapter_use use = {.weights = DT_F32, .scale = 1};
         must(adapter_open(&n, at("base"), at("a"), &use, &e));
         same_table(&m, &n);
         for (int i = 0; i < m.graph.n_nodes; i++)
             assert_memory_equal(m.graph.nodes + i, n.graph.nodes + i, sizeof *m.graph.nodes);
-        must(adapter_save(&n, at("b"), k & 1 ? "{\"step\":7}" : NULL, &e));
+        must(adapter_save(&n, at("b"), "blzt5", k & 1 ? "{\"step\":7}" : NULL, &e));
         size_t sa, sb;
         uint8_t *x = slurp(at("a"), &sa), *y = slurp(at("b"), &sb);
         assert_int_equal(sa, sb);
@@ -100,7 +100,7 @@ static void use_of_an_adapter(void **state) {
     struct model m, n;
     write_base(at("base"), 1);
     open_lora(&m, at("base"), &lora_default, DT_F32, 2);
-    must(adapter_save(&m, at("a"), NULL, &e));
+    must(adapter_save(&m, at("a"), "blzt5", NULL, &e));
     const struct adapter_use use = {.weights = DT_Q8_0, .scale = 0.25, .merge = true};
     must(adapter_open(&n, at("base"), at("a"), &use, &e));
     assert_int_equal(find(&n, "model.layers.0.self_attn.q_proj.weight")->dtype, DT_Q8_0);
@@ -113,7 +113,7 @@ static void use_of_an_adapter(void **state) {
     /* Never over the base, whatever it is called. */
     char other[256];
     snprintf(other, sizeof other, "%s/./base", dir);
-    assert_int_equal(adapter_save(&m, other, NULL, &e), ERR_USAGE);
+    assert_int_equal(adapter_save(&m, other, "blzt5", NULL, &e), ERR_USAGE);
     model_close(&m);
     /* As a model it says what it is, and a model is no adapter. */
     assert_int_equal(model_open(&m, at("a"), NULL, &e), ERR_INPUT);
@@ -131,7 +131,7 @@ static void not_together(void **state) {
     write_base(at("base"), 1);
     write_base(at("other"), 2);
     open_lora(&m, at("base"), &lora_default, DT_F32, 2);
-    must(adapter_save(&m, at("a"), NULL, &e));
+    must(adapter_save(&m, at("a"), "blzt5", NULL, &e));
     const struct adapter_use use = {.weights = DT_F32, .scale = 1};
     assert_int_equal(adapter_open(&n, at("other"), at("a"), &use, &e), ERR_INPUT);
     for (int i = 0; i < 2; i++) {
@@ -171,7 +171,7 @@ static void damaged(void **state) {
     o.targets = "k";
     o.rank = 1;
     open_lora(&m, at("base"), &o, DT_F32, 2);
-    must(adapter_save(&m, at("a"), NULL, &e));
+    must(adapter_save(&m, at("a"), "blzt5", NULL, &e));
     uint8_t *file = slurp(at("a"), &size);
     struct param *b = find(&m, "model.layers.0.self_attn.k_proj.lora_B.weight");
     *(float *)b->data = 42;

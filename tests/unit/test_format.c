@@ -247,7 +247,7 @@ static void refused_tensors(void **state) {
         {.name = ok, .ndim = 1, .shape = {1ull << 62}},
         {.name = ok, .ndim = 1, .shape = {6}, .rope_heads = 2}, /* heads of 3 rows */
         {.name = ok, .ndim = 1, .shape = {6}, .rope_heads = 5},
-        {.name = ok, .ndim = 1, .shape = {6}, .rope_heads = -1},
+        {.name = ok, .ndim = 1, .shape = {6}, .rope_heads = -3},
         {.name = ok, .ndim = 1, .shape = {48}, .dtype = DT_Q8_0}, /* half a block */
         {.name = ok, .ndim = 2, .shape = {32, 48}, .dtype = DT_Q8_0},
         {.name = ok, .ndim = 1, .shape = {64}, .dtype = DT_Q8_0, .rope_heads = 2},

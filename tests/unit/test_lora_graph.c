@@ -399,7 +399,7 @@ static void check_reload(const struct variant *v, const struct setup *s, const c
     engine_close(&engine);
     for (int i = 0; i < m.n_params; i++)
         if (s->storage != DT_Q8_0) assert_true(in_map(&m, m.params + i) == !m.params[i].trainable);
-    ok(adapter_save(&m, at("adapter"), NULL, &e));
+    ok(adapter_save(&m, at("adapter"), "blzt5", NULL, &e));
     const struct adapter_use use = {.weights = s->storage, .scale = 1, .merge = s->lora->merge};
     ok(adapter_open(&again, at("base"), at("adapter"), &use, &e));
     assert_same_models(s->name, &m, &again);

@@ -1,0 +1,103 @@
+/* Do two files hold the same model? Logits tell. */
+#include "adapter.h"
+#include "exec.h"
+#include "export.h"
+#include "gemm.h"
+#include "rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { TOKENS = 48 };
+
+/* Two ids in a row are seldom equal, and every run takes the same. */
+static void pick_ids(uint32_t *ids, int64_t n, int64_t vocab) {
+    struct rng r = rng_make(1, RNG_SAMPLE, 0, 0, 0);
+    for (int64_t i = 0; i < n; i++) ids[i] = (uint32_t)(rng_next(&r) % (uint64_t)vocab);
+}
+
+/* Logits (n, vocab) after each of n ids. Token by token through the cache, so that the logits of
+ * one position are all that the forward pass holds. */
+static int run(struct model *m, const uint32_t *ids, int64_t n, float *logits, struct err *e) {
+    struct gemm gemm;
+    struct exec x = {0};
+    const struct exec_opts xo = {.B = 1, .T = 1, .cache = n};
+    int rc;
+    TRY(gemm_init(&gemm, "auto", DT_F32, e));
+    TRY(exec_open(&x, &m->graph, &gemm, &xo, e));
+    for (int64_t i = 0; i < n; i++) {
+        const struct batch b = {
+            .B = 1, .T = 1, .input = ids + i, .pos = i, .logits = logits + i * m->config.vocab};
+        exec_run(&x, &b);
+    }
+out:
+    exec_close(&x);
+    return rc;
+}
+
+static int open_side(struct model *m, const struct compare_side *s, struct err *e) {
+    const struct adapter_use use = {.weights = DT_F32, .scale = 1, .sets = s->sets};
+    return s->adapter ? adapter_open(m, s->path, s->adapter, &use, e)
+                      : model_open_frozen(m, s->path, s->sets, DT_F32, e);
+}
+
+/* *logits: malloc()ed (*n, *vocab). */
+static int logits_of(const struct compare_side *s, int64_t *n, int64_t *vocab, float **logits,
+                     struct err *e) {
+    struct model m;
+    uint32_t ids[TOKENS];
+    int rc = open_side(&m, s, e);
+    *logits = NULL;
+    if (rc) return rc;
+    *vocab = m.config.vocab;
+    *n = m.config.max_pos < TOKENS ? m.config.max_pos : TOKENS;
+    pick_ids(ids, *n, *vocab);
+    *logits = malloc((size_t)(*n * *vocab) * sizeof **logits);
+    rc = *logits ? run(&m, ids, *n, *logits, e) : err_set(e, ERR_NOMEM, "out of memory for logits");
+    model_close(&m);
+    return rc;
+}
+
+/* log of the sum of exp, the largest first taken out. */
+static double log_sum_exp(const float *x, int64_t n) {
+    double max = (double)x[0], sum = 0;
+    for (int64_t i = 1; i < n; i++) max = fmax(max, (double)x[i]);
+    for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - max);
+    return max + log(sum);
+}
+
+static void compare_logits(const float *a, const float *b, int64_t n, int64_t vocab,
+                           struct compare *c) {
+    *c = (struct compare){.exact = true, .tokens = n};
+    for (int64_t i = 0; i < n; i++) {
+        const float *x = a + i * vocab, *y = b + i * vocab;
+        const double lx = log_sum_exp(x, vocab), ly = log_sum_exp(y, vocab);
+        for (int64_t k = 0; k < vocab; k++) {
+            const double dx = (double)x[k], dy = (double)y[k];
+            c->exact &= x[k] == y[k];
+            c->max_logit = fmax(c->max_logit, fabs(dx));
+            c->max_prob = fmax(c->max_prob, fabs(exp(dx - lx) - exp(dy - ly)));
+            /* also where one of them is no number */
+            if (!(fabs(dx - dy) <= c->max_diff)) c->max_diff = fabs(dx - dy);
+        }
+    }
+}
+
+int model_compare(const struct compare_side *a, const struct compare_side *b, struct compare *c,
+                  struct err *e) {
+    float *x = NULL, *y = NULL;
+    int64_t n, vocab, n_b, vocab_b;
+    int rc;
+    TRY(logits_of(a, &n, &vocab, &x, e));
+    TRY(logits_of(b, &n_b, &vocab_b, &y, e));
+    if (vocab != vocab_b) {
+        rc = err_set(e, ERR_INPUT, "%s has a vocabulary of %lld, %s of %lld", a->path,
+                     (long long)vocab, b->path, (long long)vocab_b);
+        goto out;
+    }
+    compare_logits(x, y, n < n_b ? n : n_b, vocab, c);
+out:
+    free(x);
+    free(y);
+    return rc;
+}

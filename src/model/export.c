@@ -1,0 +1,277 @@
+#include "export.h"
+
+#include "arch.h"
+#include "export_impl.h"
+#include "layout.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+void export_note(struct export_report *n, const char *fmt, ...) {
+    va_list ap;
+    const size_t room = sizeof n->text - n->n;
+    va_start(ap, fmt);
+    const int k = vsnprintf(n->text + n->n, room, fmt, ap);
+    va_end(ap);
+    if (k < 0 || (size_t)k + 1 >= room) {
+        n->text[n->n] = 0;
+        return;
+    }
+    n->n += (size_t)k;
+    n->text[n->n++] = '\n';
+    n->text[n->n] = 0;
+}
+
+/* ---- config --------------------------------------------------------------------------------- */
+
+/* What the model is called where its parts, not its origin, decide. */
+static const char *plain_arch(const struct model_config *c, const struct format *f) {
+    const bool llama = !strcmp(c->arch, "llama") || !strcmp(c->arch, "mistral");
+    if (c->qk_norm) return "qwen3";
+    if (c->attention_bias)
+        return llama && f->tok == TOK_VOCAB ? "llama" : "qwen2"; /* a GGUF names each bias */
+    return llama ? c->arch : "llama";
+}
+
+static int refuse(const struct model_file *in, const struct format *f, const char *what,
+                  struct err *e) {
+    return err_set(e, ERR_INPUT, "%s: cannot be written as %s: %s", in->path ? in->path : "model",
+                   f->name, what);
+}
+
+/* Rotary factors as the format knows them. */
+static int plain_rope(json_t *j, const struct model_config *c, const struct model_file *in,
+                      const struct format *f, struct err *e) {
+    json_t *duet = json_object_get(j, "duet");
+    const json_t *scaling = json_object_get(j, "rope_scaling");
+    const bool named = (scaling && !json_is_null(scaling)) || json_object_get(j, "rope_parameters");
+    const json_t *type = json_object_get(scaling, "rope_type");
+    if (!type) type = json_object_get(scaling, "type");
+    const bool linear = type && !strcmp(json_string_value(type), "linear");
+    if (!c->rope_factors) {
+        json_object_del(duet, "rope_factors");
+        return 0;
+    }
+    if (f->tok != TOK_VOCAB)
+        return named ? 0 : refuse(in, f, "duet.rope_factors are no rope_scaling it knows", e);
+    if (linear && !json_object_get(duet, "rope_factors")) return 0;
+    json_t *list = json_object_get(duet, "rope_factors");
+    if (!list) {
+        list = json_array();
+        for (int64_t i = 0; i < c->head_dim / 2; i++)
+            json_array_append_new(list, json_real((double)(float)c->rope_factors[i]));
+        json_object_set_new(duet, "rope_factors", list);
+    }
+    json_object_del(j, "rope_scaling");
+    json_object_del(j, "rope_parameters");
+    return 0;
+}
+
+/* Every size and constant stands there, whatever its default. */
+static void plain_sizes(json_t *j, const struct model_config *c, int64_t vocab) {
+    json_object_set_new(j, "hidden_act", json_string("silu"));
+    json_object_set_new(j, "num_key_value_heads", json_integer((json_int_t)c->kv_heads));
+    json_object_set_new(j, "head_dim", json_integer((json_int_t)c->head_dim));
+    json_object_set_new(j, "max_position_embeddings", json_integer((json_int_t)c->max_pos));
+    json_object_set_new(j, "rms_norm_eps", json_real(c->eps));
+    json_object_set_new(j, "tie_word_embeddings", json_boolean(c->tied));
+    json_object_set_new(j, "vocab_size", json_integer((json_int_t)vocab));
+    if (!json_object_get(j, "rope_parameters"))
+        json_object_set_new(j, "rope_theta", json_real(c->theta));
+    if (!json_object_get(j, "use_cache")) json_object_set_new(j, "use_cache", json_true());
+}
+
+/* The config of a plain model, under Hugging Face's names; "duet" is still there. */
+static int plain_config(json_t *j, const struct model_config *c, const struct model_file *in,
+                        const struct format *f, struct err *e) {
+    static const struct {
+        const char *type, *class;
+    } classes[] = {{"llama", "LlamaForCausalLM"},
+                   {"mistral", "MistralForCausalLM"},
+                   {"qwen2", "Qwen2ForCausalLM"},
+                   {"qwen3", "Qwen3ForCausalLM"}};
+    if (c->softcap != 0) return refuse(in, f, "it has no place for duet.logit_softcap", e);
+    if (c->qk_norm && c->attention_bias)
+        return refuse(in, f, "no architecture it knows has both QK-norm and attention_bias", e);
+    const char *type = plain_arch(c, f);
+    json_object_set_new(j, "model_type", json_string(type));
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (!strcmp(classes[i].type, type))
+            json_object_set_new(j, "architectures", json_pack("[s]", classes[i].class));
+    if (!strcmp(type, "qwen2"))
+        json_object_del(j, "attention_bias");
+    else
+        json_object_set_new(j, "attention_bias", json_boolean(c->attention_bias));
+    plain_sizes(j, c, c->vocab);
+    json_object_del(json_object_get(j, "duet"), "residual_scale");
+    json_object_del(json_object_get(j, "duet"), "qk_norm");
+    return plain_rope(j, c, in, f, e);
+}
+
+/* ---- tensors -------------------------------------------------------------------------------- */
+
+static bool ends_with(const char *s, const char *end) {
+    const size_t n = strlen(s), k = strlen(end);
+    return n >= k && !strcmp(s + n - k, end);
+}
+
+/* Weights that write into the residual stream. */
+static bool writes_residual(const char *name) {
+    return ends_with(name, ".self_attn.o_proj.weight") || ends_with(name, ".mlp.down_proj.weight");
+}
+
+static bool is_vocabulary(const char *name) {
+    return !strcmp(name, "model.embed_tokens.weight") || !strcmp(name, "lm_head.weight");
+}
+
+static bool fits(enum dtype t, uint64_t cols) {
+    return cols % (uint64_t)dtype_row(t)->block == 0;
+}
+
+/* The type that tensor t is written as; *cut: another than asked for, because of its rows. */
+static enum dtype choose(const struct mf_tensor *t, const struct format *f, int dtype, bool folded,
+                         bool *cut) {
+    const uint32_t types = t->ndim == 2 ? f->types : f->vector_types;
+    const bool all = !f->native && f->vector_types & MF_TYPE(DT_BF16); /* vectors follow too */
+    if (dtype < 0 || (t->ndim == 1 && !all))
+        return types & MF_TYPE(t->dtype) && (!folded || t->dtype == DT_F32) ? t->dtype : DT_F32;
+    enum dtype want = (enum dtype)dtype;
+    if (want == DT_Q4_0 && is_vocabulary(t->name)) want = DT_Q8_0;
+    *cut = !fits(want, t->shape[t->ndim - 1]);
+    return *cut ? DT_F16 : want;
+}
+
+/* What rounding to a type does to the logits of a model, relative to the largest of them: found on
+ * small random models, where it is worst, and doubled. */
+static double rounding(enum dtype t) {
+    switch (t) {
+    case DT_F32: return 1e-4;
+    case DT_F16: return 5e-3;
+    case DT_BF16: return 4e-2;
+    case DT_Q8_0: return 8e-2;
+    default: return 0.8;
+    }
+}
+
+static void widen_bound(struct export_report *r, enum dtype from, enum dtype to, bool folded) {
+    if (!folded && (from == to || to == DT_F32)) return;
+    r->exact = false;
+    if (rounding(to) > r->bound) r->bound = rounding(to);
+}
+
+static int add_tensors(struct model_file *out, const struct model_file *in,
+                       const struct model_config *c, const struct format *f,
+                       const struct export_opts *o, struct export_report *report, struct err *e) {
+    int rc = 0;
+    size_t n_cut = 0;
+    const double scale = f->native ? 1 : c->residual_scale;
+    for (size_t i = 0; i < in->n_tensors; i++) {
+        const struct mf_tensor *src = in->tensors + i;
+        struct mf_tensor t = *src;
+        bool cut = false;
+        if (!dtype_is_float(src->dtype)) { /* duet.vocab_map */
+            if (f->native) TRY(model_file_add(out, &t, e));
+            continue;
+        }
+        const bool folded = scale != 1 && writes_residual(src->name);
+        t.dtype = choose(src, f, o->dtype, folded, &cut);
+        n_cut += cut;
+        widen_bound(report, src->dtype, t.dtype, folded);
+        t.from = src;
+        t.factor = folded ? scale : 0;
+        t.data = NULL;
+        t.rope_heads = 0;
+        if (src->row) t = *src; /* made row by row as it is stored */
+        TRY(model_file_add(out, &t, e));
+    }
+    if (n_cut)
+        export_note(report, "%zu tensors are written as f16: their rows are not whole blocks of %s",
+                    n_cut, dtype_row((enum dtype)o->dtype)->name);
+out:
+    return rc;
+}
+
+static int check_dtype(const struct format *f, const struct export_opts *o, struct err *e) {
+    if (o->dtype < 0 || f->types & MF_TYPE((enum dtype)o->dtype)) return 0;
+    return err_set(e, ERR_USAGE, "format %s cannot hold %s", f->name,
+                   dtype_row((enum dtype)o->dtype)->name);
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
+/* The tables of the model that the file describes, without weights; every tensor is checked. */
+static int check_model(const struct model_file *in, const struct conf_pairs *sets, struct model *m,
+                       struct err *e) {
+    struct model_config c;
+    const char *name = in->path ? in->path : "model";
+    int rc = model_config_parse(&c, in->config, strlen(in->config), name, sets, e);
+    if (!rc) rc = model_create(m, &c, e);
+    if (!rc) rc = model_check_file(m, in, e);
+    return rc;
+}
+
+/* The type of the matrices, for config.json. */
+static const char *torch_dtype(const struct model_file *out) {
+    const struct mf_tensor *t = model_file_find(out, "model.embed_tokens.weight");
+    return t->dtype == DT_BF16 ? "bfloat16" : t->dtype == DT_F16 ? "float16" : "float32";
+}
+
+static int set_config(struct model_file *out, json_t *j, const struct format *f, struct err *e) {
+    if (f->tok == TOK_SIDES && !f->native && f->suffix && !strcmp(f->suffix, "/")) {
+        json_object_set_new(j, "torch_dtype", json_string(torch_dtype(out)));
+        json_object_del(j, "dtype"); /* transformers 5 */
+        json_object_del(j, "duet");
+    }
+    out->config = layout_json_text(j);
+    return out->config ? 0 : err_set(e, ERR_NOMEM, "out of memory for a config");
+}
+
+/* True if file lies in folder. */
+static bool lies_in(const char *file, const char *folder) {
+    const char *end = file ? strrchr(file, '/') : NULL;
+    char *dir = end ? strndup(file, end > file ? (size_t)(end - file) : 1) : strdup(".");
+    const bool same = file && dir && file_same(dir, folder);
+    free(dir);
+    return same;
+}
+
+/* What is read is never written over. */
+static int check_other(const struct model_file *in, const char *path, struct err *e) {
+    bool same = (in->path && file_same(in->path, path)) || lies_in(in->map.path, path);
+    for (size_t i = 0; i < in->n_maps; i++)
+        same |= file_same(in->maps[i].path, path) || lies_in(in->maps[i].path, path);
+    return same ? err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path)
+                : 0;
+}
+
+int model_export(const struct model_file *in, const struct format *f, const char *path,
+                 const struct export_opts *o, struct export_report *report, struct err *e) {
+    int rc;
+    struct model m = {0};
+    struct model_file out = {0};
+    json_t *j = NULL;
+    *report = (struct export_report){.exact = true};
+    TRY(check_dtype(f, o, e));
+    TRY(check_model(in, o->sets, &m, e));
+    j = json_deep_copy(m.config.json);
+    if (!j || (in->meta && !(out.meta = strdup(in->meta)))) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for a config");
+        goto out;
+    }
+    if (!f->native) {
+        if (!json_object_get(j, "duet")) json_object_set_new(j, "duet", json_object());
+        TRY(plain_config(j, &m.config, in, f, e));
+    }
+    TRY(add_tensors(&out, in, &m.config, f, o, report, e));
+    TRY(export_tokenizer(&out, j, in, f, o, report, e));
+    TRY(set_config(&out, j, f, e));
+    TRY(check_other(in, path, e));
+    TRY(model_file_write(&out, f->name, path, e));
+out:
+    json_decref(j);
+    model_file_close(&out);
+    model_close(&m);
+    return rc;
+}

@@ -1,0 +1,57 @@
+/* The way of a model to a file of any format: import.h backwards.
+ *
+ * Formats that are not duet's own hold a plain model, and this makes one: the residual scale is
+ * folded into the weights that write into the residual stream, rotary factors get the form that the
+ * format knows, the architecture's name follows from what the model has (QK-norm: qwen3, biases on
+ * query, key and value: qwen2), the vocabulary map of a compacted model is left out (its tables are
+ * whole), and the tokenizer becomes what the format holds. What a format cannot hold is an error
+ * that names the key or tensor.
+ *
+ * Types: with dtype given, matrices become of that type, and so do tensors of one dimension where
+ * the format takes them (Hugging Face; not BLZT, GGUF). Rows that are not whole blocks become f16.
+ * With q4_0, embedding and classifier become q8_0. Without, every tensor stays as it is; where the
+ * format cannot hold its type, or a residual scale is folded in, it becomes f32. */
+#ifndef DUET_EXPORT_H
+#define DUET_EXPORT_H
+
+#include "format.h"
+#include "model.h"
+
+struct export_opts {
+    int dtype;             /* enum dtype, or -1: as they are */
+    const char *tokenizer; /* what to write instead of the model's own (tokenizer_open), "none": no
+                            * tokenizer, or NULL */
+    const struct conf_pairs *sets; /* keys of the config to change first, or NULL */
+};
+
+struct export_report {
+    char text[2048]; /* what a person should know: sentences, each with a line break */
+    size_t n;
+    bool exact;   /* no weight was changed */
+    double bound; /* else: the difference of logits, relative to the largest, that the types explain
+                   */
+};
+
+/* Writes in, which came from model_import or model_as_file, to path. Everything is checked before
+ * the first byte is written. */
+int model_export(const struct model_file *in, const struct format *f, const char *path,
+                 const struct export_opts *o, struct export_report *r, struct err *e);
+
+/* A model as it is opened: a file, or a base with an adapter. */
+struct compare_side {
+    const char *path, *adapter; /* adapter: or NULL */
+    const struct conf_pairs *sets;
+};
+
+/* How far the logits of two models are apart, at fixed random ids, computed in f32. */
+struct compare {
+    double max_diff;  /* of two logits */
+    double max_logit; /* largest |logit| of the first */
+    double max_prob;  /* largest difference of two probabilities */
+    bool exact;       /* every logit is the same */
+    int64_t tokens;   /* positions */
+};
+int model_compare(const struct compare_side *a, const struct compare_side *b, struct compare *c,
+                  struct err *e);
+
+#endif

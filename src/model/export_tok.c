@@ -1,0 +1,220 @@
+/* A model's tokenizer in the form that a format holds. */
+#include "export_impl.h"
+#include "tokenizer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct job {
+    struct model_file *out;
+    json_t *config;
+    const struct model_file *in;
+    const struct format *f;
+    struct tokenizer *t;
+    struct export_report *report;
+};
+
+static json_t *hf_side(const struct job *j, const char *name) {
+    return json_object_get(json_object_get(json_object_get(j->config, "duet"), "hf"), name);
+}
+
+/* ---- special ids ---------------------------------------------------------------------------- */
+
+/* The token that tokenizer_config.json names: a text, or an object with it. */
+static int64_t named_id(const struct job *j, const char *key) {
+    const json_t *v = json_object_get(hf_side(j, "tokenizer_config"), key);
+    if (json_is_object(v)) v = json_object_get(v, "content");
+    return json_is_string(v) ? tokenizer_find(j->t, json_string_value(v)) : -1;
+}
+
+/* A number, or the first of a list of them. */
+static int64_t config_id(const struct job *j, const char *key) {
+    const json_t *v = json_object_get(j->config, key);
+    if (json_is_array(v)) v = json_array_get(v, 0);
+    const int64_t id = json_is_integer(v) ? json_integer_value(v) : -1;
+    return id >= 0 && id < (int64_t)tokenizer_vocab_size(j->t) ? id : -1;
+}
+
+/* What the tokenizer's files say goes before the model's config, as in transformers. */
+static int64_t special_id(const struct job *j, const char *name, int64_t own) {
+    char key[32];
+    snprintf(key, sizeof key, "%s_token", name);
+    int64_t id = named_id(j, key);
+    if (id >= 0) return id;
+    snprintf(key, sizeof key, "%s_token_id", name);
+    id = config_id(j, key);
+    return id >= 0 ? id : own;
+}
+
+static void default_ids(const struct job *j) {
+    const int64_t bos = tokenizer_bos(j->t), eos = tokenizer_eos(j->t);
+    if (bos >= 0 && !json_object_get(j->config, "bos_token_id"))
+        json_object_set_new(j->config, "bos_token_id", json_integer((json_int_t)bos));
+    if (eos >= 0 && !json_object_get(j->config, "eos_token_id"))
+        json_object_set_new(j->config, "eos_token_id", json_integer((json_int_t)eos));
+}
+
+/* ---- GGUF ----------------------------------------------------------------------------------- */
+
+static bool said(const struct job *j, const char *key, bool def) {
+    const json_t *v = json_object_get(hf_side(j, "tokenizer_config"), key);
+    return json_is_boolean(v) ? json_is_true(v) : def;
+}
+
+static int to_vocab(const struct job *j, struct err *e) {
+    struct vocab *v = calloc(1, sizeof *v);
+    if (!v) return err_set(e, ERR_NOMEM, "out of memory for a vocabulary");
+    const int rc = tokenizer_to_vocab(j->t, v, e);
+    if (rc) {
+        free(v);
+        return err_prefix(e, "%s", j->in->path ? j->in->path : "model");
+    }
+    v->bos = special_id(j, "bos", v->bos);
+    v->eos = special_id(j, "eos", v->eos);
+    v->unk = special_id(j, "unk", v->unk);
+    v->pad = special_id(j, "pad", v->pad);
+    v->add_bos = v->bos >= 0 && said(j, "add_bos_token", v->add_bos);
+    v->add_eos = v->eos >= 0 && said(j, "add_eos_token", v->add_eos);
+    j->out->vocab = v;
+    return 0;
+}
+
+/* ---- files beside the weights --------------------------------------------------------------- */
+
+static int add_json(const struct job *j, const char *name, const json_t *o, struct err *e) {
+    char *text = json_dumps(o, JSON_INDENT(2));
+    if (!text) return err_set(e, ERR_NOMEM, "out of memory for %s", name);
+    return model_file_side(j->out, name, text, strlen(text), text, e);
+}
+
+static int set_token(const struct job *j, json_t *o, const char *key, int64_t id) {
+    size_t n;
+    if (id < 0 || json_object_get(o, key)) return 0;
+    const char *s = tokenizer_piece(j->t, -1, (uint32_t)id, &n);
+    return json_object_set_new(o, key, json_stringn(s, n));
+}
+
+/* As it was read, or the little that transformers needs. */
+static int tokenizer_config(const struct job *j, struct err *e) {
+    json_t *o = json_deep_copy(hf_side(j, "tokenizer_config"));
+    const json_t *template = json_object_get(json_object_get(j->config, "duet"), "chat_template");
+    if (!o) {
+        o = json_object();
+        json_object_set_new(o, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+        json_object_set_new(o, "clean_up_tokenization_spaces", json_false());
+        json_object_set(o, "model_max_length",
+                        json_object_get(j->config, "max_position_embeddings"));
+        set_token(j, o, "bos_token", special_id(j, "bos", tokenizer_bos(j->t)));
+        set_token(j, o, "eos_token", special_id(j, "eos", tokenizer_eos(j->t)));
+        set_token(j, o, "unk_token", special_id(j, "unk", -1));
+        set_token(j, o, "pad_token", special_id(j, "pad", -1));
+    }
+    if (json_is_string(template)) json_object_set_new(o, "chat_template", json_deep_copy(template));
+    const int rc = add_json(j, "tokenizer_config.json", o, e);
+    json_decref(o);
+    return rc;
+}
+
+static int generation_config(const struct job *j, struct err *e) {
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
+    json_t *o = hf_side(j, "generation_config");
+    if (o) return add_json(j, "generation_config.json", o, e);
+    o = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        json_t *v = json_object_get(j->config, keys[i]);
+        if (v && !json_is_null(v)) json_object_set(o, keys[i], v);
+    }
+    const int rc = json_object_size(o) ? add_json(j, "generation_config.json", o, e) : 0;
+    json_decref(o);
+    return rc;
+}
+
+static int hugging_face_sides(const struct job *j, struct err *e) {
+    int rc;
+    struct tok_bytes text = {0};
+    size_t bytes;
+    const char *blob = tokenizer_blob(j->t, &bytes);
+    TRY(tokenizer_to_json(j->t, &text, e));
+    TRY(model_file_side(j->out, "tokenizer.json", text.data, text.n, text.data, e));
+    if (!strcmp(tokenizer_kind(j->t), "spm") && bytes &&
+        blob[0] == '\n') /* a SentencePiece model */
+        TRY(model_file_side(j->out, "tokenizer.model", j->out->tokenizer, bytes, NULL, e));
+    TRY(tokenizer_config(j, e));
+    const json_t *map = hf_side(j, "special_tokens_map");
+    if (map) TRY(add_json(j, "special_tokens_map.json", map, e));
+out:
+    return rc;
+}
+
+/* llama2.c's only form. */
+static int bin_side(const struct job *j, struct err *e) {
+    struct tok_bytes bin = {0};
+    struct err why;
+    if (tokenizer_to_bin(j->t, &bin, &why)) {
+        export_note(j->report, "The tokenizer is not written: %s.", why.msg);
+        free(bin.data);
+        return 0;
+    }
+    return model_file_side(j->out, "tokenizer.bin", bin.data, bin.n, bin.data, e);
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
+static int open_tokenizer(struct job *j, const struct export_opts *o, struct err *e) {
+    if (o->tokenizer && !strcmp(o->tokenizer, "none")) return 0;
+    if (o->tokenizer) return tokenizer_open(&j->t, o->tokenizer, e);
+    if (!j->in->tokenizer) return 0;
+    return tokenizer_open_blob(&j->t, j->in->tokenizer, j->in->tokenizer_bytes,
+                               j->in->path ? j->in->path : "model", e);
+}
+
+/* The blob as the file's own: sides and BLZT point to it. */
+static int own_blob(const struct job *j, struct err *e) {
+    size_t bytes;
+    const void *blob = tokenizer_blob(j->t, &bytes);
+    void *copy = malloc(bytes + 1);
+    if (!copy) return err_set(e, ERR_NOMEM, "out of memory for a tokenizer");
+    memcpy(copy, blob, bytes);
+    j->out->tokenizer = j->out->tokenizer_owned = copy;
+    j->out->tokenizer_bytes = bytes;
+    return 0;
+}
+
+static int check_size(const struct job *j, struct err *e) {
+    const int64_t rows = json_integer_value(json_object_get(j->config, "vocab_size"));
+    if ((int64_t)tokenizer_vocab_size(j->t) <= rows) return 0;
+    return err_set(
+        e, ERR_INPUT, "%s: the tokenizer has %u tokens, the model's vocabulary only %lld",
+        j->in->path ? j->in->path : "model", tokenizer_vocab_size(j->t), (long long)rows);
+}
+
+int export_tokenizer(struct model_file *out, json_t *config, const struct model_file *in,
+                     const struct format *f, const struct export_opts *o,
+                     struct export_report *report, struct err *e) {
+    int rc;
+    struct job j = {out, config, in, f, NULL, report};
+    const bool folder = f->suffix && !strcmp(f->suffix, "/");
+    TRY(open_tokenizer(&j, o, e));
+    if (!j.t) {
+        if (folder) TRY(generation_config(&j, e));
+        goto out;
+    }
+    TRY(check_size(&j, e));
+    if (f->tok == TOK_NONE) {
+        export_note(report, "The tokenizer is not written: %s holds none.", f->name);
+        goto out;
+    }
+    TRY(own_blob(&j, e));
+    if (!f->native) default_ids(&j);
+    if (f->tok == TOK_VOCAB) TRY(to_vocab(&j, e));
+    if (folder) {
+        TRY(hugging_face_sides(&j, e));
+        TRY(generation_config(&j, e));
+    } else if (f->tok == TOK_SIDES) {
+        TRY(bin_side(&j, e));
+    }
+out:
+    tokenizer_close(j.t);
+    return rc;
+}

@@ -1,0 +1,38 @@
+#include "out_format.h"
+
+#include <string.h>
+
+static bool ends_with(const char *s, const char *end) {
+    const size_t n = strlen(s), k = strlen(end);
+    return n >= k && !strcmp(s + n - k, end);
+}
+
+static bool writes(const struct format *f, bool adapter) {
+    return f->write && (adapter ? f->adapters : f->models);
+}
+
+int out_format(const char *path, const char *to, bool adapter, const struct format **f,
+               struct err *e) {
+    const char *what = adapter ? "adapters" : "models";
+    if (strcmp(to, "auto") != 0) {
+        *f = format_find(to);
+        if (!writes(*f, adapter))
+            return err_set(e, ERR_USAGE, "--to %s: format %s does not hold %s", to, to, what);
+        return 0;
+    }
+    if (file_is_dir(path) || ends_with(path, "/")) {
+        *f = format_find(adapter ? "peft" : "hf");
+        return 0;
+    }
+    for (size_t i = 0; i < n_formats; i++) {
+        if (!formats[i]->suffix || !ends_with(path, formats[i]->suffix)) continue;
+        *f = formats[i];
+        if (!writes(*f, adapter))
+            return err_set(e, ERR_USAGE, "%s: format %s does not hold %s", path, (*f)->name, what);
+        return 0;
+    }
+    return err_set(e, ERR_USAGE,
+                   "%s: the name does not tell the format (.gguf, .blzt, .blzt4, .bin, or a folder "
+                   "with / at its end); say it with --to",
+                   path);
+}

@@ -1,0 +1,12 @@
+/* The format of a file to write, for the commands that write model files. */
+#ifndef OUT_FORMAT_H
+#define OUT_FORMAT_H
+
+#include "format.h"
+
+/* to: a format's name, or "auto": by path, whose ending tells (.blzt, .gguf, ...; a folder, or a
+ * name that ends in "/", is Hugging Face's: hf for a model, peft for an adapter). ERR_USAGE. */
+int out_format(const char *path, const char *to, bool adapter, const struct format **f,
+               struct err *e);
+
+#endif
