@@ -1,6 +1,6 @@
 #!/bin/sh
 # From nothing to a trained model: installs what is missing, builds, writes the built-in corpus, trains
-# a tokenizer and a model (about a minute), evaluates it and lets it tell stories.
+# a tokenizer and a model (about a minute), evaluates it, lets it tell stories, and exports it to GGUF.
 set -eu
 cd "$(dirname "$0")"
 
@@ -44,7 +44,27 @@ run $duet eval "$dir/model/model.blzt" --data "$dir/unseen.txt"
 say "A story by the model"
 run $duet generate "$dir/model/model.blzt" --prompt "Once upon a time" --temperature 0.7 --seed 3
 
+say "The model for llama.cpp and Ollama: as GGUF, read back and compared"
+run $duet convert "$dir/model/model.blzt" "$dir/model.gguf" --verify
+run $duet convert "$dir/model/model.blzt" "$dir/model-q8_0.gguf" --dtype q8_0 --verify
+cat >"$dir/Modelfile" <<END
+# ollama create duet-demo -f $dir/Modelfile && ollama run duet-demo "Once upon a time"
+FROM ./model.gguf
+TEMPLATE """{{ .Prompt }}"""
+PARAMETER temperature 0.7
+PARAMETER num_ctx 256
+PARAMETER num_predict 200
+PARAMETER stop "<|endoftext|>"
+END
+cat "$dir/Modelfile"
+
 say "Done"
 echo "The model is $dir/model/model.blzt. Try:"
 echo "  $duet generate $dir/model/model.blzt --prompt \"One day, a little cat\""
 echo "  $duet train --resume $dir/model --time $((seconds * 2))    # train on"
+echo "In llama.cpp:"
+echo "  llama-completion -m $dir/model.gguf -no-cnv --temp 0.7 -n 200 -p \"Once upon a time\"    # older builds: llama-cli"
+echo "In Ollama:"
+echo "  ollama create duet-demo -f $dir/Modelfile && ollama run duet-demo \"Once upon a time\""
+echo "For Hugging Face's transformers:"
+echo "  $duet convert $dir/model/model.blzt $dir/hf/"

@@ -302,8 +302,8 @@ static int put_section(json_t *o, uint64_t bytes, uint64_t xxh3, uint64_t *end) 
 }
 
 static int put_tensor(json_t *list, const struct model_file *mf, const struct mf_tensor *t,
-                      XXH3_state_t *hash, uint64_t *end) {
-    struct err ignored; /* the only failure is a lack of memory */
+                      XXH3_state_t *hash, uint64_t *end, struct err *e) {
+
     json_t *o = json_pack("{s:s, s:s, s:[I]}", "name", t->name, "dtype", dtype_row(t->dtype)->name,
                           "shape", (json_int_t)t->shape[0]);
     int bad = json_array_append_new(list, o);
@@ -312,7 +312,7 @@ static int put_tensor(json_t *list, const struct model_file *mf, const struct mf
         bad |= json_array_append_new(json_object_get(o, "shape"),
                                      json_integer((json_int_t)t->shape[1]));
     XXH3_64bits_reset(hash);
-    bad |= mf_tensor_stream(mf, t, 0, hash_run, hash, &ignored);
+    bad |= mf_tensor_stream(mf, t, 0, hash_run, hash, e);
     bad |= put_section(o, dtype_bytes(t->dtype, (size_t)mf_tensor_count(t)),
                        XXH3_64bits_digest(hash), end);
     return bad;
@@ -338,12 +338,13 @@ static int make_header(const struct model_file *mf, const char *path, char **tex
     json_t *root = json_object(), *list = json_array(), *tok = NULL;
     XXH3_state_t *hash = XXH3_createState();
     int rc, bad = !root || !list || !hash;
+    e->code = 0;
     *data_bytes = *bytes = 0;
     *text = NULL;
     TRY(put_object(root, "config", mf->config, path, e));
     if (mf->meta) TRY(put_object(root, "meta", mf->meta, path, e));
     for (size_t i = 0; i < mf->n_tensors && !bad; i++)
-        bad = put_tensor(list, mf, &mf->tensors[i], hash, data_bytes);
+        bad = put_tensor(list, mf, &mf->tensors[i], hash, data_bytes, e);
     bad = bad || json_object_set(root, "tensors", list);
     if (mf->tokenizer && !bad) {
         tok = json_object();
@@ -358,7 +359,9 @@ static int make_header(const struct model_file *mf, const char *path, char **tex
         memset(*text + n, ' ', *bytes - n);
     else
         free(json);
-    if (!*text)
+    if (e->code)
+        rc = err_prefix(e, "%s", path);
+    else if (!*text)
         rc = err_set(e, ERR_NOMEM, "%s: no memory for its header", path);
     else if (*bytes > MAX_HEADER)
         rc = err_set(e, ERR_INPUT, "%s: cannot be written: header of %zu bytes, at most %" PRIu64,

@@ -82,7 +82,7 @@ static int unknown_format(const struct file_map *map, struct err *e) {
     char names[128] = "", bytes[32] = "nothing";
     size_t n = 0;
     for (size_t i = 0; i < n_formats && n < sizeof names; i++)
-        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", formats[i]->name);
+        if (formats[i]->probe) n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", formats[i]->name);
     for (size_t i = 0; i < 8 && i < map->size; i++)
         snprintf(bytes + 3 * i, sizeof bytes - 3 * i, "%02x ", map->data[i]);
     if (map->size) bytes[3 * (map->size < 8 ? map->size : 8) - 1] = '\0';

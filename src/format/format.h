@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FORMATS(X) X(blzt5) X(blzt4) X(llama2c)
+#define FORMATS(X) X(blzt5) X(blzt4) X(llama2c) X(llama2c_v1)
 
 /* rope_heads of an adapter's tensor whose file does not say how many heads the base has. */
 enum { MF_ROPE_Q = -1, MF_ROPE_K = -2 };

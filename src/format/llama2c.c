@@ -1,12 +1,13 @@
 /* llama2.c's `.bin` (https://github.com/karpathy/llama2.c, export.py): version 0, which has no
- * magic, and version 1 ("ak42"). Both hold f32 grouped by kind over the layers. Written as version
- * 0, which its run.c reads. Layout: docs/formats.md. */
+ * magic, and version 1 ("ak42"). Both hold f32 grouped by kind over the layers. Version 0 is what
+ * its run.c reads. Layout: docs/formats.md. */
 #include "layout.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-extern const struct format format_llama2c;
+extern const struct format format_llama2c, format_llama2c_v1;
 
 #define MAGIC 0x616b3432u
 #define V1_HEADER 256
@@ -15,6 +16,13 @@ extern const struct format format_llama2c;
 struct sizes {
     int32_t dim, hidden, n_layers, n_heads, n_kv_heads, vocab, seq_len;
 };
+
+static struct sizes sizes_of(const struct llama_dims *d) {
+    return (struct sizes){
+        (int32_t)d->dim,      (int32_t)d->hidden, (int32_t)d->layers, (int32_t)d->heads,
+        (int32_t)d->kv_heads, (int32_t)d->vocab,  (int32_t)d->seq,
+    };
+}
 
 /* freq_cis tables stand between LLAMA_NORM and LLAMA_HEAD. */
 static const enum llama_part v0_parts[] = {
@@ -103,6 +111,78 @@ static int make_config(struct model_file *mf, const struct llama_dims *d, struct
     return ok ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
 }
 
+/* ---- tokenizer.bin beside it --- */
+
+/* "tokenizer.bin" in the folder of path; malloc()ed, NULL: no memory. */
+static char *beside(const char *path) {
+    static const char name[] = "tokenizer.bin";
+    const char *end = strrchr(path, '/');
+    const size_t n = end ? (size_t)(end - path) + 1 : 0;
+    char *out = malloc(n + sizeof name);
+    if (!out) return NULL;
+    memcpy(out, path, n);
+    memcpy(out + n, name, sizeof name);
+    return out;
+}
+
+/* Tokens of a tokenizer.bin: i32 longest, then f32 score, i32 length and the bytes of each. 0: it
+ * is none. */
+static uint64_t count_tokens(const struct file_map *m) {
+    uint64_t n = 0;
+    size_t at = 4;
+    for (; at < m->size && m->size - at >= 8; n++) {
+        uint32_t len;
+        memcpy(&len, m->data + at + 4, sizeof len);
+        if (len > m->size - at - 8) return 0;
+        at += 8 + (size_t)len;
+    }
+    return at == m->size ? n : 0;
+}
+
+/* Takes the tokenizer that stands beside the model, if it has as many tokens: else it belongs to
+ * another. */
+static int find_tokenizer(struct model_file *mf, uint64_t vocab, struct err *e) {
+    int rc = 0;
+    const struct file_map *m;
+    char *path = beside(mf->path);
+    if (!path) return err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
+    if (file_exists(path) && !file_is_dir(path)) {
+        TRY(model_file_map(mf, path, &m, e));
+        if (count_tokens(m) == vocab)
+            TRY(model_file_side(mf, "tokenizer.bin", m->data, m->size, NULL, e));
+    }
+out:
+    free(path);
+    return rc;
+}
+
+static int check_tokenizer(const struct mf_side *s, const char *path, struct err *e) {
+    struct file_map m;
+    if (!file_exists(path)) return 0;
+    int rc = file_map_open(&m, path, e);
+    if (rc) return rc;
+    if (m.size != s->bytes || memcmp(m.data, s->data, s->bytes) != 0)
+        rc = err_set(e, ERR_INPUT,
+                     "%s is there and holds another tokenizer; write to another folder, or with "
+                     "--tokenizer none",
+                     path);
+    file_map_close(&m);
+    return rc;
+}
+
+static int write_tokenizer(const struct mf_side *s, const char *path, struct err *e) {
+    struct file_out o = {0};
+    int rc;
+    TRY(file_out_open(&o, path, e));
+    file_out_write(&o, s->data, s->bytes);
+    TRY(file_out_commit(&o, e));
+out:
+    file_out_discard(&o);
+    return rc;
+}
+
+/* ---- reading and writing --- */
+
 static int read_llama2c(struct model_file *mf, bool verify, struct err *e) {
     (void)verify;
     const uint8_t *data = mf->map.data;
@@ -127,6 +207,7 @@ static int read_llama2c(struct model_file *mf, bool verify, struct err *e) {
     offset += tables;
     if (!d.tied) TRY(llama_add(mf, &d, LLAMA_HEAD, 0, &offset, e));
     TRY(make_config(mf, &d, e));
+    TRY(find_tokenizer(mf, d.vocab, e));
 out:
     return rc;
 }
@@ -165,31 +246,72 @@ static void write_table(struct file_out *o, const struct llama_dims *d, bool sin
         }
 }
 
-static int write_llama2c(const struct model_file *mf, const char *path, struct err *e) {
+static void write_v0_header(struct file_out *o, const struct llama_dims *d) {
+    struct sizes s = sizes_of(d);
+    if (!d->tied) s.vocab = -s.vocab;
+    file_out_write(o, &s, sizeof s);
+}
+
+static void write_v1_header(struct file_out *o, const struct llama_dims *d) {
+    const uint32_t magic = MAGIC;
+    const int32_t version = 1;
+    const struct sizes s = sizes_of(d);
+    const uint8_t shared = d->tied;
+    file_out_write(o, &magic, sizeof magic);
+    file_out_write(o, &version, sizeof version);
+    file_out_write(o, &s, sizeof s);
+    file_out_write(o, &shared, sizeof shared);
+    file_out_pad(o, V1_HEADER);
+}
+
+static int write_parts(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
+                       const enum llama_part *parts, struct err *e) {
+    int rc = 0;
+    for (size_t i = 0; i < N_PARTS; i++)
+        for (uint64_t l = 0; l < llama_copies(d, parts[i]); l++)
+            TRY(llama_write(o, mf, d, parts[i], l, e));
+out:
+    return rc;
+}
+
+static int write_version(const struct model_file *mf, const char *path, int version,
+                         struct err *e) {
     struct llama_dims d;
     struct file_out o = {0};
     json_t *config = NULL;
+    const struct mf_side *side = model_file_find_side(mf, "tokenizer.bin");
+    char *tok = side ? beside(path) : NULL;
     int rc;
+    if (side && !tok) return err_set(e, ERR_NOMEM, "%s: no memory", path);
     TRY(llama_dims_from(&d, &config, mf, "llama2.c", e));
     TRY(check_function(&d, config, path, e));
+    if (side) TRY(check_tokenizer(side, tok, e));
     TRY(file_out_open(&o, path, e));
-    struct sizes s = {
-        (int32_t)d.dim,   (int32_t)d.hidden,   (int32_t)d.layers,
-        (int32_t)d.heads, (int32_t)d.kv_heads, d.tied ? (int32_t)d.vocab : -(int32_t)d.vocab,
-        (int32_t)d.seq,
-    };
-    file_out_write(&o, &s, sizeof s);
-    for (size_t i = 0; i < N_PARTS; i++)
-        for (uint64_t l = 0; l < llama_copies(&d, v0_parts[i]); l++)
-            TRY(llama_write(&o, mf, &d, v0_parts[i], l, e));
-    write_table(&o, &d, false);
-    write_table(&o, &d, true);
+    if (version == 1)
+        write_v1_header(&o, &d);
+    else
+        write_v0_header(&o, &d);
+    TRY(write_parts(&o, mf, &d, version == 1 ? v1_parts : v0_parts, e));
+    if (version == 0) {
+        write_table(&o, &d, false);
+        write_table(&o, &d, true);
+    }
     if (!d.tied) TRY(llama_write(&o, mf, &d, LLAMA_HEAD, 0, e));
+    if (side) TRY(write_tokenizer(side, tok, e));
     TRY(file_out_commit(&o, e));
 out:
     file_out_discard(&o);
     json_decref(config);
+    free(tok);
     return rc;
+}
+
+static int write_v0(const struct model_file *mf, const char *path, struct err *e) {
+    return write_version(mf, path, 0, e);
+}
+
+static int write_v1(const struct model_file *mf, const char *path, struct err *e) {
+    return write_version(mf, path, 1, e);
 }
 
 const struct format format_llama2c = {
@@ -202,5 +324,16 @@ const struct format format_llama2c = {
     .tok = TOK_SIDES,
     .probe = probe,
     .read = read_llama2c,
-    .write = write_llama2c,
+    .write = write_v0,
+};
+
+/* For writing: both versions are read as llama2c. */
+const struct format format_llama2c_v1 = {
+    .name = "llama2c_v1",
+    .help = "llama2.c .bin version 1 (\"ak42\"), for writing",
+    .types = MF_TYPE(DT_F32),
+    .vector_types = MF_TYPE(DT_F32),
+    .models = true,
+    .tok = TOK_SIDES,
+    .write = write_v1,
 };

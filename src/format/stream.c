@@ -3,6 +3,7 @@
 #include "par.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,27 @@ struct job {
     uint64_t cols, first;
     size_t in_bytes, out_bytes; /* of a row */
     uint8_t *buf;
+    _Atomic bool overflow; /* a finite number became infinite */
 };
+
+static bool all_finite(enum dtype t, const uint8_t *row, uint64_t n) {
+    enum { PART = 1024 };
+    float x[PART];
+    for (size_t i = 0, part; i < n; i += part) {
+        part = n - i < PART ? (size_t)n - i : PART;
+        dtype_to_f32(t, row + dtype_bytes(t, i), x, part);
+        uint32_t bits[PART], any = 0;
+        memcpy(bits, x, part * sizeof *x);
+        for (size_t k = 0; k < part; k++) any |= (bits[k] & 0x7F800000) == 0x7F800000;
+        if (any) return false;
+    }
+    return true;
+}
+
+/* Types whose exponent, or whose scale's, is f16's. */
+static bool is_narrow(enum dtype t) {
+    return t != DT_F32 && t != DT_BF16;
+}
 
 /* In double, so that a factor costs one rounding; at most so many numbers at a time. */
 static void scale_row(const struct job *j, const uint8_t *in, uint8_t *out) {
@@ -33,7 +54,7 @@ static void scale_row(const struct job *j, const uint8_t *in, uint8_t *out) {
 
 static void convert_row(void *ctx, int64_t i, int tid) {
     (void)tid;
-    const struct job *j = ctx;
+    struct job *j = ctx;
     const uint64_t r = layout_row(j->src, j->first + (uint64_t)i, j->pair_heads);
     const uint8_t *in = (const uint8_t *)j->src->data + r * j->in_bytes;
     uint8_t *out = j->buf + (size_t)i * j->out_bytes;
@@ -41,6 +62,9 @@ static void convert_row(void *ctx, int64_t i, int tid) {
         scale_row(j, in, out);
     else
         dtype_convert(j->src->dtype, in, j->to, out, (size_t)j->cols);
+    if (j->src->dtype != j->to && is_narrow(j->to) && !all_finite(j->to, out, j->cols) &&
+        all_finite(j->src->dtype, in, j->cols))
+        j->overflow = true;
 }
 
 static double factor_of(const struct mf_tensor *t) {
@@ -86,15 +110,13 @@ int mf_tensor_stream(const struct model_file *mf, const struct mf_tensor *t, int
     }
     uint64_t rows, cols;
     shape_of(src, src->rope_heads != pair_heads, &rows, &cols);
-    struct job j = {src,
-                    t->dtype,
-                    pair_heads,
-                    factor,
-                    cols,
-                    0,
-                    dtype_bytes(src->dtype, (size_t)cols),
-                    dtype_bytes(t->dtype, (size_t)cols),
-                    NULL};
+    struct job j = {.src = src,
+                    .to = t->dtype,
+                    .pair_heads = pair_heads,
+                    .factor = factor,
+                    .cols = cols,
+                    .in_bytes = dtype_bytes(src->dtype, (size_t)cols),
+                    .out_bytes = dtype_bytes(t->dtype, (size_t)cols)};
     uint64_t step = j.out_bytes < PIECE ? PIECE / j.out_bytes : 1;
     if (step > rows) step = rows;
     if (!(j.buf = malloc((size_t)step * j.out_bytes)))
@@ -109,7 +131,10 @@ int mf_tensor_stream(const struct model_file *mf, const struct mf_tensor *t, int
     }
     model_file_drop(mf, src->data, (size_t)rows * j.in_bytes);
     free(j.buf);
-    return 0;
+    if (!j.overflow) return 0;
+    return err_set(e, ERR_INPUT,
+                   "tensor %s has weights that %s cannot hold: they would be infinite", t->name,
+                   dtype_row(t->dtype)->name);
 }
 
 static void write_piece(void *ctx, const void *p, size_t n) {
