@@ -172,8 +172,11 @@ static bool drop_in(const struct file_map *m, const void *data, size_t bytes) {
 }
 
 void model_file_drop(const struct model_file *mf, const void *data, size_t bytes) {
-    if (drop_in(&mf->map, data, bytes)) return;
-    for (size_t i = 0; i < mf->n_maps && !drop_in(mf->maps + i, data, bytes); i++) continue;
+    for (; mf; mf = mf->source) {
+        if (drop_in(&mf->map, data, bytes)) return;
+        for (size_t i = 0; i < mf->n_maps; i++)
+            if (drop_in(mf->maps + i, data, bytes)) return;
+    }
 }
 
 void model_file_close(struct model_file *mf) {

@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FORMATS(X) X(blzt5) X(blzt4) X(llama2c) X(llama2c_v1)
+#define FORMATS(X) X(blzt5) X(gguf) X(hf) X(peft) X(safetensors) X(blzt4) X(llama2c) X(llama2c_v1)
 
 /* rope_heads of an adapter's tensor whose file does not say how many heads the base has. */
 enum { MF_ROPE_Q = -1, MF_ROPE_K = -2 };
@@ -67,6 +67,7 @@ struct model_file {
     struct file_map map;   /* of path, if it is a file */
     struct file_map *maps; /* of the other files, weights and sides, that data points into; owned */
     size_t n_maps;
+    const struct model_file *source; /* of a file to be written: the one whose data it uses, or NULL */
     char *config;          /* JSON object: Hugging Face config.json keys plus "duet"; owned */
     char *meta;            /* JSON object or NULL: where the weights come from (step, ...); owned */
     const void *tokenizer; /* tokenizer blob or NULL; borrowed from the map or the builder */

@@ -35,10 +35,28 @@ out:
     return rc;
 }
 
+/* The storage that holds every matrix of a file as it is: they need not be widened in memory to be
+ * computed with in f32. */
+static int exact_storage(const char *path, enum dtype *t, struct err *e) {
+    struct model_file mf;
+    const int rc = model_file_open(&mf, path, false, e);
+    if (rc) return rc;
+    bool all[DT_COUNT] = {[DT_BF16] = true, [DT_Q8_0] = true};
+    for (size_t i = 0; i < mf.n_tensors; i++)
+        for (int k = 0; k < DT_COUNT && mf.tensors[i].ndim == 2; k++)
+            all[k] &= mf.tensors[i].dtype == (enum dtype)k;
+    *t = all[DT_BF16] ? DT_BF16 : all[DT_Q8_0] ? DT_Q8_0 : DT_F32;
+    model_file_close(&mf);
+    return 0;
+}
+
 static int open_side(struct model *m, const struct compare_side *s, struct err *e) {
-    const struct adapter_use use = {.weights = DT_F32, .scale = 1, .sets = s->sets};
+    enum dtype t;
+    const int rc = exact_storage(s->path, &t, e);
+    if (rc) return rc;
+    const struct adapter_use use = {.weights = t, .scale = 1, .sets = s->sets};
     return s->adapter ? adapter_open(m, s->path, s->adapter, &use, e)
-                      : model_open_frozen(m, s->path, s->sets, DT_F32, e);
+                      : model_open_frozen(m, s->path, s->sets, t, e);
 }
 
 /* *logits: malloc()ed (*n, *vocab). */

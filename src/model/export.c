@@ -250,7 +250,7 @@ int model_export(const struct model_file *in, const struct format *f, const char
                  const struct export_opts *o, struct export_report *report, struct err *e) {
     int rc;
     struct model m = {0};
-    struct model_file out = {0};
+    struct model_file out = {.source = in};
     json_t *j = NULL;
     *report = (struct export_report){.exact = true};
     TRY(check_dtype(f, o, e));

@@ -43,5 +43,73 @@ check "but llama2.c holds it" "$DUET" convert untied/model.blzt untied.bin
 loss untied/model.blzt >want
 loss untied.bin >got
 check "with the same loss" same want got
-check "nothing was written by what was refused" absent out.xyz out.bin out.blzt4
+# ---- GGUF and Hugging Face ----
+"$DUET" tokenizer train --vocab 400 --out tok.json text.txt >/dev/null 2>&1
+"$DUET" train --model "$SRC/models/stories260k.json" --set num_hidden_layers=2 --set duet.residual_scale=0.5 \
+    --data text.txt --tokenizer tok.json --seq 32 --batch 4 --steps 5 --out full --quiet >/dev/null 2>&1
+M=full/model.blzt
+bytes() { wc -c <"$1"; }
+evaluate() { "$DUET" eval "$1" --data text.txt --seq 32 --quiet | grep '^val_loss:\|^val_bpb:'; }
+evaluate $M >want
+for out in m.gguf hf/; do
+    check "convert to $out, verified" sh -c "'$DUET' convert $M $out --verify >v.out 2>&1"
+    evaluate $out >got
+    check "$out evaluates with its own tokenizer to the same" same want got
+    check "$out generates the same" sh -c "
+        '$DUET' generate $M --prompt 'Once upon' --temperature 0 --tokens 30 --quiet >g1 2>/dev/null &&
+        '$DUET' generate $out --prompt 'Once upon' --temperature 0 --tokens 30 --quiet >g2 2>/dev/null && cmp g1 g2"
+done
+check "the folder has what transformers reads" [ -s hf/config.json -a -s hf/model.safetensors -a -s hf/tokenizer.json \
+    -a -s hf/tokenizer_config.json -a -s hf/generation_config.json ]
+check "GGUF to BLZT to GGUF: the same file" sh -c "'$DUET' convert m.gguf r.blzt && '$DUET' convert r.blzt r.gguf && cmp r.gguf m.gguf"
+check "Hugging Face to BLZT to Hugging Face: the same weights" sh -c "
+    '$DUET' convert hf r.blzt && '$DUET' convert r.blzt hf2/ && cmp hf/model.safetensors hf2/model.safetensors &&
+    cmp hf/config.json hf2/config.json && cmp hf/tokenizer.json hf2/tokenizer.json"
+for t in f16 bf16 q8_0 q4_0; do
+    check "--dtype $t, verified" sh -c "'$DUET' convert $M $t.gguf --dtype $t --verify >v.out 2>&1"
+    check "--dtype $t: smaller" [ "$(bytes $t.gguf)" -lt "$(bytes m.gguf)" ]
+    check "--dtype $t: the types are there" sh -c "'$DUET' info $t.gguf --json | grep -q '\"$t\"'"
+done
+check "--threads makes no difference" sh -c "'$DUET' convert $M t3.gguf --dtype q8_0 --threads 3 && cmp t3.gguf q8_0.gguf"
+check "a GGUF can be trained on" sh -c "'$DUET' train --init m.gguf --data text.txt --seq 32 --batch 4 --steps 2 --out on --quiet"
+check "a quantised GGUF is a base for LoRA" sh -c "'$DUET' train --init q8_0.gguf --lora --weights q8_0 --data text.txt --seq 32 \
+    --batch 4 --steps 2 --lr 1e-2 --out lora --quiet"
+check "--tokenizer none leaves it out" sh -c "'$DUET' convert $M bare.gguf --tokenizer none && ! '$DUET' info bare.gguf | grep -q '^  tokenizer'"
+check "--set changes the config" sh -c "'$DUET' convert $M th.gguf --set rope_theta=5000 && '$DUET' info th.gguf | grep -q '\"rope_theta\": 5000'"
+
+# ---- adapters ----
+A=lora/adapter.blzt B=q8_0.gguf
+check "an adapter to PEFT, verified" sh -c "'$DUET' convert $A peft/ --base $B --verify"
+check "an adapter to GGUF, verified" sh -c "'$DUET' convert $A a.gguf --base $B --verify"
+check "PEFT back to duet's: the same values" sh -c "'$DUET' convert peft back.blzt --base $B && '$DUET' convert back.blzt peft2/ --base $B &&
+    cmp peft/adapter_model.safetensors peft2/adapter_model.safetensors && cmp peft/adapter_config.json peft2/adapter_config.json"
+check "GGUF back to duet's: the same values" sh -c "'$DUET' convert a.gguf back2.blzt --base $B && '$DUET' convert back2.blzt a2.gguf --base $B && cmp a.gguf a2.gguf"
+adapted() { "$DUET" eval $B --adapter "$1" --data text.txt --seq 32 --quiet | grep '^val_loss:'; }
+adapted $A >want
+"$DUET" eval $B --data text.txt --seq 32 --quiet | grep '^val_loss:' >plain.loss
+check "the adapter changes the loss" differ want plain.loss
+for f in peft a.gguf back.blzt; do
+    adapted $f >got
+    check "the loss with $f is the adapter's" same want got
+done
+check "merged into a GGUF" "$DUET" adapter merge $B $A --out merged.gguf
+"$DUET" eval merged.gguf --data text.txt --seq 32 --quiet | grep '^val_loss:' >got
+check "merged: the adapter's loss" close_to "$(sed 's/.*: *//; s/ .*//' got)" "$(sed 's/.*: *//; s/ .*//' want)" 0.0005
+refused "an adapter without its base" 2 'give its base model with --base' "$DUET" convert $A x/
+refused "--base for a model" 2 '\-\-base is for adapters' "$DUET" convert $M x.gguf --base $M
+refused "an adapter as BLZT v4" 2 'does not hold adapters' "$DUET" convert $A x.blzt4 --base $B
+
+# ---- writes that fail ----
+cp m.gguf keep.gguf
+echo '{"model_type":"llama"}' >hf2/config.json
+(ulimit -f 20; "$DUET" convert $M m.gguf >o 2>e)
+check "a full disk is said" grep -qi 'large\|space' e
+check "and the old file is as it was" cmp m.gguf keep.gguf
+mkdir -p full_dir
+(ulimit -f 20; "$DUET" convert $M full_dir/ >o 2>e)
+check "a folder on a full disk: no config.json" absent full_dir/config.json
+check "no temporary file is left" [ -z "$(find . -name '*duet-tmp*')" ]
+refused "a folder over itself" 1 'file being read' "$DUET" convert hf hf/
+refused "--dtype that the format has not" 2 'cannot hold q8_0' "$DUET" convert $M x/ --dtype q8_0
+check "nothing was written by what was refused" absent out.xyz out.bin out.blzt4 x x.gguf x.blzt4
 finish
