@@ -260,13 +260,17 @@ int llama_write(struct file_out *o, const struct model_file *mf, const struct ll
     return mf_tensor_write(o, mf, &wide, part_tensor(d, part).rope_heads, e);
 }
 
-char *layout_json_text(const json_t *j) {
-    char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(15));
+char *layout_json_dump(const json_t *j, size_t flags) {
+    char *text = json_dumps(j, flags | JSON_REAL_PRECISION(15));
     json_error_t je;
     json_t *back = text ? json_loads(text, 0, &je) : NULL;
     bool exact = back && json_equal(back, j);
     json_decref(back);
     if (exact) return text;
     free(text);
-    return json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    return json_dumps(j, flags | JSON_REAL_PRECISION(17));
+}
+
+char *layout_json_text(const json_t *j) {
+    return layout_json_dump(j, JSON_COMPACT);
 }

@@ -70,5 +70,7 @@ uint64_t layout_row(const struct mf_tensor *t, uint64_t r, int pair_heads);
 
 /* Exact text of a JSON value, reals as short as 15 digits allow; malloc()ed, NULL: no memory. */
 char *layout_json_text(const json_t *j);
+/* The same with flags of json_dumps: JSON_COMPACT, JSON_INDENT(2), ... */
+char *layout_json_dump(const json_t *j, size_t flags);
 
 #endif

@@ -1,0 +1,90 @@
+/* What Hugging Face's formats share: folders of a model (hf.c) or an adapter (peft.c), single
+ * files of weights (safetensors.c), and writing a folder so that it is whole or not there.
+ * Inside this layer and its tests. */
+#ifndef DUET_HF_H
+#define DUET_HF_H
+
+#include "format.h"
+#include <jansson.h>
+
+/* The bytes of a JSON object: duplicate keys are refused, and what parsing may cost is bounded.
+ * offset: where in the file path they are, for messages. */
+int hf_object(const void *text, size_t bytes, const char *path, uint64_t offset, json_t **o,
+              struct err *e);
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* Fills config and tensors of mf from raw, the tensors under their names in the files. text: the
+ * content of config.json, called path in messages. Data stays in the maps of mf. */
+int hf_take(struct model_file *mf, const struct model_file *raw, const char *path, const char *text,
+            size_t bytes, struct err *e);
+
+/* The same of an adapter and the content of its adapter_config.json. */
+int peft_take(struct model_file *mf, const struct model_file *raw, const char *path,
+              const char *text, size_t bytes, struct err *e);
+
+/* Reads dir/adapter_config.json, then the above. */
+int peft_finish(struct model_file *mf, const struct model_file *raw, const char *dir,
+                struct err *e);
+
+/* What an adapter may change. word: of "targets" (formats.md), or NULL for a norm, which is not
+ * corrected but replaced. module: within a layer, or "model.norm". save: its word in PEFT's
+ * modules_to_save. */
+struct peft_part {
+    const char *word, *module, *save;
+};
+extern const struct peft_part peft_parts[];
+extern const size_t n_peft_parts;
+/* The part that a tensor of ours (model.layers.0....) belongs to, or NULL. *module_bytes: of the
+ * name without ".lora_A.weight" and the like; *b: it is lora_B. */
+const struct peft_part *peft_part_find(const char *name, size_t *module_bytes, bool *b);
+#define PEFT_PREFIX "base_model.model." /* of names in PEFT's files */
+
+/* meta: of the files of weights, or NULL. Kept in mf->meta when it says more than "format". */
+int hf_keep_meta(struct model_file *mf, const json_t *meta, struct err *e);
+
+/* Does dir have a file called name? */
+bool hf_has(const char *dir, const char *name);
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+/* A folder that is written. Every file goes to a temporary first. Only when all of them are on the
+ * disk does commit touch what is there: it removes the config (the file that was opened last),
+ * without which no reader takes the folder for a model, then what is stale, then puts the files in
+ * place in the order in which they were opened, the config last. So a failed write changes nothing,
+ * and a process that is killed leaves the old folder, the new one, or one that is refused. */
+struct hf_out {
+    char *dir;
+    struct hf_out_file {
+        char *name;
+        struct file_out out;
+    } * files;
+    size_t n, cap;
+    bool made; /* the folder was not there, and nothing is in it yet */
+};
+
+/* Makes the folder. Refuses one that mf is read from. */
+int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, struct err *e);
+/* *o stays valid until the next call. */
+int hf_out_file(struct hf_out *d, const char *name, struct file_out **o, struct err *e);
+int hf_out_data(struct hf_out *d, const char *name, const void *data, size_t bytes, struct err *e);
+/* Indented JSON with a line break at its end. */
+int hf_out_json(struct hf_out *d, const char *name, const json_t *j, struct err *e);
+/* stale: would a reader take this file of an earlier export for a part of the new one? or NULL */
+int hf_out_commit(struct hf_out *d, bool (*stale)(const char *name), struct err *e);
+void hf_out_release(struct hf_out *d); /* discards what is not committed; accepts all zeros */
+
+/* "__metadata__" of the files to write: {"format": "pt"} and what came with the weights. */
+json_t *hf_meta(const struct model_file *mf);
+
+/* The folder of a model, its weights in one file of up to shard_bytes, else in several. */
+int hf_write(const struct model_file *mf, const char *dir, uint64_t shard_bytes, struct err *e);
+
+/* The folder of an adapter. */
+int peft_write(const struct model_file *mf, const char *dir, struct err *e);
+
+/* Files beside the weights: the names that are read when they are there. */
+extern const char *const hf_sides[];
+extern const size_t n_hf_sides;
+
+#endif
