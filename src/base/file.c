@@ -280,6 +280,21 @@ int file_replace(const char *from, const char *to, struct err *e) {
     return errno ? err_errno(e, ERR_IO, "%s: cannot sync its folder", to) : 0;
 }
 
+int file_remove(const char *path, struct err *e) {
+    if (unlink(path) != 0)
+        return errno == ENOENT ? 0 : err_errno(e, ERR_IO, "cannot remove %s", path);
+    errno = sync_folder_of(path);
+    return errno ? err_errno(e, ERR_IO, "%s: cannot sync its folder", path) : 0;
+}
+
+int file_out_sync(struct file_out *o, struct err *e) {
+    flush(o);
+    if (o->temp && !o->error && fsync(o->fd) != 0) o->error = errno;
+    if (!o->error) return 0;
+    errno = o->error;
+    return err_errno(e, ERR_IO, "cannot write %s", o->path);
+}
+
 int file_out_commit(struct file_out *o, struct err *e) {
     assert(o->path);
     flush(o);

@@ -46,11 +46,16 @@ void file_out_write(struct file_out *o, const void *data, size_t bytes);
 void file_out_pad(struct file_out *o, size_t align);
 /* Overwrites bytes written earlier (headers whose content is known last). Not for "-". */
 void file_out_patch(struct file_out *o, uint64_t offset, const void *data, size_t bytes);
+/* What was written so far is on the disk, so that little can fail in a later commit. */
+int file_out_sync(struct file_out *o, struct err *e);
 int file_out_commit(struct file_out *o, struct err *e); /* on failure the temporary is removed */
 void file_out_discard(struct file_out *o);              /* accepts a committed or all-zero struct */
 
 /* Renames a complete file onto another name in the same directory, and syncs the directory. */
 int file_replace(const char *from, const char *to, struct err *e);
+
+/* Removes a file, if it is there, and syncs its directory. */
+int file_remove(const char *path, struct err *e);
 
 /* Whole text file as a NUL-terminated malloc()ed string; refuses more than limit bytes. */
 int file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *e);
