@@ -72,7 +72,7 @@ for t in f16 bf16 q8_0 q4_0; do
 done
 check "--threads makes no difference" sh -c "'$DUET' convert $M t3.gguf --dtype q8_0 --threads 3 && cmp t3.gguf q8_0.gguf"
 check "a GGUF can be trained on" sh -c "'$DUET' train --init m.gguf --data text.txt --seq 32 --batch 4 --steps 2 --out on --quiet"
-check "a quantised GGUF is a base for LoRA" sh -c "'$DUET' train --init q8_0.gguf --lora --weights q8_0 --data text.txt --seq 32 \
+check "a quantised GGUF is a base for LoRA" sh -c "'$DUET' train --init q8_0.gguf --lora 4 --weights q8_0 --data text.txt --seq 32 \
     --batch 4 --steps 2 --lr 1e-2 --out lora --quiet"
 check "--tokenizer none leaves it out" sh -c "'$DUET' convert $M bare.gguf --tokenizer none && ! '$DUET' info bare.gguf | grep -q '^  tokenizer'"
 check "--set changes the config" sh -c "'$DUET' convert $M th.gguf --set rope_theta=5000 && '$DUET' info th.gguf | grep -q '\"rope_theta\": 5000'"
