@@ -26,12 +26,17 @@ void export_note(struct export_report *n, const char *fmt, ...) {
 
 /* ---- config --------------------------------------------------------------------------------- */
 
-/* What the model is called where its parts, not its origin, decide. */
+static bool is_folder(const struct format *f) {
+    return f->suffix && !strcmp(f->suffix, "/");
+}
+
+/* What the model is called where its parts, not its origin, decide. A GGUF says of each bias that
+ * it is there; a fixed layout has places for the parts of a llama, whatever its name. */
 static const char *plain_arch(const struct model_config *c, const struct format *f) {
     const bool llama = !strcmp(c->arch, "llama") || !strcmp(c->arch, "mistral");
+    if (f->tok != TOK_VOCAB && !is_folder(f)) return llama ? "llama" : c->arch;
     if (c->qk_norm) return "qwen3";
-    if (c->attention_bias)
-        return llama && f->tok == TOK_VOCAB ? "llama" : "qwen2"; /* a GGUF names each bias */
+    if (c->attention_bias) return llama && f->tok == TOK_VOCAB ? "llama" : "qwen2";
     return llama ? c->arch : "llama";
 }
 
@@ -219,7 +224,7 @@ static const char *torch_dtype(const struct model_file *out) {
 }
 
 static int set_config(struct model_file *out, json_t *j, const struct format *f, struct err *e) {
-    if (f->tok == TOK_SIDES && !f->native && f->suffix && !strcmp(f->suffix, "/")) {
+    if (is_folder(f)) {
         json_object_set_new(j, "torch_dtype", json_string(torch_dtype(out)));
         json_object_del(j, "dtype"); /* transformers 5 */
         json_object_del(j, "duet");
