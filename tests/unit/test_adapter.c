@@ -317,11 +317,88 @@ static void hostile(void **state) {
     model_close(&m);
 }
 
+/* An adapter of others: module m has rank ranks[m] and is there for single layers only. */
+static const struct module {
+    const char *name;
+    int rank;
+} modules[] = {{"model.layers.0.self_attn.q_proj", 3}, {"model.layers.1.self_attn.v_proj", 2}};
+
+static float module_value(int module, bool b, int64_t r, int64_t c) {
+    return (float)(module + 1) + (b ? 0.5f : 0.25f) * (float)r - 0.125f * (float)c;
+}
+
+static void write_foreign(const char *path, const char *format) {
+    struct model_file mf = {0};
+    static float x[2][2][DIM * 4];
+    mf.config = strdup("{\"duet_adapter\":{\"version\":1,\"rank\":3,\"alpha\":6.0,\"rslora\":false,"
+                       "\"targets\":\"q,v\",\"init\":\"peft\",\"norms\":false},"
+                       "\"model_type\":\"llama\",\"hidden_size\":32,\"num_attention_heads\":4,"
+                       "\"num_key_value_heads\":2,\"head_dim\":8}");
+    for (int m = 0; m < 2; m++)
+        for (int b = 0; b < 2; b++) {
+            char name[80];
+            const int64_t out = m ? KV * HD : HEADS * HD;
+            const int64_t rows = b ? out : modules[m].rank, cols = b ? modules[m].rank : DIM;
+            snprintf(name, sizeof name, "%s.lora_%c.weight", modules[m].name, b ? 'B' : 'A');
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t c = 0; c < cols; c++) x[m][b][r * cols + c] = module_value(m, b, r, c);
+            const struct mf_tensor t = {.name = name,
+                                        .ndim = 2,
+                                        .shape = {(uint64_t)rows, (uint64_t)cols},
+                                        .data = x[m][b]};
+            must(model_file_add(&mf, &t, &e));
+        }
+    must(model_file_write(&mf, format, path, &e));
+    model_file_close(&mf);
+}
+
+/* What is not in the file is 0. A GGUF divides alpha by each module's own rank: what it says of the
+ * module of rank 2 has the same effect with the common rank 3. */
+static void foreign(void **state) {
+    (void)state;
+    struct model m;
+    const struct adapter_use use = {.weights = DT_F32, .scale = 1};
+    write_base(at("base"), 1);
+    write_foreign(at("a"), "gguf");
+    must(adapter_open(&m, at("base"), at("a"), &use, &e));
+    assert_int_equal(m.lora->opts.rank, 3);
+    int seen = 0;
+    for (int i = 0; i < m.n_params; i++) {
+        const struct param *p = m.params + i;
+        if (p->role != ROLE_lora) continue;
+        const bool b = strstr(p->name, ".lora_B.");
+        int module = -1;
+        for (int k = 0; k < 2; k++)
+            if (!strncmp(p->name, modules[k].name, strlen(modules[k].name))) module = k;
+        for (int64_t r = 0; r < p->rows; r++)
+            for (int64_t c = 0; c < p->cols; c++) {
+                float want = 0;
+                if (module >= 0 && (b ? c : r) < modules[module].rank)
+                    want = module_value(module, b, r, c);
+                const float is = ((const float *)p->data)[r * p->cols + c];
+                if (fabsf(is - want) > 1e-6f * fabsf(want))
+                    fail_msg("%s[%d][%d] is %g, expected %g", p->name, (int)r, (int)c, (double)is,
+                             (double)want);
+            }
+        seen += module >= 0;
+    }
+    assert_int_equal(seen, 4);
+    must(adapter_save(&m, at("b"), "blzt5", NULL, &e)); /* now it is duet's, for this base */
+    model_close(&m);
+    must(adapter_open(&m, at("base"), at("b"), &use, &e));
+    model_close(&m);
+    write_base(at("base"), 2);
+    assert_int_equal(adapter_open(&m, at("base"), at("b"), &use, &e), ERR_INPUT);
+    must(adapter_open(&m, at("base"), at("a"), &use, &e));
+    model_close(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),        cmocka_unit_test(hashes),
         cmocka_unit_test(use_of_an_adapter), cmocka_unit_test(not_together),
         cmocka_unit_test(damaged),           cmocka_unit_test(hostile),
+        cmocka_unit_test(foreign),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
