@@ -336,6 +336,7 @@ static uint64_t pair_of_half(uint64_t h, uint64_t hd) {
 }
 
 uint64_t layout_row(const struct mf_tensor *t, uint64_t r, int pair_heads) {
+    assert(t->rope_heads >= 0); /* an adapter's: the base says how many */
     if (pair_heads == t->rope_heads) return r;
     assert(pair_heads == 0 || t->rope_heads == 0);
     uint64_t hd = t->shape[0] / (uint64_t)(pair_heads + t->rope_heads), i = r % hd;

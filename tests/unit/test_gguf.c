@@ -301,66 +301,67 @@ static void row_by_row(void **state) {
     model_file_close(&a);
 }
 
+static const struct {
+    const struct spec *spec;
+    const char *from, *to, *because;
+} unwritable[] = {
+    {&llama_spec, "\"llama\"", "\"gemma\"", "model_type is gemma"},
+    {&llama_spec, "\"model_type\"", "\"model_tyqe\"", "model_type is missing"},
+    {&llama_spec, "\"silu\"", "\"gelu\"", "hidden_act"},
+    {&llama_spec, "\"hidden_size\":32", "\"hidden_size\":31", "shape"},
+    {&llama_spec, "\"hidden_size\":32", "\"hidden_size\":-1", "hidden_size"},
+    {&llama_spec, "\"vocab_size\"", "\"vocab_sizf\"", "vocab_size is missing"},
+    {&llama_spec, "layers\":2", "layers\":3", "layers.2.input_layernorm.weight is missing"},
+    {&llama_spec, "layers\":2", "layers\":1", "no place for tensor model.layers.1."},
+    {&llama_spec, "\"tie_word_embeddings\":true", "\"tie_word_embeddings\":null",
+     "lm_head.weight is missing"},
+    {&qwen3_spec, "\"tie_word_embeddings\":false", "\"tie_word_embeddings\":true ",
+     "no place for tensor lm_head.weight"},
+    {&llama_spec, "1e-06", "1e-99", NULL}, /* becomes 0 in f32 */
+    {&llama_spec, "1e-06", "-1.0 ", "rms_norm_eps"},
+    {&llama_spec, "500000.0", "\"500000\"", "rope_theta"},
+    {&llama_spec, "500000.0", "1.0e+99 ", "rope_theta"},
+    {&llama_spec, "}", ",\"duet\":{\"logit_softcap\":15}}", "duet.logit_softcap"},
+    {&llama_spec, "}", ",\"duet\":{\"residual_scale\":0.5}}", "duet.residual_scale"},
+    {&llama_spec, "}", ",\"duet\":{\"qk_norm\":true}}", "duet.qk_norm"},
+    {&qwen3_spec, "}", ",\"duet\":{\"qk_norm\":false}}", "duet.qk_norm"},
+    {&llama_spec, "}", ",\"attention_bias\":true}", "q_proj.bias is missing"},
+    {&llama_spec, "}", ",\"attention_bias\":1}", "attention_bias"},
+    {&qwen2_spec, "}", ",\"attention_bias\":false}", "no place for tensor"},
+    {&llama_spec, "}", ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}", "yarn"},
+    {&llama_spec, "}", ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}", "factor"},
+    {&llama_spec, "}", ",\"duet\":{\"rope_factors\":[1,2]}}", "list of 4"},
+    {&llama_spec, "}", ",\"duet\":{\"rope_factors\":[1,2,0,4]}}", "rope_factors[2]"},
+    {&qwen2_spec, "}", ",\"duet\":{\"rope_factors\":[1,2,3,4,5,6,7,8]}}", "rope_factors"},
+    {&llama_spec, "}", ",\"duet\":{\"gguf\":[]}}", "duet.gguf"},
+    {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"u8\",256]}}}", "\"a\""},
+    {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"i8\",-129]}}}", "\"a\""},
+    {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"u64\",\"x\"]}}}", "\"a\""},
+    {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"array\",\"u8\",[1.5]]}}}", "\"a\""},
+    {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"array\",\"array\",[]]}}}", "\"a\""},
+    {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"\":[\"u8\",1]}}}", "\"\""},
+    {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"llama.block_count\":[\"u32\",2]}}}", "follows"},
+    {&llama_spec, "}", ",\"duet\":{\"chat_template\":1}}", "chat_template"},
+    {&llama_spec, "}", ",\"bos_token_id\":7}", "bos_token_id"},
+    {&llama_spec, "}", "", "JSON"},
+};
+
 /* What GGUF cannot hold is refused by name, and nothing is written. */
 static void refused_to_write(void **state) {
     (void)state;
-    static const struct {
-        const struct spec *spec;
-        const char *from, *to, *because;
-    } cases[] = {
-        {&llama_spec, "\"llama\"", "\"gemma\"", "model_type is gemma"},
-        {&llama_spec, "\"model_type\"", "\"model_tyqe\"", "model_type is missing"},
-        {&llama_spec, "\"silu\"", "\"gelu\"", "hidden_act"},
-        {&llama_spec, "\"hidden_size\":32", "\"hidden_size\":31", "shape"},
-        {&llama_spec, "\"hidden_size\":32", "\"hidden_size\":-1", "hidden_size"},
-        {&llama_spec, "\"vocab_size\"", "\"vocab_sizf\"", "vocab_size is missing"},
-        {&llama_spec, "layers\":2", "layers\":3", "layers.2.input_layernorm.weight is missing"},
-        {&llama_spec, "layers\":2", "layers\":1", "no place for tensor model.layers.1."},
-        {&llama_spec, "\"tie_word_embeddings\":true", "\"tie_word_embeddings\":null",
-         "lm_head.weight is missing"},
-        {&qwen3_spec, "\"tie_word_embeddings\":false", "\"tie_word_embeddings\":true ",
-         "no place for tensor lm_head.weight"},
-        {&llama_spec, "1e-06", "1e-99", NULL}, /* becomes 0 in f32 */
-        {&llama_spec, "1e-06", "-1.0 ", "rms_norm_eps"},
-        {&llama_spec, "500000.0", "\"500000\"", "rope_theta"},
-        {&llama_spec, "500000.0", "1.0e+99 ", "rope_theta"},
-        {&llama_spec, "}", ",\"duet\":{\"logit_softcap\":15}}", "duet.logit_softcap"},
-        {&llama_spec, "}", ",\"duet\":{\"residual_scale\":0.5}}", "duet.residual_scale"},
-        {&llama_spec, "}", ",\"duet\":{\"qk_norm\":true}}", "duet.qk_norm"},
-        {&qwen3_spec, "}", ",\"duet\":{\"qk_norm\":false}}", "duet.qk_norm"},
-        {&llama_spec, "}", ",\"attention_bias\":true}", "q_proj.bias is missing"},
-        {&llama_spec, "}", ",\"attention_bias\":1}", "attention_bias"},
-        {&qwen2_spec, "}", ",\"attention_bias\":false}", "no place for tensor"},
-        {&llama_spec, "}", ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}", "yarn"},
-        {&llama_spec, "}", ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}", "factor"},
-        {&llama_spec, "}", ",\"duet\":{\"rope_factors\":[1,2]}}", "list of 4"},
-        {&llama_spec, "}", ",\"duet\":{\"rope_factors\":[1,2,0,4]}}", "rope_factors[2]"},
-        {&qwen2_spec, "}", ",\"duet\":{\"rope_factors\":[1,2,3,4,5,6,7,8]}}", "rope_factors"},
-        {&llama_spec, "}", ",\"duet\":{\"gguf\":[]}}", "duet.gguf"},
-        {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"u8\",256]}}}", "\"a\""},
-        {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"i8\",-129]}}}", "\"a\""},
-        {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"u64\",\"x\"]}}}", "\"a\""},
-        {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"array\",\"u8\",[1.5]]}}}", "\"a\""},
-        {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"a\":[\"array\",\"array\",[]]}}}", "\"a\""},
-        {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"\":[\"u8\",1]}}}", "\"\""},
-        {&llama_spec, "}", ",\"duet\":{\"gguf\":{\"llama.block_count\":[\"u32\",2]}}}", "follows"},
-        {&llama_spec, "}", ",\"duet\":{\"chat_template\":1}}", "chat_template"},
-        {&llama_spec, "}", ",\"bos_token_id\":7}", "bos_token_id"},
-        {&llama_spec, "}", "", "JSON"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof unwritable / sizeof *unwritable; i++) {
         struct model_file mf;
-        build_model(&mf, cases[i].spec, "");
-        char *p =
-            cases[i].from[0] == '}' ? strrchr(mf.config, '}') : strstr(mf.config, cases[i].from);
+        build_model(&mf, unwritable[i].spec, "");
+        char *p = unwritable[i].from[0] == '}' ? strrchr(mf.config, '}')
+                                               : strstr(mf.config, unwritable[i].from);
         assert_non_null(p);
-        char *rest = strdup(p + strlen(cases[i].from));
-        strcpy(p, cases[i].to);
+        char *rest = strdup(p + strlen(unwritable[i].from));
+        strcpy(p, unwritable[i].to);
         strcat(p, rest);
         free(rest);
         const int rc = model_file_write(&mf, "gguf", at("c.bin"), &e);
-        if (rc != (cases[i].because ? ERR_INPUT : 0) ||
-            (rc && (!strstr(e.msg, cases[i].because) || !strstr(e.msg, "GGUF"))))
+        if (rc != (unwritable[i].because ? ERR_INPUT : 0) ||
+            (rc && (!strstr(e.msg, unwritable[i].because) || !strstr(e.msg, "GGUF"))))
             fail_msg("case %zu: %d, %s", i, rc, e.msg);
         if (rc == 0) remove(at("c.bin"));
         assert_false(file_exists(at("c.bin")));

@@ -135,6 +135,12 @@ static void pairs(void **state) {
     g = f;
     set_bool(&g, "x", 2);
     assert_bad(&g, "expected 0 or 1");
+}
+
+static void lengths(void **state) {
+    (void)state;
+    struct parts f, g;
+    small_file(&f);
     const uint64_t lengths[] = {UINT64_MAX, (uint64_t)1 << 63, ((uint64_t)1 << 30) + 1,
                                 (uint64_t)1 << 30, 1 << 20};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
@@ -210,6 +216,12 @@ static void settings(void **state) {
         set_u32(&g, key, UINT32_MAX);
         assert_bad(&g, sizes[i]);
     }
+}
+
+static void settings_of_models(void **state) {
+    (void)state;
+    struct parts f, g;
+    small_file(&f);
     static const struct {
         const char *key;
         float v;
@@ -311,6 +323,12 @@ static void tensors(void **state) {
     memcpy(g.t[2].ne, (uint64_t[4]){8, 8, 1, 1}, 32);
     assert_ok(open_parts(&mf, &g));
     model_file_close(&mf);
+}
+
+static void infos(void **state) {
+    (void)state;
+    struct parts f, g;
+    small_file(&f);
     static const struct {
         uint32_t type;
         const char *because;
@@ -478,11 +496,19 @@ static void slow_inputs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut_and_grown), cmocka_unit_test(flipped_bits),
-        cmocka_unit_test(header),        cmocka_unit_test(pairs),
-        cmocka_unit_test(settings),      cmocka_unit_test(idle_settings),
-        cmocka_unit_test(tensors),       cmocka_unit_test(rope_freqs),
-        cmocka_unit_test(vocabularies),  cmocka_unit_test(known_poc),
+        cmocka_unit_test(cut_and_grown),
+        cmocka_unit_test(flipped_bits),
+        cmocka_unit_test(header),
+        cmocka_unit_test(pairs),
+        cmocka_unit_test(lengths),
+        cmocka_unit_test(settings),
+        cmocka_unit_test(settings_of_models),
+        cmocka_unit_test(idle_settings),
+        cmocka_unit_test(tensors),
+        cmocka_unit_test(infos),
+        cmocka_unit_test(rope_freqs),
+        cmocka_unit_test(vocabularies),
+        cmocka_unit_test(known_poc),
         cmocka_unit_test(slow_inputs),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
