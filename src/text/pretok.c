@@ -2,6 +2,7 @@
 #include "pretok.h"
 
 #include "map.h"
+#include "pretok_match.h"
 #include "unicode.h"
 
 #include <pcre2.h>
@@ -15,6 +16,7 @@ struct run {
     pretok_fn *emit;
     void *ctx;
     struct err *e;
+    const char *first; /* start of the text, if this is the first piece of it */
 };
 
 static int run_step(const struct run *r, int step, const char *text, size_t n);
@@ -55,12 +57,58 @@ size_t pretok_gpt2(const char *text, size_t n, size_t pos) {
     return end == n || last == pos ? end : last; /* \s+(?!\S) leaves one before a word */
 }
 
+/* 's 't 'm 'd 're 've 'll in any case at an apostrophe: bytes of it, or 0. */
+static size_t contraction_any_case(const char *s, size_t n) {
+    if (n < 2) return 0;
+    const char a = (char)(s[1] | 0x20);
+    if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
+    if (n < 3) return 0;
+    if (s[1] == '\xc5' && s[2] == '\xbf') return 3; /* the long s */
+    const char b = (char)(s[2] | 0x20);
+    return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
+}
+
+/* End of the white space that starts at pos: with its last line break if it has one, else without
+ * the blank before a word. */
+static size_t space_word(const char *text, size_t n, size_t pos) {
+    size_t end = pos, last = pos, line = pos, len;
+    while (end < n && unicode_at(text + end, n - end, &len) == UNICODE_SPACE) {
+        if (text[end] == '\n' || text[end] == '\r') line = end + 1;
+        last = end;
+        end += len;
+    }
+    if (line > pos) return line;
+    return end == n || last == pos ? end : last;
+}
+
+size_t pretok_llama3(const char *text, size_t n, size_t pos, int digits) {
+    size_t len, next_len, last;
+    if (text[pos] == '\'' && (len = contraction_any_case(text + pos, n - pos))) return pos + len;
+    enum unicode_class class = unicode_at(text + pos, n - pos, &len), next = UNICODE_OTHER;
+    size_t at = pos + len;
+    if (class == UNICODE_LETTER) return class_run(text, n, at, class, &last);
+    if (class == UNICODE_NUMBER) {
+        while (--digits > 0 && at < n && unicode_at(text + at, n - at, &len) == class) at += len;
+        return at;
+    }
+    const bool more = at < n, line = text[pos] == '\r' || text[pos] == '\n';
+    if (more) next = unicode_at(text + at, n - at, &next_len);
+    if (more && next == UNICODE_LETTER && !line)
+        return class_run(text, n, at + next_len, next, &last); /* any one character in front */
+    if (class == UNICODE_OTHER || (text[pos] == ' ' && more && next == UNICODE_OTHER)) {
+        at = class_run(text, n, at, UNICODE_OTHER, &last);
+        while (at < n && (text[at] == '\r' || text[at] == '\n')) at++;
+        return at;
+    }
+    return space_word(text, n, pos);
+}
+
 bool pretok_cuts_lines(const struct pretok *p) {
     bool words = false;
     for (int i = 0; i < p->n; i++) {
         enum pretok_op op = p->step[i].op;
-        if (op != PRETOK_GPT2 && op != PRETOK_DIGITS && op != PRETOK_DIGIT) return false;
-        words |= op == PRETOK_GPT2;
+        if (op > PRETOK_DIGIT) return false;
+        words |= op <= PRETOK_NANOCHAT;
     }
     return words;
 }
@@ -80,9 +128,10 @@ size_t pretok_line_cut(const char *text, size_t n, size_t from) {
     return n;
 }
 
-static int run_gpt2(const struct run *r, int step, const char *text, size_t n) {
+/* digits 0: GPT-2's pattern. */
+static int run_scanner(const struct run *r, int step, const char *text, size_t n, int digits) {
     for (size_t pos = 0, end; pos < n; pos = end) {
-        end = pretok_gpt2(text, n, pos);
+        end = digits ? pretok_llama3(text, n, pos, digits) : pretok_gpt2(text, n, pos);
         int rc = run_step(r, step + 1, text + pos, end - pos);
         if (rc) return rc;
     }
@@ -104,80 +153,81 @@ static int run_digits(const struct run *r, int step, const char *text, size_t n,
     return start < n ? run_step(r, step + 1, text + start, n - start) : 0;
 }
 
-/* Hands on the text between two matches (if any) and the match. */
-static int run_split(const struct run *r, int step, const char *text, size_t done, size_t from,
-                     size_t to) {
-    int rc = from > done ? run_step(r, step + 1, text + done, from - done) : 0;
-    return rc || to == from ? rc : run_step(r, step + 1, text + from, to - from);
+/* A piece in the making: matches and what lies between them join it as the behaviour wants. */
+struct piece {
+    size_t from, to;
+    bool match;
+};
+
+static int flush(const struct run *r, int step, const char *text, const struct piece *p) {
+    bool removed = r->p->step[step].behavior == PRETOK_REMOVED && p->match;
+    if (p->to == p->from || removed) return 0;
+    return run_step(r, step + 1, text + p->from, p->to - p->from);
 }
 
-static int run_literal(const struct run *r, int step, const char *text, size_t n) {
-    const char *literal = r->p->step[step].literal, *hit;
-    size_t len = strlen(literal), done = 0;
-    while ((hit = memmem(text + done, n - done, literal, len))) {
-        size_t at = (size_t)(hit - text);
-        int rc = run_split(r, step, text, done, at, at + len);
-        if (rc) return rc;
-        done = at + len;
+static int join(const struct run *r, int step, const char *text, struct piece *p, size_t to,
+                bool match) {
+    const struct pretok_step *s = &r->p->step[step];
+    const bool fresh = p->to == 0; /* nothing came before */
+    match = match != s->invert;
+    bool same = s->behavior == PRETOK_CONTIGUOUS && match == p->match;
+    same |= s->behavior == PRETOK_MERGED_WITH_PREVIOUS && match && !p->match;
+    same |= s->behavior == PRETOK_MERGED_WITH_NEXT && !match && p->match;
+    if (!fresh && same) {
+        p->to = to;
+        p->match = match;
+        return 0;
     }
-    return run_split(r, step, text, done, n, n);
+    int rc = flush(r, step, text, p);
+    *p = (struct piece){p->to, to, match};
+    return rc;
 }
 
-/* A copy with every byte that is not UTF-8 replaced by U+0001, which is one byte of class other
- * too, so that offsets stay the same; text itself if nothing had to be replaced. NULL: no memory.
- */
-static const char *well_formed(struct pretok_level *l, const char *text, size_t n) {
-    size_t pos = 0, len;
-    uint32_t cp;
-    while (pos < n && (len = utf8_read(text + pos, n - pos, &cp))) pos += len;
-    if (pos == n) return text;
-    if (grow(&l->text, &l->cap, n, 1)) return NULL;
-    memcpy(l->text, text, n);
-    for (; pos < n; pos += len) {
-        len = utf8_read(text + pos, n - pos, &cp);
-        if (len == 0) l->text[pos] = 1, len = 1;
-    }
-    return l->text;
-}
-
-static int regex_prepare(const struct run *r, int step) {
-    struct pretok_scratch *s = r->s;
-    struct pretok_level *l = &s->level[step];
-    if (!s->context) {
-        s->context = pcre2_match_context_create(NULL);
-        s->stack = pcre2_jit_stack_create(32 << 10, 4 << 20, NULL);
-        if (!s->context || !s->stack) return -1;
-        pcre2_jit_stack_assign(s->context, NULL, s->stack);
-    }
-    if (!l->match) l->match = pcre2_match_data_create_from_pattern(r->p->step[step].regex, NULL);
-    return l->match ? 0 : -1;
-}
-
-static int run_regex(const struct run *r, int step, const char *text, size_t n) {
-    struct pretok_level *l = &r->s->level[step];
+static int run_split(const struct run *r, int step, const char *text, size_t n) {
+    const struct pretok_step *s = &r->p->step[step];
+    struct pretok_level *level = &r->s->level[step];
+    struct pretok_match m = {0};
+    struct piece p = {0};
     const char *subject;
-    if (regex_prepare(r, step) || !(subject = well_formed(l, text, n)))
-        return err_set(r->e, ERR_NOMEM, "no memory for a pre-tokeniser's match");
-    size_t done = 0, at = 0;
-    while (at < n) {
-        int rc = pcre2_match(r->p->step[step].regex, (PCRE2_SPTR)subject, n, at,
-                             PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, l->match, r->s->context);
-        if (rc == PCRE2_ERROR_NOMATCH) break;
-        if (rc < 0) {
-            char why[128] = "";
-            pcre2_get_error_message(rc, (PCRE2_UCHAR *)why, sizeof why);
-            return err_set(r->e, ERR_INPUT,
-                           "the pre-tokeniser's pattern failed on a text of %zu bytes: %s", n, why);
-        }
-        const PCRE2_SIZE *span = pcre2_get_ovector_pointer(l->match);
-        /* \K inside a lookaround can put the start before `at` or behind the end */
-        if (span[0] < at || span[1] <= span[0])
-            return err_set(r->e, ERR_INPUT, "the pre-tokeniser's pattern matches backwards");
-        size_t from = span[0], to = span[1];
-        if ((rc = run_split(r, step, text, done, from, to))) return rc;
-        done = at = to;
+    bool found;
+    int rc;
+    TRY(pretok_subject(s, level, text, n, &subject, r->e));
+    for (;;) {
+        TRY(pretok_next(s, r->s, level, subject, n, &m, &found, r->e));
+        if (!found) break;
+        if (m.from > p.to) TRY(join(r, step, text, &p, m.from, false));
+        TRY(join(r, step, text, &p, m.to, true));
     }
-    return run_split(r, step, text, done, n, n);
+    if (p.to < n) TRY(join(r, step, text, &p, n, false));
+    TRY(flush(r, step, text, &p));
+out:
+    return rc;
+}
+
+/* Blanks become the step's character; pieces start at each of it. */
+static int run_metaspace(const struct run *r, int step, const char *text, size_t n) {
+    const struct pretok_step *s = &r->p->step[step];
+    struct pretok_level *l = &r->s->level[step];
+    const size_t mark = strlen(s->text);
+    const bool marked = text[0] == ' ' || (n >= mark && memcmp(text, s->text, mark) == 0);
+    const bool wanted = s->prepend == PRETOK_ALWAYS || (s->prepend && text == r->first);
+    size_t used = 0, start = 0;
+    if (n > SIZE_MAX / 8 || grow(&l->text, &l->cap, (n + 1) * mark, 1))
+        return err_set(r->e, ERR_NOMEM, "no memory for a text of %zu bytes", n);
+    if (wanted && !marked) memcpy(l->text, s->text, mark), used = mark;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == ' ')
+            memcpy(l->text + used, s->text, mark), used += mark;
+        else
+            l->text[used++] = text[i];
+    }
+    for (size_t i = 1; s->split && i + mark <= used; i++) {
+        if (memcmp(l->text + i, s->text, mark)) continue;
+        int rc = run_step(r, step + 1, l->text + start, i - start);
+        if (rc) return rc;
+        start = i;
+    }
+    return run_step(r, step + 1, l->text + start, used - start);
 }
 
 static int run_prefix(const struct run *r, int step, const char *text, size_t n) {
@@ -193,64 +243,87 @@ static int run_prefix(const struct run *r, int step, const char *text, size_t n)
 static int run_step(const struct run *r, int step, const char *text, size_t n) {
     if (step == r->p->n) return r->emit(r->ctx, text, n, r->e);
     switch (r->p->step[step].op) {
-    case PRETOK_GPT2:
-        return run_gpt2(r, step, text, n);
-    case PRETOK_DIGITS:
-        return run_digits(r, step, text, n, false);
-    case PRETOK_DIGIT:
-        return run_digits(r, step, text, n, true);
+    case PRETOK_GPT2: return run_scanner(r, step, text, n, 0);
+    case PRETOK_LLAMA3: return run_scanner(r, step, text, n, 3);
+    case PRETOK_QWEN2: return run_scanner(r, step, text, n, 1);
+    case PRETOK_NANOCHAT: return run_scanner(r, step, text, n, 2);
+    case PRETOK_DIGITS: return run_digits(r, step, text, n, false);
+    case PRETOK_DIGIT: return run_digits(r, step, text, n, true);
     case PRETOK_REGEX:
-        return run_regex(r, step, text, n);
-    case PRETOK_LITERAL:
-        return run_literal(r, step, text, n);
-    case PRETOK_PREFIX:
-        return run_prefix(r, step, text, n);
+    case PRETOK_LITERAL: return run_split(r, step, text, n);
+    case PRETOK_PREFIX: return run_prefix(r, step, text, n);
+    case PRETOK_METASPACE: return run_metaspace(r, step, text, n);
     }
     return 0;
 }
 
 int pretok_run(const struct pretok *p, struct pretok_scratch *s, const char *text, size_t n,
                pretok_fn *emit, void *ctx, struct err *e) {
-    struct run r = {p, s, emit, ctx, e};
+    struct run r = {p, s, emit, ctx, e, s->first ? text : NULL};
     return n ? run_step(&r, 0, text, n) : 0;
 }
 
-static int compile(const char *pattern, void **regex, struct err *e) {
-    int code;
-    PCRE2_SIZE at;
-    char why[128] = "";
-    pcre2_code *c =
-        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
-    if (!c) {
-        pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
-        return err_set(e, ERR_INPUT, "the pattern %.200s does not compile: %s at character %zu",
-                       pattern, why, (size_t)at);
-    }
-    pcre2_jit_compile(c, PCRE2_JIT_COMPLETE); /* without it matching is slower, that is all */
-    *regex = c;
-    return 0;
+/* Appends s, which is released on failure; text is copied, NULL: none. */
+static int add_step(struct pretok *p, struct pretok_step s, const char *text, struct err *e) {
+    int rc = 0;
+    if (p->n == PRETOK_STEPS)
+        return err_set(e, ERR_INPUT, "more than %d pre-tokenising steps", PRETOK_STEPS);
+    if (text && !*text) return err_set(e, ERR_INPUT, "the text to split at is empty");
+    if (text && !(s.text = strdup(text))) return err_set(e, ERR_NOMEM, "no memory");
+    if (s.op == PRETOK_REGEX) rc = pretok_compile(&s, e);
+    if (rc)
+        free(s.text);
+    else
+        p->step[p->n++] = s;
+    return rc;
 }
 
 int pretok_add(struct pretok *p, enum pretok_op op, const char *pattern, struct err *e) {
-    if (p->n == PRETOK_STEPS)
-        return err_set(e, ERR_INPUT, "more than %d pre-tokenising steps", PRETOK_STEPS);
-    struct pretok_step s = {.op = op};
-    if (op == PRETOK_REGEX) {
-        int rc = compile(pattern, &s.regex, e);
-        if (rc) return rc;
-    } else if (op == PRETOK_LITERAL) {
-        if (!*pattern) return err_set(e, ERR_INPUT, "the text to split at is empty");
-        if (!(s.literal = strdup(pattern))) return err_set(e, ERR_NOMEM, "no memory");
+    return add_step(p, (struct pretok_step){.op = op}, pattern, e);
+}
+
+int pretok_add_split(struct pretok *p, bool regex, const char *pattern,
+                     enum pretok_behavior behavior, bool invert, struct err *e) {
+    static const struct {
+        enum pretok_op op;
+        const char *pattern;
+    } scanners[] = {{PRETOK_GPT2, PRETOK_GPT2_PATTERN},
+                    {PRETOK_LLAMA3, PRETOK_LLAMA3_PATTERN},
+                    {PRETOK_QWEN2, PRETOK_QWEN2_PATTERN},
+                    {PRETOK_NANOCHAT, PRETOK_NANOCHAT_PATTERN}};
+    /* they leave nothing between their matches */
+    const bool whole = behavior == PRETOK_ISOLATED || (behavior == PRETOK_REMOVED && invert);
+    for (size_t i = 0; i < sizeof scanners / sizeof *scanners && regex && whole; i++)
+        if (strcmp(pattern, scanners[i].pattern) == 0)
+            return pretok_add(p, scanners[i].op, NULL, e);
+    const enum pretok_op op = regex ? PRETOK_REGEX : PRETOK_LITERAL;
+    return add_step(p, (struct pretok_step){.op = op, .behavior = behavior, .invert = invert},
+                    pattern, e);
+}
+
+int pretok_add_metaspace(struct pretok *p, const char *replacement, enum pretok_prepend prepend,
+                         bool split, struct err *e) {
+    return add_step(
+        p, (struct pretok_step){.op = PRETOK_METASPACE, .prepend = prepend, .split = split},
+        replacement, e);
+}
+
+bool pretok_equal(const struct pretok *a, const struct pretok *b) {
+    if (a->n != b->n) return false;
+    for (int i = 0; i < a->n; i++) {
+        const struct pretok_step *x = &a->step[i], *y = &b->step[i];
+        if (x->op != y->op || x->behavior != y->behavior || x->invert != y->invert ||
+            x->prepend != y->prepend || x->split != y->split || !x->text != !y->text ||
+            (x->text && strcmp(x->text, y->text)))
+            return false;
     }
-    p->step[p->n++] = s;
-    return 0;
+    return true;
 }
 
 void pretok_release(struct pretok *p) {
     for (int i = 0; i < p->n; i++) {
         pcre2_code_free(p->step[i].regex);
-        free(p->step[i].literal);
+        free(p->step[i].text);
     }
     *p = (struct pretok){0};
 }

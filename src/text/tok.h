@@ -23,18 +23,25 @@ struct tok_piece {
 struct tok_added {
     struct tok_mark {
         uint32_t str, id;
-        bool special;
+        bool special, lstrip, rstrip; /* lstrip, rstrip: takes the blanks beside it too */
     } * marks; /* sorted by bytes */
     size_t n, cap;
     uint8_t first[256]; /* nonzero: some mark starts with this byte */
     int only;           /* the only first byte there is, or -1 */
 };
 
+/* Where decoding takes away a blank that encoding has put in front. */
+enum tok_drop {
+    TOK_DROPS_NONE,
+    TOK_DROPS_FIRST, /* at the start of a text */
+    TOK_DROPS_EACH,  /* there, and behind every special token */
+};
+
 struct tok_scratch;
 
 struct tok_kind {
     const char *name;
-    bool drops_blank; /* a text starts with a blank that decoding takes away */
+    bool drops_blank; /* tokenizer.drops before load: TOK_DROPS_EACH, else TOK_DROPS_NONE */
     /* True if the file is, or is meant to be, of this kind. */
     bool (*probe)(const uint8_t *data, size_t bytes);
     /* Reads t->blob: fills the table of tokens, marks, bos, eos, exact and impl. Messages start
@@ -75,6 +82,7 @@ struct tokenizer {
     /* [0] is looked for in the text as it comes, [1] in the text as the normaliser left it */
     struct tok_added added[2];
     int64_t bos, eos;
+    enum tok_drop drops; /* load may change it */
     bool exact;
     void *impl;
 };
@@ -86,6 +94,9 @@ int tok_table_set(struct tokenizer *t, uint32_t id, const char *bytes, size_t n,
                   struct err *e);
 /* Makes a token that has its bytes one that is looked for in texts; pass: index of t->added. */
 int tok_table_mark(struct tokenizer *t, uint32_t id, int pass, struct err *e);
+/* The same for other bytes than its own: what the normaliser makes of them. n > 0. */
+int tok_table_mark_as(struct tokenizer *t, uint32_t id, int pass, const char *bytes, size_t n,
+                      struct err *e);
 /* After the last mark. */
 void tok_table_finish(struct tokenizer *t);
 
@@ -121,7 +132,7 @@ struct tok_scratch {
     struct tok_slot *cache; /* NULL: not worth it for this text */
     int cache_shift;        /* 64 - log2 of its slots */
     struct pretok_scratch pretok;
-    char *norm, *prefixed; /* normalised text; text with a blank in front */
+    char *norm, *prefixed; /* normalised text, two buffers in turn; text with a blank in front */
     size_t norm_cap, prefixed_cap;
     uint32_t *ids, *next, *prev; /* of long words */
     uint64_t *heap;

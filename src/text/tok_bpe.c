@@ -158,4 +158,6 @@ const struct tok_kind tok_bpe = {.name = "bpe",
                                  .load = bpe_load,
                                  .release = bpe_release,
                                  .cuts_lines = bpe_cuts_lines,
-                                 .encode = bpe_encode};
+                                 .encode = bpe_encode,
+                               .to_vocab = bpe_to_vocab,
+                               .to_json = bpe_to_json};

@@ -57,6 +57,10 @@ int bpe_load_pipeline(struct tokenizer *t, struct bpe *b, const struct bpe_json 
 /* The whole file. */
 int bpe_load(struct tokenizer *t, const char *name, struct err *e);
 
+/* tok_kind.to_vocab and to_json (tok_bpe_vocab.c). */
+int bpe_to_vocab(const struct tokenizer *t, struct vocab *v, struct err *e);
+int bpe_to_json(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
+
 /* merger.symbols of this kind. */
 int bpe_symbols(const struct tokenizer *t, const char *word, size_t n, uint32_t *ids, size_t *count,
                 struct err *e);

@@ -30,7 +30,8 @@ int tok_table_mark(struct tokenizer *t, uint32_t id, int pass, struct err *e) {
     if (grow(&a->marks, &a->cap, a->n + 1, sizeof *a->marks))
         return err_set(e, ERR_NOMEM, "no memory for %zu added tokens", a->n + 1);
     const struct tok_piece *p = &t->pieces[id];
-    a->marks[a->n++] = (struct tok_mark){p->str, id, (p->flags & TOK_SPECIAL) != 0};
+    a->marks[a->n++] =
+        (struct tok_mark){.str = p->str, .id = id, .special = (p->flags & TOK_SPECIAL) != 0};
     return 0;
 }
 

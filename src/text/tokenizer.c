@@ -57,6 +57,7 @@ int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, 
     t->blob_bytes = bytes;
     t->kind = kind;
     t->bos = t->eos = -1;
+    t->drops = kind->drops_blank ? TOK_DROPS_EACH : TOK_DROPS_NONE;
     t->hash = XXH3_64bits_withSeed(data, bytes, XXH3_64bits(kind->name, strlen(kind->name)));
     TRY(kind->load(t, name, e));
     tok_table_finish(t);
@@ -118,8 +119,10 @@ const char *tokenizer_piece(const struct tokenizer *t, int64_t prev, uint32_t id
     *bytes = 0;
     if (id >= t->vocab) return "";
     const char *s = strmap_get(&t->strs, t->pieces[id].str, bytes);
-    bool starts = prev < 0 || (prev < t->vocab && tokenizer_is_special(t, (uint32_t)prev));
-    if (t->kind->drops_blank && starts && *bytes && *s == ' ') s++, --*bytes;
+    bool starts = prev < 0 || prev == t->bos ||
+                  (t->drops == TOK_DROPS_EACH && prev < t->vocab &&
+                   tokenizer_is_special(t, (uint32_t)prev));
+    if (t->drops != TOK_DROPS_NONE && starts && *bytes && *s == ' ') s++, --*bytes;
     return s;
 }
 
