@@ -231,8 +231,11 @@ static void print_fact(const char *key, const json_t *v) {
     char *text =
         json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
     const char *s = text ? text : json_string_value(v);
-    const int cut = strlen(s) > WIDTH;
-    printf("  %-15s %.*s%s\n", key, WIDTH, s, cut ? " ..." : "");
+    char line[WIDTH + 1];
+    snprintf(line, sizeof line, "%s", s);
+    for (char *p = line; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127) *p = '?'; /* a file's, to a terminal */
+    printf("  %-15s %s%s\n", key, line, strlen(s) > WIDTH ? " ..." : "");
     free(text);
 }
 

@@ -54,6 +54,10 @@ uint64_t model_file_digest(const struct model_file *mf) {
     XXH3_state_t state;
     XXH3_64bits_reset(&state);
     for (size_t i = 0; i < mf->n_maps; i++) {
+        static const char weights[] = ".safetensors";
+        const char *path = mf->maps[i].path;
+        const size_t n = strlen(path), k = sizeof weights - 1;
+        if (n < k || strcmp(path + n - k, weights) != 0) continue;
         const uint64_t h = map_hash(mf->maps + i, 0, mf->maps[i].size);
         XXH3_64bits_update(&state, &h, sizeof h);
     }
@@ -82,7 +86,9 @@ static int unknown_format(const struct file_map *map, struct err *e) {
     char names[128] = "", bytes[32] = "nothing";
     size_t n = 0;
     for (size_t i = 0; i < n_formats && n < sizeof names; i++)
-        if (formats[i]->probe) n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", formats[i]->name);
+        if (formats[i]->probe)
+            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "",
+                                  formats[i]->name);
     for (size_t i = 0; i < 8 && i < map->size; i++)
         snprintf(bytes + 3 * i, sizeof bytes - 3 * i, "%02x ", map->data[i]);
     if (map->size) bytes[3 * (map->size < 8 ? map->size : 8) - 1] = '\0';

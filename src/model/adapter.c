@@ -240,7 +240,19 @@ static int check_values(const struct model *m, const struct model_file *mf, stru
     return check_all_known(m, mf, e);
 }
 
-static void load_param(const struct model *m, const struct param *p, const struct mf_tensor *from) {
+/* Formats that are not duet's own hold plain models: the residual scale is folded into the weights
+ * that write into the residual stream (export.h), and so into the lora_B of their adapters. */
+static double folded_scale(const struct model *m, const struct param *p, const struct format *f) {
+    static const char *const ends[] = {".o_proj.lora_B.weight", ".down_proj.lora_B.weight"};
+    const size_t n = strlen(p->name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && !f->native; i++)
+        if (n > strlen(ends[i]) && !strcmp(p->name + n - strlen(ends[i]), ends[i]))
+            return m->config.residual_scale;
+    return 1;
+}
+
+static void load_param(const struct model *m, const struct param *p, const struct mf_tensor *from,
+                       double folded) {
     float *dst = p->data;
     if (p->role != ROLE_lora) {
         mf_tensor_read(from, dst);
@@ -249,21 +261,24 @@ static void load_param(const struct model *m, const struct param *p, const struc
     memset(dst, 0, (size_t)param_count(p) * sizeof *dst);
     if (!from) return;
     struct mf_tensor t = *from;
+    const double factor = (t.factor != 0 ? t.factor : 1) / folded;
     if (t.rope_heads < 0)
         t.rope_heads = (int)(t.rope_heads == MF_ROPE_Q ? m->config.heads : m->config.kv_heads);
     for (uint64_t r = 0; r < t.shape[0]; r++) {
         float *row = dst + (int64_t)r * p->cols;
         dtype_to_f32(t.dtype, mf_tensor_row(&t, r), row, (size_t)t.shape[1]);
-        for (uint64_t i = 0; i < t.shape[1] && t.factor != 0; i++)
-            row[i] = (float)((double)row[i] * t.factor);
+        for (uint64_t i = 0; i < t.shape[1] && factor != 1; i++)
+            row[i] = (float)((double)row[i] * factor);
     }
 }
 
 static int load_values(struct model *m, const struct model_file *mf, struct err *e) {
     const int rc = check_values(m, mf, e);
-    for (int i = 0; i < m->n_params && !rc; i++)
-        if (in_adapter(m, m->params + i))
-            load_param(m, m->params + i, model_file_find(mf, m->params[i].name));
+    for (int i = 0; i < m->n_params && !rc; i++) {
+        const struct param *p = m->params + i;
+        if (in_adapter(m, p))
+            load_param(m, p, model_file_find(mf, p->name), folded_scale(m, p, mf->format));
+    }
     return rc;
 }
 
@@ -393,7 +408,8 @@ int adapter_save(const struct model *m, const char *path, const char *format, co
                  struct err *e) {
     int rc;
     struct model_file mf = {0};
-    assert(m->lora && m->lora->base_hash && m->init_path);
+    const struct format *f = format_find(format);
+    assert(f && m->lora && m->lora->base_hash && m->init_path);
     if (file_same(path, m->init_path))
         return err_set(e, ERR_USAGE, "%s is the base of the adapter; write to another name", path);
     if (meta && !(mf.meta = strdup(meta))) {
@@ -411,7 +427,8 @@ int adapter_save(const struct model *m, const char *path, const char *format, co
             .dtype = p->dtype,
             .ndim = p->ndim,
             .shape = {(uint64_t)(p->ndim == 2 ? p->rows : p->cols), (uint64_t)p->cols},
-            .data = p->data};
+            .data = p->data,
+            .factor = folded_scale(m, p, f)};
         TRY(model_file_add(&mf, &t, e));
     }
     TRY(model_file_write(&mf, format, path, e));

@@ -66,13 +66,44 @@ static json_t *child(json_t *o, const char *key) {
     return v;
 }
 
+/* JSON text with ".0" behind integers that jansson has no type for: transformers writes 10^30 where
+ * a length has no limit. malloc()ed. */
+static char *widen_integers(const char *s, size_t n, size_t *out_n) {
+    enum { DIGITS = 18 }; /* always fit into 64 bits */
+    char *out = malloc(n + 2 * (n / DIGITS) + 1);
+    size_t used = 0, digits = 0;
+    bool text = false, integer = false;
+    for (size_t i = 0; out && i <= n; i++) {
+        const char c = i < n ? s[i] : ' ';
+        const bool digit = c >= '0' && c <= '9';
+        if (!text && digits > DIGITS && integer && !digit && !strchr(".eE", c)) {
+            out[used++] = '.';
+            out[used++] = '0';
+        }
+        if (!text) {
+            if (digit && !digits++) integer = i == 0 || !strchr(".eE+", s[i - 1]);
+            if (!digit) digits = 0;
+        }
+        if (c == '"') text = !text;
+        if (i == n) break;
+        out[used++] = c;
+        if (text && c == '\\' && i + 1 < n) out[used++] = s[++i];
+    }
+    *out_n = used;
+    return out;
+}
+
 /* *o: the object that a file beside the weights holds, or NULL if there is no such file. */
 static int side_json(const struct model_file *mf, const char *name, json_t **o, struct err *e) {
     const struct mf_side *s = model_file_find_side(mf, name);
     json_error_t je;
     *o = NULL;
     if (!s) return 0;
-    *o = json_loadb(s->data, s->bytes, JSON_REJECT_DUPLICATES, &je);
+    size_t n;
+    char *text = widen_integers(s->data, s->bytes, &n);
+    if (!text) return no_memory(mf, e);
+    *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+    free(text);
     if (json_is_object(*o)) return 0;
     const int rc = err_set(e, ERR_INPUT, "%s/%s: line %d: %s", mf->path, name, *o ? 1 : je.line,
                            *o ? "not a JSON object" : je.text);
