@@ -251,6 +251,15 @@ static double folded_scale(const struct model *m, const struct param *p, const s
     return 1;
 }
 
+static int check_foldable(const struct model *m, const struct format *f, const char *path,
+                          struct err *e) {
+    if (f->native || m->config.residual_scale != 0) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s: the base has duet.residual_scale 0, and an adapter of format %s knows no "
+                   "such thing",
+                   path, f->name);
+}
+
 static void load_param(const struct model *m, const struct param *p, const struct mf_tensor *from,
                        double folded) {
     float *dst = p->data;
@@ -273,7 +282,8 @@ static void load_param(const struct model *m, const struct param *p, const struc
 }
 
 static int load_values(struct model *m, const struct model_file *mf, struct err *e) {
-    const int rc = check_values(m, mf, e);
+    int rc = check_foldable(m, mf->format, mf->path, e);
+    if (!rc) rc = check_values(m, mf, e);
     for (int i = 0; i < m->n_params && !rc; i++) {
         const struct param *p = m->params + i;
         if (in_adapter(m, p))
@@ -412,6 +422,7 @@ int adapter_save(const struct model *m, const char *path, const char *format, co
     assert(f && m->lora && m->lora->base_hash && m->init_path);
     if (file_same(path, m->init_path))
         return err_set(e, ERR_USAGE, "%s is the base of the adapter; write to another name", path);
+    TRY(check_foldable(m, f, path, e));
     if (meta && !(mf.meta = strdup(meta))) {
         rc = err_set(e, ERR_NOMEM, "out of memory for an adapter");
         goto out;

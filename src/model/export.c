@@ -256,6 +256,7 @@ int model_export(const struct model_file *in, const struct format *f, const char
     int rc;
     struct model m = {0};
     struct model_file out = {.source = in};
+    struct tokenizer *tok = NULL;
     json_t *j = NULL;
     *report = (struct export_report){.exact = true};
     TRY(check_dtype(f, o, e));
@@ -270,13 +271,14 @@ int model_export(const struct model_file *in, const struct format *f, const char
         TRY(plain_config(j, &m.config, in, f, e));
     }
     TRY(add_tensors(&out, in, &m.config, f, o, report, e));
-    TRY(export_tokenizer(&out, j, in, f, o, report, e));
+    TRY(export_tokenizer(&out, j, in, f, o, report, &tok, e));
     TRY(set_config(&out, j, f, e));
     TRY(check_other(in, path, e));
     TRY(model_file_write(&out, f->name, path, e));
 out:
     json_decref(j);
     model_file_close(&out);
+    tokenizer_close(tok);
     model_close(&m);
     return rc;
 }

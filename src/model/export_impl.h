@@ -3,15 +3,17 @@
 #define DUET_EXPORT_IMPL_H
 
 #include "export.h"
+#include "tokenizer.h"
 
 /* Appends a sentence; a full buffer drops it. */
 void export_note(struct export_report *n, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Fills what of a tokenizer the format takes (blob, vocabulary or sides) from the tokenizer of in,
- * and bos_token_id and eos_token_id of config where it lacks them. out->path is not set. */
+ * and bos_token_id and eos_token_id of config where it lacks them. *hold is to be closed after out,
+ * which may point into it. */
 int export_tokenizer(struct model_file *out, json_t *config, const struct model_file *in,
                      const struct format *f, const struct export_opts *o,
-                     struct export_report *report, struct err *e);
+                     struct export_report *report, struct tokenizer **hold, struct err *e);
 
 #endif

@@ -191,7 +191,7 @@ static int check_size(const struct job *j, struct err *e) {
 
 int export_tokenizer(struct model_file *out, json_t *config, const struct model_file *in,
                      const struct format *f, const struct export_opts *o,
-                     struct export_report *report, struct err *e) {
+                     struct export_report *report, struct tokenizer **hold, struct err *e) {
     int rc;
     struct job j = {out, config, in, f, NULL, report};
     const bool folder = f->suffix && !strcmp(f->suffix, "/");
@@ -215,6 +215,6 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
         TRY(bin_side(&j, e));
     }
 out:
-    tokenizer_close(j.t);
+    *hold = j.t;
     return rc;
 }
