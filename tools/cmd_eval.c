@@ -1,6 +1,7 @@
 #include "cmd.h"
 #include "dataset.h"
 #include "eval.h"
+#include "file.h"
 #include "log.h"
 #include "open_model.h"
 #include "par.h"
@@ -14,7 +15,7 @@
 
 struct opts {
     const char *data, *format, *tokenizer, *split, *compute, *gemm;
-    const char *task, *prompt, *labels;
+    const char *task, *prompt, *labels, *logits;
     struct conf_pairs set;
     struct open_opts open;
     double val_fraction;
@@ -54,6 +55,9 @@ static const struct conf_row rows[] = {
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_SECTION("Output"),
+    CONF_STRING(O, logits, "logits", NULL, "FILE",
+                "instead of the loss: write the logits after each of the first --seq tokens, a row "
+                "of f32 (little-endian) a token"),
     CONF_BOOL(O, json, "json", "print JSON"),
     CONF_BOOL(O, quiet, "quiet", "no progress line"),
     CONF_END};
@@ -127,6 +131,18 @@ static int choose_split(const struct opts *o, const struct dataset *d, int64_t T
     return split_make(&d->shard, 0, T, v, &rest, e);
 }
 
+static int open_data(struct dataset *d, const struct opts *o, const struct model *m,
+                     struct err *e) {
+    const struct dataset_opts dopts = {.path = o->data,
+                                       .format = o->format,
+                                       .tokenizer = o->tokenizer,
+                                       .blob = m->tok_blob,
+                                       .blob_bytes = m->tok_bytes,
+                                       .quiet = o->quiet,
+                                       .raw_vocab = (uint32_t)m->config.vocab};
+    return dataset_open(d, &dopts, e);
+}
+
 static int evaluate(const struct opts *o, const struct conf *conf, struct err *e) {
     int rc;
     struct model m = {0};
@@ -139,14 +155,7 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
     log_progress_init(&line, o->quiet);
     TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
-    const struct dataset_opts dopts = {.path = o->data,
-                                       .format = o->format,
-                                       .tokenizer = o->tokenizer,
-                                       .blob = m.tok_blob,
-                                       .blob_bytes = m.tok_bytes,
-                                       .quiet = o->quiet,
-                                       .raw_vocab = (uint32_t)m.config.vocab};
-    TRY(dataset_open(&d, &dopts, e));
+    TRY(open_data(&d, o, &m, e));
     const int64_t T = o->seq ? o->seq : m.config.seq_len;
     TRY(choose_split(o, &d, T, &v, e));
     if (d.tokenizer) bytes = eval_token_bytes(d.tokenizer, d.shard.vocab);
@@ -162,6 +171,31 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
 out:
     log_progress_end(&line);
     free(bytes);
+    dataset_close(&d);
+    model_close(&m);
+    return rc;
+}
+
+static void write_row(void *ctx, const float *logits, int64_t vocab) {
+    file_out_write(ctx, logits, (size_t)vocab * sizeof *logits);
+}
+
+static int write_logits(const struct opts *o, const struct conf *conf, struct err *e) {
+    int rc;
+    struct model m = {0};
+    struct dataset d = {0};
+    struct gemm gemm;
+    struct file_out out = {0};
+    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
+    TRY(open_data(&d, o, &m, e));
+    const uint64_t T = (uint64_t)(o->seq ? o->seq : m.config.seq_len);
+    TRY(file_out_open(&out, o->logits, e));
+    TRY(eval_logits(&m, &gemm, &d.shard, (int64_t)(T < d.shard.n_tokens ? T : d.shard.n_tokens),
+                    write_row, &out, e));
+    TRY(file_out_commit(&out, e));
+out:
+    file_out_discard(&out);
     dataset_close(&d);
     model_close(&m);
     return rc;
@@ -198,17 +232,28 @@ out:
     return rc;
 }
 
-/* Options of the one kind of data have no effect on the other. */
-static int check_data(const struct opts *o, const struct conf *conf, struct err *e) {
-    static const char *const text[] = {"data", "format", "split", "val-fraction", "windows"};
+static int refuse_given(const struct conf *conf, const char *const *names, size_t n,
+                        const char *with, struct err *e) {
+    for (size_t i = 0; i < n; i++)
+        if (conf_given(conf, names[i]))
+            return err_set(e, ERR_USAGE, "--%s has no effect on --%s", names[i], with);
+    return 0;
+}
+
+/* Options of the one kind of work have no effect on the other. */
+static int check_work(const struct opts *o, const struct conf *conf, struct err *e) {
+    static const char *const text[] = {"data",         "format",  "split",
+                                       "val-fraction", "windows", "logits"};
+    static const char *const loss[] = {"split", "val-fraction", "windows", "batch", "json"};
+    int rc;
     if (!o->task) {
         if (o->prompt || o->labels)
             return err_set(e, ERR_USAGE, "--template and --labels belong to --task");
-        return o->data ? 0 : err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
+        if (!o->data) return err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
+        return o->logits ? refuse_given(conf, loss, sizeof loss / sizeof *loss, "logits", e) : 0;
     }
-    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
-        if (conf_given(conf, text[i]))
-            return err_set(e, ERR_USAGE, "--%s has no effect on --task", text[i]);
+    rc = refuse_given(conf, text, sizeof text / sizeof *text, "task", e);
+    if (rc) return rc;
     return o->prompt && o->labels ? 0
                                   : err_set(e, ERR_USAGE, "--task needs --template and --labels");
 }
@@ -224,9 +269,9 @@ static int run(int argc, char **argv, struct err *e) {
         rc = err_set(e, ERR_USAGE, "eval takes one model file, found %d", conf.n_pos);
         goto out;
     }
-    TRY(check_data(&o, &conf, e));
+    TRY(check_work(&o, &conf, e));
     if (o.threads) par_init((int)o.threads);
-    TRY(o.task ? evaluate_task(&o, &conf, e) : evaluate(&o, &conf, e));
+    TRY((o.task ? evaluate_task : o.logits ? write_logits : evaluate)(&o, &conf, e));
 out:
     conf_release(&conf);
     return rc;
@@ -236,6 +281,7 @@ const struct cmd cmd_eval = {
     .name = "eval",
     .summary = "Loss, perplexity and bits per byte of a model on a text.",
     .usage = "MODEL --data FILE [--split val] [--adapter FILE] [--json]\n"
+             "MODEL --data FILE --logits OUT [--seq N]\n"
              "MODEL --task FILE --template TEXT --labels WORDS [--adapter FILE] [--json]",
     .notes = "MODEL is any model file that duet reads. val_loss is the mean over all predicted "
              "tokens in nats,\n"

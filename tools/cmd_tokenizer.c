@@ -1,4 +1,4 @@
-/* duet tokenizer: training a vocabulary, and encoding and decoding with any. */
+/* duet tokenizer: training a vocabulary, encoding and decoding with any, and converting files. */
 #include "bpe_train.h"
 #include "cmd.h"
 #include "file.h"
@@ -7,6 +7,7 @@
 #include "par.h"
 #include "stories.h"
 #include "textin.h"
+#include "tok_convert.h"
 #include "tokenizer.h"
 
 #include <inttypes.h>
@@ -18,7 +19,7 @@
 #define READ_STEP ((size_t)1 << 20)
 
 struct opts {
-    const char *out, *special, *tokenizer, *text;
+    const char *out, *special, *tokenizer, *text, *pre;
     int64_t vocab, min_count, threads;
     bool plain, bos, json, quiet;
 };
@@ -27,7 +28,8 @@ static const struct conf_row rows[] = {
     CONF_SECTION("train"),
     CONF_INT(struct opts, vocab, "vocab", "4096", 257, 1000000,
              "size of the vocabulary: special tokens, 256 bytes, merges"),
-    CONF_STRING(struct opts, out, "out", "tokenizer.json", "FILE", "file to write"),
+    CONF_STRING(struct opts, out, "out", "tokenizer.json", "FILE",
+                "file to write; convert: its ending says the form, .json, .bin or .model"),
     CONF_STRING(struct opts, special, "special", NULL, "TEXT",
                 "a special token besides " END_OF_TEXT ", which is always the first; may be given "
                 "several times"),
@@ -41,6 +43,11 @@ static const struct conf_row rows[] = {
               "encode: special tokens in the text are ordinary text; decode: leave them out"),
     CONF_BOOL(struct opts, bos, "bos", "encode: begin with the tokenizer's token for it, if any"),
     CONF_BOOL(struct opts, json, "json", "info: print JSON"),
+    CONF_SECTION("convert"),
+    CONF_STRING(
+        struct opts, pre, "pre", NULL, "NAME",
+        "IN is a folder with vocab.json and merges.txt, whose pre-tokenizer is gpt-2, smollm, "
+        "llama-bpe or qwen2"),
     CONF_SECTION("Running"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096, "threads; 0: one a processor"),
     CONF_BOOL(struct opts, quiet, "quiet", "no progress line"),
@@ -174,8 +181,10 @@ static int encode(const struct opts *o, const struct conf *c, const struct token
         n = text.n;
     }
     /* The same ids, by all threads where the text is cut at special tokens. */
-    if (o->plain || o->bos) TRY(tokenizer_encode(t, s, n, !o->plain, o->bos, &ids, e));
-    else TRY(tokenizer_encode_docs(t, s, n, &ids, NULL, e));
+    if (o->plain || o->bos)
+        TRY(tokenizer_encode(t, s, n, !o->plain, o->bos, &ids, e));
+    else
+        TRY(tokenizer_encode_docs(t, s, n, &ids, NULL, e));
     TRY(file_out_open(&out, "-", e));
     for (size_t i = 0; i < ids.n; i++) {
         char number[16];
@@ -305,19 +314,23 @@ static const struct verb {
     {"encode", "tokenizer text plain bos", 0, 1, "at most one file"},
     {"decode", "tokenizer plain", 0, 1 << 30, "token ids, or one file with them"},
     {"info", "tokenizer json", 0, 0, "no arguments"},
+    {"convert", "out pre quiet", 1, 1, "a tokenizer"},
 };
+
+#define N_VERBS (sizeof verbs / sizeof *verbs)
 
 static int check_opts(const struct opts *o, const struct conf *c, const struct verb **verb,
                       struct err *e) {
-    const char *names[4];
+    const char *names[N_VERBS];
     *verb = NULL;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < N_VERBS; i++) {
         names[i] = verbs[i].name;
         if (c->n_pos && strcmp(c->pos[0], verbs[i].name) == 0) *verb = &verbs[i];
     }
-    const char *near = c->n_pos && !*verb ? conf_suggest(c->pos[0], names, 4) : NULL;
+    const char *near = c->n_pos && !*verb ? conf_suggest(c->pos[0], names, N_VERBS) : NULL;
     if (!*verb)
-        return err_set(e, ERR_USAGE, "%s%s%s; expected train, encode, decode or info%s%s%s",
+        return err_set(e, ERR_USAGE,
+                       "%s%s%s; expected train, encode, decode, info or convert%s%s%s",
                        c->n_pos ? "unknown verb \"" : "no verb given", c->n_pos ? c->pos[0] : "",
                        c->n_pos ? "\"" : "", near ? "; did you mean \"" : "", near ? near : "",
                        near ? "\"?" : "");
@@ -334,11 +347,15 @@ static int check_opts(const struct opts *o, const struct conf *c, const struct v
     if (c->n_pos - 1 < v->min_pos || c->n_pos - 1 > v->max_pos || (o->text && c->n_pos > 1))
         return err_set(e, ERR_USAGE, "duet tokenizer %s takes %s%s, not %d arguments", v->name,
                        v->needs, o->text ? " or --text" : "", c->n_pos - 1);
-    if (v != verbs && !o->tokenizer)
+    const bool convert = v == &verbs[4];
+    if (convert && !conf_given(c, "out"))
+        return err_set(e, ERR_USAGE, "--out is missing: the file to write");
+    if (v != verbs && !convert && !o->tokenizer)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
-    for (int i = 1; v == verbs && i < c->n_pos; i++)
+    for (int i = 1; (v == verbs || convert) && i < c->n_pos; i++)
         if (file_same(o->out, c->pos[i]))
-            return err_set(e, ERR_USAGE, "--out %s would overwrite a text to learn from", o->out);
+            return err_set(e, ERR_USAGE, "--out %s would overwrite %s", o->out,
+                           convert ? "the tokenizer to convert" : "a text to learn from");
     return 0;
 }
 
@@ -391,6 +408,12 @@ static int run(int argc, char **argv, struct err *e) {
         rc = train(&o, &c, e);
         goto out;
     }
+    if (v == &verbs[4]) {
+        struct log_progress line;
+        log_progress_init(&line, o.quiet);
+        TRY(tok_convert(c.pos[1], o.out, o.pre, o.quiet ? NULL : &line, e));
+        goto out;
+    }
     TRY(tokenizer_open(&t, o.tokenizer, e));
     if (v == &verbs[1]) TRY(encode(&o, &c, t, e));
     if (v == &verbs[2]) TRY(decode(&o, &c, t, e));
@@ -405,16 +428,21 @@ out:
 
 const struct cmd cmd_tokenizer = {
     .name = "tokenizer",
-    .summary = "Train a vocabulary, encode and decode text.",
+    .summary = "Train a vocabulary, encode and decode text, convert tokenizers.",
     .usage = "train --vocab N [--out FILE] [--special TEXT]... FILE...\n"
              "encode --tokenizer T [FILE | --text STR]\n"
              "decode --tokenizer T [ID... | FILE]\n"
-             "info --tokenizer T [--json]",
+             "info --tokenizer T [--json]\n"
+             "convert IN --out FILE [--pre NAME]",
     .notes =
         "train learns a byte-level BPE (GPT-2's words, Unicode classes) and writes Hugging Face's\n"
         "tokenizer.json. Texts may be zstd-compressed; \"-\" is standard input, as is no file for\n"
         "encode and decode. encode prints ids on one line; decode writes exactly the bytes that\n"
-        "they stand for.",
+        "they stand for.\n\n"
+        "convert writes any tokenizer that can be read in the form that FILE's ending says:\n"
+        ".json for Hugging Face, .bin for llama2.c, .model for SentencePiece. What the form "
+        "cannot\n"
+        "hold is an error.",
     .rows = rows,
     .run = run,
 };

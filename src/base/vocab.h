@@ -45,6 +45,7 @@ struct vocab {
     int64_t bos, eos, unk, pad;            /* ids, or -1 */
     bool add_bos, add_eos;                 /* put around a text */
     bool add_space_prefix;                 /* VOCAB_SPM: a blank in front of a text */
+    bool remove_extra_spaces;              /* VOCAB_SPM: none at the ends, one between words */
     char *text;                            /* owned, or NULL */
     size_t text_n, text_cap;
 };

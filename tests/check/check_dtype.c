@@ -6,6 +6,8 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A binary format with so many exponent and mantissa bits under a sign bit, 16 in all. */
@@ -65,6 +67,14 @@ static void bf16_from(void *ctx, const float *src, uint16_t *dst, size_t n) {
 
 static void bf16_to(void *ctx, const uint16_t *src, float *dst, size_t n) {
     ((const struct kern *)ctx)->f32_from_bf16(dst, src, (int64_t)n);
+}
+
+static void f16_from(void *ctx, const float *src, uint16_t *dst, size_t n) {
+    ((const struct kern *)ctx)->f16_from_f32(dst, src, (int64_t)n);
+}
+
+static void f16_to(void *ctx, const uint16_t *src, float *dst, size_t n) {
+    ((const struct kern *)ctx)->f32_from_f16(dst, src, (int64_t)n);
 }
 
 static void dtype_from(void *ctx, const float *src, uint16_t *dst, size_t n) {
@@ -148,6 +158,10 @@ static void check_table(struct check *c) {
         check_that(c, dtype_bytes((enum dtype)t, 6 * (size_t)r->block) == 6 * (size_t)r->bytes,
                    "dtype_bytes counts blocks");
     }
+    check_that(c, !dtype_is_float(DT_I8) && !dtype_is_float(DT_U32) && dtype_is_float(DT_Q6_K),
+               "float types are those of weights");
+    check_that(c, dtype_can_write(DT_Q4_0) && !dtype_can_write(DT_Q4_1) && !dtype_can_write(DT_I8),
+               "types that can be written");
     check_that(c, dtype_find("f31") == -1 && dtype_find("") == -1, "unknown names are not found");
     check_that(c, dtype_bytes(DT_F32, SIZE_MAX / 2) == SIZE_MAX, "overflow of bytes is seen");
 }
@@ -179,6 +193,7 @@ static void check_q8(struct check *c) {
         const float size = ldexpf(1, b % 30 - 20);
         x[i] = size * (float)rng_normal(&c->rng);
         if (b % 7 == 0) x[i] = size * (i % 32 ? (float)(i % 40) - 19.5f : 127); /* ties */
+        if (b % 7 == 0 && i % 32 == 5) x[i] = size * nextafterf(0.5f, 0);       /* just no tie */
         if (b % 11 == 0) x[i] = 0;
     }
     dtype_from_f32(DT_Q8_0, x, q, N);
@@ -211,25 +226,250 @@ static void check_q8(struct check *c) {
     }
 }
 
+/* Element i of a block as its layout says, one element at a time: bits of a byte, in order. */
+
+static int bits_at(const unsigned char *b, int byte, int shift, int n) {
+    return b[byte] >> shift & ((1 << n) - 1);
+}
+
+static double half_in(const unsigned char *b, int byte) {
+    uint16_t h;
+    memcpy(&h, b + byte, sizeof h);
+    return widen(f16, h);
+}
+
+/* Blocks of 32: four bits of elements i and i + 16 in byte i % 16, a fifth one in bit i. */
+static double small_element(enum dtype t, const unsigned char *b, int i) {
+    const bool has_min = t == DT_Q4_1 || t == DT_Q5_1, five = t == DT_Q5_0 || t == DT_Q5_1;
+    const int head = has_min ? 4 : 2;
+    int q = bits_at(b, head + (five ? 4 : 0) + i % 16, i / 16 * 4, 4);
+    if (five) q += bits_at(b, head + i / 8, i % 8, 1) * 16;
+    if (!has_min) q -= five ? 16 : 8;
+    return has_min ? half_in(b, 0) * q + half_in(b, 2) : half_in(b, 0) * q;
+}
+
+/* Groups of 32 elements with a scale and a minimum of six bits: the first four as they stand in
+ * bytes 4 to 11, the others' lower four bits in 12 to 15, their upper two on top of the first
+ * ones. */
+static double k_element(enum dtype t, const unsigned char *b, int i) {
+    const int g = i / 32;
+    int sc, m;
+    if (g < 4) {
+        sc = bits_at(b, 4 + g, 0, 6);
+        m = bits_at(b, 8 + g, 0, 6);
+    } else {
+        sc = bits_at(b, 8 + g, 0, 4) + bits_at(b, g, 6, 2) * 16;
+        m = bits_at(b, 8 + g, 4, 4) + bits_at(b, 4 + g, 6, 2) * 16;
+    }
+    int q = bits_at(b, (t == DT_Q5_K ? 48 : 16) + i / 64 * 32 + i % 32, g % 2 * 4, 4);
+    if (t == DT_Q5_K) q += bits_at(b, 16 + i % 32, g, 1) * 16;
+    return half_in(b, 0) * sc * q - half_in(b, 2) * m;
+}
+
+static double q6_element(const unsigned char *b, int i) {
+    const int half = i / 128, quarter = i % 128 / 32, l = i % 32;
+    const int q = bits_at(b, half * 64 + quarter % 2 * 32 + l, quarter / 2 * 4, 4) +
+                  bits_at(b, 128 + half * 32 + l, quarter * 2, 2) * 16;
+    return half_in(b, 208) * (signed char)b[192 + i / 16] * (q - 32);
+}
+
+/* Exact in double but for the last rounding. */
+static float block_element(enum dtype t, const unsigned char *b, int i) {
+    return (float)(t == DT_Q6_K                   ? q6_element(b, i)
+                   : t == DT_Q4_K || t == DT_Q5_K ? k_element(t, b, i)
+                                                  : small_element(t, b, i));
+}
+
+static void check_same(struct check *c, int64_t i, float found, float expected) {
+    if (isnan(expected))
+        check_that(c, isnan(found), "NaN where the layout gives none");
+    else
+        check_bits(c, i, bits_of(found), bits_of(expected));
+}
+
+/* Random blocks, of which some have infinite or NaN scales; at any address; piece by piece. */
+static void check_blocks(struct check *c, enum dtype t) {
+    enum { N = 4 * 1024 + 256, ROUNDS = 50 };
+    static float x[N], again[N];
+    static unsigned char bytes[N]; /* no type needs more */
+    const struct dtype_row *r = dtype_row(t);
+    c->n = N;
+    for (int round = 0; round < ROUNDS; round++) {
+        const size_t size = dtype_bytes(t, N);
+        unsigned char *b = check_place(c, 0, size, round % 2 ? -1 : round % 16);
+        for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)rng_next(&c->rng);
+        memcpy(b, bytes, size);
+        float *y = check_place(c, 1, sizeof x / 16, -1); /* a part, before a guard page */
+        dtype_to_f32(t, b, x, N);
+        dtype_to_f32(t, b, y, N / 16 / 256 * 256);
+        check_that(c, !memcmp(x, y, N / 16 / 256 * 256 * sizeof *x), "a part is the same");
+        for (int i = 0; i < N; i++)
+            check_same(c, i, x[i], block_element(t, b + i / r->block * r->bytes, i % r->block));
+        check_intact(c);
+        dtype_convert(t, b, DT_F32, again, N);
+        check_that(c, !memcmp(again, x, sizeof x), "dtype_convert widens block by block");
+    }
+    memset(bytes, 0, sizeof bytes);
+    dtype_to_f32(t, bytes + 1, x, N);
+    for (int i = 0; i < N; i++) check_that(c, x[i] == 0, "a block of zero bytes is 0");
+}
+
+/* q as quantize_row_q4_0_ref finds it; volatile: the product is rounded before the sum. */
+static int q4_of(float x, float d) {
+    volatile float scaled = x * (1 / d);
+    const int q = (int)(scaled + 8.5f);
+    return q > 15 ? 15 : q;
+}
+
+static void check_q4_block(struct check *c, const float *x, const unsigned char *b,
+                           const float *back) {
+    float max = 0;
+    for (int i = 0; i < 32; i++)
+        if (fabsf(x[i]) > fabsf(max)) max = x[i];
+    const float d = max / -8;
+    uint16_t h;
+    memcpy(&h, b, sizeof h);
+    check_bits(c, 0, h, narrow(f16, d));
+    const double scale = widen(f16, h);
+    for (int i = 0; i < 32; i++) {
+        const int q = scale != 0 ? q4_of(x[i], d) : 8;
+        check_bits(c, i, (uint64_t)bits_at(b, 2 + i % 16, i / 16 * 4, 4), (uint64_t)q);
+        /* Half a step, or a whole one opposite the largest; and the rounding of d. */
+        const double most = (double)x[i] / (double)d > 7 ? 1 : 0.5;
+        const double off = fabs((double)back[i] - (double)x[i]);
+        if (fabs(scale) >= 0x1p-14)
+            check_that(c, off <= fabs((double)d) * (most + 8 * 0x1p-11 + 1e-5),
+                       "q4_0 is off by half a step at most, by one where it must cut");
+    }
+}
+
+static void check_q4(struct check *c) {
+    enum { BLOCKS = 2000, N = 32 * BLOCKS };
+    static float x[N], back[N];
+    static unsigned char bytes[BLOCKS * 18 + 1];
+    unsigned char *q = bytes + 1;
+    c->n = N;
+    for (int i = 0; i < N; i++) {
+        const int b = i / 32;
+        const float size = ldexpf(1, b % 40 - 26);
+        x[i] = size * (float)rng_normal(&c->rng);
+        if (b % 7 == 0) x[i] = size * ((float)(i % 33) / 2 - 8); /* ties, and both signs of 8 */
+        if (b % 11 == 0) x[i] = b % 2 ? 0.0f : -0.0f;
+        if (b % 13 == 0) x[i] = (float)(i % 32) * 1e-42f; /* subnormals */
+    }
+    dtype_from_f32(DT_Q4_0, x, q, N);
+    dtype_to_f32(DT_Q4_0, q, back, N);
+    for (int b = 0; b < BLOCKS; b++) check_q4_block(c, x + 32 * b, q + 18 * b, back + 32 * b);
+    const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 1e30f, -FLT_MAX};
+    for (int k = 0; k < 6; k++) {
+        for (int i = 0; i < 32; i++) x[i] = (float)i;
+        x[k + 7] = bad[k];
+        dtype_from_f32(DT_Q4_0, x, q, 32);
+        dtype_to_f32(DT_Q4_0, q, back, 32);
+        for (int i = 0; i < 32; i++)
+            check_that(c, !isfinite(back[i]), "a block without a scale has no finite values");
+    }
+}
+
+/* Every pair of types that dtype_convert knows is the way through f32. */
+static void check_pairs(struct check *c) {
+    enum { N = 1024 + 256 };
+    static float x[N];
+    static unsigned char from[4 * N], to[4 * N], want[4 * N];
+    for (int a = 0; a < DT_COUNT; a++)
+        for (int b = 0; b < DT_COUNT; b++) {
+            const enum dtype s = (enum dtype)a, t = (enum dtype)b;
+            if (!dtype_is_float(s) || !dtype_can_write(t) || s == t) continue;
+            const size_t size = dtype_bytes(t, N);
+            for (size_t i = 0; i < sizeof from; i++) from[i] = (unsigned char)rng_next(&c->rng);
+            dtype_to_f32(s, from, x, N);
+            dtype_from_f32(t, x, want, N);
+            dtype_convert(s, from, t, to, N);
+            check_that(c, !memcmp(to, want, size), "dtype_convert goes by way of f32");
+        }
+}
+
+/* Times. */
+
+struct timing {
+    enum dtype t;
+    bool from;
+    float *x;
+    void *bytes;
+    size_t n;
+};
+
+static void timed(void *ctx) {
+    const struct timing *t = ctx;
+    if (t->from)
+        dtype_from_f32(t->t, t->x, t->bytes, t->n);
+    else
+        dtype_to_f32(t->t, t->bytes, t->x, t->n);
+}
+
+static void bench_types(struct check *c) {
+    struct timing t = {.n = 1 << 20};
+    printf("type   ns per element to and from f32, and GB/s read and written\n");
+    t.x = malloc(t.n * sizeof *t.x);
+    t.bytes = malloc(t.n * sizeof *t.x);
+    if (!t.x || !t.bytes) abort();
+    for (int k = 0; k < DT_COUNT; k++) {
+        t.t = (enum dtype)k;
+        if (!dtype_is_float(t.t) || !check_begin(c, dtype_row(t.t)->name, "f32")) continue;
+        printf("%-6s", dtype_row(t.t)->name);
+        memset(t.bytes, 0x2A, t.n * sizeof *t.x);
+        check_normal(c, t.x, (int64_t)t.n, 1);
+        for (int from = 0; from < 1 + dtype_can_write(t.t); from++) {
+            t.from = from;
+            const double seconds = check_time(timed, &t);
+            printf("  %8.3f ns %6.1f GB/s", seconds * 1e9 / (double)t.n,
+                   (double)(dtype_bytes(t.t, t.n) + t.n * sizeof *t.x) / seconds * 1e-9);
+        }
+        printf("\n");
+        check_end(c);
+    }
+    free(t.x);
+    free(t.bytes);
+}
+
 void check_dtype(struct check *c) {
-    if (c->bench) return;
+    if (c->bench) {
+        bench_types(c);
+        return;
+    }
     if (check_begin(c, "q8_0", "dtype")) {
         check_q8(c);
+        check_end(c);
+    }
+    if (check_begin(c, "q4_0", "from")) {
+        check_q4(c);
+        check_end(c);
+    }
+    for (int t = DT_Q8_0 + 1; t < DT_COUNT; t++) {
+        if (!check_begin(c, dtype_row((enum dtype)t)->name, "layout")) continue;
+        check_blocks(c, (enum dtype)t);
         check_end(c);
     }
     if (check_begin(c, "table", "")) {
         check_table(c);
         check_unaligned(c);
+        check_pairs(c);
         check_end(c);
     }
     for (int tier = -1; tier < CPU_TIER_COUNT; tier++) {
         struct kern k; /* a copy: contexts are not const */
         if (tier >= 0 && !kern_tier(tier)) continue;
         k = tier < 0 ? kern_scalar : *kern_tier(tier);
-        if (!check_begin(c, "bf16", k.name)) continue;
-        check_widen(c, bf16, bf16_to, &k);
-        check_narrow(c, bf16, bf16_from, &k);
-        check_end(c);
+        if (check_begin(c, "bf16", k.name)) {
+            check_widen(c, bf16, bf16_to, &k);
+            check_narrow(c, bf16, bf16_from, &k);
+            check_end(c);
+        }
+        if (check_begin(c, "f16", k.name)) {
+            check_widen(c, f16, f16_to, &k);
+            check_narrow(c, f16, f16_from, &k);
+            check_end(c);
+        }
     }
     enum dtype t = DT_BF16;
     if (check_begin(c, "bf16", "dtype")) {

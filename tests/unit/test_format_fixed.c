@@ -2,6 +2,8 @@
  * with a file that llama2.c's own exporter wrote. */
 #include "model_fixture.h"
 
+static const char *const fixed[] = {"blzt4", "llama2c"};
+
 static float f32_at(const uint8_t *data, size_t offset) {
     float v;
     memcpy(&v, data + offset, sizeof v);
@@ -244,7 +246,7 @@ static void refused_to_write(void **state) {
         model_file_close(&mf);
     }
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++)
-        for (size_t f = 1; f < 3; f++) {
+        for (size_t f = 0; f < 2; f++) {
             build(&mf, true, "                ");
             char *p = strstr(mf.config, edits[i].from), *rest;
             assert_non_null(p);
@@ -252,7 +254,7 @@ static void refused_to_write(void **state) {
             strcpy(p, edits[i].to);
             strcat(p, rest);
             free(rest);
-            assert_int_equal(model_file_write(&mf, formats[f]->name, at("no"), &e), ERR_INPUT);
+            assert_int_equal(model_file_write(&mf, fixed[f], at("no"), &e), ERR_INPUT);
             assert_non_null(strstr(e.msg, edits[i].because));
             model_file_close(&mf);
         }
@@ -267,7 +269,7 @@ static void refused_to_write(void **state) {
     assert_int_equal(model_file_write(&mf, "llama2c", at("no"), &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "q_proj.weight has rows paired within 1 heads"));
     mf.tensors[2].rope_heads = 0;
-    assert_int_equal(model_file_write(&mf, "gguf", at("no"), &e), ERR_USAGE);
+    assert_int_equal(model_file_write(&mf, "other", at("no"), &e), ERR_USAGE);
     mf.tensors[0].dtype = DT_U32;
     assert_int_equal(model_file_write(&mf, "llama2c", at("no"), &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "not a float type"));
@@ -337,8 +339,8 @@ static void narrow_weights(void **state) {
     dtype_from_f32(DT_BF16, gate->data, brain, HIDDEN * DIM);
     gate->dtype = DT_BF16;
     gate->data = brain;
-    for (size_t f = 1; f < 3; f++) {
-        assert_int_equal(model_file_write(&a, formats[f]->name, at("a.bin"), &e), 0);
+    for (size_t f = 0; f < 2; f++) {
+        assert_int_equal(model_file_write(&a, fixed[f], at("a.bin"), &e), 0);
         assert_int_equal(model_file_open(&b, at("a.bin"), false, &e), 0);
         assert_same_weights(&a, &b);
         model_file_close(&b);

@@ -1,0 +1,560 @@
+/* Folders of Hugging Face's models: what is written is read back bit for bit, whatever was there
+ * before, and a write that fails or is killed never leaves a mixture. */
+#include "hf_fixture.h"
+
+#include "hf.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+/* ---- a process that dies at one of the calls that change a folder ---- */
+
+static int calls_left = -1;
+
+static void count_call(void) {
+    if (calls_left == 0) _exit(7);
+    if (calls_left > 0) calls_left--;
+}
+
+int rename(const char *from, const char *to) {
+    count_call();
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+int unlink(const char *path) {
+    count_call();
+    return unlinkat(AT_FDCWD, path, 0);
+}
+
+/* ---- models ---- */
+
+#define PT "{\"format\":\"pt\"}"
+
+/* The small decoder with some tensors as f16 and bf16, tied or not, as a file to write. */
+static void build_types(struct model_file *mf, bool tied) {
+    static uint16_t halves[2][DIM * DIM];
+    build(mf, tied, ",\"duet_test\":[1,2.5,1e-05]");
+    dtype_from_f32(DT_F16, pool, halves[0], DIM * DIM);
+    dtype_from_f32(DT_BF16, pool, halves[1], DIM * DIM);
+    for (size_t i = 0; i < mf->n_tensors; i++) {
+        struct mf_tensor *t = mf->tensors + i;
+        const bool f16 = strstr(t->name, "q_proj") != NULL;
+        if (!f16 && !strstr(t->name, "o_proj")) continue;
+        t->dtype = f16 ? DT_F16 : DT_BF16;
+        t->data = halves[!f16];
+    }
+}
+
+static void side(struct model_file *mf, const char *name, const char *text) {
+    assert_int_equal(model_file_side(mf, name, text, strlen(text), NULL, &e), 0);
+}
+
+/* Bytes, not values, which NaNs would not tell. */
+static void assert_same_tensors(const struct model_file *a, const struct model_file *b) {
+    assert_int_equal(a->n_tensors, b->n_tensors);
+    for (size_t i = 0; i < a->n_tensors; i++) {
+        const struct mf_tensor *s = &a->tensors[i], *t = model_file_find(b, s->name);
+        assert_non_null(t);
+        assert_int_equal(s->dtype, t->dtype);
+        assert_int_equal(s->ndim, t->ndim);
+        assert_memory_equal(s->shape, t->shape, sizeof(uint64_t) * (size_t)s->ndim);
+        assert_memory_equal(s->data, t->data, dtype_bytes(s->dtype, mf_tensor_count(s)));
+    }
+}
+
+static void round_trip(void **state) {
+    (void)state;
+    struct model_file a, b;
+    size_t n, m;
+    build_types(&a, false);
+    a.meta = strdup("{\"step\":3,\"safetensors\":{\"x\":\"y\",\"format\":\"tf\"}}");
+    side(&a, "tokenizer.json", "{\"model\": 1}\n");
+    side(&a, "merges.txt", "");
+    assert_int_equal(model_file_write(&a, "hf", at("new/er"), &e), 0);
+    assert_int_equal(model_file_open(&b, at("new/er/"), true, &e), 0);
+    assert_string_equal(b.format->name, "hf");
+    assert_same_json(a.config, b.config);
+    assert_same_json(b.meta, "{\"safetensors\":{\"format\":\"pt\",\"x\":\"y\"}}");
+    assert_same_tensors(&a, &b);
+    assert_int_equal(b.n_sides, 2);
+    const struct mf_side *s = model_file_find_side(&b, "tokenizer.json");
+    assert_true(s && s->bytes == 13 && !memcmp(s->data, "{\"model\": 1}\n", 13));
+    s = model_file_find_side(&b, "merges.txt");
+    assert_true(s && s->bytes == 0);
+    assert_int_equal(
+        check_weights(in("new/er", "model.safetensors"), "{\"format\":\"pt\",\"x\":\"y\"}", &a, 0),
+        a.n_tensors);
+    /* Indented, as people expect it. */
+    uint8_t *x = slurp(in("new/er", "config.json"), &n);
+    assert_memory_equal(x, "{\n  \"", 5);
+    assert_int_equal(x[n - 1], '\n');
+    free(x);
+    /* What was read gives the same files, and the folder being read is left alone. */
+    assert_int_equal(model_file_write(&b, "hf", at("two"), &e), 0);
+    assert_int_equal(model_file_write(&b, "hf", at("new/er"), &e), ERR_INPUT);
+    static const char *const files[] = {"model.safetensors", "config.json", "tokenizer.json",
+                                        "merges.txt"};
+    for (size_t i = 0; i < 4; i++) {
+        x = slurp(in("new/er", files[i]), &n);
+        uint8_t *y = slurp(in("two", files[i]), &m);
+        assert_int_equal(n, m);
+        assert_memory_equal(x, y, n);
+        free(x);
+        free(y);
+    }
+    free(b.path); /* also when only the maps tell */
+    b.path = NULL;
+    assert_int_equal(model_file_write(&b, "hf", at("new/er"), &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "is the folder being read"));
+    model_file_close(&a);
+    model_file_close(&b);
+}
+
+/* ---- shards and what was there before ---- */
+
+static void assert_opens_as(const char *folder, const struct model_file *want) {
+    struct model_file mf;
+    if (model_file_open(&mf, at(folder), true, &e)) fail_msg("%s", e.msg);
+    assert_same_tensors(want, &mf);
+    assert_same_json(want->config, mf.config);
+    assert_int_equal(want->n_sides, mf.n_sides);
+    for (size_t i = 0; i < want->n_sides; i++) {
+        const struct mf_side *s = model_file_find_side(&mf, want->sides[i].name);
+        assert_true(s && s->bytes == want->sides[i].bytes);
+        assert_memory_equal(s->data, want->sides[i].data, s->bytes);
+    }
+    model_file_close(&mf);
+}
+
+/* Number of shards, each at most limit bytes or one tensor. */
+static size_t check_shards(const char *folder, const struct model_file *mf, size_t limit) {
+    size_t n, tensors = 0, shards = 0;
+    uint8_t *text = slurp(in(folder, "model.safetensors.index.json"), &n);
+    text[n] = 0;
+    json_t *index = parsed((char *)text), *map = json_object_get(index, "weight_map");
+    uint64_t total = 0;
+    for (size_t i = 0; i < mf->n_tensors; i++)
+        total += dtype_bytes(mf->tensors[i].dtype, mf_tensor_count(mf->tensors + i));
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(index, "metadata"), "total_size")),
+        total);
+    assert_int_equal(json_object_size(map), mf->n_tensors);
+    char name[64] = "";
+    for (size_t of = 1; of < 100 && !shards; of++) {
+        snprintf(name, sizeof name, "model-00001-of-%05zu.safetensors", of);
+        if (there(folder, name)) shards = of;
+    }
+    for (size_t i = 1; i <= shards; i++) {
+        struct stat st;
+        snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", i, shards);
+        const size_t k = check_weights(in(folder, name), PT, mf, 0);
+        assert_int_equal(stat(in(folder, name), &st), 0);
+        assert_true(k == 1 || (size_t)st.st_size < limit + 16 + 160 * (k + 1));
+        tensors += k;
+    }
+    assert_int_equal(tensors, mf->n_tensors);
+    json_decref(index);
+    free(text);
+    return shards;
+}
+
+static void shards(void **state) {
+    (void)state;
+    struct model_file a, b;
+    build_types(&a, false);
+    side(&a, "vocab.json", "{\"a\":0}");
+    side(&a, "merges.txt", "#version: 0.2\n");
+    build(&b, true, "");
+    put_text("s", "README.md", "stays");
+    put_text("s", "model-1-of-2.safetensors", "is not a shard's name");
+    assert_int_equal(hf_write(&a, at("s"), 300, &e), 0);
+    const size_t n = check_shards("s", &a, 300);
+    assert_in_range(n, 5, a.n_tensors - 1);
+    assert_opens_as("s", &a);
+    /* Other shards, a single file, shards again. */
+    assert_int_equal(hf_write(&b, at("s"), 700, &e), 0);
+    assert_true(check_shards("s", &b, 700) < n);
+    assert_false(there("s", "vocab.json"));
+    assert_opens_as("s", &b);
+    assert_int_equal(hf_write(&a, at("s"), 1 << 20, &e), 0);
+    assert_false(there("s", "model.safetensors.index.json"));
+    assert_opens_as("s", &a);
+    assert_int_equal(hf_write(&b, at("s"), 1, &e), 0);
+    assert_int_equal(check_shards("s", &b, 1), b.n_tensors);
+    assert_false(there("s", "model.safetensors"));
+    assert_opens_as("s", &b);
+    assert_int_equal(hf_write(&a, at("s"), 1 << 20, &e), 0);
+    assert_false(there("s", "model-00001-of-00020.safetensors"));
+    assert_true(there("s", "README.md") && there("s", "model-1-of-2.safetensors"));
+    model_file_close(&a);
+    model_file_close(&b);
+}
+
+static bool same_config(const struct model_file *a, const struct model_file *b) {
+    json_t *x = parsed(a->config), *y = parsed(b->config);
+    const bool same = json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
+/* Killed before any call that changes a folder: the old model, the new one, or none. */
+static void killed(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t before, after;
+    } limits[] = {{1 << 20, 1 << 20}, {1 << 20, 1500}, {1500, 1 << 20}, {900, 1500}};
+    struct model_file old, new, mf;
+    build(&old, true, "");
+    side(&old, "tokenizer.model", "old");
+    build_types(&new, false);
+    side(&new, "tokenizer.json", "new");
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        int seen[3] = {0}, status = 1;
+        for (int calls = 0; status != 0; calls++) {
+            remove_tree(at("k"));
+            assert_int_equal(hf_write(&old, at("k"), limits[i].before, &e), 0);
+            const pid_t child = fork();
+            if (child == 0) {
+                calls_left = calls;
+                _exit(hf_write(&new, at("k"), limits[i].after, &e) ? 1 : 0);
+            }
+            assert_int_equal(waitpid(child, &status, 0), child);
+            assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 7 || status == 0));
+            const int rc = model_file_open(&mf, at("k"), true, &e);
+            if (rc) {
+                assert_non_null(strstr(e.msg, "neither config.json nor"));
+                seen[1]++;
+                continue;
+            }
+            const bool is_new = same_config(&mf, &new);
+            model_file_close(&mf);
+            assert_opens_as("k", is_new ? &new : &old);
+            seen[is_new ? 2 : 0]++;
+        }
+        assert_true(seen[0] == 1 && seen[1] > 1 && seen[2] == 1);
+        /* What a killed process left does not hinder the next one. */
+        assert_int_equal(hf_write(&old, at("k"), limits[i].before, &e), 0);
+        assert_opens_as("k", &old);
+    }
+    model_file_close(&old);
+    model_file_close(&new);
+}
+
+static size_t count_files(const char *folder) {
+    size_t n = 0;
+    char command[256];
+    snprintf(command, sizeof command, "ls -A '%s' | wc -l", at(folder));
+    FILE *p = popen(command, "r");
+    assert_int_equal(fscanf(p, "%zu", &n), 1);
+    pclose(p);
+    return n;
+}
+
+/* A disk that is full leaves the folder as it was. */
+static void failed_write(void **state) {
+    (void)state;
+    struct model_file old, new;
+    struct rlimit limit, small;
+    static const struct {
+        rlim_t size;
+        uint64_t shard;
+    } cases[] = {{0, 1 << 20}, {500, 1 << 20}, {2500, 1 << 20}, {0, 600}, {400, 600}};
+    build(&old, true, "");
+    side(&old, "tokenizer.model", "old");
+    build_types(&new, false);
+    side(&new, "tokenizer.json", "new");
+    assert_int_equal(hf_write(&old, at("full"), 1 << 20, &e), 0);
+    const size_t n = count_files("full");
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        small.rlim_cur = cases[i].size;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        const int rc = hf_write(&new, at("full"), cases[i].shard, &e);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        assert_int_equal(rc, ERR_IO);
+        assert_non_null(strstr(e.msg, "cannot write"));
+        assert_opens_as("full", &old);
+        assert_int_equal(count_files("full"), n);
+    }
+    /* And makes no folder. */
+    small.rlim_cur = 100;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const int rc = hf_write(&new, at("none"), 1 << 20, &e);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(rc, ERR_IO);
+    assert_int_not_equal(access(at("none"), F_OK), 0);
+    model_file_close(&old);
+    model_file_close(&new);
+}
+
+static void refused_writes(void **state) {
+    (void)state;
+    struct model_file mf;
+    build(&mf, true, "");
+    mf.tensors[3].dtype = DT_U16;
+    assert_int_equal(model_file_write(&mf, "hf", at("r"), &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, mf.tensors[3].name));
+    mf.tensors[3].dtype = DT_F32;
+    mf.config[0] = '[';
+    assert_int_equal(model_file_write(&mf, "hf", at("r"), &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "config"));
+    mf.config[0] = '{';
+    assert_int_not_equal(access(at("r"), F_OK), 0);
+    put(at("file"), "x", 1);
+    assert_int_equal(model_file_write(&mf, "hf", at("file"), &e), ERR_IO);
+    /* Links, as in a cache of downloads, whose files are others'. */
+    put_text("cache", "blob", "precious");
+    mkdir(at("linked"), 0777);
+    assert_int_equal(symlink("../cache/blob", in("linked", "config.json")), 0);
+    assert_int_equal(model_file_write(&mf, "hf", at("linked"), &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "symbolic link"));
+    assert_true(there("linked", "config.json"));
+    assert_int_equal(count_files("linked"), 1);
+    const size_t n = mf.n_tensors;
+    mf.n_tensors = 0;
+    assert_int_equal(model_file_write(&mf, "hf", at("r"), &e), ERR_INPUT);
+    mf.n_tensors = n;
+    model_file_close(&mf);
+}
+
+/* ---- reading what others wrote ---- */
+
+#define T(name, dtype, shape, offsets)                                                             \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+
+static void folders(void **state) {
+    (void)state;
+    mkdir(at("f"), 0777);
+    assert_folder_refused("f", "neither config.json nor adapter_config.json");
+    put_text("f", "config.json", "{}");
+    assert_folder_refused("f", "neither model.safetensors nor model.safetensors.index.json");
+    put_text("f", "pytorch_model.bin", "PK");
+    assert_folder_refused("f", "pytorch_model.bin, which is program code");
+    put_weights("f", "model.safetensors", "{" T("model.x", "F32", "[1]", "[0,4]") "}", 4);
+    struct model_file mf;
+    assert_int_equal(model_file_open(&mf, at("f"), true, &e), 0);
+    model_file_close(&mf);
+    static const char *const configs[] = {
+        "", "[]", "{", "{} x", "{\"a\":1,\"a\":2}", "{\"a\":\"\xff\"}"};
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        put_text("f", "config.json", configs[i]);
+        assert_folder_refused("f", "/config.json: JSON at offset");
+    }
+    put_text("f", "config.json", "{\"a\":1e-05,\"b\":{\"c\":[1,2.0]},\"d\":0.1}");
+    assert_int_equal(model_file_open(&mf, at("f"), true, &e), 0);
+    assert_same_json(mf.config, "{\"a\":1e-05,\"b\":{\"c\":[1,2.0]},\"d\":0.1}");
+    model_file_close(&mf);
+    put_weights("f", "model.safetensors", "{" T("model.x", "F32", "[1]", "[0,4]") "}", 5);
+    assert_folder_refused("f", "f/model.safetensors: 1 bytes follow");
+    /* Weights go before an adapter, an adapter before a config without weights. */
+    put_text("f", "adapter_config.json", "{}");
+    assert_folder_refused("f", "f/model.safetensors: 1 bytes follow");
+    remove(in("f", "model.safetensors"));
+    assert_folder_refused("f", "adapter_model.safetensors");
+}
+
+static void indices(void **state) {
+    (void)state;
+    static const struct {
+        const char *index, *because;
+    } cases[] = {
+        {"", "index.json: JSON at offset"},
+        {"{}", "weight_map is missing"},
+        {"{\"weight_map\":{}}", "weight_map is missing, empty"},
+        {"{\"weight_map\":{\"model.a\":1}}", "expected the name of a file"},
+        {"{\"weight_map\":{\"model.a\":\"../x\"}}", "expected the name of a file"},
+        {"{\"weight_map\":{\"model.a\":\"..\"}}", "expected the name of a file"},
+        {"{\"weight_map\":{\"model.a\":\"/etc/passwd\"}}", "expected the name of a file"},
+        {"{\"weight_map\":{\"model.a\":\"\"}}", "expected the name of a file"},
+        {"{\"weight_map\":{\"model.a\":\"1\",\"model.a\":\"2\"}}", "duplicate"},
+        {"{\"weight_map\":{\"model.a\":\"1\"}}", "/2"},
+        {"{\"weight_map\":{\"model.a\":\"1\",\"model.b\":\"1\"}}", "model.b is not in 1"},
+        {"{\"weight_map\":{\"model.a\":\"2\",\"model.b\":\"2\"}}", "model.a is not in 2"},
+        {"{\"weight_map\":{\"model.b\":\"1\",\"model.a\":\"2\"}}",
+         "tensor model.a: model.safetensors.index.json says that it is in \"2\""},
+        {"{\"weight_map\":{\"model.a\":\"1\",\"model.b\":\"2\",\"model.c\":\"2\"}}",
+         "model.c is not in 2"},
+        {"{\"metadata\":[],\"weight_map\":{\"model.a\":\"1\",\"model.b\":\"2\"}}", "metadata"},
+        {"{\"metadata\":{\"total_size\":\"8\"},\"weight_map\":{\"model.a\":\"1\"}}", "total_size"},
+        {"{\"weight_map\":{\"model.a\":\"1\",\"model.b\":\"3\"}}", "/1"},
+    };
+    put_text("i", "config.json", "{}");
+    put_weights("i", "1", "{" T("model.a", "F32", "[1]", "[0,4]") "}", 4);
+    put_weights("i", "2", "{" T("model.b", "F32", "[1]", "[0,4]") "}", 4);
+    put_weights("i", "3", "{" T("model.a", "F32", "[1]", "[0,4]") "}", 4);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put_text("i", "model.safetensors.index.json", cases[i].index);
+        if (strcmp(cases[i].because, "/1") && strcmp(cases[i].because, "/2"))
+            assert_folder_refused("i", cases[i].because);
+    }
+    struct model_file mf;
+    put_text("i", "model.safetensors.index.json",
+             "{\"weight_map\":{\"model.a\":\"1\",\"model.b\":\"3\"}}");
+    assert_folder_refused("i", "i/3: tensor model.a is there twice");
+    put_text(
+        "i", "model.safetensors.index.json",
+        "{\"metadata\":{\"total_size\":99},\"weight_map\":{\"model.b\":\"2\",\"model.a\":\"1\"}}");
+    assert_int_equal(model_file_open(&mf, at("i"), true, &e), 0);
+    assert_int_equal(mf.n_tensors, 2);
+    model_file_close(&mf);
+    /* A shard that is not there, or no safetensors. */
+    remove(in("i", "2"));
+    assert_int_equal(model_file_open(&mf, at("i"), true, &e), ERR_IO);
+    assert_non_null(strstr(e.msg, "i/2"));
+    put_text("i", "2", "");
+    assert_folder_refused("i", "i/2: file has 0 bytes");
+}
+
+/* Opens a model of this config and header in memory; the code of the failure. */
+static int take(struct model_file *mf, const char *config_text, const char *header,
+                const void *data, size_t bytes) {
+    size_t n;
+    uint8_t *file = weights_file(header, bytes, &n);
+    memcpy(file + n - bytes, data, bytes);
+    mkdir(at("t"), 0777);
+    put(in("t", "model.safetensors"), file, n);
+    put_text("t", "config.json", config_text);
+    free(file);
+    return model_file_open(mf, at("t"), true, &e);
+}
+
+static void prefixes(void **state) {
+    (void)state;
+    struct model_file mf;
+    const float x[3] = {1, 2, 3};
+    assert_int_equal(
+        take(&mf, "{}",
+             "{" T("embed_tokens.weight", "F32", "[1]", "[0,4]") "," T(
+                 "lm_head.weight", "F32", "[1]", "[4,8]") "," T("layers.0.mlp.up_proj.weight",
+                                                                "F32", "[1]", "[8,12]") "}",
+             x, 12),
+        0);
+    assert_non_null(model_file_find(&mf, "model.embed_tokens.weight"));
+    assert_non_null(model_file_find(&mf, "model.layers.0.mlp.up_proj.weight"));
+    assert_non_null(model_file_find(&mf, "lm_head.weight"));
+    model_file_close(&mf);
+    /* With one name that has it, others are what they are. */
+    assert_int_equal(take(&mf, "{}",
+                          "{" T("embed_tokens.weight", "F32", "[1]",
+                                "[0,4]") "," T("model.norm.weight", "F32", "[1]", "[4,8]") "}",
+                          x, 8),
+                     0);
+    assert_non_null(model_file_find(&mf, "embed_tokens.weight"));
+    model_file_close(&mf);
+}
+
+static void tied_heads(void **state) {
+    (void)state;
+    static const char header[] = "{" T("model.embed_tokens.weight", "F32", "[2]",
+                                       "[0,8]") "," T("lm_head.weight", "F32", "[2]", "[8,16]") "}";
+    static const char bare[] = "{" T("embed_tokens.weight", "F32", "[2]",
+                                     "[0,8]") "," T("lm_head.weight", "F32", "[2]", "[8,16]") "}";
+    static const char shape[] = "{" T("model.embed_tokens.weight", "F32", "[2]", "[0,8]") "," T(
+        "lm_head.weight", "F32", "[2,1]", "[8,16]") "}";
+    struct model_file mf;
+    const float same[4] = {1, 2, 1, 2}, other[4] = {1, 2, 1, 3};
+    assert_int_equal(take(&mf, "{\"tie_word_embeddings\":true}", header, same, 16), 0);
+    assert_int_equal(mf.n_tensors, 1);
+    model_file_close(&mf);
+    assert_int_equal(take(&mf, "{\"tie_word_embeddings\":true}", bare, same, 16), 0);
+    assert_int_equal(mf.n_tensors, 1);
+    model_file_close(&mf);
+    assert_int_equal(take(&mf, "{\"tie_word_embeddings\":true}", shape, same, 16), ERR_INPUT);
+    assert_int_equal(take(&mf, "{\"tie_word_embeddings\":true}", header, other, 16), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "lm_head.weight differs from the embedding"));
+    assert_int_equal(take(&mf, "{\"tie_word_embeddings\":false}", header, same, 16), 0);
+    assert_int_equal(mf.n_tensors, 2);
+    model_file_close(&mf);
+    assert_int_equal(take(&mf, "{}", header, other, 16), 0);
+    assert_int_equal(mf.n_tensors, 2);
+    model_file_close(&mf);
+}
+
+static void frequencies(void **state) {
+    (void)state;
+#define F(dtype, shape, offsets)                                                                   \
+    "{" T("model.layers.0.self_attn.rotary_emb.inv_freq", dtype, shape, offsets) "}"
+    static const char cfg[] = "{\"hidden_size\":16,\"num_attention_heads\":2}";
+    static const char cfg5[] = "{\"head_dim\":8,\"rope_parameters\":{\"rope_theta\":500000.0}}";
+    static const char cfg_theta[] = "{\"head_dim\":8,\"rope_theta\":500000.0}";
+    float f[4], g[4];
+    uint16_t h[4], b[4];
+    struct model_file mf;
+    for (int i = 0; i < 4; i++) {
+        f[i] = powf(10000, -(float)i / 4);
+        g[i] = powf(500000, -(float)i / 4);
+    }
+    dtype_from_f32(DT_F16, g, h, 4);
+    dtype_from_f32(DT_BF16, g, b, 4);
+    assert_int_equal(take(&mf, cfg, F("F32", "[4]", "[0,16]"), f, 16), 0);
+    assert_int_equal(mf.n_tensors, 0);
+    model_file_close(&mf);
+    const struct {
+        const char *config, *header;
+        const void *data;
+        size_t bytes;
+        int rc;
+    } cases[] = {
+        {cfg5, F("F32", "[4]", "[0,16]"), g, 16, 0},
+        {cfg_theta, F("F16", "[4]", "[0,8]"), h, 8, 0},
+        {cfg_theta, F("BF16", "[4]", "[0,8]"), b, 8, 0},
+        {cfg_theta, F("F32", "[4]", "[0,16]"), f, 16, ERR_INPUT},
+        {cfg, F("F32", "[4]", "[0,16]"), g, 16, ERR_INPUT},
+        {cfg, F("F32", "[3]", "[0,12]"), f, 12, ERR_INPUT},
+        {cfg, F("F32", "[1,4]", "[0,16]"), f, 16, ERR_INPUT},
+        {"{}", F("F32", "[4]", "[0,16]"), f, 16, ERR_INPUT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int rc = take(&mf, cases[i].config, cases[i].header, cases[i].data, cases[i].bytes);
+        if (rc != cases[i].rc) fail_msg("case %zu: %d, %s", i, rc, rc ? e.msg : "");
+        if (rc) assert_non_null(strstr(e.msg, "rotary_emb.inv_freq is not what rope_theta"));
+        model_file_close(&mf);
+    }
+    f[3] *= 1 + 3e-5f;
+    assert_int_equal(take(&mf, cfg, F("F32", "[4]", "[0,16]"), f, 16), ERR_INPUT);
+}
+
+static void real_folder(void **state) {
+    (void)state;
+    char path[512];
+    struct model_file a, b;
+    if (!real_data(path, sizeof path, "weights/hf-tiny-random-llama")) return;
+    assert_int_equal(model_file_open(&a, path, true, &e), 0);
+    assert_string_equal(a.format->name, "hf");
+    assert_int_equal(a.n_tensors, 21);
+    const struct mf_tensor *t = model_file_find(&a, "model.layers.1.mlp.down_proj.weight");
+    assert_true(t && t->ndim == 2 && t->shape[0] == 16 && t->shape[1] == 64);
+    assert_int_equal(model_file_write(&a, "hf", at("real"), &e), 0);
+    assert_int_equal(check_weights(in("real", "model.safetensors"), PT, &a, 0), 21);
+    assert_int_equal(model_file_open(&b, at("real"), true, &e), 0);
+    assert_same_tensors(&a, &b);
+    assert_same_json(a.config, b.config);
+    model_file_close(&b);
+    /* The reference implementation wrote the same bytes. */
+    size_t n, m;
+    char file[600];
+    snprintf(file, sizeof file, "%s/model.safetensors", path);
+    uint8_t *x = slurp(file, &n), *y = slurp(in("real", "model.safetensors"), &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+    model_file_close(&a);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip),     cmocka_unit_test(shards),
+        cmocka_unit_test(killed),         cmocka_unit_test(failed_write),
+        cmocka_unit_test(refused_writes), cmocka_unit_test(folders),
+        cmocka_unit_test(indices),        cmocka_unit_test(prefixes),
+        cmocka_unit_test(tied_heads),     cmocka_unit_test(frequencies),
+        cmocka_unit_test(real_folder),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_all);
+}
