@@ -176,10 +176,11 @@ const struct cmd cmd_adapter = {
     .usage = "merge BASE ADAPTER --out FILE [--dtype TYPE] [--scale X]\n"
              "info ADAPTER [--json]",
     .notes = "merge writes W + scale (alpha/rank) B A in place of every weight that the adapter "
-             "corrects, computed\n"
-             "in f32. An adapter of duet belongs to the very file that it was trained on; those of "
-             "PEFT and GGUF to any\n"
-             "model of their shapes. Adapters from one format to another: `duet convert`.\n",
+             "corrects,\n"
+             "computed in f32. An adapter of duet belongs to the very file that it was trained on; "
+             "those of\n"
+             "PEFT and GGUF to any model of their shapes. From one format to another: `duet "
+             "convert`.\n",
     .rows = rows,
     .run = run,
 };

@@ -161,14 +161,14 @@ const struct cmd cmd_convert = {
     .summary = "Write a model or an adapter in another format.",
     .usage = "IN OUT [--to FORMAT] [--dtype TYPE] [--verify]\n"
              "ADAPTER OUT --base MODEL [--verify]",
-    .notes =
-        "IN is recognised by its content; a folder is a model or an adapter (PEFT) of Hugging "
-        "Face. The name of\n"
-        "OUT tells its format: .gguf, .blzt, .blzt4, .bin (llama2.c), or a folder with / at its "
-        "end. What the\n"
-        "format cannot hold is an error that names the tensor or key; nothing is dropped in "
-        "silence. A residual\n"
-        "scale is folded into the weights. The file read is never written to.\n",
+    .notes = "IN is recognised by its content; a folder is a model or an adapter (PEFT) of Hugging "
+             "Face. The\n"
+             "name of OUT tells its format: .gguf, .blzt, .blzt4, .bin (llama2.c), or a folder "
+             "with / at its\n"
+             "end. What the format cannot hold is an error that names the tensor or key; nothing "
+             "is dropped in\n"
+             "silence. A residual scale is folded into the weights. The file read is never written "
+             "to.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,

@@ -1,12 +1,12 @@
 /* Do two files hold the same model? Logits tell. */
 #include "adapter.h"
-#include "exec.h"
 #include "export.h"
-#include "gemm.h"
+#include "logits.h"
 #include "rng.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TOKENS = 48 };
 
@@ -16,23 +16,11 @@ static void pick_ids(uint32_t *ids, int64_t n, int64_t vocab) {
     for (int64_t i = 0; i < n; i++) ids[i] = (uint32_t)(rng_next(&r) % (uint64_t)vocab);
 }
 
-/* Logits (n, vocab) after each of n ids. Token by token through the cache, so that the logits of
- * one position are all that the forward pass holds. */
-static int run(struct model *m, const uint32_t *ids, int64_t n, float *logits, struct err *e) {
-    struct gemm gemm;
-    struct exec x = {0};
-    const struct exec_opts xo = {.B = 1, .T = 1, .cache = n};
-    int rc;
-    TRY(gemm_init(&gemm, "auto", DT_F32, e));
-    TRY(exec_open(&x, &m->graph, &gemm, &xo, e));
-    for (int64_t i = 0; i < n; i++) {
-        const struct batch b = {
-            .B = 1, .T = 1, .input = ids + i, .pos = i, .logits = logits + i * m->config.vocab};
-        exec_run(&x, &b);
-    }
-out:
-    exec_close(&x);
-    return rc;
+/* Appends a row of logits. */
+static void keep(void *ctx, const float *logits, int64_t vocab) {
+    float **at = ctx;
+    memcpy(*at, logits, (size_t)vocab * sizeof *logits);
+    *at += vocab;
 }
 
 /* The storage that holds every matrix of a file as it is: they need not be widened in memory to be
@@ -63,6 +51,7 @@ static int open_side(struct model *m, const struct compare_side *s, struct err *
 static int logits_of(const struct compare_side *s, int64_t *n, int64_t *vocab, float **logits,
                      struct err *e) {
     struct model m;
+    struct gemm gemm;
     uint32_t ids[TOKENS];
     int rc = open_side(&m, s, e);
     *logits = NULL;
@@ -70,8 +59,14 @@ static int logits_of(const struct compare_side *s, int64_t *n, int64_t *vocab, f
     *vocab = m.config.vocab;
     *n = m.config.max_pos < TOKENS ? m.config.max_pos : TOKENS;
     pick_ids(ids, *n, *vocab);
-    *logits = malloc((size_t)(*n * *vocab) * sizeof **logits);
-    rc = *logits ? run(&m, ids, *n, *logits, e) : err_set(e, ERR_NOMEM, "out of memory for logits");
+    float *at = *logits = malloc((size_t)(*n * *vocab) * sizeof **logits);
+    if (!at) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for logits");
+        goto out;
+    }
+    TRY(gemm_init(&gemm, "auto", DT_F32, e));
+    TRY(model_logits(&m, &gemm, ids, *n, keep, &at, e));
+out:
     model_close(&m);
     return rc;
 }

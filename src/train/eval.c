@@ -1,5 +1,7 @@
 #include "eval.h"
 
+#include "logits.h"
+
 #include <gsl/gsl_statistics_double.h>
 #include <math.h>
 #include <stdlib.h>
@@ -112,20 +114,12 @@ int eval_logits(struct model *m, const struct gemm *gemm, const struct shard *s,
                 void (*emit)(void *ctx, const float *logits, int64_t vocab), void *ctx,
                 struct err *e) {
     int rc;
-    struct exec x = {0};
-    const struct exec_opts xo = {.B = 1, .T = 1, .cache = n};
-    float *logits = malloc((size_t)m->config.vocab * sizeof *logits);
-    if (!logits) return err_set(e, ERR_NOMEM, "out of memory for logits");
-    TRY(exec_open(&x, &m->graph, gemm, &xo, e));
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t id = shard_token(s, (uint64_t)i);
-        TRY(map_ids(m, &id, 1, e));
-        const struct batch b = {.B = 1, .T = 1, .input = &id, .pos = i, .logits = logits};
-        exec_run(&x, &b);
-        emit(ctx, logits, m->config.vocab);
-    }
+    uint32_t *ids = malloc((size_t)n * sizeof *ids);
+    if (!ids) return err_set(e, ERR_NOMEM, "out of memory for %lld tokens", (long long)n);
+    for (int64_t i = 0; i < n; i++) ids[i] = shard_token(s, (uint64_t)i);
+    TRY(map_ids(m, ids, n, e));
+    TRY(model_logits(m, gemm, ids, n, emit, ctx, e));
 out:
-    exec_close(&x);
-    free(logits);
+    free(ids);
     return rc;
 }

@@ -27,8 +27,7 @@ struct eval_opts {
 int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, const struct split *v,
              const struct eval_opts *o, struct eval_result *r, struct err *e);
 
-/* Logits (vocabulary) after each of the first n tokens of s, in order, through emit. Read token by
- * token, so that those of one position are all that is held. */
+/* model_logits (logits.h) of the first n tokens of s. */
 int eval_logits(struct model *m, const struct gemm *gemm, const struct shard *s, int64_t n,
                 void (*emit)(void *ctx, const float *logits, int64_t vocab), void *ctx,
                 struct err *e);
