@@ -3,6 +3,8 @@
 #include "adapter.h"
 #include "cpu.h"
 #include "exec.h"
+#include "export.h"
+#include "import.h"
 #include "par.h"
 #include "sample.h"
 
@@ -203,5 +205,32 @@ int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
     TRY(sample_run(&m->model, &m->gemm, &o, ids.ids, (int64_t)ids.n, emit, &sink, &stats, &e));
 out:
     free(ids.ids);
+    return report(rc, &e, err);
+}
+
+int duet_convert(const char *in, const char *out, const char *format, const char *dtype,
+                 duet_error *err) {
+    int rc;
+    struct err e;
+    struct model_file mf = {0};
+    struct export_report r;
+    const struct export_opts o = {.dtype = dtype ? dtype_find(dtype) : -1};
+    const struct format *f = format_find(format);
+    bool adapter;
+    if (!f || !f->write || !f->models || (dtype && o.dtype < 0))
+        return report(err_set(&e, ERR_USAGE, "\"%s\" is no %s that duet writes",
+                              dtype && o.dtype < 0 ? dtype : format,
+                              dtype && o.dtype < 0 ? "type" : "format"),
+                      &e, err);
+    TRY(model_file_open(&mf, in, true, &e));
+    TRY(adapter_probe(&mf, &adapter, &e));
+    if (adapter) {
+        rc = err_set(&e, ERR_INPUT, "%s is an adapter, not a model", in);
+        goto out;
+    }
+    TRY(model_import_file(&mf, &e));
+    TRY(model_export(&mf, f, out, &o, &r, &e));
+out:
+    model_file_close(&mf);
     return report(rc, &e, err);
 }

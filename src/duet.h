@@ -99,6 +99,13 @@ DUET_API int duet_generate(duet_model *m, const char *prompt, const duet_samplin
                            int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx,
                            duet_error *err);
 
+/* Writes the model at `in`, a file or folder of any readable format, to `out`. format: "gguf", "hf" (a
+ * folder of Hugging Face), "blzt5", "llama2c", ...; dtype: "f32", "f16", "bf16", "q8_0", "q4_0", or
+ * NULL for the types that the weights have. What the format cannot hold is an error, and nothing is
+ * written then. */
+DUET_API int duet_convert(const char *in, const char *out, const char *format, const char *dtype,
+                          duet_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -141,10 +141,32 @@ static void adapters(void **state) {
     duet_close(&base);
 }
 
+/* Another format, the same function; what makes no sense is said. The script's folder is here. */
+static void conversion(void **state) {
+    (void)state;
+    duet_model *base, *m;
+    duet_error err = {0};
+    assert_int_equal(duet_open(&base, path, NULL, &err), DUET_OK);
+    if (duet_convert(path, "api.gguf", "gguf", NULL, &err)) fail_msg("%s", err.msg);
+    if (duet_open(&m, "api.gguf", NULL, &err)) fail_msg("%s", err.msg);
+    assert_true(loss(m) == loss(base));
+    duet_close(&m);
+    if (duet_convert(path, "api-hf", "hf", "bf16", &err)) fail_msg("%s", err.msg);
+    if (duet_open(&m, "api-hf", NULL, &err)) fail_msg("%s", err.msg);
+    assert_true(loss(m) != loss(base) && fabs(loss(m) - loss(base)) < 0.05 * loss(base));
+    duet_close(&m);
+    duet_close(&base);
+    assert_int_equal(duet_convert(path, "x", "nothing", NULL, &err), DUET_ERR_USAGE);
+    assert_int_equal(duet_convert(path, "x", "gguf", "f33", &err), DUET_ERR_USAGE);
+    assert_int_equal(duet_convert(path, "x", "hf", "q8_0", &err), DUET_ERR_USAGE);
+    assert_int_equal(duet_convert(adapter, "x", "gguf", NULL, &err), DUET_ERR_INPUT);
+    assert_int_equal(duet_convert("not there", "x", "gguf", NULL, &err), DUET_ERR_IO);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(open_close), cmocka_unit_test(round_trip),
-                                       cmocka_unit_test(score), cmocka_unit_test(generate),
-                                       cmocka_unit_test(adapters)};
+                                       cmocka_unit_test(score),      cmocka_unit_test(generate),
+                                       cmocka_unit_test(adapters),   cmocka_unit_test(conversion)};
     if (argc != 3) return 2;
     path = argv[1];
     adapter = argv[2];
