@@ -61,6 +61,20 @@ check "info says where it comes from" says info.out '"merged"'
 must "$DUET" generate merged.blzt --prompt 'The dog' --tokens 40 --temperature 0 --ignore-eos --quiet --threads 1 >g5
 check "it has the base's tokenizer" [ "$(head -c 7 g5)" = "The dog" ]
 
+# ---- for others: their models have the residual scale in the weights, and their adapters too
+must train scaled --steps 20 --lr 5e-3 --val-windows 20 --set intermediate_size=64 --set duet.residual_scale=0.5
+must "$DUET" train --init scaled/model.blzt --data text.txt --out lora2 --lora 4 --lora-targets o,down --steps 40 --lr 2e-2 \
+    --val-windows 20 --seq 32 --batch 4 --threads 1 --quiet >lora2.out 2>lora2.err
+must "$DUET" convert scaled/model.blzt plain.gguf --tokenizer none >convert.out 2>&1
+must "$DUET" convert lora2/adapter.blzt plain-lora.gguf --base scaled/model.blzt >convert.out 2>&1
+must evaluate scaled/model.blzt --adapter lora2/adapter.blzt >scaled.out
+must evaluate plain.gguf --tokenizer byte --adapter plain-lora.gguf --seq 32 >plain2.out
+check "a residual scale is folded into an adapter" close_to "$(loss plain2.out)" "$(loss scaled.out)" 1e-5
+must evaluate scaled/model.blzt --adapter plain-lora.gguf >back.out
+check "and taken out again for a base that has it" close_to "$(loss back.out)" "$(loss scaled.out)" 1e-5
+must evaluate plain.gguf --tokenizer byte --seq 32 >alone.out
+check "without the adapter the loss is another" awk -v a="$(loss alone.out)" -v b="$(loss scaled.out)" 'BEGIN { exit !(a > b + 0.002) }'
+
 # ---- describing
 must "$DUET" adapter info $ADAPTER >i.out
 for line in 'rank: 4' 'targets: q,k,v,o' 'init: peft' 'norms: false' 'hidden_size: 32'; do

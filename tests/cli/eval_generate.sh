@@ -98,6 +98,18 @@ check "the size of the cache does not matter while it lasts" same wide wider
 must gen --prompt "$(printf 'caf\303\251 \360\237\230\200')" --tokens 5 --temperature 0 --ignore-eos --quiet >utf8
 check "a prompt of any UTF-8" [ "$(head -c 10 utf8 | od -An -tx1 | tr -d ' \n')" = "636166c3a920f09f9880" ]
 
+# ---- logits: what eval --logits writes has the loss that eval computes
+head -c 65 text.txt >short.txt
+must "$DUET" tokenize --tokenizer byte short.txt --out short.shard --quiet 2>/dev/null
+must "$DUET" eval $MODEL --data short.shard --seq 64 --logits logits.f32 --quiet
+must "$DUET" eval $MODEL --data short.shard --seq 64 --quiet >short.out
+{ od -An -v -tu1 -w1 short.txt; od -An -v -tf4 -w4 logits.f32; } | awk 'NR <= 65 { id[NR - 1] = $1; next }
+    { x[n++] = $1 } END { v = n / 64; for (t = 0; t < 64; t++) { s = 0; for (i = 0; i < v; i++) s += exp(x[t * v + i]);
+    nll += log(s) - x[t * v + id[t + 1]] } printf "%.6f\n", nll / 64 }' >nll
+check "--logits: they give the loss" close_to "$(cat nll)" "$(value val_loss short.out)" 1e-4
+refuses "--logits with --windows" 2 'no effect on --logits' "$DUET" eval $MODEL --data short.shard --logits x --windows 2
+refuses "--logits with --task" 2 'no effect on --task' "$DUET" eval $MODEL --task x --template x --labels a --logits x
+
 # ---- end of text
 awk 'BEGIN { for (i = 0; i < 400; i++) print "ab cd.\n<|endoftext|>" }' >ends.txt
 must "$DUET" train $TINY --data ends.txt --out ends --steps 120 --lr 1e-2 >ends.out 2>ends.err
