@@ -12,6 +12,8 @@
 enum {
     TOK_DEFINED = 1, /* the id has a token: ids may have holes */
     TOK_SPECIAL = 2, /* stands for no text: <|endoftext|> and the like */
+    TOK_LSTRIP = 4,  /* as a mark it takes the blanks in front of it too ... */
+    TOK_RSTRIP = 8,  /* ... and those behind it */
 };
 
 struct tok_piece {

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 static bool printable(int b) {
     return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
@@ -33,10 +32,69 @@ uint8_t bpe_byte_order(int n) {
     return 0; /* not reached: n < 256 */
 }
 
+int bpe_byte_name(const char *s, size_t n) {
+    static const char digits[] = "0123456789ABCDEF";
+    if (n != 6 || memcmp(s, "<0x", 3) || s[5] != '>') return -1;
+    const char *high = memchr(digits, s[3], 16), *low = memchr(digits, s[4], 16);
+    return high && low ? (int)(high - digits) * 16 + (int)(low - digits) : -1;
+}
+
+/* Appends the unknown token for a character that has none, or says that there is none. */
+static int unknown(const struct bpe *b, uint8_t byte, uint32_t *ids, size_t *used, bool *fuses,
+                   struct err *e) {
+    if (b->unk == MAP_NONE)
+        return err_set(e, ERR_INPUT, "the vocabulary has no token for byte 0x%02x", byte);
+    if (!*fuses) ids[(*used)++] = b->unk;
+    *fuses = b->fuse_unk;
+    return 0;
+}
+
+static int byte_symbols(const struct bpe *b, const char *word, size_t n, uint32_t *ids,
+                        size_t *count, struct err *e) {
+    size_t used = 0;
+    bool fuses = false;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t id = b->byte_id[(uint8_t)word[i]];
+        if (id != MAP_NONE) {
+            ids[used++] = id;
+            fuses = false;
+        } else {
+            int rc = unknown(b, (uint8_t)word[i], ids, &used, &fuses, e);
+            if (rc) return rc;
+        }
+    }
+    *count = used;
+    return 0;
+}
+
+static int char_symbols(const struct bpe *b, const char *word, size_t n, uint32_t *ids,
+                        size_t *count, struct err *e) {
+    size_t used = 0, len;
+    bool fuses = false;
+    for (size_t i = 0; i < n; i += len) {
+        uint32_t cp;
+        const struct pairmap_slot *s = NULL;
+        if ((len = utf8_read(word + i, n - i, &cp)))
+            s = pairmap_find(&b->chars, pairmap_key(0, cp));
+        else
+            len = 1; /* a byte that is not UTF-8 is a character that has no token */
+        if (s) {
+            ids[used++] = s->b;
+            fuses = false;
+        } else if (b->byte_id[0] != MAP_NONE) { /* there are all or none */
+            for (size_t k = 0; k < len; k++) ids[used++] = b->byte_id[(uint8_t)word[i + k]];
+        } else {
+            int rc = unknown(b, (uint8_t)word[i], ids, &used, &fuses, e);
+            if (rc) return rc;
+        }
+    }
+    *count = used;
+    return 0;
+}
+
 int bpe_symbols(const struct tokenizer *t, const char *word, size_t n, uint32_t *ids, size_t *count,
                 struct err *e) {
     const struct bpe *b = t->impl;
-    *count = n;
     if (b->ignore_merges) {
         uint32_t str = strmap_find(&t->strs, word, n);
         uint32_t id = str == MAP_NONE ? MAP_NONE : t->str_id[str];
@@ -46,14 +104,63 @@ int bpe_symbols(const struct tokenizer *t, const char *word, size_t n, uint32_t 
             return 0;
         }
     }
-    for (size_t i = 0; i < n; i++) {
-        ids[i] = b->byte_id[(uint8_t)word[i]];
-        if (ids[i] == MAP_NONE)
-            return err_set(e, ERR_INPUT, "the vocabulary has no token for byte 0x%02x",
-                           (uint8_t)word[i]);
+    return (b->bytes ? byte_symbols : char_symbols)(b, word, n, ids, count, e);
+}
+
+/* ---- places that no merge crosses ----------------------------------------------------------- */
+
+/* A text of characters is one word to Hugging Face where nothing cuts it before. But where two
+ * characters meet that no merge joins, the symbols on both sides do not depend on each other, and
+ * the words between such places repeat. b->joins: bit (x, y) if some merge joins a left part that
+ * ends with character x to a right part that starts with y; characters beyond ASCII share bits. */
+#define JOIN_BITS 10
+#define JOINS ((size_t)1 << JOIN_BITS)
+
+static uint32_t join_class(uint32_t cp) {
+    return cp < 128 ? cp : 128 + (cp * 0x9e3779b1u >> (32 - JOIN_BITS)) * 7 / 8;
+}
+
+/* The class of the character at s; its bytes in *len. */
+static uint32_t join_at(const char *s, size_t n, size_t *len) {
+    uint32_t cp;
+    if ((*len = utf8_read(s, n, &cp))) return join_class(cp);
+    *len = 1;
+    return 127; /* in no merge; 127 is conservative */
+}
+
+static bool joined(const struct bpe *b, uint32_t left, uint32_t right) {
+    const size_t bit = left * JOINS + right;
+    return b->joins[bit >> 3] >> (bit & 7) & 1;
+}
+
+int bpe_find_joins(struct tokenizer *t, const json_t *vocab, const json_t *merges, struct err *e) {
+    struct bpe *b = t->impl;
+    const json_t *m;
+    size_t i;
+    if (b->bytes || b->byte_id[0] == MAP_NONE) return 0; /* unknown characters may fuse */
+    json_array_foreach(merges, i, m) {
+        const char *key[2];
+        size_t n[2], at, len;
+        if (!bpe_merge_keys(m, key, n)) continue;
+        for (int side = 0; side < 2; side++) { /* a byte's token is no text: its ends are unknown */
+            const json_t *id = json_object_getn(vocab, key[side], n[side]);
+            if (bpe_byte_name(key[side], n[side]) >= 0 || json_integer_value(id) == b->unk) goto no;
+        }
+        for (at = n[0] - 1; at > 0 && ((uint8_t)key[0][at] & 0xc0) == 0x80;) at--;
+        const size_t left = join_at(key[0] + at, n[0] - at, &len);
+        const size_t bit = left * JOINS + join_at(key[1], n[1], &len);
+        if (!b->joins && !(b->joins = calloc(JOINS * JOINS / 8, 1)))
+            return err_set(e, ERR_NOMEM, "no memory for merges");
+        b->joins[bit >> 3] |= (uint8_t)(1u << (bit & 7));
     }
     return 0;
+no:
+    free(b->joins);
+    b->joins = NULL;
+    return 0;
 }
+
+/* ---- encoding ------------------------------------------------------------------------------- */
 
 struct emit {
     const struct tokenizer *t;
@@ -61,8 +168,7 @@ struct emit {
     struct tok_ids *out;
 };
 
-static int emit_word(void *ctx, const char *word, size_t n, struct err *e) {
-    struct emit *m = ctx;
+static int emit_one(const struct emit *m, const char *word, size_t n, struct err *e) {
     const struct bpe *b = m->t->impl;
     int rc = tok_word(m->t, &b->merger, m->s, word, n, m->out, e);
     const struct tok_scratch *s = m->s;
@@ -71,47 +177,22 @@ static int emit_word(void *ctx, const char *word, size_t n, struct err *e) {
     return rc;
 }
 
-/* Appends text[0..n) to s->norm. */
-static int append(struct tok_scratch *s, size_t *used, const void *text, size_t n, struct err *e) {
-    if (grow(&s->norm, &s->norm_cap, *used + n, 1))
-        return err_set(e, ERR_NOMEM, "no memory for %zu bytes of text", *used + n);
-    memcpy(s->norm + *used, text, n);
-    *used += n;
-    return 0;
-}
-
-/* Normalises the runs of well-formed UTF-8 and keeps other bytes: *out is the text, or s->norm. */
-static int normalise(const struct bpe *b, struct tok_scratch *s, const char *text, size_t n,
-                     const char **out, size_t *out_n, struct err *e) {
-    size_t ascii = 0, used = 0, len;
-    while (ascii < n && (uint8_t)text[ascii] < 0x80) ascii++;
-    *out = text;
-    *out_n = n;
-    if (ascii == n) return 0; /* no normal form changes ASCII */
-    int flags = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
-    if (b->norm == BPE_NORM_NFKC) flags |= UTF8PROC_COMPAT;
-    for (size_t pos = 0, end; pos < n; pos = end) {
-        uint32_t cp;
-        int rc;
-        for (end = pos; end < n && (len = utf8_read(text + end, n - end, &cp)); end += len) {
+static int emit_word(void *ctx, const char *word, size_t n, struct err *e) {
+    const struct emit *m = ctx;
+    const struct bpe *b = m->t->impl;
+    if (!b->joins) return emit_one(m, word, n, e);
+    size_t start = 0, len;
+    uint32_t left = join_at(word, n, &len);
+    for (size_t i = len; i < n; i += len) {
+        const uint32_t right = join_at(word + i, n - i, &len);
+        if (!joined(b, left, right)) {
+            int rc = emit_one(m, word + start, i - start, e);
+            if (rc) return rc;
+            start = i;
         }
-        if (end > pos) {
-            utf8proc_uint8_t *form = NULL;
-            utf8proc_ssize_t bytes =
-                utf8proc_map((const utf8proc_uint8_t *)text + pos, (utf8proc_ssize_t)(end - pos),
-                             &form, (utf8proc_option_t)flags);
-            rc = bytes < 0 ? err_set(e, ERR_NOMEM, "cannot normalise %zu bytes of text: %s",
-                                     end - pos, utf8proc_errmsg(bytes))
-                           : append(s, &used, form, (size_t)bytes, e);
-            free(form);
-        } else {
-            rc = append(s, &used, text + end++, 1, e);
-        }
-        if (rc) return rc;
+        left = right;
     }
-    *out = s->norm;
-    *out_n = used;
-    return 0;
+    return emit_one(m, word + start, n - start, e);
 }
 
 static int bpe_encode(const struct tokenizer *t, struct tok_scratch *s, const char *text, size_t n,
@@ -119,14 +200,17 @@ static int bpe_encode(const struct tokenizer *t, struct tok_scratch *s, const ch
     int rc = 0;
     const struct bpe *b = t->impl;
     struct emit m = {t, s, out};
-    if (b->norm != BPE_NORM_NONE) TRY(normalise(b, s, text, n, &text, &n, e));
+    const bool first = text == s->origin;
+    if (b->norm.n) TRY(bpe_normalise(&b->norm, s, text, n, &text, &n, e));
     size_t pos = 0;
     for (struct tok_hit hit; tok_added_find(t, 1, s->specials, text, n, pos, &hit);) {
+        s->pretok.first = first && pos == 0;
         TRY(pretok_run(&b->pretok, &s->pretok, text + pos, hit.at - pos, emit_word, &m, e));
         TRY(tok_ids_reserve(out, 1, e));
         out->ids[out->n++] = hit.id;
         pos = hit.at + hit.len;
     }
+    s->pretok.first = first && pos == 0;
     TRY(pretok_run(&b->pretok, &s->pretok, text + pos, n - pos, emit_word, &m, e));
 out:
     return rc;
@@ -134,6 +218,8 @@ out:
 
 static bool bpe_cuts_lines(const struct tokenizer *t) {
     const struct bpe *b = t->impl; /* normal forms never join a line break to what follows */
+    for (int i = 0; i < b->norm.n; i++)
+        if (b->norm.step[i].op >= BPE_PREPEND) return false;
     return t->added[1].n == 0 && pretok_cuts_lines(&b->pretok);
 }
 
@@ -150,6 +236,11 @@ static void bpe_release(void *impl) {
     if (!b) return;
     pairmap_release(&b->merger.pairs);
     pretok_release(&b->pretok);
+    bpe_norm_release(&b->norm);
+    pairmap_release(&b->chars);
+    free(b->joins);
+    free(b->from);
+    free(b->to);
     free(b);
 }
 
@@ -159,5 +250,5 @@ const struct tok_kind tok_bpe = {.name = "bpe",
                                  .release = bpe_release,
                                  .cuts_lines = bpe_cuts_lines,
                                  .encode = bpe_encode,
-                               .to_vocab = bpe_to_vocab,
-                               .to_json = bpe_to_json};
+                                 .to_vocab = bpe_to_vocab,
+                                 .to_json = bpe_to_json};

@@ -1,5 +1,6 @@
 /* Hugging Face tokenizer.json, model BPE: vocabulary, merges and added tokens. What the file asks
- * for and this code does not do is an error that names the key. */
+ * for and this code does not do is an error that names the key. A character without a token and
+ * without an unknown token is an error when a text has it; Hugging Face drops it. */
 #include "tok_bpe.h"
 
 #include "unicode.h"
@@ -50,9 +51,9 @@ int bpe_json_string(const struct bpe_json *j, const char *where, const json_t *o
     return *value ? 0 : bpe_json_fail(j, where, "\"%s\" is not a text", key);
 }
 
-/* The bytes that a token's key stands for; a key with characters outside the alphabet stands for
- * itself (added tokens). out has room for strlen(key). */
-static size_t key_bytes(const char *key, size_t n, char *out) {
+/* A key of a byte-level vocabulary with characters outside the alphabet stands for itself (added
+ * tokens). */
+static size_t alphabet_bytes(const char *key, size_t n, char *out) {
     size_t used = 0, len;
     uint32_t cp;
     for (size_t i = 0; i < n; i += len) {
@@ -62,6 +63,26 @@ static size_t key_bytes(const char *key, size_t n, char *out) {
             return n;
         }
         out[used++] = (char)byte;
+    }
+    return used;
+}
+
+size_t bpe_key_bytes(const struct bpe *b, const char *key, size_t n, char *out) {
+    if (b->bytes) return alphabet_bytes(key, n, out);
+    const int byte = b->decodes_bytes ? bpe_byte_name(key, n) : -1;
+    if (byte >= 0) {
+        *out = (char)byte;
+        return 1;
+    }
+    size_t used = 0, from = b->from ? strlen(b->from) : 0, to = b->from ? strlen(b->to) : 0;
+    for (size_t i = 0; i < n;) {
+        if (from && n - i >= from && memcmp(key + i, b->from, from) == 0) {
+            memcpy(out + used, b->to, to); /* not longer than b->from */
+            used += to;
+            i += from;
+        } else {
+            out[used++] = key[i++];
+        }
     }
     return used;
 }
@@ -78,63 +99,129 @@ static int check_id(const struct bpe_json *j, const char *where, const json_t *v
     return 0;
 }
 
-static int load_vocab(struct tokenizer *t, struct bpe *b, const struct bpe_json *j,
-                      const json_t *vocab, const json_t *added) {
+/* Sizes the table by the largest id; *longest: bytes of the longest key. */
+static int size_table(struct tokenizer *t, const struct bpe_json *j, const json_t *vocab,
+                      const json_t *added, size_t *longest) {
     int rc = 0;
     json_int_t max = -1;
-    size_t tokens = json_object_size(vocab) + json_array_size(added), i, longest = 0;
-    char where[160], *bytes = NULL;
+    size_t tokens = json_object_size(vocab) + json_array_size(added), i;
+    char where[160];
     const char *key;
     json_t *v;
+    *longest = 0;
     json_object_foreach((json_t *)(uintptr_t)vocab, key, v) {
         snprintf(where, sizeof where, "model.vocab[\"%.100s\"]", key);
         TRY(check_id(j, where, v, tokens, &max));
-        if (strlen(key) > longest) longest = strlen(key);
+        if (strlen(key) > *longest) *longest = strlen(key);
     }
     json_array_foreach(added, i, v) {
         snprintf(where, sizeof where, "added_tokens[%zu]", i);
         TRY(check_id(j, where, json_object_get(v, "id"), tokens, &max));
     }
     TRY(tok_table_init(t, (uint32_t)(max + 1), j->e));
-    if (!(bytes = malloc(longest + 1))) return err_set(j->e, ERR_NOMEM, "%s: no memory", j->name);
+out:
+    return rc;
+}
+
+static int load_vocab(struct tokenizer *t, struct bpe *b, const struct bpe_json *j,
+                      const json_t *vocab, const json_t *added) {
+    int rc;
+    size_t longest;
+    char *bytes = NULL;
+    const char *key;
+    json_t *v;
+    TRY(size_table(t, j, vocab, added, &longest));
+    if (!(bytes = malloc(longest + 1)) || pairmap_reserve(&b->chars, 0)) {
+        rc = err_set(j->e, ERR_NOMEM, "%s: no memory for a vocabulary", j->name);
+        goto out;
+    }
     json_object_foreach((json_t *)(uintptr_t)vocab, key, v) {
-        uint32_t id = (uint32_t)json_integer_value(v);
+        const uint32_t id = (uint32_t)json_integer_value(v);
+        const size_t n = strlen(key);
+        uint32_t cp;
         if (t->pieces[id].flags & TOK_DEFINED) {
             rc = bpe_json_fail(j, "model.vocab", "two tokens have id %u, one is \"%.100s\"", id,
                                key);
             goto out;
         }
-        size_t n = key_bytes(key, strlen(key), bytes);
-        TRY(tok_table_set(t, id, bytes, n, 0, j->e));
-    }
-    for (int byte = 0; byte < 256; byte++) {
-        char name[5] = {0};
-        utf8_write(bpe_byte_char((uint8_t)byte), name);
-        v = json_object_get(vocab, name);
-        b->byte_id[byte] = v ? (uint32_t)json_integer_value(v) : MAP_NONE;
+        TRY(tok_table_set(t, id, bytes, bpe_key_bytes(b, key, n, bytes), 0, j->e));
+        if (b->bytes || !n || utf8_read(key, n, &cp) != n) continue;
+        struct pairmap_slot *s = pairmap_put(&b->chars, pairmap_key(0, cp));
+        if (!s) {
+            rc = err_set(j->e, ERR_NOMEM, "%s: no memory for a vocabulary", j->name);
+            goto out;
+        }
+        s->b = id;
     }
 out:
     free(bytes);
     return rc;
 }
 
+/* b->byte_id: the alphabet's characters, or with byte_fallback the tokens "<0x00>" to "<0xFF>". */
+static int load_bytes(struct bpe *b, const struct bpe_json *j, const json_t *vocab, bool fallback) {
+    for (int byte = 0; byte < 256; byte++) {
+        char name[8] = {0};
+        if (b->bytes)
+            utf8_write(bpe_byte_char((uint8_t)byte), name);
+        else
+            snprintf(name, sizeof name, "<0x%02X>", (unsigned)byte);
+        const json_t *v = b->bytes || fallback ? json_object_get(vocab, name) : NULL;
+        b->byte_id[byte] = v ? (uint32_t)json_integer_value(v) : MAP_NONE;
+        if (fallback && !v)
+            return bpe_json_fail(j, "model.byte_fallback",
+                                 "true, but the vocabulary has no token \"%s\"", name);
+    }
+    if (fallback && !b->bytes && !b->decodes_bytes)
+        return bpe_json_fail(j, "decoder",
+                             "no ByteFallback, though model.byte_fallback is true: not supported");
+    return 0;
+}
+
+/* The flags of an added token. */
+static int added_flags(const struct bpe_json *j, const char *where, const json_t *token,
+                       uint32_t *flags, bool *normalized) {
+    int rc;
+    bool special, left, right, single;
+    *flags = 0;
+    *normalized = false;
+    TRY(bpe_json_keys(j, where, token, "id content single_word lstrip rstrip normalized special"));
+    TRY(bpe_json_bool(j, where, token, "single_word", false, &single));
+    if (single) return bpe_json_fail(j, where, "\"single_word\": true is not supported");
+    TRY(bpe_json_bool(j, where, token, "lstrip", false, &left));
+    TRY(bpe_json_bool(j, where, token, "rstrip", false, &right));
+    TRY(bpe_json_bool(j, where, token, "special", false, &special));
+    TRY(bpe_json_bool(j, where, token, "normalized", !special, normalized));
+    *flags = (special ? TOK_SPECIAL : 0) | (left ? TOK_LSTRIP : 0) | (right ? TOK_RSTRIP : 0);
+out:
+    return rc;
+}
+
+/* Makes an added token one that is found in texts: as it is written, or as the normalizer would
+ * write it, in the normalised text. */
+static int mark_added(struct tokenizer *t, const struct bpe_json *j, const char *content,
+                      uint32_t id, bool normalized) {
+    const struct bpe *b = t->impl;
+    if (!normalized || !b->norm.n)
+        return tok_table_mark_as(t, id, 0, content, strlen(content), j->e);
+    struct tok_scratch s = {0};
+    const char *text;
+    size_t n;
+    int rc = bpe_normalise(&b->norm, &s, content, strlen(content), &text, &n, j->e);
+    if (!rc && n) rc = tok_table_mark_as(t, id, 1, text, n, j->e);
+    tok_scratch_release(&s);
+    return rc;
+}
+
+/* made: ids that merges make, and those of first symbols. */
 static int load_added_one(struct tokenizer *t, const struct bpe_json *j, const char *where,
-                          const json_t *vocab, const json_t *token, bool normalises) {
+                          const json_t *vocab, const json_t *token, const uint8_t *made) {
     int rc;
     const char *content;
-    bool special, normalized, no;
-    TRY(bpe_json_keys(j, where, token, "id content single_word lstrip rstrip normalized special"));
+    uint32_t flags;
+    bool normalized;
+    TRY(added_flags(j, where, token, &flags, &normalized));
     TRY(bpe_json_string(j, where, token, "content", &content));
-    static const char *const unsupported[] = {"single_word", "lstrip", "rstrip"};
-    for (size_t i = 0; i < 3; i++) {
-        TRY(bpe_json_bool(j, where, token, unsupported[i], false, &no));
-        if (no) {
-            rc = bpe_json_fail(j, where, "\"%s\": true is not supported", unsupported[i]);
-            goto out;
-        }
-    }
-    TRY(bpe_json_bool(j, where, token, "special", false, &special));
-    TRY(bpe_json_bool(j, where, token, "normalized", !special, &normalized));
     uint32_t id = (uint32_t)json_integer_value(json_object_get(token, "id"));
     const json_t *own = json_object_get(vocab, content);
     if (!*content) return bpe_json_fail(j, where, "\"content\" is empty");
@@ -143,33 +230,47 @@ static int load_added_one(struct tokenizer *t, const struct bpe_json *j, const c
                              id);
     size_t n;
     const char *bytes = strmap_get(&t->strs, t->pieces[id].str, &n);
-    if (own && (n != strlen(content) || memcmp(bytes, content, n)))
+    const bool other = made[id] && (n != strlen(content) || memcmp(bytes, content, n));
+    if (other && ((const struct bpe *)t->impl)->bytes)
         return bpe_json_fail(j, where,
                              "\"content\" is \"%.100s\", which in model.vocab spells other "
                              "bytes",
                              content);
-    TRY(tok_table_set(t, id, content, strlen(content), special ? TOK_SPECIAL : 0, j->e));
-    TRY(tok_table_mark(t, id, normalized && normalises, j->e));
+    if (other || (flags & (TOK_LSTRIP | TOK_RSTRIP))) t->exact = false;
+    if (other)
+        t->pieces[id].flags |= flags;
+    else
+        TRY(tok_table_set(t, id, content, strlen(content), flags, j->e));
+    TRY(mark_added(t, j, content, id, normalized));
 out:
     return rc;
 }
 
-static int load_added(struct tokenizer *t, const struct bpe_json *j, const json_t *root,
-                      const json_t *vocab) {
+static int load_added(struct tokenizer *t, struct bpe *b, const struct bpe_json *j,
+                      const json_t *root, const json_t *vocab) {
     const json_t *added = json_object_get(root, "added_tokens"), *token;
-    bool normalises = !bpe_null(json_object_get(root, "normalizer"));
     size_t i;
+    int rc = 0;
+    uint8_t *made = calloc(t->vocab ? t->vocab : 1, 1);
+    if (!made) return err_set(j->e, ERR_NOMEM, "%s: no memory for added tokens", j->name);
+    for (size_t k = 0; k <= b->merger.pairs.mask; k++)
+        if (b->merger.pairs.slots[k].key != UINT64_MAX) made[b->merger.pairs.slots[k].b] = 1;
+    for (int k = 0; k < 256; k++)
+        if (b->byte_id[k] != MAP_NONE) made[b->byte_id[k]] = 1;
+    for (size_t k = 0; k <= b->chars.mask; k++)
+        if (b->chars.slots[k].key != UINT64_MAX) made[b->chars.slots[k].b] = 1;
     json_array_foreach(added, i, token) {
         char where[64];
         snprintf(where, sizeof where, "added_tokens[%zu]", i);
-        int rc = load_added_one(t, j, where, vocab, token, normalises);
-        if (rc) return rc;
+        TRY(load_added_one(t, j, where, vocab, token, made));
     }
-    return 0;
+out:
+    free(made);
+    return rc;
 }
 
 /* One merge as its two keys: "a b" or ["a", "b"]. */
-static bool merge_keys(const json_t *m, const char *key[2], size_t n[2]) {
+bool bpe_merge_keys(const json_t *m, const char *key[2], size_t n[2]) {
     if (json_is_array(m) && json_array_size(m) == 2) {
         for (size_t i = 0; i < 2; i++) {
             const json_t *half = json_array_get(m, i);
@@ -193,7 +294,7 @@ static int load_merge(struct bpe *b, const struct bpe_json *j, const json_t *voc
     size_t n[2];
     char where[64];
     snprintf(where, sizeof where, "model.merges[%zu]", rank);
-    if (!merge_keys(m, key, n))
+    if (!bpe_merge_keys(m, key, n))
         return bpe_json_fail(j, where, "expected \"left right\" or [\"left\", \"right\"]");
     char both[1024], *sum = n[0] + n[1] <= sizeof both ? both : malloc(n[0] + n[1]);
     if (!sum) return err_set(j->e, ERR_NOMEM, "%s: no memory", j->name);
@@ -220,9 +321,8 @@ static int load_merge(struct bpe *b, const struct bpe_json *j, const json_t *voc
 }
 
 /* Options of the model that must have the value that changes nothing. */
-static int check_model(const struct bpe *b, const struct bpe_json *j, const json_t *model) {
+static int check_model(const struct bpe_json *j, const json_t *model) {
     int rc;
-    bool fuse, fallback;
     TRY(bpe_json_keys(j, "model", model,
                       "type dropout unk_token continuing_subword_prefix end_of_word_suffix "
                       "fuse_unk byte_fallback ignore_merges vocab merges"));
@@ -238,18 +338,33 @@ static int check_model(const struct bpe *b, const struct bpe_json *j, const json
         if (!bpe_null(v) && !(json_is_string(v) && json_string_length(v) == 0))
             return bpe_json_fail(j, "model", "\"%s\" is not supported; expected null", affixes[i]);
     }
+out:
+    return rc;
+}
+
+/* unk_token, fuse_unk, byte_fallback, ignore_merges. */
+static int load_options(struct tokenizer *t, struct bpe *b, const struct bpe_json *j,
+                        const json_t *model, const json_t *vocab) {
+    int rc;
+    bool fallback;
+    const json_t *unk = json_object_get(model, "unk_token");
     TRY(bpe_json_bool(j, "model", model, "byte_fallback", false, &fallback));
-    if (fallback)
-        return bpe_json_fail(j, "model.byte_fallback",
-                             "true is not supported: the vocabulary "
-                             "must be byte-level");
-    TRY(bpe_json_bool(j, "model", model, "fuse_unk", false, &fuse));
+    TRY(bpe_json_bool(j, "model", model, "fuse_unk", false, &b->fuse_unk));
+    TRY(bpe_json_bool(j, "model", model, "ignore_merges", false, &b->ignore_merges));
+    if (b->ignore_merges && !b->bytes)
+        return bpe_json_fail(j, "model.ignore_merges",
+                             "true is not supported for a vocabulary of characters");
+    if (b->bytes) fallback = false; /* for characters outside the alphabet: there are none */
+    TRY(load_bytes(b, j, vocab, fallback));
+    if (bpe_null(unk)) goto out;
+    const json_t *id = json_is_string(unk) ? json_object_get(vocab, json_string_value(unk)) : NULL;
+    if (!id)
+        return bpe_json_fail(j, "model.unk_token", "\"%.60s\" is not in model.vocab",
+                             json_is_string(unk) ? json_string_value(unk) : "(no text)");
+    b->unk = (uint32_t)json_integer_value(id);
     bool lacks = false;
     for (int i = 0; i < 256; i++) lacks |= b->byte_id[i] == MAP_NONE;
-    if (lacks && !bpe_null(json_object_get(model, "unk_token")))
-        rc = bpe_json_fail(j, "model.unk_token",
-                           "an unknown token is not supported, and the "
-                           "vocabulary lacks some bytes; expected null");
+    if (lacks) t->exact = false;
 out:
     return rc;
 }
@@ -261,19 +376,41 @@ static int load_model(struct tokenizer *t, struct bpe *b, const struct bpe_json 
     const json_t *added = json_object_get(root, "added_tokens");
     const json_t *vocab = json_object_get(model, "vocab"),
                  *merges = json_object_get(model, "merges");
-    if (!json_is_object(model)) return bpe_json_fail(j, "model", "expected an object");
     if (!json_is_object(vocab)) return bpe_json_fail(j, "model.vocab", "expected an object");
     if (!json_is_array(merges)) return bpe_json_fail(j, "model.merges", "expected an array");
     if (!bpe_null(added) && !json_is_array(added))
         return bpe_json_fail(j, "added_tokens", "expected an array");
     TRY(load_vocab(t, b, j, vocab, added));
-    TRY(check_model(b, j, model));
-    TRY(bpe_json_bool(j, "model", model, "ignore_merges", false, &b->ignore_merges));
+    TRY(check_model(j, model));
+    TRY(load_options(t, b, j, model, vocab));
     if (pairmap_reserve(&b->merger.pairs, json_array_size(merges)))
         return err_set(j->e, ERR_NOMEM, "%s: no memory for merges", j->name);
     size_t i;
     json_array_foreach(merges, i, m) TRY(load_merge(b, j, vocab, m, i));
-    TRY(load_added(t, j, root, vocab));
+    TRY(bpe_find_joins(t, vocab, merges, j->e));
+    TRY(load_added(t, b, j, root, vocab));
+out:
+    return rc;
+}
+
+const char *const bpe_named[4] = {"bos", "eos", "unk", "pad"};
+
+/* "duet": the ids that a GGUF names and this format has no place for. Others ignore it. */
+static int load_named(const struct tokenizer *t, struct bpe *b, const struct bpe_json *j,
+                      const json_t *v) {
+    int rc = 0;
+    if (bpe_null(v)) return 0;
+    TRY(bpe_json_keys(j, "duet", v, "bos eos unk pad"));
+    for (int i = 0; i < 4; i++) {
+        const json_t *id = json_object_get(v, bpe_named[i]);
+        if (!id) continue;
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            json_integer_value(id) >= t->vocab ||
+            (i == 1 && !tokenizer_is_special(t, (uint32_t)json_integer_value(id))))
+            return bpe_json_fail(j, "duet", "\"%s\" is not the id of a %stoken", bpe_named[i],
+                                 i == 1 ? "special " : "");
+        b->named[i] = json_integer_value(id);
+    }
 out:
     return rc;
 }
@@ -283,14 +420,21 @@ static int load_root(struct tokenizer *t, struct bpe *b, const struct bpe_json *
     int rc;
     TRY(bpe_json_keys(j, "the file", root,
                       "version truncation padding added_tokens normalizer pre_tokenizer "
-                      "post_processor decoder model"));
+                      "post_processor decoder model duet"));
     static const char *const unsupported[] = {"truncation", "padding"};
     for (size_t i = 0; i < 2; i++)
         if (!bpe_null(json_object_get(root, unsupported[i])))
             return bpe_json_fail(j, unsupported[i], "not supported; expected null");
-    TRY(load_model(t, b, j, root));
+    if (!json_is_object(json_object_get(root, "model")))
+        return bpe_json_fail(j, "model", "expected an object");
+    t->exact = true;
+    TRY(bpe_load_decoder(t, b, j, root));
     TRY(bpe_load_pipeline(t, b, j, root));
+    TRY(load_model(t, b, j, root));
+    TRY(bpe_load_post(t, j, root));
+    TRY(load_named(t, b, j, json_object_get(root, "duet")));
     static const char *const ends[] = {"<|endoftext|>", "<|end_of_text|>", "</s>"};
+    t->eos = b->named[1];
     for (size_t i = 0; i < sizeof ends / sizeof *ends && t->eos < 0; i++) {
         int64_t id = tokenizer_find(t, ends[i]);
         if (id >= 0 && tokenizer_is_special(t, (uint32_t)id)) t->eos = id;
@@ -303,6 +447,8 @@ int bpe_load(struct tokenizer *t, const char *name, struct err *e) {
     struct bpe *b = calloc(1, sizeof *b);
     if (!(t->impl = b)) return err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
     b->merger.symbols = bpe_symbols;
+    b->unk = MAP_NONE;
+    for (int i = 0; i < 4; i++) b->named[i] = -1;
     json_error_t where;
     json_t *root = json_loadb(t->blob, t->blob_bytes, JSON_REJECT_DUPLICATES, &where);
     if (!root)

@@ -229,7 +229,7 @@ static int fill_table(struct tokenizer *t, const struct spm_model *m, const char
         const struct spm_piece *p = &m->pieces[id];
         if (p->type != VOCAB_CONTROL && p->type != VOCAB_UNKNOWN) continue;
         TRY(tok_table_set(t, id, p->s, p->n, TOK_SPECIAL, e));
-        if (p->type == VOCAB_CONTROL) TRY(tok_table_mark(t, id, 0, e));
+        TRY(tok_table_mark(t, id, 0, e));
     }
 out:
     return rc;

@@ -1,5 +1,6 @@
 /* The table of tokens, and the tokens that are looked for in texts. */
 #include "tok.h"
+#include "unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,19 +21,36 @@ int tok_table_set(struct tokenizer *t, uint32_t id, const char *bytes, size_t n,
     uint32_t str = strmap_add(&t->strs, bytes, n);
     if (str == MAP_NONE || grow(&t->str_id, &t->str_cap, t->strs.n, sizeof *t->str_id))
         return err_set(e, ERR_NOMEM, "no memory for token %u of %zu bytes", id, n);
-    if (t->strs.n > before) t->str_id[str] = id;
+    if (t->strs.n > before || (t->str_id[str] == MAP_NONE && n > 0)) t->str_id[str] = id;
     t->pieces[id] = (struct tok_piece){str, flags | TOK_DEFINED};
     return 0;
 }
 
-int tok_table_mark(struct tokenizer *t, uint32_t id, int pass, struct err *e) {
+static int add_mark(struct tokenizer *t, uint32_t id, int pass, uint32_t str, struct err *e) {
     struct tok_added *a = &t->added[pass];
     if (grow(&a->marks, &a->cap, a->n + 1, sizeof *a->marks))
         return err_set(e, ERR_NOMEM, "no memory for %zu added tokens", a->n + 1);
-    const struct tok_piece *p = &t->pieces[id];
-    a->marks[a->n++] =
-        (struct tok_mark){.str = p->str, .id = id, .special = (p->flags & TOK_SPECIAL) != 0};
+    const uint32_t flags = t->pieces[id].flags;
+    a->marks[a->n++] = (struct tok_mark){.str = str,
+                                         .id = id,
+                                         .special = (flags & TOK_SPECIAL) != 0,
+                                         .lstrip = (flags & TOK_LSTRIP) != 0,
+                                         .rstrip = (flags & TOK_RSTRIP) != 0};
     return 0;
+}
+
+int tok_table_mark(struct tokenizer *t, uint32_t id, int pass, struct err *e) {
+    return add_mark(t, id, pass, t->pieces[id].str, e);
+}
+
+int tok_table_mark_as(struct tokenizer *t, uint32_t id, int pass, const char *bytes, size_t n,
+                      struct err *e) {
+    size_t before = t->strs.n;
+    uint32_t str = strmap_add(&t->strs, bytes, n);
+    if (str == MAP_NONE || grow(&t->str_id, &t->str_cap, t->strs.n, sizeof *t->str_id))
+        return err_set(e, ERR_NOMEM, "no memory for token %u of %zu bytes", id, n);
+    if (t->strs.n > before) t->str_id[str] = MAP_NONE; /* no token has these bytes yet */
+    return add_mark(t, id, pass, str, e);
 }
 
 static int by_bytes(const void *x, const void *y, void *strs) {
@@ -95,6 +113,22 @@ static size_t mark_at(const struct tokenizer *t, const struct tok_added *a, bool
     return best;
 }
 
+/* Takes the blanks beside a hit into it, back to `from` at most. */
+static void take_blanks(const struct tok_mark *mark, const char *text, size_t n, size_t from,
+                        struct tok_hit *hit) {
+    size_t start = hit->at, end = hit->at + hit->len, len;
+    while (mark->lstrip && start > from) {
+        size_t at = start - 1;
+        while (at > from && start - at < 4 && ((uint8_t)text[at] & 0xc0) == 0x80) at--;
+        if (unicode_at(text + at, start - at, &len) != UNICODE_SPACE || at + len != start) break;
+        start = at;
+    }
+    while (mark->rstrip && end < n && unicode_at(text + end, n - end, &len) == UNICODE_SPACE)
+        end += len;
+    hit->at = start;
+    hit->len = end - start;
+}
+
 bool tok_added_find(const struct tokenizer *t, int pass, bool specials, const char *text, size_t n,
                     size_t from, struct tok_hit *hit) {
     const struct tok_added *a = &t->added[pass];
@@ -112,6 +146,7 @@ bool tok_added_find(const struct tokenizer *t, int pass, bool specials, const ch
         hit->at = at;
         hit->id = a->marks[i].id;
         strmap_get(&t->strs, a->marks[i].str, &hit->len);
+        if (a->marks[i].lstrip || a->marks[i].rstrip) take_blanks(&a->marks[i], text, n, from, hit);
         return true;
     }
     return false;

@@ -4,6 +4,7 @@
 #include "tok.h"
 #include "unicode.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -67,15 +68,110 @@ out:
     return rc;
 }
 
+/* ---- folders -------------------------------------------------------------------------------- */
+
+const char *tokenizer_pre_of_class(const char *tokenizer_class) {
+    return tokenizer_class && !strncmp(tokenizer_class, "Qwen2Tokenizer", 14) ? "qwen2" : "gpt-2";
+}
+
+/* Maps the first of the names, of which the last is NULL, that the folder has; none: all zeros. */
+static int map_first(struct file_map *m, const char *dir, const char *const *names, struct err *e) {
+    int rc = 0;
+    *m = (struct file_map){0};
+    for (; *names && !m->data && !rc; names++) {
+        char *path = file_join(dir, *names);
+        if (!path)
+            rc = err_set(e, ERR_NOMEM, "%s: out of memory", dir);
+        else if (file_exists(path))
+            rc = file_map_open(m, path, e);
+        free(path);
+    }
+    if (!rc && m->size > BLOB_LIMIT)
+        rc = err_set(e, ERR_INPUT, "%s: a file of %zu MB, more than the %zu MB expected", m->path,
+                     m->size >> 20, BLOB_LIMIT >> 20);
+    return rc;
+}
+
+/* As map_first, but there must be one of the two. */
+static int map_either(struct file_map *m, const char *dir, const char *a, const char *b,
+                      struct err *e) {
+    const int rc = map_first(m, dir, (const char *const[]){a, b, NULL}, e);
+    if (rc || m->data) return rc;
+    return err_set(e, ERR_INPUT, "%s: a folder with neither %s nor %s", dir, a, b);
+}
+
+/* What tokenizer_config.json says, if it is there. */
+static int find_pre(const char *dir, const char **pre, struct err *e) {
+    static const char *const names[] = {"tokenizer_config.json", NULL};
+    struct file_map m;
+    json_error_t je;
+    json_t *config = NULL;
+    int rc;
+    TRY(map_first(&m, dir, names, e));
+    /* as reals, because transformers writes 10^30 for a length without limit */
+    if (m.data) config = json_loadb((const char *)m.data, m.size, JSON_DECODE_INT_AS_REAL, &je);
+    if (m.data && !json_is_object(config))
+        rc = err_set(e, ERR_INPUT, "%s: line %d: %s", m.path, config ? 1 : je.line,
+                     config ? "not a JSON object" : je.text);
+    *pre = tokenizer_pre_of_class(json_string_value(json_object_get(config, "tokenizer_class")));
+out:
+    json_decref(config);
+    file_map_close(&m);
+    return rc;
+}
+
+int tokenizer_open_merges(struct tokenizer **t, const char *dir, const char *pre, struct err *e) {
+    struct file_map vocab = {0}, merges = {0};
+    void *blob = NULL;
+    size_t bytes;
+    int rc;
+    *t = NULL;
+    TRY(map_either(&vocab, dir, "vocab.json", "encoder.json", e));
+    TRY(map_either(&merges, dir, "merges.txt", "vocab.bpe", e));
+    if (!pre) TRY(find_pre(dir, &pre, e));
+    TRY(tokenizer_blob_from_merges((const char *)vocab.data, vocab.size, (const char *)merges.data,
+                                   merges.size, pre, dir, &blob, &bytes, e));
+    TRY(tokenizer_open_blob(t, blob, bytes, dir, e));
+out:
+    file_map_close(&vocab);
+    file_map_close(&merges);
+    free(blob);
+    return rc;
+}
+
+static int open_folder(struct tokenizer **t, const char *dir, struct err *e) {
+    static const char *const whole[] = {"tokenizer.json", "tokenizer.model", "tokenizer.bin", NULL};
+    static const char *const parts[] = {"vocab.json", "encoder.json", NULL};
+    struct file_map m;
+    int rc;
+    TRY(map_first(&m, dir, whole, e));
+    if (m.data) {
+        rc = tokenizer_open_blob(t, m.data, m.size, m.path, e);
+        goto out;
+    }
+    TRY(map_first(&m, dir, parts, e));
+    rc = m.data ? tokenizer_open_merges(t, dir, NULL, e)
+                : err_set(e, ERR_INPUT,
+                          "%s: a folder without a tokenizer: there is no tokenizer.json, "
+                          "tokenizer.model, tokenizer.bin or vocab.json",
+                          dir);
+out:
+    file_map_close(&m);
+    return rc;
+}
+
 int tokenizer_open(struct tokenizer **t, const char *spec, struct err *e) {
     *t = NULL;
     if (strcmp(spec, "byte") == 0) return tokenizer_open_blob(t, "byte", 4, "byte", e);
+    if (file_is_dir(spec)) return open_folder(t, spec, e);
     struct file_map m = {0};
     int rc = file_map_open(&m, spec, e);
     if (rc == 0) rc = tokenizer_open_blob(t, m.data, m.size, spec, e);
     file_map_close(&m);
     return rc;
 }
+
+/* ---- what it is ----------------------------------------------------------------------------- */
 
 const void *tokenizer_blob(const struct tokenizer *t, size_t *bytes) {
     *bytes = t->blob_bytes;
@@ -119,9 +215,9 @@ const char *tokenizer_piece(const struct tokenizer *t, int64_t prev, uint32_t id
     *bytes = 0;
     if (id >= t->vocab) return "";
     const char *s = strmap_get(&t->strs, t->pieces[id].str, bytes);
-    bool starts = prev < 0 || prev == t->bos ||
-                  (t->drops == TOK_DROPS_EACH && prev < t->vocab &&
-                   tokenizer_is_special(t, (uint32_t)prev));
+    bool starts =
+        prev < 0 || prev == t->bos ||
+        (t->drops == TOK_DROPS_EACH && prev < t->vocab && tokenizer_is_special(t, (uint32_t)prev));
     if (t->drops != TOK_DROPS_NONE && starts && *bytes && *s == ' ') s++, --*bytes;
     return s;
 }
@@ -174,6 +270,5 @@ int tokenizer_to_json(const struct tokenizer *t, struct tok_bytes *out, struct e
 }
 
 int tokenizer_to_bin(const struct tokenizer *t, struct tok_bytes *out, struct err *e) {
-    return t->kind->to_bin ? t->kind->to_bin(t, out, e)
-                           : cannot(t, "llama2.c's tokenizer.bin", e);
+    return t->kind->to_bin ? t->kind->to_bin(t, out, e) : cannot(t, "llama2.c's tokenizer.bin", e);
 }

@@ -40,6 +40,14 @@ struct tok_bytes {
  * merges.txt (GPT-2's own names encoder.json and vocab.bpe too). Allocates *t. */
 int tokenizer_open(struct tokenizer **t, const char *spec, struct err *e);
 
+/* The pair vocab.json (or encoder.json) and merges.txt (or vocab.bpe) of a folder, which do not say
+ * how text is cut. pre: as in tokenizer_blob_from_merges; NULL: tokenizer_pre_of_class of the
+ * tokenizer_config.json beside them. */
+int tokenizer_open_merges(struct tokenizer **t, const char *dir, const char *pre, struct err *e);
+/* The name of the pre-tokenizer of the class (transformers') that reads such a pair; NULL: not
+ * known, "gpt-2". */
+const char *tokenizer_pre_of_class(const char *tokenizer_class);
+
 /* From memory: a blob written by tokenizer_blob(). name is for messages. */
 int tokenizer_open_blob(struct tokenizer **t, const void *data, size_t bytes, const char *name,
                         struct err *e);
