@@ -72,8 +72,8 @@ static void test_replaced(void **state) {
         {"\"t h\"", "[\"\", \"th\"]", "model.merges[0]"},
         {"\"id\": 273", "\"id\": 5", "added_tokens[0]"},
         {"\"id\": 273", "\"id\": \"a\"", "added_tokens[0]"},
-        {"\"id\": 273", "\"id\": 273, \"lstrip\": true", "\"lstrip\": true is not supported"},
-        {"\"id\": 273", "\"id\": 273, \"rstrip\": true", "rstrip"},
+        {"\"id\": 273", "\"id\": 273, \"lstrip\": 1", "\"lstrip\" is not true or false"},
+        {"\"id\": 273", "\"id\": 273, \"rstrip\": \"yes\"", "rstrip"},
         {"\"id\": 273", "\"id\": 273, \"single_word\": true", "single_word"},
         {"\"id\": 273", "\"id\": 273, \"color\": 1", "color"},
         {"<|endoftext|>", "", "\"content\" is empty"},
@@ -98,7 +98,8 @@ static void test_pre_tokenizers(void **state) {
     static const char *const cases[][2] = {
         {"null", "no ByteLevel"},
         {"{\"type\": \"Metaspace\"}", "no ByteLevel, though the decoder is ByteLevel"},
-        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Whitespace\"}]}",
+        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Whitespace\"}, {\"type\": "
+         "\"ByteLevel\"}]}",
          "pretokenizers[0]"},
         {"{\"type\": \"Sequence\", \"pretokenizers\": 3}", "pretokenizers"},
         {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\"}, {\"type\": "
@@ -106,17 +107,19 @@ static void test_pre_tokenizers(void **state) {
          "pretokenizers[1]"},
         {"{\"type\": \"ByteLevel\", \"add_prefix_space\": \"no\"}", "add_prefix_space"},
         {"{\"type\": \"ByteLevel\", \"new\": 1}", "unknown key \"new\""},
-        {"{\"type\": \"Split\", \"behavior\": \"MergedWithNext\", \"pattern\": {\"String\": "
-         "\"a\"}}",
-         "MergedWithNext"},
-        {"{\"type\": \"Split\", \"behavior\": \"Removed\", \"pattern\": {\"String\": \"a\"}}",
-         "invert"},
-        {"{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"(\"}}",
+        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
+         "\"Doubled\", \"pattern\": {\"String\": \"a\"}}, {\"type\": \"ByteLevel\"}]}",
+         "Doubled"},
+        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
+         "\"Isolated\", \"pattern\": {\"Regex\": \"(\"}}, {\"type\": \"ByteLevel\"}]}",
          "does not compile"},
-        {"{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"String\": \"\"}}",
+        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
+         "\"Isolated\", \"pattern\": {\"String\": \"\"}}, {\"type\": \"ByteLevel\"}]}",
          "empty"},
-        {"{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {}}", "pattern"},
-        {"{\"type\": 1}", "type"},
+        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
+         "\"Isolated\", \"pattern\": {}}, {\"type\": \"ByteLevel\"}]}",
+         "pattern"},
+        {"{\"type\": 1}", "pre_tokenizer"},
         {"[]", "pre_tokenizer"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
