@@ -6,40 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT ((size_t)512 << 20) /* bytes of a file */
-
-/* Reads the first of two names that the folder has. */
-static int read_either(const char *dir, const char *a, const char *b, char **text, size_t *bytes,
-                       struct err *e) {
-    char *first = file_join(dir, a), *second = file_join(dir, b);
-    int rc;
-    if (!first || !second)
-        rc = err_set(e, ERR_NOMEM, "no memory");
-    else if (!file_exists(first) && !file_exists(second))
-        rc = err_set(e, ERR_INPUT, "%s: a folder with neither %s nor %s", dir, a, b);
-    else
-        rc = file_read_text(file_exists(first) ? first : second, LIMIT, text, bytes, e);
-    free(first);
-    free(second);
-    return rc;
-}
-
-static int open_merges(struct tokenizer **t, const char *dir, const char *pre, struct err *e) {
-    char *vocab = NULL, *merges = NULL;
-    size_t vocab_n, merges_n, n;
-    void *blob = NULL;
-    int rc;
-    TRY(read_either(dir, "vocab.json", "encoder.json", &vocab, &vocab_n, e));
-    TRY(read_either(dir, "merges.txt", "vocab.bpe", &merges, &merges_n, e));
-    TRY(tokenizer_blob_from_merges(vocab, vocab_n, merges, merges_n, pre, dir, &blob, &n, e));
-    TRY(tokenizer_open_blob(t, blob, n, dir, e));
-out:
-    free(vocab);
-    free(merges);
-    free(blob);
-    return rc;
-}
-
 /* A tokenizer.model of the kind spm, by way of the vocabulary. */
 static int to_model(const struct tokenizer *t, struct tok_bytes *out, struct err *e) {
     struct vocab v = {0};
@@ -94,7 +60,7 @@ int tok_convert(const char *in, const char *out, const char *pre, struct log_pro
     if (pre && !file_is_dir(in))
         return err_set(e, ERR_USAGE,
                        "--pre is for a folder with vocab.json and merges.txt, which %s is not", in);
-    TRY(pre ? open_merges(&t, in, pre, e) : tokenizer_open(&t, in, e));
+    TRY(pre ? tokenizer_open_merges(&t, in, pre, e) : tokenizer_open(&t, in, e));
     rc = (json ? tokenizer_to_json : bin ? tokenizer_to_bin : to_model)(t, &bytes, e);
     if (rc) {
         err_prefix(e, "%s", in);

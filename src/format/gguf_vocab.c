@@ -188,7 +188,9 @@ static int read_settings(const struct gguf *g, struct vocab *v, struct err *e) {
     TRY(read_id(g, v, "tokenizer.ggml.padding_token_id", -1, &v->pad, e));
     TRY(read_bool(g, "tokenizer.ggml.add_bos_token", adds_bos(v), &v->add_bos, e));
     TRY(read_bool(g, "tokenizer.ggml.add_eos_token", false, &v->add_eos, e));
-    if (spm) TRY(read_bool(g, "tokenizer.ggml.add_space_prefix", true, &v->add_space_prefix, e));
+    if (!spm) goto out;
+    TRY(read_bool(g, "tokenizer.ggml.add_space_prefix", true, &v->add_space_prefix, e));
+    TRY(read_bool(g, "tokenizer.ggml.remove_extra_whitespaces", false, &v->remove_extra_spaces, e));
 out:
     return rc;
 }
@@ -349,7 +351,10 @@ int gguf_put_vocab(struct gguf_out *o, const struct vocab *v, const json_t *conf
         put_tokens(o, v, rows);
         gguf_put_bool(o, "tokenizer.ggml.add_bos_token", v->add_bos);
         gguf_put_bool(o, "tokenizer.ggml.add_eos_token", v->add_eos);
-        if (spm) gguf_put_bool(o, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
+        if (spm) {
+            gguf_put_bool(o, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
+            gguf_put_bool(o, "tokenizer.ggml.remove_extra_whitespaces", v->remove_extra_spaces);
+        }
     }
     TRY(put_ids(o, v, config, rows, e));
     TRY(put_template(o, config, e));

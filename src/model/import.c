@@ -20,12 +20,6 @@ static void take_blob(struct model_file *mf, void *blob, size_t bytes) {
     mf->tokenizer_bytes = bytes;
 }
 
-/* The name of the pre-tokenizer that goes with vocab.json, by the class that reads it. */
-static const char *pre_of_class(const json_t *tokenizer_config) {
-    const char *name = json_string_value(json_object_get(tokenizer_config, "tokenizer_class"));
-    return name && !strncmp(name, "Qwen2Tokenizer", 14) ? "qwen2" : "gpt-2";
-}
-
 static int side_tokenizer(struct model_file *mf, const json_t *tokenizer_config, struct err *e) {
     static const char *const whole[] = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
     const struct mf_side *s = NULL;
@@ -39,11 +33,12 @@ static int side_tokenizer(struct model_file *mf, const json_t *tokenizer_config,
     const struct mf_side *vocab = model_file_find_side(mf, "vocab.json");
     const struct mf_side *merges = model_file_find_side(mf, "merges.txt");
     if (!vocab || !merges) return 0;
+    const char *class = json_string_value(json_object_get(tokenizer_config, "tokenizer_class"));
     void *blob;
     size_t bytes;
     const int rc =
         tokenizer_blob_from_merges(vocab->data, vocab->bytes, merges->data, merges->bytes,
-                                   pre_of_class(tokenizer_config), mf->path, &blob, &bytes, e);
+                                   tokenizer_pre_of_class(class), mf->path, &blob, &bytes, e);
     if (!rc) take_blob(mf, blob, bytes);
     return rc;
 }

@@ -134,11 +134,6 @@ int bpe_write(const struct bpe_pre *p, json_t *vocab, json_t *merges, json_t *ad
               const struct vocab_text *bos_text, int64_t bos, const int64_t named[4],
               const char *name, void **blob, size_t *bytes, struct err *e);
 
-/* tokenizer_blob_from_merges; added: elements of added_tokens that another file lists, or NULL. */
-int bpe_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merges,
-                    size_t merges_bytes, const char *pre, const json_t *added, const char *name,
-                    void **blob, size_t *bytes, struct err *e);
-
 /* tok_kind.to_vocab and to_json. */
 int bpe_to_vocab(const struct tokenizer *t, struct vocab *v, struct err *e);
 int bpe_to_json(const struct tokenizer *t, struct tok_bytes *out, struct err *e);

@@ -136,7 +136,7 @@ static bool looks_special(const char *s, size_t n) {
 
 struct lists {
     json_t *vocab, *merges, *added;
-    json_t *made, *taken; /* keys: what merges make and looks special; contents of `added` */
+    json_t *made; /* keys: what merges make and looks special */
     const char *name;
     struct err *e;
 };
@@ -196,7 +196,6 @@ static int find_specials(struct lists *l) {
     json_object_foreach(l->vocab, key, id) {
         const size_t n = strlen(key);
         if (!looks_special(key, n) || json_object_get(l->made, key)) continue;
-        if (json_object_get(l->taken, key)) continue;
         if (!json_is_integer(id))
             return err_set(l->e, ERR_INPUT, "%s: the id of \"%.60s\" is not an integer", l->name,
                            key);
@@ -205,28 +204,9 @@ static int find_specials(struct lists *l) {
     return 0;
 }
 
-/* Added tokens that another file lists. They join the vocabulary too: Hugging Face's reader counts
- * ids for those that are not in it. */
-static int take_added(struct lists *l, const json_t *added) {
-    json_t *one;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)added, i, one) {
-        json_t *id = json_object_get(one, "id");
-        const char *content = json_string_value(json_object_get(one, "content"));
-        if (!content || !json_is_integer(id))
-            return err_set(l->e, ERR_INPUT, "%s: added token %zu has no content or no id", l->name,
-                           i);
-        if (json_object_get(l->taken, content)) continue;
-        if (!json_object_get(l->vocab, content)) json_object_set(l->vocab, content, id);
-        json_object_set_new(l->taken, content, json_true());
-        json_array_append(l->added, one);
-    }
-    return 0;
-}
-
-int bpe_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merges,
-                    size_t merges_bytes, const char *pre, const json_t *added, const char *name,
-                    void **blob, size_t *bytes, struct err *e) {
+int tokenizer_blob_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merges,
+                               size_t merges_bytes, const char *pre, const char *name, void **blob,
+                               size_t *bytes, struct err *e) {
     static const char start[] = "<|begin_of_text|>";
     const struct bpe_pre *p = bpe_pre_find(pre, name, e);
     json_error_t je;
@@ -235,7 +215,6 @@ int bpe_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merg
                       .merges = json_array(),
                       .added = json_array(),
                       .made = json_object(),
-                      .taken = json_object(),
                       .name = name,
                       .e = e};
     int rc = 0;
@@ -243,7 +222,6 @@ int bpe_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merg
         rc = err_set(e, ERR_INPUT, "%s: the vocabulary: line %d: %s", name, l.vocab ? 1 : je.line,
                      l.vocab ? "not a JSON object" : je.text);
     if (!rc) rc = read_merges(&l, merges, merges_bytes);
-    if (!rc) rc = take_added(&l, added);
     if (!rc) rc = find_specials(&l);
     if (rc) {
         json_decref(l.vocab);
@@ -256,13 +234,5 @@ int bpe_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merg
                        NULL, name, blob, bytes, e);
     }
     json_decref(l.made);
-    json_decref(l.taken);
     return rc;
-}
-
-int tokenizer_blob_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merges,
-                               size_t merges_bytes, const char *pre, const char *name, void **blob,
-                               size_t *bytes, struct err *e) {
-    return bpe_from_merges(vocab_json, vocab_bytes, merges, merges_bytes, pre, NULL, name, blob,
-                           bytes, e);
 }

@@ -24,6 +24,17 @@ else
     skip "tokenizer.model to tokenizer.bin" "no data"
 fi
 
+if [ -e "$DATA/tokenizers/gpt2-openai/encoder.json" ]; then
+    must "$DUET" tokenizer convert "$DATA/tokenizers/gpt2-openai" --out folder.json
+    must "$DUET" tokenizer convert "$DATA/tokenizers/gpt2-openai" --out named.json --pre gpt-2
+    check "a folder with the pair of files that GPT-2 came with" same folder.json named.json
+    must "$DUET" tokenizer encode --tokenizer "$DATA/tokenizers/gpt2-openai" text.txt >folder.ids
+    must "$DUET" tokenizer encode --tokenizer folder.json text.txt >json.ids
+    check "the folder gives the same ids" same folder.ids json.ids
+else
+    skip "a folder with the pair of files that GPT-2 came with" "no data"
+fi
+
 refused() { # NAME STATUS PATTERN ARGUMENTS...
     refused_name=$1 status=$2 pattern=$3
     shift 3
@@ -40,5 +51,6 @@ refused "onto itself" 2 'would overwrite' convert byte.json --out byte.json
 refused "--pre without a folder" 2 'pre is for a folder' convert byte.json --out x.json --pre gpt-2
 mkdir empty
 refused "a folder without files" 1 'neither vocab.json' convert empty --out x.json --pre gpt-2
+refused "a folder without a tokenizer" 1 'empty: a folder without a tokenizer' convert empty --out x.json
 refused "an option of another verb" 2 'has no effect' convert byte --out x.json --vocab 300
 finish

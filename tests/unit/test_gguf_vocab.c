@@ -17,7 +17,8 @@ static struct vocab *make_vocab(enum vocab_model model) {
                         .pad = -1,
                         .add_bos = true,
                         .add_eos = true,
-                        .add_space_prefix = model == VOCAB_SPM};
+                        .add_space_prefix = model == VOCAB_SPM,
+                        .remove_extra_spaces = model == VOCAB_SPM};
     v->tokens = calloc(5, sizeof *v->tokens);
     v->types = calloc(5, 1);
     for (int i = 0; i < 5; i++) {
@@ -51,7 +52,8 @@ static void assert_same_vocab(const struct vocab *a, const struct vocab *b, uint
         assert_memory_equal(a->merges[i].s, b->merges[i].s, a->merges[i].n);
     assert_true(a->bos == b->bos && a->eos == b->eos && a->unk == b->unk && a->pad == b->pad);
     assert_true(a->add_bos == b->add_bos && a->add_eos == b->add_eos &&
-                a->add_space_prefix == b->add_space_prefix);
+                a->add_space_prefix == b->add_space_prefix &&
+                a->remove_extra_spaces == b->remove_extra_spaces);
 }
 
 /* 7 rows and 5 tokens: the rest is padded. */
@@ -83,11 +85,13 @@ static void round_trip(void **state) {
             expect_item(&m, "tokenizer.ggml.merges", 1, "\xe2\x96\x81 a");
             assert_null(mini_find(&m, "tokenizer.ggml.scores"));
             assert_null(mini_find(&m, "tokenizer.ggml.add_space_prefix"));
+            assert_null(mini_find(&m, "tokenizer.ggml.remove_extra_whitespaces"));
         } else {
             const struct mini_kv *scores = mini_find(&m, "tokenizer.ggml.scores");
             assert_true(scores->item == F32 && scores->n == 7);
             assert_memory_equal(scores->value, a.vocab->scores, 20);
             expect_bool(&m, "tokenizer.ggml.add_space_prefix", true);
+            expect_bool(&m, "tokenizer.ggml.remove_extra_whitespaces", true);
             assert_null(mini_find(&m, "tokenizer.ggml.merges"));
         }
         assert_ok(model_file_open(&b, at("a.bin"), false, &e));
@@ -143,8 +147,17 @@ static void defaults(void **state) {
     small_file(&f);
     assert_ok(open_parts(&a, &f));
     assert_true(a.vocab->bos == 1 && a.vocab->eos == 2 && a.vocab->unk == 0 && a.vocab->pad == -1);
-    assert_true(a.vocab->add_bos && !a.vocab->add_eos && a.vocab->add_space_prefix);
+    assert_true(a.vocab->add_bos && !a.vocab->add_eos && a.vocab->add_space_prefix &&
+                !a.vocab->remove_extra_spaces);
     model_file_close(&a);
+    set_bool(&f, "tokenizer.ggml.remove_extra_whitespaces", 1);
+    assert_ok(open_parts(&a, &f));
+    assert_true(a.vocab->remove_extra_spaces);
+    assert_null(strstr(a.config, "remove_extra_whitespaces")); /* written from the vocabulary */
+    model_file_close(&a);
+    set_u32(&f, "tokenizer.ggml.remove_extra_whitespaces", 1);
+    assert_bad(&f, "tokenizer.ggml.remove_extra_whitespaces");
+    set_bool(&f, "tokenizer.ggml.remove_extra_whitespaces", 0);
     drop_key(&f, "tokenizer.ggml.scores");
     drop_key(&f, "tokenizer.ggml.token_type");
     assert_ok(open_parts(&a, &f));
@@ -158,6 +171,9 @@ static void defaults(void **state) {
     assert_null(a.vocab->scores);
     assert_string_equal(a.vocab->pre, "");
     assert_non_null(strstr(a.config, "\"tokenizer.ggml.add_space_prefix\":[\"bool\",true]"));
+    assert_non_null(
+        strstr(a.config, "\"tokenizer.ggml.remove_extra_whitespaces\":[\"bool\",false]"));
+    assert_false(a.vocab->remove_extra_spaces);
     model_file_close(&a);
     set_text(&f, "tokenizer.ggml.pre", "llama-bpe");
     assert_ok(open_parts(&a, &f));

@@ -1,20 +1,19 @@
-/* Real vocabularies against the ids that other programs give: llama.cpp's test vectors (texts
- * separated by a line, ids one line each, no special tokens) and Hugging Face's for SmolLM2; and
- * round trips of real texts. Without the shared data a small generated vocabulary stands in. */
+/* Tokenizers from folders, real and made here; and round trips of every text there is. The ids of
+ * real vocabularies: test_tok_vectors.c. */
 #include "err.h"
 #include "par.h"
 #include "tok_util.h"
 
+#include <dirent.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
-
-#define LINE "\n__ggml_vocab_test__\n"
 
 static struct tokenizer *open_file(const char *path) {
     struct err e = {0};
@@ -23,150 +22,186 @@ static struct tokenizer *open_file(const char *path) {
     return t;
 }
 
-/* One line of ids. Returns what is behind it. */
-static const char *read_ids(const char *line, uint32_t *ids, size_t *n, size_t max) {
-    *n = 0;
-    while (*line && *line != '\n') {
-        char *end;
-        unsigned long v = strtoul(line, &end, 10);
-        if (end == line) break;
-        assert_true(*n < max);
-        ids[(*n)++] = (uint32_t)v;
-        line = end;
-    }
-    line += strcspn(line, "\n");
-    return *line ? line + 1 : line;
+/* ---- folders made here ---------------------------------------------------------------------- */
+
+static char dir[] = "/tmp/duet-test-XXXXXX";
+
+static const char *at(const char *name) {
+    static char path[512];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
 }
 
-static void check_vectors(const struct tokenizer *t, const char *name) {
-    char path[256];
-    size_t bytes;
-    snprintf(path, sizeof path, "tokenizers/vectors/ggml-vocab-%s.gguf.inp", name);
-    const char *inp_path = data_file(path);
-    if (!inp_path) return;
-    char *inp = read_all(inp_path, &bytes);
-    snprintf(path, sizeof path, "tokenizers/vectors/ggml-vocab-%s.gguf.out", name);
-    char *out = read_all(data_file(path), &bytes);
-    const char *text = inp, *line = out;
-    int n_texts = 0;
-    for (const char *end; (end = strstr(text, LINE)); text = end + strlen(LINE), n_texts++) {
-        uint32_t ids[1024];
-        size_t n;
-        line = read_ids(line, ids, &n, 1024);
-        check_ids(t, text, (size_t)(end - text), ids, n);
-        check_round_trip(t, text, (size_t)(end - text));
-    }
-    assert_true(n_texts > 40 && !*line);
-    print_message("%s: %d texts agree\n", name, n_texts);
-    free(inp);
-    free(out);
+static void put(const char *name, const void *data, size_t n) {
+    FILE *f = fopen(at(name), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
 }
 
-/* A tokenizer.json from OpenAI's pair of files: encoder.json, and merges behind a line of version.
- */
-static char *from_openai(const char *encoder, const char *merges, const char *pre,
-                         bool ignore_merges) {
-    size_t bytes;
-    char *lines = read_all(merges, &bytes), *save;
-    json_t *list = json_array(), *vocab = json_load_file(encoder, 0, NULL);
-    assert_non_null(vocab);
-    for (char *l = strtok_r(lines, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
-        if (strncmp(l, "#version", 8)) json_array_append_new(list, json_string(l));
-    json_t *eos = json_object_get(vocab, "<|endoftext|>");
-    json_int_t id = eos ? json_integer_value(eos) : (json_int_t)json_object_size(vocab);
-    json_t *root = json_pack("{s:[{s:I, s:s, s:b}], s:o, s:{s:s, s:b, s:o, s:o}}", "added_tokens",
-                             "id", id, "content", "<|endoftext|>", "special", 1, "pre_tokenizer",
-                             json_loads(pre, 0, NULL), "model", "type", "BPE", "ignore_merges",
-                             ignore_merges, "vocab", vocab, "merges", list);
-    assert_non_null(root);
-    char *json = json_dumps(root, 0);
+static void put_text(const char *name, const char *text) {
+    put(name, text, strlen(text));
+}
+
+/* The pair of files of small_json. */
+static void put_pair(const char *vocab_name, const char *merges_name) {
+    char *json = small_json(NULL, NULL, NULL, NULL), merges[1000] = "#version: 0.2\n";
+    json_t *root = json_loads(json, 0, NULL);
+    char *vocab = json_dumps(json_object_get(json_object_get(root, "model"), "vocab"), 0);
+    for (int i = 0; i < SMALL_MERGES; i++)
+        sprintf(merges + strlen(merges), "%s %s\n", small_merges[i][0], small_merges[i][1]);
+    put_text(vocab_name, vocab);
+    put_text(merges_name, merges);
+    free(vocab);
     json_decref(root);
-    free(lines);
-    return json;
-}
-
-static void test_gpt2(void **state) {
-    (void)state;
-    char encoder[1024];
-    const char *path = data_file("tokenizers/gpt2-openai/encoder.json");
-    if (!path) return;
-    snprintf(encoder, sizeof encoder, "%s", path);
-    char *json = from_openai(encoder, data_file("tokenizers/gpt2-openai/merges.txt"),
-                             "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}", false);
-    struct tokenizer *t = open_text(json);
-    assert_int_equal(tokenizer_vocab_size(t), 50257);
-    assert_int_equal(tokenizer_eos(t), 50256);
-    check_vectors(t, "gpt-2");
-    tokenizer_close(t);
     free(json);
 }
 
-static void test_llama3(void **state) {
+static int enter(void **state) {
     (void)state;
-    char encoder[1024];
-    const char *path = data_file("tokenizers/llama3.2/encoder.json");
-    if (!path) return;
-    snprintf(encoder, sizeof encoder, "%s", path);
-    char *json = from_openai(
-        encoder, data_file("tokenizers/llama3.2/vocab.bpe"),
-        "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": "
-        "{\"Regex\": "
-        "\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "
-        "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}, "
-        "\"behavior\": \"Isolated\", \"invert\": false}, {\"type\": \"ByteLevel\", "
-        "\"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": false}]}",
-        true);
-    struct tokenizer *t = open_text(json);
-    check_vectors(t, "llama-bpe");
-    tokenizer_close(t);
-    free(json);
+    strcpy(dir + strlen(dir) - 6, "XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
 }
 
-static void test_llama2(void **state) {
+static int leave(void **state) {
     (void)state;
-    const char *path = data_file("tokenizers/llama2/tokenizer.bin");
-    if (!path) return;
-    struct tokenizer *t = open_file(path);
+    DIR *d = opendir(dir);
+    for (struct dirent *f; d && (f = readdir(d));) unlink(at(f->d_name));
+    return !d || closedir(d) || rmdir(dir) ? -1 : 0;
+}
+
+static void refused(const char *because) {
+    struct err e = {0};
+    struct tokenizer *t;
+    assert_int_equal(tokenizer_open(&t, dir, &e), ERR_INPUT);
+    assert_null(t);
+    if (!strstr(e.msg, because)) fail_msg("\"%s\" does not say \"%s\"", e.msg, because);
+    assert_non_null(strstr(e.msg, dir));
+}
+
+/* The pre-tokenizer that the folder's pair is read with. */
+static void check_pre(const char *pre) {
+    struct vocab v;
+    struct err e = {0};
+    struct tokenizer *t = open_file(dir);
+    if (tokenizer_to_vocab(t, &v, &e)) fail_msg("%s", e.msg);
+    assert_string_equal(v.pre, pre);
+    assert_int_equal(v.n_merges, SMALL_MERGES);
+    vocab_release(&v);
+    check_ids(t, " the inthe", 10, (const uint32_t[]){262, 220, 268}, 3);
+    tokenizer_close(t);
+}
+
+/* The first of the files that are there is the tokenizer. */
+static void test_order(void **state) {
+    (void)state;
+    size_t n;
+    char *bin = small_bin(&n), *json = small_json(NULL, NULL, NULL, NULL);
+    refused("a folder without a tokenizer");
+    put_pair("encoder.json", "vocab.bpe");
+    check_pre("gpt-2");
+    unlink(at("vocab.bpe"));
+    refused("a folder with neither merges.txt nor vocab.bpe");
+    put_pair("vocab.json", "merges.txt");
+    unlink(at("encoder.json"));
+    check_pre("gpt-2");
+    put_text("encoder.json", "not looked at");
+    check_pre("gpt-2");
+    put("tokenizer.bin", bin, n);
+    struct tokenizer *t = open_file(dir);
     assert_string_equal(tokenizer_kind(t), "spm");
-    assert_int_equal(tokenizer_vocab_size(t), 32000);
-    assert_int_equal(tokenizer_bos(t), 1);
-    assert_int_equal(tokenizer_eos(t), 2);
-    check_vectors(t, "llama-spm");
+    struct vocab v;
+    struct err e = {0};
+    void *model;
+    assert_int_equal(tokenizer_to_vocab(t, &v, &e), 0);
+    v.scores[v.n - 1] = -77;
+    assert_int_equal(tokenizer_blob_from_vocab(&v, "v", &model, &n, &e), 0);
+    put("tokenizer.model", model, n);
+    vocab_release(&v);
     tokenizer_close(t);
+    t = open_file(dir);
+    assert_int_equal(tokenizer_to_vocab(t, &v, &e), 0);
+    assert_true(v.scores[v.n - 1] == -77);
+    vocab_release(&v);
+    tokenizer_close(t);
+    put_text("tokenizer.json", json);
+    t = open_file(dir);
+    assert_string_equal(tokenizer_kind(t), "bpe");
+    assert_int_equal(tokenizer_vocab_size(t), 257 + SMALL_MERGES);
+    tokenizer_close(t);
+    put_text("tokenizer.json", "{}"); /* what is broken is not passed over */
+    refused("tokenizer.json");
+    free(model);
+    free(bin);
+    free(json);
 }
 
-static void check_reference(const struct tokenizer *t) {
-    const char *path = data_file("tokenizers/smollm2/reference.json");
-    if (!path) return;
-    json_t *ref = json_load_file(path, 0, NULL), *prompt, *v;
-    size_t i, k, n_prompts = 0;
-    json_array_foreach(json_object_get(ref, "prompts"), i, prompt) {
-        const json_t *list = json_object_get(prompt, "input_ids");
-        const char *text = json_string_value(json_object_get(prompt, "text"));
-        uint32_t ids[256];
-        assert_true(json_array_size(list) <= 256);
-        json_array_foreach((json_t *)(uintptr_t)list, k, v) ids[k] =
-            (uint32_t)json_integer_value(v);
-        check_ids(t, text, strlen(text), ids, json_array_size(list));
-        n_prompts++;
+static void test_class(void **state) {
+    (void)state;
+    put_pair("vocab.json", "merges.txt");
+    put_text("tokenizer_config.json", "{}");
+    check_pre("gpt-2");
+    put_text("tokenizer_config.json", "{\"tokenizer_class\": 7}");
+    check_pre("gpt-2");
+    put_text("tokenizer_config.json", "{\"tokenizer_class\": \"GPT2Tokenizer\"}");
+    check_pre("gpt-2");
+    put_text("tokenizer_config.json", "{\"tokenizer_class\": \"Qwen2TokenizerFast\"}");
+    check_pre("qwen2");
+    static const char config[] =
+        "{\n\"model_max_length\": 1000000000000000019884624838656,\n\"n\": 3,\n"
+        "\"tokenizer_class\": \"Qwen2Tokenizer\"}";
+    put_text("tokenizer_config.json", config);
+    check_pre("qwen2");
+    for (size_t n = 0; n < sizeof config - 1; n++) {
+        put("tokenizer_config.json", config, n);
+        refused("tokenizer_config.json: line ");
     }
-    assert_true(n_prompts > 0);
-    json_decref(ref);
+    put_text("tokenizer_config.json", "[]");
+    refused("not a JSON object");
+    struct tokenizer *t;
+    struct err e = {0};
+    assert_int_equal(tokenizer_open_merges(&t, dir, "smollm", &e), 0); /* not asked */
+    tokenizer_close(t);
+    assert_int_equal(tokenizer_open_merges(&t, dir, "smol", &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "\"smol\""));
+    put_text("merges.txt", "#version: 0.2\nt h\nt\n");
+    assert_int_equal(tokenizer_open_merges(&t, dir, "gpt-2", &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "line 3"));
+    assert_null(t);
 }
 
+/* ---- real ones ------------------------------------------------------------------------------ */
+
+static void test_folders(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *kind;
+        uint32_t n;
+        int64_t bos, eos;
+    } folders[] = {{"tokenizers/gpt2-openai", "bpe", 50257, -1, 50256},
+                   {"tokenizers/smollm2", "bpe", 49152, -1, 0},
+                   {"tokenizers/llama3.2", "bpe", 128000, -1, -1},
+                   {"tokenizers/llama2", "spm", 32000, 1, 2}};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        const char *path = data_file(folders[i].path);
+        if (!path) continue;
+        struct tokenizer *t = open_file(path);
+        assert_string_equal(tokenizer_kind(t), folders[i].kind);
+        assert_int_equal(tokenizer_vocab_size(t), folders[i].n);
+        assert_int_equal(tokenizer_bos(t), folders[i].bos);
+        assert_int_equal(tokenizer_eos(t), folders[i].eos);
+        tokenizer_close(t);
+    }
+}
+
+/* SmolLM2's vocabulary lacks the bytes 0xF5 and 0x04, among others. */
 static void test_smollm2(void **state) {
     (void)state;
     const char *path = data_file("tokenizers/smollm2/tokenizer.json");
     if (!path) return;
     struct tokenizer *t = open_file(path);
-    assert_string_equal(tokenizer_kind(t), "bpe");
-    assert_int_equal(tokenizer_vocab_size(t), 49152);
-    assert_int_equal(tokenizer_eos(t), 0);
-    assert_int_equal(tokenizer_bos(t), -1);
     assert_int_equal(tokenizer_find(t, "<|im_end|>"), 2);
-    check_vectors(t, "smollm");
-    check_reference(t);
-    struct tok_ids ids = {0}; /* this vocabulary lacks the bytes 0xF5 and 0x04, among others */
+    struct tok_ids ids = {0};
     struct err e = {0};
     assert_int_equal(tokenizer_encode(t, "a bad\xf5 byte", 11, true, false, &ids, &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "0xf5"));
@@ -175,40 +210,128 @@ static void test_smollm2(void **state) {
     tokenizer_close(t);
 }
 
-/* All texts, whole, in every tokenizer there is. */
-static void test_round_trip(void **state) {
-    (void)state;
-    static const char *const texts[] = {"text/tinyshakespeare.txt",
-                                        "weights/stories260K/tok512.bin",
-                                        "tokenizers/vectors/ggml-vocab-llama-spm.gguf.inp"};
-    static const char *const tokenizers[] = {"tokenizers/llama2/tokenizer.bin",
-                                             "weights/stories260K/tok512.bin",
-                                             "tokenizers/smollm2/tokenizer.json"};
-    char *json = small_json(NULL, NULL, NULL, NULL);
-    for (size_t k = 0; k < 4; k++) {
-        const char *path = k < 3 ? data_file(tokenizers[k]) : "";
-        if (!path) continue;
-        struct tokenizer *t = k < 3 ? open_file(path) : open_text(json);
-        for (size_t i = 0; i < 3; i++) {
-            size_t n;
-            if (k == 2 && i == 1) continue; /* bytes that SmolLM2 has no token for */
-            const char *name = data_file(texts[i]);
-            char *text = name ? read_all(name, &n) : strdup("no data: a text of one's own");
-            if (!name) n = strlen(text);
-            check_round_trip(t, text, n);
-            free(text);
-        }
-        tokenizer_close(t);
+#define MAX_TOKENIZERS 8
+
+/* Those of the shared data, and two made here. */
+static size_t open_all(struct tokenizer **t) {
+    static const char *const paths[] = {"tokenizers/gpt2-openai", "tokenizers/smollm2",
+                                        "tokenizers/llama3.2", "tokenizers/llama2",
+                                        "weights/stories260K/tok512.bin"};
+    size_t n = 0, bytes;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        const char *path = data_file(paths[i]);
+        if (path) t[n++] = open_file(path);
     }
+    char *json = small_json(NULL, NULL, NULL, NULL), *bin = small_bin(&bytes);
+    struct err e = {0};
+    t[n++] = open_text(json);
+    assert_int_equal(tokenizer_open_blob(t + n++, bin, bytes, "small", &e), 0);
     free(json);
+    free(bin);
+    assert_true(n <= MAX_TOKENIZERS);
+    return n;
+}
+
+/* What the vocabulary has no token for becomes a letter. */
+static void make_encodable(const struct tokenizer *t, char *text, size_t n) {
+    bool bad[256];
+    for (int b = 0; b < 256; b++) {
+        struct tok_ids ids = {0};
+        struct err e = {0};
+        const char c = (char)b;
+        bad[b] = tokenizer_encode(t, &c, 1, false, false, &ids, &e) != 0;
+        free(ids.ids);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (bad[(uint8_t)text[i]]) text[i] = 'x';
+}
+
+static void test_random(void **state) {
+    (void)state;
+    struct tokenizer *t[MAX_TOKENIZERS];
+    struct rng r = rng_make(1, RNG_TEST, 34, 0, 0);
+    const size_t n_tokenizers = open_all(t);
+    for (size_t k = 0; k < n_tokenizers; k++) {
+        assert_true(tokenizer_is_exact(t[k]));
+        for (int i = 0; i < 60; i++) {
+            static char text[5000];
+            const size_t n = rng_below(&r, i % 6 ? 300 : sizeof text + 1);
+            random_text(&r, (enum text_flavour)(i % 3), text, n);
+            make_encodable(t[k], text, n);
+            check_round_trip(t[k], text, n);
+        }
+        tokenizer_close(t[k]);
+    }
+}
+
+struct texts {
+    struct tokenizer *t[MAX_TOKENIZERS];
+    size_t n_tokenizers, n_files;
+};
+
+static void check_file(struct texts *x, const char *path) {
+    size_t n;
+    char *text = read_all(path, &n);
+    for (size_t k = 0; k < x->n_tokenizers; k++) {
+        struct tok_ids ids = {0};
+        struct tok_bytes back = {0};
+        struct err e = {0};
+        if (tokenizer_encode(x->t[k], text, n, true, false, &ids, &e) ||
+            tokenizer_decode(x->t[k], ids.ids, ids.n, true, &back, &e))
+            fail_msg("%s: %s", path, e.msg);
+        assert_int_equal(back.n, n);
+        assert_memory_equal(back.data, text, n);
+        free(ids.ids);
+        free(back.data);
+    }
+    free(text);
+    x->n_files++;
+}
+
+static void check_folder(struct texts *x, const char *path) {
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *f; (f = readdir(d));) {
+        char inner[1400];
+        const char *end = strrchr(f->d_name, '.');
+        snprintf(inner, sizeof inner, "%s/%s", path, f->d_name);
+        if (f->d_type == DT_DIR && *f->d_name != '.') check_folder(x, inner);
+        if (f->d_type == DT_REG && end &&
+            (!strcmp(end, ".txt") || !strcmp(end, ".md") || !strcmp(end, ".tsv") ||
+             !strcmp(end, ".inp")))
+            check_file(x, inner);
+    }
+    closedir(d);
+}
+
+/* Every text, whole, in every tokenizer. */
+static void test_texts(void **state) {
+    (void)state;
+    static const char *const folders[] = {"text", "tasks", "tinystories", "tokenizers/vectors"};
+    struct texts x = {0};
+    x.n_tokenizers = open_all(x.t);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        const size_t before = x.n_files;
+        const char *path = data_file(folders[i]);
+        if (!path) continue;
+        char copy[1024];
+        snprintf(copy, sizeof copy, "%s", path);
+        check_folder(&x, copy);
+        assert_true(x.n_files > before);
+    }
+    print_message("%zu texts in %zu tokenizers\n", x.n_files, x.n_tokenizers);
+    for (size_t k = 0; k < x.n_tokenizers; k++) tokenizer_close(x.t[k]);
 }
 
 int main(void) {
     par_init(2);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gpt2),       cmocka_unit_test(test_llama3),
-        cmocka_unit_test(test_llama2),     cmocka_unit_test(test_smollm2),
-        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test_setup_teardown(test_order, enter, leave),
+        cmocka_unit_test_setup_teardown(test_class, enter, leave),
+        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_smollm2),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,6 +51,8 @@ static void test_replaced(void **state) {
         {"\"BPE\"", "\"Unigram\"", "model.type"},
         {"\"BPE\"", "7", "model.type"},
         {"\"BPE\",", "\"BPE\", \"dropout\": 0.1,", "model.dropout"},
+        {"\"BPE\",", "\"BPE\", \"unk_token\": \"<unk>\",", "model.unk_token"},
+        {"\"BPE\",", "\"BPE\", \"unk_token\": 3,", "model.unk_token"},
         {"\"BPE\",", "\"BPE\", \"byte_fallback\": 1,", "byte_fallback"},
         {"\"BPE\",", "\"BPE\", \"end_of_word_suffix\": \"</w>\",", "end_of_word_suffix"},
         {"\"BPE\",", "\"BPE\", \"continuing_subword_prefix\": \"##\",", "continuing_subword"},
@@ -72,8 +74,7 @@ static void test_replaced(void **state) {
         {"\"t h\"", "[\"\", \"th\"]", "model.merges[0]"},
         {"\"id\": 273", "\"id\": 5", "added_tokens[0]"},
         {"\"id\": 273", "\"id\": \"a\"", "added_tokens[0]"},
-        {"\"id\": 273", "\"id\": 273, \"lstrip\": 1", "\"lstrip\" is not true or false"},
-        {"\"id\": 273", "\"id\": 273, \"rstrip\": \"yes\"", "rstrip"},
+        {"\"id\": 273", "\"id\": 273, \"lstrip\": 1", "\"lstrip\""},
         {"\"id\": 273", "\"id\": 273, \"single_word\": true", "single_word"},
         {"\"id\": 273", "\"id\": 273, \"color\": 1", "color"},
         {"<|endoftext|>", "", "\"content\" is empty"},
@@ -83,6 +84,24 @@ static void test_replaced(void **state) {
         {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}", "normalizer"},
         {"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\", \"x\": 1}", "normalizer"},
         {"\"normalizer\": null", "\"normalizer\": \"NFC\"", "normalizer"},
+        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Sequence\"}", "normalizers"},
+        {"\"normalizer\": null",
+         "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "
+         "{\"type\": "
+         "\"Strip\"}]}",
+         "normalizer.normalizers[1]"},
+        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Prepend\"}", "prepend"},
+        {"\"normalizer\": null",
+         "\"normalizer\": {\"type\": \"Replace\", \"content\": \"\", \"pattern\": {\"String\": "
+         "\"\"}}",
+         "empty"},
+        {"\"normalizer\": null",
+         "\"normalizer\": {\"type\": \"Replace\", \"content\": \"\", \"pattern\": {\"Regex\": "
+         "\"a\"}}",
+         "\"String\""},
+        {"\"version\"", "\"duet\": {\"eos\": 3}, \"version\"", "\"eos\""},
+        {"\"version\"", "\"duet\": {\"bos\": 274}, \"version\"", "\"bos\""},
+        {"\"version\"", "\"duet\": {\"bot\": 1}, \"version\"", "bot"},
         {"\"post_processor\": null", "\"post_processor\": {\"type\": \"BertProcessing\"}",
          "post_processor"},
         {"\"post_processor\": null", "\"post_processor\": []", "post_processor"},
@@ -93,11 +112,18 @@ static void test_replaced(void **state) {
         replaced(cases[i][0], cases[i][1], cases[i][2]);
 }
 
+#define SPLIT(pattern)                                                                             \
+    "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "            \
+    "\"Isolated\", "                                                                               \
+    "\"pattern\": " pattern "}, {\"type\": \"ByteLevel\"}]}"
+
 static void test_pre_tokenizers(void **state) {
     (void)state;
     static const char *const cases[][2] = {
         {"null", "no ByteLevel"},
-        {"{\"type\": \"Metaspace\"}", "no ByteLevel, though the decoder is ByteLevel"},
+        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Metaspace\", \"replacement\": "
+         "\"_\"}, {\"type\": \"ByteLevel\"}]}",
+         "\"Metaspace\" is not supported"},
         {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Whitespace\"}, {\"type\": "
          "\"ByteLevel\"}]}",
          "pretokenizers[0]"},
@@ -108,18 +134,14 @@ static void test_pre_tokenizers(void **state) {
         {"{\"type\": \"ByteLevel\", \"add_prefix_space\": \"no\"}", "add_prefix_space"},
         {"{\"type\": \"ByteLevel\", \"new\": 1}", "unknown key \"new\""},
         {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
-         "\"Doubled\", \"pattern\": {\"String\": \"a\"}}, {\"type\": \"ByteLevel\"}]}",
-         "Doubled"},
-        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
-         "\"Isolated\", \"pattern\": {\"Regex\": \"(\"}}, {\"type\": \"ByteLevel\"}]}",
-         "does not compile"},
-        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
-         "\"Isolated\", \"pattern\": {\"String\": \"\"}}, {\"type\": \"ByteLevel\"}]}",
-         "empty"},
-        {"{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
-         "\"Isolated\", \"pattern\": {}}, {\"type\": \"ByteLevel\"}]}",
-         "pattern"},
-        {"{\"type\": 1}", "pre_tokenizer"},
+         "\"Merged\", "
+         "\"pattern\": {\"String\": \"a\"}}, {\"type\": \"ByteLevel\"}]}",
+         "\"Merged\" is not one"},
+        {SPLIT("{\"Regex\": \"(\"}"), "does not compile"},
+        {SPLIT("{\"String\": \"\"}"), "empty"},
+        {SPLIT("{}"), "pattern"},
+        {SPLIT("{\"Regex\": \"a\", \"String\": \"a\"}"), "pattern"},
+        {"{\"type\": 1}", "no ByteLevel"},
         {"[]", "pre_tokenizer"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
