@@ -194,6 +194,12 @@ static void put_trainer(struct bytes *b, unsigned model_type) {
     put_tag(&m, 35, VARINT); /* byte_fallback */
     put_varint(&m, 1);
     put_message(b, 2, &m);
+    put_tag(&m, 1, LENGTH); /* normalizer_spec: name */
+    put_varint(&m, 8);
+    put_text(&m, "identity");
+    put_tag(&m, 4, VARINT); /* remove_extra_whitespaces */
+    put_varint(&m, 0);
+    put_message(b, 3, &m);
 }
 
 /* The three special pieces and the bytes. */
