@@ -128,10 +128,18 @@ size_t pretok_line_cut(const char *text, size_t n, size_t from) {
     return n;
 }
 
-/* digits 0: GPT-2's pattern. */
-static int run_scanner(const struct run *r, int step, const char *text, size_t n, int digits) {
+static int run_gpt2(const struct run *r, int step, const char *text, size_t n) {
     for (size_t pos = 0, end; pos < n; pos = end) {
-        end = digits ? pretok_llama3(text, n, pos, digits) : pretok_gpt2(text, n, pos);
+        end = pretok_gpt2(text, n, pos);
+        int rc = run_step(r, step + 1, text + pos, end - pos);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+static int run_llama3(const struct run *r, int step, const char *text, size_t n, int digits) {
+    for (size_t pos = 0, end; pos < n; pos = end) {
+        end = pretok_llama3(text, n, pos, digits);
         int rc = run_step(r, step + 1, text + pos, end - pos);
         if (rc) return rc;
     }
@@ -168,12 +176,11 @@ static int flush(const struct run *r, int step, const char *text, const struct p
 static int join(const struct run *r, int step, const char *text, struct piece *p, size_t to,
                 bool match) {
     const struct pretok_step *s = &r->p->step[step];
-    const bool fresh = p->to == 0; /* nothing came before */
     match = match != s->invert;
     bool same = s->behavior == PRETOK_CONTIGUOUS && match == p->match;
     same |= s->behavior == PRETOK_MERGED_WITH_PREVIOUS && match && !p->match;
     same |= s->behavior == PRETOK_MERGED_WITH_NEXT && !match && p->match;
-    if (!fresh && same) {
+    if (same) {
         p->to = to;
         p->match = match;
         return 0;
@@ -243,10 +250,10 @@ static int run_prefix(const struct run *r, int step, const char *text, size_t n)
 static int run_step(const struct run *r, int step, const char *text, size_t n) {
     if (step == r->p->n) return r->emit(r->ctx, text, n, r->e);
     switch (r->p->step[step].op) {
-    case PRETOK_GPT2: return run_scanner(r, step, text, n, 0);
-    case PRETOK_LLAMA3: return run_scanner(r, step, text, n, 3);
-    case PRETOK_QWEN2: return run_scanner(r, step, text, n, 1);
-    case PRETOK_NANOCHAT: return run_scanner(r, step, text, n, 2);
+    case PRETOK_GPT2: return run_gpt2(r, step, text, n);
+    case PRETOK_LLAMA3: return run_llama3(r, step, text, n, 3);
+    case PRETOK_QWEN2: return run_llama3(r, step, text, n, 1);
+    case PRETOK_NANOCHAT: return run_llama3(r, step, text, n, 2);
     case PRETOK_DIGITS: return run_digits(r, step, text, n, false);
     case PRETOK_DIGIT: return run_digits(r, step, text, n, true);
     case PRETOK_REGEX:

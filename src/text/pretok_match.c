@@ -24,20 +24,30 @@ int pretok_compile(struct pretok_step *step, struct err *e) {
     return 0;
 }
 
+/* Bytes of the character at s in *len, 0 if malformed; true if PCRE2 can be shown it: not U+180E,
+ * which is white space to PCRE2 and has ceased to be in Unicode. */
+static bool plain(const char *s, size_t n, size_t *len) {
+    uint32_t cp;
+    *len = utf8_read(s, n, &cp);
+    return *len && cp != 0x180e;
+}
+
 int pretok_subject(const struct pretok_step *step, struct pretok_level *level, const char *text,
                    size_t n, const char **subject, struct err *e) {
     size_t pos = 0, len;
-    uint32_t cp;
     *subject = text;
     if (step->op != PRETOK_REGEX) return 0;
-    while (pos < n && (len = utf8_read(text + pos, n - pos, &cp))) pos += len;
+    while (pos < n && plain(text + pos, n - pos, &len)) pos += len;
     if (pos == n) return 0;
     if (grow(&level->text, &level->cap, n, 1))
         return err_set(e, ERR_NOMEM, "no memory for a text of %zu bytes", n);
     memcpy(level->text, text, n);
     for (; pos < n; pos += len) {
-        len = utf8_read(text + pos, n - pos, &cp);
-        if (len == 0) level->text[pos] = 1, len = 1; /* one byte of class other, as the bad one */
+        if (plain(text + pos, n - pos, &len)) continue;
+        if (len)
+            memcpy(level->text + pos, "\u200b", len); /* of the same size and category, Cf */
+        else
+            level->text[pos] = 1, len = 1; /* one byte of class other, as the bad one */
     }
     *subject = level->text;
     return 0;

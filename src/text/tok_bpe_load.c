@@ -20,9 +20,9 @@ int bpe_json_fail(const struct bpe_json *j, const char *where, const char *fmt, 
 }
 
 static bool has_word(const char *words, const char *key) {
-    size_t n = strlen(key);
-    for (const char *p = words; (p = strstr(p, key)); p += n)
-        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n]) && n) return true;
+    const size_t n = strlen(key);
+    for (const char *p = words; n && (p = strstr(p, key)); p += n)
+        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n])) return true;
     return false;
 }
 

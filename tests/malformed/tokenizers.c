@@ -12,18 +12,22 @@
 #define SPLIT                                                                                      \
     "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
 
+#define ADDED                                                                                      \
+    "[{\"id\":257,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"    \
+    "\"normalized\":false,\"special\":true}]"
+/* One more step in front of it. */
+#define STEP(step) "{\"type\":\"Sequence\",\"pretokenizers\":[" step "," SPLIT "]}"
+
 /* The bytes as tokens of ByteLevel, then "ab" and "<s>"; malloc()ed. */
 static char *json_bpe(void) {
     struct bytes b = {0};
     put_text(&b,
-             "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[{\"id\":"
-             "257,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
-             "\"normalized\":false,\"special\":true}],\"normalizer\":null,\"pre_tokenizer\":" SPLIT
-             ",\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\","
-             "\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},\"model\":{"
-             "\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":"
-             "null,\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,"
-             "\"ignore_merges\":false,\"vocab\":{");
+             "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":" ADDED
+             ",\"normalizer\":null,\"pre_tokenizer\":" SPLIT ",\"post_processor\":null,\"decoder\":"
+             "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"
+             "\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+             "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
+             "\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{");
     unsigned hidden = 0;
     for (unsigned i = 0; i < 256; i++) {
         char text[32];
@@ -93,20 +97,20 @@ static const struct swap bpe_cases[] = {
     {"tj-merge-escape", "an escape sequence in a merge", MERGES,
      "\"merges\":[\"\\u001b[2J\\n b\"]"},
     {"tj-unigram", "a model of another kind", "\"type\":\"BPE\"", "\"type\":\"Unigram\""},
-    {"tj-split-unknown", "an unknown pre-tokenizer", SPLIT, "{\"type\":\"Magic\"}"},
-    {"tj-split-number", "a pre-tokenizer that is a number", SPLIT, "7"},
+    {"tj-split-unknown", "an unknown pre-tokenizer", SPLIT, STEP("{\"type\":\"Magic\"}")},
+    {"tj-split-number", "a pre-tokenizer that is a number", SPLIT, STEP("7")},
     {"tj-regex", "a pattern that is none", SPLIT,
-     "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a\"},"
-     "\"behavior\":\"Isolated\",\"invert\":false}," SPLIT "]}"},
+     STEP("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a\"},\"behavior\":\"Isolated\",\"invert\":"
+          "false}")},
     {"tj-regex-number", "a pattern that is a number", SPLIT,
-     "{\"type\":\"Split\",\"pattern\":{\"Regex\":7},\"behavior\":\"Isolated\",\"invert\":false}"},
+     STEP("{\"type\":\"Split\",\"pattern\":{\"Regex\":7},\"behavior\":\"Isolated\",\"invert\":"
+          "false}")},
     {"tj-behavior", "an unknown behaviour of a split", SPLIT,
-     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"Sideways\",\"invert\":"
-     "false}"},
+     STEP("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"Sideways\",\"invert\":"
+          "false}")},
     {"tj-normalizer", "an unknown normalizer", "\"normalizer\":null",
      "\"normalizer\":{\"type\":\"Magic\"}"},
-    {"tj-added-list", "added tokens that are an object", "\"added_tokens\":[",
-     "\"added_tokens\":{},\"x\":["},
+    {"tj-added-list", "added tokens that are an object", ADDED, "{}"},
     {"tj-added-id", "an added token of another token's id", "\"id\":257", "\"id\":3"},
     {"tj-added-huge", "an added token of id 2^31", "\"id\":257", "\"id\":2147483648"},
     {"tj-added-negative", "an added token of id -1", "\"id\":257", "\"id\":-1"},
