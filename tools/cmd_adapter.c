@@ -115,8 +115,8 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     const struct format *f;
     const struct adapter_use use = {.weights = DT_F32, .scale = o->scale, .merge = true};
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
-    if (file_same(o->out, base) || file_same(o->out, adapter))
-        return err_set(e, ERR_USAGE, "--out %s would overwrite a file being read", o->out);
+    TRY(out_is_other(o->out, base, e));
+    TRY(out_is_other(o->out, adapter, e));
     TRY(out_format(o->out, o->to, false, &f, e));
     TRY(adapter_open(&m, base, adapter, &use, e));
     TRY(write_merged(o, &m, f, e));

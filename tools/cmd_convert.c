@@ -44,6 +44,9 @@ static int verify(const struct compare_side *in, const struct compare_side *out,
     const int rc = model_compare(in, out, &c, e);
     if (rc) return rc;
     const char *file = out->adapter ? out->adapter : out->path;
+    if (!c.finite)
+        return err_set(e, ERR_INPUT, "%s or %s computes logits that are no numbers", in->path,
+                       file);
     if (c.exact) {
         printf("verified: the same logits at %lld positions, bit for bit\n", (long long)c.tokens);
         return 0;
@@ -87,10 +90,8 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     int rc;
     TRY(check_adapter_opts(conf, in, o, e));
     TRY(out_format(out, o->to, true, &f, e));
-    if (file_same(in, out)) {
-        rc = err_set(e, ERR_USAGE, "%s: is the file being read; write to another name", out);
-        goto out;
-    }
+    TRY(out_is_other(out, in, e));
+    TRY(out_is_other(out, o->base, e));
     TRY(adapter_open(&m, o->base, in, &use, e));
     TRY(adapter_save(&m, out, f->name, NULL, e));
     printf("%s: an adapter as %s\n", out, f->name);

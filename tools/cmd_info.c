@@ -118,6 +118,7 @@ static uint64_t count_parameters(const struct model_file *mf, json_t *by_type) {
 static void info_blob(json_t *o, const struct model_file *mf) {
     struct tokenizer *t;
     struct err why;
+    if (mf->tokenizer_problem) put(o, "tokenizer_error", json_string(mf->tokenizer_problem));
     if (!mf->tokenizer) return;
     if (tokenizer_open_blob(&t, mf->tokenizer, mf->tokenizer_bytes, mf->path, &why)) {
         put(o, "tokenizer_error", json_string(why.msg));

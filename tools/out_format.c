@@ -14,6 +14,8 @@ static bool writes(const struct format *f, bool adapter) {
 int out_format(const char *path, const char *to, bool adapter, const struct format **f,
                struct err *e) {
     const char *what = adapter ? "adapters" : "models";
+    if (!strcmp(path, "-"))
+        return err_set(e, ERR_USAGE, "models are written to files, not to standard output");
     if (strcmp(to, "auto") != 0) {
         *f = format_find(to);
         if (!writes(*f, adapter))
@@ -35,4 +37,15 @@ int out_format(const char *path, const char *to, bool adapter, const struct form
                    "%s: the name does not tell the format (.gguf, .blzt, .blzt4, .bin, or a folder "
                    "with / at its end); say it with --to",
                    path);
+}
+
+int out_is_other(const char *path, const char *in, struct err *e) {
+    struct model_file mf;
+    const int rc = model_file_open(&mf, in, false, e);
+    if (rc) return rc;
+    const bool same = model_file_uses(&mf, path);
+    model_file_close(&mf);
+    return same ? err_set(e, ERR_USAGE, "writing %s would overwrite %s, which is being read", path,
+                          in)
+                : 0;
 }

@@ -9,4 +9,7 @@
 int out_format(const char *path, const char *to, bool adapter, const struct format **f,
                struct err *e);
 
+/* ERR_USAGE if writing to path would replace a file of the model or adapter at `in`. */
+int out_is_other(const char *path, const char *in, struct err *e);
+
 #endif

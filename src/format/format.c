@@ -61,7 +61,7 @@ uint64_t model_file_digest(const struct model_file *mf) {
         const uint64_t h = map_hash(mf->maps + i, 0, mf->maps[i].size);
         XXH3_64bits_update(&state, &h, sizeof h);
     }
-    if (mf->config) XXH3_64bits_update(&state, mf->config, strlen(mf->config));
+    XXH3_64bits_update(&state, &mf->config_hash, sizeof mf->config_hash);
     return XXH3_64bits_digest(&state);
 }
 
@@ -129,6 +129,7 @@ static int open_dir(struct model_file *mf, const char *path, bool verify, struct
                      path);
     else
         rc = mf->format->read(mf, verify, e);
+    if (!rc) mf->config_hash = XXH3_64bits(mf->config, strlen(mf->config));
     if (rc) model_file_close(mf);
     return rc;
 }
@@ -170,6 +171,28 @@ const struct mf_side *model_file_find_side(const struct model_file *mf, const ch
     return NULL;
 }
 
+/* True if file lies in folder. */
+static bool lies_in(const char *file, const char *folder) {
+    const char *end = file ? strrchr(file, '/') : NULL;
+    char *dir = end ? strndup(file, end > file ? (size_t)(end - file) : 1) : strdup(".");
+    const bool same = file && dir && file_same(dir, folder);
+    free(dir);
+    return same;
+}
+
+/* Of a folder every file is written anew; another model file that lies in it stays. */
+bool model_file_uses(const struct model_file *mf, const char *path) {
+    const bool folder = file_is_dir(path), part = mf->n_maps > 0 || !mf->map.data;
+    if (mf->path && file_same(mf->path, path)) return true;
+    if (mf->map.path &&
+        (file_same(mf->map.path, path) || (folder && part && lies_in(mf->map.path, path))))
+        return true;
+    for (size_t i = 0; i < mf->n_maps; i++)
+        if (file_same(mf->maps[i].path, path) || (folder && lies_in(mf->maps[i].path, path)))
+            return true;
+    return false;
+}
+
 static bool drop_in(const struct file_map *m, const void *data, size_t bytes) {
     const uintptr_t at = (uintptr_t)data, start = (uintptr_t)m->data;
     if (!m->data || at < start || at - start >= m->size) return false;
@@ -193,6 +216,7 @@ void model_file_close(struct model_file *mf) {
     free(mf->meta);
     free(mf->path);
     free(mf->tokenizer_owned);
+    free(mf->tokenizer_problem);
     if (mf->vocab) vocab_release(mf->vocab);
     free(mf->vocab);
     for (size_t i = 0; i < mf->n_sides; i++) {

@@ -73,6 +73,8 @@ struct model_file {
     const void *tokenizer; /* tokenizer blob or NULL; borrowed from the map or the builder */
     size_t tokenizer_bytes;
     void *tokenizer_owned; /* tokenizer if it is to be freed, or NULL */
+    char *tokenizer_problem; /* why what there is cannot be used (import.h), or NULL; owned */
+    uint64_t config_hash;    /* of a folder: xxh3 of the config as it was read */
     struct vocab *vocab;   /* TOK_VOCAB: or NULL; owned, with what it holds */
     struct mf_side *sides; /* TOK_SIDES: owned */
     size_t n_sides;
@@ -137,6 +139,9 @@ int model_file_open_map(struct model_file *mf, struct file_map *map, bool verify
 uint64_t map_hash(const struct file_map *m, size_t offset, size_t bytes);
 uint64_t model_file_digest(const struct model_file *mf);
 int model_file_hash(const char *path, uint64_t *hash, struct err *e);
+
+/* True if writing to path, a file or folder, would replace something that mf was read from. */
+bool model_file_uses(const struct model_file *mf, const char *path);
 
 /* Gives back the memory of pages that data[0..bytes) lies in, if it lies in a map of mf. */
 void model_file_drop(const struct model_file *mf, const void *data, size_t bytes);

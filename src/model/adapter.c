@@ -1,5 +1,6 @@
 #include "adapter.h"
 
+#include "export.h"
 #include "import.h"
 
 #include <assert.h>
@@ -226,9 +227,11 @@ static int check_values(const struct model *m, const struct model_file *mf, stru
         if (!in_adapter(m, p)) continue;
         const struct mf_tensor *t = model_file_find(mf, p->name);
         const bool second = p->role == ROLE_lora && !is_a(p);
-        const bool absent = foreign && p->role == ROLE_lora && !t && (!second || !a);
+        /* a norm that is not there is the base's */
+        const bool absent = foreign && !t && (p->role != ROLE_lora || !second || !a);
         const int rc = absent ? 0 : check_tensor(p, t, foreign, mf->path, e);
         if (rc) return rc;
+        if (p->role != ROLE_lora) continue;
         if (second && t && !a)
             return err_set(e, ERR_INPUT, "%s: tensor %s has no lora_A", mf->path, p->name);
         if (second && t && a->shape[0] != t->shape[1])
@@ -264,7 +267,7 @@ static void load_param(const struct model *m, const struct param *p, const struc
                        double folded) {
     float *dst = p->data;
     if (p->role != ROLE_lora) {
-        mf_tensor_read(from, dst);
+        if (from) mf_tensor_read(from, dst);
         return;
     }
     memset(dst, 0, (size_t)param_count(p) * sizeof *dst);
@@ -373,7 +376,7 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
     TRY(keep_origin(m, adapter_path, e));
     TRY(model_set_storage(m, u->weights, e));
     TRY(model_reserve(m, e));
-    if (mf.tokenizer) TRY(model_set_tokenizer(m, mf.tokenizer, mf.tokenizer_bytes, e));
+    TRY(model_take_tokenizer(m, &mf, e));
     TRY(model_load_file(m, &mf, e));
     TRY(adapter_load_values(m, adapter_path, e));
     lora_set_scale(m, u->scale);
@@ -388,7 +391,7 @@ out:
 /* ---- writing -------------------------------------------------------------------------------- */
 
 /* *text: the config of an adapter of m, malloc()ed. */
-static int make_config(const struct model *m, char **text, struct err *e) {
+static int make_config(const struct model *m, const struct format *f, char **text, struct err *e) {
     const struct lora *l = m->lora;
     char hash[17];
     json_error_t je;
@@ -398,7 +401,7 @@ static int make_config(const struct model *m, char **text, struct err *e) {
         "{s:{s:i,s:s,s:I,s:f,s:b,s:s,s:s,s:b},s:s,s:I,s:I,s:I,s:I}", KEY, "version", VERSION,
         "base_hash", hash, "rank", (json_int_t)l->opts.rank, "alpha", l->opts.alpha, "rslora",
         (int)l->opts.rslora, "targets", l->targets, "init", l->init, "norms", (int)l->opts.norms,
-        "model_type", c->arch, "hidden_size", (json_int_t)c->dim, "intermediate_size",
+        "model_type", export_arch(c, f), "hidden_size", (json_int_t)c->dim, "intermediate_size",
         (json_int_t)c->hidden, "num_hidden_layers", (json_int_t)c->layers, "vocab_size",
         (json_int_t)m->full_vocab);
     if (root) {
@@ -427,7 +430,7 @@ int adapter_save(const struct model *m, const char *path, const char *format, co
         rc = err_set(e, ERR_NOMEM, "out of memory for an adapter");
         goto out;
     }
-    TRY(make_config(m, &mf.config, e));
+    TRY(make_config(m, f, &mf.config, e));
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
         if (!in_adapter(m, p)) continue;

@@ -38,22 +38,19 @@ static int exact_storage(const char *path, enum dtype *t, struct err *e) {
     return 0;
 }
 
-static int open_side(struct model *m, const struct compare_side *s, struct err *e) {
-    enum dtype t;
-    const int rc = exact_storage(s->path, &t, e);
-    if (rc) return rc;
+static int open_side(struct model *m, const struct compare_side *s, enum dtype t, struct err *e) {
     const struct adapter_use use = {.weights = t, .scale = 1, .sets = s->sets};
     return s->adapter ? adapter_open(m, s->path, s->adapter, &use, e)
                       : model_open_frozen(m, s->path, s->sets, t, e);
 }
 
 /* *logits: malloc()ed (*n, *vocab). */
-static int logits_of(const struct compare_side *s, int64_t *n, int64_t *vocab, float **logits,
-                     struct err *e) {
+static int logits_of(const struct compare_side *s, enum dtype t, int64_t *n, int64_t *vocab,
+                     float **logits, struct err *e) {
     struct model m;
     struct gemm gemm;
     uint32_t ids[TOKENS];
-    int rc = open_side(&m, s, e);
+    int rc = open_side(&m, s, t, e);
     *logits = NULL;
     if (rc) return rc;
     *vocab = m.config.vocab;
@@ -81,7 +78,7 @@ static double log_sum_exp(const float *x, int64_t n) {
 
 static void compare_logits(const float *a, const float *b, int64_t n, int64_t vocab,
                            struct compare *c) {
-    *c = (struct compare){.exact = true, .tokens = n};
+    *c = (struct compare){.exact = true, .finite = true, .tokens = n};
     for (int64_t i = 0; i < n; i++) {
         const float *x = a + i * vocab, *y = b + i * vocab;
         const double lx = log_sum_exp(x, vocab), ly = log_sum_exp(y, vocab);
@@ -90,8 +87,8 @@ static void compare_logits(const float *a, const float *b, int64_t n, int64_t vo
             c->exact &= x[k] == y[k];
             c->max_logit = fmax(c->max_logit, fabs(dx));
             c->max_prob = fmax(c->max_prob, fabs(exp(dx - lx) - exp(dy - ly)));
-            /* also where one of them is no number */
-            if (!(fabs(dx - dy) <= c->max_diff)) c->max_diff = fabs(dx - dy);
+            c->finite &= isfinite(dx) && isfinite(dy);
+            c->max_diff = fmax(c->max_diff, fabs(dx - dy));
         }
     }
 }
@@ -99,10 +96,14 @@ static void compare_logits(const float *a, const float *b, int64_t n, int64_t vo
 int model_compare(const struct compare_side *a, const struct compare_side *b, struct compare *c,
                   struct err *e) {
     float *x = NULL, *y = NULL;
+    enum dtype t, t_b;
     int64_t n, vocab, n_b, vocab_b;
     int rc;
-    TRY(logits_of(a, &n, &vocab, &x, e));
-    TRY(logits_of(b, &n_b, &vocab_b, &y, e));
+    TRY(exact_storage(a->path, &t, e));
+    TRY(exact_storage(b->path, &t_b, e));
+    if (t != t_b) t = DT_F32; /* another storage may sum in another order */
+    TRY(logits_of(a, t, &n, &vocab, &x, e));
+    TRY(logits_of(b, t, &n_b, &vocab_b, &y, e));
     if (vocab != vocab_b) {
         rc = err_set(e, ERR_INPUT, "%s has a vocabulary of %lld, %s of %lld", a->path,
                      (long long)vocab, b->path, (long long)vocab_b);

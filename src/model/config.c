@@ -159,7 +159,10 @@ static int refuse_unsupported(const struct model_config *c, const char *name, st
         json_t *v = json_object_get(c->json, rules[i].key);
         if (!v || json_is_null(v)) continue;
         char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-        const bool ok = text && rules[i].allowed && !strcmp(text, rules[i].allowed);
+        const bool whole = json_is_integer(v) && json_integer_value(v) == 1; /* 1 for 1.0 */
+        const bool ok =
+            text && rules[i].allowed &&
+            (!strcmp(text, rules[i].allowed) || (whole && !strcmp(rules[i].allowed, "1.0")));
         int rc = 0;
         if (!ok)
             rc = err_set(e, ERR_INPUT, "%s: %s is %.60s, which duet does not compute", name,

@@ -24,15 +24,28 @@ void export_note(struct export_report *n, const char *fmt, ...) {
     n->text[n->n] = 0;
 }
 
+/* What rounding to a type does to the logits of a model, relative to the largest of them: found on
+ * small random models, where it is worst, and doubled. */
+static double rounding(enum dtype t) {
+    switch (t) {
+    case DT_F32: return 1e-4;
+    case DT_F16: return 5e-3;
+    case DT_BF16: return 4e-2;
+    case DT_Q8_0: return 8e-2;
+    default: return 0.8;
+    }
+}
+
 /* ---- config --------------------------------------------------------------------------------- */
 
 static bool is_folder(const struct format *f) {
     return f->suffix && !strcmp(f->suffix, "/");
 }
 
-/* What the model is called where its parts, not its origin, decide. A GGUF says of each bias that
+/* A GGUF says of each bias that
  * it is there; a fixed layout has places for the parts of a llama, whatever its name. */
-static const char *plain_arch(const struct model_config *c, const struct format *f) {
+const char *export_arch(const struct model_config *c, const struct format *f) {
+    if (f->native) return c->arch;
     const bool llama = !strcmp(c->arch, "llama") || !strcmp(c->arch, "mistral");
     if (f->tok != TOK_VOCAB && !is_folder(f)) return llama ? "llama" : c->arch;
     if (c->qk_norm) return "qwen3";
@@ -46,31 +59,30 @@ static int refuse(const struct model_file *in, const struct format *f, const cha
                    f->name, what);
 }
 
-/* Rotary factors as the format knows them. */
+/* Rotary factors as the format knows them; a GGUF has them as f32. */
 static int plain_rope(json_t *j, const struct model_config *c, const struct model_file *in,
-                      const struct format *f, struct err *e) {
-    json_t *duet = json_object_get(j, "duet");
+                      const struct format *f, struct export_report *report, struct err *e) {
+    json_t *duet = json_object_get(j, "duet"), *list = json_object_get(duet, "rope_factors");
     const json_t *scaling = json_object_get(j, "rope_scaling");
-    const bool named = (scaling && !json_is_null(scaling)) || json_object_get(j, "rope_parameters");
-    const json_t *type = json_object_get(scaling, "rope_type");
-    if (!type) type = json_object_get(scaling, "type");
-    const bool linear = type && !strcmp(json_string_value(type), "linear");
+    const char *type = json_string_value(json_object_get(scaling, "rope_type"));
+    if (!type) type = json_string_value(json_object_get(scaling, "type"));
     if (!c->rope_factors) {
         json_object_del(duet, "rope_factors");
         return 0;
     }
     if (f->tok != TOK_VOCAB)
-        return named ? 0 : refuse(in, f, "duet.rope_factors are no rope_scaling it knows", e);
-    if (linear && !json_object_get(duet, "rope_factors")) return 0;
-    json_t *list = json_object_get(duet, "rope_factors");
+        return type ? 0 : refuse(in, f, "duet.rope_factors are no rope_scaling it knows", e);
+    if (!list && !strcmp(type, "linear")) return 0;
     if (!list) {
         list = json_array();
-        for (int64_t i = 0; i < c->head_dim / 2; i++)
+        for (int64_t i = 0; i < c->head_dim / 2; i++) {
             json_array_append_new(list, json_real((double)(float)c->rope_factors[i]));
+            if ((double)(float)c->rope_factors[i] != c->rope_factors[i]) report->exact = false;
+        }
         json_object_set_new(duet, "rope_factors", list);
+        if (report->bound < rounding(DT_F32)) report->bound = rounding(DT_F32);
     }
     json_object_del(j, "rope_scaling");
-    json_object_del(j, "rope_parameters");
     return 0;
 }
 
@@ -83,14 +95,13 @@ static void plain_sizes(json_t *j, const struct model_config *c, int64_t vocab) 
     json_object_set_new(j, "rms_norm_eps", json_real(c->eps));
     json_object_set_new(j, "tie_word_embeddings", json_boolean(c->tied));
     json_object_set_new(j, "vocab_size", json_integer((json_int_t)vocab));
-    if (!json_object_get(j, "rope_parameters"))
-        json_object_set_new(j, "rope_theta", json_real(c->theta));
+    json_object_set_new(j, "rope_theta", json_real(c->theta));
     if (!json_object_get(j, "use_cache")) json_object_set_new(j, "use_cache", json_true());
 }
 
 /* The config of a plain model, under Hugging Face's names; "duet" is still there. */
 static int plain_config(json_t *j, const struct model_config *c, const struct model_file *in,
-                        const struct format *f, struct err *e) {
+                        const struct format *f, struct export_report *report, struct err *e) {
     static const struct {
         const char *type, *class;
     } classes[] = {{"llama", "LlamaForCausalLM"},
@@ -100,7 +111,7 @@ static int plain_config(json_t *j, const struct model_config *c, const struct mo
     if (c->softcap != 0) return refuse(in, f, "it has no place for duet.logit_softcap", e);
     if (c->qk_norm && c->attention_bias)
         return refuse(in, f, "no architecture it knows has both QK-norm and attention_bias", e);
-    const char *type = plain_arch(c, f);
+    const char *type = export_arch(c, f);
     json_object_set_new(j, "model_type", json_string(type));
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (!strcmp(classes[i].type, type))
@@ -112,7 +123,7 @@ static int plain_config(json_t *j, const struct model_config *c, const struct mo
     plain_sizes(j, c, c->vocab);
     json_object_del(json_object_get(j, "duet"), "residual_scale");
     json_object_del(json_object_get(j, "duet"), "qk_norm");
-    return plain_rope(j, c, in, f, e);
+    return plain_rope(j, c, in, f, report, e);
 }
 
 /* ---- tensors -------------------------------------------------------------------------------- */
@@ -146,18 +157,6 @@ static enum dtype choose(const struct mf_tensor *t, const struct format *f, int 
     if (want == DT_Q4_0 && is_vocabulary(t->name)) want = DT_Q8_0;
     *cut = !fits(want, t->shape[t->ndim - 1]);
     return *cut ? DT_F16 : want;
-}
-
-/* What rounding to a type does to the logits of a model, relative to the largest of them: found on
- * small random models, where it is worst, and doubled. */
-static double rounding(enum dtype t) {
-    switch (t) {
-    case DT_F32: return 1e-4;
-    case DT_F16: return 5e-3;
-    case DT_BF16: return 4e-2;
-    case DT_Q8_0: return 8e-2;
-    default: return 0.8;
-    }
 }
 
 static void widen_bound(struct export_report *r, enum dtype from, enum dtype to, bool folded) {
@@ -233,24 +232,6 @@ static int set_config(struct model_file *out, json_t *j, const struct format *f,
     return out->config ? 0 : err_set(e, ERR_NOMEM, "out of memory for a config");
 }
 
-/* True if file lies in folder. */
-static bool lies_in(const char *file, const char *folder) {
-    const char *end = file ? strrchr(file, '/') : NULL;
-    char *dir = end ? strndup(file, end > file ? (size_t)(end - file) : 1) : strdup(".");
-    const bool same = file && dir && file_same(dir, folder);
-    free(dir);
-    return same;
-}
-
-/* What is read is never written over. */
-static int check_other(const struct model_file *in, const char *path, struct err *e) {
-    bool same = (in->path && file_same(in->path, path)) || lies_in(in->map.path, path);
-    for (size_t i = 0; i < in->n_maps; i++)
-        same |= file_same(in->maps[i].path, path) || lies_in(in->maps[i].path, path);
-    return same ? err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path)
-                : 0;
-}
-
 int model_export(const struct model_file *in, const struct format *f, const char *path,
                  const struct export_opts *o, struct export_report *report, struct err *e) {
     int rc;
@@ -259,6 +240,10 @@ int model_export(const struct model_file *in, const struct format *f, const char
     struct tokenizer *tok = NULL;
     json_t *j = NULL;
     *report = (struct export_report){.exact = true};
+    if (in->path && !(out.path = strdup(in->path))) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);
+        goto out;
+    }
     TRY(check_dtype(f, o, e));
     TRY(check_model(in, o->sets, &m, e));
     j = json_deep_copy(m.config.json);
@@ -268,12 +253,15 @@ int model_export(const struct model_file *in, const struct format *f, const char
     }
     if (!f->native) {
         if (!json_object_get(j, "duet")) json_object_set_new(j, "duet", json_object());
-        TRY(plain_config(j, &m.config, in, f, e));
+        TRY(plain_config(j, &m.config, in, f, report, e));
     }
     TRY(add_tensors(&out, in, &m.config, f, o, report, e));
     TRY(export_tokenizer(&out, j, in, f, o, report, &tok, e));
     TRY(set_config(&out, j, f, e));
-    TRY(check_other(in, path, e));
+    if (model_file_uses(in, path)) {
+        rc = err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
+        goto out;
+    }
     TRY(model_file_write(&out, f->name, path, e));
 out:
     json_decref(j);

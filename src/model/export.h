@@ -37,6 +37,9 @@ struct export_report {
 int model_export(const struct model_file *in, const struct format *f, const char *path,
                  const struct export_opts *o, struct export_report *r, struct err *e);
 
+/* What a model is called in a format: its parts decide, not its origin (llama, qwen2, ...). */
+const char *export_arch(const struct model_config *c, const struct format *f);
+
 /* A model as it is opened: a file, or a base with an adapter. */
 struct compare_side {
     const char *path, *adapter; /* adapter: or NULL */
@@ -49,6 +52,7 @@ struct compare {
     double max_logit; /* largest |logit| of the first */
     double max_prob;  /* largest difference of two probabilities */
     bool exact;       /* every logit is the same */
+    bool finite;      /* every logit is a number */
     int64_t tokens;   /* positions */
 };
 int model_compare(const struct compare_side *a, const struct compare_side *b, struct compare *c,

@@ -1,5 +1,6 @@
 /* A model's tokenizer in the form that a format holds. */
 #include "export_impl.h"
+#include "layout.h"
 #include "tokenizer.h"
 
 #include <assert.h>
@@ -83,7 +84,7 @@ static int to_vocab(const struct job *j, struct err *e) {
 /* ---- files beside the weights --------------------------------------------------------------- */
 
 static int add_json(const struct job *j, const char *name, const json_t *o, struct err *e) {
-    char *text = json_dumps(o, JSON_INDENT(2));
+    char *text = layout_json_dump(o, JSON_INDENT(2));
     if (!text) return err_set(e, ERR_NOMEM, "out of memory for %s", name);
     return model_file_side(j->out, name, text, strlen(text), text, e);
 }
@@ -110,7 +111,8 @@ static int tokenizer_config(const struct job *j, struct err *e) {
         set_token(j, o, "unk_token", special_id(j, "unk", -1));
         set_token(j, o, "pad_token", special_id(j, "pad", -1));
     }
-    if (json_is_string(template)) json_object_set_new(o, "chat_template", json_deep_copy(template));
+    if (json_is_string(template) && !json_object_get(o, "chat_template"))
+        json_object_set_new(o, "chat_template", json_deep_copy(template));
     const int rc = add_json(j, "tokenizer_config.json", o, e);
     json_decref(o);
     return rc;
@@ -164,6 +166,9 @@ static int bin_side(const struct job *j, struct err *e) {
 static int open_tokenizer(struct job *j, const struct export_opts *o, struct err *e) {
     if (o->tokenizer && !strcmp(o->tokenizer, "none")) return 0;
     if (o->tokenizer) return tokenizer_open(&j->t, o->tokenizer, e);
+    if (j->in->tokenizer_problem)
+        return err_set(e, ERR_INPUT, "%s; --tokenizer FILE or none goes on without it",
+                       j->in->tokenizer_problem);
     if (!j->in->tokenizer) return 0;
     return tokenizer_open_blob(&j->t, j->in->tokenizer, j->in->tokenizer_bytes,
                                j->in->path ? j->in->path : "model", e);
@@ -181,6 +186,33 @@ static int own_blob(const struct job *j, struct err *e) {
     return 0;
 }
 
+/* What belongs to the model's own tokenizer, when it gets another or none. */
+static void forget_tokenizer(json_t *config) {
+    static const char *const ids[] = {"bos_token_id", "eos_token_id", "pad_token_id",
+                                      "unk_token_id"};
+    json_t *duet = json_object_get(config, "duet"), *gguf = json_object_get(duet, "gguf"), *v;
+    const char *key;
+    void *next;
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) json_object_del(config, ids[i]);
+    json_object_del(duet, "hf");
+    json_object_del(duet, "chat_template");
+    json_object_foreach_safe(gguf, next, key, v) {
+        if (!strncmp(key, "tokenizer.", 10)) json_object_del(gguf, key);
+    }
+}
+
+/* What a format has no place for, and that is no part of the function. */
+static void note_losses(const struct job *j) {
+    const json_t *duet = json_object_get(j->config, "duet");
+    const size_t n = json_object_size(json_object_get(duet, "gguf"));
+    if (n && j->f->tok != TOK_VOCAB)
+        export_note(j->report,
+                    "Not written: the %zu other keys of the GGUF (duet info lists them).", n);
+    if (j->f->tok == TOK_VOCAB &&
+        json_is_array(json_object_get(hf_side(j, "tokenizer_config"), "chat_template")))
+        export_note(j->report, "Of several chat templates only \"default\" is written.");
+}
+
 static int check_size(const struct job *j, struct err *e) {
     const int64_t rows = json_integer_value(json_object_get(j->config, "vocab_size"));
     if ((int64_t)tokenizer_vocab_size(j->t) <= rows) return 0;
@@ -195,6 +227,8 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
     int rc;
     struct job j = {out, config, in, f, NULL, report};
     const bool folder = f->suffix && !strcmp(f->suffix, "/");
+    if (o->tokenizer) forget_tokenizer(config);
+    if (!f->native) note_losses(&j);
     TRY(open_tokenizer(&j, o, e));
     if (!j.t) {
         if (folder) TRY(generation_config(&j, e));

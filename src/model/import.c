@@ -13,6 +13,14 @@ static int no_memory(const struct model_file *mf, struct err *e) {
     return err_set(e, ERR_NOMEM, "%s: out of memory", mf->path);
 }
 
+/* A tokenizer that duet cannot use is no reason to refuse the weights: who asks for it hears why.
+ */
+static int or_problem(struct model_file *mf, int rc, const struct err *e) {
+    if (rc != ERR_INPUT) return rc;
+    mf->tokenizer_problem = strdup(e->msg);
+    return mf->tokenizer_problem ? 0 : ERR_NOMEM;
+}
+
 /* ---- tokenizer ------------------------------------------------------------------------------ */
 
 static void take_blob(struct model_file *mf, void *blob, size_t bytes) {
@@ -107,6 +115,17 @@ static int side_json(const struct model_file *mf, const char *name, json_t **o, 
     return rc;
 }
 
+/* Of templates with names the one called "default", or NULL. */
+static json_t *default_template(const json_t *list) {
+    const json_t *t;
+    size_t i;
+    json_array_foreach(list, i, t) {
+        const char *name = json_string_value(json_object_get(t, "name"));
+        if (name && !strcmp(name, "default")) return json_object_get(t, "template");
+    }
+    return NULL;
+}
+
 /* The chat template stands in tokenizer_config.json or in a file of its own, which goes first. */
 static void move_template(const struct model_file *mf, json_t *duet, json_t *tokenizer_config) {
     const struct mf_side *s = model_file_find_side(mf, "chat_template.jinja");
@@ -116,6 +135,8 @@ static void move_template(const struct model_file *mf, json_t *duet, json_t *tok
         json_object_set_new(duet, "chat_template", t);
     else if (json_is_string(in))
         json_object_set(duet, "chat_template", in);
+    else if (json_is_array(in)) /* [{"name", "template"}, ...]: the list stays where it is */
+        json_object_set(duet, "chat_template", default_template(in));
     if (json_is_string(in)) json_object_del(tokenizer_config, "chat_template");
 }
 
@@ -141,12 +162,29 @@ static int sides(struct model_file *mf, json_t *config, struct err *e) {
     }
     if (!tokenizer_config && model_file_find_side(mf, "chat_template.jinja"))
         move_template(mf, child(config, "duet"), NULL);
-    TRY(side_tokenizer(mf, tokenizer_config, e));
+    TRY(or_problem(mf, side_tokenizer(mf, tokenizer_config, e), e));
 out:
     return rc;
 }
 
 /* ---- rotary factors ------------------------------------------------------------------------- */
+
+/* The keys of transformers 5 under the older names, which everything else knows. */
+static void older_names(json_t *config) {
+    json_t *p = json_object_get(config, "rope_parameters");
+    if (!json_is_object(p)) return;
+    json_t *scaling = json_deep_copy(p), *theta = json_object_get(p, "rope_theta");
+    if (theta && !json_object_get(config, "rope_theta"))
+        json_object_set(config, "rope_theta", theta);
+    json_object_del(scaling, "rope_theta");
+    const json_t *type = json_object_get(scaling, "rope_type"),
+                 *old = json_object_get(config, "rope_scaling");
+    const bool plain = !json_object_size(scaling) ||
+                       (json_is_string(type) && !strcmp(json_string_value(type), "default"));
+    if (!plain && (!old || json_is_null(old))) json_object_set(config, "rope_scaling", scaling);
+    json_object_del(config, "rope_parameters");
+    json_decref(scaling);
+}
 
 /* The list stays: it is exact, and what is found from it is for Hugging Face. */
 static void find_scaling(json_t *config) {
@@ -169,7 +207,7 @@ int model_import_file(struct model_file *mf, struct err *e) {
     int rc = 0;
     json_error_t je;
     json_t *config = NULL;
-    if (mf->vocab && !mf->tokenizer) TRY(vocab_tokenizer(mf, e));
+    if (mf->vocab && !mf->tokenizer) TRY(or_problem(mf, vocab_tokenizer(mf, e), e));
     config = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     if (!json_is_object(config)) {
         rc = err_set(e, ERR_INPUT, "%s: config: line %d: %s", mf->path, config ? 1 : je.line,
@@ -178,6 +216,7 @@ int model_import_file(struct model_file *mf, struct err *e) {
     }
     json_t *before = json_deep_copy(config);
     if (mf->n_sides) rc = sides(mf, config, e);
+    if (!rc) older_names(config);
     if (!rc) find_scaling(config);
     if (!rc && !json_equal(before, config)) {
         char *text = layout_json_text(config);

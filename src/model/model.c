@@ -122,7 +122,15 @@ int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct 
     return 0;
 }
 
+int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e) {
+    free(m->tok_problem);
+    m->tok_problem = mf->tokenizer_problem;
+    mf->tokenizer_problem = NULL;
+    return mf->tokenizer ? model_set_tokenizer(m, mf->tokenizer, mf->tokenizer_bytes, e) : 0;
+}
+
 int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e) {
+    if (!m->tok_blob && m->tok_problem) return err_set(e, ERR_INPUT, "%s", m->tok_problem);
     if (!m->tok_blob)
         return err_set(e, ERR_INPUT, "the model file holds no tokenizer, and no other was given");
     return tokenizer_open_blob(t, m->tok_blob, m->tok_bytes, "the model's tokenizer", e);
@@ -143,6 +151,7 @@ void model_close(struct model *m) {
     lora_release(m);
     free(m->params);
     free(m->tok_blob);
+    free(m->tok_problem);
     free(m->full_id);
     free(m->compact_id);
     free(m->init_path);

@@ -43,6 +43,7 @@ struct model {
     struct lora *lora;    /* or NULL */
     char *tok_blob; /* tokenizer bytes as stored in files, or NULL; owned */
     size_t tok_bytes;
+    char *tok_problem; /* why the file's tokenizer is not there (import.h), or NULL; owned */
     /* Compaction: id i of this model is full_id[i] of the vocabulary; NULL: not compacted. */
     uint32_t *full_id, *compact_id; /* compact_id: full_vocab entries, UINT32_MAX where left out */
     int64_t full_vocab;
@@ -100,6 +101,8 @@ int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e
 
 /* Remembers the tokenizer to store in checkpoints (copied). */
 int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct err *e);
+/* The same with what the file has. */
+int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e);
 /* Opens the stored tokenizer; ERR_INPUT if there is none. */
 int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e);
 

@@ -175,7 +175,7 @@ static int open_as(struct model *m, const char *path, const struct conf_pairs *s
     if (frozen) model_freeze(m);
     TRY(model_set_storage(m, t, e));
     TRY(model_reserve(m, e));
-    if (mf.tokenizer) TRY(model_set_tokenizer(m, mf.tokenizer, mf.tokenizer_bytes, e));
+    TRY(model_take_tokenizer(m, &mf, e));
     TRY(model_load_file(m, &mf, e));
 out:
     model_file_close(&mf);

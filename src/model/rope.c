@@ -51,7 +51,8 @@ static int read_list(const json_t *list, int64_t n, const char *name, double *f,
     return 0;
 }
 
-/* The scaling's object of either generation of config.json, or NULL. */
+/* The scaling's object of either generation of config.json, or NULL. The newer one may say nothing
+ * but the base; one for each kind of layer is of other architectures. */
 static const json_t *find_scaling(const json_t *config) {
     const json_t *o = json_object_get(config, "rope_scaling");
     if (!o || json_is_null(o)) o = json_object_get(config, "rope_parameters");
@@ -65,6 +66,8 @@ static int read_scaling(const json_t *o, double theta, int64_t head_dim, const c
     const json_t *type = json_object_get(o, "rope_type");
     if (!type) type = json_object_get(o, "type");
     const char *word = json_is_string(type) ? json_string_value(type) : "";
+    if (!type && json_object_size(o) == (json_object_get(o, "rope_theta") != NULL))
+        word = "default";
     if (!strcmp(word, "default")) {
         for (int64_t i = 0; i < head_dim / 2; i++) f[i] = 1;
     } else if (!strcmp(word, "linear")) {
@@ -92,9 +95,18 @@ int rope_factors(const json_t *config, double theta, int64_t head_dim, const cha
     *factors = NULL;
     if (json_is_null(list)) list = NULL;
     if (!list && !scaling) return 0;
-    double *f = malloc((size_t)n * sizeof *f);
+    double *f = malloc(2 * (size_t)n * sizeof *f), *other = f + n;
     if (!f) return err_set(e, ERR_NOMEM, "%s: out of memory", name);
-    TRY(list ? read_list(list, n, name, f, e) : read_scaling(scaling, theta, head_dim, name, f, e));
+    if (list) TRY(read_list(list, n, name, f, e));
+    if (scaling) TRY(read_scaling(scaling, theta, head_dim, name, list ? other : f, e));
+    for (int64_t i = 0; list && scaling && i < n; i++)
+        if (fabs(other[i] - f[i]) > 1e-5 * f[i]) {
+            rc = err_set(e, ERR_INPUT,
+                         "%s: duet.rope_factors and rope_scaling say different things, which duet "
+                         "does not combine",
+                         name);
+            goto out;
+        }
     for (int64_t i = 0; i < n && !*factors; i++)
         if (f[i] != 1) *factors = f;
 out:

@@ -90,6 +90,41 @@ uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n
     return best;
 }
 
+/* ---- ends ---------------------------------------------------------------------------------------
+ */
+
+static bool is_stop(const struct sample_opts *o, int64_t id) {
+    for (int i = 0; i < o->n_stops; i++)
+        if (o->stop[i] == id) return true;
+    return false;
+}
+
+static void add_stop(const struct model *m, int64_t id, struct sample_opts *o) {
+    if (id >= 0 && id < m->config.vocab && o->n_stops < SAMPLE_STOPS && !is_stop(o, id))
+        o->stop[o->n_stops++] = (uint32_t)id;
+}
+
+/* v: an id or a list of ids; NULL and anything else: none. */
+static void add_stops(const struct model *m, const json_t *v, struct sample_opts *o) {
+    const json_t *id;
+    size_t i;
+    if (json_is_integer(v)) add_stop(m, json_integer_value(v), o);
+    json_array_foreach(v, i, id) {
+        if (json_is_integer(id)) add_stop(m, json_integer_value(id), o);
+    }
+}
+
+void sample_stops(const struct model *m, const struct tokenizer *t, struct sample_opts *o) {
+    static const char key[] = "eos_token_id";
+    const json_t *config = m->config.json;
+    const json_t *hf = json_object_get(json_object_get(config, "duet"), "hf");
+    o->n_stops = 0;
+    add_stop(m, tokenizer_eos(t), o);
+    add_stop(m, tokenizer_bos(t), o);
+    add_stops(m, json_object_get(config, key), o);
+    add_stops(m, json_object_get(json_object_get(hf, "generation_config"), key), o);
+}
+
 /* ---- prompts ------------------------------------------------------------------------------------
  */
 
@@ -189,7 +224,7 @@ int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opt
     while (stats->tokens < o->tokens) {
         const uint32_t id =
             sample_pick(o, s.logits, m->config.vocab, (uint64_t)stats->tokens, s.scratch);
-        stats->ended = (int64_t)id == o->stop[0] || (int64_t)id == o->stop[1];
+        stats->ended = is_stop(o, id);
         if (stats->ended) break;
         stats->tokens++;
         if (!emit(ctx, prev, id) || stats->tokens == o->tokens) break;

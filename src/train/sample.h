@@ -7,6 +7,8 @@
 #include "rng.h"
 #include "tokenizer.h"
 
+enum { SAMPLE_STOPS = 16 };
+
 struct sample_opts {
     double temperature; /* 0: greedy, the most likely token (lowest id on ties) */
     int64_t top_k;      /* 0: off */
@@ -16,7 +18,8 @@ struct sample_opts {
     int64_t tokens;  /* at most so many new ones */
     int64_t context; /* positions of the cache; 0: the training length. When they are used up the
                       * older half is dropped and the rest is read again */
-    int64_t stop[2]; /* end at these tokens: end of text, or the start of the next; -1: none */
+    int n_stops;
+    uint32_t stop[SAMPLE_STOPS]; /* end at any of these tokens */
 };
 
 struct sample_stats {
@@ -30,6 +33,12 @@ struct sample_stats {
 size_t sample_scratch(int64_t n);
 uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
                      void *scratch);
+
+/* Fills stop: the tokenizer's end of text and start of the next, and whatever else ends a text by
+ * the model's description, eos_token_id of the config and of duet.hf.generation_config, each an id
+ * or a list (a chat model ends its turns with another token than its documents). Ids outside the
+ * vocabulary never come up and are left out, and so is what is beyond SAMPLE_STOPS. */
+void sample_stops(const struct model *m, const struct tokenizer *t, struct sample_opts *o);
 
 /* Appends the ids of a prompt. A tokenizer with a start token puts it first; without one, an empty
  * prompt is the end of the document before. */

@@ -11,8 +11,7 @@ int train_model_config(struct model_config *c, const struct train_opts *o, struc
     int rc = model_import(&mf, o->init, false, e);
     if (rc) return rc;
     rc = model_config_parse(c, mf.config, strlen(mf.config), o->init, &o->set, e);
-    if (!rc && tok && mf.tokenizer)
-        rc = model_set_tokenizer(tok, mf.tokenizer, mf.tokenizer_bytes, e);
+    if (!rc && tok) rc = model_take_tokenizer(tok, &mf, e);
     model_file_close(&mf);
     return rc;
 }

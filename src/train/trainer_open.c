@@ -198,6 +198,7 @@ static int open_data(struct trainer *t, struct err *e) {
 out:
     model_config_release(&c);
     free(holder.tok_blob);
+    free(holder.tok_problem);
     free(cache);
     return rc;
 }
