@@ -184,6 +184,8 @@ static bool lies_in(const char *file, const char *folder) {
 bool model_file_uses(const struct model_file *mf, const char *path) {
     const bool folder = file_is_dir(path), part = mf->n_maps > 0 || !mf->map.data;
     if (mf->path && file_same(mf->path, path)) return true;
+    if (!mf->map.data && mf->path && file_exists(path) && lies_in(path, mf->path))
+        return true; /* one of the files of a folder, its config for one */
     if (mf->map.path &&
         (file_same(mf->map.path, path) || (folder && part && lies_in(mf->map.path, path))))
         return true;

@@ -109,6 +109,17 @@ mkdir -p full_dir
 (ulimit -f 20; "$DUET" convert $M full_dir/ >o 2>e)
 check "a folder on a full disk: no config.json" absent full_dir/config.json
 check "no temporary file is left" [ -z "$(find . -name '*duet-tmp*')" ]
+refused "to standard output" 2 'not to standard output' "$DUET" convert $M - --to gguf
+for out in hf/model.safetensors hf/ hf/config.json; do
+    refused "an adapter over its base's $out" 2 'would overwrite' "$DUET" convert peft $out --to blzt5 --base hf
+    refused "a merged model over its base's $out" 2 'would overwrite' "$DUET" adapter merge hf peft --out $out --to blzt5
+done
+refused "an adapter over itself" 2 'would overwrite' "$DUET" convert peft peft/adapter_model.safetensors --to blzt5 --base $B
+check "LoRA on a folder with everything in it" sh -c "'$DUET' train --init hf --lora 2 --data text.txt --seq 32 --batch 4 --steps 2 --out hflora \
+    --quiet && '$DUET' eval hf --adapter hflora/adapter.blzt --data text.txt --seq 32 --quiet"
+"$DUET" tokenizer train --vocab 300 --out tok2.json text.txt >/dev/null 2>&1
+check "another tokenizer: nothing of the old one stays" sh -c "'$DUET' convert hf other.gguf --tokenizer tok2.json &&
+    ! '$DUET' info other.gguf --json | grep -q tokenizer_config"
 refused "a folder over itself" 1 'file being read' "$DUET" convert hf hf/
 refused "--dtype that the format has not" 2 'cannot hold q8_0' "$DUET" convert $M x/ --dtype q8_0
 check "nothing was written by what was refused" absent out.xyz out.bin out.blzt4 x x.gguf x.blzt4
