@@ -28,7 +28,7 @@ static void take_blob(struct model_file *mf, void *blob, size_t bytes) {
     mf->tokenizer_bytes = bytes;
 }
 
-static int side_tokenizer(struct model_file *mf, const json_t *tokenizer_config, struct err *e) {
+static int side_tokenizer(struct model_file *mf, struct err *e) {
     static const char *const whole[] = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
     const struct mf_side *s = NULL;
     for (size_t i = 0; i < sizeof whole / sizeof *whole && !s; i++)
@@ -41,12 +41,19 @@ static int side_tokenizer(struct model_file *mf, const json_t *tokenizer_config,
     const struct mf_side *vocab = model_file_find_side(mf, "vocab.json");
     const struct mf_side *merges = model_file_find_side(mf, "merges.txt");
     if (!vocab || !merges) return 0;
-    const char *class = json_string_value(json_object_get(tokenizer_config, "tokenizer_class"));
+    const struct mf_side *config = model_file_find_side(mf, "tokenizer_config.json");
+    const struct mf_side *added = model_file_find_side(mf, "added_tokens.json");
+    const struct tok_merges m = {.vocab = vocab->data,
+                                 .merges = merges->data,
+                                 .vocab_bytes = vocab->bytes,
+                                 .merges_bytes = merges->bytes,
+                                 .config = config ? config->data : NULL,
+                                 .added = added ? added->data : NULL,
+                                 .config_bytes = config ? config->bytes : 0,
+                                 .added_bytes = added ? added->bytes : 0};
     void *blob;
     size_t bytes;
-    const int rc =
-        tokenizer_blob_from_merges(vocab->data, vocab->bytes, merges->data, merges->bytes,
-                                   tokenizer_pre_of_class(class), mf->path, &blob, &bytes, e);
+    const int rc = tokenizer_blob_from_merges(&m, mf->path, &blob, &bytes, e);
     if (!rc) take_blob(mf, blob, bytes);
     return rc;
 }
@@ -162,7 +169,7 @@ static int sides(struct model_file *mf, json_t *config, struct err *e) {
     }
     if (!tokenizer_config && model_file_find_side(mf, "chat_template.jinja"))
         move_template(mf, child(config, "duet"), NULL);
-    TRY(or_problem(mf, side_tokenizer(mf, tokenizer_config, e), e));
+    TRY(or_problem(mf, side_tokenizer(mf, e), e));
 out:
     return rc;
 }

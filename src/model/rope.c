@@ -66,7 +66,8 @@ static int read_scaling(const json_t *o, double theta, int64_t head_dim, const c
     const json_t *type = json_object_get(o, "rope_type");
     if (!type) type = json_object_get(o, "type");
     const char *word = json_is_string(type) ? json_string_value(type) : "";
-    if (!type && json_object_size(o) == (json_object_get(o, "rope_theta") != NULL))
+    if (json_is_object(o) && !type &&
+        json_object_size(o) == (json_object_get(o, "rope_theta") != NULL))
         word = "default";
     if (!strcmp(word, "default")) {
         for (int64_t i = 0; i < head_dim / 2; i++) f[i] = 1;

@@ -21,12 +21,27 @@ static bool is_special(const struct vocab *v, uint32_t id) {
     return ends && v->types[id] == VOCAB_NORMAL && looks_special(&v->tokens[id]);
 }
 
+/* What a GGUF calls an id without a token. */
+static void hole_name(uint32_t id, char out[16]) {
+    snprintf(out, 16, "[PAD%u]", id);
+}
+
+static bool is_hole(const struct vocab *v, uint32_t id) {
+    char name[16];
+    hole_name(id, name);
+    return v->types[id] == VOCAB_UNUSED && v->tokens[id].n == strlen(name) &&
+           !memcmp(v->tokens[id].s, name, v->tokens[id].n);
+}
+
 /* Tokens by text, merges and added tokens of v; the lists exist. All tokens join the vocabulary:
  * Hugging Face's reader counts ids for added tokens that are not in it. */
 static int fill_lists(const struct vocab *v, json_t *vocab, json_t *merges, json_t *added,
                       const char *name, struct err *e) {
+    size_t n = 0;
     for (uint32_t i = 0; i < v->n; i++) {
         const struct vocab_text *t = v->tokens + i;
+        if (is_hole(v, i)) continue;
+        n++;
         if (v->types[i] < VOCAB_NORMAL || v->types[i] >= VOCAB_BYTE)
             return err_set(e, ERR_INPUT,
                            "%s: token %u has type %u, which a BPE vocabulary does not have", name,
@@ -36,7 +51,7 @@ static int fill_lists(const struct vocab *v, json_t *vocab, json_t *merges, json
         if (is_special(v, i) || v->types[i] == VOCAB_USER)
             json_array_append_new(added, bpe_added_token(t->s, t->n, i, is_special(v, i)));
     }
-    if (json_object_size(vocab) != v->n)
+    if (json_object_size(vocab) != n)
         return err_set(e, ERR_INPUT, "%s: two of its %u tokens have the same text", name, v->n);
     for (size_t i = 0; i < v->n_merges; i++)
         if (json_array_append_new(merges, json_stringn(v->merges[i].s, v->merges[i].n)))
@@ -77,10 +92,6 @@ int bpe_blob_from_vocab(const struct vocab *v, const char *name, void **blob, si
 struct names {
     char (*holes)[16], bytes[256][8];
 };
-
-static void hole_name(uint32_t id, char out[16]) {
-    snprintf(out, 16, "[PAD%u]", id);
-}
 
 static int added_type(const json_t *token, struct vocab *v, struct err *e) {
     const uint32_t id = (uint32_t)json_integer_value(json_object_get(token, "id"));
@@ -236,10 +247,22 @@ out:
     return rc;
 }
 
+/* The file itself, without the key that only duet knows: other readers may refuse it. */
 int bpe_to_json(const struct tokenizer *t, struct tok_bytes *out, struct err *e) {
-    if (grow(&out->data, &out->cap, out->n + t->blob_bytes + 1, 1))
-        return err_set(e, ERR_NOMEM, "no memory for a tokenizer.json");
-    memcpy(out->data + out->n, t->blob, t->blob_bytes + 1);
-    out->n += t->blob_bytes;
-    return 0;
+    json_error_t je;
+    json_t *root = json_loadb(t->blob, t->blob_bytes, 0, &je);
+    const bool ours = json_object_get(root, "duet") != NULL;
+    if (ours) json_object_del(root, "duet");
+    char *text = ours ? json_dumps(root, JSON_COMPACT) : NULL;
+    const size_t n = text ? strlen(text) : t->blob_bytes;
+    int rc = 0;
+    json_decref(root);
+    if ((ours && !text) || grow(&out->data, &out->cap, out->n + n + 1, 1)) {
+        rc = err_set(e, ERR_NOMEM, "no memory for a tokenizer.json");
+    } else {
+        memcpy(out->data + out->n, text ? text : t->blob, n + 1);
+        out->n += n;
+    }
+    free(text);
+    return rc;
 }

@@ -2,6 +2,7 @@
  */
 #include "tok_bpe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,7 +137,8 @@ static bool looks_special(const char *s, size_t n) {
 
 struct lists {
     json_t *vocab, *merges, *added;
-    json_t *made; /* keys: what merges make and looks special */
+    json_t *made;   /* keys: what merges make and looks special */
+    json_t *listed; /* keys: ids of added */
     const char *name;
     struct err *e;
 };
@@ -189,6 +191,15 @@ static int read_merges(struct lists *l, const char *text, size_t bytes) {
     return 0;
 }
 
+/* Notes an id; true if it was noted before. */
+static bool is_listed(struct lists *l, json_int_t id) {
+    char key[24];
+    snprintf(key, sizeof key, "%lld", (long long)id);
+    if (json_object_get(l->listed, key)) return true;
+    json_object_set_new(l->listed, key, json_true());
+    return false;
+}
+
 /* Special tokens that the vocabulary itself has: written like one, and made by no merge. */
 static int find_specials(struct lists *l) {
     const char *key;
@@ -199,40 +210,130 @@ static int find_specials(struct lists *l) {
         if (!json_is_integer(id))
             return err_set(l->e, ERR_INPUT, "%s: the id of \"%.60s\" is not an integer", l->name,
                            key);
-        json_array_append_new(l->added, bpe_added_token(key, n, json_integer_value(id), true));
+        if (!is_listed(l, json_integer_value(id)))
+            json_array_append_new(l->added, bpe_added_token(key, n, json_integer_value(id), true));
     }
     return 0;
 }
 
-int tokenizer_blob_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merges,
-                               size_t merges_bytes, const char *pre, const char *name, void **blob,
+/* ---- tokens that other files list ----------------------------------------------------------- */
+
+/* A token of added_tokens_decoder or added_tokens.json; how: what the former says of it, or NULL.
+ */
+static int list_token(struct lists *l, const char *text, json_int_t id, const json_t *how) {
+    static const char *const flags[] = {"lstrip", "rstrip", "single_word", "normalized"};
+    const json_t *own = json_object_get(l->vocab, text);
+    const bool special =
+        how ? json_is_true(json_object_get(how, "special")) : looks_special(text, strlen(text));
+    if (!*text || id < 0 || id > UINT32_MAX / 2 || (own && json_integer_value(own) != id))
+        return err_set(l->e, ERR_INPUT, "%s: added token \"%.60s\" has id %lld%s", l->name, text,
+                       (long long)id, own ? ", which is not what the vocabulary says" : "");
+    if (is_listed(l, id)) return 0;
+    if (!own) json_object_set_new(l->vocab, text, json_integer(id));
+    json_t *token = bpe_added_token(text, strlen(text), id, special);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        json_t *v = json_object_get(how, flags[i]);
+        if (json_is_boolean(v)) json_object_set(token, flags[i], v);
+    }
+    json_array_append_new(l->added, token);
+    return 0;
+}
+
+/* An object from a text; numbers are reals, since transformers writes 10^30 for a length without
+ * limit. */
+static int parse(const struct lists *l, const char *file, const char *text, size_t n, json_t **o) {
+    json_error_t je;
+    *o = text ? json_loadb(text, n, JSON_DECODE_INT_AS_REAL, &je) : NULL;
+    if (!text || json_is_object(*o)) return 0;
+    const int rc = err_set(l->e, ERR_INPUT, "%s: %s: line %d: %s", l->name, file, *o ? 1 : je.line,
+                           *o ? "not a JSON object" : je.text);
+    json_decref(*o);
+    *o = NULL;
+    return rc;
+}
+
+static int list_tokens(struct lists *l, const json_t *config, const json_t *added) {
+    json_t *decoder = json_object_get(config, "added_tokens_decoder"), *v;
+    const char *key;
+    int rc = 0;
+    json_object_foreach(decoder, key, v) {
+        const char *text = json_string_value(json_object_get(v, "content"));
+        char *end;
+        const long long id = strtoll(key, &end, 10);
+        if (!text || *end || end == key)
+            return err_set(
+                l->e, ERR_INPUT,
+                "%s: tokenizer_config.json: added_tokens_decoder: \"%.40s\" is no id, or "
+                "has no content",
+                l->name, key);
+        TRY(list_token(l, text, id, v));
+    }
+    json_object_foreach((json_t *)(uintptr_t)added, key, v) {
+        const double id = json_number_value(v);
+        if (!json_is_number(v) || id != (double)(json_int_t)id)
+            return err_set(l->e, ERR_INPUT,
+                           "%s: added_tokens.json: the id of \"%.60s\" is no integer", l->name,
+                           key);
+        TRY(list_token(l, key, (json_int_t)id, NULL));
+    }
+out:
+    return rc;
+}
+
+/* The pre-tokenizer of transformers' classes that read these files. */
+static const char *pre_of_class(const json_t *config) {
+    const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
+    return class && !strncmp(class, "Qwen2Tokenizer", 14) ? "qwen2" : "gpt-2";
+}
+
+static int fill(struct lists *l, const struct tok_merges *m, const json_t *config,
+                const json_t *added) {
+    int rc;
+    json_error_t je;
+    l->vocab = json_loadb(m->vocab, m->vocab_bytes, JSON_REJECT_DUPLICATES, &je);
+    if (!json_is_object(l->vocab))
+        return err_set(l->e, ERR_INPUT, "%s: the vocabulary: line %d: %s", l->name,
+                       l->vocab ? 1 : je.line, l->vocab ? "not a JSON object" : je.text);
+    TRY(read_merges(l, m->merges, m->merges_bytes));
+    TRY(find_specials(l));
+    TRY(list_tokens(l, config, added));
+out:
+    return rc;
+}
+
+int tokenizer_blob_from_merges(const struct tok_merges *m, const char *name, void **blob,
                                size_t *bytes, struct err *e) {
     static const char start[] = "<|begin_of_text|>";
-    const struct bpe_pre *p = bpe_pre_find(pre, name, e);
-    json_error_t je;
-    if (!p) return ERR_INPUT;
-    struct lists l = {.vocab = json_loadb(vocab_json, vocab_bytes, JSON_REJECT_DUPLICATES, &je),
-                      .merges = json_array(),
+    struct lists l = {.merges = json_array(),
                       .added = json_array(),
                       .made = json_object(),
+                      .listed = json_object(),
                       .name = name,
                       .e = e};
-    int rc = 0;
-    if (!json_is_object(l.vocab))
-        rc = err_set(e, ERR_INPUT, "%s: the vocabulary: line %d: %s", name, l.vocab ? 1 : je.line,
-                     l.vocab ? "not a JSON object" : je.text);
-    if (!rc) rc = read_merges(&l, merges, merges_bytes);
-    if (!rc) rc = find_specials(&l);
+    json_t *config = NULL, *added = NULL;
+    const struct bpe_pre *p = NULL;
+    int rc;
+    TRY(parse(&l, "tokenizer_config.json", m->config, m->config_bytes, &config));
+    TRY(parse(&l, "added_tokens.json", m->added, m->added_bytes, &added));
+    p = bpe_pre_find(m->pre ? m->pre : pre_of_class(config), name, e);
+    if (!p) rc = ERR_INPUT;
+    if (p) TRY(fill(&l, m, config, added));
+out:
     if (rc) {
         json_decref(l.vocab);
         json_decref(l.merges);
         json_decref(l.added);
     } else {
-        const json_t *bos = p->ignore_merges ? json_object_get(l.vocab, start) : NULL;
+        const json_t *bos =
+            json_object_get(l.vocab, p && !strcmp(bpe_pre_name(p), "llama-bpe") ? start : "");
         const struct vocab_text text = {start, sizeof start - 1};
-        rc = bpe_write(p, l.vocab, l.merges, l.added, &text, bos ? json_integer_value(bos) : -1,
-                       NULL, name, blob, bytes, e);
+        rc = bpe_write(p, l.vocab, l.merges, l.added, &text,
+                       json_is_integer(bos) ? json_integer_value(bos) : -1, NULL, name, blob, bytes,
+                       e);
     }
     json_decref(l.made);
+    json_decref(l.listed);
+    json_decref(config);
+    json_decref(added);
     return rc;
 }

@@ -70,10 +70,6 @@ out:
 
 /* ---- folders -------------------------------------------------------------------------------- */
 
-const char *tokenizer_pre_of_class(const char *tokenizer_class) {
-    return tokenizer_class && !strncmp(tokenizer_class, "Qwen2Tokenizer", 14) ? "qwen2" : "gpt-2";
-}
-
 /* Maps the first of the names, of which the last is NULL, that the folder has; none: all zeros. */
 static int map_first(struct file_map *m, const char *dir, const char *const *names, struct err *e) {
     int rc = 0;
@@ -100,41 +96,34 @@ static int map_either(struct file_map *m, const char *dir, const char *a, const 
     return err_set(e, ERR_INPUT, "%s: a folder with neither %s nor %s", dir, a, b);
 }
 
-/* What tokenizer_config.json says, if it is there. */
-static int find_pre(const char *dir, const char **pre, struct err *e) {
-    static const char *const names[] = {"tokenizer_config.json", NULL};
-    struct file_map m;
-    json_error_t je;
-    json_t *config = NULL;
-    int rc;
-    TRY(map_first(&m, dir, names, e));
-    /* as reals, because transformers writes 10^30 for a length without limit */
-    if (m.data) config = json_loadb((const char *)m.data, m.size, JSON_DECODE_INT_AS_REAL, &je);
-    if (m.data && !json_is_object(config))
-        rc = err_set(e, ERR_INPUT, "%s: line %d: %s", m.path, config ? 1 : je.line,
-                     config ? "not a JSON object" : je.text);
-    *pre = tokenizer_pre_of_class(json_string_value(json_object_get(config, "tokenizer_class")));
-out:
-    json_decref(config);
-    file_map_close(&m);
-    return rc;
-}
-
 int tokenizer_open_merges(struct tokenizer **t, const char *dir, const char *pre, struct err *e) {
-    struct file_map vocab = {0}, merges = {0};
+    static const char *const configs[] = {"tokenizer_config.json", NULL};
+    static const char *const lists[] = {"added_tokens.json", NULL};
+    struct file_map vocab = {0}, merges = {0}, config = {0}, added = {0};
     void *blob = NULL;
     size_t bytes;
     int rc;
     *t = NULL;
     TRY(map_either(&vocab, dir, "vocab.json", "encoder.json", e));
     TRY(map_either(&merges, dir, "merges.txt", "vocab.bpe", e));
-    if (!pre) TRY(find_pre(dir, &pre, e));
-    TRY(tokenizer_blob_from_merges((const char *)vocab.data, vocab.size, (const char *)merges.data,
-                                   merges.size, pre, dir, &blob, &bytes, e));
+    TRY(map_first(&config, dir, configs, e));
+    TRY(map_first(&added, dir, lists, e));
+    const struct tok_merges m = {.vocab = (const char *)vocab.data,
+                                 .merges = (const char *)merges.data,
+                                 .vocab_bytes = vocab.size,
+                                 .merges_bytes = merges.size,
+                                 .config = (const char *)config.data,
+                                 .added = (const char *)added.data,
+                                 .config_bytes = config.size,
+                                 .added_bytes = added.size,
+                                 .pre = pre};
+    TRY(tokenizer_blob_from_merges(&m, dir, &blob, &bytes, e));
     TRY(tokenizer_open_blob(t, blob, bytes, dir, e));
 out:
     file_map_close(&vocab);
     file_map_close(&merges);
+    file_map_close(&config);
+    file_map_close(&added);
     free(blob);
     return rc;
 }

@@ -41,12 +41,8 @@ struct tok_bytes {
 int tokenizer_open(struct tokenizer **t, const char *spec, struct err *e);
 
 /* The pair vocab.json (or encoder.json) and merges.txt (or vocab.bpe) of a folder, which do not say
- * how text is cut. pre: as in tokenizer_blob_from_merges; NULL: tokenizer_pre_of_class of the
- * tokenizer_config.json beside them. */
+ * how text is cut. pre: as in struct tok_merges. */
 int tokenizer_open_merges(struct tokenizer **t, const char *dir, const char *pre, struct err *e);
-/* The name of the pre-tokenizer of the class (transformers') that reads such a pair; NULL: not
- * known, "gpt-2". */
-const char *tokenizer_pre_of_class(const char *tokenizer_class);
 
 /* From memory: a blob written by tokenizer_blob(). name is for messages. */
 int tokenizer_open_blob(struct tokenizer **t, const void *data, size_t bytes, const char *name,
@@ -59,10 +55,18 @@ void tokenizer_close(struct tokenizer *t); /* accepts NULL */
  * that is not known, tokens or merges that do not fit together. */
 int tokenizer_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
                               struct err *e);
-/* vocab.json and merges.txt become a tokenizer.json with the pre-tokenizer called pre ("gpt-2",
- * "smollm", "llama-bpe", "qwen2": the names of GGUF's tokenizer.ggml.pre). */
-int tokenizer_blob_from_merges(const char *vocab_json, size_t vocab_bytes, const char *merges,
-                               size_t merges_bytes, const char *pre, const char *name, void **blob,
+/* The files of GPT-2's kind: texts, borrowed; config and added may be NULL. */
+struct tok_merges {
+    const char *vocab, *merges; /* vocab.json, merges.txt */
+    size_t vocab_bytes, merges_bytes;
+    const char *config, *added; /* tokenizer_config.json, added_tokens.json */
+    size_t config_bytes, added_bytes;
+    const char *pre; /* name of the pre-tokenizer: "gpt-2", "smollm", "llama-bpe", "qwen2" (GGUF's
+                      * tokenizer.ggml.pre); NULL: that of the config's tokenizer_class, "gpt-2" if
+                      * it says nothing */
+};
+/* They become a tokenizer.json. Tokens that config (added_tokens_decoder) or added list join it. */
+int tokenizer_blob_from_merges(const struct tok_merges *m, const char *name, void **blob,
                                size_t *bytes, struct err *e);
 
 /* The other way. ERR_INPUT: the form cannot hold this tokenizer; the message says why.

@@ -5,9 +5,10 @@
 # One of the published flaws has no file here: CVE-2026-43629, sizes in a saved state of keys and
 # values. duet saves no such state; the state of a training run is damaged in resume.sh and by
 # fuzz_state.
+MAKE=$(cd "$(dirname "$3")" && pwd)/$(basename "$3")
 . "$(dirname "$0")/lib.sh"
 must mkdir files out
-must "$3" files >list
+must sh -c "'$MAKE' files >list"
 printf 'a text to encode\n' >text.txt
 MEMORY=1000000 # KiB of address space
 SECONDS_OF_CPU=1

@@ -271,6 +271,10 @@ static const struct swap config_values[] = {
     {"cf-act-escape", "an escape sequence in hidden_act", "\"silu\"", "\"\\u001b[2J\\n\""},
     {"cf-scaling-text", "a rotary scaling that is a text", "\"rope_theta\": 10000.0",
      "\"rope_theta\": 10000.0, \"rope_scaling\": \"linear\""},
+    {"cf-scaling-list", "a rotary scaling that is a list", "\"rope_theta\": 10000.0",
+     "\"rope_theta\": 10000.0, \"rope_scaling\": [4.0]"},
+    {"cf-parameters-text", "rope_parameters that are a text", "\"rope_theta\": 10000.0",
+     "\"rope_theta\": 10000.0, \"rope_parameters\": \"linear\""},
 };
 
 static void config_case(enum verdict v, const char *name, const char *label, const void *text,

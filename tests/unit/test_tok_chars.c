@@ -253,6 +253,19 @@ static void test_added(void **state) {
     check(t, "[L][L]", "300 300");
     check(t, "[n a]", "302"); /* as the start of a text, for its form has a blank in front */
     tokenizer_close(t);
+    t = open_chars("{\"type\": \"NFC\"}", METASPACE("first", "false"), NULL, NULL,
+                   ", {\"id\": 302, \"content\": \"[n]\", \"normalized\": true}");
+    check(t, "a[n]a", "270 302 260");
+    check(t, "</s>a[n]a", "2 260 302 260");
+    tokenizer_close(t);
+    /* what the normalizer makes of one is written as another */
+    t = open_chars(prepend, NULL, NULL, NULL,
+                   ", {\"id\": 303, \"content\": \"[q]\", \"normalized\": true}, {\"id\": 304, "
+                   "\"content\": \"" BLANK "[q]\", \"normalized\": false}");
+    assert_int_equal(tokenizer_find(t, BLANK "[q]"), 304);
+    check(t, "[q]", "303");
+    check(t, BLANK "[q]", "304");
+    tokenizer_close(t);
 }
 
 static struct tokenizer *through_vocab(const struct tokenizer *t, struct vocab *v) {

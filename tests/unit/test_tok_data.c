@@ -160,7 +160,8 @@ static void test_class(void **state) {
     refused("not a JSON object");
     struct tokenizer *t;
     struct err e = {0};
-    assert_int_equal(tokenizer_open_merges(&t, dir, "smollm", &e), 0); /* not asked */
+    put_text("tokenizer_config.json", "{}");
+    assert_int_equal(tokenizer_open_merges(&t, dir, "smollm", &e), 0);
     tokenizer_close(t);
     assert_int_equal(tokenizer_open_merges(&t, dir, "smol", &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "\"smol\""));
@@ -168,6 +169,49 @@ static void test_class(void **state) {
     assert_int_equal(tokenizer_open_merges(&t, dir, "gpt-2", &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "line 3"));
     assert_null(t);
+}
+
+/* Tokens that stand in neither vocab.json nor merges.txt. */
+static void test_added(void **state) {
+    (void)state;
+    static const char *const bad[][2] = {
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"x\": {\"content\": \"<a>\"}}}"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"300\": {\"special\": true}}}"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"!\"}}}"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"-7\": {\"content\": \"<a>\"}}}"},
+        {"added_tokens.json", "{\"<a>\": 1.5}"},
+        {"added_tokens.json", "{\"<a>\": \"300\"}"},
+        {"added_tokens.json", "[]"},
+    };
+    put_pair("vocab.json", "merges.txt");
+    put_text(
+        "tokenizer_config.json",
+        "{\"added_tokens_decoder\": {\"400\": {\"content\": \"<|im_end|>\", \"special\": true},"
+        "\"402\": {\"content\": \"<tool>\", \"special\": false, \"normalized\": false}}}");
+    put_text("added_tokens.json", "{\"<|im_end|>\": 400, \"<|old|>\": 401}");
+    struct tokenizer *t = open_file(dir);
+    assert_int_equal(tokenizer_vocab_size(t), 403);
+    assert_int_equal(tokenizer_find(t, "<|im_end|>"), 400);
+    assert_int_equal(tokenizer_find(t, "<|old|>"), 401);
+    assert_int_equal(tokenizer_find(t, "<tool>"), 402);
+    assert_true(tokenizer_is_special(t, 400) && tokenizer_is_special(t, 401));
+    assert_false(tokenizer_is_special(t, 402));
+    struct tok_ids ids = {0};
+    struct err e = {0};
+    assert_int_equal(tokenizer_encode(t, "<tool><|im_end|>", 16, true, false, &ids, &e), 0);
+    assert_int_equal(ids.n, 2);
+    assert_int_equal(ids.ids[0], 402);
+    assert_int_equal(ids.ids[1], 400);
+    free(ids.ids);
+    tokenizer_close(t);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        put_text("tokenizer_config.json", "{}");
+        put_text("added_tokens.json", "{}");
+        put_text(bad[i][0], bad[i][1]);
+        refused("");
+    }
+    put_text("tokenizer_config.json", "{}");
+    put_text("added_tokens.json", "{}");
 }
 
 /* ---- real ones ------------------------------------------------------------------------------ */
@@ -328,6 +372,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_order, enter, leave),
         cmocka_unit_test_setup_teardown(test_class, enter, leave),
+        cmocka_unit_test_setup_teardown(test_added, enter, leave),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_smollm2),
         cmocka_unit_test(test_random),

@@ -277,8 +277,12 @@ static struct tokenizer *merging_all(const char *text, const char *pre) {
         }
     char *json = json_dumps(vocab, 0);
     json_decref(vocab);
-    if (tokenizer_blob_from_merges(json, strlen(json), merges, used, pre, "made", &blob, &bytes,
-                                   &e))
+    const struct tok_merges files = {.vocab = json,
+                                     .merges = merges,
+                                     .vocab_bytes = strlen(json),
+                                     .merges_bytes = used,
+                                     .pre = pre};
+    if (tokenizer_blob_from_merges(&files, "made", &blob, &bytes, &e))
         fail_msg("%s", e.msg);
     struct tokenizer *t = open_blob(blob, bytes);
     free(blob);
