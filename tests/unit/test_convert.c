@@ -396,8 +396,8 @@ static void contradictions(void **state) {
     (void)state;
     static const char *const cases[] = {
         "\"rope_scaling\":{\"rope_type\":5},\"duet\":{\"rope_factors\":[1,1,1,1,1,2,2,7]}",
-        "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2},\"duet\":{\"rope_factors\":[1,1,"
-        "1,1,1,2,2,7]}",
+        ("\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2},\"duet\":{\"rope_factors\":[1,1,"
+         "1,1,1,2,2,7]}"),
         "\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1e4}}",
         "\"rope_scaling\":{\"factor\":2}",
     };
