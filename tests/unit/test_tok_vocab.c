@@ -275,12 +275,7 @@ static int open_merges(const char *vocab, const char *merges, const char *pre, s
                                      .vocab_bytes = strlen(vocab),
                                      .merges_bytes = strlen(merges),
                                      .pre = pre};
-    const struct tok_merges m = {.vocab = vocab,
-                                 .vocab_bytes = strlen(vocab),
-                                 .merges = merges,
-                                 .merges_bytes = strlen(merges),
-                                 .pre = pre};
-    int rc = tokenizer_blob_from_merges(&m, "dir", &blob, &n, e);
+    int rc = tokenizer_blob_from_merges(&files, "dir", &blob, &n, e);
     if (!rc) rc = tokenizer_open_blob(t, blob, n, "dir", e);
     free(blob);
     return rc;
