@@ -15,13 +15,14 @@
 
 #define FUNCTIONS(X)                                                                               \
     X(dnnl_sgemm)                                                                                  \
-    X(dnnl_engine_create) X(dnnl_stream_create) X(dnnl_memory_desc_init_by_strides)                \
-        X(dnnl_matmul_desc_init) X(dnnl_primitive_desc_create) X(dnnl_primitive_create)            \
-            X(dnnl_primitive_destroy) X(dnnl_primitive_desc_destroy) X(dnnl_primitive_execute)     \
-                X(dnnl_memory_create) X(dnnl_memory_destroy) X(dnnl_memory_desc_get_size)          \
-                    X(dnnl_primitive_attr_create) X(dnnl_primitive_attr_destroy)                   \
-                        X(dnnl_post_ops_create) X(dnnl_post_ops_append_sum)                        \
-                            X(dnnl_post_ops_destroy) X(dnnl_primitive_attr_set_post_ops)           \
+    X(dnnl_engine_create)                                                                          \
+    X(dnnl_stream_create) X(dnnl_memory_desc_init_by_strides) X(dnnl_matmul_desc_init)             \
+        X(dnnl_primitive_desc_create) X(dnnl_primitive_create) X(dnnl_primitive_destroy)           \
+            X(dnnl_primitive_desc_destroy) X(dnnl_primitive_execute) X(dnnl_memory_create)         \
+                X(dnnl_memory_destroy) X(dnnl_memory_desc_get_size) X(dnnl_primitive_attr_create)  \
+                    X(dnnl_primitive_attr_destroy) X(dnnl_post_ops_create)                         \
+                        X(dnnl_post_ops_append_sum) X(dnnl_post_ops_destroy)                       \
+                            X(dnnl_primitive_attr_set_post_ops)                                    \
                                 X(dnnl_primitive_attr_set_scratchpad_mode)                         \
                                     X(dnnl_primitive_desc_query_md)
 
@@ -179,13 +180,13 @@ static const struct gemm_lib *lib(const struct gemm *g) {
     return g->compute == DT_BF16 ? &bf16 : &f32;
 }
 
-static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m,
-                         int64_t rows, int64_t k) {
+static size_t onednn_pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m,
+                                int64_t rows, int64_t k) {
     (void)side;
     return gemm_lib_pack_bytes(lib(g), m, rows, k);
 }
 
-static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
+static size_t onednn_panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     return gemm_lib_panel_bytes(lib(g), rows, k);
 }
 
@@ -205,8 +206,8 @@ static bool accepts(enum dtype compute) {
     (void)compute;
     return false;
 }
-#define pack_bytes NULL
-#define panel_bytes NULL
+#define onednn_pack_bytes NULL
+#define onednn_panel_bytes NULL
 #define onednn_pack NULL
 #define onednn_mul NULL
 
@@ -217,8 +218,8 @@ const struct gemm_backend gemm_onednn = {
     .help = "oneDNN on panels, one thread each",
     .exact = true,
     .accepts = accepts,
-    .pack_bytes = pack_bytes,
-    .panel_bytes = panel_bytes,
+    .pack_bytes = onednn_pack_bytes,
+    .panel_bytes = onednn_panel_bytes,
     .pack = onednn_pack,
     .mul = onednn_mul,
 };
