@@ -193,13 +193,13 @@ int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
     struct tok_ids ids = {0};
     struct sink sink = {m, piece, ctx};
     const duet_sampling d = s ? *s : duet_default_sampling();
-    const struct sample_opts o = {.temperature = d.temperature,
-                                  .top_k = d.top_k,
-                                  .top_p = d.top_p,
-                                  .min_p = d.min_p,
-                                  .seed = d.seed,
-                                  .tokens = d.max_tokens,
-                                  .stop = {tokenizer_eos(m->tok), tokenizer_bos(m->tok)}};
+    struct sample_opts o = {.temperature = d.temperature,
+                            .top_k = d.top_k,
+                            .top_p = d.top_p,
+                            .min_p = d.min_p,
+                            .seed = d.seed,
+                            .tokens = d.max_tokens};
+    sample_stops(&m->model, m->tok, &o);
     TRY(sample_prompt(m->tok, prompt, &ids, &e));
     TRY(check_ids(m, ids.ids, ids.n, &e));
     TRY(sample_run(&m->model, &m->gemm, &o, ids.ids, (int64_t)ids.n, emit, &sink, &stats, &e));

@@ -36,19 +36,26 @@ static const struct conf_row rows[] = {
 
 /* ---- info ----------------------------------------------------------------------------------- */
 
+/* Text and sizes that the file does not say, as most adapters of others do not, are left out. */
+static json_t *word(const char *s) {
+    return *s ? json_string(s) : NULL;
+}
+
+static json_t *size(int64_t n) {
+    return n ? json_integer((json_int_t)n) : NULL;
+}
+
 static json_t *describe(const char *path, const struct adapter_info *a) {
-    char hash[17];
+    char hash[17] = "";
     json_error_t je;
-    snprintf(hash, sizeof hash, "%016" PRIx64, a->base_hash);
-    json_t *o =
-        json_pack("{s:s,s:s,s:I,s:f,s:b,s:s,s:s,s:b,s:I,s:s,s:I,s:I,s:I,s:I}", "adapter", path,
-                  "base_hash", hash, "rank", (json_int_t)a->rank, "alpha", a->alpha, "rslora",
-                  (int)a->rslora, "targets", a->targets, "init", a->init, "norms", (int)a->norms,
-                  "parameters", (json_int_t)a->params, "model_type", a->model_type, "hidden_size",
-                  (json_int_t)a->dim, "intermediate_size", (json_int_t)a->hidden,
-                  "num_hidden_layers", (json_int_t)a->layers, "vocab_size", (json_int_t)a->vocab);
-    if (o && a->meta) json_object_set_new(o, "meta", json_loads(a->meta, 0, &je));
-    return o;
+    if (a->base_hash) snprintf(hash, sizeof hash, "%016" PRIx64, a->base_hash);
+    return json_pack("{s:s,s:o*,s:I,s:f,s:b,s:s,s:s,s:b,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*}",
+                     "adapter", path, "base_hash", word(hash), "rank", (json_int_t)a->rank, "alpha",
+                     a->alpha, "rslora", (int)a->rslora, "targets", a->targets, "init", a->init,
+                     "norms", (int)a->norms, "parameters", (json_int_t)a->params, "model_type",
+                     word(a->model_type), "hidden_size", size(a->dim), "intermediate_size",
+                     size(a->hidden), "num_hidden_layers", size(a->layers), "vocab_size",
+                     size(a->vocab), "meta", a->meta ? json_loads(a->meta, 0, &je) : NULL);
 }
 
 static int info(const struct opts *o, const char *path, struct err *e) {

@@ -92,7 +92,6 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
                              .min_p = o->min_p,
                              .tokens = o->tokens,
                              .context = o->context,
-                             .stop = {-1, -1},
                              .seed = o->seed < 0 ? (uint64_t)time(NULL) : (uint64_t)o->seed};
     if (o->context == 1)
         return err_set(e, ERR_USAGE, "--context 1 leaves no room to continue; at least 2");
@@ -109,10 +108,7 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
                     tokenizer_vocab_size(t), (long long)m.config.vocab);
         goto out;
     }
-    if (!o->no_stop) {
-        so.stop[0] = tokenizer_eos(t);
-        so.stop[1] = tokenizer_bos(t);
-    }
+    if (!o->no_stop) sample_stops(&m, t, &so);
     TRY(sample_prompt(t, o->prompt, &ids, e));
     TRY(check_prompt(&m, &ids, e));
     fputs(o->prompt, stdout);

@@ -49,10 +49,15 @@ bool hf_has(const char *dir, const char *name);
 /* ---- writing -------------------------------------------------------------------------------- */
 
 /* A folder that is written. Every file goes to a temporary first. Only when all of them are on the
- * disk does commit touch what is there: it removes the config (the file that was opened last),
- * without which no reader takes the folder for a model, then what is stale, then puts the files in
- * place in the order in which they were opened, the config last. So a failed write changes nothing,
- * and a process that is killed leaves the old folder, the new one, or one that is refused. */
+ * disk does commit touch what is there: it puts the config (the file that was opened last) aside,
+ * without which no reader takes the folder for a model, removes what is stale, then puts the files
+ * in place in the order in which they were opened, the config last. So a failed write changes
+ * nothing, and a process that is killed leaves the old folder, the new one, or one that is refused.
+ *
+ * Only a folder that had such a config has anything stale: in any other, what lies there is the
+ * user's and stays. The config that was put aside (HF_ASIDE behind its name) keeps that known until
+ * the new one is in place, so that after a killed process the next one can tidy up. */
+#define HF_ASIDE ".duet-old"
 struct hf_out {
     char *dir;
     struct hf_out_file {
@@ -60,10 +65,11 @@ struct hf_out {
         struct file_out out;
     } * files;
     size_t n, cap;
-    bool made; /* the folder was not there, and nothing is in it yet */
+    char *made; /* made[i]: the first i bytes of dir name a folder that was made for this, and
+                 * nothing is in it yet; or NULL */
 };
 
-/* Makes the folder. Refuses one that mf is read from. */
+/* Makes the folder, and those above it. Refuses one that mf is read from. */
 int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, struct err *e);
 /* *o stays valid until the next call. */
 int hf_out_file(struct hf_out *d, const char *name, struct file_out **o, struct err *e);
@@ -72,12 +78,14 @@ int hf_out_data(struct hf_out *d, const char *name, const void *data, size_t byt
 int hf_out_json(struct hf_out *d, const char *name, const json_t *j, struct err *e);
 /* stale: would a reader take this file of an earlier export for a part of the new one? or NULL */
 int hf_out_commit(struct hf_out *d, bool (*stale)(const char *name), struct err *e);
-void hf_out_release(struct hf_out *d); /* discards what is not committed; accepts all zeros */
+/* Discards what is not committed, with the folders that were made for it; accepts all zeros. */
+void hf_out_release(struct hf_out *d);
 
 /* "__metadata__" of the files to write: {"format": "pt"} and what came with the weights. */
 json_t *hf_meta(const struct model_file *mf);
 
-/* The folder of a model, its weights in one file of up to shard_bytes, else in several. */
+/* The folder of a model, its weights in one file of up to shard_bytes, else in several. Weights and
+ * sides of the model that was there are removed; of a folder that was none, nothing is. */
 int hf_write(const struct model_file *mf, const char *dir, uint64_t shard_bytes, struct err *e);
 
 /* The folder of an adapter. */

@@ -27,6 +27,33 @@ static bool lies_in(const char *file, const char *dir) {
     return in;
 }
 
+/* file_mkdirs, noting what it makes. */
+static int make_folders(struct hf_out *d, struct err *e) {
+    const size_t len = strlen(d->dir);
+    if (!(d->made = calloc(len + 1, 1))) return no_memory(d->dir, e);
+    for (size_t i = 0; i < len;) {
+        i += strspn(d->dir + i, "/");
+        i += strcspn(d->dir + i, "/");
+        char *part = strndup(d->dir, i);
+        if (!part) return no_memory(d->dir, e);
+        const bool there = file_exists(part);
+        const int rc = file_mkdirs(part, e);
+        free(part);
+        if (rc) return rc;
+        d->made[i] = !there;
+    }
+    return 0;
+}
+
+/* From the innermost; one that something else was put into stays. */
+static void remove_folders(struct hf_out *d) {
+    for (size_t i = d->made ? strlen(d->dir) : 0; i > 0; i--) {
+        if (!d->made[i]) continue;
+        d->dir[i] = 0;
+        rmdir(d->dir);
+    }
+}
+
 int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, struct err *e) {
     bool same =
         (mf->path && file_same(mf->path, dir)) || (mf->map.path && lies_in(mf->map.path, dir));
@@ -35,8 +62,7 @@ int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, 
     if (same)
         return err_set(e, ERR_INPUT, "%s: is the folder being read; write to another name", dir);
     if (!(d->dir = strdup(dir))) return no_memory(dir, e);
-    d->made = !file_exists(dir);
-    return file_mkdirs(dir, e);
+    return make_folders(d, e);
 }
 
 /* Room for one more, without a name yet. */
@@ -123,14 +149,24 @@ static int remove_stale(const struct hf_out *d, bool (*stale)(const char *), str
 }
 
 int hf_out_commit(struct hf_out *d, bool (*stale)(const char *name), struct err *e) {
-    int rc;
+    int rc = 0;
     assert(d->n);
+    char *config = file_join(d->dir, d->files[d->n - 1].name), *aside = NULL;
+    if (!config || asprintf(&aside, "%s" HF_ASIDE, config) < 0) {
+        aside = NULL; /* asprintf leaves it undefined */
+        rc = no_memory(d->dir, e);
+        goto out;
+    }
     for (size_t i = 0; i < d->n; i++) TRY(file_out_sync(&d->files[i].out, e));
-    TRY(remove_in(d, d->files[d->n - 1].name, e));
-    if (stale) TRY(remove_stale(d, stale, e));
-    d->made = false;
+    if (file_exists(config)) TRY(file_replace(config, aside, e));
+    const bool old = file_exists(aside);
+    if (old && stale) TRY(remove_stale(d, stale, e));
+    memset(d->made, 0, strlen(d->dir) + 1);
     for (size_t i = 0; i < d->n; i++) TRY(file_out_commit(&d->files[i].out, e));
+    if (old) TRY(file_remove(aside, e));
 out:
+    free(config);
+    free(aside);
     return rc;
 }
 
@@ -140,7 +176,8 @@ void hf_out_release(struct hf_out *d) {
         free(d->files[i].name);
     }
     free(d->files);
-    if (d->made) rmdir(d->dir);
+    remove_folders(d);
+    free(d->made);
     free(d->dir);
     *d = (struct hf_out){0};
 }
@@ -246,10 +283,23 @@ static bool stale_in_model(const char *name) {
     return stale;
 }
 
+/* A single file of weights goes before shards: one that may not be removed would be read instead.
+ */
+static int check_weights(const struct writer *w, const char *dir, struct err *e) {
+    if (w->n_shards == 1 || !hf_has(dir, "model.safetensors") || hf_has(dir, "config.json") ||
+        hf_has(dir, "config.json" HF_ASIDE))
+        return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s has a model.safetensors, which would be read instead of the %zu shards to "
+                   "be written, and no config.json; write to another folder",
+                   dir, w->n_shards);
+}
+
 int hf_write(const struct model_file *mf, const char *dir, uint64_t shard_bytes, struct err *e) {
     struct writer w = {.mf = mf, .shard_bytes = shard_bytes};
     int rc;
     TRY(count(&w, dir, e));
+    TRY(check_weights(&w, dir, e));
     TRY(hf_out_open(&w.d, mf, dir, e));
     w.items = calloc(mf->n_tensors + 1, sizeof *w.items);
     w.meta = hf_meta(mf);

@@ -170,15 +170,13 @@ static int check_tokenizer(const struct mf_side *s, const char *path, struct err
     return rc;
 }
 
-static int write_tokenizer(const struct mf_side *s, const char *path, struct err *e) {
-    struct file_out o = {0};
-    int rc;
-    TRY(file_out_open(&o, path, e));
-    file_out_write(&o, s->data, s->bytes);
-    TRY(file_out_commit(&o, e));
-out:
-    file_out_discard(&o);
-    return rc;
+/* Up to the commit. */
+static int write_tokenizer(struct file_out *o, const struct mf_side *s, const char *path,
+                           struct err *e) {
+    const int rc = file_out_open(o, path, e);
+    if (rc) return rc;
+    file_out_write(o, s->data, s->bytes);
+    return file_out_sync(o, e);
 }
 
 /* ---- reading and writing --- */
@@ -277,7 +275,7 @@ out:
 static int write_version(const struct model_file *mf, const char *path, int version,
                          struct err *e) {
     struct llama_dims d;
-    struct file_out o = {0};
+    struct file_out o = {0}, tok_out = {0};
     json_t *config = NULL;
     const struct mf_side *side = model_file_find_side(mf, "tokenizer.bin");
     char *tok = side ? beside(path) : NULL;
@@ -297,10 +295,14 @@ static int write_version(const struct model_file *mf, const char *path, int vers
         write_table(&o, &d, true);
     }
     if (!d.tied) TRY(llama_write(&o, mf, &d, LLAMA_HEAD, 0, e));
-    if (side) TRY(write_tokenizer(side, tok, e));
+    /* Nothing is put in place before both are on the disk. */
+    TRY(file_out_sync(&o, e));
+    if (side) TRY(write_tokenizer(&tok_out, side, tok, e));
     TRY(file_out_commit(&o, e));
+    if (side) TRY(file_out_commit(&tok_out, e));
 out:
     file_out_discard(&o);
+    file_out_discard(&tok_out);
     json_decref(config);
     free(tok);
     return rc;

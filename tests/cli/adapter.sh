@@ -83,6 +83,17 @@ done
 must "$DUET" adapter info $ADAPTER --json >i.json
 check "info --json: the same rank" equal "$(json rank i.json)" 4
 check "info --json: one line" equal "$(wc -l <i.json)" 1
+for key in base_hash model_type hidden_size intermediate_size num_hidden_layers vocab_size; do
+    check "info: $key" says i.out "^$key: [a-z1-9]"
+done
+# what other programs' files do not say is left out
+must "$DUET" convert lora2/adapter.blzt peft/ --base scaled/model.blzt >convert.out 2>&1
+for f in plain-lora.gguf peft; do
+    must "$DUET" adapter info $f >i.out
+    must "$DUET" adapter info $f --json >>i.out
+    check "info of $f: rank" says i.out '^rank: 4'
+    check "info of $f: nothing that it does not say" sh -c "! grep 'base_hash\|_size\|: 0\$\|:0[,}]\|: \$' i.out"
+done
 
 # ---- refusing
 refuses "another base" 1 'belongs to a base with hash' evaluate other/model.blzt --adapter $ADAPTER

@@ -2,6 +2,9 @@
  * with a file that llama2.c's own exporter wrote. */
 #include "model_fixture.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 static const char *const fixed[] = {"blzt4", "llama2c"};
 
 static float f32_at(const uint8_t *data, size_t offset) {
@@ -348,6 +351,66 @@ static void narrow_weights(void **state) {
     model_file_close(&a);
 }
 
+/* Writes mf as llama2c over at("a.bin") with at most so many bytes a file. */
+static int write_limited(const struct model_file *mf, rlim_t bytes) {
+    struct rlimit limit, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    small.rlim_cur = bytes;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const int rc = model_file_write(mf, "llama2c", at("a.bin"), &e);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    return rc;
+}
+
+static void assert_content(const char *name, const void *data, size_t bytes) {
+    size_t n;
+    uint8_t *x = slurp(at(name), &n);
+    assert_int_equal(n, bytes);
+    assert_memory_equal(x, data, n);
+    free(x);
+}
+
+/* A full disk, for the model or for the tokenizer beside it: neither of the two is new then. */
+static void failed_write(void **state) {
+    (void)state;
+    static const char small[] = "a tokenizer";
+    static char large[1 << 14];
+    struct model_file mf;
+    const size_t bytes = 28 + 4 * TIED_COUNT + 4 * SEQ * HD;
+    remove(at("a.bin"));
+    assert_true(bytes < sizeof large);
+    for (int old = 0; old <= 1; old++)
+        for (int k = 0; k < 2; k++) {
+            const char *tok = k ? large : small;
+            const size_t n = k ? sizeof large : sizeof small;
+            build(&mf, true, "");
+            assert_int_equal(model_file_side(&mf, "tokenizer.bin", tok, n, NULL, &e), 0);
+            if (old) {
+                FILE *f = fopen(at("a.bin"), "wb");
+                assert_true(f && fputs("old", f) >= 0 && fclose(f) == 0);
+            }
+            assert_int_equal(write_limited(&mf, k ? bytes : bytes - 1), ERR_IO);
+            assert_non_null(strstr(e.msg, k ? "tokenizer.bin" : "a.bin"));
+            assert_false(file_exists(at("tokenizer.bin")));
+            assert_false(file_exists(at("tokenizer.bin.duet-tmp")));
+            assert_false(file_exists(at("a.bin.duet-tmp")));
+            if (old)
+                assert_content("a.bin", "old", 3);
+            else
+                assert_false(file_exists(at("a.bin")));
+            model_file_close(&mf);
+        }
+    build(&mf, true, "");
+    assert_int_equal(model_file_side(&mf, "tokenizer.bin", small, sizeof small, NULL, &e), 0);
+    assert_int_equal(write_limited(&mf, bytes), 0);
+    assert_content("tokenizer.bin", small, sizeof small);
+    remove(at("tokenizer.bin"));
+    remove(at("a.bin"));
+    model_file_close(&mf);
+}
+
 /* A model that llama2.c's exporter wrote: https://huggingface.co/karpathy/tinyllamas */
 static void stories260k(void **state) {
     (void)state;
@@ -406,7 +469,7 @@ int main(void) {
         cmocka_unit_test(llama2c_version1),     cmocka_unit_test(hostile_fields),
         cmocka_unit_test(refused_to_write),     cmocka_unit_test(narrow_weights),
         cmocka_unit_test(independent_head_dim), cmocka_unit_test(blzt4_meta),
-        cmocka_unit_test(stories260k),
+        cmocka_unit_test(failed_write),         cmocka_unit_test(stories260k),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -200,17 +200,54 @@ static bool same_config(const struct model_file *a, const struct model_file *b) 
     return same;
 }
 
+static size_t count_files(const char *folder) {
+    size_t n = 0;
+    char command[256];
+    snprintf(command, sizeof command, "ls -A '%s' | wc -l", at(folder));
+    FILE *p = popen(command, "r");
+    assert_int_equal(fscanf(p, "%zu", &n), 1);
+    pclose(p);
+    return n;
+}
+
+/* What lies in a folder that is no model is the user's, even under a name of a model's file. */
+static void not_a_model(void **state) {
+    (void)state;
+    struct model_file a, b;
+    build(&a, true, "");
+    build(&b, true, "");
+    side(&b, "tokenizer.json", "{}");
+    put_text("u", "vocab.json", "mine");
+    put_text("u", "model-00001-of-00002.safetensors", "mine");
+    /* Weights that would be read instead of those to be written. */
+    put_text("u", "model.safetensors", "mine");
+    assert_int_equal(hf_write(&a, at("u"), 300, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "has a model.safetensors"));
+    assert_int_equal(count_files("u"), 3);
+    remove(in("u", "model.safetensors"));
+    assert_int_equal(hf_write(&a, at("u"), 1 << 20, &e), 0);
+    assert_true(there("u", "vocab.json") && there("u", "model-00001-of-00002.safetensors"));
+    assert_int_equal(count_files("u"), 4);
+    /* Now it is one. */
+    assert_int_equal(hf_write(&b, at("u"), 300, &e), 0);
+    assert_opens_as("u", &b);
+    assert_false(there("u", "vocab.json") || there("u", "model.safetensors"));
+    model_file_close(&a);
+    model_file_close(&b);
+}
+
 /* Killed before any call that changes a folder: the old model, the new one, or none. */
 static void killed(void **state) {
     (void)state;
     static const struct {
         uint64_t before, after;
     } limits[] = {{1 << 20, 1 << 20}, {1 << 20, 1500}, {1500, 1 << 20}, {900, 1500}};
-    struct model_file old, new, mf;
+    struct model_file old, new, third, mf;
     build(&old, true, "");
     side(&old, "tokenizer.model", "old");
     build_types(&new, false);
     side(&new, "tokenizer.json", "new");
+    build(&third, true, "");
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         int seen[3] = {0}, status = 1;
         for (int calls = 0; status != 0; calls++) {
@@ -223,34 +260,25 @@ static void killed(void **state) {
             }
             assert_int_equal(waitpid(child, &status, 0), child);
             assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 7 || status == 0));
-            const int rc = model_file_open(&mf, at("k"), true, &e);
-            if (rc) {
+            if (model_file_open(&mf, at("k"), true, &e)) {
                 assert_non_null(strstr(e.msg, "neither config.json nor"));
                 seen[1]++;
-                continue;
+            } else {
+                const bool is_new = same_config(&mf, &new);
+                model_file_close(&mf);
+                assert_opens_as("k", is_new ? &new : &old);
+                seen[is_new ? 2 : 0]++;
             }
-            const bool is_new = same_config(&mf, &new);
-            model_file_close(&mf);
-            assert_opens_as("k", is_new ? &new : &old);
-            seen[is_new ? 2 : 0]++;
+            /* What a killed process left does not hinder the next one, and goes away. */
+            assert_int_equal(hf_write(&third, at("k"), limits[i].before, &e), 0);
+            assert_opens_as("k", &third);
+            assert_false(there("k", "config.json" HF_ASIDE));
         }
-        assert_true(seen[0] == 1 && seen[1] > 1 && seen[2] == 1);
-        /* What a killed process left does not hinder the next one. */
-        assert_int_equal(hf_write(&old, at("k"), limits[i].before, &e), 0);
-        assert_opens_as("k", &old);
+        assert_true(seen[0] == 1 && seen[1] > 1 && seen[2] == 2);
     }
     model_file_close(&old);
     model_file_close(&new);
-}
-
-static size_t count_files(const char *folder) {
-    size_t n = 0;
-    char command[256];
-    snprintf(command, sizeof command, "ls -A '%s' | wc -l", at(folder));
-    FILE *p = popen(command, "r");
-    assert_int_equal(fscanf(p, "%zu", &n), 1);
-    pclose(p);
-    return n;
+    model_file_close(&third);
 }
 
 /* A disk that is full leaves the folder as it was. */
@@ -288,6 +316,17 @@ static void failed_write(void **state) {
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_int_equal(rc, ERR_IO);
     assert_int_not_equal(access(at("none"), F_OK), 0);
+    /* Nor those above it; what was there before stays. */
+    mkdir(at("some"), 0777);
+    static const char *const nested[] = {"none/of/these/", "some/none", "none//of/./these",
+                                         "none/../some/new"};
+    for (size_t i = 0; i < sizeof nested / sizeof *nested; i++) {
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        assert_int_equal(hf_write(&new, at(nested[i]), 1 << 20, &e), ERR_IO);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        assert_int_not_equal(access(at("none"), F_OK), 0);
+        assert_true(access(at("some"), F_OK) == 0 && count_files("some") == 0);
+    }
     model_file_close(&old);
     model_file_close(&new);
 }
@@ -549,12 +588,12 @@ static void real_folder(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),     cmocka_unit_test(shards),
-        cmocka_unit_test(killed),         cmocka_unit_test(failed_write),
-        cmocka_unit_test(refused_writes), cmocka_unit_test(folders),
-        cmocka_unit_test(indices),        cmocka_unit_test(prefixes),
-        cmocka_unit_test(tied_heads),     cmocka_unit_test(frequencies),
-        cmocka_unit_test(real_folder),
+        cmocka_unit_test(round_trip),   cmocka_unit_test(shards),
+        cmocka_unit_test(not_a_model),  cmocka_unit_test(killed),
+        cmocka_unit_test(failed_write), cmocka_unit_test(refused_writes),
+        cmocka_unit_test(folders),      cmocka_unit_test(indices),
+        cmocka_unit_test(prefixes),     cmocka_unit_test(tied_heads),
+        cmocka_unit_test(frequencies),  cmocka_unit_test(real_folder),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_all);
 }

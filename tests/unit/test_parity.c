@@ -101,7 +101,7 @@ static void greedy(void **state) {
         struct sample_stats stats;
         const size_t n = ids_of(json_object_get(g, "prompt_ids"), prompt, 64);
         const size_t m = ids_of(json_object_get(g, "ids"), want, 512);
-        const struct sample_opts o = {.temperature = 0, .top_p = 1, .tokens = (int64_t)m, .stop = {-1, -1}};
+        const struct sample_opts o = {.temperature = 0, .top_p = 1, .tokens = (int64_t)m};
         assert_int_equal(sample_run(&model, &gemm, &o, prompt, (int64_t)n, collect, &got, &stats, &e), 0);
         assert_int_equal(got.n, m);
         for (size_t i = 0; i < m; i++) assert_int_equal(got.ids[i], want[i]);

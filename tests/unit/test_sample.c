@@ -1,4 +1,4 @@
-/* Choosing tokens: greedy, temperature, top-k, top-p, min-p. */
+/* Choosing tokens: greedy, temperature, top-k, top-p, min-p. Where a text ends. */
 #include "sample.h"
 
 #include <math.h>
@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -104,9 +105,103 @@ static void seeds(void **state) {
     assert_true(differ > 20);
 }
 
+/* ---- ends ---- */
+
+static struct err e;
+
+static void model_of(struct model *m, const char *more) {
+    struct model_config c;
+    char text[1024];
+    snprintf(text, sizeof text,
+             "{\"hidden_size\":16,\"intermediate_size\":16,\"num_hidden_layers\":1,"
+             "\"num_attention_heads\":2,\"vocab_size\":300,\"max_position_embeddings\":64,"
+             "\"tie_word_embeddings\":false,\"rms_norm_eps\":1e-05%s}",
+             more);
+    if (model_config_parse(&c, text, strlen(text), "test", NULL, &e) || model_create(m, &c, &e) ||
+        model_reserve(m, &e) || model_init(m, 3, &e))
+        fail_msg("%s", e.msg);
+}
+
+#define HF(eos) ",\"duet\":{\"hf\":{\"generation_config\":{\"eos_token_id\":" eos "}}}"
+
+/* The byte tokenizer's end is 256. */
+static void stops(void **state) {
+    (void)state;
+    static const struct {
+        const char *config;
+        int n;
+        uint32_t ids[SAMPLE_STOPS];
+    } cases[] = {
+        {"", 1, {256}},
+        {",\"eos_token_id\":7", 2, {256, 7}},
+        {",\"eos_token_id\":[7,256,299]", 3, {256, 7, 299}},
+        {HF("5"), 2, {256, 5}},
+        {",\"eos_token_id\":9" HF("[8,9,7]"), 4, {256, 9, 8, 7}},
+        {",\"eos_token_id\":[-1,300,5000000000,\"7\",1.5,null,[7],6]", 2, {256, 6}},
+        {",\"eos_token_id\":null" HF("{}"), 1, {256}},
+        {",\"eos_token_id\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18]" HF("[19]"),
+         SAMPLE_STOPS,
+         {256, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
+    };
+    struct tokenizer *t;
+    assert_int_equal(tokenizer_open(&t, "byte", &e), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model m;
+        struct sample_opts o = {.n_stops = 5, .stop = {11, 12, 13, 14, 15}};
+        model_of(&m, cases[i].config);
+        sample_stops(&m, t, &o);
+        assert_int_equal(o.n_stops, cases[i].n);
+        for (int k = 0; k < o.n_stops; k++) assert_int_equal(o.stop[k], cases[i].ids[k]);
+        model_close(&m);
+    }
+    tokenizer_close(t);
+}
+
+struct text {
+    uint32_t ids[32];
+    int64_t n;
+};
+
+static bool collect(void *ctx, uint32_t prev, uint32_t id) {
+    struct text *x = ctx;
+    (void)prev;
+    x->ids[x->n++] = id;
+    return true;
+}
+
+/* Each of several stops ends a text before the first token that is one. */
+static void ends(void **state) {
+    (void)state;
+    struct model m;
+    struct gemm gemm;
+    struct sample_stats stats;
+    struct text whole = {.n = 0};
+    const uint32_t prompt = 1;
+    struct sample_opts o = {.temperature = 5, .top_p = 1, .seed = 4, .tokens = 32};
+    model_of(&m, "");
+    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(sample_run(&m, &gemm, &o, &prompt, 1, collect, &whole, &stats, &e), 0);
+    assert_int_equal(whole.n, 32);
+    assert_false(stats.ended);
+    for (int slot = 0; slot < 4; slot++) {
+        struct text x = {.n = 0};
+        const uint32_t stop = whole.ids[10 + slot];
+        int64_t first = 0;
+        while (whole.ids[first] != stop) first++;
+        assert_true(first > 0);
+        o.n_stops = 4;
+        for (int i = 0; i < 4; i++) o.stop[i] = i == slot ? stop : 1000;
+        assert_int_equal(sample_run(&m, &gemm, &o, &prompt, 1, collect, &x, &stats, &e), 0);
+        assert_true(stats.ended && x.n == first && stats.tokens == first);
+        assert_memory_equal(x.ids, whole.ids, (size_t)first * sizeof *x.ids);
+    }
+    model_close(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(greedy), cmocka_unit_test(cuts),
-                                       cmocka_unit_test(seeds)};
+                                       cmocka_unit_test(seeds), cmocka_unit_test(stops),
+                                       cmocka_unit_test(ends)};
     fill();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
