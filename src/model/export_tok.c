@@ -204,10 +204,11 @@ static void forget_tokenizer(json_t *config) {
 /* What a format has no place for, and that is no part of the function. */
 static void note_losses(const struct job *j) {
     const json_t *duet = json_object_get(j->config, "duet");
-    const size_t n = json_object_size(json_object_get(duet, "gguf"));
+    const json_t *gguf = json_object_get(duet, "gguf");
+    const size_t n = json_object_size(gguf) - (json_object_get(gguf, "general.name") != NULL);
     if (n && j->f->tok != TOK_VOCAB)
         export_note(j->report,
-                    "Not written: the %zu other keys of the GGUF (duet info lists them).", n);
+                    "Not written: metadata of the GGUF, %zu keys (duet info lists them).", n);
     if (j->f->tok == TOK_VOCAB &&
         json_is_array(json_object_get(hf_side(j, "tokenizer_config"), "chat_template")))
         export_note(j->report, "Of several chat templates only \"default\" is written.");

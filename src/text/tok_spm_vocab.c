@@ -95,9 +95,23 @@ static int check_ids(const struct vocab *v, const char *name, struct err *e) {
     return 0;
 }
 
-int spm_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
+/* Tokens without those at the end that only fill the vocabulary up to the model's: [PAD7]. */
+static uint32_t without_padding(const struct vocab *v) {
+    uint32_t n = v->n;
+    for (; n > 0 && v->types[n - 1] == VOCAB_UNUSED; n--) {
+        char name[20];
+        snprintf(name, sizeof name, "[PAD%u]", n - 1);
+        if (v->tokens[n - 1].n != strlen(name) || memcmp(v->tokens[n - 1].s, name, strlen(name)))
+            break;
+    }
+    return n;
+}
+
+int spm_blob_from_vocab(const struct vocab *given, const char *name, void **blob, size_t *bytes,
                         struct err *e) {
     int rc;
+    struct vocab whole = *given, *v = &whole; /* the same texts, perhaps fewer */
+    whole.n = without_padding(given);
     struct spm_model m = {.prefix = v->add_space_prefix, .squeeze = v->remove_extra_spaces};
     struct tok_bytes out = {0};
     TRY(check_ids(v, name, e));
