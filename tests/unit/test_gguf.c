@@ -88,7 +88,8 @@ static void expect_keys(const struct mini *m, const struct spec *s, uint32_t fil
     assert_int_equal(m->n_kv, 18);
 }
 
-/* Every architecture and type: the bytes, the model that is read, and the same file again. */
+/* Every architecture and type: the bytes, the model that is read, and the same file again. (U3:
+ * rows of llama's heads and the constants; U4: BF16 is type 30, head sizes.) */
 static void round_trips(void **state) {
     (void)state;
     const struct {
@@ -390,7 +391,7 @@ static void refused_tensors(void **state) {
     model_file_close(&mf);
 }
 
-/* Pairs that duet does not know come back as they were, of every type. */
+/* Pairs that duet does not know come back as they were, of every type (U4: sizes of types). */
 static void kept_pairs(void **state) {
     (void)state;
     struct parts f;
