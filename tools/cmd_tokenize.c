@@ -19,7 +19,8 @@ struct opts {
 static const struct conf_row rows[] = {
     CONF_SECTION("Writing a shard"),
     CONF_STRING(struct opts, tokenizer, "tokenizer", NULL, "T",
-                "\"byte\", a tokenizer.json or a llama2.c tokenizer.bin"),
+                "\"byte\", a tokenizer.json, tokenizer.model, llama2.c tokenizer.bin, or a folder "
+                "with one"),
     CONF_STRING(struct opts, out, "out", NULL, "SHARD", "file to write"),
     CONF_SECTION("Checking a shard"),
     CONF_STRING(struct opts, verify, "verify", NULL, "SHARD",

@@ -37,7 +37,8 @@ static const struct conf_row rows[] = {
              "pairs that occur less often are not merged"),
     CONF_SECTION("encode, decode, info"),
     CONF_STRING(struct opts, tokenizer, "tokenizer", NULL, "T",
-                "\"byte\", a tokenizer.json or a llama2.c tokenizer.bin"),
+                "\"byte\", a tokenizer.json, tokenizer.model, llama2.c tokenizer.bin, or a folder "
+                "with one"),
     CONF_STRING(struct opts, text, "text", NULL, "STR", "encode this text instead of a file"),
     CONF_BOOL(struct opts, plain, "plain",
               "encode: special tokens in the text are ordinary text; decode: leave them out"),
