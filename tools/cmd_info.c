@@ -200,12 +200,25 @@ static int info_tokenizer(json_t *o, const char *path, struct err *e) {
     return 0;
 }
 
+/* Weights that cannot be read are an error, and no folder of a tokenizer. */
+static bool has_weights(const char *dir) {
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json",
+                                        "adapter_model.safetensors"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++) {
+        char *path = file_join(dir, names[i]);
+        found = path && file_exists(path);
+        free(path);
+    }
+    return found;
+}
+
 static int info_folder(json_t *o, const char *path, const struct opts *opt, struct err *e) {
     struct model_file mf;
     struct err ignored;
     const int rc = model_file_open(&mf, path, opt->verify, e);
     if (!rc) return info_model(o, &mf, opt, e);
-    return info_tokenizer(o, path, &ignored) ? rc : 0;
+    return has_weights(path) || info_tokenizer(o, path, &ignored) ? rc : 0;
 }
 
 static int info(json_t *o, const char *path, const struct opts *opt, struct err *e) {

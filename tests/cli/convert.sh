@@ -99,6 +99,14 @@ refused "an adapter without its base" 2 'give its base model with --base' "$DUET
 refused "--base for a model" 2 '\-\-base is for adapters' "$DUET" convert $M x.gguf --base $M
 refused "an adapter as BLZT v4" 2 'does not hold adapters' "$DUET" convert $A x.blzt4 --base $B
 
+# A folder whose weights are damaged is no folder of a tokenizer.
+cp -r hf cut
+head -c 3000 hf/model.safetensors >cut/model.safetensors
+refused "info of cut weights" 1 'cut/model.safetensors' "$DUET" info cut
+refused "conversion of cut weights" 1 'cut/model.safetensors' "$DUET" convert cut cut.gguf
+rm cut/model.safetensors
+check "info of a folder with a tokenizer alone" sh -c "'$DUET' info cut | grep -q '\"kind\": \"bpe\"'"
+
 # ---- writes that fail ----
 cp m.gguf keep.gguf
 echo '{"model_type":"llama"}' >hf2/config.json
