@@ -2,11 +2,6 @@
 
 #include <string.h>
 
-static bool ends_with(const char *s, const char *end) {
-    const size_t n = strlen(s), k = strlen(end);
-    return n >= k && !strcmp(s + n - k, end);
-}
-
 static bool writes(const struct format *f, bool adapter) {
     return f->write && (adapter ? f->adapters : f->models);
 }
@@ -22,12 +17,12 @@ int out_format(const char *path, const char *to, bool adapter, const struct form
             return err_set(e, ERR_USAGE, "--to %s: format %s does not hold %s", to, to, what);
         return 0;
     }
-    if (file_is_dir(path) || ends_with(path, "/")) {
+    if (file_is_dir(path) || file_ends_with(path, "/")) {
         *f = format_find(adapter ? "peft" : "hf");
         return 0;
     }
     for (size_t i = 0; i < n_formats; i++) {
-        if (!formats[i]->suffix || !ends_with(path, formats[i]->suffix)) continue;
+        if (!formats[i]->suffix || !file_ends_with(path, formats[i]->suffix)) continue;
         *f = formats[i];
         if (!writes(*f, adapter))
             return err_set(e, ERR_USAGE, "%s: format %s does not hold %s", path, (*f)->name, what);

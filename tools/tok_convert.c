@@ -40,19 +40,14 @@ out:
     return rc;
 }
 
-static bool ends_with(const char *s, const char *end) {
-    const size_t n = strlen(s), k = strlen(end);
-    return n > k && strcmp(s + n - k, end) == 0;
-}
-
 int tok_convert(const char *in, const char *out, const char *pre, struct log_progress *notes,
                 struct err *e) {
     struct tokenizer *t = NULL;
     struct tok_bytes bytes = {0};
     struct file_out file = {0};
-    const bool json = ends_with(out, ".json"), bin = ends_with(out, ".bin");
+    const bool json = file_ends_with(out, ".json"), bin = file_ends_with(out, ".bin");
     int rc;
-    if (!json && !bin && !ends_with(out, ".model"))
+    if (!json && !bin && !file_ends_with(out, ".model"))
         return err_set(e, ERR_USAGE,
                        "--out %s does not say the form: it ends with .json (Hugging Face), .bin "
                        "(llama2.c) or .model (SentencePiece)",
@@ -69,7 +64,7 @@ int tok_convert(const char *in, const char *out, const char *pre, struct log_pro
     TRY(file_out_open(&file, out, e));
     file_out_write(&file, bytes.data, bytes.n);
     TRY(file_out_commit(&file, e));
-    if (notes && !ends_with(out, ".model")) TRY(note_blanks(t, out, notes, e));
+    if (notes && !file_ends_with(out, ".model")) TRY(note_blanks(t, out, notes, e));
 out:
     file_out_discard(&file);
     tokenizer_close(t);

@@ -375,3 +375,16 @@ bool file_same(const char *a, const char *b) {
     struct stat x, y;
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
+
+bool file_ends_with(const char *path, const char *end) {
+    const size_t n = strlen(path), k = strlen(end);
+    return n >= k && !strcmp(path + n - k, end);
+}
+
+bool file_lies_in(const char *file, const char *folder) {
+    const char *slash = strrchr(file, '/');
+    char *parent = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup(".");
+    const bool in = parent && file_same(parent, folder);
+    free(parent);
+    return in;
+}

@@ -69,6 +69,12 @@ bool file_is_dir(const char *path); /* an existing folder */
 /* "dir/name", malloc()ed. */
 char *file_join(const char *dir, const char *name);
 
+/* True if a path, or any name, ends so. */
+bool file_ends_with(const char *path, const char *end);
+
+/* True if the file lies in that folder itself, not deeper. */
+bool file_lies_in(const char *file, const char *folder);
+
 /* True if the two paths name the same existing file (device and inode). */
 bool file_same(const char *a, const char *b);
 

@@ -54,10 +54,7 @@ uint64_t model_file_digest(const struct model_file *mf) {
     XXH3_state_t state;
     XXH3_64bits_reset(&state);
     for (size_t i = 0; i < mf->n_maps; i++) {
-        static const char weights[] = ".safetensors";
-        const char *path = mf->maps[i].path;
-        const size_t n = strlen(path), k = sizeof weights - 1;
-        if (n < k || strcmp(path + n - k, weights) != 0) continue;
+        if (!file_ends_with(mf->maps[i].path, ".safetensors")) continue;
         const uint64_t h = map_hash(mf->maps + i, 0, mf->maps[i].size);
         XXH3_64bits_update(&state, &h, sizeof h);
     }
@@ -171,26 +168,17 @@ const struct mf_side *model_file_find_side(const struct model_file *mf, const ch
     return NULL;
 }
 
-/* True if file lies in folder. */
-static bool lies_in(const char *file, const char *folder) {
-    const char *end = file ? strrchr(file, '/') : NULL;
-    char *dir = end ? strndup(file, end > file ? (size_t)(end - file) : 1) : strdup(".");
-    const bool same = file && dir && file_same(dir, folder);
-    free(dir);
-    return same;
-}
-
 /* Of a folder every file is written anew; another model file that lies in it stays. */
 bool model_file_uses(const struct model_file *mf, const char *path) {
     const bool folder = file_is_dir(path), part = mf->n_maps > 0 || !mf->map.data;
     if (mf->path && file_same(mf->path, path)) return true;
-    if (!mf->map.data && mf->path && file_exists(path) && lies_in(path, mf->path))
+    if (!mf->map.data && mf->path && file_exists(path) && file_lies_in(path, mf->path))
         return true; /* one of the files of a folder, its config for one */
     if (mf->map.path &&
-        (file_same(mf->map.path, path) || (folder && part && lies_in(mf->map.path, path))))
+        (file_same(mf->map.path, path) || (folder && part && file_lies_in(mf->map.path, path))))
         return true;
     for (size_t i = 0; i < mf->n_maps; i++)
-        if (file_same(mf->maps[i].path, path) || (folder && lies_in(mf->maps[i].path, path)))
+        if (file_same(mf->maps[i].path, path) || (folder && file_lies_in(mf->maps[i].path, path)))
             return true;
     return false;
 }

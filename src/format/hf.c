@@ -13,8 +13,9 @@
 
 #define MAX_JSON ((size_t)16 << 20)
 #define MAX_SIDE ((size_t)512 << 20)
-#define MAX_VALUES ((size_t)1 << 18) /* of a JSON text: 16 for each tensor that a model may have   \
-                                      */
+#define MAX_VALUES                                                                                 \
+    ((size_t)1 << 18) /* of a JSON text: 16 for each tensor that a model may have                  \
+                       */
 #define SHARD_BYTES 5000000000u
 #define PIECE ((size_t)4 << 20)
 
@@ -204,11 +205,6 @@ static bool starts_with(const char *s, const char *start) {
     return !strncmp(s, start, strlen(start));
 }
 
-static bool ends_with(const char *s, const char *end) {
-    const size_t n = strlen(s), k = strlen(end);
-    return n >= k && !strcmp(s + n - k, end);
-}
-
 /* Exports of the decoder without its classifier have no "model.". */
 static const char *missing_prefix(const struct model_file *raw) {
     for (size_t i = 0; i < raw->n_tensors; i++)
@@ -283,7 +279,7 @@ static int take_tensor(const struct taker *k, const struct mf_tensor *from, stru
     struct mf_tensor t = *from;
     char name[300];
     bool copy;
-    if (ends_with(from->name, "rotary_emb.inv_freq")) return check_frequencies(k, from, e);
+    if (file_ends_with(from->name, "rotary_emb.inv_freq")) return check_frequencies(k, from, e);
     const int rc = check_tied(k, from, &copy, e);
     if (rc || copy) return rc;
     snprintf(name, sizeof name, "%s%s", strcmp(from->name, HEAD) ? k->prefix : "", from->name);

@@ -19,14 +19,6 @@ static int no_memory(const char *dir, struct err *e) {
 
 /* ---- a folder ------------------------------------------------------------------------------- */
 
-static bool lies_in(const char *file, const char *dir) {
-    const char *slash = strrchr(file, '/');
-    char *parent = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup(".");
-    const bool in = parent && file_same(parent, dir);
-    free(parent);
-    return in;
-}
-
 /* file_mkdirs, noting what it makes. */
 static int make_folders(struct hf_out *d, struct err *e) {
     const size_t len = strlen(d->dir);
@@ -56,9 +48,9 @@ static void remove_folders(struct hf_out *d) {
 
 int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, struct err *e) {
     bool same =
-        (mf->path && file_same(mf->path, dir)) || (mf->map.path && lies_in(mf->map.path, dir));
+        (mf->path && file_same(mf->path, dir)) || (mf->map.path && file_lies_in(mf->map.path, dir));
     *d = (struct hf_out){0};
-    for (size_t i = 0; i < mf->n_maps; i++) same |= lies_in(mf->maps[i].path, dir);
+    for (size_t i = 0; i < mf->n_maps; i++) same |= file_lies_in(mf->maps[i].path, dir);
     if (same)
         return err_set(e, ERR_INPUT, "%s: is the folder being read; write to another name", dir);
     if (!(d->dir = strdup(dir))) return no_memory(dir, e);

@@ -128,14 +128,10 @@ static int plain_config(json_t *j, const struct model_config *c, const struct mo
 
 /* ---- tensors -------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *s, const char *end) {
-    const size_t n = strlen(s), k = strlen(end);
-    return n >= k && !strcmp(s + n - k, end);
-}
-
 /* Weights that write into the residual stream. */
 static bool writes_residual(const char *name) {
-    return ends_with(name, ".self_attn.o_proj.weight") || ends_with(name, ".mlp.down_proj.weight");
+    return file_ends_with(name, ".self_attn.o_proj.weight") ||
+           file_ends_with(name, ".mlp.down_proj.weight");
 }
 
 static bool is_vocabulary(const char *name) {

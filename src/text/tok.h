@@ -43,7 +43,6 @@ struct tok_scratch;
 
 struct tok_kind {
     const char *name;
-    bool drops_blank; /* tokenizer.drops before load: TOK_DROPS_EACH, else TOK_DROPS_NONE */
     /* True if the file is, or is meant to be, of this kind. */
     bool (*probe)(const uint8_t *data, size_t bytes);
     /* Reads t->blob: fills the table of tokens, marks, bos, eos, exact and impl. Messages start

@@ -443,7 +443,6 @@ const struct spm_model *tok_spm_model(const struct tokenizer *t) {
 }
 
 const struct tok_kind tok_spm = {.name = "spm",
-                                 .drops_blank = true,
                                  .probe = spm_probe,
                                  .load = spm_load,
                                  .release = spm_release,

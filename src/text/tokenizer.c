@@ -58,7 +58,6 @@ int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, 
     t->blob_bytes = bytes;
     t->kind = kind;
     t->bos = t->eos = -1;
-    t->drops = kind->drops_blank ? TOK_DROPS_EACH : TOK_DROPS_NONE;
     t->hash = XXH3_64bits_withSeed(data, bytes, XXH3_64bits(kind->name, strlen(kind->name)));
     TRY(kind->load(t, name, e));
     tok_table_finish(t);
