@@ -13,6 +13,4 @@ struct bench_opts {
 int bench_step(const struct bench_opts *o, struct err *e);
 int bench_gemm(const struct bench_opts *o, struct err *e);
 
-double bench_median(double *x, int n); /* sorts x */
-
 #endif

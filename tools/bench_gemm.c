@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "cpu.h"
 #include "par.h"
+#include "stat.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ static double rate(const struct gemm *g, const struct shape *s, double seconds, 
         n++;
     }
     arena_release(&a);
-    return 2e-9 * (double)s->m * (double)s->n * (double)s->k / bench_median(t, n);
+    return 2e-9 * (double)s->m * (double)s->n * (double)s->k / stat_median(t, (size_t)n);
 }
 
 static int measure(const struct bench_opts *o, const char *backend, enum dtype compute, json_t *all,

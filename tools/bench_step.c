@@ -5,17 +5,11 @@
 #include "op.h"
 #include "par.h"
 #include "rng.h"
+#include "stat.h"
 #include "train_model.h"
 
-#include <gsl/gsl_sort_double.h>
-#include <gsl/gsl_statistics_double.h>
 #include <jansson.h>
 #include <stdlib.h>
-
-double bench_median(double *x, int n) {
-    gsl_sort(x, 1, (size_t)n);
-    return gsl_stats_median_from_sorted_data(x, 1, (size_t)n);
-}
 
 struct source {
     const struct bench_opts *o;
@@ -71,7 +65,7 @@ static int measure(struct engine *g, const struct bench_opts *o, struct source *
         if (i >= 0) t[i] = clock_seconds() - begin;
     }
     const double ms = 1e3 / (double)o->runs;
-    out->ms = 1e3 * bench_median(t, (int)o->runs);
+    out->ms = 1e3 * stat_median(t, (size_t)o->runs);
     out->ms_min = 1e3 * t[0];
     out->ms_max = 1e3 * t[o->runs - 1];
     for (int k = 0; k < n_ops; k++)

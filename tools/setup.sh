@@ -3,17 +3,17 @@
 # Needs root, directly or through sudo. Does nothing when everything is there.
 set -eu
 
-packages="gcc meson ninja-build pkg-config libopenblas-dev libgsl-dev libzstd-dev libjansson-dev
+packages="gcc meson ninja-build pkg-config libzstd-dev libjansson-dev
 libpcre2-dev libutf8proc-dev libxxhash-dev libcmocka-dev"
-optional="libdnnl-dev"
+optional="libdnnl-dev libopenblas0" # loaded at run time; duet works without
 
 have() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     echo "This is not Debian or Ubuntu. Install, by the names of your system:" >&2
     echo "  a C17 compiler with OpenMP, meson >= 1.0, ninja, pkg-config," >&2
-    echo "  OpenBLAS, GSL, zstd, jansson, PCRE2, utf8proc, xxHash (with headers)," >&2
-    echo "  cmocka for the tests; oneDNN 2.x if there is one." >&2
+    echo "  zstd, jansson, PCRE2, utf8proc, xxHash (with headers), cmocka for the tests;" >&2
+    echo "  oneDNN 2.x and OpenBLAS if you want their matrix products too." >&2
     for tool in meson ninja pkg-config; do
         command -v $tool >/dev/null || { echo "setup: $tool is missing" >&2; exit 1; }
     done
@@ -54,7 +54,8 @@ export DEBIAN_FRONTEND=noninteractive
 $run apt-get update -qq || echo "setup: apt-get update failed; trying with the lists there are" >&2
 # shellcheck disable=SC2086
 [ -z "$missing" ] || $run apt-get install -y -qq --no-install-recommends $missing >/dev/null
-# shellcheck disable=SC2086
-[ -z "$wanted" ] || $run apt-get install -y -qq --no-install-recommends $wanted >/dev/null ||
-    echo "setup: $wanted is not available here; duet works without it" >&2
+for p in $wanted; do
+    $run apt-get install -y -qq --no-install-recommends "$p" >/dev/null ||
+        echo "setup: $p is not available here; duet works without it" >&2
+done
 check_meson

@@ -1,8 +1,8 @@
 #include "eval.h"
 
 #include "logits.h"
+#include "stat.h"
 
-#include <gsl/gsl_statistics_double.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +66,7 @@ static void finish(const struct run *r, uint64_t windows, struct eval_result *ou
     out->windows = windows;
     out->tokens = windows * (uint64_t)r->o->seq;
     out->loss = r->sum / (double)out->tokens;
-    out->stderr_ = windows > 1 ? gsl_stats_sd(r->losses, 1, windows) / sqrt((double)windows) : NAN;
+    out->stderr_ = stat_stderr(r->losses, windows);
     out->bytes = r->bytes;
     out->bpb = r->bytes ? r->sum / M_LN2 / (double)r->bytes : NAN;
     out->floor_bpb =

@@ -1,7 +1,7 @@
 #include "objective.h"
+#include "stat.h"
 #include "task.h"
 
-#include <gsl/gsl_statistics_double.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,12 +79,12 @@ static void finish(const struct run *run, struct task_result *r) {
     const size_t n = (size_t)r->n;
     int64_t right = 0;
     for (int k = 0; k < r->n_labels; k++) right += r->counts[k * r->n_labels + k];
-    r->loss = gsl_stats_mean(run->losses, 1, n);
+    r->loss = stat_mean(run->losses, n);
     r->accuracy = (double)right / (double)n;
     r->f1 = objective_f1(r->counts, r->n_labels);
-    r->loss_stderr = r->accuracy_stderr = r->f1_stderr = NAN;
+    r->loss_stderr = stat_stderr(run->losses, n);
+    r->accuracy_stderr = r->f1_stderr = NAN;
     if (n < 2) return;
-    r->loss_stderr = gsl_stats_sd(run->losses, 1, n) / sqrt((double)n);
     r->accuracy_stderr = sqrt(r->accuracy * (1 - r->accuracy) / ((double)n - 1));
     r->f1_stderr = f1_stderr(r);
 }

@@ -56,6 +56,14 @@ void check_end(struct check *c) {
     printf("\n");
 }
 
+void check_skip(struct check *c, const char *variant, const char *why) {
+    bool any = c->n_want == 0;
+    for (int i = 0; i < c->n_want; i++) any = any || !strcmp(c->want[i], c->group);
+    if (!any) return;
+    c->skipped++;
+    printf("%-6s %-22s %-11s skipped: %s\n", c->group, "", variant, why);
+}
+
 /* True for the first failure of an item, whose message the caller completes. */
 static bool complain(struct check *c) {
     if (c->failed++) return false;
@@ -247,7 +255,8 @@ int main(int argc, char **argv) {
             fprintf(stderr, "check: nothing is called '%s'\n", c.want[i]);
             rc = 2;
         }
-    if (!c.bench) printf("%d of %d checks failed\n", c.failures, c.total);
+    if (!c.bench)
+        printf("%d of %d checks failed, %d variants skipped\n", c.failures, c.total, c.skipped);
     if (c.failures) rc = 1;
 out:
     free(c.want);

@@ -57,12 +57,16 @@ struct check {
     int failed;   /* failures of this item and variant */
 
     int total, failures; /* items x variants */
+    int skipped;         /* variants */
     struct check_slot slot[CHECK_SLOTS];
 };
 
 /* Starts an item; false if the command line does not want it. */
 bool check_begin(struct check *c, const char *item, const char *variant);
 void check_end(struct check *c);
+
+/* A variant of the whole group that cannot run here: one line says why, and it is counted. */
+void check_skip(struct check *c, const char *variant, const char *why);
 
 /* Distance of neighbouring floats at |x|, x finite: 2^-23 in [1, 2), 2^-149 at 0. */
 double check_ulp(double x);

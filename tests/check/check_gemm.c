@@ -394,9 +394,12 @@ static void check_variant(struct check *c, const struct gemm_backend *k, enum dt
                           const char *tier) {
     struct backend b;
     struct err e;
-    if (gemm_init(&b.g, k->name, compute, &e)) return;
     snprintf(b.name, sizeof b.name, "%s-%s%s%s", k->name, dtype_row(compute)->name, tier ? "-" : "",
              tier ? tier : "");
+    if (gemm_init(&b.g, k->name, compute, &e)) {
+        check_skip(c, b.name, e.msg);
+        return;
+    }
     const bool pairs = compute == DT_BF16 && tier && !strcmp(tier, "avx512bf16");
 #if defined(__x86_64__)
     const bool fused = tier && strcmp(tier, "generic") != 0;

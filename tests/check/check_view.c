@@ -234,10 +234,13 @@ static void check_variant(struct check *c, const struct gemm_backend *k, enum dt
     struct gemm g;
     struct err e;
     char name[48];
-    if (gemm_init(&g, k->name, compute, &e)) return;
     const bool native = !strcmp(k->name, "native");
     snprintf(name, sizeof name, "%s-%s%s%s", k->name, dtype_row(compute)->name, tier ? "-" : "",
              tier ? tier : "");
+    if (gemm_init(&g, k->name, compute, &e)) {
+        check_skip(c, name, e.msg);
+        return;
+    }
     if (!check_begin(c, "variants", name)) return;
 #if defined(__x86_64__)
     const bool fused = tier && strcmp(tier, "generic") != 0;

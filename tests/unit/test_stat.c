@@ -1,0 +1,68 @@
+/* Mean, standard error and median against values by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "stat.h"
+
+#include <math.h>
+
+static void near(double a, double b) {
+    if (!(fabs(a - b) <= 1e-15 * fabs(b))) fail_msg("%.17g is not %.17g", a, b);
+}
+
+/* 2 4 4 4 5 5 7 9: mean 5, squared distances 9 1 1 1 0 0 4 16 = 32, variance 32/7. */
+static void by_hand(void **state) {
+    (void)state;
+    const double x[] = {2, 4, 4, 4, 5, 5, 7, 9}, two[] = {1, 4}, same[] = {0.1, 0.1, 0.1};
+    near(stat_mean(x, 8), 5);
+    near(stat_stderr(x, 8), sqrt(32.0 / 7 / 8));
+    near(stat_mean(two, 2), 2.5);
+    near(stat_stderr(two, 2), 1.5); /* 2.25 + 2.25 = 4.5, / 1 / 2 */
+    near(stat_mean(same, 3), 0.1);
+    assert_true(stat_stderr(same, 3) == 0);
+}
+
+/* Close together and far from 0: what a sum of squares loses. */
+static void large_values(void **state) {
+    (void)state;
+    const double x[] = {1e9 + 1, 1e9 + 2, 1e9 + 3}; /* variance 1 */
+    near(stat_mean(x, 3), 1e9 + 2);
+    near(stat_stderr(x, 3), sqrt(1.0 / 3));
+}
+
+static void too_few(void **state) {
+    (void)state;
+    double one[] = {3};
+    assert_true(isnan(stat_mean(one, 0)) && isnan(stat_median(one, 0)));
+    assert_true(isnan(stat_stderr(one, 0)) && isnan(stat_stderr(one, 1)));
+    near(stat_mean(one, 1), 3);
+    near(stat_median(one, 1), 3);
+}
+
+static void not_finite(void **state) {
+    (void)state;
+    const double x[] = {1, INFINITY}, y[] = {1, NAN, 2};
+    assert_true(isinf(stat_mean(x, 2)) && isnan(stat_stderr(x, 2)));
+    assert_true(isnan(stat_mean(y, 3)) && isnan(stat_stderr(y, 3)));
+}
+
+static void median(void **state) {
+    (void)state;
+    double odd[] = {9, -1, 4}, even[] = {8, 1, 2, 7}, ends[] = {INFINITY, 0, -INFINITY};
+    near(stat_median(odd, 3), 4);
+    near(odd[0], -1); /* sorted */
+    near(odd[2], 9);
+    near(stat_median(even, 4), 4.5);
+    assert_true(stat_median(ends, 3) == 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(by_hand),    cmocka_unit_test(large_values), cmocka_unit_test(too_few),
+        cmocka_unit_test(not_finite), cmocka_unit_test(median),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
