@@ -5,7 +5,7 @@
 #include "train_opts.h"
 
 struct bench_opts {
-    struct train_opts train; /* those that bear on a step's time */
+    struct train_opts train; /* bench's own, and the defaults of train for the others */
     int64_t vocab, runs, warmup;
     bool one_type; /* bench gemm measures only `compute` */
 };

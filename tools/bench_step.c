@@ -147,24 +147,6 @@ static void print_text(const struct measured *r, const struct engine *g) {
         p->update, p->rest);
 }
 
-/* Options that do not bear on a step's time, at the values that training has for them. */
-static struct train_opts complete(const struct bench_opts *o) {
-    struct train_opts t = o->train;
-    t.init = t.model; /* LoRA trains beside random weights here */
-    t.steps = 1;
-    t.lr = t.beta1 = t.beta2 = t.clip = t.eps = t.decay_matrix = t.lora_alpha = -1;
-    t.warmup = -1;
-    t.adam_eps = 1e-8;
-    t.schedule = "auto";
-    t.objective = "ce";
-    t.rng = "counter";
-    t.lora_init = "peft";
-    t.lr_embed = t.lr_matrix = t.lr_norm = 1;
-    t.checkpoint_every = "60s";
-    if (t.lora_rank == 0) t.lora_mode = "split";
-    return t;
-}
-
 int bench_step(const struct bench_opts *o, struct err *e) {
     int rc;
     struct model m = {0};
@@ -175,7 +157,9 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     struct train_setup setup;
     if (!o->train.model)
         return err_set(e, ERR_USAGE, "bench step: give the model with --model FILE");
-    const struct train_opts to = complete(o);
+    struct train_opts to = o->train;
+    to.init = to.model; /* LoRA trains beside random weights here */
+    to.steps = 1;
     TRY(train_setup_make(&setup, &to, e));
     TRY(gemm_init(&gemm, to.gemm, setup.compute, e));
     r.peak = gemm_peak(&gemm, 1);

@@ -57,8 +57,9 @@ static int refuse_step_options(const struct conf *conf, struct err *e) {
 static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
-    struct conf conf = {0};
+    struct conf conf = {0}, rest = {0};
     struct bench_opts o = {0};
+    TRY(conf_parse(&rest, train_rows, &o.train, 0, NULL, e)); /* what bench has no option for */
     TRY(cmd_parse(&cmd_bench, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     o.one_type = conf_given(&conf, "compute");
@@ -72,6 +73,7 @@ static int run(int argc, char **argv, struct err *e) {
         rc = err_set(e, ERR_USAGE, "bench measures one of: step, gemm");
 out:
     conf_release(&conf);
+    conf_release(&rest);
     return rc;
 }
 

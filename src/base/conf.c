@@ -305,8 +305,12 @@ out:
     return rc;
 }
 
+const struct conf_row *conf_row(const struct conf_row *rows, const char *name) {
+    return conf_find(rows, name, strlen(name));
+}
+
 bool conf_given(const struct conf *c, const char *name) {
-    const struct conf_row *row = conf_find(c->rows, name, strlen(name));
+    const struct conf_row *row = conf_row(c->rows, name);
     assert(row);
     return c->given[row - c->rows] != FROM_DEFAULT;
 }

@@ -38,6 +38,17 @@ enum conf_type {
     CONF_T_PAIRS,   /* struct conf_pairs; may be given several times as key=value */
 };
 
+/* What a command that goes on with recorded work (train --resume) may do with an option of it. */
+enum conf_resume {
+    RESUME_UNSAID,   /* not an option of such a command */
+    RESUME_FREE,     /* may change */
+    RESUME_RECORDED, /* may change, but not while the work's updates are recorded one by one: a
+                        replay has one set of options */
+    RESUME_FIXED,    /* what the work so far holds, or is measured by, cannot change */
+    RESUME_SOURCE,   /* a file: what it held at the start counts, not where it is */
+    RESUME_START,    /* belongs to new work only */
+};
+
 struct conf_row {
     enum conf_type type;
     const char *name; /* without dashes */
@@ -47,7 +58,8 @@ struct conf_row {
     const char *arg;     /* placeholder in help: N, FILE, ... */
     const char *choices; /* words separated by blanks */
     const char *help;
-    bool internal; /* not written by conf_write (it says how to run, not what to compute) */
+    bool internal; /* not written by conf_to_json (it says how to run, not what to compute) */
+    enum conf_resume resume;
 };
 
 struct conf_pairs {
@@ -55,20 +67,24 @@ struct conf_pairs {
     size_t n, n_args;    /* the first n_args came from the command line */
 };
 
+/* The last argument is the help text; further members may follow it: "...", .internal = true */
 #define CONF_SECTION(title) {.type = CONF_T_SECTION, .help = title}
-#define CONF_BOOL(S, f, n, h) {.type = CONF_T_BOOL, .name = n, .offset = offsetof(S, f), .help = h}
-#define CONF_INT(S, f, n, d, lo, hi, h)                                                            \
+#define CONF_BOOL(S, f, n, ...)                                                                    \
+    {.type = CONF_T_BOOL, .name = n, .offset = offsetof(S, f), .help = __VA_ARGS__}
+#define CONF_INT(S, f, n, d, lo, hi, ...)                                                          \
     {.type = CONF_T_INT, .name = n, .offset = offsetof(S, f), .def = d, .min = lo, .max = hi,      \
-     .arg = "N", .help = h}
-#define CONF_FLOAT(S, f, n, d, lo, hi, h)                                                          \
+     .arg = "N", .help = __VA_ARGS__}
+#define CONF_FLOAT(S, f, n, d, lo, hi, ...)                                                        \
     {.type = CONF_T_FLOAT, .name = n, .offset = offsetof(S, f), .def = d, .min = lo, .max = hi,    \
-     .arg = "X", .help = h}
-#define CONF_STRING(S, f, n, d, a, h)                                                              \
-    {.type = CONF_T_STRING, .name = n, .offset = offsetof(S, f), .def = d, .arg = a, .help = h}
-#define CONF_CHOICE(S, f, n, d, c, h)                                                              \
-    {.type = CONF_T_CHOICE, .name = n, .offset = offsetof(S, f), .def = d, .choices = c, .help = h}
-#define CONF_PAIRS(S, f, n, a, h)                                                                  \
-    {.type = CONF_T_PAIRS, .name = n, .offset = offsetof(S, f), .arg = a, .help = h}
+     .arg = "X", .help = __VA_ARGS__}
+#define CONF_STRING(S, f, n, d, a, ...)                                                            \
+    {.type = CONF_T_STRING, .name = n, .offset = offsetof(S, f), .def = d, .arg = a,               \
+     .help = __VA_ARGS__}
+#define CONF_CHOICE(S, f, n, d, c, ...)                                                            \
+    {.type = CONF_T_CHOICE, .name = n, .offset = offsetof(S, f), .def = d, .choices = c,           \
+     .help = __VA_ARGS__}
+#define CONF_PAIRS(S, f, n, a, ...)                                                                \
+    {.type = CONF_T_PAIRS, .name = n, .offset = offsetof(S, f), .arg = a, .help = __VA_ARGS__}
 #define CONF_END {.type = CONF_T_END}
 
 /* What one parse owns: strings, and the positional arguments. */
@@ -98,6 +114,9 @@ int conf_read_defaults(struct conf *c, const char *path, struct err *e);
 
 /* The same from text. path: where it comes from, for messages. */
 int conf_read_defaults_text(struct conf *c, const char *text, const char *path, struct err *e);
+
+/* The row of an option, or NULL. */
+const struct conf_row *conf_row(const struct conf_row *rows, const char *name);
 
 /* True if the option was given on the command line or in a config file. */
 bool conf_given(const struct conf *c, const char *name);

@@ -54,24 +54,10 @@ static int repeat(struct trainer *t, const struct zo_record *r, struct err *e) {
     return trainer_count(t, &s, r->seconds, e);
 }
 
-/* What may differ between the parts of a run: where files are, how long it is, what is recorded
- * with each update, and what only looks on. */
+/* What may differ between the parts of a recorded run; data is not needed to replay it. */
 static bool may_change(const char *key) {
-    static const char *const keys[] = {"model",       "init",
-                                       "order",       "val-fraction",
-                                       "data",        "tokenizer",
-                                       "task",        "task-eval",
-                                       "format",      "steps",
-                                       "time",        "lr",
-                                       "schedule",    "warmup",
-                                       "min-lr",      "decay-share",
-                                       "spike",       "compute",
-                                       "gemm",        "val-every",
-                                       "val-windows", "checkpoint-every",
-                                       "log-every",   "lora-mode"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (!strcmp(keys[i], key)) return true;
-    return false;
+    const struct conf_row *row = conf_row(train_rows, key);
+    return row && (row->resume == RESUME_FREE || row->resume == RESUME_SOURCE);
 }
 
 /* A trajectory has one set of options: a replay could not know of others. */

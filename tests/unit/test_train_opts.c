@@ -1,0 +1,52 @@
+/* The table of training options: each row says what a resume may do with it, and the defaults of
+ * the rows alone make a setup. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "train_opts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void every_row_says_what_a_resume_may_do(void **state) {
+    (void)state;
+    for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++) {
+        if (!r->name) continue;
+        if (r->resume == RESUME_UNSAID) print_message("--%s\n", r->name);
+        assert_int_not_equal(r->resume, RESUME_UNSAID);
+        if (r->resume == RESUME_SOURCE) assert_int_equal(r->type, CONF_T_STRING);
+        if (r->resume != RESUME_FREE && r->resume != RESUME_START) assert_false(r->internal);
+    }
+    assert_int_equal(conf_row(train_rows, "steps")->resume, RESUME_FREE);
+    assert_int_equal(conf_row(train_rows, "batch")->resume, RESUME_RECORDED);
+    assert_int_equal(conf_row(train_rows, "optimizer")->resume, RESUME_FIXED);
+    assert_int_equal(conf_row(train_rows, "data")->resume, RESUME_SOURCE);
+    assert_int_equal(conf_row(train_rows, "out")->resume, RESUME_START);
+    assert_null(conf_row(train_rows, "step"));
+}
+
+/* What bench builds on. */
+static void defaults_alone_make_a_setup(void **state) {
+    (void)state;
+    struct conf c;
+    struct train_opts o;
+    struct train_setup s;
+    struct err e;
+    assert_int_equal(conf_parse(&c, train_rows, &o, 0, NULL, &e), 0);
+    o.steps = 1;
+    if (train_setup_make(&s, &o, &e)) fail_msg("%s", e.msg);
+    assert_string_equal(s.optimizer->name, "adamw");
+    assert_true(s.lr == s.optimizer->lr);
+    conf_release(&c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_says_what_a_resume_may_do),
+        cmocka_unit_test(defaults_alone_make_a_setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
