@@ -1,10 +1,10 @@
 #include "adapter.h"
 #include "audit.h"
 #include "batch.h"
-#include "clock.h"
 #include "cmd.h"
 #include "dataset.h"
 #include "log.h"
+#include "machine.h"
 #include "par.h"
 #include "train_model.h"
 

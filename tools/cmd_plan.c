@@ -1,5 +1,5 @@
 #include "cmd.h"
-#include "clock.h"
+#include "machine.h"
 #include "par.h"
 #include "choice.h"
 #include "train_model.h"

@@ -1,4 +1,5 @@
 #include "cpu.h"
+#include "machine.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -41,9 +42,16 @@ bool cpu_check(const char **value) {
     return capped() >= 0;
 }
 
-enum cpu_tier cpu_tier(void) {
+static _Atomic int tier = -1; /* not found yet */
+
+void cpu_tier_refresh(void) {
     int best = (int)cpu_best(), cap = capped();
-    return (enum cpu_tier)(cap >= 0 && cap < best ? cap : best);
+    tier = cap >= 0 && cap < best ? cap : best;
+}
+
+enum cpu_tier cpu_tier(void) {
+    if (tier < 0) cpu_tier_refresh();
+    return (enum cpu_tier)tier;
 }
 
 bool cpu_has_amx_bf16(void) {
@@ -76,7 +84,8 @@ const char *cpu_model(void) {
 
 int cpu_count(void) {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int n = CPU_COUNT(&set);
+    const int quota = machine_cpus();
+    int n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    if (quota && quota < n) n = quota;
     return n > 0 ? n : 1;
 }

@@ -18,6 +18,9 @@ enum cpu_tier {
  * cpu_check() reports it. */
 enum cpu_tier cpu_tier(void);
 
+/* Reads DUET_CPU again: for tests that walk the tiers in one process. */
+void cpu_tier_refresh(void);
+
 /* The best tier that this CPU has, whatever DUET_CPU says. */
 enum cpu_tier cpu_best(void);
 
@@ -33,7 +36,8 @@ bool cpu_has_amx_bf16(void);
 /* Model name from the system, for reports; a static string. */
 const char *cpu_model(void);
 
-/* Logical processors this process may run on. */
+/* Logical processors this process may run on, and has the time of: by affinity, and by the CPU quota
+ * of its control groups, rounded up. */
 int cpu_count(void);
 
 #endif

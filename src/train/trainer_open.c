@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "file.h"
 #include "format.h"
+#include "machine.h"
 #include "par.h"
 
 #include <errno.h>

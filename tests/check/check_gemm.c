@@ -429,12 +429,14 @@ void check_gemm(struct check *c) {
             /* The native backend asks for the tier at each call. */
             for (int t = 0; tiers && t <= (int)cpu_best(); t++) {
                 setenv("DUET_CPU", cpu_tier_name((enum cpu_tier)t), 1);
+                cpu_tier_refresh();
                 check_variant(c, k, type, cpu_tier_name((enum cpu_tier)t));
             }
             if (cap)
                 setenv("DUET_CPU", cap, 1);
             else
                 unsetenv("DUET_CPU");
+            cpu_tier_refresh();
             if (!tiers) check_variant(c, k, type, NULL);
         }
     par_init(threads);

@@ -289,12 +289,14 @@ void check_view(struct check *c) {
             }
             for (int tier = 0; tier <= (int)cpu_best(); tier++) {
                 setenv("DUET_CPU", cpu_tier_name((enum cpu_tier)tier), 1);
+                cpu_tier_refresh();
                 check_variant(c, gemm_backends[i], type, cpu_tier_name((enum cpu_tier)tier));
             }
             if (cap)
                 setenv("DUET_CPU", cap, 1);
             else
                 unsetenv("DUET_CPU");
+            cpu_tier_refresh();
         }
     par_init(threads);
     free(cap);

@@ -1,0 +1,256 @@
+#include "machine.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* ---- small files --------------------------------------------------------------------------------
+ */
+
+/* The number after `key` in the first line that begins with it; the limit "max" is no number. */
+static bool read_number(const char *path, const char *key, uint64_t *value) {
+    char line[512];
+    bool found = false;
+    unsigned long long x;
+    const size_t n = strlen(key);
+    FILE *f = fopen(path, "re");
+    while (f && !found && fgets(line, sizeof line, f))
+        found = !strncmp(line, key, n) && line[n] != '-' && sscanf(line + n, "%llu", &x) == 1;
+    if (f) fclose(f);
+    if (found) *value = x;
+    return found;
+}
+
+/* The same of a file in a control group's folder. */
+static bool read_in(const char *folder, const char *name, const char *key, uint64_t *value) {
+    char path[PATH_MAX];
+    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path &&
+           read_number(path, key, value);
+}
+
+/* ---- the groups of this process -----------------------------------------------------------------
+ */
+
+/* A control group's folder, and where its hierarchy is mounted. */
+struct group {
+    char path[PATH_MAX];
+    size_t mount; /* bytes of path that are the mount point */
+};
+
+/* True if a list such as "rw,cpu,cpuacct" has the word. */
+static bool has_word(const char *list, const char *word) {
+    const size_t n = strlen(word);
+    for (const char *p = list; p; p = strchr(p, ',')) {
+        p += *p == ',';
+        if (!strncmp(p, word, n) && (p[n] == ',' || !p[n] || p[n] == '\n')) return true;
+    }
+    return false;
+}
+
+/* The kernel writes blanks and the like in paths as \040. */
+static void unescape(char *s) {
+    char *to = s;
+    for (; *s; s++)
+        if (s[0] == '\\' && s[1] && s[2] && s[3]) {
+            *to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+            s += 3;
+        } else {
+            *to++ = *s;
+        }
+    *to = 0;
+}
+
+/* The path of the process's group in the hierarchy that has this controller: of version 1 the line
+ * that lists it, of version 2 (controller NULL) the line "0::". */
+static bool own_path(const char *root, const char *controller, char *path, size_t size) {
+    char name[PATH_MAX], line[PATH_MAX + 256];
+    bool found = false;
+    snprintf(name, sizeof name, "%s/proc/self/cgroup", root);
+    FILE *f = fopen(name, "re");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        char *list = strchr(line, ':'), *at = list ? strchr(list + 1, ':') : NULL;
+        if (!at) continue;
+        *at++ = 0;
+        at[strcspn(at, "\n")] = 0;
+        found = controller ? has_word(list + 1, controller) : !list[1];
+        if (found) snprintf(path, size, "%s", at);
+    }
+    if (f) fclose(f);
+    return found;
+}
+
+/* The mount point of that hierarchy, and what part of it is mounted there. A line of mountinfo:
+ * id parent major:minor ROOT POINT options... - type source OPTIONS */
+static bool mount_of(const char *root, const char *controller, char *part, char *point) {
+    char name[PATH_MAX], line[3 * PATH_MAX];
+    bool found = false;
+    snprintf(name, sizeof name, "%s/proc/self/mountinfo", root);
+    FILE *f = fopen(name, "re");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        char type[64], options[1024];
+        const char *dash = strstr(line, " - ");
+        if (!dash || sscanf(dash, " - %63s %*s %1023s", type, options) != 2) continue;
+        if (strcmp(type, controller ? "cgroup" : "cgroup2")) continue;
+        if (controller && !has_word(options, controller)) continue;
+        found = sscanf(line, "%*s %*s %*s %4095s %4095s", part, point) == 2;
+    }
+    if (f) fclose(f);
+    if (!found) return false;
+    unescape(part);
+    unescape(point);
+    return true;
+}
+
+/* A container may see a part of the hierarchy only, mounted as if it were all: what names the
+ * process's group from outside is then cut off, and a group outside of it is not visible. */
+static bool own_group(const char *root, const char *controller, struct group *g) {
+    char path[PATH_MAX], part[PATH_MAX], point[PATH_MAX];
+    if (!own_path(root, controller, path, sizeof path) ||
+        !mount_of(root, controller, part, point))
+        return false;
+    const size_t n = strcmp(part, "/") ? strlen(part) : 0;
+    const char *rest = path;
+    if (n) rest = !strncmp(path, part, n) && (path[n] == '/' || !path[n]) ? path + n : "";
+    if (!strncmp(rest, "/..", 3) || !strcmp(rest, "/")) rest = "";
+    g->mount = strlen(root) + strlen(point);
+    return snprintf(g->path, sizeof g->path, "%s%s%s", root, point, rest) < (int)sizeof g->path;
+}
+
+/* Goes to the group above; false at the top. */
+static bool group_up(struct group *g) {
+    char *slash = strrchr(g->path + g->mount, '/');
+    if (!slash) return false;
+    *slash = 0;
+    return true;
+}
+
+/* ---- memory -------------------------------------------------------------------------------------
+ */
+
+static uint64_t less(uint64_t a, uint64_t b) {
+    return a > b ? a - b : 0;
+}
+
+static void lower(uint64_t *have, uint64_t x) {
+    if (x < *have) *have = x;
+}
+
+static void files_off(const struct group *g, const char *active, const char *inactive,
+                      uint64_t *used) {
+    uint64_t bytes;
+    if (read_in(g->path, "memory.stat", active, &bytes)) *used = less(*used, bytes);
+    if (read_in(g->path, "memory.stat", inactive, &bytes)) *used = less(*used, bytes);
+}
+
+static void memory_v2(const char *root, uint64_t *have) {
+    struct group g;
+    if (!own_group(root, NULL, &g)) return;
+    do {
+        uint64_t limit = UINT64_MAX, x, used = 0;
+        if (read_in(g.path, "memory.max", "", &x)) limit = x;
+        if (read_in(g.path, "memory.high", "", &x)) lower(&limit, x);
+        if (limit == UINT64_MAX || !read_in(g.path, "memory.current", "", &used)) continue;
+        files_off(&g, "active_file ", "inactive_file ", &used);
+        lower(have, less(limit, used));
+    } while (group_up(&g));
+}
+
+static void memory_v1(const char *root, uint64_t *have) {
+    struct group g;
+    uint64_t tree;
+    if (!own_group(root, "memory", &g)) return;
+    do {
+        uint64_t limit, used;
+        if (read_in(g.path, "memory.limit_in_bytes", "", &limit) &&
+            read_in(g.path, "memory.usage_in_bytes", "", &used)) {
+            files_off(&g, "total_active_file ", "total_inactive_file ", &used);
+            lower(have, less(limit, used));
+        }
+        /* Old kernels: a group may stand for itself, and those above it then do not count it. */
+    } while (group_up(&g) && (!read_in(g.path, "memory.use_hierarchy", "", &tree) || tree));
+}
+
+/* 0 means that nothing is known. */
+static size_t known(uint64_t have) {
+    return have == UINT64_MAX ? 0 : have ? (size_t)have : 1;
+}
+
+size_t machine_memory_at(const char *root) {
+    char path[PATH_MAX];
+    uint64_t kb;
+    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    uint64_t have = read_number(path, "MemAvailable:", &kb) ? kb * 1024 : UINT64_MAX;
+    memory_v2(root, &have);
+    memory_v1(root, &have);
+    return known(have);
+}
+
+/* What setrlimit(2) leaves: of the address space, and of memory that is written to. */
+static void memory_rlimits(uint64_t *have) {
+    unsigned long long all = 0, data = 0;
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    struct rlimit r;
+    FILE *f = fopen("/proc/self/statm", "re");
+    const bool read = f && fscanf(f, "%llu %*u %*u %*u %*u %llu", &all, &data) == 2;
+    if (f) fclose(f);
+    if (!read) return;
+    if (!getrlimit(RLIMIT_AS, &r) && r.rlim_cur != RLIM_INFINITY)
+        lower(have, less(r.rlim_cur, all * page));
+    if (!getrlimit(RLIMIT_DATA, &r) && r.rlim_cur != RLIM_INFINITY)
+        lower(have, less(r.rlim_cur, data * page));
+}
+
+size_t memory_available(void) {
+    const size_t machine = machine_memory_at("");
+    uint64_t have = machine ? machine : UINT64_MAX;
+    memory_rlimits(&have);
+    return known(have);
+}
+
+/* ---- processors ---------------------------------------------------------------------------------
+ */
+
+static void grant(double *least, double quota, double period) {
+    if (quota > 0 && period > 0 && quota / period < *least) *least = quota / period;
+}
+
+static void cpus_v1(const char *root, double *least) {
+    struct group g;
+    uint64_t quota, period;
+    if (!own_group(root, "cpu", &g)) return;
+    do {
+        if (read_in(g.path, "cpu.cfs_quota_us", "", &quota) &&
+            read_in(g.path, "cpu.cfs_period_us", "", &period))
+            grant(least, (double)quota, (double)period);
+    } while (group_up(&g));
+}
+
+static void cpus_v2(const char *root, double *least) {
+    struct group g;
+    if (!own_group(root, NULL, &g)) return;
+    do {
+        char path[PATH_MAX + 16];
+        double quota, period;
+        snprintf(path, sizeof path, "%s/cpu.max", g.path);
+        FILE *f = fopen(path, "re");
+        if (f && fscanf(f, "%lf %lf", &quota, &period) == 2) grant(least, quota, period);
+        if (f) fclose(f);
+    } while (group_up(&g));
+}
+
+int machine_cpus_at(const char *root) {
+    double least = INFINITY;
+    cpus_v1(root, &least);
+    cpus_v2(root, &least);
+    return least < 1e6 ? (int)ceil(least) : 0;
+}
+
+int machine_cpus(void) {
+    return machine_cpus_at("");
+}

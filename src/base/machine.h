@@ -1,0 +1,25 @@
+/* What this process may use of the machine: the limits of its control groups, of setrlimit(2) and
+ * of what is free.
+ *
+ * Control groups, versions 1 and 2, as /proc/self/cgroup and /proc/self/mountinfo name them: the
+ * process's own group and every one above it that is visible (cgroups(7)). Of what a group uses,
+ * pages of files count as free: the kernel drops them when it needs the room. */
+#ifndef DUET_MACHINE_H
+#define DUET_MACHINE_H
+
+#include <stddef.h>
+
+/* Bytes of memory that could be used without swapping: the least of what the system says is
+ * available, what each control group leaves (v1 memory.limit_in_bytes; v2 memory.max and
+ * memory.high) and what RLIMIT_AS and RLIMIT_DATA leave. 0: not known. */
+size_t memory_available(void);
+
+/* Processors' worth of time that the control groups grant (v1 cpu.cfs_quota_us, v2 cpu.max; the
+ * least of all levels, rounded up); 0: no limit. */
+int machine_cpus(void);
+
+/* The same for a tree of /proc and /sys below `root`, without setrlimit's: for tests. */
+size_t machine_memory_at(const char *root);
+int machine_cpus_at(const char *root);
+
+#endif
