@@ -26,87 +26,6 @@ static void catch_signals(void) {
     sigaction(SIGTERM, &a, NULL);
 }
 
-/* ---- validation -------------------------------------------------------------------------------
- */
-
-enum { VAL_TOKENS = 1024 };
-
-struct validation {
-    struct eval_result text; /* of prompt classification only loss and error */
-    double accuracy, f1;     /* NaN: no classification */
-};
-
-static void show_validation(void *ctx, uint64_t done, uint64_t total) {
-    struct trainer *t = ctx;
-    log_progress_show(&t->line, false, "validating: %llu of %llu %s", (unsigned long long)done,
-                      (unsigned long long)total, t->opts->task ? "examples" : "windows");
-}
-
-static int validate_model(struct trainer *t, struct model *m, struct eval_result *r,
-                          struct err *e) {
-    /* Its activations come on top of the training's: few tokens at a time. The result is the same.
-     */
-    const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
-    const struct eval_opts o = {.batch = few < t->opts->batch ? few : t->opts->batch,
-                                .seq = t->seq,
-                                .token_bytes = t->token_bytes,
-                                .max_windows = (uint64_t)t->opts->val_windows,
-                                .progress = show_validation,
-                                .ctx = t};
-    return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);
-}
-
-static int validate_task(struct trainer *t, struct validation *r, struct err *e) {
-    struct task_result out;
-    const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
-    const struct task_eval_opts o = {.batch = few, .progress = show_validation, .ctx = t};
-    const int rc = task_eval(&t->model, &t->gemm, &t->task_val, &o, &out, e);
-    if (rc) return rc;
-    r->text.loss = out.loss;
-    r->text.stderr_ = out.loss_stderr;
-    r->accuracy = out.accuracy;
-    r->f1 = out.f1;
-    log_lines_write(&t->log,
-                    "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
-                    "\"val_accuracy\":%.6f,\"val_f1\":%.6f,\"examples\":%lld}",
-                    (long long)t->p.step, t->p.seconds, out.loss, out.accuracy, out.f1,
-                    (long long)out.n);
-    log_note(&t->line, "step %lld: accuracy %.4f +- %.4f, F1 %.4f, loss %.4f", (long long)t->p.step,
-             out.accuracy, out.accuracy_stderr, out.f1, out.loss);
-    return 0;
-}
-
-static int validate_text(struct trainer *t, struct validation *r, struct err *e) {
-    struct eval_result *x = &r->text;
-    const int rc = validate_model(t, &t->model, x, e);
-    if (rc) return rc;
-    char sd[32] = "null";
-    if (isfinite(x->stderr_)) snprintf(sd, sizeof sd, "%.6f", x->stderr_);
-    log_lines_write(&t->log,
-                    "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
-                    "\"val_loss_stderr\":%s,\"windows\":%llu}",
-                    (long long)t->p.step, t->p.seconds, x->loss, sd,
-                    (unsigned long long)x->windows);
-    if (isfinite(x->stderr_))
-        log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, x->loss,
-                 x->stderr_);
-    else
-        log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, x->loss);
-    return 0;
-}
-
-static bool can_validate(const struct trainer *t) {
-    if (t->opts->task) return t->opts->task_eval != NULL;
-    return t->val.end - t->val.begin > (uint64_t)t->seq;
-}
-
-static int validate(struct trainer *t, struct validation *r, struct err *e) {
-    *r = (struct validation){
-        .text = {.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN}, NAN, NAN};
-    if (!can_validate(t)) return 0;
-    return t->opts->task ? validate_task(t, r, e) : validate_text(t, r, e);
-}
-
 /* ---- one update --------------------------------------------------------------------------------
  */
 
@@ -259,7 +178,7 @@ static int loop(struct trainer *t, struct err *e) {
     int rc = 0;
     struct validation r;
     /* What the run begins from is part of what it shows. */
-    if (t->opts->init && t->p.step == 0) TRY(validate(t, &r, e));
+    if (t->opts->init && t->p.step == 0) TRY(trainer_validate(t, &r, e));
     while (!finished(t)) {
         TRY(update(t, e));
         if (stop_signal) {
@@ -269,89 +188,11 @@ static int loop(struct trainer *t, struct err *e) {
             goto out;
         }
         if (t->opts->val_every && t->p.step % t->opts->val_every == 0 && !finished(t))
-            TRY(validate(t, &r, e));
+            TRY(trainer_validate(t, &r, e));
         if (save_due(t) && !finished(t)) TRY(save(t, e));
     }
     if (t->saved_step != t->p.step) TRY(save(t, e));
 out:
-    return rc;
-}
-
-/* ---- summary ------------------------------------------------------------------------------------
- */
-
-static int full_vocab_loss(struct trainer *t, double *loss, struct err *e) {
-    int rc;
-    struct model full = {0};
-    struct eval_result r;
-    char *path = file_join(t->dir, "model.blzt");
-    if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    TRY(model_open(&full, path, NULL, e));
-    TRY(validate_model(t, &full, &r, e));
-    *loss = r.loss;
-out:
-    model_close(&full);
-    free(path);
-    return rc;
-}
-
-static int summarize(struct trainer *t, struct train_summary *s, struct err *e) {
-    int rc;
-    struct validation v;
-    const struct eval_result *r = &v.text;
-    const struct progress *p = &t->p;
-    TRY(validate(t, &v, e));
-    const int64_t updates = p->step ? p->step : 1;
-    const double per_batch = t->setup.engine->flops(&t->engine.opts, &t->model.graph);
-    const double batches = (double)p->tokens / (double)(t->opts->batch * t->seq);
-    *s = (struct train_summary){.val_loss = r->loss,
-                                .val_loss_stderr = r->stderr_,
-                                .val_bpb = r->bpb,
-                                .floor_bpb = r->floor_bpb,
-                                .val_loss_full = NAN,
-                                .val_accuracy = v.accuracy,
-                                .val_f1 = v.f1,
-                                .training_seconds = p->seconds,
-                                .peak_rss_mb = (double)clock_peak_rss() / 1048576,
-                                .planned_mb = (double)t->memory.total / 1048576,
-                                .total_tokens_M = (double)p->tokens * 1e-6,
-                                .num_steps = p->step,
-                                .num_params_M = (double)model_param_count(&t->model) * 1e-6,
-                                .depth = t->model.config.layers,
-                                .tokens_per_second = (double)p->tokens / p->seconds,
-                                .ms_per_step = 1e3 * p->seconds / (double)updates,
-                                .gflops = per_batch * batches / p->seconds * 1e-9,
-                                .gemm_peak_gflops = t->peak,
-                                .train_loss = p->ema};
-    s->peak_fraction = t->peak > 0 ? s->gflops / t->peak : NAN;
-    if (t->opts->full_vocab_loss && t->model.full_id) TRY(full_vocab_loss(t, &s->val_loss_full, e));
-    s->total_seconds = t->total_before + clock_seconds() - t->began;
-out:
-    return rc;
-}
-
-/* Where this process's steps spent their time. */
-static void log_report(struct trainer *t) {
-    const struct engine_report r = engine_report(&t->engine);
-    log_lines_write(&t->log,
-                    "{\"event\":\"report\",\"step\":%lld,\"pack\":%.3f,\"gemm\":%.3f,\"lora\":%.3f,"
-                    "\"attention\":%.3f,\"classifier\":%.3f,\"update\":%.3f,\"rest\":%.3f}",
-                    (long long)t->p.step, r.pack, r.gemm, r.lora, r.attention, r.classifier,
-                    r.update, r.rest);
-}
-
-static int write_summary(const struct trainer *t, const struct train_summary *s, struct err *e) {
-    struct file_out f = {0};
-    char *path = file_join(t->dir, "summary.json"), *text = train_summary_json(s);
-    int rc = path && text ? file_out_open(&f, path, e)
-                          : err_set(e, ERR_NOMEM, "out of memory for the summary");
-    if (!rc) {
-        file_out_write(&f, text, strlen(text));
-        file_out_write(&f, "\n", 1);
-        rc = file_out_commit(&f, e);
-    }
-    free(path);
-    free(text);
     return rc;
 }
 
@@ -390,9 +231,9 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     catch_signals(); /* until here there is nothing to save: a signal just ends the program */
     describe_start(&t);
     TRY(loop(&t, e));
-    TRY(summarize(&t, s, e));
-    log_report(&t);
-    TRY(write_summary(&t, s, e));
+    TRY(trainer_summarize(&t, s, e));
+    trainer_log_report(&t);
+    TRY(trainer_write_summary(&t, s, e));
 out:
     if (dir) {
         *dir = t.dir;

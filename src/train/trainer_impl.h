@@ -1,5 +1,6 @@
-/* Inside of a run, shared by trainer.c (the loop), trainer_open.c (everything before it) and
- * trainer_zo.c (the trajectory). */
+/* Inside of a run, shared by trainer.c (the loop), trainer_folder.c (the folder and config.json),
+ * trainer_open.c (everything else before the loop), trainer_val.c (validation), trainer_end.c (the
+ * summary) and trainer_zo.c (the trajectory). */
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
 
@@ -55,5 +56,29 @@ int64_t trainer_tokens(struct trainer *t, int64_t micro);
 /* Counts an update that is done: progress, log, line. ERR_NUMERIC if the loss has run away. */
 int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
 double trainer_progress(const struct trainer *t); /* share of the run done, 0..1 */
+
+/* The folder of --resume or --out, locked; a new run's is made and cleared. */
+int trainer_open_folder(struct trainer *t, struct err *e);
+void trainer_clear_folder(const struct trainer *t);
+/* config.json: read as defaults when a run goes on, and written. */
+int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e);
+int trainer_write_config(struct trainer *t, struct conf *conf, struct err *e);
+
+struct validation {
+    struct eval_result text; /* of prompt classification only loss and error */
+    double accuracy, f1;     /* NaN: no classification */
+};
+
+/* Loss and the like at the present step, also to the log; all NaN without validation data. */
+int trainer_validate(struct trainer *t, struct validation *r, struct err *e);
+/* The same windows with another model. */
+int trainer_validate_model(struct trainer *t, struct model *m, struct eval_result *r,
+                           struct err *e);
+
+/* The final validation and what else the summary holds. */
+int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e);
+int trainer_write_summary(const struct trainer *t, const struct train_summary *s, struct err *e);
+/* Where this process's steps spent their time, to the log. */
+void trainer_log_report(struct trainer *t);
 
 #endif

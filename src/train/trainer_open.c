@@ -17,110 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- folder and config ------------------------------------------------------------------------
- */
-
-static int free_folder(char **dir, struct err *e) {
-    for (int i = 1; i < 100000; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "runs/%d", i);
-        if (file_exists(name)) continue;
-        *dir = strdup(name);
-        return *dir ? 0 : err_set(e, ERR_NOMEM, "out of memory");
-    }
-    return err_set(e, ERR_USAGE, "no free folder in runs/; choose one with --out");
-}
-
-/* What a run writes. */
-static const char *const run_files[] = {
-    "config.json",   "state",        "model.blzt",       "model.next.blzt",
-    "log.jsonl",     "summary.json", "tokens.shard",     "base.blzt",
-    "trajectory.zo", "adapter.blzt", "adapter.next.blzt"};
-enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
-
-/* A folder that holds any of a run's files is only written with --overwrite, and never when one of
- * them is what this run is to read. */
-static int check_folder(const struct trainer *t, struct err *e) {
-    const struct train_opts *o = t->opts;
-    const char *const inputs[] = {o->model, o->init, o->data, o->tokenizer, o->task, o->task_eval};
-    int rc = 0;
-    for (int i = 0; i < N_RUN_FILES && !rc; i++) {
-        char *path = file_join(t->dir, run_files[i]);
-        if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-        if (file_exists(path) && !o->overwrite)
-            rc =
-                err_set(e, ERR_USAGE,
-                        "%s already holds a run (%s): continue it with --resume %s, choose another "
-                        "--out, or give --overwrite",
-                        t->dir, run_files[i], t->dir);
-        for (size_t k = 0; k < sizeof inputs / sizeof *inputs && !rc; k++)
-            if (inputs[k] && file_same(inputs[k], path))
-                rc = err_set(
-                    e, ERR_USAGE,
-                    "%s is to be read, but would be overwritten by a run in %s: choose another "
-                    "--out",
-                    inputs[k], t->dir);
-        free(path);
-    }
-    return rc;
-}
-
-/* Two processes in one folder would mix their files. The lock ends with the process. */
-static int lock_folder(struct trainer *t, struct err *e) {
-    t->lock = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (t->lock < 0) return err_errno(e, ERR_IO, "cannot open the folder %s", t->dir);
-    if (flock(t->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-        return err_set(e, ERR_IO, "%s: another process is training in this folder", t->dir);
-    return 0;
-}
-
-static void clear_folder(const struct trainer *t) {
-    for (int i = 0; i < N_RUN_FILES; i++) {
-        char *path = file_join(t->dir, run_files[i]);
-        if (path) unlink(path);
-        free(path);
-    }
-}
-
-/* What is left of an old run must not be mistaken for this one's. */
-static int open_folder(struct trainer *t, struct err *e) {
-    const struct train_opts *o = t->opts;
-    const char *dir = t->resumed ? o->resume : o->out;
-    int rc;
-    if (dir)
-        t->dir = strdup(dir);
-    else
-        TRY(free_folder(&t->dir, e));
-    if (!t->dir) return err_set(e, ERR_NOMEM, "out of memory");
-    if (!t->resumed) {
-        TRY(check_folder(t, e));
-        const bool made = !file_exists(t->dir);
-        TRY(file_mkdirs(t->dir, e));
-        t->made_dir = made;
-    }
-    TRY(lock_folder(t, e));
-    if (!t->resumed) {
-        clear_folder(t);
-        t->cleared = true;
-    }
-out:
-    return rc;
-}
-
-static int write_text(const char *dir, const char *name, const char *text, struct err *e) {
-    struct file_out f = {0};
-    char *path = file_join(dir, name);
-    if (!path || !text) {
-        free(path);
-        return err_set(e, ERR_NOMEM, "out of memory for %s", name);
-    }
-    int rc = file_out_open(&f, path, e);
-    free(path);
-    if (rc) return rc;
-    file_out_write(&f, text, strlen(text));
-    return file_out_commit(&f, e);
-}
-
 /* ---- model ------------------------------------------------------------------------------------
  */
 
@@ -306,53 +202,6 @@ out:
     return rc;
 }
 
-/* Paths in config.json are absolute, so that it repeats the run from anywhere. A text that is gone
- * when a run is resumed is not needed any more: its tokens are in the folder. */
-static int absolute(const struct trainer *t, const char **path, char room[PATH_MAX],
-                    struct err *e) {
-    if (!*path || (t->resumed && **path == '/')) return 0;
-    if (!realpath(*path, room)) return err_errno(e, ERR_INPUT, "%s", *path);
-    *path = room;
-    return 0;
-}
-
-static int write_config(struct trainer *t, struct conf *conf, struct err *e) {
-    int rc;
-    struct train_opts *o = t->opts, saved = *o;
-    static char room[6][PATH_MAX];
-    char *json = NULL;
-    TRY(absolute(t, &o->model, room[0], e));
-    TRY(absolute(t, &o->init, room[1], e));
-    TRY(absolute(t, &o->data, room[2], e));
-    TRY(absolute(t, &o->task, room[4], e));
-    TRY(absolute(t, &o->task_eval, room[5], e));
-    if (o->tokenizer && strcmp(o->tokenizer, "byte")) TRY(absolute(t, &o->tokenizer, room[3], e));
-    json = conf_to_json(conf);
-    TRY(write_text(t->dir, "config.json", json, e));
-out:
-    free(json);
-    *o = saved;
-    return rc;
-}
-
-static int read_resumed_config(struct trainer *t, struct conf *conf, struct err *e) {
-    const char *data = t->opts->data;
-    char *config = file_join(t->opts->resume, "config.json");
-    if (!config) return err_set(e, ERR_NOMEM, "out of memory");
-    int rc = 0;
-    if (t->opts->out || t->opts->overwrite)
-        rc = err_set(
-            e, ERR_USAGE,
-            "--resume goes on in its own folder: --out and --overwrite do not belong to it");
-    else if (!file_exists(config))
-        rc = err_set(e, ERR_INPUT, "%s: no config.json: not the folder of a run", t->opts->resume);
-    else
-        rc = conf_read_defaults(conf, config, e);
-    t->reuse = !data; /* tokens made from other data are no use */
-    free(config);
-    return rc;
-}
-
 static bool has_trajectory(const struct trainer *t) {
     char *path = file_join(t->dir, "trajectory.zo");
     const bool yes = path && file_exists(path);
@@ -375,7 +224,7 @@ static int open_log(struct trainer *t, struct err *e) {
  * sure to go on with it. */
 static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     int rc;
-    TRY(open_folder(t, e));
+    TRY(trainer_open_folder(t, e));
     if (t->setup.engine->backward && t->resumed && has_trajectory(t)) {
         rc = err_set(e, ERR_USAGE,
                      "%s holds a MeZO run, which --engine %s cannot go on with: its trajectory "
@@ -383,7 +232,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
                      t->dir, t->opts->engine);
         goto out;
     }
-    if (!t->resumed) TRY(write_config(t, conf, e));
+    if (!t->resumed) TRY(trainer_write_config(t, conf, e));
     TRY(open_data(t, e));
     TRY(open_model(t, e));
     if (t->resumed && checkpoint_exists(t->dir)) {
@@ -391,7 +240,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
         t->saved_step = t->p.step;
         t->total_before = t->p.total;
     }
-    if (t->resumed) TRY(write_config(t, conf, e));
+    if (t->resumed) TRY(trainer_write_config(t, conf, e));
     TRY(open_log(t, e));
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
     t->peak = gemm_peak(&t->gemm, 0.3);
@@ -408,13 +257,13 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
                           .lock = -1};
     t->p.ema = t->p.best = NAN;
     log_progress_init(&t->line, o->quiet);
-    if (t->resumed) TRY(read_resumed_config(t, conf, e));
+    if (t->resumed) TRY(trainer_read_config(t, conf, e));
     if (o->threads) par_init((int)o->threads);
     TRY(train_setup_make(&t->setup, o, e));
     TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
     if (!t->resumed) TRY(check_inputs(o, e));
     rc = open_run(t, conf, e);
-    if (rc && t->cleared) clear_folder(t);
+    if (rc && t->cleared) trainer_clear_folder(t);
     if (rc && t->made_dir) rmdir(t->dir);
     t->last_save = clock_seconds();
 out:

@@ -1,0 +1,85 @@
+/* The end of a run: its summary and where the time went. */
+#include "trainer_impl.h"
+
+#include "clock.h"
+#include "file.h"
+#include "format.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int full_vocab_loss(struct trainer *t, double *loss, struct err *e) {
+    int rc;
+    struct model full = {0};
+    struct eval_result r;
+    char *path = file_join(t->dir, "model.blzt");
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory");
+    TRY(model_open(&full, path, NULL, e));
+    TRY(trainer_validate_model(t, &full, &r, e));
+    *loss = r.loss;
+out:
+    model_close(&full);
+    free(path);
+    return rc;
+}
+
+int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e) {
+    int rc;
+    struct validation v;
+    const struct eval_result *r = &v.text;
+    const struct progress *p = &t->p;
+    TRY(trainer_validate(t, &v, e));
+    const int64_t updates = p->step ? p->step : 1;
+    const double per_batch = t->setup.engine->flops(&t->engine.opts, &t->model.graph);
+    const double batches = (double)p->tokens / (double)(t->opts->batch * t->seq);
+    *s = (struct train_summary){.val_loss = r->loss,
+                                .val_loss_stderr = r->stderr_,
+                                .val_bpb = r->bpb,
+                                .floor_bpb = r->floor_bpb,
+                                .val_loss_full = NAN,
+                                .val_accuracy = v.accuracy,
+                                .val_f1 = v.f1,
+                                .training_seconds = p->seconds,
+                                .peak_rss_mb = (double)clock_peak_rss() / 1048576,
+                                .planned_mb = (double)t->memory.total / 1048576,
+                                .total_tokens_M = (double)p->tokens * 1e-6,
+                                .num_steps = p->step,
+                                .num_params_M = (double)model_param_count(&t->model) * 1e-6,
+                                .depth = t->model.config.layers,
+                                .tokens_per_second = (double)p->tokens / p->seconds,
+                                .ms_per_step = 1e3 * p->seconds / (double)updates,
+                                .gflops = per_batch * batches / p->seconds * 1e-9,
+                                .gemm_peak_gflops = t->peak,
+                                .train_loss = p->ema};
+    s->peak_fraction = t->peak > 0 ? s->gflops / t->peak : NAN;
+    if (t->opts->full_vocab_loss && t->model.full_id) TRY(full_vocab_loss(t, &s->val_loss_full, e));
+    s->total_seconds = t->total_before + clock_seconds() - t->began;
+out:
+    return rc;
+}
+
+/* Where this process's steps spent their time. */
+void trainer_log_report(struct trainer *t) {
+    const struct engine_report r = engine_report(&t->engine);
+    log_lines_write(&t->log,
+                    "{\"event\":\"report\",\"step\":%lld,\"pack\":%.3f,\"gemm\":%.3f,\"lora\":%.3f,"
+                    "\"attention\":%.3f,\"classifier\":%.3f,\"update\":%.3f,\"rest\":%.3f}",
+                    (long long)t->p.step, r.pack, r.gemm, r.lora, r.attention, r.classifier,
+                    r.update, r.rest);
+}
+
+int trainer_write_summary(const struct trainer *t, const struct train_summary *s, struct err *e) {
+    struct file_out f = {0};
+    char *path = file_join(t->dir, "summary.json"), *text = train_summary_json(s);
+    int rc = path && text ? file_out_open(&f, path, e)
+                          : err_set(e, ERR_NOMEM, "out of memory for the summary");
+    if (!rc) {
+        file_out_write(&f, text, strlen(text));
+        file_out_write(&f, "\n", 1);
+        rc = file_out_commit(&f, e);
+    }
+    free(path);
+    free(text);
+    return rc;
+}

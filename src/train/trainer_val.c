@@ -1,0 +1,77 @@
+/* Validation of a run: on the split of its text, or on --task-eval. */
+#include "trainer_impl.h"
+
+#include <math.h>
+
+enum { VAL_TOKENS = 1024 };
+
+static void show_validation(void *ctx, uint64_t done, uint64_t total) {
+    struct trainer *t = ctx;
+    log_progress_show(&t->line, false, "validating: %llu of %llu %s", (unsigned long long)done,
+                      (unsigned long long)total, t->opts->task ? "examples" : "windows");
+}
+
+int trainer_validate_model(struct trainer *t, struct model *m, struct eval_result *r,
+                           struct err *e) {
+    /* Its activations come on top of the training's: few tokens at a time. The result is the same.
+     */
+    const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
+    const struct eval_opts o = {.batch = few < t->opts->batch ? few : t->opts->batch,
+                                .seq = t->seq,
+                                .token_bytes = t->token_bytes,
+                                .max_windows = (uint64_t)t->opts->val_windows,
+                                .progress = show_validation,
+                                .ctx = t};
+    return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);
+}
+
+static int validate_task(struct trainer *t, struct validation *r, struct err *e) {
+    struct task_result out;
+    const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
+    const struct task_eval_opts o = {.batch = few, .progress = show_validation, .ctx = t};
+    const int rc = task_eval(&t->model, &t->gemm, &t->task_val, &o, &out, e);
+    if (rc) return rc;
+    r->text.loss = out.loss;
+    r->text.stderr_ = out.loss_stderr;
+    r->accuracy = out.accuracy;
+    r->f1 = out.f1;
+    log_lines_write(&t->log,
+                    "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
+                    "\"val_accuracy\":%.6f,\"val_f1\":%.6f,\"examples\":%lld}",
+                    (long long)t->p.step, t->p.seconds, out.loss, out.accuracy, out.f1,
+                    (long long)out.n);
+    log_note(&t->line, "step %lld: accuracy %.4f +- %.4f, F1 %.4f, loss %.4f", (long long)t->p.step,
+             out.accuracy, out.accuracy_stderr, out.f1, out.loss);
+    return 0;
+}
+
+static int validate_text(struct trainer *t, struct validation *r, struct err *e) {
+    struct eval_result *x = &r->text;
+    const int rc = trainer_validate_model(t, &t->model, x, e);
+    if (rc) return rc;
+    char sd[32] = "null";
+    if (isfinite(x->stderr_)) snprintf(sd, sizeof sd, "%.6f", x->stderr_);
+    log_lines_write(&t->log,
+                    "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
+                    "\"val_loss_stderr\":%s,\"windows\":%llu}",
+                    (long long)t->p.step, t->p.seconds, x->loss, sd,
+                    (unsigned long long)x->windows);
+    if (isfinite(x->stderr_))
+        log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, x->loss,
+                 x->stderr_);
+    else
+        log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, x->loss);
+    return 0;
+}
+
+static bool can_validate(const struct trainer *t) {
+    if (t->opts->task) return t->opts->task_eval != NULL;
+    return t->val.end - t->val.begin > (uint64_t)t->seq;
+}
+
+int trainer_validate(struct trainer *t, struct validation *r, struct err *e) {
+    *r = (struct validation){
+        .text = {.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN}, NAN, NAN};
+    if (!can_validate(t)) return 0;
+    return t->opts->task ? validate_task(t, r, e) : validate_text(t, r, e);
+}
