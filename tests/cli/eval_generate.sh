@@ -120,23 +120,4 @@ check "and says so" says e1.err 'end of text'
 check "the end token is not printed" [ "$(tail -c 1 e1 | od -An -tx1 | tr -d ' ')" = 0a ]
 must gen --prompt 'ab' --tokens 100 --temperature 0 --ignore-eos --quiet >e2
 check "--ignore-eos goes on" [ "$(grep -c 'ab cd' e2)" -gt 5 ]
-
-# ---- llama2.c's model, against the reference in tests/ref
-DIR=$DATA/weights/stories260K
-golden() { # NUMBER: prompt and text of the golden file, without JSON's escapes
-    sed -n 's/.*{"prompt": "\(.*\)",$/\1/p' "$SRC/tests/golden/stories260k.json" | sed -n "$1p" >prompt.txt
-    sed -n 's/ *"text": "\(.*\)"[],}]*$/\1/p' "$SRC/tests/golden/stories260k.json" | sed -n "$1p" | sed 's/\\"/"/g' >text.esc
-    printf '%b' "$(cat text.esc)" >expected.txt
-}
-if [ -f "$DIR/stories260K.bin" ]; then
-    for i in 1 2; do
-        golden $i
-        check "golden text $i was read" [ "$(wc -c <expected.txt)" -gt 100 ]
-        must "$DUET" generate "$DIR/stories260K.bin" --tokenizer "$DIR/tok512.bin" --prompt "$(cat prompt.txt)" --tokens 200 \
-            --temperature 0 --context 512 --quiet >llama.txt
-        check "greedy text $i of stories260K" same llama.txt expected.txt
-    done
-else
-    skip "stories260K" "$DIR is not there"
-fi
 finish

@@ -48,6 +48,13 @@ skip() {
     echo "ok $n_tests - $1 # SKIP $2"
 }
 
+# need FILE...: of the real data; without one of them the whole script is skipped
+need() {
+    for need_file; do
+        [ -e "$DATA/$need_file" ] || { echo "1..0 # SKIP no $need_file in $DATA"; exit 0; }
+    done
+}
+
 finish() {
     echo "1..$n_tests"
     [ $n_failed -eq 0 ] || echo "# $n_failed failed"

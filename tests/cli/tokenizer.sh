@@ -9,32 +9,6 @@ must "$DUET" tokenizer encode --tokenizer byte text.txt >byte.ids
 must "$DUET" tokenizer encode --tokenizer byte.json text.txt >json.ids
 check "it gives the same ids" same byte.ids json.ids
 
-if [ -e "$DATA/weights/stories260K/tok512.model" ]; then
-    must cp "$DATA"/weights/stories260K/tok512.* .
-    tok convert tok512.model --out again.bin
-    check "tokenizer.model to tokenizer.bin" same tok512.bin again.bin
-    check "what the form says otherwise is told" grep -q 'keeps all blanks' err
-    must "$DUET" tokenizer convert tok512.bin --out again.model
-    must "$DUET" tokenizer convert again.model --out once-more.bin --quiet
-    check "and back" same tok512.bin once-more.bin
-    must "$DUET" tokenizer encode --tokenizer tok512.bin text.txt >bin.ids
-    must "$DUET" tokenizer encode --tokenizer again.model text.txt >model.ids
-    check "the same ids" same bin.ids model.ids
-else
-    skip "tokenizer.model to tokenizer.bin" "no data"
-fi
-
-if [ -e "$DATA/tokenizers/gpt2-openai/encoder.json" ]; then
-    must "$DUET" tokenizer convert "$DATA/tokenizers/gpt2-openai" --out folder.json
-    must "$DUET" tokenizer convert "$DATA/tokenizers/gpt2-openai" --out named.json --pre gpt-2
-    check "a folder with the pair of files that GPT-2 came with" same folder.json named.json
-    must "$DUET" tokenizer encode --tokenizer "$DATA/tokenizers/gpt2-openai" text.txt >folder.ids
-    must "$DUET" tokenizer encode --tokenizer folder.json text.txt >json.ids
-    check "the folder gives the same ids" same folder.ids json.ids
-else
-    skip "a folder with the pair of files that GPT-2 came with" "no data"
-fi
-
 refused() { # NAME STATUS PATTERN ARGUMENTS...
     refused_name=$1 status=$2 pattern=$3
     shift 3

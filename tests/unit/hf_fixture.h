@@ -171,13 +171,4 @@ static inline void assert_folder_refused(const char *folder, const char *because
     assert_null(mf.tensors);
 }
 
-/* A folder of the project's data, or false with a printed line. */
-static inline bool real_data(char *path, size_t size, const char *name) {
-    const char *data = getenv("DUET_DATA");
-    snprintf(path, size, "%s/%s", data ? data : SOURCE_ROOT "/../shared/data", name);
-    if (access(path, F_OK) == 0) return true;
-    printf("skipped: no %s\n", path);
-    return false;
-}
-
 #endif

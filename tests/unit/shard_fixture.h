@@ -164,15 +164,6 @@ static inline void assert_refused(const char *name, int code, const char *word) 
     assert_false(file_exists(at("refused.bin.duet-tmp")));
 }
 
-static inline const char *data_path(const char *name) {
-    static char path[512];
-    const char *root = getenv("DUET_DATA");
-    snprintf(path, sizeof path, "%s/%s", root ? root : "../shared/data", name);
-    if (file_exists(path)) return path;
-    print_message("skipped: no %s (set DUET_DATA)\n", path);
-    return NULL;
-}
-
 static inline int setup(void **state) {
     (void)state;
     return !mkdtemp(folder) || tokenizer_open(&byte, "byte", &e);

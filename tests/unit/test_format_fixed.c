@@ -1,5 +1,6 @@
 /* Model files of fixed layout, BLZT v4 and llama2.c: compared with descriptions of their bytes, and
  * with a file that llama2.c's own exporter wrote. */
+#include "data.h"
 #include "model_fixture.h"
 
 #include <signal.h>
@@ -414,14 +415,7 @@ static void failed_write(void **state) {
 /* A model that llama2.c's exporter wrote: https://huggingface.co/karpathy/tinyllamas */
 static void stories260k(void **state) {
     (void)state;
-    const char *root = getenv("DUET_DATA");
-    char path[512];
-    snprintf(path, sizeof path, "%s/weights/stories260K/stories260K.bin",
-             root ? root : "../shared/data");
-    if (!file_exists(path)) {
-        print_message("skipped: no %s (set DUET_DATA)\n", path);
-        skip();
-    }
+    const char *path = data_file("weights/stories260K/stories260K.bin");
     struct model_file mf, again;
     assert_int_equal(model_file_open(&mf, path, true, &e), 0);
     assert_string_equal(mf.format->name, "llama2c");
@@ -463,13 +457,13 @@ static void stories260k(void **state) {
     model_file_close(&again);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blzt4_round_trip),     cmocka_unit_test(llama2c_round_trip),
         cmocka_unit_test(llama2c_version1),     cmocka_unit_test(hostile_fields),
         cmocka_unit_test(refused_to_write),     cmocka_unit_test(narrow_weights),
         cmocka_unit_test(independent_head_dim), cmocka_unit_test(blzt4_meta),
-        cmocka_unit_test(failed_write),         cmocka_unit_test(stories260k),
+        cmocka_unit_test(failed_write),         data_test(stories260k),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return data_run(argc, argv, tests, make_dir, remove_dir);
 }

@@ -1,4 +1,5 @@
 /* GGUF models: written files against an independent parser, and everything comes back. */
+#include "data.h"
 #include "gguf_fixture.h"
 
 static const char *const hf_parts[][2] = {
@@ -449,15 +450,8 @@ static void kept_pairs(void **state) {
 /* A file that others wrote. */
 static void tiny_llama(void **state) {
     (void)state;
-    const char *root = getenv("DUET_DATA");
-    char path[512];
+    const char *path = data_file("weights/gguf/tiny-llama-f32.gguf");
     struct model_file a, b;
-    snprintf(path, sizeof path, "%s/weights/gguf/tiny-llama-f32.gguf",
-             root ? root : SOURCE_ROOT "/../shared/data");
-    if (!file_exists(path)) {
-        print_message("skipped: no %s (set DUET_DATA)\n", path);
-        skip();
-    }
     assert_ok(model_file_open(&a, path, true, &e));
     assert_int_equal(a.n_tensors, 12);
     json_t *j = parsed(a.config);
@@ -478,15 +472,15 @@ static void tiny_llama(void **state) {
     model_file_close(&b);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),      cmocka_unit_test(mixed_types),
         cmocka_unit_test(rotary),           cmocka_unit_test(biases),
         cmocka_unit_test(made_on_the_way),  cmocka_unit_test(row_by_row),
         cmocka_unit_test(refused_to_write), cmocka_unit_test(refused_tensors),
-        cmocka_unit_test(kept_pairs),       cmocka_unit_test(tiny_llama),
+        cmocka_unit_test(kept_pairs),       data_test(tiny_llama),
     };
-    const int failed = cmocka_run_group_tests(tests, make_dir, remove_dir);
+    const int status = data_run(argc, argv, tests, make_dir, remove_dir);
     free(weights);
-    return failed;
+    return status;
 }

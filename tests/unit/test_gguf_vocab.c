@@ -1,4 +1,5 @@
 /* Vocabularies and adapters in GGUF. */
+#include "data.h"
 #include "gguf_fixture.h"
 
 static struct vocab_text text(const char *s) {
@@ -198,17 +199,11 @@ static void real_vocabularies(void **state) {
         int64_t bos;
     } files[] = {{"gpt-2", "gpt2", "\xc4\xa0the", VOCAB_BPE, 50257, 262, 50000, 50256},
                  {"llama-spm", "llama", "<0x0A>", VOCAB_SPM, 32000, 13, 0, 1}};
-    const char *root = getenv("DUET_DATA");
     for (size_t i = 0; i < 2; i++) {
-        char path[512];
+        char name[128];
         struct model_file mf;
-        snprintf(path, sizeof path, "%s/tokenizers/vectors/ggml-vocab-%s.gguf",
-                 root ? root : SOURCE_ROOT "/../shared/data", files[i].name);
-        if (!file_exists(path)) {
-            print_message("skipped: no %s (set DUET_DATA)\n", path);
-            continue;
-        }
-        assert_ok(model_file_open(&mf, path, false, &e));
+        snprintf(name, sizeof name, "tokenizers/vectors/ggml-vocab-%s.gguf", files[i].name);
+        assert_ok(model_file_open(&mf, data_file(name), false, &e));
         const struct vocab *v = mf.vocab;
         json_t *j = parsed(mf.config);
         assert_string_equal(json_string_value(json_object_get(j, "model_type")), files[i].arch);
@@ -467,14 +462,14 @@ static void adapter_tensors(void **state) {
     assert_bad(&g, "rank 1, but");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),         cmocka_unit_test(refused_to_write),
-        cmocka_unit_test(defaults),           cmocka_unit_test(real_vocabularies),
+        cmocka_unit_test(defaults),           data_test(real_vocabularies),
         cmocka_unit_test(adapter_round_trip), cmocka_unit_test(adapter_settings),
         cmocka_unit_test(adapter_reading),    cmocka_unit_test(adapter_tensors),
     };
-    const int failed = cmocka_run_group_tests(tests, make_dir, remove_dir);
+    const int status = data_run(argc, argv, tests, make_dir, remove_dir);
     free(weights);
-    return failed;
+    return status;
 }

@@ -1,5 +1,6 @@
 /* Folders of Hugging Face's models: what is written is read back bit for bit, whatever was there
  * before, and a write that fails or is killed never leaves a mixture. */
+#include "data.h"
 #include "hf_fixture.h"
 
 #include "hf.h"
@@ -560,9 +561,8 @@ static void frequencies(void **state) {
 
 static void real_folder(void **state) {
     (void)state;
-    char path[512];
     struct model_file a, b;
-    if (!real_data(path, sizeof path, "weights/hf-tiny-random-llama")) return;
+    const char *path = data_file("weights/hf-tiny-random-llama");
     assert_int_equal(model_file_open(&a, path, true, &e), 0);
     assert_string_equal(a.format->name, "hf");
     assert_int_equal(a.n_tensors, 21);
@@ -586,14 +586,14 @@ static void real_folder(void **state) {
     model_file_close(&a);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),   cmocka_unit_test(shards),
         cmocka_unit_test(not_a_model),  cmocka_unit_test(killed),
         cmocka_unit_test(failed_write), cmocka_unit_test(refused_writes),
         cmocka_unit_test(folders),      cmocka_unit_test(indices),
         cmocka_unit_test(prefixes),     cmocka_unit_test(tied_heads),
-        cmocka_unit_test(frequencies),  cmocka_unit_test(real_folder),
+        cmocka_unit_test(frequencies),  data_test(real_folder),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_all);
+    return data_run(argc, argv, tests, make_dir, remove_all);
 }

@@ -1,5 +1,6 @@
 /* Adapters of PEFT: names, ranks and scales of single modules, what is refused, and the way back.
  */
+#include "data.h"
 #include "hf_fixture.h"
 
 #define P "base_model.model.model.layers."
@@ -426,9 +427,9 @@ static void refused_writes(void **state) {
 
 static void real_adapter(void **state) {
     (void)state;
-    char path[512], file[600];
+    char file[1200];
     struct model_file a, b;
-    if (!real_data(path, sizeof path, "peft/qwen2.5-0.5b-instruct-lora-r8")) return;
+    const char *path = data_file("peft/qwen2.5-0.5b-instruct-lora-r8");
     if (model_file_open(&a, path, true, &e)) fail_msg("%s", e.msg);
     assert_string_equal(a.format->name, "peft");
     assert_int_equal(a.n_tensors, 24 * 4);
@@ -460,11 +461,11 @@ static void real_adapter(void **state) {
     model_file_close(&a);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads),          cmocka_unit_test(patterns),     cmocka_unit_test(configs),
         cmocka_unit_test(tensors),        cmocka_unit_test(round_trip),   cmocka_unit_test(writes),
-        cmocka_unit_test(refused_writes), cmocka_unit_test(real_adapter),
+        cmocka_unit_test(refused_writes), data_test(real_adapter),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_all);
+    return data_run(argc, argv, tests, make_dir, remove_all);
 }

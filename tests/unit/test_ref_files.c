@@ -1,6 +1,7 @@
 /* The files beside the reference: the presets in models/ against exact counts and the table of
  * models/README.md, the reference's llama2.c reader against files written here, and tests/golden
  * against the data. -DSOURCE_ROOT="..." says where the source tree is. */
+#include "data.h"
 #include "ref_llama2c.h"
 
 #include <inttypes.h>
@@ -13,15 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-#ifndef SOURCE_ROOT
-#define SOURCE_ROOT "."
-#endif
-
-static const char *data_dir(void) {
-    const char *dir = getenv("DUET_DATA");
-    return dir && *dir ? dir : SOURCE_ROOT "/../shared/data";
-}
 
 /* ---- models ---- */
 
@@ -305,15 +297,16 @@ static void test_golden(void **state) {
     assert_true(json_array_size(list) >= 200 && json_array_size(get(golden, "greedy")) == 2);
     assert_true(fabs(sum / (double)json_array_size(list) -
                      json_number_value(get(scored, "mean_loss"))) < 1e-7);
+    json_decref(golden);
+}
 
-    char model[1024], tokens[1024];
-    snprintf(model, sizeof model, "%s/weights/stories260K/stories260K.bin", data_dir());
-    snprintf(tokens, sizeof tokens, "%s/weights/stories260K/tok512.bin", data_dir());
-    if (access(model, R_OK) != 0) {
-        printf("golden values not recomputed: no %s (set DUET_DATA)\n", model);
-        json_decref(golden);
-        return;
-    }
+/* Computed again from the weights. */
+static void test_golden_again(void **state) {
+    (void)state;
+    const char *model = data_file("weights/stories260K/stories260K.bin");
+    const char *tokens = data_file("weights/stories260K/tok512.bin");
+    json_t *golden = load(SOURCE_ROOT "/tests/golden/stories260k.json");
+    json_t *scored = get(golden, "scored");
     struct ref_model m;
     struct ref_spm s;
     int seq_len;
@@ -328,12 +321,13 @@ static void test_golden(void **state) {
     json_decref(golden);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presets),
         cmocka_unit_test(test_reader),
         cmocka_unit_test(test_spm),
         cmocka_unit_test(test_golden),
+        data_test(test_golden_again),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return data_run(argc, argv, tests, NULL, NULL);
 }

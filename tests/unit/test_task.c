@@ -1,4 +1,5 @@
 /* Tasks: tables to prompts and answers, their order, evaluation, objectives. */
+#include "data.h"
 #include "llama_fixture.h"
 #include "objective.h"
 #include "task.h"
@@ -421,7 +422,6 @@ static void test_objectives(void **state) {
 
 static void check_file(const char *name, const struct tokenizer *tok, int64_t n, int64_t ones) {
     const char *file = data_file(name);
-    if (!file) return;
     struct task t;
     const struct task_opts o = {
         .path = file, .prompt = "{sentence} It was", .labels = " terrible, great", .seq = 48};
@@ -439,7 +439,6 @@ static void check_file(const char *name, const struct tokenizer *tok, int64_t n,
 static void test_sst2(void **state) {
     (void)state;
     const char *file = data_file("tokenizers/smollm2/tokenizer.json");
-    if (!file) return;
     struct tokenizer *tok;
     ok(tokenizer_open(&tok, file, &e));
     check_file("tasks/SST-2/k-shot/16-13/train.tsv", tok, 32, 16);
@@ -470,15 +469,15 @@ static int teardown(void **state) {
     return 0;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prompts),     cmocka_unit_test(test_shorten),
         cmocka_unit_test(test_start_token), cmocka_unit_test(test_words),
         cmocka_unit_test(test_bad_tables),  cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_order),       cmocka_unit_test(test_map),
         cmocka_unit_test(test_eval),        cmocka_unit_test(test_objectives),
-        cmocka_unit_test(test_sst2),
+        data_test(test_sst2),
     };
     par_init(1);
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return data_run(argc, argv, tests, setup, teardown);
 }

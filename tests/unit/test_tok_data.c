@@ -1,5 +1,6 @@
 /* Tokenizers from folders, real and made here; and round trips of every text there is. The ids of
  * real vocabularies: test_tok_vectors.c. */
+#include "data.h"
 #include "err.h"
 #include "par.h"
 #include "tok_util.h"
@@ -227,9 +228,7 @@ static void test_folders(void **state) {
                    {"tokenizers/llama3.2", "bpe", 128000, -1, -1},
                    {"tokenizers/llama2", "spm", 32000, 1, 2}};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        const char *path = data_file(folders[i].path);
-        if (!path) continue;
-        struct tokenizer *t = open_file(path);
+        struct tokenizer *t = open_file(data_file(folders[i].path));
         assert_string_equal(tokenizer_kind(t), folders[i].kind);
         assert_int_equal(tokenizer_vocab_size(t), folders[i].n);
         assert_int_equal(tokenizer_bos(t), folders[i].bos);
@@ -241,9 +240,7 @@ static void test_folders(void **state) {
 /* SmolLM2's vocabulary lacks the bytes 0xF5 and 0x04, among others. */
 static void test_smollm2(void **state) {
     (void)state;
-    const char *path = data_file("tokenizers/smollm2/tokenizer.json");
-    if (!path) return;
-    struct tokenizer *t = open_file(path);
+    struct tokenizer *t = open_file(data_file("tokenizers/smollm2/tokenizer.json"));
     assert_int_equal(tokenizer_find(t, "<|im_end|>"), 2);
     struct tok_ids ids = {0};
     struct err e = {0};
@@ -256,14 +253,14 @@ static void test_smollm2(void **state) {
 
 #define MAX_TOKENIZERS 8
 
-/* Those of the shared data, and two made here. */
+/* Those of the data that are there, and two made here. */
 static size_t open_all(struct tokenizer **t) {
     static const char *const paths[] = {"tokenizers/gpt2-openai", "tokenizers/smollm2",
                                         "tokenizers/llama3.2", "tokenizers/llama2",
                                         "weights/stories260K/tok512.bin"};
     size_t n = 0, bytes;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        const char *path = data_file(paths[i]);
+        const char *path = data_find(paths[i]);
         if (path) t[n++] = open_file(path);
     }
     char *json = small_json(NULL, NULL, NULL, NULL), *bin = small_bin(&bytes);
@@ -353,30 +350,27 @@ static void test_texts(void **state) {
     (void)state;
     static const char *const folders[] = {"text", "tasks", "tinystories", "tokenizers/vectors"};
     struct texts x = {0};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) data_file(folders[i]);
     x.n_tokenizers = open_all(x.t);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         const size_t before = x.n_files;
-        const char *path = data_file(folders[i]);
-        if (!path) continue;
-        char copy[1024];
-        snprintf(copy, sizeof copy, "%s", path);
-        check_folder(&x, copy);
+        check_folder(&x, data_file(folders[i]));
         assert_true(x.n_files > before);
     }
     print_message("%zu texts in %zu tokenizers\n", x.n_files, x.n_tokenizers);
     for (size_t k = 0; k < x.n_tokenizers; k++) tokenizer_close(x.t[k]);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     par_init(2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_order, enter, leave),
         cmocka_unit_test_setup_teardown(test_class, enter, leave),
         cmocka_unit_test_setup_teardown(test_added, enter, leave),
-        cmocka_unit_test(test_folders),
-        cmocka_unit_test(test_smollm2),
+        data_test(test_folders),
+        data_test(test_smollm2),
         cmocka_unit_test(test_random),
-        cmocka_unit_test(test_texts),
+        data_test(test_texts),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return data_run(argc, argv, tests, NULL, NULL);
 }

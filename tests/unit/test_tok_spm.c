@@ -1,6 +1,7 @@
 /* SentencePiece models: against a plain re-implementation of their algorithm, real ones against the
  * ids of other programs, and their forms (tokenizer.bin, the vocabulary of a GGUF, tokenizer.json).
  * Bad files: test_spm_errors.c. */
+#include "data.h"
 #include "err.h"
 #include "spm_fixture.h"
 #include "tok_util.h"
@@ -300,26 +301,27 @@ static void check_bin(const void *bin, size_t n) {
 }
 
 static struct tokenizer *open_data(const char *name) {
-    const char *path = data_file(name);
     struct err e = {0};
     struct tokenizer *t;
-    if (!path) return NULL;
-    if (tokenizer_open(&t, path, &e)) fail_msg("%s", e.msg);
+    if (tokenizer_open(&t, data_file(name), &e)) fail_msg("%s", e.msg);
     return t;
 }
 
 static void test_bin(void **state) {
     (void)state;
-    static const char *const files[] = {"tokenizers/llama2/tokenizer.bin",
-                                        "weights/stories260K/tok512.bin"};
     size_t n;
     char *bin = small_bin(&n);
     check_bin(bin, n);
     free(bin);
+}
+
+static void test_real_bin(void **state) {
+    (void)state;
+    static const char *const files[] = {"tokenizers/llama2/tokenizer.bin",
+                                        "weights/stories260K/tok512.bin"};
     for (size_t i = 0; i < 2; i++) {
-        const char *path = data_file(files[i]);
-        if (!path) continue;
-        bin = read_all(path, &n);
+        size_t n;
+        char *bin = read_all(data_file(files[i]), &n);
         check_bin(bin, n);
         char model[100];
         snprintf(model, sizeof model, "%.*smodel", (int)strlen(files[i]) - 3, files[i]);
@@ -406,8 +408,8 @@ static void check_agree(const struct tokenizer *a, const struct tokenizer *b, bo
         random_text(&r, bytes ? (enum text_flavour)(i % 3) : TEXT_WORDS, text, n);
         same_ids(a, b, text, n);
     }
-    const char *path = data_file("text/tinyshakespeare.txt");
-    if (!path) return;
+    const char *path = data_find("text/tinyshakespeare.txt");
+    if (!path) return; /* then the random ones are all */
     size_t n;
     char *text = read_all(path, &n);
     same_ids(a, b, text, n);
@@ -417,7 +419,6 @@ static void check_agree(const struct tokenizer *a, const struct tokenizer *b, bo
 static void test_llama2(void **state) {
     (void)state;
     struct tokenizer *bin = open_data("tokenizers/llama2/tokenizer.bin");
-    if (!bin) return;
     struct tokenizer *model = open_data("tokenizers/llama2/tokenizer.model");
     struct tokenizer *vocab = through_vocab(model);
     assert_true(tokenizer_is_exact(model));
@@ -439,7 +440,6 @@ static void test_llama2(void **state) {
 static void test_stories(void **state) {
     (void)state;
     struct tokenizer *bin = open_data("weights/stories260K/tok512.bin");
-    if (!bin) return;
     struct tokenizer *model = open_data("weights/stories260K/tok512.model");
     struct rng r = rng_make(1, RNG_TEST, 33, 0, 0);
     assert_false(tokenizer_is_exact(model));
@@ -557,7 +557,6 @@ static void test_json_ids(void **state) {
         struct tokenizer *t = open_data(files[i]), *json;
         struct tok_bytes text = {0};
         struct err e = {0};
-        if (!t) continue;
         assert_int_equal(tokenizer_to_json(t, &text, &e), 0);
         int rc = tokenizer_open_blob(&json, text.data, text.n, "json", &e);
         free(text.data);
@@ -576,13 +575,13 @@ static void test_json_ids(void **state) {
     }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_algorithm), cmocka_unit_test(test_types),
         cmocka_unit_test(test_bin),       cmocka_unit_test(test_cannot_bin),
-        cmocka_unit_test(test_llama2),    cmocka_unit_test(test_stories),
+        data_test(test_real_bin),         data_test(test_llama2),
+        data_test(test_stories),          data_test(test_json_ids),
         cmocka_unit_test(test_byte),      cmocka_unit_test(test_json),
-        cmocka_unit_test(test_json_ids),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return data_run(argc, argv, tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * give: llama.cpp's test vectors (texts separated by a line, ids one line each, no special tokens)
  * and Hugging Face's for SmolLM2. The same through every form a tokenizer can take. And where the
  * pre-tokenizers that GGUF has names for cut, worked out by hand. */
+#include "data.h"
 #include "err.h"
 #include "format.h"
 #include "par.h"
@@ -117,15 +118,13 @@ static char *read_vectors(const char *name, const char *end) {
     char path[256];
     size_t bytes;
     snprintf(path, sizeof path, "tokenizers/vectors/ggml-vocab-%s.gguf.%s", name, end);
-    const char *file = data_file(path);
-    return file ? read_all(file, &bytes) : NULL;
+    return read_all(data_file(path), &bytes);
 }
 
 static void check_vectors(const struct tokenizer *t, const void *name) {
     char *inp = read_vectors(name, "inp"), *out = read_vectors(name, "out");
     const char *text = inp, *line = out;
     int n_texts = 0;
-    assert_true(inp && out);
     for (const char *end; (end = strstr(text, LINE)); text = end + strlen(LINE), n_texts++) {
         uint32_t ids[1024];
         size_t n;
@@ -186,10 +185,7 @@ static void test_vectors(void **state) {
         {"llama-spm", "tokenizers/vectors/ggml-vocab-llama-spm.gguf", NULL},
     };
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        const char *path = data_file(sources[i].path), *name = sources[i].vectors;
-        char *inp = path ? read_vectors(name, "inp") : NULL;
-        free(inp);
-        if (!inp) continue;
+        const char *name = sources[i].vectors;
         struct tokenizer *t = open_source(data_file(sources[i].path), sources[i].pre);
         const bool spm = !strcmp(tokenizer_kind(t), "spm");
         in_every_form(t, spm ? "" : name, check_vectors, name);
@@ -200,11 +196,9 @@ static void test_vectors(void **state) {
 
 static void test_reference(void **state) {
     (void)state;
-    const char *path = data_file("tokenizers/smollm2");
-    if (!path) return;
-    struct tokenizer *t = open_source(path, NULL);
-    path = data_file("tokenizers/smollm2/reference.json");
-    if (path) in_every_form(t, "smollm", check_reference, path);
+    const char *path = data_file("tokenizers/smollm2/reference.json");
+    struct tokenizer *t = open_source(data_file("tokenizers/smollm2"), NULL);
+    in_every_form(t, "smollm", check_reference, path);
     tokenizer_close(t);
 }
 
@@ -364,9 +358,7 @@ static void test_cuts(void **state) {
 /* Qwen2's rules with Llama 3's words. */
 static void test_qwen2(void **state) {
     (void)state;
-    const char *path = data_file("tokenizers/llama3.2");
-    if (!path) return;
-    struct tokenizer *t = open_source(path, "qwen2");
+    struct tokenizer *t = open_source(data_file("tokenizers/llama3.2"), "qwen2");
     struct tokenizer *again = through_vocab(t, "qwen2");
     for (int k = 0; k < 2; k++) {
         const struct tokenizer *x = k ? again : t;
@@ -379,12 +371,12 @@ static void test_qwen2(void **state) {
     tokenizer_close(t);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     par_init(2);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors), cmocka_unit_test(test_reference),
+        data_test(test_vectors), data_test(test_reference),
         cmocka_unit_test(test_forms),   cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_qwen2),
+        data_test(test_qwen2),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return data_run(argc, argv, tests, NULL, NULL);
 }

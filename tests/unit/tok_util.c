@@ -12,19 +12,6 @@
 
 #include <cmocka.h>
 
-#ifndef SOURCE_ROOT
-#define SOURCE_ROOT "."
-#endif
-
-const char *data_file(const char *name) {
-    static char path[1024];
-    const char *dir = getenv("DUET_DATA");
-    snprintf(path, sizeof path, "%s/%s", dir && *dir ? dir : SOURCE_ROOT "/../shared/data", name);
-    if (access(path, R_OK) == 0) return path;
-    print_message("not checked: no %s (set DUET_DATA)\n", path);
-    return NULL;
-}
-
 char *read_all(const char *path, size_t *bytes) {
     FILE *f = fopen(path, "rb");
     assert_non_null(f);

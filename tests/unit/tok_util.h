@@ -1,13 +1,9 @@
-/* What the tests of tokenizers share: data on disk, random texts, tokenizers made in memory. */
+/* What the tests of tokenizers share: random texts, tokenizers made in memory. */
 #ifndef DUET_TOK_UTIL_H
 #define DUET_TOK_UTIL_H
 
 #include "rng.h"
 #include "tokenizer.h"
-
-/* The path of a file of the shared data, or NULL (with a line saying so) if it is not there. A
- * static buffer. */
-const char *data_file(const char *name);
 
 /* A whole file, NUL-terminated, malloc()ed. */
 char *read_all(const char *path, size_t *bytes);
