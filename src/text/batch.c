@@ -36,7 +36,7 @@ static int check_split(const struct shard *s, const char *name, const struct spl
     if (n >= need) return 0;
     return err_set(e, ERR_INPUT,
                    "%s: the %s split has %" PRIu64 " of %" PRIu64 " tokens, a window of %" PRId64
-                   " needs at least %" PRIu64,
+                   " needs at least %" PRIu64 "; --val-fraction sets the share of validation",
                    s->map.path, name, n, s->n_tokens, T, need);
 }
 
@@ -50,13 +50,15 @@ int split_make(const struct shard *s, double val_fraction, int64_t T, struct spl
     *val = (struct split){n, n, 0, -1};
     if (val_fraction == 0) {
         sum_docs(s, 0, s->n_docs, train);
-    } else if (s->n_docs == 1) {
-        train->end = val->begin = cut;
     } else {
-        uint64_t d = nearest_doc(s, cut);
-        train->end = val->begin = s->docs[d];
-        sum_docs(s, 0, d, train);
-        sum_docs(s, d, s->n_docs, val);
+        uint64_t d = s->n_docs == 1 ? 1 : nearest_doc(s, cut);
+        const uint64_t at = d < s->n_docs ? s->docs[d] : cut, need = (uint64_t)T + 1;
+        const bool whole = d < s->n_docs && at >= need && n - at >= need;
+        train->end = val->begin = whole ? at : cut;
+        if (whole) {
+            sum_docs(s, 0, d, train);
+            sum_docs(s, d, s->n_docs, val);
+        }
     }
     int rc = check_split(s, "training", train, T, e);
     if (!rc && val_fraction > 0) rc = check_split(s, "validation", val, T, e);

@@ -14,9 +14,10 @@ struct split {
     double bits;         /* information in it, or -1 if unknown */
 };
 
-/* Cuts off the last val_fraction of the documents (by tokens, whole documents, at least one on each
- * side; a shard of one document is cut by tokens) as the validation split. Either side must hold at
- * least T+1 tokens (ERR_INPUT says how many there are). val_fraction 0: val is empty. */
+/* Cuts off the last val_fraction of the documents as the validation split: by tokens, between two
+ * documents, or inside of one where the cut between two would leave a side without a window (one
+ * document, or a long and a very short one). Either side must hold at least T+1 tokens (ERR_INPUT
+ * says how many there are). val_fraction 0: val is empty. */
 int split_make(const struct shard *s, double val_fraction, int64_t T, struct split *train,
                struct split *val, struct err *e);
 

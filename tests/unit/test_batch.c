@@ -314,6 +314,31 @@ static void split_one_document(void **state) {
     fixture_release(&f);
 }
 
+/* A long document and a very short one behind or before it: cut as the long one alone. */
+static void split_short_document(void **state) {
+    (void)state;
+    struct fixture f;
+    struct split train, val;
+    struct err e;
+    fixture_init(&f, 2008, 2);
+    f.docs[1] = 2000;
+    assert_int_equal(split_make(&f.s, 0.1, 10, &train, &val, &e), 0);
+    assert_int_equal(train.begin, 0);
+    assert_int_equal(train.end, 1807); /* (size_t)(0.9 * 2008) */
+    assert_int_equal(val.begin, 1807);
+    assert_int_equal(val.end, 2008);
+    assert_true(train.bytes == 0 && val.bytes == 0 && train.bits == -1 && val.bits == -1);
+    assert_int_equal(split_make(&f.s, 0.1, 7, &train, &val, &e), 0); /* one window fits into it */
+    assert_int_equal(val.begin, 2000);
+    check_sums(&f.s, &val);
+    f.docs[1] = 5;
+    assert_int_equal(split_make(&f.s, 0.1, 10, &train, &val, &e), 0);
+    assert_int_equal(val.begin, 1807);
+    assert_int_equal(split_make(&f.s, 0.1, 300, &train, &val, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "--val-fraction"));
+    fixture_release(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_windows), cmocka_unit_test(epoch_is_permutation),
@@ -321,6 +346,7 @@ int main(void) {
         cmocka_unit_test(epoch_large),    cmocka_unit_test(validation_windows),
         cmocka_unit_test(narrow_tokens),  cmocka_unit_test(split_by_document),
         cmocka_unit_test(split_whole),    cmocka_unit_test(split_one_document),
+        cmocka_unit_test(split_short_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
