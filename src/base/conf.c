@@ -60,7 +60,7 @@ int conf_set_float(struct conf *c, const struct conf_row *row, const char *what,
     return 0;
 }
 
-static bool has_word(const char *list, const char *s) {
+bool conf_has_word(const char *list, const char *s) {
     size_t n = strlen(s);
     for (const char *p = list; *p; p += strcspn(p, " ")) {
         p += strspn(p, " ");
@@ -72,7 +72,7 @@ static bool has_word(const char *list, const char *s) {
 int conf_set_string(struct conf *c, const struct conf_row *row, const char *what, const char *value,
                     struct err *e) {
     int rc;
-    if (row->type == CONF_T_CHOICE && !has_word(row->choices, value))
+    if (row->type == CONF_T_CHOICE && !conf_has_word(row->choices, value))
         return err_set(
             e, ERR_USAGE, "%s is \"%.80s\", expected one of: %.*s", what, value,
             (int)(strlen(row->choices) - (row->choices[strlen(row->choices) - 1] == ' ')),
@@ -307,6 +307,33 @@ out:
 
 const struct conf_row *conf_row(const struct conf_row *rows, const char *name) {
     return conf_find(rows, name, strlen(name));
+}
+
+static bool same_text(const char *a, const char *b) {
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool has_pair(const struct conf_pairs *p, const char *key, const char *value) {
+    for (size_t i = 0; i < p->n; i++)
+        if (!strcmp(p->key[i], key)) return !strcmp(p->value[i], value);
+    return false;
+}
+
+bool conf_same(const struct conf *a, const struct conf *b, const struct conf_row *row) {
+    const void *x = conf_field(a, row), *y = conf_field(b, row);
+    const struct conf_pairs *p = x;
+    switch (row->type) {
+    case CONF_T_BOOL: return *(const bool *)x == *(const bool *)y;
+    case CONF_T_INT: return *(const int64_t *)x == *(const int64_t *)y;
+    case CONF_T_FLOAT: return *(const double *)x == *(const double *)y;
+    case CONF_T_PAIRS:
+        for (size_t i = 0; i < p->n_args; i++)
+            if (!has_pair(y, p->key[i], p->value[i])) return false;
+        return true;
+    case CONF_T_STRING:
+    case CONF_T_CHOICE: return same_text(*(const char *const *)x, *(const char *const *)y);
+    default: return true;
+    }
 }
 
 bool conf_given(const struct conf *c, const char *name) {

@@ -12,7 +12,8 @@
  *   };
  *
  * Values come, later ones winning, from: the row's default, `--config FILE` (a JSON object whose
- * keys are the option names without dashes in front), the command line. `--name value`,
+ * keys are the option names without dashes in front; a source's path that begins with ./ or ../
+ * counts from the folder of FILE), the command line. `--name value`,
  * `--name=value`; a boolean is `--name` or `--no-name`. `--set key=value` rows collect pairs, those
  * of files and the command line together. `-o` is `--out` where a command has it, `-h` is `--help`;
  * `--` ends the options. Text that is saved (not internal) must be UTF-8, as JSON is.
@@ -56,7 +57,7 @@ struct conf_row {
     const char *def;  /* text of the default; NULL: none */
     double min, max;
     const char *arg;     /* placeholder in help: N, FILE, ... */
-    const char *choices; /* words separated by blanks */
+    const char *choices; /* words separated by blanks; of a source: words that are no paths */
     const char *help;
     bool internal; /* not written by conf_to_json (it says how to run, not what to compute) */
     enum conf_resume resume;
@@ -118,11 +119,21 @@ int conf_read_defaults_text(struct conf *c, const char *text, const char *path, 
 /* The row of an option, or NULL. */
 const struct conf_row *conf_row(const struct conf_row *rows, const char *name);
 
+/* True if the option has the same value in both, of the same table. Of pairs: every pair that a got
+ * from the command line is one of b's. */
+bool conf_same(const struct conf *a, const struct conf *b, const struct conf_row *row);
+
+/* A value as conf_to_json writes it: malloc()ed. */
+char *conf_text(const struct conf *c, const struct conf_row *row);
+
 /* True if the option was given on the command line or in a config file. */
 bool conf_given(const struct conf *c, const char *name);
 
-/* All non-internal values as one JSON object: a file for `--config` that repeats the run. */
-char *conf_to_json(const struct conf *c); /* malloc()ed */
+/* All non-internal values as one JSON object: a file for `--config` that repeats the run, from any
+ * folder if `dir` is the one that it is written to: paths of sources (RESUME_SOURCE) are then
+ * relative to it ("./x", "../x"), or absolute where the two share no folder but the root. dir NULL:
+ * values as they are. malloc()ed. */
+char *conf_to_json(const struct conf *c, const char *dir);
 
 /* Options part of a help text: every name, placeholder or choices, default and help. */
 void conf_help(const struct conf_row *rows, FILE *out);

@@ -2,9 +2,52 @@
 #include "file.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Paths --------------------------------------------------------------------------------------- */
+
+static bool begins(const char *s, const char *with) {
+    return !strncmp(s, with, strlen(with));
+}
+
+/* Where a path of a file at `path` leads: malloc()ed. */
+static char *path_in(const char *path, const char *value) {
+    const char *slash = strrchr(path, '/');
+    if (!slash || (!begins(value, "./") && !begins(value, "../"))) return strdup(value);
+    char *out = malloc((size_t)(slash - path) + strlen(value) + 2);
+    if (out) sprintf(out, "%.*s/%s", (int)(slash - path), path, value);
+    return out;
+}
+
+/* The way from the folder `from` to the file `to`, both absolute and without links: malloc()ed. */
+static char *way(const char *from, const char *to) {
+    size_t same = 0, up = 0, at = 0; /* same: of both, up to a slash */
+    for (; from[at] && from[at] == to[at]; at++)
+        if (from[at] == '/') same = at;
+    if (!from[at] && to[at] == '/') same = at;
+    if (!same) return strdup(to);
+    for (const char *p = from + same; *p; p++) up += *p == '/';
+    char *out = malloc(3 * up + strlen(to) + 3), *end = out;
+    if (!out) return NULL;
+    if (!up) end += sprintf(end, "./");
+    while (up--) end += sprintf(end, "../");
+    strcpy(end, to + same + 1);
+    return out;
+}
+
+/* A source's path as it stands in a file in dir: malloc()ed. What came from such a file stays. */
+static char *path_from(const char *dir, const struct conf_row *row, const char *value) {
+    char here[PATH_MAX], there[PATH_MAX];
+    const size_t n = strlen(dir);
+    if (row->choices && conf_has_word(row->choices, value)) return strdup(value);
+    if (begins(value, dir) && (begins(value + n, "/./") || begins(value + n, "/../")))
+        return strdup(value + n + 1);
+    if (!realpath(dir, here) || !realpath(value, there)) return strdup(value);
+    return way(here, there);
+}
 
 /* Reading ------------------------------------------------------------------------------------- */
 
@@ -54,8 +97,19 @@ static int read_int(struct conf *c, const struct conf_row *row, const char *what
     return wrong_type(what, v, "a whole number", e);
 }
 
-static int read_value(struct conf *c, const struct conf_row *row, const char *what, json_t *v,
-                      struct err *e) {
+/* path: of the config file. */
+static int read_string(struct conf *c, const struct conf_row *row, const char *path,
+                       const char *what, const char *value, struct err *e) {
+    if (row->resume != RESUME_SOURCE) return conf_set_string(c, row, what, value, e);
+    char *at = path_in(path, value);
+    const int rc = at ? conf_set_string(c, row, what, at, e)
+                      : err_set(e, ERR_NOMEM, "no memory for options");
+    free(at);
+    return rc;
+}
+
+static int read_value(struct conf *c, const struct conf_row *row, const char *path,
+                      const char *what, json_t *v, struct err *e) {
     switch (row->type) {
     case CONF_T_BOOL:
         if (!json_is_boolean(v)) return wrong_type(what, v, "true or false", e);
@@ -70,7 +124,7 @@ static int read_value(struct conf *c, const struct conf_row *row, const char *wh
         return read_pairs(c, row, what, v, e);
     default:
         if (!json_is_string(v)) return wrong_type(what, v, "a string", e);
-        return conf_set_string(c, row, what, json_string_value(v), e);
+        return read_string(c, row, path, what, json_string_value(v), e);
     }
 }
 
@@ -89,7 +143,7 @@ static int read_key(struct conf *c, const char *path, bool defaults, const char 
     uint8_t *given = &c->given[row - c->rows];
     if (*given >= (defaults ? FROM_FILE : FROM_ARGS) && row->type != CONF_T_PAIRS) return 0;
     snprintf(what, sizeof what, "%.400s: \"%s\"", path, row->name);
-    int rc = read_value(c, row, what, v, e);
+    int rc = read_value(c, row, path, what, v, e);
     if (*given == FROM_DEFAULT) *given = FROM_FILE;
     return rc;
 }
@@ -169,7 +223,16 @@ static bool print_pairs(FILE *out, const struct conf_pairs *p) {
     return ok;
 }
 
-static bool print_value(const struct conf *c, const struct conf_row *r, FILE *out) {
+/* A text value; of a source for a file in dir. */
+static bool print_text(const struct conf_row *r, const char *value, const char *dir, FILE *out) {
+    char *path = dir && r->resume == RESUME_SOURCE ? path_from(dir, r, value) : strdup(value);
+    const bool ok = path && print_string(out, path);
+    free(path);
+    return ok;
+}
+
+static bool print_value(const struct conf *c, const struct conf_row *r, const char *dir,
+                        FILE *out) {
     const void *v = conf_field(c, r);
     char buf[32];
     switch (r->type) {
@@ -177,7 +240,7 @@ static bool print_value(const struct conf *c, const struct conf_row *r, FILE *ou
     case CONF_T_INT: return fprintf(out, "%lld", (long long)*(const int64_t *)v) > 0;
     case CONF_T_FLOAT: return fputs(conf_format_double(*(const double *)v, buf), out) >= 0;
     case CONF_T_PAIRS: return print_pairs(out, v);
-    default: return print_string(out, *(const char *const *)v);
+    default: return print_text(r, *(const char *const *)v, dir, out);
     }
 }
 
@@ -193,7 +256,21 @@ static bool has_value(const struct conf *c, const struct conf_row *r) {
     }
 }
 
-char *conf_to_json(const struct conf *c) {
+char *conf_text(const struct conf *c, const struct conf_row *row) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return NULL;
+    if (has_value(c, row))
+        print_value(c, row, NULL, out);
+    else
+        fputs("nothing", out);
+    if (fclose(out) == 0) return text;
+    free(text);
+    return NULL;
+}
+
+char *conf_to_json(const struct conf *c, const char *dir) {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -203,7 +280,7 @@ char *conf_to_json(const struct conf *c) {
     for (const struct conf_row *r = c->rows; r->type != CONF_T_END && ok; r++) {
         if (r->internal || !has_value(c, r)) continue;
         fprintf(out, "%s\n  \"%s\": ", first ? "" : ",", r->name);
-        ok = print_value(c, r, out);
+        ok = print_value(c, r, dir, out);
         first = false;
     }
     fputs("\n}\n", out);

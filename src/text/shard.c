@@ -176,6 +176,12 @@ static int check_sums(const struct shard *s, const struct shard_header *h, struc
     return 0;
 }
 
+/* The bytes of documents follow from their tokens, so they are left out. */
+static uint64_t hash_of(const struct shard *s, uint64_t tokens, uint64_t docs) {
+    const uint64_t parts[] = {s->n_tokens, s->n_docs, (uint64_t)s->width, tokens, docs};
+    return XXH3_64bits(parts, sizeof parts);
+}
+
 /* Opening ------------------------------------------------------------------------------------- */
 
 static int open_duet(struct shard *s, bool verify, struct err *e) {
@@ -195,6 +201,7 @@ static int open_duet(struct shard *s, bool verify, struct err *e) {
     s->docs = (const void *)(s->map.data + h.offset[SHARD_DOCS]);
     s->doc_bytes = (const void *)(s->map.data + h.offset[SHARD_DOC_BYTES]);
     s->doc_bits = h.has_bits ? (const void *)(s->map.data + h.offset[SHARD_DOC_BITS]) : NULL;
+    s->hash = hash_of(s, h.xxh3[SHARD_TOKENS], h.xxh3[SHARD_DOCS]);
     if (verify) TRY(check_sums(s, &h, e));
     TRY(check_docs(s, e));
     if (verify) TRY(check_tokens(s, e));
@@ -224,6 +231,7 @@ static int open_raw16(struct shard *s, uint32_t vocab, struct err *e) {
     s->tokens = s->map.data;
     s->docs = s->owned;
     s->doc_bytes = s->owned + 1;
+    s->hash = hash_of(s, XXH3_64bits(s->tokens, s->map.size), 0);
     return check_tokens(s, e);
 }
 

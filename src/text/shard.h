@@ -22,6 +22,7 @@ struct shard {
     int width;         /* bytes a token: 2 or 4 */
     uint32_t vocab;    /* every token is below it */
     uint64_t tok_hash; /* tokenizer_hash(), or 0 for raw16 */
+    uint64_t hash;     /* of the tokens and where documents start: the same for the same data */
     uint64_t n_tokens, n_bytes, n_docs;
     const void *tokens;
     const uint64_t *docs, *doc_bytes; /* n_docs values */

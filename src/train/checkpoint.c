@@ -99,7 +99,6 @@ int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struc
     uint64_t hash;
     char *model = file_join(dir, weights_name(g)), *next = file_join(dir, next_name(g)),
          *state = file_join(dir, STATE);
-    char *origin = g->model->init_path;
     if (!model || !next || !state) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
         goto out;
@@ -110,11 +109,8 @@ int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struc
         rc = adapter_load_values(g->model, model, e);
         goto out;
     }
-    /* Rows that compaction leaves out still come from where they first came from. */
-    g->model->init_path = NULL;
+    /* Rows that compaction leaves out come from this file from now on: a checkpoint has them all. */
     rc = model_load(g->model, model, e);
-    free(g->model->init_path);
-    g->model->init_path = origin;
 out:
     free(model);
     free(next);

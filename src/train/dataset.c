@@ -54,11 +54,6 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
         return err_set(e, ERR_USAGE,
                        "%s is text: give the tokenizer with --tokenizer (byte is built in)",
                        o->path);
-    if (o->reuse && out && file_exists(out) &&
-        !shard_open(&d->shard, out, SHARD_DUET, 0, true, e)) {
-        if (d->shard.tok_hash == tokenizer_hash(d->tokenizer)) return 0;
-        shard_close(&d->shard);
-    }
     if (!out) {
         if ((rc = temp_path(d, e))) return rc;
         out = d->temp;
@@ -72,10 +67,24 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     return rc;
 }
 
+/* The tokens of the text, from an earlier time. */
+static bool use_cache(struct dataset *d, const struct dataset_opts *o) {
+    struct err ignored;
+    if (!o->reuse || !o->cache || !d->tokenizer || !file_exists(o->cache) ||
+        shard_open(&d->shard, o->cache, SHARD_DUET, 0, true, &ignored))
+        return false;
+    if (d->shard.tok_hash == tokenizer_hash(d->tokenizer) &&
+        (!o->expected || d->shard.hash == o->expect))
+        return true;
+    shard_close(&d->shard);
+    return false;
+}
+
 int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e) {
     int rc;
     *d = (struct dataset){0};
     TRY(open_tokenizer(d, o, e));
+    if (use_cache(d, o)) goto out;
     if (!strcmp(o->format, "raw16")) {
         const uint32_t vocab = d->tokenizer ? tokenizer_vocab_size(d->tokenizer) : o->raw_vocab;
         TRY(shard_open(&d->shard, o->path, SHARD_RAW16, vocab, true, e));

@@ -12,7 +12,9 @@ struct dataset_opts {
     const void *blob;      /* a model's own tokenizer, used when tokenizer is NULL; or NULL */
     size_t blob_bytes;
     const char *cache;  /* where to put the shard made from text; NULL: a temporary file */
-    bool reuse;         /* an intact cache made by the same tokenizer is used as it is */
+    bool reuse;         /* an intact cache made by the same tokenizer is used, whatever path is */
+    bool expected;      /* only if its hash (shard.h) is `expect` */
+    uint64_t expect;
     uint32_t raw_vocab; /* vocabulary of raw16 tokens */
     bool quiet;
 };

@@ -5,28 +5,35 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static int free_folder(char **dir, struct err *e) {
+/* The first free runs/N, made: of two that look at the same instant one goes on. */
+static int make_free_folder(struct trainer *t, struct err *e) {
+    int rc = file_mkdirs("runs", e);
+    if (rc) return rc;
     for (int i = 1; i < 100000; i++) {
         char name[32];
         snprintf(name, sizeof name, "runs/%d", i);
-        if (file_exists(name)) continue;
-        *dir = strdup(name);
-        return *dir ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+        if (mkdir(name, 0777)) {
+            if (errno == EEXIST) continue;
+            return err_errno(e, ERR_IO, "cannot make the folder %s", name);
+        }
+        t->made_dir = true;
+        t->dir = strdup(name);
+        return t->dir ? 0 : err_set(e, ERR_NOMEM, "out of memory");
     }
     return err_set(e, ERR_USAGE, "no free folder in runs/; choose one with --out");
 }
 
 /* What a run writes. */
 static const char *const run_files[] = {
-    "config.json",   "state",        "model.blzt",       "model.next.blzt",
-    "log.jsonl",     "summary.json", "tokens.shard",     "base.blzt",
-    "trajectory.zo", "adapter.blzt", "adapter.next.blzt"};
+    "config.json",   "start.blzt",   "state",             "model.blzt",
+    "log.jsonl",     "summary.json", "tokens.shard",      "base.blzt",
+    "trajectory.zo", "adapter.blzt", "adapter.next.blzt", "model.next.blzt"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 /* A folder that holds any of a run's files is only written with --overwrite, and never when one of
@@ -73,29 +80,48 @@ void trainer_clear_folder(const struct trainer *t) {
     }
 }
 
-/* What is left of an old run must not be mistaken for this one's. */
-int trainer_open_folder(struct trainer *t, struct err *e) {
-    const struct train_opts *o = t->opts;
-    const char *dir = t->resumed ? o->resume : o->out;
-    int rc;
-    if (dir)
-        t->dir = strdup(dir);
+static int name_folder(struct trainer *t, const char *dir, struct err *e) {
+    size_t n = strlen(dir);
+    while (n > 1 && dir[n - 1] == '/') n--;
+    t->dir = strndup(dir, n);
+    return t->dir ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+static int open_old(struct trainer *t, struct err *e) {
+    int rc = name_folder(t, t->opts->resume, e);
+    if (rc) return rc;
+    char *config = file_join(t->dir, "config.json");
+    if (!config) return err_set(e, ERR_NOMEM, "out of memory");
+    if (!file_exists(config))
+        rc = err_set(e, ERR_INPUT, "%s: no config.json: not the folder of a run", t->opts->resume);
     else
-        TRY(free_folder(&t->dir, e));
-    if (!t->dir) return err_set(e, ERR_NOMEM, "out of memory");
-    if (!t->resumed) {
-        TRY(check_folder(t, e));
+        rc = lock_folder(t, e);
+    free(config);
+    return rc;
+}
+
+/* Locked before it is looked at: what is there stays as it is until the lock ends. What is left of
+ * an old run must not be mistaken for this one's. */
+static int open_new(struct trainer *t, struct err *e) {
+    int rc;
+    if (t->opts->out) {
+        TRY(name_folder(t, t->opts->out, e));
         const bool made = !file_exists(t->dir);
         TRY(file_mkdirs(t->dir, e));
         t->made_dir = made;
+    } else {
+        TRY(make_free_folder(t, e));
     }
     TRY(lock_folder(t, e));
-    if (!t->resumed) {
-        trainer_clear_folder(t);
-        t->cleared = true;
-    }
+    TRY(check_folder(t, e));
+    trainer_clear_folder(t);
+    t->cleared = true;
 out:
     return rc;
+}
+
+int trainer_open_folder(struct trainer *t, struct err *e) {
+    return t->resumed ? open_old(t, e) : open_new(t, e);
 }
 
 static int write_text(const char *dir, const char *name, const char *text, struct err *e) {
@@ -112,49 +138,16 @@ static int write_text(const char *dir, const char *name, const char *text, struc
     return file_out_commit(&f, e);
 }
 
-/* Paths in config.json are absolute, so that it repeats the run from anywhere. A text that is gone
- * when a run is resumed is not needed any more: its tokens are in the folder. */
-static int absolute(const struct trainer *t, const char **path, char room[PATH_MAX],
-                    struct err *e) {
-    if (!*path || (t->resumed && **path == '/')) return 0;
-    if (!realpath(*path, room)) return err_errno(e, ERR_INPUT, "%s", *path);
-    *path = room;
-    return 0;
-}
-
 int trainer_write_config(struct trainer *t, struct conf *conf, struct err *e) {
-    int rc;
-    struct train_opts *o = t->opts, saved = *o;
-    static char room[6][PATH_MAX];
-    char *json = NULL;
-    TRY(absolute(t, &o->model, room[0], e));
-    TRY(absolute(t, &o->init, room[1], e));
-    TRY(absolute(t, &o->data, room[2], e));
-    TRY(absolute(t, &o->task, room[4], e));
-    TRY(absolute(t, &o->task_eval, room[5], e));
-    if (o->tokenizer && strcmp(o->tokenizer, "byte")) TRY(absolute(t, &o->tokenizer, room[3], e));
-    json = conf_to_json(conf);
-    TRY(write_text(t->dir, "config.json", json, e));
-out:
+    char *json = conf_to_json(conf, t->dir);
+    const int rc = write_text(t->dir, "config.json", json, e);
     free(json);
-    *o = saved;
     return rc;
 }
 
-int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
-    const char *data = t->opts->data;
-    char *config = file_join(t->opts->resume, "config.json");
-    if (!config) return err_set(e, ERR_NOMEM, "out of memory");
-    int rc = 0;
-    if (t->opts->out || t->opts->overwrite)
-        rc = err_set(
-            e, ERR_USAGE,
-            "--resume goes on in its own folder: --out and --overwrite do not belong to it");
-    else if (!file_exists(config))
-        rc = err_set(e, ERR_INPUT, "%s: no config.json: not the folder of a run", t->opts->resume);
-    else
-        rc = conf_read_defaults(conf, config, e);
-    t->reuse = !data; /* tokens made from other data are no use */
-    free(config);
-    return rc;
+bool trainer_has_file(const struct trainer *t, const char *name) {
+    char *path = file_join(t->dir, name);
+    const bool yes = path && file_exists(path);
+    free(path);
+    return yes;
 }

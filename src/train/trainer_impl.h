@@ -1,5 +1,5 @@
 /* Inside of a run, shared by trainer.c (the loop), trainer_folder.c (the folder and config.json),
- * trainer_open.c (everything else before the loop), trainer_val.c (validation), trainer_end.c (the
+ * trainer_resume.c (what a run goes on from), trainer_open.c (everything else before the loop), trainer_val.c (validation), trainer_end.c (the
  * summary) and trainer_zo.c (the trajectory). */
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
@@ -8,12 +8,26 @@
 #include "dataset.h"
 #include "eval.h"
 #include "log.h"
+#include "run_start.h"
 #include "task.h"
 #include "trainer.h"
 #include "trajectory.h"
 
+/* Sources that are given again when a run goes on. */
+struct trainer_given {
+    bool model, init, data, tokenizer;
+};
+
 struct trainer {
     struct train_opts *opts;
+    struct train_opts from; /* what is opened: opts, with the folder's own files in their place */
+    struct trainer_given given;
+    struct run_start start;
+    bool has_start;   /* the folder has one */
+    bool restores;    /* all weights come from the checkpoint */
+    const char *origin; /* file that the weights first came from, where it is now; NULL: random */
+    const char *base;   /* origin, or NULL if they are restored */
+    char *own_init;   /* from.init if it lies in the folder */
     struct train_setup setup;
     char *dir;
     struct gemm gemm;
@@ -41,7 +55,6 @@ struct trainer {
     bool made_dir;       /* the folder was not there before */
     int64_t logged;      /* recorded updates are made again: the log has them up to this step */
     bool cleared;        /* whatever is in the folder is this run's */
-    bool reuse;          /* tokens.shard may be used as it is */
 };
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);
@@ -60,9 +73,20 @@ double trainer_progress(const struct trainer *t); /* share of the run done, 0..1
 /* The folder of --resume or --out, locked; a new run's is made and cleared. */
 int trainer_open_folder(struct trainer *t, struct err *e);
 void trainer_clear_folder(const struct trainer *t);
-/* config.json: read as defaults when a run goes on, and written. */
-int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e);
+bool trainer_has_file(const struct trainer *t, const char *name);
 int trainer_write_config(struct trainer *t, struct conf *conf, struct err *e);
+
+/* Of a run that goes on: given options against the recorded ones, which become defaults. */
+int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e);
+/* Fills from, start, base: the folder's own description and tokenizer, where files outside are. */
+int trainer_find_sources(struct trainer *t, struct err *e);
+/* What was opened must be what the run began with; of a new run it goes to the record. */
+int trainer_check_data(struct trainer *t, struct err *e);
+int trainer_check_base(struct trainer *t, struct err *e);
+int trainer_check_model(struct trainer *t, struct err *e);
+int trainer_write_start(const struct trainer *t, struct err *e);
+/* The start and end tokens of a new model are the tokenizer's. */
+void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t);
 
 struct validation {
     struct eval_result text; /* of prompt classification only loss and error */

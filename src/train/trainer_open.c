@@ -23,7 +23,7 @@
 /* The tokenizer inside --init's file, if there is one. */
 static int init_tokenizer(struct trainer *t, struct model *holder, struct err *e) {
     struct model_config c = {0};
-    struct train_opts o = *t->opts;
+    struct train_opts o = t->from;
     if (!o.init) return 0;
     o.model = NULL;
     o.set = (struct conf_pairs){0};
@@ -34,7 +34,7 @@ static int init_tokenizer(struct trainer *t, struct model *holder, struct err *e
 
 static int open_text(struct trainer *t, const struct dataset_opts *d, struct err *e) {
     int rc;
-    const struct train_opts *o = t->opts;
+    const struct train_opts *o = &t->from;
     TRY(dataset_open(&t->data, d, e));
     rc = split_make(&t->data.shard, o->val_fraction, t->seq, &t->train, &t->val, e);
     if (rc && !file_same(t->data.shard.map.path, o->data)) err_prefix(e, "%s", o->data);
@@ -50,7 +50,7 @@ out:
 
 static int open_tasks(struct trainer *t, const struct dataset_opts *d, struct err *e) {
     int rc;
-    const struct train_opts *o = t->opts;
+    const struct train_opts *o = &t->from;
     struct task_opts to = {
         .path = o->task, .prompt = o->prompt, .labels = o->labels, .seq = t->seq};
     if (d->tokenizer)
@@ -73,15 +73,17 @@ out:
 
 static int open_data(struct trainer *t, struct err *e) {
     int rc;
-    const struct train_opts *o = t->opts;
+    const struct train_opts *o = &t->from;
     struct model holder = {0};
     struct model_config c = {0};
     char *cache = file_join(t->dir, "tokens.shard");
     struct dataset_opts d = {.path = o->data,
                              .format = o->format,
                              .tokenizer = o->tokenizer,
-                             .cache = cache,
-                             .reuse = t->reuse,
+                             .cache = t->given.data ? NULL : cache,
+                             .reuse = t->resumed,
+                             .expect = t->start.source[SOURCE_data].hash,
+                             .expected = t->start.source[SOURCE_data].known,
                              .quiet = o->quiet};
     if (!o->tokenizer) {
         TRY(init_tokenizer(t, &holder, e));
@@ -92,6 +94,7 @@ static int open_data(struct trainer *t, struct err *e) {
     d.raw_vocab = (uint32_t)c.vocab;
     t->seq = o->seq ? o->seq : c.seq_len;
     TRY(o->task ? open_tasks(t, &d, e) : open_text(t, &d, e));
+    TRY(trainer_check_data(t, e));
 out:
     model_config_release(&c);
     free(holder.tok_blob);
@@ -115,7 +118,7 @@ static int used_ids(const struct trainer *t, uint32_t **ids, int64_t *n, struct 
 }
 
 /* The description's start and end tokens are those of its own tokenizer; a new model gets ours. */
-static void set_token_ids(struct model_config *c, const struct tokenizer *t) {
+void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t) {
     const int64_t bos = tokenizer_bos(t), eos = tokenizer_eos(t);
     json_object_set_new(c->json, "bos_token_id", bos < 0 ? json_null() : json_integer(bos));
     json_object_set_new(c->json, "eos_token_id", eos < 0 ? json_null() : json_integer(eos));
@@ -140,14 +143,14 @@ static int match_tokenizer(struct trainer *t, struct err *e) {
     const void *blob = tokenizer_blob(t->data.tokenizer, &blob_bytes);
     const int rc = model_set_tokenizer(&t->model, blob, blob_bytes, e);
     if (rc) return rc;
-    if (!t->opts->init) set_token_ids(&t->model.config, t->data.tokenizer);
+    if (!t->from.init) trainer_set_token_ids(&t->model.config, t->data.tokenizer);
     if (!t->opts->task) t->token_bytes = eval_token_bytes(t->data.tokenizer, t->data.shard.vocab);
     return 0;
 }
 
 static int open_model(struct trainer *t, struct err *e) {
     int rc;
-    const struct train_opts *o = t->opts;
+    const struct train_opts *o = &t->from;
     const struct train_setup *s = &t->setup;
     uint32_t *ids = NULL;
     int64_t n_ids = 0;
@@ -155,6 +158,7 @@ static int open_model(struct trainer *t, struct err *e) {
         t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer) : t->data.shard.vocab;
     TRY(train_model_create(&t->model, o, vocab, e));
     if (t->data.tokenizer) TRY(match_tokenizer(t, e));
+    TRY(trainer_check_model(t, e));
     if (o->compact_vocab) TRY(used_ids(t, &ids, &n_ids, e));
     TRY(train_model_shape(&t->model, s, ids, n_ids, e));
     if (o->task) TRY(task_map(&t->task, &t->model, e));
@@ -164,7 +168,9 @@ static int open_model(struct trainer *t, struct err *e) {
     eo.answers = t->task.answers;
     TRY(engine_plan(s->engine, &t->model, &eo, &t->memory, e));
     TRY(check_memory(t, e));
-    TRY(train_model_load(&t->model, s, o, o->init, e));
+    TRY(trainer_check_base(t, e));
+    TRY(t->restores ? model_reserve(&t->model, e)
+                    : train_model_load(&t->model, s, o, t->base, e));
     TRY(engine_open(&t->engine, s->engine, &t->model, &eo, e));
 out:
     free(ids);
@@ -202,19 +208,12 @@ out:
     return rc;
 }
 
-static bool has_trajectory(const struct trainer *t) {
-    char *path = file_join(t->dir, "trajectory.zo");
-    const bool yes = path && file_exists(path);
-    free(path);
-    return yes;
-}
-
 /* What was logged after the checkpoint is logged again; but not the updates that a trajectory
  * holds. */
 static int open_log(struct trainer *t, struct err *e) {
     char *path = file_join(t->dir, "log.jsonl");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    const int64_t keep = t->resumed && has_trajectory(t) ? -1 : t->p.log_bytes;
+    const int64_t keep = t->resumed && trainer_has_file(t, "trajectory.zo") ? -1 : t->p.log_bytes;
     const int rc = log_lines_open(&t->log, path, keep, e);
     free(path);
     return rc;
@@ -224,14 +223,8 @@ static int open_log(struct trainer *t, struct err *e) {
  * sure to go on with it. */
 static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     int rc;
-    TRY(trainer_open_folder(t, e));
-    if (t->setup.engine->backward && t->resumed && has_trajectory(t)) {
-        rc = err_set(e, ERR_USAGE,
-                     "%s holds a MeZO run, which --engine %s cannot go on with: its trajectory "
-                     "would no longer lead to its weights",
-                     t->dir, t->opts->engine);
-        goto out;
-    }
+    if (!t->resumed) TRY(trainer_open_folder(t, e));
+    TRY(trainer_find_sources(t, e));
     if (!t->resumed) TRY(trainer_write_config(t, conf, e));
     TRY(open_data(t, e));
     TRY(open_model(t, e));
@@ -241,6 +234,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
         t->total_before = t->p.total;
     }
     if (t->resumed) TRY(trainer_write_config(t, conf, e));
+    TRY(trainer_write_start(t, e));
     TRY(open_log(t, e));
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
     t->peak = gemm_peak(&t->gemm, 0.3);
@@ -257,7 +251,10 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
                           .lock = -1};
     t->p.ema = t->p.best = NAN;
     log_progress_init(&t->line, o->quiet);
-    if (t->resumed) TRY(trainer_read_config(t, conf, e));
+    if (t->resumed) {
+        TRY(trainer_open_folder(t, e));
+        TRY(trainer_read_config(t, conf, e));
+    }
     if (o->threads) par_init((int)o->threads);
     TRY(train_setup_make(&t->setup, o, e));
     TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
@@ -281,6 +278,8 @@ void trainer_close(struct trainer *t) {
     trajectory_close(&t->trajectory);
     free(t->token_bytes);
     free(t->dir);
+    free(t->own_init);
+    run_start_release(&t->start);
     if (t->lock >= 0) close(t->lock);
     *t = (struct trainer){0};
 }

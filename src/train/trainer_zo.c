@@ -13,7 +13,7 @@
 static int base_hash(struct trainer *t, uint64_t *hash, struct err *e) {
     int rc;
     char *path = NULL;
-    if (t->opts->init) return model_file_hash(t->opts->init, hash, e);
+    if (t->base) return model_file_hash(t->base, hash, e);
     path = file_join(t->dir, "base.blzt");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
     TRY(model_save(&t->model, path, "blzt5", NULL, e));
@@ -25,7 +25,7 @@ out:
 
 static int create(struct trainer *t, const char *path, struct conf *conf, struct err *e) {
     int rc;
-    char *config = conf_to_json(conf);
+    char *config = conf_to_json(conf, t->dir);
     struct trajectory_head h = {.config = config,
                                 .vocab = t->model.full_vocab,
                                 .ids = t->model.full_id,
@@ -61,8 +61,9 @@ static bool may_change(const char *key) {
 }
 
 /* A trajectory has one set of options: a replay could not know of others. */
-static int same_options(const struct trajectory *old, struct conf *conf, struct err *e) {
-    char *text = conf_to_json(conf);
+static int same_options(const struct trainer *t, const struct trajectory *old, struct conf *conf,
+                        struct err *e) {
+    char *text = conf_to_json(conf, t->dir);
     json_t *now = text ? json_loads(text, 0, NULL) : NULL,
            *then = json_loads(old->head.config, 0, NULL);
     const char *key;
@@ -82,11 +83,15 @@ static int same_options(const struct trajectory *old, struct conf *conf, struct 
     return rc;
 }
 
-/* The recorded updates belong to one base. */
+/* The recorded updates belong to one base. A checkpoint needs it no more. */
 static int same_base(const struct trainer *t, const struct trajectory *old, struct err *e) {
     uint64_t hash;
-    char *own = t->opts->init ? NULL : file_join(t->dir, "base.blzt");
-    const char *path = t->opts->init ? t->opts->init : own;
+    char *own = t->origin ? NULL : file_join(t->dir, "base.blzt");
+    const char *path = t->origin ? t->origin : own;
+    if (path && t->restores && !t->given.init && !file_exists(path)) {
+        free(own);
+        return 0;
+    }
     int rc = path ? model_file_hash(path, &hash, e) : err_set(e, ERR_NOMEM, "out of memory");
     if (!rc && hash != old->head.base_hash)
         rc = err_set(e, ERR_INPUT,
@@ -115,7 +120,7 @@ static int go_on(struct trainer *t, const char *path, struct conf *conf, struct 
     struct trajectory old = {0};
     struct zo_record r;
     TRY(trajectory_open(&old, path, e));
-    TRY(same_options(&old, conf, e));
+    TRY(same_options(t, &old, conf, e));
     TRY(same_base(t, &old, e));
     if (old.torn)
         log_note(&t->line, "%s: the last %llu bytes are no whole update and are dropped", path,

@@ -246,7 +246,7 @@ refuses "F1 of one example" 2 'sees one example at a time' "$DUET" train --init 
     --task task.tsv --template '{sentence}:' --labels x,y --objective f1 --steps 1 --batch 2 --out x
 refuses "--order with a task" 2 'belong to --data' "$DUET" train --init start/model.blzt --task task.tsv --template '{sentence}:' \
     --labels x,y --order epoch --steps 1 --batch 2 --out x
-refuses "a MeZO run by backprop" 2 'sgd holds a MeZO run' "$DUET" train --resume sgd --engine backprop --steps 20 --quiet
+refuses "a MeZO run by backprop" 2 '--engine is "backprop", but sgd was begun with "mezo"' "$DUET" train --resume sgd --engine backprop --steps 20 --quiet
 check "nothing was made" absent x
 
 # ---- the data is not needed

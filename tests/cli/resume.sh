@@ -166,14 +166,14 @@ check "the rest of the folder is untouched" same w/log.jsonl six/log.jsonl
 
 # ---- other options on resuming
 cp -r six o
-refuses "another optimizer" 1 'state of optimizer adamw, but the run uses lion' "$DUET" train --resume o --optimizer lion
-refuses "another shape" 1 'section .* does not have\|is missing, expected\|sections, expected' \
+refuses "another optimizer" 2 '--optimizer is "lion", but o was begun with' "$DUET" train --resume o --optimizer lion
+refuses "another shape" 2 '--set is intermediate_size=64, but o was begun with 48' \
     "$DUET" train --resume o --set intermediate_size=64
 check "a refused resume leaves the recorded options" same o/config.json six/config.json
 check "a refused resume leaves the weights" same o/model.blzt six/model.blzt
 refuses "not a run" 1 'no config.json' "$DUET" train --resume .
 refuses "no folder" 1 'nowhere: no config.json' "$DUET" train --resume nowhere
-refuses "--resume with --out" 2 'do not belong' "$DUET" train --resume o --out p
+refuses "--resume with --out" 2 '--out does not belong' "$DUET" train --resume o --out p
 rm text.txt
 check "the text is not needed any more" resume o
 check "the text is not needed any more: weights" same o/model.blzt nine/model.blzt

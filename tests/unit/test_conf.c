@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct opts {
@@ -412,14 +413,14 @@ static void json_round_trip(void **state) {
                                "\"k\"=", "--threads", "9"),
                          0);
         struct opts was = o;
-        char *text = conf_to_json(&c);
+        char *text = conf_to_json(&c, NULL);
         assert_non_null(text);
         assert_null(strstr(text, "threads"));
         write_config(text);
         struct conf first = c;
         int rc = PARSE("--config", path);
         if (rc) fail_msg("%s in %s", e.msg, text);
-        char *again = conf_to_json(&c);
+        char *again = conf_to_json(&c, NULL);
         assert_string_equal(again, text);
         assert_int_equal(o.seed, was.seed);
         assert_memory_equal(&o.eps, &was.eps, sizeof o.eps);
@@ -438,10 +439,55 @@ static void json_round_trip(void **state) {
     }
 }
 
+/* Paths of sources count from the folder of the config file, and are written so. */
+static void source_paths(void **state) {
+    (void)state;
+    static const struct conf_row files[] = {
+        CONF_STRING(struct opts, note, "note", NULL, "FILE", "a source", .resume = RESUME_SOURCE,
+                    .choices = "byte"),
+        CONF_STRING(struct opts, out, "out", NULL, "FILE", "another file"), CONF_END};
+    char dir[] = "/tmp/duet-conf-XXXXXX", sub[64], file[64], config[128], want[512];
+    assert_non_null(mkdtemp(dir));
+    snprintf(sub, sizeof sub, "%s/run", dir);
+    snprintf(file, sizeof file, "%s/text", dir);
+    snprintf(config, sizeof config, "%s/config.json", sub);
+    assert_int_equal(mkdir(sub, 0700), 0);
+    fclose(fopen(file, "w"));
+    const char *const give[] = {file, "byte", "/bin/sh", "/gone"};
+    const char *const then[] = {"../text", "byte", "/bin/sh", "/gone"};
+    for (int i = 0; i < 4; i++) {
+        const char *words[] = {"--note", give[i], "--out", "../x", NULL};
+        assert_int_equal(parse(files, words), 0);
+        char *text = conf_to_json(&c, sub), *real = realpath(then[i], NULL);
+        const char *as = i == 2 ? real : then[i];
+        snprintf(want, sizeof want, "{\n  \"note\": \"%s\",\n  \"out\": \"../x\"\n}\n", as);
+        assert_string_equal(text, want);
+        FILE *f = fopen(config, "w");
+        fputs(text, f);
+        fclose(f);
+        conf_release(&c);
+        const char *from[] = {"--config", config, NULL};
+        assert_int_equal(parse(files, from), 0);
+        snprintf(want, sizeof want, "%s/../text", sub);
+        assert_string_equal(o.note, i ? as : want);
+        assert_string_equal(o.out, "../x"); /* no source: as it is */
+        if (!i) remove(file); /* the way to it is kept */
+        char *again = conf_to_json(&c, sub);
+        assert_string_equal(again, text);
+        free(again);
+        free(text);
+        free(real);
+        conf_release(&c);
+    }
+    remove(config);
+    rmdir(sub);
+    rmdir(dir);
+}
+
 static void json_is_readable(void **state) {
     (void)state;
     assert_int_equal(PARSE("--lr", "0.1", "--limit", "3", "--out", "x"), 0);
-    char *text = conf_to_json(&c);
+    char *text = conf_to_json(&c, NULL);
     assert_string_equal(text, "{\n  \"steps\": 1000,\n  \"seed\": 0,\n  \"limit\": 3,\n"
                               "  \"lr\": 0.1,\n  \"engine\": \"backprop\",\n  \"out\": \"x\",\n"
                               "  \"note\": \"none\",\n  \"json\": false,\n  \"fast\": false,\n"
@@ -517,6 +563,7 @@ int main(void) {
         cmocka_unit_test(config_errors),
         cmocka_unit_test(config_hostile),
         cmocka_unit_test(json_round_trip),
+        cmocka_unit_test(source_paths),
         cmocka_unit_test(json_is_readable),
         cmocka_unit_test(help_shows_everything),
         cmocka_unit_test(suggestions),

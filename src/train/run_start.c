@@ -1,0 +1,137 @@
+#include "run_start.h"
+
+#include "format.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *run_source_name(enum run_source s) {
+#define X(name) #name,
+    static const char *const names[] = {RUN_SOURCES(X)};
+#undef X
+    return s == SOURCE_val_data ? "val-data" : s == SOURCE_task_eval ? "task-eval" : names[s];
+}
+
+int run_start_set(struct run_start *r, enum run_source s, const char *path, uint64_t hash,
+                  struct err *e) {
+    char room[PATH_MAX];
+    free(r->source[s].path);
+    r->source[s].path = NULL;
+    r->source[s].known = path != NULL;
+    r->source[s].hash = hash;
+    if (!path) return 0;
+    r->source[s].path = strdup(realpath(path, room) ? room : path);
+    return r->source[s].path ? 0 : err_set(e, ERR_NOMEM, "out of memory for %s", path);
+}
+
+int run_start_write(const struct run_start *r, const struct model *m, const char *path,
+                    struct err *e) {
+    int rc;
+    struct model_file mf = {.tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes};
+    json_t *sources = json_object(), *meta = NULL;
+    for (int i = 0; i < N_RUN_SOURCES; i++) {
+        char hash[17];
+        if (!r->source[i].path) continue;
+        snprintf(hash, sizeof hash, "%016" PRIx64, r->source[i].hash);
+        json_object_set_new(sources, run_source_name((enum run_source)i),
+                            json_pack("{s:s,s:s}", "path", r->source[i].path, "hash", hash));
+    }
+    meta = json_pack("{s:O}", "sources", sources);
+    mf.meta = meta ? json_dumps(meta, JSON_COMPACT) : NULL;
+    mf.config = model_config_dump(&m->config);
+    if (!mf.meta || !mf.config) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);
+        goto out;
+    }
+    TRY(model_file_write(&mf, "blzt5", path, e));
+out:
+    json_decref(sources);
+    json_decref(meta);
+    model_file_close(&mf);
+    return rc;
+}
+
+static int read_source(struct run_start *r, int i, json_t *sources, const char *path,
+                       struct err *e) {
+    json_t *o = json_object_get(sources, run_source_name((enum run_source)i));
+    const char *file = json_string_value(json_object_get(o, "path"));
+    const char *hash = json_string_value(json_object_get(o, "hash"));
+    char *end;
+    if (!o) return 0;
+    if (!file || !hash || strlen(hash) != 16)
+        return err_set(e, ERR_INPUT, "%s: meta: sources.%s has no path and hash", path,
+                       run_source_name((enum run_source)i));
+    r->source[i].hash = strtoull(hash, &end, 16);
+    r->source[i].known = !*end;
+    r->source[i].path = strdup(file);
+    return r->source[i].path ? 0 : err_set(e, ERR_NOMEM, "out of memory for %s", path);
+}
+
+int run_start_read(struct run_start *r, const char *path, struct err *e) {
+    int rc;
+    struct model_file mf = {0};
+    json_t *meta = NULL;
+    *r = (struct run_start){0};
+    TRY(model_file_open(&mf, path, true, e));
+    meta = mf.meta ? json_loads(mf.meta, 0, NULL) : NULL;
+    json_t *sources = json_object_get(meta, "sources");
+    if (!json_is_object(sources)) {
+        rc = err_set(e, ERR_INPUT, "%s: its meta data has no sources: not the start of a run",
+                     path);
+        goto out;
+    }
+    for (int i = 0; i < N_RUN_SOURCES; i++) TRY(read_source(r, i, sources, path, e));
+out:
+    json_decref(meta);
+    model_file_close(&mf);
+    if (rc) run_start_release(r);
+    return rc;
+}
+
+void run_start_release(struct run_start *r) {
+    for (int i = 0; i < N_RUN_SOURCES; i++) free(r->source[i].path);
+    *r = (struct run_start){0};
+}
+
+/* ---- descriptions ------------------------------------------------------------------------------
+ */
+
+static bool same_value(const json_t *a, const json_t *b) {
+    if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
+    return json_equal(a, b);
+}
+
+static void shown(const json_t *v, char text[80]) {
+    char *s = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    snprintf(text, 80, "%.70s", s ? s : "not there");
+    free(s);
+}
+
+static bool objects_differ(const char *prefix, json_t *now, json_t *then, char text[256]) {
+    const char *key;
+    json_t *value;
+    /* Every key of either: those of `then` first. */
+    for (int turn = 0; turn < 2; turn++)
+        json_object_foreach(turn ? now : then, key, value) {
+            json_t *a = json_object_get(now, key), *b = json_object_get(then, key);
+            if (a && b && same_value(a, b)) continue;
+            if (json_is_object(a) && json_is_object(b)) {
+                if (objects_differ("duet.", a, b, text)) return true;
+                continue;
+            }
+            char x[80], y[80];
+            shown(a, x);
+            shown(b, y);
+            snprintf(text, 256, "%s%.60s is %s, not %s", prefix, key, x, y);
+            return true;
+        }
+    return false;
+}
+
+bool run_start_differs(const struct model_config *now, const struct model_config *then,
+                       char text[256]) {
+    return objects_differ("", now->json, then->json, text);
+}
