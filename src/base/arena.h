@@ -3,8 +3,9 @@
  *
  *   struct arena a;
  *   TRY(arena_init(&a, bytes, "weights", e));
- *   float *w = arena_alloc(&a, n, sizeof *w);    never NULL: running over the size is a bug
- * (assert) arena_release(&a);
+ *   float *w = arena_alloc(&a, n, sizeof *w);    never NULL: running over the size
+ *                                              is a bug (assert)
+ *   arena_release(&a);
  *
  * Sizes come from a plan, so an arena never grows. Memory starts as zeros. */
 #ifndef DUET_ARENA_H

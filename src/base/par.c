@@ -28,8 +28,9 @@ enum {
         4000, /* some 50 microseconds: longer than between two loops of a step, short for people */
 };
 
-static int n_threads; /* 0: not set yet */
-static int n_workers; /* running, besides the caller */
+static _Atomic int n_threads; /* 0: not set yet */
+static int n_workers;         /* running, besides the caller; changes while the pool is held */
+static _Thread_local int held, holds; /* what par_threads() is for this thread until released */
 
 static _Atomic uint64_t ticket;
 static _Atomic(par_fn *) job_fn;
@@ -102,17 +103,31 @@ static void *work(void *arg) {
 }
 
 void par_init(int threads) {
-    n_threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+    atomic_store(&n_threads, threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads);
 }
 
 int par_threads(void) {
-    if (!n_threads) par_init(cpu_count());
-    return n_threads;
+    if (holds) return held;
+    if (!atomic_load(&n_threads)) {
+        int unset = 0;
+        atomic_compare_exchange_strong(&n_threads, &unset, cpu_count());
+    }
+    return atomic_load(&n_threads);
+}
+
+void par_hold(void) {
+    if (!holds) held = par_threads();
+    holds++;
+}
+
+void par_release(void) {
+    assert(holds > 0);
+    holds--;
 }
 
 /* Threads that cannot be had are done without: every loop ends all the same. */
 static void start_workers(void) {
-    while (n_workers < n_threads - 1) {
+    while (n_workers < par_threads() - 1) {
         pthread_t t;
         if (pthread_create(&t, NULL, work, (void *)(intptr_t)(n_workers + 1))) return;
         pthread_detach(t);
@@ -134,7 +149,7 @@ static void run_pool(int64_t n, par_fn *fn, void *ctx) {
     atomic_store_explicit(&job_fn, fn, memory_order_relaxed);
     atomic_store_explicit(&job_ctx, ctx, memory_order_relaxed);
     atomic_store_explicit(&job_n, n, memory_order_relaxed);
-    atomic_store_explicit(&job_threads, n_threads, memory_order_relaxed);
+    atomic_store_explicit(&job_threads, par_threads(), memory_order_relaxed);
     atomic_store_explicit(&job_done, 0, memory_order_relaxed);
     atomic_store(&ticket, (loop + 1) << 32);
     if (atomic_load(&sleepers)) {

@@ -16,11 +16,16 @@
 
 typedef void par_fn(void *ctx, int64_t i, int tid);
 
-/* Sets the number of threads, 1 or more. Called once at start, from the main thread; without it the
- * number of processors is used. */
+/* Sets the number of threads, 1 or more, for what begins from now on; without it the number of
+ * processors is used. Any thread may. */
 void par_init(int threads);
 
 int par_threads(void);
+
+/* Between the two the number stays what it is for the calling thread, whatever par_init says: scratch
+ * is cut for so many. They nest. */
+void par_hold(void);
+void par_release(void);
 
 void par_for(int64_t n, par_fn *fn, void *ctx);
 

@@ -13,15 +13,33 @@ static int64_t positions(const struct exec *x) {
     return x->opts.cache ? x->opts.cache : x->opts.T;
 }
 
-static const struct node *rope_node(const struct graph *g) {
-    for (int i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].op == &op_rope) return g->nodes + i;
-    return NULL;
+/* Nodes that turn by the same angles share a table. */
+static bool same_angles(const struct node *a, const struct node *b) {
+    const size_t factors = (size_t)(a->head_dim / 2) * sizeof(double);
+    if (a->theta != b->theta || a->head_dim != b->head_dim) return false;
+    if (!a->rope_factors || !b->rope_factors) return a->rope_factors == b->rope_factors;
+    return a->rope_factors == b->rope_factors ||
+           !memcmp(a->rope_factors, b->rope_factors, factors);
+}
+
+/* The first rope node that turns like n: its table is n's. */
+static const struct node *rope_first(const struct graph *g, const struct node *n) {
+    for (const struct node *m = g->nodes; m < n; m++)
+        if (m->op == &op_rope && same_angles(m, n)) return m;
+    return n;
+}
+
+static bool has_table(const struct graph *g, const struct node *n) {
+    return n->op == &op_rope && rope_first(g, n) == n;
 }
 
 static size_t table_bytes(const struct exec *x) {
-    const struct node *n = rope_node(x->graph);
-    return n ? 2 * arena_need((size_t)(positions(x) * n->head_dim / 2), sizeof(float)) : 0;
+    const struct graph *g = x->graph;
+    size_t sum = 0;
+    for (const struct node *n = g->nodes; n < g->nodes + g->n_nodes; n++)
+        if (has_table(g, n))
+            sum += 2 * arena_need((size_t)(positions(x) * n->head_dim / 2), sizeof(float));
+    return sum;
 }
 
 int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
@@ -35,8 +53,7 @@ int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
         return err_set(e, ERR_INPUT, "a batch of %lld x %lld tokens is not possible",
                        (long long)o->B, (long long)o->T);
     assert(!o->cache || o->B == 1);
-    plan_make(&x->plan, x);
-    return 0;
+    return plan_make(&x->plan, x, e);
 }
 
 size_t exec_bytes(const struct exec *x) {
@@ -44,19 +61,28 @@ size_t exec_bytes(const struct exec *x) {
            (size_t)par_threads() * x->plan.thread_bytes;
 }
 
-static void fill_tables(struct exec *x) {
-    const struct node *n = rope_node(x->graph);
-    if (!n) return;
+static struct rope_table make_table(struct exec *x, const struct node *n) {
     const int64_t half = n->head_dim / 2, np = positions(x);
-    x->cos = arena_alloc(&x->tables, (size_t)(np * half), sizeof(float));
-    x->sin = arena_alloc(&x->tables, (size_t)(np * half), sizeof(float));
+    float *c = arena_alloc(&x->tables, (size_t)(np * half), sizeof *c);
+    float *s = arena_alloc(&x->tables, (size_t)(np * half), sizeof *s);
     for (int64_t i = 0; i < half; i++) {
         const double factor = n->rope_factors ? n->rope_factors[i] : 1;
         const double freq = pow(n->theta, -2.0 * (double)i / n->head_dim) / factor;
         for (int64_t p = 0; p < np; p++) {
-            x->cos[p * half + i] = (float)cos((double)p * freq);
-            x->sin[p * half + i] = (float)sin((double)p * freq);
+            c[p * half + i] = (float)cos((double)p * freq);
+            s[p * half + i] = (float)sin((double)p * freq);
         }
+    }
+    return (struct rope_table){c, s};
+}
+
+static void fill_tables(struct exec *x) {
+    const struct graph *g = x->graph;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct node *n = g->nodes + i;
+        if (n->op != &op_rope) continue;
+        const struct node *first = rope_first(g, n);
+        x->rope[i] = first == n ? make_table(x, n) : x->rope[first - g->nodes];
     }
 }
 
@@ -69,12 +95,13 @@ int exec_open(struct exec *x, const struct graph *g, const struct gemm *gemm,
     TRY(arena_init(&x->cache, x->plan.cache_bytes, "the key/value cache", e));
     TRY(arena_init(&x->tables, table_bytes(x), "tables", e));
     x->threads = x->mem.base + arena_round(x->plan.arena_bytes);
-    x->value = calloc((size_t)g->n_values, sizeof *x->value);
-    x->grad = calloc((size_t)g->n_values, sizeof *x->grad);
+    x->value = calloc((size_t)g->n_values + 1, sizeof *x->value);
+    x->grad = calloc((size_t)g->n_values + 1, sizeof *x->grad);
     x->touched = calloc((size_t)g->n_params + 1, sizeof *x->touched);
+    x->rope = calloc((size_t)g->n_nodes + 1, sizeof *x->rope);
     x->seconds = calloc((size_t)n_ops, sizeof *x->seconds);
     x->seconds_pack = calloc((size_t)n_ops, sizeof *x->seconds_pack);
-    if (!x->value || !x->grad || !x->touched || !x->seconds || !x->seconds_pack) {
+    if (!x->value || !x->grad || !x->touched || !x->rope || !x->seconds || !x->seconds_pack) {
         rc = err_set(e, ERR_NOMEM, "out of memory for tables");
         goto out;
     }
@@ -93,6 +120,7 @@ void exec_close(struct exec *x) {
     free(x->value);
     free(x->grad);
     free(x->touched);
+    free(x->rope);
     free(x->seconds);
     free(x->seconds_pack);
     *x = (struct exec){0};

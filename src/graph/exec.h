@@ -50,6 +50,11 @@ struct batch {
     bool grad_add;     /* training: accumulate into the parameters' gradients */
 };
 
+/* Cosines and sines of a rotary embedding: (positions, head_dim/2) each. */
+struct rope_table {
+    const float *cos, *sin;
+};
+
 struct exec {
     const struct graph *graph;
     const struct gemm *gemm;
@@ -65,7 +70,7 @@ struct exec {
     char *threads;         /* per-thread scratch */
     const struct event *event;
     bool *touched;    /* per parameter: gradient written already in this run */
-    float *cos, *sin; /* RoPE tables (positions, head_dim/2), or NULL */
+    struct rope_table *rope; /* per node that is a rope: its table, shared where angles are equal */
     /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset
      * by the caller. */
     double (*seconds)[2];

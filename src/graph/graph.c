@@ -27,22 +27,28 @@ const float *param_read(const struct param *p, int64_t begin, int64_t n, float *
     return buf;
 }
 
-static void *grow(void *array, int n, int *cap, size_t size) {
-    if (n < *cap) return array;
-    *cap = *cap ? 2 * *cap : 64;
-    array = realloc(array, (size_t)*cap * size);
-    if (!array) abort();
-    return array;
+/* The table with room for one more; NULL without memory, and then the graph takes nothing more. */
+static void *grow(struct graph *g, void *table, int n, int *cap, size_t size) {
+    if (n < *cap || g->failed) return g->failed ? NULL : table;
+    const int more = *cap ? 2 * *cap : 64;
+    table = realloc(table, (size_t)more * size);
+    g->failed = !table;
+    if (table) *cap = more;
+    return table;
 }
 
 int graph_value(struct graph *g, const char *name, int64_t cols, bool cached) {
-    g->values = grow(g->values, g->n_values, &g->cap_values, sizeof *g->values);
+    struct value *values = grow(g, g->values, g->n_values, &g->cap_values, sizeof *values);
+    if (!values) return 0;
+    g->values = values;
     g->values[g->n_values] = (struct value){name, cols, cached, -1};
     return g->n_values++;
 }
 
 void graph_node(struct graph *g, struct node n) {
-    g->nodes = grow(g->nodes, g->n_nodes, &g->cap_nodes, sizeof *g->nodes);
+    struct node *nodes = grow(g, g->nodes, g->n_nodes, &g->cap_nodes, sizeof *nodes);
+    if (!nodes) return;
+    g->nodes = nodes;
     n.block = g->block;
     for (int i = 0; i < n.n_in; i++) assert(g->values[n.in[i]].producer >= 0);
     for (int i = 0; i < n.n_out; i++) {
@@ -50,6 +56,10 @@ void graph_node(struct graph *g, struct node n) {
         g->values[n.out[i]].producer = g->n_nodes;
     }
     g->nodes[g->n_nodes++] = n;
+}
+
+int64_t graph_cols(const struct graph *g, int value) {
+    return g->failed ? 0 : g->values[value].cols;
 }
 
 void graph_release(struct graph *g) {

@@ -42,16 +42,19 @@ struct graph {
     int n_values, cap_values;
     struct node *nodes;
     int n_nodes, cap_nodes;
-    int block; /* given to nodes that are added */
+    int block;   /* given to nodes that are added */
+    bool failed; /* no memory for a table: nothing was added since. Check it once all is built */
 };
 
-/* Adds a value; returns its index. Memory for these small tables comes from malloc and is checked:
- * on failure the process has no use going on, so it aborts. */
+/* Adds a value; returns its index. */
 int graph_value(struct graph *g, const char *name, int64_t cols, bool cached);
 
 /* Adds a node copied from *n (op, attributes, in, out, param set by the caller). Every input must
  * have a producer already. */
 void graph_node(struct graph *g, struct node n);
+
+/* Columns of a value (0 in a graph that failed). */
+int64_t graph_cols(const struct graph *g, int value);
 
 void graph_release(struct graph *g); /* not the params */
 

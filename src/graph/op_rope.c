@@ -1,5 +1,5 @@
 /* Rotary position embedding of every head. in: x (rows, heads*head_dim). out: y of the same shape,
- * in place where possible. attrs: heads, head_dim, theta, rope_factors. Tables: x->cos, x->sin. */
+ * in place where possible. attrs: heads, head_dim, theta, rope_factors. Tables: x->rope. */
 #include "kern.h"
 #include "op.h"
 #include "par.h"
@@ -19,13 +19,14 @@ static void chunk(void *ctx, int64_t c, int tid) {
     const struct job *j = ctx;
     const struct exec *x = j->x;
     const struct kern *k = kern();
+    const struct rope_table *table = x->rope + (j->n - x->graph->nodes);
     const int64_t hd = j->n->head_dim, cols = j->n->heads * hd;
     const int64_t r1 = (c + 1) * OP_ROWS < x->rows ? (c + 1) * OP_ROWS : x->rows;
     for (int64_t r = c * OP_ROWS; r < r1; r++) {
         const int64_t at = (x->batch.pos + r % x->batch.T) * (hd / 2);
         for (int h = 0; h < j->n->heads; h++)
-            k->rope(j->out + r * cols + h * hd, j->in + r * cols + h * hd, x->cos + at, x->sin + at,
-                    j->inverse, hd);
+            k->rope(j->out + r * cols + h * hd, j->in + r * cols + h * hd, table->cos + at,
+                    table->sin + at, j->inverse, hd);
     }
 }
 

@@ -28,9 +28,14 @@ struct planner {
     int *work_buffer;      /* per event, or -1 */
 };
 
-static void *must(void *p) {
-    if (!p) abort(); /* a few kilobytes of tables */
-    return p;
+/* A growing table with room for n entries; NULL without memory, the old one stays. */
+static void *room(void *table, int n, int *cap, size_t size) {
+    if (n <= *cap) return table;
+    int more = *cap ? *cap : 256;
+    while (more < n) more *= 2;
+    table = realloc(table, (size_t)more * size);
+    if (table) *cap = more;
+    return table;
 }
 
 static const struct node *node_of(const struct planner *s, const struct event *ev) {
@@ -89,42 +94,47 @@ static void choose_policy(struct planner *s) {
 
 /* ---- schedule ------------------------------------------------------------------------------ */
 
-static void emit(struct planner *s, enum event_kind kind, bool again, int node) {
+static bool emit(struct planner *s, enum event_kind kind, bool again, int node) {
     struct plan *p = s->p;
-    if (p->n_events == s->cap_events) {
-        s->cap_events = s->cap_events ? 2 * s->cap_events : 256;
-        p->events = must(realloc(p->events, (size_t)s->cap_events * sizeof *p->events));
-    }
+    struct event *events = room(p->events, p->n_events + 1, &s->cap_events, sizeof *events);
+    if (!events) return false;
+    p->events = events;
     p->events[p->n_events++] = (struct event){.kind = kind, .again = again, .node = node};
-    if (kind != EVENT_FORWARD) return;
+    if (kind != EVENT_FORWARD) return true;
     const struct node *n = s->g->nodes + node;
     for (int i = 0; i < n->n_out; i++) s->alive[n->out[i]] = true;
     if (s->inplace[node]) s->alive[n->in[n->op->inplace]] = false;
+    return true;
 }
 
 /* Runs again whatever is needed for value v to exist. */
-static void ensure(struct planner *s, int v) {
-    if (s->alive[v]) return;
+static bool ensure(struct planner *s, int v) {
+    if (s->alive[v]) return true;
     const int node = s->g->values[v].producer;
     const struct node *n = s->g->nodes + node;
-    for (int i = 0; i < n->n_in; i++) ensure(s, n->in[i]);
-    emit(s, EVENT_FORWARD, true, node);
+    for (int i = 0; i < n->n_in; i++)
+        if (!ensure(s, n->in[i])) return false;
+    return emit(s, EVENT_FORWARD, true, node);
 }
 
-static void schedule(struct planner *s) {
+static bool schedule_backward(struct planner *s, int i) {
+    const struct node *n = s->g->nodes + i;
+    if (!n->op->backward) return true;
+    for (int k = 0; k < n->n_in; k++)
+        if ((op_reads_in(s->g, n) >> k) & 1 && !ensure(s, n->in[k])) return false;
+    for (int k = 0; k < n->n_out; k++)
+        if ((n->op->reads_out >> k) & 1 && !ensure(s, n->out[k])) return false;
+    return emit(s, EVENT_BACKWARD, false, i);
+}
+
+static bool schedule(struct planner *s) {
     const struct graph *g = s->g;
-    for (int i = 0; i < g->n_nodes; i++) emit(s, EVENT_FORWARD, false, i);
-    if (!s->x->opts.train) return;
+    bool ok = true;
+    for (int i = 0; i < g->n_nodes && ok; i++) ok = emit(s, EVENT_FORWARD, false, i);
+    if (!s->x->opts.train) return ok;
     for (int v = 0; v < g->n_values; v++) s->alive[v] = s->kept[v];
-    for (int i = g->n_nodes - 1; i >= 0; i--) {
-        const struct node *n = g->nodes + i;
-        if (!n->op->backward) continue;
-        for (int k = 0; k < n->n_in; k++)
-            if ((op_reads_in(g, n) >> k) & 1) ensure(s, n->in[k]);
-        for (int k = 0; k < n->n_out; k++)
-            if ((n->op->reads_out >> k) & 1) ensure(s, n->out[k]);
-        emit(s, EVENT_BACKWARD, false, i);
-    }
+    for (int i = g->n_nodes - 1; i >= 0 && ok; i--) ok = schedule_backward(s, i);
+    return ok;
 }
 
 /* ---- lives --------------------------------------------------------------------------------- */
@@ -136,23 +146,28 @@ static size_t value_bytes(const struct planner *s, int v) {
                       sizeof(float));
 }
 
+/* Room for what one event can add, so that new_buffer and place find it. */
+static bool reserve_event(struct planner *s) {
+    struct plan *p = s->p;
+    const int most = NODE_MAX_IN + NODE_MAX_OUT + 1; /* and its scratch */
+    int cap = s->cap_placements;
+    struct buffer *b = room(s->buffers, s->n_buffers + most, &s->cap_buffers, sizeof *b);
+    if (b) s->buffers = b;
+    int *of = room(s->placement_buffer, p->n_placements + most, &cap, sizeof *of);
+    if (of) s->placement_buffer = of;
+    struct placement *at =
+        room(p->placements, p->n_placements + most, &s->cap_placements, sizeof *at);
+    if (at) p->placements = at;
+    return b && of && at;
+}
+
 static int new_buffer(struct planner *s, size_t bytes, int event) {
-    if (s->n_buffers == s->cap_buffers) {
-        s->cap_buffers = s->cap_buffers ? 2 * s->cap_buffers : 256;
-        s->buffers = must(realloc(s->buffers, (size_t)s->cap_buffers * sizeof *s->buffers));
-    }
     s->buffers[s->n_buffers] = (struct buffer){.bytes = bytes, .birth = event, .death = event};
     return s->n_buffers++;
 }
 
 static void place(struct planner *s, int event, int value, bool grad, int buffer) {
     struct plan *p = s->p;
-    if (p->n_placements == s->cap_placements) {
-        s->cap_placements = s->cap_placements ? 2 * s->cap_placements : 256;
-        const size_t n = (size_t)s->cap_placements;
-        p->placements = must(realloc(p->placements, n * sizeof *p->placements));
-        s->placement_buffer = must(realloc(s->placement_buffer, n * sizeof *s->placement_buffer));
-    }
     const bool cache = !grad && s->x->opts.cache && s->g->values[value].cached;
     s->placement_buffer[p->n_placements] = buffer;
     p->placements[p->n_placements++] =
@@ -223,10 +238,12 @@ static void live_backward(struct planner *s, int t, const struct node *n) {
     }
 }
 
-static void find_lives(struct planner *s) {
+static bool find_lives(struct planner *s) {
     struct plan *p = s->p;
-    s->work_buffer = must(malloc((size_t)(p->n_events + 1) * sizeof *s->work_buffer));
+    s->work_buffer = malloc((size_t)(p->n_events + 1) * sizeof *s->work_buffer);
+    if (!s->work_buffer) return false;
     for (int t = 0; t < p->n_events; t++) {
+        if (!reserve_event(s)) return false;
         const struct node *n = node_of(s, p->events + t);
         const bool back = p->events[t].kind == EVENT_BACKWARD;
         p->events[t].first_placement = p->n_placements;
@@ -241,16 +258,20 @@ static void find_lives(struct planner *s) {
             n->op->thread_work ? arena_round(n->op->thread_work(s->x, n, train)) : 0;
         if (each > p->thread_bytes) p->thread_bytes = each;
     }
+    return true;
 }
 
 /* ---- places -------------------------------------------------------------------------------- */
 
-static const struct buffer *sort_buffers;
+struct sized {
+    size_t bytes;
+    int buffer;
+};
 
 static int by_size(const void *a, const void *b) {
-    const struct buffer *x = sort_buffers + *(const int *)a, *y = sort_buffers + *(const int *)b;
+    const struct sized *x = a, *y = b;
     if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-    return *(const int *)a - *(const int *)b;
+    return x->buffer - y->buffer;
 }
 
 /* Lowest offset at which buffer b fits beside the `n` placed ones that live at the same time. The
@@ -266,31 +287,33 @@ static size_t lowest(const struct buffer *all, const int *placed, int n, const s
     return at;
 }
 
-static void find_places(struct planner *s, const bool *cached) {
-    int *order = must(malloc((size_t)(s->n_buffers + 1) * sizeof *order));
-    int *placed = must(malloc((size_t)(s->n_buffers + 1) * sizeof *placed));
+static bool find_places(struct planner *s, const bool *cached) {
+    struct sized *order = malloc((size_t)(s->n_buffers + 1) * sizeof *order);
+    int *placed = malloc((size_t)(s->n_buffers + 1) * sizeof *placed);
+    const bool ok = order && placed;
     int n = 0, n_placed = 0;
-    for (int i = 0; i < s->n_buffers; i++)
-        if (!cached[i]) order[n++] = i;
-    sort_buffers = s->buffers;
-    qsort(order, (size_t)n, sizeof *order, by_size);
+    for (int i = 0; i < s->n_buffers && ok; i++)
+        if (!cached[i]) order[n++] = (struct sized){s->buffers[i].bytes, i};
+    if (ok) qsort(order, (size_t)n, sizeof *order, by_size);
     for (int i = 0; i < n; i++) {
-        struct buffer *b = s->buffers + order[i];
+        struct buffer *b = s->buffers + order[i].buffer;
         b->offset = lowest(s->buffers, placed, n_placed, b);
         if (b->offset + b->bytes > s->p->arena_bytes) s->p->arena_bytes = b->offset + b->bytes;
         if (b->kept) s->p->kept_bytes += b->bytes;
         int k = n_placed++;
         for (; k > 0 && s->buffers[placed[k - 1]].offset > b->offset; k--)
             placed[k] = placed[k - 1];
-        placed[k] = order[i];
+        placed[k] = order[i].buffer;
     }
     free(order);
     free(placed);
+    return ok;
 }
 
-static void finish(struct planner *s) {
+static bool finish(struct planner *s) {
     struct plan *p = s->p;
-    bool *cached = must(calloc((size_t)s->n_buffers + 1, sizeof *cached));
+    bool *cached = calloc((size_t)s->n_buffers + 1, sizeof *cached);
+    if (!cached) return false;
     for (int i = 0; i < p->n_placements; i++) {
         const int b = s->placement_buffer[i];
         if (!p->placements[i].cache || cached[b]) continue;
@@ -298,37 +321,48 @@ static void finish(struct planner *s) {
         s->buffers[b].offset = p->cache_bytes;
         p->cache_bytes += s->buffers[b].bytes;
     }
-    find_places(s, cached);
+    const bool ok = find_places(s, cached);
     for (int i = 0; i < p->n_placements; i++)
         p->placements[i].offset = s->buffers[s->placement_buffer[i]].offset;
     for (int t = 0; t < p->n_events; t++)
         p->events[t].work = s->work_buffer[t] < 0 ? 0 : s->buffers[s->work_buffer[t]].offset;
     free(cached);
+    return ok;
 }
 
-void plan_make(struct plan *p, const struct exec *x) {
-    const struct graph *g = x->graph;
-    const size_t nv = (size_t)g->n_values + 1, nn = (size_t)g->n_nodes + 1;
-    struct planner s = {.x = x, .g = g, .p = p};
+static bool planner_init(struct planner *s) {
+    const size_t nv = (size_t)s->g->n_values + 1, nn = (size_t)s->g->n_nodes + 1;
+    s->kept = calloc(nv, sizeof *s->kept);
+    s->alive = calloc(nv, sizeof *s->alive);
+    s->inplace = calloc(nn, sizeof *s->inplace);
+    s->value_buffer = malloc(nv * sizeof *s->value_buffer);
+    s->grad_buffer = malloc(nv * sizeof *s->grad_buffer);
+    if (!s->kept || !s->alive || !s->inplace || !s->value_buffer || !s->grad_buffer) return false;
+    for (size_t i = 0; i < nv; i++) s->value_buffer[i] = s->grad_buffer[i] = -1;
+    return true;
+}
+
+static void planner_release(struct planner *s) {
+    free(s->kept);
+    free(s->alive);
+    free(s->inplace);
+    free(s->value_buffer);
+    free(s->grad_buffer);
+    free(s->buffers);
+    free(s->placement_buffer);
+    free(s->work_buffer);
+}
+
+int plan_make(struct plan *p, const struct exec *x, struct err *e) {
+    struct planner s = {.x = x, .g = x->graph, .p = p};
     *p = (struct plan){0};
-    s.kept = must(calloc(nv, sizeof *s.kept));
-    s.alive = must(calloc(nv, sizeof *s.alive));
-    s.inplace = must(calloc(nn, sizeof *s.inplace));
-    s.value_buffer = must(malloc(nv * sizeof *s.value_buffer));
-    s.grad_buffer = must(malloc(nv * sizeof *s.grad_buffer));
-    for (size_t i = 0; i < nv; i++) s.value_buffer[i] = s.grad_buffer[i] = -1;
-    choose_policy(&s);
-    schedule(&s);
-    find_lives(&s);
-    finish(&s);
-    free(s.kept);
-    free(s.alive);
-    free(s.inplace);
-    free(s.value_buffer);
-    free(s.grad_buffer);
-    free(s.buffers);
-    free(s.placement_buffer);
-    free(s.work_buffer);
+    bool ok = planner_init(&s);
+    if (ok) choose_policy(&s);
+    ok = ok && schedule(&s) && find_lives(&s) && finish(&s);
+    planner_release(&s);
+    if (ok) return 0;
+    plan_release(p);
+    return err_set(e, ERR_NOMEM, "out of memory for the plan");
 }
 
 void plan_release(struct plan *p) {

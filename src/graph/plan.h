@@ -42,8 +42,8 @@ struct plan {
 
 struct exec;
 
-/* x gives graph, shape (B, T, cache), gemm, train and recompute. */
-void plan_make(struct plan *p, const struct exec *x);
+/* x gives graph, shape (B, T, cache), gemm, train and recompute. ERR_NOMEM: nothing to release. */
+int plan_make(struct plan *p, const struct exec *x, struct err *e);
 void plan_release(struct plan *p);
 
 #endif

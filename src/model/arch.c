@@ -67,7 +67,7 @@ static int norm_weight(struct builder *b, int64_t n, const char *name) {
 
 static int norm(struct builder *b, int x, int w, const char *name, bool cached) {
     struct graph *g = b->g;
-    const int64_t cols = g->values[x].cols;
+    const int64_t cols = graph_cols(g, x);
     const int y = graph_value(g, name, cols, cached);
     const int rstd = graph_value(g, "rstd", cols / b->params[w].cols, false);
     graph_node(g, (struct node){.op = &op_norm,
@@ -82,7 +82,7 @@ static int norm(struct builder *b, int x, int w, const char *name, bool cached) 
 }
 
 static int rope(struct builder *b, int x, int heads, const char *name, bool cached) {
-    const int y = graph_value(b->g, name, b->g->values[x].cols, cached);
+    const int y = graph_value(b->g, name, graph_cols(b->g, x), cached);
     graph_node(b->g, (struct node){.op = &op_rope,
                                    .n_in = 1,
                                    .in = {x},

@@ -19,7 +19,8 @@ struct arch {
     const char *name;
     bool attention_bias; /* default: biases on q, k, v */
     bool qk_norm;        /* default: RMSNorm of every query and key head before RoPE */
-    /* Fills g->values and g->nodes, and the parameter table: params holds arch_params() entries. */
+    /* Fills g->values and g->nodes, and the parameter table: params holds arch_params() entries.
+     * Without memory g->failed. */
     void (*build)(const struct model_config *c, struct graph *g, struct param *params);
 };
 

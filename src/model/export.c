@@ -42,8 +42,8 @@ static bool is_folder(const struct format *f) {
     return f->suffix && !strcmp(f->suffix, "/");
 }
 
-/* A GGUF says of each bias that
- * it is there; a fixed layout has places for the parts of a llama, whatever its name. */
+/* A GGUF says of each bias that it is there; a fixed layout has places for the parts of a llama,
+ * whatever its name. */
 const char *export_arch(const struct model_config *c, const struct format *f) {
     if (f->native) return c->arch;
     const bool llama = !strcmp(c->arch, "llama") || !strcmp(c->arch, "mistral");

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void build(struct model *m) {
+static int build(struct model *m, struct err *e) {
     graph_release(&m->graph);
     memset(m->params, 0, (size_t)m->n_params * sizeof *m->params);
     arch_find(m->config.arch)->build(&m->config, &m->graph, m->params);
+    if (m->graph.failed) return err_set(e, ERR_NOMEM, "out of memory for the graph");
     assert(m->graph.n_params == m->n_params);
+    return 0;
 }
 
 int model_create(struct model *m, struct model_config *config, struct err *e) {
@@ -23,8 +25,9 @@ int model_create(struct model *m, struct model_config *config, struct err *e) {
         model_close(m);
         return err_set(e, ERR_NOMEM, "out of memory for the parameter table");
     }
-    build(m);
-    return 0;
+    const int rc = build(m, e);
+    if (rc) model_close(m);
+    return rc;
 }
 
 static size_t param_bytes(const struct param *p) {
@@ -107,8 +110,7 @@ int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e
         m->compact_id[ids[i]] = (uint32_t)i;
     }
     m->config.vocab = n;
-    build(m);
-    return 0;
+    return build(m, e);
 }
 
 int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct err *e) {

@@ -91,9 +91,10 @@ static void read_param(const struct model *m, const struct model_file *mf, const
     }
 }
 
-/* What stands in the file as it is to be stored, and is not written to, need not be copied. */
+/* What stands in the file as it is to be stored, and is not written to, need not be copied.
+ * Products read f32 and pairs of bf16 as words of 4 bytes; blocks begin with an f16. */
 static bool can_map(const struct model *m, const struct param *p, const struct mf_tensor *t) {
-    const size_t align = t->dtype == DT_F32 ? sizeof(float) : sizeof(uint16_t);
+    const size_t align = dtype_row(t->dtype)->block > 1 ? sizeof(uint16_t) : sizeof(uint32_t);
     return !p->trainable && t->dtype == p->dtype && !t->rope_heads && t->factor == 0 &&
            !(p->role == ROLE_embed && m->full_id) && (uintptr_t)t->data % align == 0;
 }
@@ -243,32 +244,37 @@ static int add_param(const struct model *m, struct model_file *mf, const struct 
 /* What stays open while a model is described as a file. */
 struct model_as_file {
     struct model_file init;
-    struct expansion tables[2]; /* at most two: embedding and classifier */
+    int n_tables;
+    struct expansion *tables; /* one per embedding parameter: embedding, classifier, ... */
 };
 
 void model_as_file_close(struct model_as_file *x) {
     if (!x) return;
-    for (int i = 0; i < 2; i++) free(x->tables[i].drawn);
+    for (int i = 0; i < x->n_tables; i++) free(x->tables[i].drawn);
+    free(x->tables);
     model_file_close(&x->init);
     free(x);
 }
 
 int model_as_file(const struct model *m, struct model_file *mf, struct model_as_file **hold,
                   const char *meta, struct err *e) {
-    int rc = 0, n_tables = 0;
+    int rc = 0, table = 0;
     struct model_as_file *x = *hold = calloc(1, sizeof *x);
     assert(!m->lora);
     *mf = (struct model_file){.tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes};
     mf->config = model_config_dump(&m->config);
     mf->meta = meta ? strdup(meta) : NULL;
-    if (!x || !mf->config || (meta && !mf->meta)) {
+    for (int i = 0; i < m->n_params && x; i++) x->n_tables += m->params[i].role == ROLE_embed;
+    if (x) x->tables = calloc((size_t)x->n_tables + 1, sizeof *x->tables);
+    if (!x || !x->tables || !mf->config || (meta && !mf->meta)) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a model file");
         goto out;
     }
     if (m->full_id && m->init_path) TRY(model_file_open(&x->init, m->init_path, false, e));
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
-        TRY(add_param(m, mf, &x->init, p, x->tables + (p->role == ROLE_embed ? n_tables++ : 0), e));
+        TRY(add_param(m, mf, &x->init, p, x->tables + table, e));
+        table += p->role == ROLE_embed;
     }
     if (m->full_id) {
         char name[] = "duet.vocab_map";

@@ -12,6 +12,7 @@
 #include <dnnl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FUNCTIONS(X)                                                                               \
     X(dnnl_sgemm)                                                                                  \
@@ -150,27 +151,54 @@ static void *scratchpad(size_t bytes) {
     return pad;
 }
 
+static float f32_of_bf16(uint16_t h) {
+    const uint32_t u = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+/* The same product without the library, which needs memory for a primitive: slow, but there is no
+ * other way to go on. */
+static void plain(const uint16_t *a, int64_t lda, int64_t m, const uint16_t *b, int64_t ldb,
+                  int64_t n, int64_t k, float *c, int64_t ldc, bool add) {
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            float sum = add ? c[i * ldc + j] : 0;
+            for (int64_t p = 0; p < k; p++)
+                sum += f32_of_bf16(a[i * lda + p]) * f32_of_bf16(b[j * ldb + p]);
+            c[i * ldc + j] = sum;
+        }
+}
+
+static bool run_primitive(const struct entry *x, void *a, void *b, float *c, void *pad) {
+    void *const data[4] = {a, b, c, pad};
+    const dnnl_memory_desc_t *const desc[4] = {&x->a, &x->b, &x->c, &x->pad};
+    static const int role[4] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
+    dnnl_exec_arg_t args[4];
+    bool ok = !x->pad_bytes || pad;
+    int made = 0;
+    for (; made < 4 && ok; made += ok) {
+        args[made].arg = role[made];
+        ok = p_dnnl_memory_create(&args[made].memory, desc[made], engine, data[made]) ==
+             dnnl_success;
+    }
+    if (ok) ok = p_dnnl_primitive_execute(x->prim, stream, 4, args) == dnnl_success;
+    while (made > 0) p_dnnl_memory_destroy(args[--made].memory);
+    return ok;
+}
+
 static void call_bf16(const struct gemm_pack *a, int64_t a0, int64_t m, const struct gemm_pack *b,
                       int64_t b0, int64_t n, float *c, int64_t ldc, bool add) {
     bool own;
     struct entry fresh = {.m = m, .n = n, .k = a->k, .ldb = b->full_k, .ldc = ldc, .add = add};
     const struct entry *x = find(&fresh, &own);
     void *pad = x && x->pad_bytes ? scratchpad(x->pad_bytes) : NULL;
-    dnnl_memory_t mem[4] = {0};
     const uint16_t *pa = (const uint16_t *)a->data + a0 * a->k;
     const uint16_t *pb = (const uint16_t *)b->data + b0 * b->full_k;
     /* The C API takes void * for inputs too. */
-    if (!x || p_dnnl_memory_create(&mem[0], &x->a, engine, (void *)(uintptr_t)pa) ||
-        p_dnnl_memory_create(&mem[1], &x->b, engine, (void *)(uintptr_t)pb) ||
-        p_dnnl_memory_create(&mem[2], &x->c, engine, c) ||
-        p_dnnl_memory_create(&mem[3], &x->pad, engine, pad) || (x->pad_bytes && !pad))
-        abort(); /* shapes were proved when the backend was chosen: only lack of memory is left */
-    const dnnl_exec_arg_t args[4] = {{DNNL_ARG_SRC, mem[0]},
-                                     {DNNL_ARG_WEIGHTS, mem[1]},
-                                     {DNNL_ARG_DST, mem[2]},
-                                     {DNNL_ARG_SCRATCHPAD, mem[3]}};
-    if (p_dnnl_primitive_execute(x->prim, stream, 4, args)) abort();
-    for (int i = 0; i < 4; i++) p_dnnl_memory_destroy(mem[i]);
+    if (!x || !run_primitive(x, (void *)(uintptr_t)pa, (void *)(uintptr_t)pb, c, pad))
+        plain(pa, a->k, m, pb, b->full_k, n, a->k, c, ldc, add);
     if (own) p_dnnl_primitive_destroy(x->prim);
 }
 

@@ -83,8 +83,10 @@ struct kern {
                          float rstd, bool add, int64_t n);
 
     /* RoPE in the split-halves layout of Hugging Face (Su et al. 2021, arXiv 2104.09864), one head
-     * of n = head_dim floats: with h = n/2, for i < h y[i] = x[i] cos[i] - x[i+h] sin[i];   y[i+h]
-     * = x[i+h] cos[i] + x[i] sin[i] inverse: the transposed rotation (gradient). In place. */
+     * of n = head_dim floats: with h = n/2, for i < h
+     *   y[i]   = x[i] cos[i] - x[i+h] sin[i]
+     *   y[i+h] = x[i+h] cos[i] + x[i] sin[i]
+     * inverse: the transposed rotation (gradient). In place. */
     void (*rope)(float *y, const float *x, const float *cos, const float *sin, bool inverse,
                  int64_t n);
 

@@ -1,10 +1,12 @@
 /* Token shards: a text, encoded once, as a file that can be mapped.
  *
- *   header (see docs/formats.md): magic "DUETSHRD", version, token width (2 or 4 bytes), vocab
- * size, tokenizer hash, counts of tokens, text bytes and documents, offsets of the sections, xxh3
- * of each section and of the header tokens   u16 or u32, little-endian docs     u64 token index at
- * which each document starts doc_bytes u64 text bytes of each document (special tokens count 0)
- *   doc_bits f64 information of each document in bits, only if the corpus carried it (stories.h)
+ *   header     (see docs/formats.md) magic "DUETSHRD", version, token width (2 or 4 bytes), vocab
+ *              size, tokenizer hash, counts of tokens, text bytes and documents, offsets of the
+ *              sections, xxh3 of each section and of the header
+ *   tokens     u16 or u32, little-endian
+ *   docs       u64 token index at which each document starts
+ *   doc_bytes  u64 text bytes of each document (special tokens count 0)
+ *   doc_bits   f64 information of each document in bits, only if the corpus carried it (stories.h)
  *
  * Headerless files of uint16 tokens (the predecessors') are read with SHARD_RAW16: one document, no
  * byte counts. */
