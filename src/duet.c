@@ -1,12 +1,13 @@
 #include "duet.h"
 
 #include "adapter.h"
+#include "chars.h"
 #include "cpu.h"
-#include "exec.h"
 #include "export.h"
 #include "import.h"
 #include "par.h"
 #include "sample.h"
+#include "score.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,14 @@ struct duet_model {
     struct model model;
     struct tokenizer *tok;
     struct gemm gemm;
+    int64_t context;
+    duet_end end; /* of the last generation */
 };
 
 /* The codes of the public header are those of err.h as far as they can come out here. */
 _Static_assert((int)DUET_ERR_INPUT == ERR_INPUT && (int)DUET_ERR_USAGE == ERR_USAGE &&
-                   (int)DUET_ERR_IO == ERR_IO && (int)DUET_ERR_NOMEM == ERR_NOMEM,
+                   (int)DUET_ERR_IO == ERR_IO && (int)DUET_ERR_NOMEM == ERR_NOMEM &&
+                   (int)DUET_ERR_NUMERIC == ERR_NUMERIC,
                "codes differ");
 
 static int report(int rc, const struct err *e, duet_error *err) {
@@ -39,43 +43,75 @@ void duet_set_threads(int threads) {
     par_init(threads > 0 ? threads : cpu_count());
 }
 
-static int open_any(duet_model **out, const char *path, const char *adapter, const char *tokenizer,
-                    duet_error *err) {
-    int rc;
-    struct err e;
-    const struct adapter_use use = {.weights = DT_F32, .scale = 1};
-    duet_model *m = calloc(1, sizeof *m);
-    *out = NULL;
-    if (!m) return report(err_set(&e, ERR_NOMEM, "out of memory"), &e, err);
-    TRY(gemm_init(&m->gemm, "auto", DT_F32, &e));
-    TRY(adapter ? adapter_open(&m->model, path, adapter, &use, &e)
-                : model_open(&m->model, path, NULL, &e));
+void duet_free(void *p) {
+    free(p);
+}
+
+/* What computes runs between the two: other threads may set the number of threads meanwhile. */
+static void begin(void) {
+    par_hold();
+}
+
+static int end(int rc, const struct err *e, duet_error *err) {
+    par_release();
+    return report(rc, e, err);
+}
+
+static int missing(const char *what, struct err *e) {
+    return err_set(e, ERR_USAGE, "%s is NULL", what);
+}
+
+/* The tokenizer that was asked for, or the model's if it has one. */
+static int open_tokenizer(duet_model *m, const char *path, const char *tokenizer, struct err *e) {
+    int rc = 0;
     if (tokenizer)
-        TRY(tokenizer_open(&m->tok, tokenizer, &e));
-    else
-        TRY(model_tokenizer(&m->model, &m->tok, &e));
-    if (tokenizer_vocab_size(m->tok) > m->model.config.vocab)
-        rc = err_set(&e, ERR_INPUT, "%s: the tokenizer has %u tokens, the model only %lld", path,
-                     tokenizer_vocab_size(m->tok), (long long)m->model.config.vocab);
+        rc = tokenizer_open(&m->tok, tokenizer, e);
+    else if (m->model.tok_blob)
+        rc = model_tokenizer(&m->model, &m->tok, e);
+    if (rc || !m->tok || tokenizer_vocab_size(m->tok) <= m->model.config.vocab) return rc;
+    return err_set(e, ERR_INPUT, "%s: the tokenizer has %u tokens, the model only %lld", path,
+                   tokenizer_vocab_size(m->tok), (long long)m->model.config.vocab);
+}
+
+static int open_any(duet_model **out, const char *path, const char *adapter, const char *tokenizer,
+                    struct err *e) {
+    int rc;
+    const struct adapter_use use = {.weights = MODEL_AS_STORED, .scale = 1};
+    duet_model *m = calloc(1, sizeof *m);
+    if (!m) return err_set(e, ERR_NOMEM, "out of memory");
+    TRY(gemm_init(&m->gemm, "auto", DT_F32, e));
+    TRY(adapter ? adapter_open(&m->model, path, adapter, &use, e)
+                : model_open_frozen(&m->model, path, NULL, MODEL_AS_STORED, e));
+    TRY(open_tokenizer(m, path, tokenizer, e));
+    m->context = model_config_context(&m->model.config);
+    *out = m;
 out:
     if (rc) duet_close(&m);
-    *out = m;
-    return report(rc, &e, err);
+    return rc;
 }
 
 int duet_open(duet_model **out, const char *path, const char *tokenizer, duet_error *err) {
-    return open_any(out, path, NULL, tokenizer, err);
+    struct err e;
+    if (out) *out = NULL;
+    if (!out || !path) return report(missing(!out ? "m" : "path", &e), &e, err);
+    begin();
+    return end(open_any(out, path, NULL, tokenizer, &e), &e, err);
 }
 
 int duet_open_adapter(duet_model **out, const char *base, const char *adapter,
                       const char *tokenizer, duet_error *err) {
-    return open_any(out, base, adapter, tokenizer, err);
+    struct err e;
+    if (out) *out = NULL;
+    if (!out || !base || !adapter)
+        return report(missing(!out ? "m" : !base ? "base" : "adapter", &e), &e, err);
+    begin();
+    return end(open_any(out, base, adapter, tokenizer, &e), &e, err);
 }
 
 static int has_adapter(const duet_model *m, duet_error *err) {
     struct err e;
-    if (m->model.lora) return DUET_OK;
-    return report(err_set(&e, ERR_USAGE, "the model has no adapter"), &e, err);
+    if (m && m->model.lora) return DUET_OK;
+    return report(!m ? missing("m", &e) : err_set(&e, ERR_USAGE, "the model has no adapter"), &e, err);
 }
 
 int duet_adapter_scale(duet_model *m, double factor, duet_error *err) {
@@ -103,42 +139,78 @@ void duet_close(duet_model **m) {
 }
 
 int64_t duet_vocab_size(const duet_model *m) {
-    return m->model.config.vocab;
+    return m ? m->model.config.vocab : 0;
 }
 
 int64_t duet_param_count(const duet_model *m) {
-    return model_param_count(&m->model);
+    return m ? model_param_count(&m->model) : 0;
 }
 
 int64_t duet_context(const duet_model *m) {
-    return m->model.config.seq_len;
+    return m ? m->context : 0;
+}
+
+int duet_set_context(duet_model *m, int64_t tokens, duet_error *err) {
+    struct err e;
+    if (!m) return report(missing("m", &e), &e, err);
+    const int64_t all = model_config_context(&m->model.config);
+    if (tokens < 0 || tokens > all)
+        return report(err_set(&e, ERR_USAGE, "the context is 1 to %lld tokens, not %lld",
+                              (long long)all, (long long)tokens),
+                      &e, err);
+    m->context = tokens ? tokens : all;
+    return DUET_OK;
+}
+
+/* The tokenizer of m, or why there is none. */
+static int need_tokenizer(const duet_model *m, struct err *e) {
+    if (!m) return missing("m", e);
+    if (m->tok) return 0;
+    return err_set(e, ERR_INPUT, "%s",
+                   m->model.tok_problem
+                       ? m->model.tok_problem
+                       : "the model file holds no tokenizer, and no other was given");
 }
 
 int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids, size_t *n,
                 duet_error *err) {
+    int rc;
     struct err e;
     struct tok_ids list = {0};
-    const int rc = tokenizer_encode(m->tok, text, bytes, true, true, &list, &e);
-    if (rc) {
-        free(list.ids);
-        list = (struct tok_ids){0};
+    if (!ids || !n || (!text && bytes)) {
+        rc = missing(!ids ? "ids" : !n ? "n" : "text", &e);
+        goto out;
     }
+    *ids = NULL;
+    *n = 0;
+    TRY(need_tokenizer(m, &e));
+    TRY(tokenizer_encode(m->tok, text ? text : "", bytes, true, true, &list, &e));
     *ids = list.ids;
     *n = list.n;
+    list.ids = NULL;
+out:
+    free(list.ids);
     return report(rc, &e, err);
 }
 
 int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, char **text, size_t *bytes,
                 duet_error *err) {
+    int rc;
     struct err e;
     struct tok_bytes out = {0};
-    const int rc = tokenizer_decode(m->tok, ids, n, true, &out, &e);
-    if (rc) {
-        free(out.data);
-        out = (struct tok_bytes){0};
+    if (!text || !bytes || (!ids && n)) {
+        rc = missing(!text ? "text" : !bytes ? "bytes" : "ids", &e);
+        goto out;
     }
+    *text = NULL;
+    *bytes = 0;
+    TRY(need_tokenizer(m, &e));
+    TRY(tokenizer_decode(m->tok, ids, n, true, &out, &e));
     *text = out.data;
     *bytes = out.n;
+    out.data = NULL;
+out:
+    free(out.data);
     return report(rc, &e, err);
 }
 
@@ -150,21 +222,27 @@ static int check_ids(const duet_model *m, const uint32_t *ids, size_t n, struct 
     return 0;
 }
 
-int duet_score(duet_model *m, const uint32_t *ids, size_t n, float *nll, duet_error *err) {
+static int score(duet_model *m, const uint32_t *ids, size_t n, float *nll, struct err *e) {
     int rc;
-    struct err e;
-    struct exec x = {0};
-    if (n < 2)
-        return report(err_set(&e, ERR_USAGE, "a score needs at least 2 tokens, found %zu", n), &e,
-                      err);
-    TRY(check_ids(m, ids, n, &e));
-    const struct exec_opts o = {.B = 1, .T = (int64_t)n - 1};
-    TRY(exec_open(&x, &m->model.graph, &m->gemm, &o, &e));
-    const struct batch b = {.B = 1, .T = o.T, .input = ids, .target = ids + 1, .nll = nll};
-    exec_run(&x, &b);
+    struct scorer s = {0};
+    if (n < 2) return err_set(e, ERR_USAGE, "a score needs at least 2 tokens, found %zu", n);
+    if (n - 1 > (uint64_t)m->context)
+        return err_set(e, ERR_INPUT, "%zu tokens to score, the context has only %lld", n - 1,
+                       (long long)m->context);
+    TRY(check_ids(m, ids, n, e));
+    TRY(scorer_open(&s, &m->model, &m->gemm, (int64_t)n - 1, e));
+    TRY(scorer_run(&s, ids, (int64_t)n, nll, e));
 out:
-    exec_close(&x);
-    return report(rc, &e, err);
+    scorer_close(&s);
+    return rc;
+}
+
+int duet_score(duet_model *m, const uint32_t *ids, size_t n, float *nll, duet_error *err) {
+    struct err e;
+    if (!m || !ids || !nll)
+        return report(missing(!m ? "m" : !ids ? "ids" : "nll", &e), &e, err);
+    begin();
+    return end(score(m, ids, n, nll, &e), &e, err);
 }
 
 duet_sampling duet_default_sampling(void) {
@@ -175,62 +253,103 @@ struct sink {
     const duet_model *m;
     int (*piece)(void *ctx, const char *bytes, size_t n);
     void *ctx;
+    struct chars chars;
+    int rc;
+    struct err *e;
 };
 
+static bool put(struct sink *s) {
+    if (s->rc) return false;
+    return s->chars.out.n == 0 || s->piece(s->ctx, s->chars.out.data, s->chars.out.n) == 0;
+}
+
 static bool emit(void *ctx, uint32_t prev, uint32_t id) {
-    const struct sink *s = ctx;
+    struct sink *s = ctx;
     size_t n;
     const char *bytes = tokenizer_piece(s->m->tok, (int64_t)prev, id, &n);
-    return s->piece(s->ctx, bytes, n) == 0;
+    s->rc = chars_add(&s->chars, bytes, n, s->e);
+    return put(s);
+}
+
+static int generate(duet_model *m, const char *prompt, const struct sample_opts *o,
+                    struct sink *sink, struct err *e) {
+    static const duet_end ends[] = {[SAMPLE_STOP] = DUET_END_TEXT,
+                                    [SAMPLE_TOKENS] = DUET_END_TOKENS,
+                                    [SAMPLE_CONTEXT] = DUET_END_CONTEXT,
+                                    [SAMPLE_EMIT] = DUET_END_PIECE};
+    int rc;
+    struct sample_stats stats;
+    struct tok_ids ids = {0};
+    TRY(need_tokenizer(m, e));
+    TRY(sample_prompt(m->tok, prompt, &ids, e));
+    TRY(check_ids(m, ids.ids, ids.n, e));
+    TRY(sample_run(&m->model, &m->gemm, o, ids.ids, (int64_t)ids.n, emit, sink, &stats, e));
+    TRY(sink->rc);
+    if (stats.end != SAMPLE_EMIT) TRY(chars_end(&sink->chars, e));
+    m->end = stats.end != SAMPLE_EMIT && !put(sink) ? DUET_END_PIECE : ends[stats.end];
+out:
+    free(ids.ids);
+    return rc;
+}
+
+duet_end duet_end_reason(const duet_model *m) {
+    return m ? m->end : DUET_END_NONE;
 }
 
 int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
                   int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx,
                   duet_error *err) {
-    int rc;
     struct err e;
-    struct sample_stats stats;
-    struct tok_ids ids = {0};
-    struct sink sink = {m, piece, ctx};
+    struct sink sink = {.m = m, .piece = piece, .ctx = ctx, .e = &e};
     const duet_sampling d = s ? *s : duet_default_sampling();
+    if (!m || !prompt || !piece)
+        return report(missing(!m ? "m" : !prompt ? "prompt" : "piece", &e), &e, err);
     struct sample_opts o = {.temperature = d.temperature,
                             .top_k = d.top_k,
                             .top_p = d.top_p,
                             .min_p = d.min_p,
                             .seed = d.seed,
-                            .tokens = d.max_tokens};
-    sample_stops(&m->model, m->tok, &o);
-    TRY(sample_prompt(m->tok, prompt, &ids, &e));
-    TRY(check_ids(m, ids.ids, ids.n, &e));
-    TRY(sample_run(&m->model, &m->gemm, &o, ids.ids, (int64_t)ids.n, emit, &sink, &stats, &e));
+                            .tokens = d.max_tokens,
+                            .context = m->context};
+    begin();
+    m->end = DUET_END_NONE;
+    if (m->tok) sample_stops(&m->model, m->tok, &o);
+    const int rc = generate(m, prompt, &o, &sink, &e);
+    chars_release(&sink.chars);
+    return end(rc, &e, err);
+}
+
+static int convert(const char *in, const char *out, const struct format *f,
+                   const struct export_opts *o, struct err *e) {
+    int rc;
+    struct model_file mf = {0};
+    struct export_report r;
+    bool adapter;
+    TRY(model_file_open(&mf, in, true, e));
+    TRY(adapter_probe(&mf, &adapter, e));
+    if (adapter) {
+        rc = err_set(e, ERR_INPUT, "%s is an adapter, not a model", in);
+        goto out;
+    }
+    TRY(model_import_file(&mf, e));
+    TRY(model_export(&mf, f, out, o, &r, e));
 out:
-    free(ids.ids);
-    return report(rc, &e, err);
+    model_file_close(&mf);
+    return rc;
 }
 
 int duet_convert(const char *in, const char *out, const char *format, const char *dtype,
                  duet_error *err) {
-    int rc;
     struct err e;
-    struct model_file mf = {0};
-    struct export_report r;
+    if (!in || !out || !format)
+        return report(missing(!in ? "in" : !out ? "out" : "format", &e), &e, err);
     const struct export_opts o = {.dtype = dtype ? dtype_find(dtype) : -1};
     const struct format *f = format_find(format);
-    bool adapter;
     if (!f || !f->write || !f->models || (dtype && o.dtype < 0))
         return report(err_set(&e, ERR_USAGE, "\"%s\" is no %s that duet writes",
                               dtype && o.dtype < 0 ? dtype : format,
                               dtype && o.dtype < 0 ? "type" : "format"),
                       &e, err);
-    TRY(model_file_open(&mf, in, true, &e));
-    TRY(adapter_probe(&mf, &adapter, &e));
-    if (adapter) {
-        rc = err_set(&e, ERR_INPUT, "%s is an adapter, not a model", in);
-        goto out;
-    }
-    TRY(model_import_file(&mf, &e));
-    TRY(model_export(&mf, f, out, &o, &r, &e));
-out:
-    model_file_close(&mf);
-    return report(rc, &e, err);
+    begin();
+    return end(convert(in, out, f, &o, &e), &e, err);
 }

@@ -1,8 +1,10 @@
 /* duet: small language models on CPUs. The only public header.
  *
  * Opaque handles, plain types. A function that can fail returns DUET_OK or a code and, if err is
- * not NULL, fills *err with one sentence. A duet_model may be used by one thread at a time;
- * computing inside uses duet_set_threads() threads. Results do not depend on their number.
+ * not NULL, fills *err with one sentence. It never ends the program: no lack of memory and no
+ * argument does (NULL where something is needed is DUET_ERR_USAGE). A duet_model may be used by one
+ * thread at a time, different ones by different threads at once; computing inside uses
+ * duet_set_threads() threads. Results do not depend on their number.
  *
  *   duet_model *m;
  *   if (duet_open(&m, "model.blzt", NULL, &err)) { fprintf(stderr, "%s\n", err.msg); ... }
@@ -19,7 +21,7 @@
 extern "C" {
 #endif
 
-#define DUET_API_VERSION 1
+#define DUET_API_VERSION 2
 
 #if defined(__GNUC__)
 #define DUET_API __attribute__((visibility("default")))
@@ -32,7 +34,8 @@ typedef enum {
     DUET_ERR_INPUT = 1, /* a file or value is not what it should be */
     DUET_ERR_USAGE = 2, /* an argument makes no sense */
     DUET_ERR_IO = 3,
-    DUET_ERR_NOMEM = 4
+    DUET_ERR_NOMEM = 4,
+    DUET_ERR_NUMERIC = 5 /* NaN or infinity came out; the message names the weight */
 } duet_status;
 
 typedef struct {
@@ -45,11 +48,16 @@ typedef struct duet_model duet_model;
 /* DUET_API_VERSION of the library that is loaded; compare with the header's. */
 DUET_API int duet_api_version(void);
 
-/* Threads for all computing; 0: one per processor. Call before anything else. */
+/* Threads for all computing that begins from now on; 0: one per processor. */
 DUET_API void duet_set_threads(int threads);
 
+/* Frees what this library allocated: ids of duet_encode, text of duet_decode. Accepts NULL. */
+DUET_API void duet_free(void *p);
+
 /* Opens a model file of any readable format. tokenizer: "byte", a tokenizer file, or NULL for the
- * one in the model file. On success *m belongs to the caller. */
+ * one in the model file; without either, functions that need it are DUET_ERR_INPUT, and ids can be
+ * scored. Weights of types f32, bf16 and q8_0 are used where they stand in the file, which must not
+ * change while it is open. On success *m belongs to the caller. */
 DUET_API int duet_open(duet_model **m, const char *path, const char *tokenizer, duet_error *err);
 
 /* Opens a base and a LoRA adapter made for it (adapter.blzt of a training run); they compute side
@@ -68,17 +76,22 @@ DUET_API void duet_close(duet_model **m);
 
 DUET_API int64_t duet_vocab_size(const duet_model *m);
 DUET_API int64_t duet_param_count(const duet_model *m);
-DUET_API int64_t duet_context(const duet_model *m); /* training length in tokens */
 
-/* Ids of a text, malloc()ed (free() them); *n is their number. */
+/* Most tokens of a generation (prompt and text) and of a score: all positions that the model has,
+ * until duet_set_context says less. Memory is taken for what a call needs of it. */
+DUET_API int64_t duet_context(const duet_model *m);
+/* 0: all that the model has; more than that is DUET_ERR_USAGE. */
+DUET_API int duet_set_context(duet_model *m, int64_t tokens, duet_error *err);
+
+/* Ids of a text (duet_free them); *n is their number. */
 DUET_API int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids,
                          size_t *n, duet_error *err);
-/* Text of ids, malloc()ed and NUL-terminated; *bytes without the NUL. */
+/* Text of ids (duet_free it), NUL-terminated; *bytes without the NUL. */
 DUET_API int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, char **text,
                          size_t *bytes, duet_error *err);
 
-/* -log p, in nats, of each of ids[1..n-1] given the ids before it: nll has n-1 floats. n is 2 or
- * more. */
+/* -log p, in nats, of each of ids[1..n-1] given the ids before it: nll has n-1 floats. n is 2 to
+ * duet_context + 1. */
 DUET_API int duet_score(duet_model *m, const uint32_t *ids, size_t n, float *nll, duet_error *err);
 
 typedef struct {
@@ -93,11 +106,24 @@ typedef struct {
 /* temperature 0.8, nothing cut off, seed 1, 256 tokens. */
 DUET_API duet_sampling duet_default_sampling(void);
 
-/* Continues a prompt until the end of the text or max_tokens. piece is called with the bytes of
- * every new token (not NUL-terminated); it returns 0 to go on. s: NULL for the defaults. */
+/* Continues a prompt until the end of the text, max_tokens, or the context is full. A prompt longer
+ * than the context is DUET_ERR_INPUT. piece is called with every new token's text (not
+ * NUL-terminated) in whole UTF-8 characters: one that a token leaves incomplete comes with the next,
+ * or as U+FFFD at the end, and so do bytes that are no UTF-8. It returns 0 to go on, and may call
+ * the library. s: NULL for the defaults. */
 DUET_API int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
                            int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx,
                            duet_error *err);
+
+/* Why the last duet_generate of this model ended. */
+typedef enum {
+    DUET_END_NONE = 0,    /* there was none, or it failed */
+    DUET_END_TEXT = 1,    /* an end-of-text token */
+    DUET_END_TOKENS = 2,  /* max_tokens */
+    DUET_END_CONTEXT = 3, /* the context is full */
+    DUET_END_PIECE = 4    /* piece said so */
+} duet_end;
+DUET_API duet_end duet_end_reason(const duet_model *m);
 
 /* Writes the model at `in`, a file or folder of any readable format, to `out`. format: "gguf", "hf" (a
  * folder of Hugging Face), "blzt5", "llama2c", ...; dtype: "f32", "f16", "bf16", "q8_0", "q4_0", or

@@ -1,3 +1,4 @@
+#include "chars.h"
 #include "cmd.h"
 #include "open_model.h"
 #include "par.h"
@@ -14,7 +15,7 @@ struct opts {
     struct open_opts open;
     double temperature, top_p, min_p;
     int64_t tokens, top_k, seed, context, threads;
-    bool no_stop, quiet;
+    bool no_stop, shift, quiet;
 };
 
 #define O struct opts
@@ -36,14 +37,18 @@ static const struct conf_row rows[] = {
                "sample among the most likely that together have this probability"),
     CONF_FLOAT(O, min_p, "min-p", "0", 0, 1,
                "drop tokens less likely than this share of the most likely"),
-    CONF_INT(O, seed, "seed", "-1", -1, 9e18, "seed of the sampling; -1: the clock"),
+    CONF_INT(O, seed, "seed", "-1", -1, 9e18,
+             "seed of the sampling; -1: the clock's, which is printed"),
     CONF_SECTION("Model"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
                 "byte, or a tokenizer file; default: the one in the model file"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     OPEN_MODEL_ROWS(O, open),
     CONF_INT(O, context, "context", "0", 0, 1 << 20,
-             "positions of the key/value cache, at least 2; 0: the training length"),
+             "most tokens of prompt and text together, at least 2; 0: all that the model has "
+             "(max_position_embeddings)"),
+    CONF_BOOL(O, shift, "context-shift",
+              "when the context is full, forget its older half and go on, instead of stopping"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
@@ -52,11 +57,30 @@ static const struct conf_row rows[] = {
     CONF_END};
 #undef O
 
-static bool emit(void *ctx, uint32_t prev, uint32_t id) {
-    size_t n;
-    const char *piece = tokenizer_piece(ctx, (int64_t)prev, id, &n);
-    fwrite(piece, 1, n, stdout);
+/* The text goes out in whole characters, token by token, the prompt before the first: when nothing
+ * can be said, nothing is. */
+struct stream {
+    const struct tokenizer *t;
+    const char *prompt; /* NULL once it is written */
+    struct chars chars;
+    int rc;
+    struct err *e;
+};
+
+static bool put(struct stream *s) {
+    if (s->rc) return false;
+    if (s->prompt) fputs(s->prompt, stdout);
+    s->prompt = NULL;
+    fwrite(s->chars.out.data, 1, s->chars.out.n, stdout);
     return fflush(stdout) == 0;
+}
+
+static bool emit(void *ctx, uint32_t prev, uint32_t id) {
+    struct stream *s = ctx;
+    size_t n;
+    const char *piece = tokenizer_piece(s->t, (int64_t)prev, id, &n);
+    s->rc = chars_add(&s->chars, piece, n, s->e);
+    return put(s);
 }
 
 static int check_prompt(const struct model *m, const struct tok_ids *ids, struct err *e) {
@@ -70,13 +94,57 @@ static int check_prompt(const struct model *m, const struct tok_ids *ids, struct
     return 0;
 }
 
-static void report(const struct sample_stats *s) {
+static const char *end_words(const struct sample_stats *s) {
+    return s->end == SAMPLE_STOP      ? "; end of text"
+           : s->end == SAMPLE_CONTEXT ? "; context full (--context-shift goes on)"
+                                      : "";
+}
+
+static void report(const struct opts *o, const struct model *m, const struct sample_opts *so,
+                   const struct sample_stats *s, uint64_t replaced) {
+    const json_t *trained = json_object_get(json_object_get(m->config.json, "duet"), "seq_len");
     fprintf(stderr,
             "\n[prompt %lld tokens in %.2f s (%.0f tokens/s); %lld tokens in %.2f s (%.1f "
-            "tokens/s)%s]\n",
+            "tokens/s)%s",
             (long long)s->prompt_tokens, s->prompt_seconds,
             (double)s->prompt_tokens / s->prompt_seconds, (long long)s->tokens, s->seconds,
-            (double)s->tokens / s->seconds, s->ended ? "; end of text" : "");
+            (double)s->tokens / s->seconds, end_words(s));
+    if (s->shifts)
+        fprintf(stderr, "; the older half of the context was forgotten %lld time%s",
+                (long long)s->shifts, s->shifts == 1 ? "" : "s");
+    if (json_is_integer(trained) && s->prompt_tokens + s->tokens > m->config.seq_len)
+        fprintf(stderr, "; longer than the %lld tokens that it was last trained at",
+                (long long)m->config.seq_len);
+    if (replaced)
+        fprintf(stderr, "; %llu time%s bytes that are no character became U+FFFD",
+                (unsigned long long)replaced, replaced == 1 ? "" : "s");
+    if (o->seed < 0 && o->temperature > 0)
+        fprintf(stderr, "; seed %llu", (unsigned long long)so->seed);
+    fprintf(stderr, "]\n");
+}
+
+static int open_tokenizer(const struct opts *o, const struct model *m, struct tokenizer **t,
+                          struct err *e) {
+    const int rc = o->tokenizer ? tokenizer_open(t, o->tokenizer, e) : model_tokenizer(m, t, e);
+    if (rc || tokenizer_vocab_size(*t) <= m->config.vocab) return rc;
+    return err_set(e, ERR_INPUT,
+                   "the tokenizer has %u tokens, the model only %lld: they do not belong together",
+                   tokenizer_vocab_size(*t), (long long)m->config.vocab);
+}
+
+static int write_text(const struct opts *o, struct model *m, const struct gemm *gemm,
+                      const struct tokenizer *t, const struct sample_opts *so,
+                      const struct tok_ids *ids, struct err *e) {
+    int rc;
+    struct sample_stats stats;
+    struct stream out = {.t = t, .prompt = o->prompt, .e = e};
+    TRY(sample_run(m, gemm, so, ids->ids, (int64_t)ids->n, emit, &out, &stats, e));
+    TRY(out.rc ? out.rc : chars_end(&out.chars, e));
+    put(&out);
+    if (!o->quiet) report(o, m, so, &stats, out.chars.replaced);
+out:
+    chars_release(&out.chars);
+    return rc;
 }
 
 static int generate(const struct opts *o, const struct conf *conf, struct err *e) {
@@ -85,36 +153,23 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
     struct gemm gemm;
     struct tokenizer *t = NULL;
     struct tok_ids ids = {0};
-    struct sample_stats stats;
     struct sample_opts so = {.temperature = o->temperature,
                              .top_k = o->top_k,
                              .top_p = o->top_p,
                              .min_p = o->min_p,
                              .tokens = o->tokens,
                              .context = o->context,
+                             .shift = o->shift,
                              .seed = o->seed < 0 ? (uint64_t)time(NULL) : (uint64_t)o->seed};
     if (o->context == 1)
         return err_set(e, ERR_USAGE, "--context 1 leaves no room to continue; at least 2");
     TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
-    if (o->tokenizer)
-        TRY(tokenizer_open(&t, o->tokenizer, e));
-    else
-        TRY(model_tokenizer(&m, &t, e));
-    if (tokenizer_vocab_size(t) > m.config.vocab) {
-        rc =
-            err_set(e, ERR_INPUT,
-                    "the tokenizer has %u tokens, the model only %lld: they do not belong together",
-                    tokenizer_vocab_size(t), (long long)m.config.vocab);
-        goto out;
-    }
+    TRY(open_tokenizer(o, &m, &t, e));
     if (!o->no_stop) sample_stops(&m, t, &so);
     TRY(sample_prompt(t, o->prompt, &ids, e));
     TRY(check_prompt(&m, &ids, e));
-    fputs(o->prompt, stdout);
-    fflush(stdout);
-    TRY(sample_run(&m, &gemm, &so, ids.ids, (int64_t)ids.n, emit, t, &stats, e));
-    if (!o->quiet) report(&stats);
+    TRY(write_text(o, &m, &gemm, t, &so, &ids, e));
 out:
     free(ids.ids);
     tokenizer_close(t);
@@ -144,9 +199,13 @@ const struct cmd cmd_generate = {
     .name = "generate",
     .summary = "Continue a text with a model.",
     .usage = "MODEL --prompt TEXT [--tokens N] [--temperature X] [--adapter FILE]",
-    .notes = "stdout is exactly the prompt and its continuation. When the context is used up the "
-             "older half is\n"
-             "dropped and generation goes on.\n",
+    .notes = "stdout is exactly the prompt and its continuation, in whole characters: bytes that are "
+             "no UTF-8, and\n"
+             "a character that the last token leaves incomplete, become U+FFFD. A prompt longer "
+             "than the context\n"
+             "is refused; text stops where the context is full. Without --quiet stderr says why "
+             "the text ends and,\n"
+             "if none was given, the seed.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,

@@ -61,6 +61,13 @@ size_t exec_bytes(const struct exec *x) {
            (size_t)par_threads() * x->plan.thread_bytes;
 }
 
+int exec_check_memory(const struct exec *x, const char *what, struct err *e) {
+    const size_t have = memory_available(), need = exec_bytes(x);
+    if (!have || need <= have) return 0;
+    return err_set(e, ERR_NOMEM, "%s over %lld tokens needs %.1f MB, %.1f MB are available", what,
+                   (long long)positions(x), (double)need / 1048576, (double)have / 1048576);
+}
+
 static struct rope_table make_table(struct exec *x, const struct node *n) {
     const int64_t half = n->head_dim / 2, np = positions(x);
     float *c = arena_alloc(&x->tables, (size_t)(np * half), sizeof *c);

@@ -88,6 +88,9 @@ void exec_close(struct exec *x); /* accepts all zeros */
 /* Bytes that exec_open reserves besides weights and gradients. */
 size_t exec_bytes(const struct exec *x);
 
+/* ERR_NOMEM if that is more than the machine has to give; what: who needs it, for the message. */
+int exec_check_memory(const struct exec *x, const char *what, struct err *e);
+
 void exec_run(struct exec *x, const struct batch *b);
 
 /* ---- for ops ------------------------------------------------------------------------------- */

@@ -374,7 +374,10 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
     TRY(attach(m, &a, u->merge, adapter_path, e));
     m->lora->base_hash = hash;
     TRY(keep_origin(m, adapter_path, e));
-    TRY(model_set_storage(m, u->weights, e));
+    if (u->weights == MODEL_AS_STORED)
+        model_keep_storage(m, &mf);
+    else
+        TRY(model_set_storage(m, u->weights, e));
     TRY(model_reserve(m, e));
     TRY(model_take_tokenizer(m, &mf, e));
     TRY(model_load_file(m, &mf, e));

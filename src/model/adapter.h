@@ -47,7 +47,7 @@ int adapter_save(const struct model *m, const char *path, const char *format, co
 int adapter_load_values(struct model *m, const char *path, struct err *e);
 
 struct adapter_use {
-    enum dtype weights; /* storage of the base */
+    enum dtype weights; /* storage of the base, or MODEL_AS_STORED */
     double scale;       /* factor on alpha/rank; 1: as trained */
     bool merge;         /* compute with merged weights */
     const struct conf_pairs *sets;

@@ -254,6 +254,10 @@ int model_config_read(struct model_config *c, const char *path, const struct con
     return rc;
 }
 
+int64_t model_config_context(const struct model_config *c) {
+    return c->max_pos > c->seq_len ? c->max_pos : c->seq_len;
+}
+
 char *model_config_dump(const struct model_config *c) {
     return json_dumps(c->json, JSON_COMPACT);
 }

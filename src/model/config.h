@@ -33,6 +33,9 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
                        const struct conf_pairs *sets, struct err *e);
 int model_config_read(struct model_config *c, const char *path, const struct conf_pairs *sets,
                       struct err *e);
+/* Positions that the model is made for: max_position_embeddings, or the length it was trained at if
+ * that is more. */
+int64_t model_config_context(const struct model_config *c);
 /* Compact JSON text of c->json, malloc()ed. */
 char *model_config_dump(const struct model_config *c);
 void model_config_release(struct model_config *c);

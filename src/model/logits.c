@@ -1,7 +1,9 @@
 #include "logits.h"
 
 #include "exec.h"
+#include "finite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 int model_logits(struct model *m, const struct gemm *gemm, const uint32_t *ids, int64_t n,
@@ -13,9 +15,16 @@ int model_logits(struct model *m, const struct gemm *gemm, const uint32_t *ids, 
     float *logits = malloc((size_t)m->config.vocab * sizeof *logits);
     if (!logits) return err_set(e, ERR_NOMEM, "out of memory for logits");
     TRY(exec_open(&x, &m->graph, gemm, &xo, e));
+    TRY(exec_check_memory(&x, "the pass", e));
     for (int64_t i = 0; i < n; i++) {
         const struct batch b = {.B = 1, .T = 1, .input = ids + i, .pos = i, .logits = logits};
         exec_run(&x, &b);
+        if (!finite_all(logits, m->config.vocab)) {
+            char what[64];
+            snprintf(what, sizeof what, "what the model says after token %lld", (long long)i + 1);
+            rc = finite_explain(m, what, e);
+            goto out;
+        }
         emit(ctx, logits, m->config.vocab);
     }
 out:

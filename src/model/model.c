@@ -64,6 +64,20 @@ int model_set_storage(struct model *m, enum dtype t, struct err *e) {
     return 0;
 }
 
+void model_keep_storage(struct model *m, const struct model_file *mf) {
+    m->storage = DT_F32;
+    for (int i = 0; i < m->n_params; i++) {
+        struct param *p = m->params + i;
+        const struct mf_tensor *t = is_stored(p) ? model_file_find(mf, p->name) : NULL;
+        if (!t) continue; /* loading says so */
+        const bool keep = t->dtype == DT_BF16 ||
+                          (t->dtype == DT_Q8_0 && !p->trainable &&
+                           p->cols % dtype_row(DT_Q8_0)->block == 0);
+        p->dtype = keep ? t->dtype : DT_F32;
+        if (p->dtype == DT_Q8_0) m->storage = DT_Q8_0;
+    }
+}
+
 void model_freeze(struct model *m) {
     for (int i = 0; i < m->n_params; i++) m->params[i].trainable = false;
 }

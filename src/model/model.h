@@ -37,7 +37,7 @@ struct model {
     int n_params;
     struct graph graph;
     struct arena weights;
-    enum dtype storage;   /* of matrices and embeddings */
+    enum dtype storage;   /* of matrices and embeddings; q8_0 if any is */
     struct file_map *maps; /* of weights that are not copied; owned */
     size_t n_maps;
     struct lora *lora;    /* or NULL */
@@ -58,6 +58,11 @@ int model_create(struct model *m, struct model_config *config, struct err *e);
 /* Chooses the storage: f32 (as it is without this), bf16 or q8_0. q8_0 takes rows of whole blocks
  * (else ERR_INPUT) and is only for weights that are not trained (else ERR_USAGE). */
 int model_set_storage(struct model *m, enum dtype t, struct err *e);
+
+/* Each matrix as the file has it, where that is f32, bf16 or (of what is not trained) q8_0; else f32.
+ * In the place of a type, below and in adapter.h: what the file has is not copied at all. */
+#define MODEL_AS_STORED DT_COUNT
+void model_keep_storage(struct model *m, const struct model_file *mf);
 
 /* Nothing is trainable any more. Before loading, so that weights need not be copied. */
 void model_freeze(struct model *m);
@@ -85,7 +90,7 @@ void model_init_row(const struct model *m, const struct param *p, uint64_t id, f
 /* Opens a model file of any readable format and loads its weights (f32). */
 int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e);
 
-/* The same for reading only: nothing is trainable, matrices are stored as t. */
+/* The same for reading only: nothing is trainable, matrices are stored as t, or MODEL_AS_STORED. */
 int model_open_frozen(struct model *m, const char *path, const struct conf_pairs *sets,
                       enum dtype t, struct err *e);
 

@@ -174,7 +174,10 @@ static int open_as(struct model *m, const char *path, const struct conf_pairs *s
     TRY(model_config_parse(&c, mf.config, strlen(mf.config), path, sets, e));
     TRY(model_create(m, &c, e));
     if (frozen) model_freeze(m);
-    TRY(model_set_storage(m, t, e));
+    if (t == MODEL_AS_STORED)
+        model_keep_storage(m, &mf);
+    else
+        TRY(model_set_storage(m, t, e));
     TRY(model_reserve(m, e));
     TRY(model_take_tokenizer(m, &mf, e));
     TRY(model_load_file(m, &mf, e));

@@ -1,9 +1,11 @@
 #include "eval.h"
 
+#include "finite.h"
 #include "logits.h"
 #include "stat.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +58,12 @@ static int one_batch(struct run *r, uint64_t windows, uint64_t first, int64_t B,
     for (int64_t b = 0; b < B; b++) {
         double sum = 0;
         for (int64_t i = 0; i < T; i++) sum += (double)r->nll[b * T + i];
+        if (!finite_all(r->nll + b * T, T)) {
+            char what[64];
+            snprintf(what, sizeof what, "the loss of window %llu",
+                     (unsigned long long)(first + (uint64_t)b) + 1);
+            return finite_explain(r->m, what, e);
+        }
         r->sum += sum;
         r->losses[first + (uint64_t)b] = sum / (double)T;
     }

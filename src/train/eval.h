@@ -23,7 +23,7 @@ struct eval_opts {
 };
 
 /* Reserves its own memory for the forward pass. Tokens are mapped through m->compact_id if the
- * model is compacted (ids it lacks are ERR_INPUT). */
+ * model is compacted (ids it lacks are ERR_INPUT). ERR_NUMERIC: a loss is not finite. */
 int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, const struct split *v,
              const struct eval_opts *o, struct eval_result *r, struct err *e);
 

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "exec.h"
+#include "finite.h"
 #include "kern.h"
 
 #include <math.h>
@@ -148,6 +149,7 @@ int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids 
 enum { CHUNK = 64 }; /* prompt tokens a pass */
 
 struct session {
+    const struct model *m;
     struct exec x;
     uint32_t *ids;  /* what is in the cache, in order */
     int64_t n, cap; /* positions used, cache size */
@@ -167,8 +169,9 @@ static int session_open(struct session *s, struct model *m, const struct gemm *g
     int rc;
     const size_t V = (size_t)m->config.vocab;
     const struct exec_opts xo = {.B = 1, .T = cap < CHUNK ? cap : CHUNK, .cache = cap};
-    *s = (struct session){.cap = cap};
+    *s = (struct session){.m = m, .cap = cap};
     TRY(exec_open(&s->x, &m->graph, gemm, &xo, e));
+    TRY(exec_check_memory(&s->x, "generation", e));
     s->ids = malloc((size_t)cap * sizeof *s->ids);
     s->logits = malloc(V * sizeof *s->logits);
     s->scratch = malloc(sample_scratch(m->config.vocab));
@@ -179,7 +182,7 @@ out:
 }
 
 /* Reads n ids into the cache; afterwards s->logits are those after the last one. */
-static void session_read(struct session *s, const uint32_t *ids, int64_t n) {
+static int session_read(struct session *s, const uint32_t *ids, int64_t n, struct err *e) {
     for (int64_t at = 0; at < n;) {
         const int64_t T = n - at < s->x.opts.T ? n - at : s->x.opts.T;
         memmove(s->ids + s->n, ids + at, (size_t)T * sizeof *ids);
@@ -192,18 +195,66 @@ static void session_read(struct session *s, const uint32_t *ids, int64_t n) {
         s->n += T;
         at += T;
     }
+    if (finite_all(s->logits, s->m->config.vocab)) return 0;
+    return finite_explain(s->m, "what the model says after these tokens", e);
 }
 
 /* Makes room by forgetting the older half. */
-static int session_slide(struct session *s, struct err *e) {
+static int session_shift(struct session *s, struct err *e) {
     const int64_t keep = s->cap / 2;
     uint32_t *ids = malloc((size_t)(keep + 1) * sizeof *ids);
     if (!ids) return err_set(e, ERR_NOMEM, "out of memory for generation");
     memcpy(ids, s->ids + s->n - keep, (size_t)keep * sizeof *ids);
     s->n = 0;
-    session_read(s, ids, keep);
+    const int rc = session_read(s, ids, keep, e);
     free(ids);
+    return rc;
+}
+
+/* *cap: positions that are needed, as far as the context goes. */
+static int find_room(const struct model *m, const struct sample_opts *o, int64_t n, int64_t *cap,
+                     struct err *e) {
+    const int64_t all = model_config_context(&m->config), most = o->context ? o->context : all;
+    if (most > all)
+        return err_set(e, ERR_USAGE, "a context of %lld tokens is more than the model's %lld",
+                       (long long)most, (long long)all);
+    if (n > most)
+        return err_set(e, ERR_INPUT, "the prompt has %lld tokens, the context only %lld%s",
+                       (long long)n, (long long)most,
+                       most < all ? " of those the model has" : ", all that the model has");
+    /* The last new token is not read. */
+    *cap = o->tokens - 1 < most - n ? n + (o->tokens > 1 ? o->tokens - 1 : 0) : most;
     return 0;
+}
+
+/* New tokens one by one; last: the prompt's last. */
+static int run(struct session *s, const struct sample_opts *o, uint32_t last,
+               bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,
+               struct sample_stats *stats, struct err *e) {
+    int rc = 0;
+    stats->end = SAMPLE_TOKENS;
+    while (stats->tokens < o->tokens) {
+        const uint32_t id =
+            sample_pick(o, s->logits, s->m->config.vocab, (uint64_t)stats->tokens, s->scratch);
+        stats->end = is_stop(o, id) ? SAMPLE_STOP : SAMPLE_TOKENS;
+        if (stats->end == SAMPLE_STOP) break;
+        stats->tokens++;
+        if (!emit(ctx, last, id)) {
+            stats->end = SAMPLE_EMIT;
+            break;
+        }
+        if (stats->tokens == o->tokens) break;
+        if (s->n == s->cap && !o->shift) {
+            stats->end = SAMPLE_CONTEXT;
+            break;
+        }
+        stats->shifts += s->n == s->cap;
+        if (s->n == s->cap) TRY(session_shift(s, e));
+        TRY(session_read(s, &id, 1, e));
+        last = id;
+    }
+out:
+    return rc;
 }
 
 int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
@@ -212,26 +263,15 @@ int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opt
                struct sample_stats *stats, struct err *e) {
     int rc;
     struct session s = {0};
-    int64_t cap = o->context ? o->context : m->config.seq_len;
+    int64_t cap = 0;
     *stats = (struct sample_stats){.prompt_tokens = n};
+    TRY(find_room(m, o, n, &cap, e));
     TRY(session_open(&s, m, gemm, cap, e));
     const double begin = clock_seconds();
-    const int64_t skip = n > cap ? n - cap / 2 : 0; /* of a prompt that is too long, the end */
-    session_read(&s, prompt + skip, n - skip);
+    TRY(session_read(&s, prompt, n, e));
     const double middle = clock_seconds();
     stats->prompt_seconds = middle - begin;
-    uint32_t prev = prompt[n - 1];
-    while (stats->tokens < o->tokens) {
-        const uint32_t id =
-            sample_pick(o, s.logits, m->config.vocab, (uint64_t)stats->tokens, s.scratch);
-        stats->ended = is_stop(o, id);
-        if (stats->ended) break;
-        stats->tokens++;
-        if (!emit(ctx, prev, id) || stats->tokens == o->tokens) break;
-        if (s.n == s.cap) TRY(session_slide(&s, e));
-        session_read(&s, &id, 1);
-        prev = id;
-    }
+    TRY(run(&s, o, prompt[n - 1], emit, ctx, stats, e));
     stats->seconds = clock_seconds() - middle;
 out:
     session_close(&s);

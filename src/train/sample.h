@@ -16,16 +16,25 @@ struct sample_opts {
     double min_p;       /* relative to the most likely token; 0: off */
     uint64_t seed;
     int64_t tokens;  /* at most so many new ones */
-    int64_t context; /* positions of the cache; 0: the training length. When they are used up the
-                      * older half is dropped and the rest is read again */
+    int64_t context; /* positions used at most; 0: all that the model has. More is ERR_USAGE */
+    bool shift; /* when they are used up: forget the older half, read the rest again and go on */
     int n_stops;
     uint32_t stop[SAMPLE_STOPS]; /* end at any of these tokens */
+};
+
+/* Why it ended. */
+enum sample_end {
+    SAMPLE_STOP,    /* at a stop token */
+    SAMPLE_TOKENS,  /* so many were wanted */
+    SAMPLE_CONTEXT, /* the context is full */
+    SAMPLE_EMIT,    /* emit said so */
 };
 
 struct sample_stats {
     int64_t prompt_tokens, tokens;
     double prompt_seconds, seconds;
-    bool ended; /* by a stop token */
+    int64_t shifts; /* how often the older half was forgotten */
+    enum sample_end end;
 };
 
 /* Picks a token from n logits; scratch: sample_scratch(n) bytes. position: which draw of the seed.
@@ -45,8 +54,10 @@ void sample_stops(const struct model *m, const struct tokenizer *t, struct sampl
 int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids,
                   struct err *e);
 
-/* Continues the prompt (n ids; at least one). emit is called for every new token, a stop token not
- * included; it returns false to stop. */
+/* Continues the prompt (n ids below the vocabulary; at least one). emit is called for every new
+ * token, a stop token not included; it returns false to stop. Memory is reserved for prompt and
+ * tokens, at most for the context. A prompt that does not fit into it is ERR_INPUT; ERR_NUMERIC:
+ * logits that are not finite. *stats is valid on failure too. */
 int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
                const uint32_t *prompt, int64_t n,
                bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,

@@ -1,12 +1,15 @@
+#include "finite.h"
 #include "objective.h"
 #include "stat.h"
 #include "task.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct run {
+    const struct model *m;
     const struct task *t;
     struct exec exec;
     int64_t *order; /* (n) examples, the short ones first: less padding */
@@ -31,9 +34,11 @@ static int sort_by_length(struct run *r) {
 
 static int count(struct run *r, int64_t b, int64_t example, struct err *e) {
     const int n = r->t->n_labels, answer = objective_answer(r->logits + b * n, n);
-    if (answer < 0 || !isfinite(r->nll[b]))
-        return err_set(e, ERR_NUMERIC, "the loss of example %lld is not a finite number",
-                       (long long)example + 1);
+    if (answer < 0 || !isfinite(r->nll[b])) {
+        char what[64];
+        snprintf(what, sizeof what, "the loss of example %lld", (long long)example + 1);
+        return finite_explain(r->m, what, e);
+    }
     r->losses[example] = (double)r->nll[b];
     r->counts[r->label[b] * n + answer]++;
     return 0;
@@ -109,7 +114,7 @@ int task_eval(struct model *m, const struct gemm *gemm, const struct task *t,
               const struct task_eval_opts *o, struct task_result *out, struct err *e) {
     int rc;
     *out = (struct task_result){.n = t->n, .n_labels = t->n_labels};
-    struct run r = {.t = t, .counts = out->counts};
+    struct run r = {.m = m, .t = t, .counts = out->counts};
     const int64_t B = o->batch < t->n ? o->batch : t->n;
     TRY(exec_open(&r.exec, &m->graph, gemm, &(struct exec_opts){.B = B, .T = t->T}, e));
     TRY(reserve(&r, B, e));

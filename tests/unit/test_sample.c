@@ -182,7 +182,7 @@ static void ends(void **state) {
     assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
     assert_int_equal(sample_run(&m, &gemm, &o, &prompt, 1, collect, &whole, &stats, &e), 0);
     assert_int_equal(whole.n, 32);
-    assert_false(stats.ended);
+    assert_int_equal(stats.end, SAMPLE_TOKENS);
     for (int slot = 0; slot < 4; slot++) {
         struct text x = {.n = 0};
         const uint32_t stop = whole.ids[10 + slot];
@@ -192,7 +192,7 @@ static void ends(void **state) {
         o.n_stops = 4;
         for (int i = 0; i < 4; i++) o.stop[i] = i == slot ? stop : 1000;
         assert_int_equal(sample_run(&m, &gemm, &o, &prompt, 1, collect, &x, &stats, &e), 0);
-        assert_true(stats.ended && x.n == first && stats.tokens == first);
+        assert_true(stats.end == SAMPLE_STOP && x.n == first && stats.tokens == first);
         assert_memory_equal(x.ids, whole.ids, (size_t)first * sizeof *x.ids);
     }
     model_close(&m);
