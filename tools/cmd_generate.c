@@ -113,11 +113,11 @@ static void report(const struct opts *o, const struct model *m, const struct sam
         fprintf(stderr, "; the older half of the context was forgotten %lld time%s",
                 (long long)s->shifts, s->shifts == 1 ? "" : "s");
     if (json_is_integer(trained) && s->prompt_tokens + s->tokens > m->config.seq_len)
-        fprintf(stderr, "; longer than the %lld tokens that it was last trained at",
+        fprintf(stderr, "; text longer than the %lld tokens that the model was last trained at",
                 (long long)m->config.seq_len);
     if (replaced)
-        fprintf(stderr, "; %llu time%s bytes that are no character became U+FFFD",
-                (unsigned long long)replaced, replaced == 1 ? "" : "s");
+        fprintf(stderr, "; %llu U+FFFD in place of bytes that are no character",
+                (unsigned long long)replaced);
     if (o->seed < 0 && o->temperature > 0)
         fprintf(stderr, "; seed %llu", (unsigned long long)so->seed);
     fprintf(stderr, "]\n");

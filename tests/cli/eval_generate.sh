@@ -89,17 +89,75 @@ done
 must gen --tokens 8 --temperature 0 --quiet --ignore-eos >empty.out
 check "without a prompt" [ "$(wc -c <empty.out)" -eq 8 ]
 must gen --prompt 'Once upon a time' --tokens 200 --temperature 0 --ignore-eos --quiet >long
-check "past the context" [ "$(wc -c <long)" -eq 216 ]
-must gen --prompt "$(head -c 300 plain.txt | tr '\n' ' ')" --tokens 20 --temperature 0 --ignore-eos --quiet >longer
-check "a prompt longer than the context" [ "$(wc -c <longer)" -eq 320 ]
+check "past the training length" [ "$(wc -c <long)" -eq 216 ]
+must gen --prompt "$(head -c 300 plain.txt | tr '\n' ' ')" --tokens 20 --temperature 0 --ignore-eos >longer 2>longer.err
+check "a prompt longer than the training length" [ "$(wc -c <longer)" -eq 320 ]
+check "which is said" says longer.err 'longer than the 32 tokens that the model was last trained at'
 must gen --prompt 'Once upon a time' --tokens 30 --temperature 0 --context 64 --ignore-eos --quiet >wide
 must gen --prompt 'Once upon a time' --tokens 30 --temperature 0 --context 256 --ignore-eos --quiet >wider
 check "the size of the cache does not matter while it lasts" same wide wider
 must gen --prompt "$(printf 'caf\303\251 \360\237\230\200')" --tokens 5 --temperature 0 --ignore-eos --quiet >utf8
 check "a prompt of any UTF-8" [ "$(head -c 10 utf8 | od -An -tx1 | tr -d ' \n')" = "636166c3a920f09f9880" ]
 
-# ---- logits: what eval --logits writes has the loss that eval computes
+
+# ---- the context: max_position_embeddings (512 here), a prompt fits or is refused, the end is said
+head -c 513 plain.txt | tr '\n' ' ' >p513
+refuses "a prompt longer than the context" 1 'the prompt has 513 tokens, the context only 512' \
+    gen --prompt "$(cat p513)" --tokens 5
+refuses "a prompt longer than --context" 1 'the prompt has 16 tokens, the context only 15' \
+    gen --prompt 'Once upon a time' --tokens 5 --context 15
+refuses "--context beyond the model's" 2 'a context of 513 tokens is more than the model.s 512' \
+    gen --prompt 'Once' --tokens 5 --context 513
+must gen --prompt "$(head -c 510 p513)" --tokens 9 --temperature 0 --ignore-eos >full 2>full.err
+check "text stops where the context is full" [ "$(wc -c <full)" -eq 513 ]
+check "and says so" says full.err '; context full'
+must gen --prompt "$(head -c 510 p513)" --tokens 9 --temperature 0 --ignore-eos --context-shift >shift 2>shift.err
+check "--context-shift goes on" [ "$(wc -c <shift)" -eq 519 ]
+check "with the same text until then" [ "$(cat full)" = "$(head -c 513 shift)" ]
+check "and says so" says shift.err 'the older half of the context was forgotten 1 time;\|forgotten 1 time\]'
+
+# ---- the seed of the clock is printed, and gives the text again
+must gen --prompt 'The dog' --tokens 40 >c1 2>c1.err
+must gen --prompt 'The dog' --tokens 40 --seed "$(sed -n 's/.*; seed \([0-9]*\).*/\1/p' c1.err)" >c2 2>c2.err
+check "the seed is printed and repeats the text" same c1 c2
+check "a seed that was given is not printed" [ -z "$(grep seed c2.err)" ]
+check "nor one that nothing was drawn with" [ -z "$(grep seed g1.err)" ]
+
+# ---- whole characters: byte tokens of Chinese text
+awk 'BEGIN { for (i = 0; i < 300; i++) printf "\344\275\240\345\245\275\344\270\226\347\225\214\n" }' >zh.txt
+must "$DUET" train $TINY --data zh.txt --out zh --steps 80 --lr 1e-2 >zh.out 2>zh.err
+utf8() { iconv -f UTF-8 -t UTF-16 "$1" >utf16.out; }
+for n in 3 4 5; do
+    must "$DUET" generate zh/model.blzt --prompt "$(head -c 6 zh.txt)" --tokens $n --temperature 0 --threads 1 >zh$n 2>zh$n.err
+    check "$n byte tokens: UTF-8" utf8 zh$n
+done
+check "three bytes are a character" [ "$(cat zh3)" = "$(head -c 9 zh.txt)" ]
+check "which is said to be whole" [ -z "$(grep 'no character' zh3.err)" ]
+check "one more is an incomplete one: U+FFFD" [ "$(cat zh4)" = "$(head -c 9 zh.txt)$(printf '\357\277\275')" ]
+check "so are two" [ "$(cat zh5)" = "$(cat zh4)" ]
+check "which is said" says zh5.err '; 1 U+FFFD in place of bytes that are no character'
+
+# ---- a weight that is no number, or too large: an error that names it
+must "$DUET" convert run/model.blzt ok.gguf --dtype f32 >conv.out 2>conv.err
+evil() { # FILE BYTES: the last number of the file replaced
+    cp ok.gguf "$1" && printf "$2" | dd of="$1" bs=1 seek=$(($(wc -c <ok.gguf) - 4)) conv=notrunc 2>dd.err
+}
+must evil nan.gguf '\000\000\300\177'
+must evil inf.gguf '\000\000\200\177'
+printf 'label\tsentence\n0\tbad\n1\tgood\n' >task.tsv
 head -c 65 text.txt >short.txt
+for what in nan inf; do
+    said=NaN
+    [ $what = inf ] && said=infinity
+    refuses "$what: eval" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --data text.txt --quiet
+    refuses "$what: generate" 1 "tensor .* holds $said at \[" "$DUET" generate $what.gguf --prompt 'The dog' --quiet
+    refuses "$what: eval --logits" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --data short.txt --logits $what.f32
+    check "$what: eval --logits writes nothing" absent $what.f32
+    refuses "$what: eval --task" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --quiet \
+        --task task.tsv --template '{sentence} It was' --labels 'b,g'
+done
+
+# ---- logits: what eval --logits writes has the loss that eval computes
 must "$DUET" tokenize --tokenizer byte short.txt --out short.shard --quiet 2>/dev/null
 must "$DUET" eval $MODEL --data short.shard --seq 64 --logits logits.f32 --quiet
 must "$DUET" eval $MODEL --data short.shard --seq 64 --quiet >short.out

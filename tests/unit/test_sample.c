@@ -198,10 +198,140 @@ static void ends(void **state) {
     model_close(&m);
 }
 
+/* ---- context ---- */
+
+/* The model has 64 positions. Returns the code; *x gets the text. */
+static int continue_of(struct model *m, const struct sample_opts *o, int64_t n, struct text *x,
+                       struct sample_stats *stats) {
+    struct gemm gemm;
+    uint32_t prompt[100];
+    for (uint32_t i = 0; i < 100; i++) prompt[i] = i * 7 % 300;
+    x->n = 0;
+    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    return sample_run(m, &gemm, o, prompt, n, collect, x, stats, &e);
+}
+
+static void prompt_fits_or_error(void **state) {
+    (void)state;
+    struct model m;
+    struct text x;
+    struct sample_stats stats;
+    struct sample_opts o = {.top_p = 1, .tokens = 5};
+    model_of(&m, "");
+    assert_int_equal(m.config.seq_len, 64);
+    assert_int_equal(continue_of(&m, &o, 65, &x, &stats), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "65"));
+    assert_non_null(strstr(e.msg, "64"));
+    assert_int_equal(x.n, 0);
+    o.shift = true; /* is about what comes, not about the prompt */
+    assert_int_equal(continue_of(&m, &o, 65, &x, &stats), ERR_INPUT);
+    o.shift = false;
+    o.context = 65;
+    assert_int_equal(continue_of(&m, &o, 3, &x, &stats), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "65"));
+    assert_non_null(strstr(e.msg, "64"));
+    o.context = 20;
+    assert_int_equal(continue_of(&m, &o, 21, &x, &stats), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "21"));
+    assert_non_null(strstr(e.msg, "20"));
+    assert_int_equal(continue_of(&m, &o, 20, &x, &stats), 0);
+    assert_int_equal(stats.end, SAMPLE_CONTEXT);
+    assert_int_equal(x.n, 1); /* 20 read, the 21st is said */
+    model_close(&m);
+}
+
+/* The context is max_position_embeddings, not the training length of 16; how much of it is
+ * reserved does not matter. */
+static void context_is_the_models(void **state) {
+    (void)state;
+    struct model m;
+    struct text x, longer, shifted;
+    struct sample_stats stats;
+    struct sample_opts o = {.top_p = 1, .tokens = 20};
+    model_of(&m, ",\"duet\":{\"seq_len\":16}");
+    assert_int_equal(m.config.seq_len, 16);
+    assert_int_equal(continue_of(&m, &o, 40, &x, &stats), 0);
+    assert_int_equal(x.n, 20);
+    assert_int_equal(stats.end, SAMPLE_TOKENS);
+    o.tokens = 25; /* 40 read, 24 more positions: the 25th new one is the last that can be said */
+    assert_int_equal(continue_of(&m, &o, 40, &longer, &stats), 0);
+    assert_int_equal(stats.end, SAMPLE_TOKENS);
+    assert_int_equal(longer.n, 25);
+    assert_memory_equal(x.ids, longer.ids, 20 * sizeof *x.ids);
+    o.tokens = 32;
+    assert_int_equal(continue_of(&m, &o, 40, &longer, &stats), 0);
+    assert_int_equal(stats.end, SAMPLE_CONTEXT);
+    assert_int_equal(longer.n, 25);
+    o.shift = true;
+    assert_int_equal(continue_of(&m, &o, 40, &shifted, &stats), 0);
+    assert_int_equal(stats.end, SAMPLE_TOKENS);
+    assert_int_equal(stats.shifts, 1);
+    assert_int_equal(shifted.n, 32);
+    assert_memory_equal(longer.ids, shifted.ids, 25 * sizeof *x.ids);
+    model_close(&m);
+}
+
+/* After a shift the text is that of a prompt of the last half. */
+static void shift_is_a_new_prompt(void **state) {
+    (void)state;
+    struct model m;
+    struct gemm gemm;
+    struct text x = {.n = 0}, tail = {.n = 0};
+    struct sample_stats stats;
+    struct sample_opts o = {.top_p = 1, .tokens = 30, .context = 16, .shift = true};
+    model_of(&m, "");
+    assert_int_equal(continue_of(&m, &o, 10, &x, &stats), 0);
+    /* 10 + 6 fill it; the 7th new token comes after a shift that kept 8: 2 of the prompt, 6 new. */
+    uint32_t kept[9] = {8 * 7, 9 * 7};
+    memcpy(kept + 2, x.ids, 7 * sizeof *kept);
+    o.tokens = 5;
+    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(sample_run(&m, &gemm, &o, kept, 9, collect, &tail, &stats, &e), 0);
+    assert_memory_equal(x.ids + 7, tail.ids, 5 * sizeof *x.ids);
+    model_close(&m);
+}
+
+/* ---- numbers ---- */
+
+static float *weight(struct model *m, const char *name, int64_t row, int64_t col) {
+    for (int i = 0; i < m->n_params; i++)
+        if (!strcmp(m->params[i].name, name))
+            return (float *)m->params[i].data + row * m->params[i].cols + col;
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+static void not_finite(void **state) {
+    (void)state;
+    static const struct {
+        float x;
+        const char *says[3];
+    } cases[] = {{NAN, {"NaN", "[3,5]", "model.layers.0.self_attn.q_proj.weight"}},
+                 {-INFINITY, {"-infinity", "[3,5]", "model.layers.0.self_attn.q_proj.weight"}},
+                 {3e38f, {"3e+38", "[3,5]", "model.layers.0.self_attn.q_proj.weight"}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model m;
+        struct text x;
+        struct sample_stats stats;
+        const struct sample_opts o = {.temperature = 1, .top_p = 1, .tokens = 5};
+        model_of(&m, "");
+        *weight(&m, "model.layers.0.self_attn.q_proj.weight", 3, 5) = cases[i].x;
+        assert_int_equal(continue_of(&m, &o, 9, &x, &stats), ERR_NUMERIC);
+        if (!isfinite(cases[i].x)) assert_int_equal(x.n, 0); /* else it takes tokens that overflow */
+        for (int k = 0; k < 3; k++)
+            if (!strstr(e.msg, cases[i].says[k])) fail_msg("no %s in: %s", cases[i].says[k], e.msg);
+        model_close(&m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(greedy), cmocka_unit_test(cuts),
                                        cmocka_unit_test(seeds), cmocka_unit_test(stops),
-                                       cmocka_unit_test(ends)};
+                                       cmocka_unit_test(ends),
+                                       cmocka_unit_test(prompt_fits_or_error),
+                                       cmocka_unit_test(context_is_the_models),
+                                       cmocka_unit_test(shift_is_a_new_prompt),
+                                       cmocka_unit_test(not_finite)};
     fill();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
