@@ -1,5 +1,6 @@
 #include "cmd.h"
 #include "dataset.h"
+#include "eval_exact.h"
 #include "eval.h"
 #include "file.h"
 #include "log.h"
@@ -15,12 +16,12 @@
 
 struct opts {
     const char *data, *format, *tokenizer, *split, *compute, *gemm;
-    const char *task, *prompt, *labels, *logits;
+    const char *task, *prompt, *labels, *logits, *out, *paired;
     struct conf_pairs set;
     struct open_opts open;
     double val_fraction;
     int64_t batch, seq, windows, threads;
-    bool json, quiet;
+    bool exact, json, quiet;
 };
 
 #define O struct opts
@@ -38,7 +39,15 @@ static const struct conf_row rows[] = {
                "with --split val: the share kept for validation"),
     CONF_INT(O, windows, "windows", "0", 0, 1e12,
              "evaluate so many windows, spread evenly; 0: every window"),
-    CONF_INT(O, seq, "seq", "0", 0, 1 << 20, "tokens a window; 0: the model's training length"),
+    CONF_INT(O, seq, "seq", "0", 0, 1 << 20,
+             "tokens a window; 0: the model's training length, with --exact all that it has"),
+    CONF_SECTION("Whole documents"),
+    CONF_BOOL(O, exact, "exact",
+              "every byte of every document once, each document apart: figures that can be compared "
+              "between models, tokenizers and lengths"),
+    CONF_STRING(O, out, "out", NULL, "FILE", "write the nats of each document, a line each (TSV)"),
+    CONF_STRING(O, paired, "paired", NULL, "FILE",
+                "what another model's --out wrote of the same text: the difference, with its error"),
     CONF_SECTION("Prompt classification"),
     CONF_STRING(O, task, "task", NULL, "FILE",
                 "instead of --data: labelled examples (TSV with a column `label`)"),
@@ -176,6 +185,27 @@ out:
     return rc;
 }
 
+static int evaluate_exact(const struct opts *o, const struct conf *conf, struct err *e) {
+    int rc;
+    struct model m = {0};
+    struct gemm gemm;
+    struct tokenizer *tok = NULL;
+    const struct eval_exact_opts eo = {.data = o->data,
+                                       .out = o->out,
+                                       .paired = o->paired,
+                                       .context = o->seq,
+                                       .json = o->json,
+                                       .quiet = o->quiet};
+    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
+    TRY(o->tokenizer ? tokenizer_open(&tok, o->tokenizer, e) : model_tokenizer(&m, &tok, e));
+    TRY(eval_exact(&m, &gemm, tok, &eo, e));
+out:
+    tokenizer_close(tok);
+    model_close(&m);
+    return rc;
+}
+
 static void write_row(void *ctx, const float *logits, int64_t vocab) {
     file_out_write(ctx, logits, (size_t)vocab * sizeof *logits);
 }
@@ -245,7 +275,12 @@ static int check_work(const struct opts *o, const struct conf *conf, struct err 
     static const char *const text[] = {"data",         "format",  "split",
                                        "val-fraction", "windows", "logits"};
     static const char *const loss[] = {"split", "val-fraction", "windows", "batch", "json"};
+    static const char *const parts[] = {"format",       "split",   "val-fraction", "windows",
+                                        "batch",        "logits",  "task"};
     int rc;
+    if (!o->exact && (o->out || o->paired))
+        return err_set(e, ERR_USAGE, "--%s belongs to --exact", o->out ? "out" : "paired");
+    if (o->exact) TRY(refuse_given(conf, parts, sizeof parts / sizeof *parts, "exact", e));
     if (!o->task) {
         if (o->prompt || o->labels)
             return err_set(e, ERR_USAGE, "--template and --labels belong to --task");
@@ -254,8 +289,10 @@ static int check_work(const struct opts *o, const struct conf *conf, struct err 
     }
     rc = refuse_given(conf, text, sizeof text / sizeof *text, "task", e);
     if (rc) return rc;
-    return o->prompt && o->labels ? 0
-                                  : err_set(e, ERR_USAGE, "--task needs --template and --labels");
+    rc = o->prompt && o->labels ? 0
+                                : err_set(e, ERR_USAGE, "--task needs --template and --labels");
+out:
+    return rc;
 }
 
 static int run(int argc, char **argv, struct err *e) {
@@ -271,7 +308,7 @@ static int run(int argc, char **argv, struct err *e) {
     }
     TRY(check_work(&o, &conf, e));
     if (o.threads) par_init((int)o.threads);
-    TRY((o.task ? evaluate_task : o.logits ? write_logits : evaluate)(&o, &conf, e));
+    TRY((o.exact ? evaluate_exact : o.task ? evaluate_task : o.logits ? write_logits : evaluate)(&o, &conf, e));
 out:
     conf_release(&conf);
     return rc;
@@ -281,6 +318,7 @@ const struct cmd cmd_eval = {
     .name = "eval",
     .summary = "Loss, perplexity and bits per byte of a model on a text.",
     .usage = "MODEL --data FILE [--split val] [--adapter FILE] [--json]\n"
+             "MODEL --data FILE --exact [--out FILE] [--paired FILE] [--seq N]\n"
              "MODEL --data FILE --logits OUT [--seq N]\n"
              "MODEL --task FILE --template TEXT --labels WORDS [--adapter FILE] [--json]",
     .notes = "MODEL is any model file that duet reads. val_loss is the mean over all predicted "
@@ -289,6 +327,11 @@ const struct cmd cmd_eval = {
              "and by the text\n"
              "bytes of the predicted tokens; floor_bpb is printed when the corpus carries its own "
              "information.\n"
+             "With --exact every token of each document is scored once, the first from the start "
+             "token, in windows\n"
+             "that overlap by half where a document is longer than the context: nats, bits per "
+             "byte and its standard\n"
+             "error over documents.\n"
              "With --task: accuracy, F1 and cross-entropy over the label words, as the next word "
              "of each prompt.\n",
     .lists = cmd_list_formats,

@@ -257,3 +257,9 @@ bool shard_probe(const char *path) {
     if (f) fclose(f);
     return yes;
 }
+
+int64_t shard_start(const struct tokenizer *t, bool *keeps) {
+    const int64_t bos = tokenizer_bos(t), found = tokenizer_find(t, SHARD_SEPARATOR);
+    *keeps = found >= 0 && found != bos;
+    return bos >= 0 ? bos : found >= 0 ? found : tokenizer_eos(t);
+}

@@ -47,6 +47,12 @@ static inline uint32_t shard_token(const struct shard *s, uint64_t i) {
     return s->width == 2 ? ((const uint16_t *)s->tokens)[i] : ((const uint32_t *)s->tokens)[i];
 }
 
+#define SHARD_SEPARATOR "<|endoftext|>"
+
+/* The token that stands before a document in what shard_build makes: start of text, else the one
+ * that is put between documents; -1: none. *keeps: white space behind a separator is kept. */
+int64_t shard_start(const struct tokenizer *t, bool *keeps);
+
 struct shard_stats {
     uint64_t tokens, bytes, docs;
 };

@@ -18,7 +18,7 @@
 #define BLOCK ((size_t)4 << 20)      /* text in memory, if there is a place to cut */
 #define BLOCK_MAX ((size_t)16 << 20) /* text without such a place: cut at any character */
 #define HELD_MAX ((size_t)1 << 30)   /* longest trailer line */
-#define SEPARATOR "<|endoftext|>"
+#define SEPARATOR SHARD_SEPARATOR
 #define TRAILER "<|corpus|>"
 #define SPECIAL UINT32_MAX
 

@@ -1,0 +1,254 @@
+#include "exact.h"
+
+#include "file.h"
+#include "par.h"
+#include "score.h"
+#include "shard.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* A document's ids: `front` of context, then those to score. */
+struct encoded {
+    struct tok_ids ids;
+    size_t front;
+    int rc;
+    struct err e;
+};
+
+struct job {
+    const struct tokenizer *t;
+    const struct docs *d;
+    int64_t start, vocab;
+    bool keeps; /* the white space in front counts as context */
+    struct encoded *enc;
+};
+
+static int encode(const struct job *j, const struct doc_span *s, struct encoded *x) {
+    int rc = 0;
+    const char *text = j->d->text + s->offset;
+    struct err *e = &x->e;
+    if (j->start >= 0) {
+        x->ids.ids = malloc(sizeof *x->ids.ids);
+        if (!x->ids.ids) return err_set(e, ERR_NOMEM, "out of memory for tokens");
+        x->ids.ids[0] = (uint32_t)j->start;
+        x->ids.n = x->ids.cap = 1;
+    }
+    if (j->keeps && j->start >= 0)
+        TRY(tokenizer_encode(j->t, text - s->before, s->before, false, false, &x->ids, e));
+    x->front = x->ids.n;
+    TRY(tokenizer_encode(j->t, text, s->bytes, false, false, &x->ids, e));
+    for (size_t i = 0; i < x->ids.n; i++)
+        if (x->ids.ids[i] >= j->vocab)
+            return err_set(e, ERR_INPUT, "token id %u is outside the model's vocabulary of %lld",
+                           x->ids.ids[i], (long long)j->vocab);
+out:
+    return rc;
+}
+
+static void encode_one(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    j->enc[i].rc = encode(j, j->d->spans + i, j->enc + i);
+}
+
+static int encode_all(struct job *j, struct exact_result *r, struct err *e) {
+    par_for((int64_t)r->n, encode_one, j);
+    for (size_t i = 0; i < r->n; i++) {
+        const struct encoded *x = j->enc + i;
+        if (x->rc) {
+            *e = x->e;
+            return err_prefix(e, "document %zu, from byte %zu on", i + 1, j->d->spans[i].offset);
+        }
+        if (x->ids.n > r->longest) r->longest = x->ids.n;
+    }
+    return 0;
+}
+
+/* Nats of ids[front..n): in windows, each with half a context before what it scores. */
+static int score_doc(struct scorer *s, const struct encoded *x, int64_t context, float *nll,
+                     double *nats, struct err *e) {
+    const int64_t n = (int64_t)x->ids.n, half = context / 2;
+    int64_t next = (int64_t)x->front; /* the next to be scored */
+    double sum = 0;
+    if (!next) sum += log((double)s->m->config.vocab), next++;
+    while (next < n) {
+        const int64_t from = next <= context ? 0 : next - half;
+        const int64_t to = n - from - 1 < context ? n : from + context + 1;
+        const int rc = scorer_run(s, x->ids.ids + from, to - from, nll, e);
+        if (rc) return rc;
+        for (; next < to; next++) sum += (double)nll[next - from - 1];
+    }
+    *nats = sum;
+    return 0;
+}
+
+static int score_all(struct model *m, const struct gemm *gemm, const struct job *j,
+                     const struct exact_opts *o, struct exact_result *r, struct err *e) {
+    int rc = 0;
+    struct scorer s = {0};
+    const int64_t most = (int64_t)r->longest - 1 < r->context ? (int64_t)r->longest - 1 : r->context;
+    float *nll = malloc((size_t)(most + 1) * sizeof *nll);
+    if (!nll) return err_set(e, ERR_NOMEM, "out of memory for losses");
+    if (most > 0) TRY(scorer_open(&s, m, gemm, most, e));
+    s.m = m;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct doc_span *span = j->d->spans + i;
+        const struct encoded *x = j->enc + i;
+        struct exact_doc *doc = r->docs + i;
+        *doc = (struct exact_doc){.offset = span->offset,
+                                  .bytes = span->bytes,
+                                  .hash = XXH3_64bits(j->d->text + span->offset, span->bytes),
+                                  .tokens = x->ids.n - x->front};
+        rc = score_doc(&s, x, r->context, nll, &doc->nats, e);
+        if (rc) {
+            err_prefix(e, "document %zu, from byte %zu on", i + 1, span->offset);
+            goto out;
+        }
+        if (o->progress) o->progress(o->ctx, i + 1, r->n);
+    }
+out:
+    scorer_close(&s);
+    free(nll);
+    return rc;
+}
+
+int exact_run(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
+              const struct docs *d, const struct exact_opts *o, struct exact_result *r,
+              struct err *e) {
+    int rc;
+    const int64_t all = model_config_context(&m->config);
+    struct job j = {.t = t, .d = d, .vocab = m->config.vocab};
+    *r = (struct exact_result){.n = d->n, .context = o->context ? o->context : all};
+    if (r->context > all || r->context < 2)
+        return err_set(e, ERR_USAGE, "a context of %lld tokens: expected 2 to the model's %lld",
+                       (long long)r->context, (long long)all);
+    r->start = j.start = shard_start(t, &j.keeps);
+    r->docs = calloc(d->n, sizeof *r->docs);
+    j.enc = calloc(d->n, sizeof *j.enc);
+    if (!r->docs || !j.enc) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for %zu documents", d->n);
+        goto out;
+    }
+    TRY(encode_all(&j, r, e));
+    TRY(score_all(m, gemm, &j, o, r, e));
+out:
+    for (size_t i = 0; i < d->n && j.enc; i++) free(j.enc[i].ids.ids);
+    free(j.enc);
+    if (rc) exact_release(r);
+    return rc;
+}
+
+void exact_release(struct exact_result *r) {
+    free(r->docs);
+    *r = (struct exact_result){0};
+}
+
+/* ---- totals ------------------------------------------------------------------------------------- */
+
+struct exact_total exact_paired(const struct exact_result *r, const struct exact_result *other) {
+    struct exact_total t = {.bpb_stderr = NAN};
+    double squares = 0;
+    const double n = (double)r->n;
+    for (size_t i = 0; i < r->n; i++) {
+        const double x = r->docs[i].nats - (other ? other->docs[i].nats : 0);
+        t.nats += x;
+        t.bytes += r->docs[i].bytes;
+        t.tokens += r->docs[i].tokens;
+        t.better += x < 0;
+    }
+    const double ratio = t.nats / (double)t.bytes;
+    for (size_t i = 0; i < r->n; i++) {
+        const double x = r->docs[i].nats - (other ? other->docs[i].nats : 0),
+                     off = x - ratio * (double)r->docs[i].bytes;
+        squares += off * off;
+    }
+    t.bpb = ratio / M_LN2;
+    if (r->n > 1) t.bpb_stderr = sqrt(n / (n - 1) * squares) / (double)t.bytes / M_LN2;
+    return t;
+}
+
+struct exact_total exact_total(const struct exact_result *r) {
+    return exact_paired(r, NULL);
+}
+
+/* ---- files -------------------------------------------------------------------------------------- */
+
+static const char heading[] = "document\toffset\tbytes\txxh3\ttokens\tnats\n";
+
+int exact_write(const struct exact_result *r, const char *path, struct err *e) {
+    int rc;
+    struct file_out out = {0};
+    TRY(file_out_open(&out, path, e));
+    file_out_write(&out, heading, sizeof heading - 1);
+    for (size_t i = 0; i < r->n; i++) {
+        const struct exact_doc *d = r->docs + i;
+        char line[256];
+        const int n = snprintf(line, sizeof line,
+                               "%zu\t%" PRIu64 "\t%" PRIu64 "\t%016" PRIx64 "\t%" PRIu64 "\t%.17g\n",
+                               i + 1, d->offset, d->bytes, d->hash, d->tokens, d->nats);
+        file_out_write(&out, line, (size_t)n);
+    }
+    TRY(file_out_commit(&out, e));
+out:
+    file_out_discard(&out);
+    return rc;
+}
+
+/* One line of six numbers; *at moves behind it. */
+static bool read_line(char **at, uint64_t *number, struct exact_doc *d) {
+    int used = 0;
+    const int n = sscanf(*at,
+                         "%" SCNu64 "\t%" SCNu64 "\t%" SCNu64 "\t%" SCNx64 "\t%" SCNu64 "\t%lf%n",
+                         number, &d->offset, &d->bytes, &d->hash, &d->tokens, &d->nats, &used);
+    if (n != 6 || (*at)[used] != '\n' || !isfinite(d->nats)) return false;
+    *at += used + 1;
+    return true;
+}
+
+static int read_docs(struct exact_result *other, char *at, const char *path,
+                     const struct exact_result *r, struct err *e) {
+    if (strncmp(at, heading, sizeof heading - 1) != 0)
+        return err_set(e, ERR_INPUT, "%s is not what eval --exact --out writes: another first line",
+                       path);
+    at += sizeof heading - 1;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct exact_doc *want = r->docs + i;
+        struct exact_doc *d = other->docs + i;
+        uint64_t number;
+        if (!*at)
+            return err_set(e, ERR_INPUT, "%s has %zu documents, the text here has %zu", path, i,
+                           r->n);
+        if (!read_line(&at, &number, d) || number != i + 1)
+            return err_set(e, ERR_INPUT, "%s: line %zu is not document %zu's six numbers", path,
+                           i + 2, i + 1);
+        if (d->offset != want->offset || d->bytes != want->bytes || d->hash != want->hash)
+            return err_set(e, ERR_INPUT,
+                           "%s: document %zu is another text: %" PRIu64 " bytes from %" PRIu64
+                           " on with hash %016" PRIx64 ", here %" PRIu64 " from %" PRIu64
+                           " on with %016" PRIx64,
+                           path, i + 1, d->bytes, d->offset, d->hash, want->bytes, want->offset,
+                           want->hash);
+    }
+    return *at ? err_set(e, ERR_INPUT, "%s has more documents than the %zu of the text here", path,
+                         r->n)
+               : 0;
+}
+
+int exact_read(struct exact_result *other, const char *path, const struct exact_result *r,
+               struct err *e) {
+    int rc;
+    char *text = NULL;
+    size_t bytes;
+    *other = (struct exact_result){.n = r->n, .docs = calloc(r->n, sizeof *other->docs)};
+    if (!other->docs) return err_set(e, ERR_NOMEM, "out of memory for %zu documents", r->n);
+    TRY(file_read_text(path, (size_t)1 << 30, &text, &bytes, e));
+    TRY(read_docs(other, text, path, r, e));
+out:
+    free(text);
+    if (rc) exact_release(other);
+    return rc;
+}

@@ -1,0 +1,102 @@
+#include "eval_exact.h"
+
+#include "exact.h"
+#include "log.h"
+#include "shard.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+static void progress(void *ctx, uint64_t done, uint64_t total) {
+    log_progress_show(ctx, false, "evaluating: %llu of %llu documents", (unsigned long long)done,
+                      (unsigned long long)total);
+}
+
+static json_t *real(double x) {
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* What is printed, in order; print_text and print_json walk it. */
+static json_t *describe(const struct model *m, const struct tokenizer *t,
+                        const struct exact_result *r, const struct exact_result *other) {
+    const struct exact_total a = exact_total(r);
+    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "nats", real(a.nats),
+                          "bits_per_byte", real(a.bpb), "bits_per_byte_stderr", real(a.bpb_stderr),
+                          "nats_per_token", real(a.nats / (double)a.tokens), "documents",
+                          (json_int_t)r->n, "bytes", (json_int_t)a.bytes, "tokens",
+                          (json_int_t)a.tokens, "context", (json_int_t)r->context);
+    if (r->start >= 0) {
+        size_t n;
+        const char *text = tokenizer_piece(t, -1, (uint32_t)r->start, &n);
+        json_object_set_new(j, "start_token", json_stringn_nocheck(text, n));
+    } else {
+        json_object_set_new(j, "start_token", json_null());
+        json_object_set_new(j, "first_token_nats", json_real(log((double)m->config.vocab)));
+    }
+    if (!other) return j;
+    const struct exact_total d = exact_paired(r, other);
+    json_object_set_new(j, "paired_nats", real(d.nats));
+    json_object_set_new(j, "paired_bits_per_byte", real(d.bpb));
+    json_object_set_new(j, "paired_bits_per_byte_stderr", real(d.bpb_stderr));
+    json_object_set_new(j, "documents_better", json_integer((json_int_t)d.better));
+    return j;
+}
+
+static void print(json_t *j, bool json) {
+    const char *key;
+    json_t *v;
+    if (json) {
+        char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
+        printf("%s\n", text ? text : "{}");
+        free(text);
+        return;
+    }
+    printf("---\n");
+    json_object_foreach(j, key, v) {
+        if (json_is_real(v)) printf("%s: %.6f\n", key, json_real_value(v));
+        if (json_is_integer(v)) printf("%s: %lld\n", key, (long long)json_integer_value(v));
+        if (json_is_string(v)) printf("%s: %s\n", key, json_string_value(v));
+        if (json_is_null(v)) printf("%s: %s\n", key, key[0] == 's' ? "none" : "unknown");
+    }
+}
+
+/* Positions that training never reached make a document look worse than it is. */
+static void note_length(const struct model *m, const struct exact_result *r) {
+    const json_t *trained = json_object_get(json_object_get(m->config.json, "duet"), "seq_len");
+    const int64_t used = (int64_t)r->longest - 1 < r->context ? (int64_t)r->longest - 1 : r->context;
+    if (json_is_integer(trained) && used > m->config.seq_len)
+        fprintf(stderr,
+                "windows of up to %lld tokens, the model was last trained at %lld; --seq %lld keeps "
+                "to that\n",
+                (long long)used, (long long)m->config.seq_len, (long long)m->config.seq_len);
+}
+
+int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
+               const struct eval_exact_opts *o, struct err *e) {
+    int rc;
+    struct docs d = {0};
+    struct exact_result r = {0}, other = {0};
+    struct log_progress line;
+    log_progress_init(&line, o->quiet);
+    const struct exact_opts eo = {.context = o->context, .progress = progress, .ctx = &line};
+    if (shard_probe(o->data)) {
+        rc = err_set(e, ERR_INPUT, "%s is a shard; --exact needs the text itself", o->data);
+        goto out;
+    }
+    TRY(docs_read(&d, o->data, e));
+    TRY(exact_run(m, gemm, t, &d, &eo, &r, e));
+    log_progress_end(&line);
+    if (o->paired) TRY(exact_read(&other, o->paired, &r, e));
+    if (o->out) TRY(exact_write(&r, o->out, e));
+    if (!o->quiet) note_length(m, &r);
+    json_t *j = describe(m, t, &r, o->paired ? &other : NULL);
+    print(j, o->json);
+    json_decref(j);
+out:
+    log_progress_end(&line);
+    exact_release(&r);
+    exact_release(&other);
+    docs_release(&d);
+    return rc;
+}

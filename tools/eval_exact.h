@@ -1,0 +1,17 @@
+/* `duet eval --exact`: exact.h, with its files and what is printed. */
+#ifndef DUET_EVAL_EXACT_H
+#define DUET_EVAL_EXACT_H
+
+#include "gemm.h"
+#include "model.h"
+
+struct eval_exact_opts {
+    const char *data, *out, *paired; /* the latter two may be NULL */
+    int64_t context;                 /* 0: all that the model has */
+    bool json, quiet;
+};
+
+int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
+               const struct eval_exact_opts *o, struct err *e);
+
+#endif
