@@ -330,8 +330,8 @@ const struct cmd cmd_eval = {
              "With --exact every token of each document is scored once, the first from the start "
              "token, in windows\n"
              "that overlap by half where a document is longer than the context: nats, bits per "
-             "byte and its standard\n"
-             "error over documents.\n"
+             "byte and its\n"
+             "standard error over documents.\n"
              "With --task: accuracy, F1 and cross-entropy over the label words, as the next word "
              "of each prompt.\n",
     .lists = cmd_list_formats,

@@ -1,6 +1,7 @@
 #include "exec.h"
 
 #include "clock.h"
+#include "machine.h"
 #include "op.h"
 #include "par.h"
 
@@ -61,13 +62,6 @@ size_t exec_bytes(const struct exec *x) {
            (size_t)par_threads() * x->plan.thread_bytes;
 }
 
-int exec_check_memory(const struct exec *x, const char *what, struct err *e) {
-    const size_t have = memory_available(), need = exec_bytes(x);
-    if (!have || need <= have) return 0;
-    return err_set(e, ERR_NOMEM, "%s over %lld tokens needs %.1f MB, %.1f MB are available", what,
-                   (long long)positions(x), (double)need / 1048576, (double)have / 1048576);
-}
-
 static struct rope_table make_table(struct exec *x, const struct node *n) {
     const int64_t half = n->head_dim / 2, np = positions(x);
     float *c = arena_alloc(&x->tables, (size_t)(np * half), sizeof *c);
@@ -117,6 +111,19 @@ int exec_open(struct exec *x, const struct graph *g, const struct gemm *gemm,
 out:
     if (rc) exec_close(x);
     return rc;
+}
+
+int exec_open_within(struct exec *x, const struct graph *g, const struct gemm *gemm,
+                     const struct exec_opts *o, const char *what, struct err *e) {
+    const int rc = exec_plan(x, g, gemm, o, e);
+    if (rc) return rc;
+    const size_t have = memory_available(), need = exec_bytes(x);
+    const int64_t tokens = positions(x);
+    exec_close(x);
+    if (have && need > have)
+        return err_set(e, ERR_NOMEM, "%s over %lld tokens needs %.1f MB, %.1f MB are available",
+                       what, (long long)tokens, (double)need / 1048576, (double)have / 1048576);
+    return exec_open(x, g, gemm, o, e);
 }
 
 void exec_close(struct exec *x) {

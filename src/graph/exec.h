@@ -83,13 +83,14 @@ int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
               const struct exec_opts *o, struct err *e);
 int exec_open(struct exec *x, const struct graph *g, const struct gemm *gemm,
               const struct exec_opts *o, struct err *e);
+/* The same, but ERR_NOMEM if that is more memory than there is; what: who wants it, for the
+ * message. */
+int exec_open_within(struct exec *x, const struct graph *g, const struct gemm *gemm,
+                     const struct exec_opts *o, const char *what, struct err *e);
 void exec_close(struct exec *x); /* accepts all zeros */
 
 /* Bytes that exec_open reserves besides weights and gradients. */
 size_t exec_bytes(const struct exec *x);
-
-/* ERR_NOMEM if that is more than the machine has to give; what: who needs it, for the message. */
-int exec_check_memory(const struct exec *x, const char *what, struct err *e);
 
 void exec_run(struct exec *x, const struct batch *b);
 

@@ -10,10 +10,7 @@ int scorer_open(struct scorer *s, struct model *m, const struct gemm *gemm, int6
                 struct err *e) {
     const struct exec_opts o = {.B = 1, .T = most < PIECE ? most : PIECE, .cache = most};
     *s = (struct scorer){.m = m, .most = most};
-    int rc = exec_open(&s->x, &m->graph, gemm, &o, e);
-    if (!rc) rc = exec_check_memory(&s->x, "scoring", e);
-    if (rc) scorer_close(s);
-    return rc;
+    return exec_open_within(&s->x, &m->graph, gemm, &o, "scoring", e);
 }
 
 int scorer_run(struct scorer *s, const uint32_t *ids, int64_t n, float *nll, struct err *e) {

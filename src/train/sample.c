@@ -170,8 +170,7 @@ static int session_open(struct session *s, struct model *m, const struct gemm *g
     const size_t V = (size_t)m->config.vocab;
     const struct exec_opts xo = {.B = 1, .T = cap < CHUNK ? cap : CHUNK, .cache = cap};
     *s = (struct session){.m = m, .cap = cap};
-    TRY(exec_open(&s->x, &m->graph, gemm, &xo, e));
-    TRY(exec_check_memory(&s->x, "generation", e));
+    TRY(exec_open_within(&s->x, &m->graph, gemm, &xo, "generation", e));
     s->ids = malloc((size_t)cap * sizeof *s->ids);
     s->logits = malloc(V * sizeof *s->logits);
     s->scratch = malloc(sample_scratch(m->config.vocab));
