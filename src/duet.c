@@ -5,6 +5,7 @@
 #include "cpu.h"
 #include "export.h"
 #include "import.h"
+#include "jsonmem.h"
 #include "par.h"
 #include "sample.h"
 #include "score.h"
@@ -47,13 +48,17 @@ void duet_free(void *p) {
     free(p);
 }
 
-/* What computes runs between the two: other threads may set the number of threads meanwhile. */
+/* What reads files or computes runs between the two: other threads may set the number of threads
+ * meanwhile, and JSON that finds no memory looks like damaged JSON to its readers. */
 static void begin(void) {
     par_hold();
+    jsonmem_ready();
+    jsonmem_starved();
 }
 
-static int end(int rc, const struct err *e, duet_error *err) {
+static int end(int rc, struct err *e, duet_error *err) {
     par_release();
+    if (jsonmem_starved() && rc) rc = err_set(e, ERR_NOMEM, "out of memory for JSON");
     return report(rc, e, err);
 }
 

@@ -6,8 +6,7 @@
 #include "model.h"
 
 /* Logits (vocabulary) after each of n ids, in order, through emit. Token by token through the
- * key/value cache: those of one position are all that is held. ERR_NUMERIC:
- * they are not finite. */
+ * key/value cache: those of one position are all that is held. */
 int model_logits(struct model *m, const struct gemm *gemm, const uint32_t *ids, int64_t n,
                  void (*emit)(void *ctx, const float *logits, int64_t vocab), void *ctx,
                  struct err *e);

@@ -118,15 +118,36 @@ out:
     return rc;
 }
 
+struct logits {
+    void (*emit)(void *ctx, const float *logits, int64_t vocab);
+    void *ctx;
+    int64_t done;
+    bool bad;
+};
+
+static void take_logits(void *ctx, const float *logits, int64_t vocab) {
+    struct logits *l = ctx;
+    l->bad = l->bad || !finite_all(logits, vocab);
+    if (l->bad) return;
+    l->emit(l->ctx, logits, vocab);
+    l->done++;
+}
+
 int eval_logits(struct model *m, const struct gemm *gemm, const struct shard *s, int64_t n,
                 void (*emit)(void *ctx, const float *logits, int64_t vocab), void *ctx,
                 struct err *e) {
     int rc;
+    struct logits l = {.emit = emit, .ctx = ctx};
     uint32_t *ids = malloc((size_t)n * sizeof *ids);
     if (!ids) return err_set(e, ERR_NOMEM, "out of memory for %lld tokens", (long long)n);
     for (int64_t i = 0; i < n; i++) ids[i] = shard_token(s, (uint64_t)i);
     TRY(map_ids(m, ids, n, e));
-    TRY(model_logits(m, gemm, ids, n, emit, ctx, e));
+    TRY(model_logits(m, gemm, ids, n, take_logits, &l, e));
+    if (l.bad) {
+        char what[64];
+        snprintf(what, sizeof what, "what the model says after token %lld", (long long)l.done + 1);
+        rc = finite_explain(m, what, e);
+    }
 out:
     free(ids);
     return rc;

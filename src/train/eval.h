@@ -27,7 +27,8 @@ struct eval_opts {
 int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, const struct split *v,
              const struct eval_opts *o, struct eval_result *r, struct err *e);
 
-/* model_logits (logits.h) of the first n tokens of s. */
+/* model_logits (logits.h) of the first n tokens of s. ERR_NUMERIC: one is not finite; it and what
+ * comes behind it is not emitted. */
 int eval_logits(struct model *m, const struct gemm *gemm, const struct shard *s, int64_t n,
                 void (*emit)(void *ctx, const float *logits, int64_t vocab), void *ctx,
                 struct err *e);

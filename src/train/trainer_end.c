@@ -9,13 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the file that was just written, whose weights stay where they are. */
 static int full_vocab_loss(struct trainer *t, double *loss, struct err *e) {
     int rc;
     struct model full = {0};
     struct eval_result r;
     char *path = file_join(t->dir, "model.blzt");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    TRY(model_open(&full, path, NULL, e));
+    TRY(model_open_frozen(&full, path, NULL, MODEL_AS_STORED, e));
     TRY(trainer_validate_model(t, &full, &r, e));
     *loss = r.loss;
 out:

@@ -185,6 +185,26 @@ static void mapped(void **state) {
     }
 }
 
+/* MODEL_AS_STORED: every matrix as the file has it, of whatever type each is, and none copied. */
+static void as_stored(void **state) {
+    (void)state;
+    struct model a, b;
+    create(&a, "fan_in", false);
+    model_freeze(&a);
+    int k = 0;
+    for (int i = 0; i < a.n_params; i++)
+        if (is_matrix(a.params + i)) a.params[i].dtype = types[k++ % N_TYPES];
+    assert_true(k > N_TYPES);
+    must(model_reserve(&a, &e));
+    must(model_init(&a, 5, &e));
+    must(model_save(&a, at("b"), "blzt5", NULL, &e));
+    must(model_open_frozen(&b, at("b"), NULL, MODEL_AS_STORED, &e));
+    same_weights(&a, &b);
+    for (int i = 0; i < b.n_params; i++) assert_true(in_map(&b, b.params + i));
+    model_close(&b);
+    model_close(&a);
+}
+
 /* With LoRA the base is frozen and stays where it is, but for norms that are trained; paired rows
  * (llama2.c) are copied. A second load lets go of the first file, a failed one of both. */
 static void mapped_base(void **state) {
@@ -288,6 +308,7 @@ int main(void) {
         cmocka_unit_test(compaction),
         cmocka_unit_test(refused),
         cmocka_unit_test(mapped),
+        cmocka_unit_test(as_stored),
         cmocka_unit_test(mapped_base),
         cmocka_unit_test(memory_of_loading),
     };
