@@ -99,7 +99,7 @@ int bench_gemm(const struct bench_opts *o, struct err *e) {
             const char *name = gemm_backends[b]->name;
             struct err ignored;
             struct gemm g;
-            if (o->one_type && strcmp(o->train.compute, dtype_row(types[c])->name)) continue;
+            if (o->one_type && compute_type(o->train.compute, o->train.gemm) != types[c]) continue;
             /* The reference is no measure of the machine; it is run only when asked for. */
             if (strcmp(o->train.gemm, "auto") ? strcmp(o->train.gemm, name) : !strcmp(name, "ref"))
                 continue;

@@ -5,6 +5,8 @@
 #include "dataset.h"
 #include "log.h"
 #include "machine.h"
+#include "memory.h"
+#include "open_model.h"
 #include "par.h"
 #include "train_model.h"
 
@@ -55,7 +57,7 @@ static const struct conf_row rows[] = {
     CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of the batch, the directions and new adapters"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
-                "type of GEMM inputs of the probes; the gradient is computed in f32"),
+                "type of GEMM inputs of the probes; auto: the faster here; the gradient is computed in f32"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
     CONF_BOOL(O, recompute, "recompute",
               "for the gradient keep only block inputs and run blocks again"),
@@ -104,19 +106,18 @@ static int check_memory(struct job *j, bool loaded, struct err *e) {
     struct audit_opts *ao = &j->audit_opts;
     ao->seq = j->o->seq ? j->o->seq : j->model.config.seq_len;
     const int rc = audit_plan(&j->model, ao, mem, e);
-    const double mb = 1.0 / 1048576;
-    const size_t have = memory_available(), need = mem->total - (loaded ? mem->weights : 0);
     if (rc) return rc;
     if (!j->o->quiet)
         log_note(&j->line, "memory: %.1f MB (weights %.1f, gradients %.1f, activations %.1f)",
-                 (double)mem->total * mb, (double)mem->weights * mb, (double)mem->gradients * mb,
-                 (double)mem->passing * mb);
-    if (!have || need <= have) return 0;
-    return err_set(e, ERR_NOMEM,
-                   "this audit needs %zu MB (weights %zu, gradients %zu, activations %zu) and %zu "
-                   "MB are free; try a smaller --batch or --seq, --recompute or --lora",
-                   need >> 20, (loaded ? 0 : mem->weights) >> 20, mem->gradients >> 20,
-                   mem->passing >> 20, have >> 20);
+                 in_mb(mem->total), in_mb(mem->weights), in_mb(mem->gradients),
+                 in_mb(mem->passing));
+    const struct memory_part parts[] = {
+        {"weights", loaded ? 0 : mem->weights},
+        {"gradients", mem->gradients},
+        {"activations", mem->total - mem->weights - mem->gradients},
+    };
+    return memory_fits("this audit", parts, 3,
+                       "a smaller --batch or --seq, --recompute or --lora", e);
 }
 
 static int open_with_adapter(struct job *j, struct err *e) {
@@ -266,7 +267,7 @@ static void print_text(const struct job *j) {
     const struct audit_opts *o = &a->opts;
     printf("%s: %lld x %lld tokens, loss %.6f; %lld directions, eps %g, probes in %s (%s)\n",
            j->path, (long long)o->batch, (long long)o->seq, a->loss, (long long)o->seeds, o->eps,
-           j->o->compute, o->gemm->backend->name);
+           dtype_row(o->gemm->compute)->name, o->gemm->backend->name);
     print_derivatives(a);
     print_estimates(a);
     print_notes(a);
@@ -307,7 +308,7 @@ static void print_json(const struct job *j) {
         json_pack("{s:s,s:I,s:I,s:f,s:I,s:I,s:f,s:s,s:s,s:s,s:I,s:o}", "model", j->path, "batch",
                   (json_int_t)o->batch, "seq", (json_int_t)o->seq, "loss", a->loss, "seeds",
                   (json_int_t)o->seeds, "seed", (json_int_t)o->seed, "eps", o->eps, "compute",
-                  j->o->compute, "weights", j->o->weights, "backend", o->gemm->backend->name,
+                  dtype_row(o->gemm->compute)->name, "weights", j->o->weights, "backend", o->gemm->backend->name,
                   "planned_bytes", (json_int_t)j->memory.total, "groups", groups);
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");
@@ -339,7 +340,7 @@ static int audit(struct job *j, struct err *e) {
     int rc;
     const struct opts *o = j->o;
     log_progress_init(&j->line, o->quiet);
-    TRY(gemm_init(&j->gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_gemm(&j->gemm, o->gemm, o->compute, o->quiet, e));
     TRY(gemm_init(&j->gemm_grad, o->gemm, DT_F32, e));
     j->audit_opts = (struct audit_opts){.batch = o->batch,
                                         .gemm = &j->gemm,

@@ -35,7 +35,7 @@ static const struct conf_row rows[] = {
              "measured steps, or seconds of measuring a GEMM shape times 10"),
     CONF_INT(O, warmup, "warmup", "2", 0, 1e6, "steps before measuring"),
     CONF_SECTION("Computing"),
-    CONF_CHOICE(O, train.compute, "compute", "f32", compute_words, "type of GEMM inputs"),
+    CONF_CHOICE(O, train.compute, "compute", "f32", compute_words, "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, train.gemm, "gemm", "auto", gemm_words,
                 "matrix product backend (gemm: auto measures all)"),
     CONF_INT(O, train.threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),

@@ -60,7 +60,7 @@ static const struct conf_row rows[] = {
     OPEN_MODEL_ROWS(O, open),
     CONF_SECTION("Computing"),
     CONF_INT(O, batch, "batch", "8", 1, 65536, "windows at a time"),
-    CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs"),
+    CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_SECTION("Output"),
@@ -162,7 +162,7 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
     struct log_progress line;
     uint32_t *bytes = NULL;
     log_progress_init(&line, o->quiet);
-    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     TRY(open_data(&d, o, &m, e));
     const int64_t T = o->seq ? o->seq : m.config.seq_len;
@@ -216,7 +216,7 @@ static int write_logits(const struct opts *o, const struct conf *conf, struct er
     struct dataset d = {0};
     struct gemm gemm;
     struct file_out out = {0};
-    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     TRY(open_data(&d, o, &m, e));
     const uint64_t T = (uint64_t)(o->seq ? o->seq : m.config.seq_len);
@@ -242,7 +242,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     struct task_opts to = {.path = o->task, .prompt = o->prompt, .labels = o->labels};
     const struct task_eval_opts eo = {.batch = o->batch, .progress = progress, .ctx = &line};
     log_progress_init(&line, o->quiet);
-    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     if (o->tokenizer)
         TRY(tokenizer_open(&tok, o->tokenizer, e));

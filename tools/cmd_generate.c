@@ -50,7 +50,7 @@ static const struct conf_row rows[] = {
     CONF_BOOL(O, shift, "context-shift",
               "when the context is full, forget its older half and go on, instead of stopping"),
     CONF_SECTION("Computing"),
-    CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs"),
+    CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_BOOL(O, quiet, "quiet", "no speed report on stderr"),
@@ -163,7 +163,7 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
                              .seed = o->seed < 0 ? (uint64_t)time(NULL) : (uint64_t)o->seed};
     if (o->context == 1)
         return err_set(e, ERR_USAGE, "--context 1 leaves no room to continue; at least 2");
-    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     TRY(open_tokenizer(o, &m, &t, e));
     if (!o->no_stop) sample_stops(&m, t, &so);

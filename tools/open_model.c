@@ -1,7 +1,9 @@
 #include "open_model.h"
 
 #include "adapter.h"
+#include "train_opts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int open_model(struct model *m, const char *path, const struct open_opts *o,
@@ -17,4 +19,11 @@ int open_model(struct model *m, const char *path, const struct open_opts *o,
                                     .merge = !strcmp(o->lora_mode, "merge"),
                                     .sets = sets};
     return adapter_open(m, path, o->adapter, &use, e);
+}
+
+int open_gemm(struct gemm *g, const char *backend, const char *compute, bool quiet, struct err *e) {
+    const int rc = gemm_init(g, backend, compute_type(compute, backend), e);
+    if (!rc && !quiet && !strcmp(compute, "auto"))
+        fprintf(stderr, "computing in %s (%s)\n", dtype_row(g->compute)->name, g->backend->name);
+    return rc;
 }

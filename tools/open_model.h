@@ -6,6 +6,7 @@
 #define DUET_OPEN_MODEL_H
 
 #include "conf.h"
+#include "gemm.h"
 #include "model.h"
 
 struct open_opts {
@@ -26,5 +27,8 @@ struct open_opts {
 /* conf: of the command, to refuse options that would have no effect. */
 int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct err *e);
+
+/* compute: f32, bf16, or auto, which is said with what it means here. */
+int open_gemm(struct gemm *g, const char *backend, const char *compute, bool quiet, struct err *e);
 
 #endif

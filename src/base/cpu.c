@@ -55,10 +55,17 @@ enum cpu_tier cpu_tier(void) {
 }
 
 bool cpu_has_amx_bf16(void) {
+    const char *cap = getenv("DUET_CPU");
+    if (cap && *cap) return false;
 #if defined(__x86_64__)
-    unsigned a = 7, b, c = 0, d;
+    unsigned a = 7, b, c = 0, d, low, high;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    return (d >> 22) & 1;
+    if (!((d >> 22) & 1)) return false;
+    a = 1, c = 0;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    if (!((c >> 27) & 1)) return false; /* xgetbv itself */
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low >> 17 & 3) == 3; /* the system keeps the tiles of a thread */
 #else
     return false;
 #endif

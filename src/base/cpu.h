@@ -30,7 +30,8 @@ const char *cpu_tier_name(enum cpu_tier tier);
 /* false if DUET_CPU names no tier; *value is then what it says. */
 bool cpu_check(const char **value);
 
-/* True if the CPU has bf16 matrix tiles (AMX), which only a library backend uses. */
+/* True if the CPU has bf16 matrix tiles (AMX), which only a library backend uses, and the system
+ * lets them be used. False under DUET_CPU: no tier that it can name has tiles. */
 bool cpu_has_amx_bf16(void);
 
 /* Model name from the system, for reports; a static string. */

@@ -22,25 +22,49 @@ const struct gemm_backend *const gemm_backends[] = {
 };
 const size_t n_gemm_backends = sizeof gemm_backends / sizeof *gemm_backends;
 
-int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e) {
-    const bool any = !strcmp(backend, "auto");
-    *g = (struct gemm){.compute = compute};
-    for (size_t i = 0; i < n_gemm_backends; i++) {
+int gemm_best(const enum gemm_rate *rate, int n) {
+    int best = -1;
+    for (int i = 0; i < n; i++)
+        if (rate[i] != GEMM_NONE && (best < 0 || rate[i] > rate[best])) best = i;
+    return best;
+}
+
+enum { N_BACKENDS = sizeof gemm_backends / sizeof *gemm_backends };
+
+/* The best that this CPU has instructions for. */
+static enum gemm_rate most(enum dtype compute) {
+    if (compute == DT_F32) return GEMM_VECTORS;
+    if (cpu_has_amx_bf16()) return GEMM_TILES;
+    return cpu_tier() >= CPU_avx512bf16 ? GEMM_VECTORS : GEMM_ROUNDED;
+}
+
+/* The backend that the name means, or NULL. Asking a backend can load a library, so those behind one
+ * that cannot be beaten are not asked. */
+static const struct gemm_backend *choose(const char *name, enum dtype compute) {
+    const bool any = !strcmp(name, "auto");
+    enum gemm_rate rate[N_BACKENDS] = {GEMM_NONE};
+    bool best_there_is = false;
+    for (int i = 0; i < N_BACKENDS && !best_there_is; i++) {
         const struct gemm_backend *b = gemm_backends[i];
-        if (!any && strcmp(backend, b->name)) continue;
-        if (any && !b->exact) continue;
-        if (b->accepts(compute)) {
-            g->backend = b;
-            return 0;
-        }
-        if (!any)
-            return err_set(e, ERR_INPUT,
-                           "GEMM backend %s cannot compute %s here (library missing, or "
-                           "not for this CPU)",
-                           b->name, dtype_row(compute)->name);
+        if (any ? !b->exact : strcmp(name, b->name)) continue;
+        rate[i] = b->rate(compute);
+        best_there_is = rate[i] >= most(compute);
     }
-    return err_set(e, ERR_INPUT, "no GEMM backend named %s for compute type %s", backend,
-                   dtype_row(compute)->name);
+    const int best = gemm_best(rate, N_BACKENDS);
+    return best < 0 ? NULL : gemm_backends[best];
+}
+
+enum dtype gemm_faster_compute(const char *backend) {
+    const struct gemm_backend *b = choose(backend, DT_BF16);
+    return b && b->rate(DT_BF16) >= GEMM_VECTORS ? DT_BF16 : DT_F32;
+}
+
+int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e) {
+    *g = (struct gemm){.compute = compute, .backend = choose(backend, compute)};
+    if (g->backend) return 0;
+    return err_set(e, ERR_INPUT,
+                   "GEMM backend %s cannot compute %s here (library missing, or not for this CPU)",
+                   backend, dtype_row(compute)->name);
 }
 
 size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
@@ -179,15 +203,19 @@ void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct ma
 
 /* ---- measured rate -------------------------------------------------------------------------- */
 
+static size_t square_bytes(const struct gemm *g, int64_t n) {
+    return 3 * arena_need((size_t)(n * n), 4) +
+           arena_round(gemm_work_bytes(g, n, n, n, mat_f32(NULL, n, false)));
+}
+
 /* Median seconds of a product n x n x n over about `seconds`; the first, not counted, warms up
  * caches, clocks and page tables. 0 without memory. */
 static double time_square(const struct gemm *g, int64_t n, double seconds) {
     enum { MAX = 15 };
-    const size_t one = arena_need((size_t)(n * n), 4),
-                 work = gemm_work_bytes(g, n, n, n, mat_f32(NULL, n, false));
+    const size_t work = gemm_work_bytes(g, n, n, n, mat_f32(NULL, n, false));
     struct arena mem;
     struct err e;
-    if (arena_init(&mem, 3 * one + arena_round(work), "the GEMM measurement", &e)) return 0;
+    if (arena_init(&mem, square_bytes(g, n), "the GEMM measurement", &e)) return 0;
     float *a = arena_alloc(&mem, (size_t)(n * n), 4), *b = arena_alloc(&mem, (size_t)(n * n), 4);
     float *c = arena_alloc(&mem, (size_t)(n * n), 4);
     void *w = arena_alloc(&mem, work, 1);
@@ -210,13 +238,15 @@ static double time_square(const struct gemm *g, int64_t n, double seconds) {
     return t[runs / 2];
 }
 
-double gemm_peak(const struct gemm *g, double seconds) {
+double gemm_peak(const struct gemm *g, double seconds, size_t room) {
     /* A small product first: a slow backend is measured by a size that fits into the time. */
     static const int64_t sizes[] = {1536, 768, 384};
     int64_t n = 128;
     const double trial = time_square(g, n, 0) / (double)(n * n * n);
     for (int i = 0; i < 3 && n == 128; i++)
-        if (3 * trial * (double)(sizes[i] * sizes[i] * sizes[i]) <= seconds) n = sizes[i];
+        if (square_bytes(g, sizes[i]) <= room &&
+            3 * trial * (double)(sizes[i] * sizes[i] * sizes[i]) <= seconds)
+            n = sizes[i];
     const double t = time_square(g, n, seconds);
     return t > 0 ? 2e-9 * (double)(n * n * n) / t : 0;
 }

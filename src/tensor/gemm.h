@@ -9,8 +9,8 @@
  * rounds); it is the only place where types change. A packed operand can be used for several
  * products.
  *
- * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the first that accepts the
- * compute type on this CPU. Adding one: gemm_x.c and one word in the list. All work is cut by the
+ * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the one with the best rate
+ * for the compute type on this CPU, of equals the first. Adding one: gemm_x.c and one word in the list. All work is cut by the
  * problem, so every backend marked exact gives the same bits for any number of threads. The native
  * backend's f32 result is the plain left-to-right chain of fused multiply-adds over k, starting
  * from C (or 0), whatever the blocking: on every tier with FMA it is bit-identical to the reference
@@ -82,12 +82,21 @@ struct gemm_pack {
 
 struct gemm;
 
+/* What a backend has for a compute type on this machine, slowest first. */
+enum gemm_rate {
+    GEMM_NONE,     /* it cannot run here */
+    GEMM_LOOPS,    /* plain loops: for checks, never chosen by itself if there is anything else */
+    GEMM_ROUNDED,  /* inputs are rounded, and multiplied as f32: no faster than f32 */
+    GEMM_VECTORS,  /* vector instructions of the type */
+    GEMM_TILES,    /* matrix tiles (AMX) */
+};
+
 struct gemm_backend {
     const char *name;
     const char *help;
     bool exact; /* same bits for any number of threads */
-    /* Whether it can run here (CPU, library found) with this compute type. */
-    bool (*accepts)(enum dtype compute);
+    /* How it would compute this type here (CPU, library found). */
+    enum gemm_rate (*rate)(enum dtype compute);
     /* Bytes of storage that pack needs for an operand like m (m->data is not looked at). */
     size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, const struct mat *m,
                          int64_t rows, int64_t k);
@@ -107,8 +116,16 @@ struct gemm {
 extern const struct gemm_backend *const gemm_backends[];
 extern const size_t n_gemm_backends;
 
-/* backend: a name from the list, or "auto". ERR_INPUT if it cannot run here. */
+/* backend: a name from the list, or "auto": the exact one with the best rate, of equals the first.
+ * A backend that is named is taken if it can run here at all, else ERR_INPUT. */
 int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e);
+
+/* The compute type that is faster with this backend ("auto": with the best) on this machine: bf16
+ * where there are instructions for its products, else f32. */
+enum dtype gemm_faster_compute(const char *backend);
+
+/* The index of the best of n rates, of equals the first; -1 if all are GEMM_NONE. */
+int gemm_best(const enum gemm_rate *rate, int n);
 
 /* Storage for packing an operand like m; m.data is not looked at, so that plans can ask. */
 size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
@@ -170,7 +187,8 @@ double gemm_pack_seconds(void);
 void gemm_count_packing(double seconds);
 
 /* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median
- * of the runs that fit into about `seconds`. 0 if there is no memory for it. */
-double gemm_peak(const struct gemm *g, double seconds);
+ * of the runs that fit into about `seconds`, of the largest square that fits into `room` bytes. 0 if
+ * there is no memory for it. */
+double gemm_peak(const struct gemm *g, double seconds, size_t room);
 
 #endif

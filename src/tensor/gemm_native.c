@@ -332,16 +332,16 @@ static void native_mul(const struct gemm *g, const struct gemm_pack *a, const st
     par_for(j.panels * j.parts, mul_task, &j);
 }
 
-static bool accepts(enum dtype compute) {
-    /* Matrix tiles beat vectors by far; only the library backends know them. */
-    return compute == DT_F32 || !cpu_has_amx_bf16();
+static enum gemm_rate rate(enum dtype compute) {
+    if (compute == DT_F32) return GEMM_VECTORS;
+    return cpu_tier() >= CPU_avx512bf16 ? GEMM_VECTORS : GEMM_ROUNDED;
 }
 
 const struct gemm_backend gemm_native = {
     .name = "native",
     .help = "our own kernels for every tier; exact",
     .exact = true,
-    .accepts = accepts,
+    .rate = rate,
     .pack_bytes = pack_bytes,
     .panel_bytes = panel_bytes,
     .pack = native_pack,

@@ -47,12 +47,12 @@ static void load(void) {
             p_dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
 }
 
-static bool accepts(enum dtype compute) {
+static enum gemm_rate rate(enum dtype compute) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (compute == DT_BF16 && cpu_tier() < CPU_avx512bf16) return false;
-    if (compute != DT_F32 && compute != DT_BF16) return false;
+    if (compute == DT_BF16 && cpu_tier() < CPU_avx512bf16) return GEMM_NONE;
     pthread_once(&once, load);
-    return ready;
+    if (!ready) return GEMM_NONE;
+    return compute == DT_BF16 && cpu_has_amx_bf16() ? GEMM_TILES : GEMM_VECTORS;
 }
 
 static void call_f32(const struct gemm_pack *a, int64_t a0, int64_t m, const struct gemm_pack *b,
@@ -230,9 +230,9 @@ static void onednn_mul(const struct gemm *g, const struct gemm_pack *a, const st
 
 #else
 
-static bool accepts(enum dtype compute) {
+static enum gemm_rate rate(enum dtype compute) {
     (void)compute;
-    return false;
+    return GEMM_NONE;
 }
 #define onednn_pack_bytes NULL
 #define onednn_panel_bytes NULL
@@ -245,7 +245,7 @@ const struct gemm_backend gemm_onednn = {
     .name = "onednn",
     .help = "oneDNN on panels, one thread each",
     .exact = true,
-    .accepts = accepts,
+    .rate = rate,
     .pack_bytes = onednn_pack_bytes,
     .panel_bytes = onednn_panel_bytes,
     .pack = onednn_pack,

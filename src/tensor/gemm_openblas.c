@@ -30,11 +30,11 @@ static void load(void) {
     *(void **)&sgemm = dlsym(lib, "cblas_sgemm");
 }
 
-static bool accepts(enum dtype compute) {
+static enum gemm_rate rate(enum dtype compute) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (compute != DT_F32 && compute != DT_BF16) return false;
     pthread_once(&once, load);
-    return sgemm != NULL;
+    if (!sgemm) return GEMM_NONE;
+    return compute == DT_F32 ? GEMM_VECTORS : GEMM_ROUNDED;
 }
 
 /* First element, leading dimension and transposition of a packed operand from row r on. */
@@ -88,7 +88,7 @@ const struct gemm_backend gemm_openblas = {
     .name = "openblas",
     .help = "OpenBLAS SGEMM on panels, one thread each (bf16: rounded inputs)",
     .exact = true,
-    .accepts = accepts,
+    .rate = rate,
     .pack_bytes = pack_bytes,
     .panel_bytes = panel_bytes,
     .pack = openblas_pack,

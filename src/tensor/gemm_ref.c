@@ -5,8 +5,9 @@
 
 #include <math.h>
 
-static bool accepts(enum dtype compute) {
-    return compute == DT_F32 || compute == DT_BF16;
+static enum gemm_rate rate(enum dtype compute) {
+    (void)compute;
+    return GEMM_LOOPS;
 }
 
 /* Operands are always read where they stand, element by element. */
@@ -79,7 +80,7 @@ const struct gemm_backend gemm_ref = {
     .name = "ref",
     .help = "plain loops, the oracle of the checks; slow, exact",
     .exact = true,
-    .accepts = accepts,
+    .rate = rate,
     .pack_bytes = pack_bytes,
     .panel_bytes = panel_bytes,
     .pack = ref_pack,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define X(name) #name " "
-const char compute_words[] = "f32 bf16";
+const char compute_words[] = "f32 bf16 auto";
 const char gemm_words[] = "auto " GEMM_BACKENDS(X);
 const char engine_words[] = ENGINES(X);
 const char estimator_words[] = ESTIMATORS(X);
@@ -136,9 +136,10 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of initialisation and batches", RECORDED),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
-                "type of GEMM inputs; accumulation is f32", FREE),
+                "type of GEMM inputs; accumulation is f32; auto: bf16 where the CPU multiplies it, "
+                "else f32, which is faster then", FREE),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words,
-                "matrix product backend; auto: the first exact one that can run", FREE),
+                "matrix product backend; auto: the fastest exact one for this CPU", FREE),
     CONF_BOOL(O, recompute, "recompute",
               "keep only block inputs and run blocks again for the backward pass", FREE),
     CONF_INT(O, threads, "threads", "0", 0, 4096,
@@ -169,8 +170,8 @@ const struct conf_row train_rows[] = {
 #undef SOURCE
 #undef START
 
-int compute_type(const char *name) {
-    return dtype_find(name);
+enum dtype compute_type(const char *name, const char *gemm) {
+    return strcmp(name, "auto") ? (enum dtype)dtype_find(name) : gemm_faster_compute(gemm);
 }
 
 static int read_checkpoint_every(struct train_setup *s, const char *text, struct err *e) {
@@ -353,7 +354,7 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     const char *optimizer = strcmp(o->optimizer, "auto") ? o->optimizer : s->engine->optimizer;
     const char *schedule = strcmp(o->schedule, "auto") ? o->schedule : s->engine->schedule;
     s->optimizer = opt_find(optimizer);
-    s->compute = (enum dtype)compute_type(o->compute);
+    s->compute = compute_type(o->compute, o->gemm);
     s->weights = (enum dtype)dtype_find(o->weights);
     if (!s->engine->backward) s->estimator = zo_find(o->estimator);
     if (o->task) s->objective = objective_find(o->objective);

@@ -68,8 +68,8 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
 struct engine_opts train_engine_opts(const struct train_setup *s, const struct train_opts *o,
                                      const struct gemm *g, int64_t seq);
 
-/* "f32" or "bf16" to a type. */
-int compute_type(const char *name);
+/* "f32", "bf16" or "auto" (the faster with this GEMM backend on this machine) to a type. */
+enum dtype compute_type(const char *name, const char *gemm);
 
 /* Words of the choices, for other commands' tables. */
 extern const char compute_words[], gemm_words[], engine_words[],

@@ -57,6 +57,10 @@ for type in f32 bf16; do
         fi
     done
 done
+(DUET_CPU=avx2; export DUET_CPU; must train plain --steps 3; must train auto --steps 3 --compute auto)
+check "--compute auto without bf16 products is f32" same plain/model.blzt auto/model.blzt
+DUET_CPU=avx2 "$DUET" eval model/model.blzt --data text.txt --windows 1 --compute auto >auto.out 2>auto.err
+check "... and eval says so" says auto.err 'computing in f32 (native)'
 trains "recompute, accumulation, lion, untied, compacted, qk-norm, bias" 4 --recompute --accum 3 --optimizer lion \
     --set tie_word_embeddings=false --compact-vocab --set duet.qk_norm=true --set attention_bias=true
 for n in 1 4; do must "$DUET" tokenize --tokenizer byte text.txt --out s$n --threads $n --quiet 2>/dev/null; done

@@ -1,0 +1,64 @@
+/* Which backend and which compute type `auto` takes, here and on machines that are not here. */
+#include "cpu.h"
+#include "gemm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* native, onednn, openblas, ref as they would answer on other machines */
+static void best_of_rates(void **state) {
+    (void)state;
+    static const struct {
+        const char *machine;
+        enum gemm_rate rate[4];
+        int best;
+    } cases[] = {
+        {"f32 anywhere", {GEMM_VECTORS, GEMM_VECTORS, GEMM_VECTORS, GEMM_LOOPS}, 0},
+        {"AVX2, bf16", {GEMM_ROUNDED, GEMM_NONE, GEMM_ROUNDED, GEMM_LOOPS}, 0},
+        {"AVX512-BF16, bf16", {GEMM_VECTORS, GEMM_VECTORS, GEMM_ROUNDED, GEMM_LOOPS}, 0},
+        {"AMX, bf16, oneDNN is there", {GEMM_VECTORS, GEMM_TILES, GEMM_ROUNDED, GEMM_LOOPS}, 1},
+        {"AMX, bf16, no oneDNN", {GEMM_VECTORS, GEMM_NONE, GEMM_ROUNDED, GEMM_LOOPS}, 0},
+        {"AMX, bf16, no library at all", {GEMM_VECTORS, GEMM_NONE, GEMM_NONE, GEMM_LOOPS}, 0},
+        {"only loops", {GEMM_NONE, GEMM_NONE, GEMM_NONE, GEMM_LOOPS}, 3},
+        {"nothing", {GEMM_NONE, GEMM_NONE, GEMM_NONE, GEMM_NONE}, -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (gemm_best(cases[i].rate, 4) != cases[i].best)
+            fail_msg("%s: backend %d", cases[i].machine, gemm_best(cases[i].rate, 4));
+}
+
+/* Native never says no; auto is never a backend of a lower rate than native. */
+static void every_tier(void **state) {
+    (void)state;
+    static const enum dtype types[] = {DT_F32, DT_BF16};
+    for (int tier = 0; tier < CPU_TIER_COUNT; tier++) {
+        setenv("DUET_CPU", cpu_tier_name((enum cpu_tier)tier), 1);
+        assert_false(cpu_has_amx_bf16());
+        for (int t = 0; t < 2; t++) {
+            struct gemm g, native;
+            struct err e;
+            assert_int_equal(gemm_init(&native, "native", types[t], &e), 0);
+            assert_int_equal(gemm_init(&g, "auto", types[t], &e), 0);
+            assert_true(g.backend->exact);
+            assert_true(g.backend->rate(types[t]) >= native.backend->rate(types[t]));
+        }
+        /* bf16 is the faster type exactly where the CPU multiplies it. */
+        const enum dtype faster = gemm_faster_compute("auto");
+        assert_int_equal(faster == DT_BF16, cpu_tier() >= CPU_avx512bf16);
+        assert_int_equal(gemm_faster_compute("ref"), DT_F32);
+        assert_int_equal(gemm_faster_compute("openblas"), DT_F32);
+    }
+    unsetenv("DUET_CPU");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(best_of_rates),
+        cmocka_unit_test(every_tier),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
