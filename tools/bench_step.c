@@ -7,6 +7,7 @@
 #include "rng.h"
 #include "stat.h"
 #include "train_model.h"
+#include "machine.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -109,7 +110,7 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
         "s:o,s:o,s:s,s:s,s:s,s:I,s:s,s:I}",
         "model", t->model, "batch", (json_int_t)t->batch, "seq", (json_int_t)src->seq, "accum",
         (json_int_t)t->accum, "vocab", (json_int_t)src->vocab, "engine", t->engine, "compute",
-        t->compute, "optimizer", g->opts.optimizer->name, "backend", g->opts.gemm->backend->name,
+        dtype_row(g->opts.gemm->compute)->name, "optimizer", g->opts.optimizer->name, "backend", g->opts.gemm->backend->name,
         "recompute", t->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs,
         "ms_per_step", r->ms, "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second",
         r->tokens_per_second, "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
@@ -162,7 +163,7 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     to.steps = 1;
     TRY(train_setup_make(&setup, &to, e));
     TRY(gemm_init(&gemm, to.gemm, setup.compute, e));
-    r.peak = gemm_peak(&gemm, 1);
+    r.peak = gemm_peak(&gemm, 1, SIZE_MAX);
     TRY(create(&m, o, &setup, e));
     struct source src = {
         .o = o, .vocab = m.config.vocab, .seq = to.seq ? to.seq : m.config.seq_len};
@@ -173,8 +174,8 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     const double tokens = (double)(to.batch * src.seq * to.accum);
     r.tokens_per_second = tokens / r.ms * 1e3;
     r.gflops = setup.engine->flops(&eo, &m.graph) * (double)to.accum / r.ms * 1e-6;
-    r.rss_mb = (double)clock_peak_rss() / 1048576;
-    r.planned_mb = (double)mem.total / 1048576;
+    r.rss_mb = in_mb(clock_peak_rss());
+    r.planned_mb = in_mb(mem.total);
     if (to.json)
         print_json(&r, o, &g, &src);
     else

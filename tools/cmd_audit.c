@@ -5,7 +5,6 @@
 #include "dataset.h"
 #include "log.h"
 #include "machine.h"
-#include "memory.h"
 #include "open_model.h"
 #include "par.h"
 #include "train_model.h"

@@ -98,13 +98,11 @@ static int check_base(const struct replay *r, struct err *e) {
  */
 
 static int check_memory(const struct replay *r, struct err *e) {
-    const size_t have = memory_available();
-    const size_t weights = model_weight_bytes(&r->model),
-                 state = opt_bytes(r->setup.optimizer, r->model.params, r->model.n_params);
-    if (!have || weights + state <= have) return 0;
-    return err_set(e, ERR_NOMEM,
-                   "this replay needs %zu MB (weights %zu, optimizer %zu) and %zu MB are free",
-                   (weights + state) >> 20, weights >> 20, state >> 20, have >> 20);
+    const struct memory_part parts[] = {
+        {"weights", model_weight_bytes(&r->model)},
+        {"optimizer", opt_bytes(r->setup.optimizer, r->model.params, r->model.n_params)},
+    };
+    return memory_fits("this replay", parts, 2, NULL, e);
 }
 
 /* What the run saved had the tokenizer of --tokenizer or else that of the file it began from. No
@@ -154,15 +152,14 @@ out:
  */
 static int need_bits(struct replay *r, const struct engine_opts *eo, int n, struct err *e) {
     if (!eo->compat_rng || n <= r->n_bits) return 0;
-    const size_t have = memory_available(), bytes = r->setup.engine->bytes(eo, &r->model);
-    if (have && bytes > have)
-        return err_set(e, ERR_NOMEM, "the signs of %d directions need %zu MB and %zu MB are free",
-                       n, bytes >> 20, have >> 20);
+    const struct memory_part signs = {"signs", r->setup.engine->bytes(eo, &r->model)};
+    int rc = memory_fits("the sign table of --rng compat", &signs, 1, NULL, e);
+    if (rc) return rc;
     struct zo_bits *more = realloc(r->bits, (size_t)n * sizeof *more);
     if (!more) return err_set(e, ERR_NOMEM, "out of memory for the signs of --rng compat");
     r->bits = more;
     for (; r->n_bits < n; r->n_bits++) {
-        const int rc = zo_bits_open(r->bits + r->n_bits, r->model.params, r->model.n_params,
+        rc = zo_bits_open(r->bits + r->n_bits, r->model.params, r->model.n_params,
                                     r->model.config.head_dim, e);
         if (rc) return rc;
     }

@@ -1,5 +1,7 @@
 #include "arena.h"
 
+#include "machine.h"
+
 #include <assert.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -10,15 +12,23 @@ size_t arena_need(size_t n, size_t size) {
     return arena_round(bytes);
 }
 
+enum { ASK_FROM = 32 << 20 };
+
 int arena_init(struct arena *a, size_t bytes, const char *name, struct err *e) {
     *a = (struct arena){.name = name};
     if (bytes == 0) return 0;
+    /* Reserving always succeeds; touching what is not there ends the process. */
+    if (bytes >= ASK_FROM) {
+        const struct memory_part all = {name, bytes};
+        const int rc = memory_fits(name, &all, 1, NULL, e);
+        if (rc) return rc;
+    }
     void *p = MAP_FAILED;
     if (bytes <= PTRDIFF_MAX)
         p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                  -1, 0);
     if (p == MAP_FAILED)
-        return err_errno(e, ERR_NOMEM, "cannot reserve %zu MB for %s", bytes >> 20, name);
+        return err_errno(e, ERR_NOMEM, "cannot reserve %.1f MB for %s", in_mb(bytes), name);
 #ifdef MADV_HUGEPAGE
     /* GEMM walks many rows at once: 2 MB pages spare the TLB. Small arenas would only waste memory.
      */

@@ -254,3 +254,21 @@ int machine_cpus_at(const char *root) {
 int machine_cpus(void) {
     return machine_cpus_at("");
 }
+
+int memory_fits(const char *what, const struct memory_part *parts, int n, const char *advice,
+                struct err *e) {
+    char list[256] = "";
+    size_t sum = 0;
+    int at = 0, shown = 0;
+    const size_t have = memory_available();
+    for (int i = 0; i < n; i++) {
+        sum += parts[i].bytes;
+        if (n == 1 || !parts[i].bytes || at >= (int)sizeof list) continue;
+        at += snprintf(list + at, sizeof list - (size_t)at, "%s%s %.1f", shown++ ? ", " : " (",
+                       parts[i].name, in_mb(parts[i].bytes));
+    }
+    if (!have || sum <= have) return 0;
+    return err_set(e, ERR_NOMEM, "%s needs %.1f MB%s%s and %.1f MB are free%s%s", what, in_mb(sum),
+                   list, shown ? ")" : "", in_mb(have), advice ? "; try " : "",
+                   advice ? advice : "");
+}

@@ -7,12 +7,29 @@
 #ifndef DUET_MACHINE_H
 #define DUET_MACHINE_H
 
+#include "err.h"
 #include <stddef.h>
+
+/* Bytes as they are shown and recorded: MB are 10^6 bytes everywhere. */
+static inline double in_mb(size_t bytes) {
+    return (double)bytes * 1e-6;
+}
 
 /* Bytes of memory that could be used without swapping: the least of what the system says is
  * available, what each control group leaves (v1 memory.limit_in_bytes; v2 memory.max and
  * memory.high) and what RLIMIT_AS and RLIMIT_DATA leave. 0: not known. */
 size_t memory_available(void);
+
+/* The one refusal of everything that plans its memory. */
+struct memory_part {
+    const char *name;
+    size_t bytes;
+};
+
+/* ERR_NOMEM if the sum of the n parts is more than memory_available(), with the sum, the
+ * parts and what is free. what: "this run". advice: how to need less, or NULL. */
+int memory_fits(const char *what, const struct memory_part *parts, int n, const char *advice,
+                struct err *e);
 
 /* Processors' worth of time that the control groups grant (v1 cpu.cfs_quota_us, v2 cpu.max; the
  * least of all levels, rounded up); 0: no limit. */

@@ -11,7 +11,7 @@
 /* Far more than a decoder of 1024 layers needs, and few enough that names chosen to collide in the
  * index cannot stall a reader. */
 #define MAX_TENSORS 16384
-#define HASH_STEP ((size_t)4 << 20)
+#define HASH_STEP ((size_t)1 << 20)
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are mapped as they are");
 

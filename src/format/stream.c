@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE ((size_t)4 << 20)
+#define PIECE ((size_t)1 << 20)
 
 /* Rows first, first + 1, ... of what is written, into buf. */
 struct job {

@@ -112,6 +112,13 @@ int64_t model_param_count(const struct model *m) {
     return sum;
 }
 
+int64_t model_trained_count(const struct model *m) {
+    int64_t sum = 0;
+    for (int i = 0; i < m->n_params; i++)
+        if (m->params[i].trainable) sum += param_count(m->params + i);
+    return sum;
+}
+
 int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e) {
     assert(!m->weights.base && !m->full_id && !m->lora && m->storage == DT_F32);
     m->full_id = malloc((size_t)n * sizeof *m->full_id);

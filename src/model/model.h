@@ -129,7 +129,8 @@ int model_save(const struct model *m, const char *path, const char *format, cons
 /* Closes the maps of weights that were not copied; no parameter may point there any more. */
 void model_drop_maps(struct model *m);
 
-int64_t model_param_count(const struct model *m);
+int64_t model_param_count(const struct model *m);   /* adapters too */
+int64_t model_trained_count(const struct model *m); /* those that training changes */
 size_t model_weight_bytes(const struct model *m);
 void model_close(struct model *m); /* accepts all zeros */
 

@@ -3,6 +3,7 @@
 #include "file.h"
 #include "log.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,6 +63,9 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     rc = shard_build(d->tokenizer, &o->path, 1, out, progress, &s, &stats, e);
     log_progress_end(&s.line);
     if (rc) return rc;
+#ifdef __GLIBC__
+    malloc_trim(0); /* what tokenising needed is not needed again */
+#endif
     rc = shard_open(&d->shard, out, SHARD_DUET, 0, false, e);
     drop_temp(d); /* the map keeps what it needs, whatever ends this process */
     return rc;
@@ -112,4 +116,17 @@ void dataset_close(struct dataset *d) {
     tokenizer_close(d->tokenizer);
     drop_temp(d);
     *d = (struct dataset){0};
+}
+
+int dataset_ids(const struct shard *s, int64_t vocab, uint32_t **ids, int64_t *n, struct err *e) {
+    const uint64_t V = (uint64_t)vocab;
+    uint8_t *seen = calloc(V, 1);
+    *ids = malloc(V * sizeof **ids);
+    *n = 0;
+    for (uint64_t i = 0; seen && *ids && i < s->n_tokens; i++)
+        if (shard_token(s, i) < V) seen[shard_token(s, i)] = 1;
+    for (uint64_t v = 0; seen && *ids && v < V; v++)
+        if (seen[v]) (*ids)[(*n)++] = (uint32_t)v;
+    free(seen);
+    return *n ? 0 : err_set(e, ERR_NOMEM, "out of memory for the vocabulary map");
 }

@@ -28,4 +28,7 @@ struct dataset {
 int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e);
 void dataset_close(struct dataset *d); /* accepts all zeros */
 
+/* The *n ids below vocab that occur, ascending; *ids is malloc()ed, also on failure. */
+int dataset_ids(const struct shard *s, int64_t vocab, uint32_t **ids, int64_t *n, struct err *e);
+
 #endif

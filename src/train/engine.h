@@ -37,6 +37,7 @@ struct engine_memory {
     size_t kept;    /* activations that wait for the backward pass */
     size_t passing; /* activations, gradients and scratch that come and go */
     size_t threads; /* per-thread scratch, tables */
+    size_t validation; /* what validating during the run takes beside all this; engine_plan: 0 */
     size_t total;
 };
 

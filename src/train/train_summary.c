@@ -26,6 +26,7 @@ static const struct row {
     {AT(total_tokens_M), 6, false},
     {AT(num_steps), -1, false},
     {AT(num_params_M), 6, false},
+    {AT(trained_params_M), 6, false},
     {AT(depth), -1, false},
     {AT(tokens_per_second), 1, false},
     {AT(ms_per_step), 3, false},

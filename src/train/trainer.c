@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "file.h"
 #include "format.h"
+#include "machine.h"
 
 #include <math.h>
 #include <signal.h>
@@ -198,29 +199,33 @@ out:
 
 static void describe_start(struct trainer *t) {
     const struct model_config *c = &t->model.config;
-    char data[64];
+    char data[64], trained[64] = "";
+    const int64_t all = model_param_count(&t->model), some = model_trained_count(&t->model);
+    if (some != all)
+        snprintf(trained, sizeof trained, ", %lld of them trained (%.2f %%)", (long long)some,
+                 100 * (double)some / (double)all);
     if (t->opts->task)
         snprintf(data, sizeof data, "%lld examples", (long long)t->task.n);
     else
         snprintf(data, sizeof data, "%.2f M training tokens",
                  (double)(t->train.end - t->train.begin) * 1e-6);
-    log_note(&t->line,
-             "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters; %s; planned memory "
-             "%.1f MB; GEMM peak %.0f GFLOP/s (%s, %s)",
-             t->dir, c->arch, (long long)c->layers, (long long)c->dim, (long long)c->vocab,
-             (double)model_param_count(&t->model) * 1e-6, data, (double)t->memory.total / 1048576,
-             t->peak, t->gemm.backend->name, t->opts->compute);
+    log_note(&t->line, "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters%s", t->dir,
+             c->arch, (long long)c->layers, (long long)c->dim, (long long)c->vocab,
+             (double)all * 1e-6, trained);
+    log_note(&t->line, "%s; planned memory %.1f MB; GEMM peak %.0f GFLOP/s (%s, %s)", data,
+             in_mb(t->memory.total), t->peak, t->gemm.backend->name,
+             dtype_row(t->gemm.compute)->name);
     if (t->model.full_id)
         log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
                  (long long)t->model.full_vocab, (long long)c->vocab);
     if (t->p.step) log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
     if (!t->p.step)
         log_lines_write(&t->log,
-                        "{\"event\":\"start\",\"params\":%lld,\"train_tokens\":%llu,\"gemm_peak_"
+                        "{\"event\":\"start\",\"params\":%lld,\"trained_params\":%lld,\"train_tokens\":%llu,\"gemm_peak_"
                         "gflops\":%.1f,\"planned_mb\":%.1f}",
-                        (long long)model_param_count(&t->model),
+                        (long long)all, (long long)some,
                         (unsigned long long)(t->train.end - t->train.begin), t->peak,
-                        (double)t->memory.total / 1048576);
+                        in_mb(t->memory.total));
 }
 
 int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,

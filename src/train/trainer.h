@@ -13,7 +13,7 @@ struct train_summary {
     double val_accuracy, val_f1; /* prompt classification */
     double training_seconds, total_seconds, peak_rss_mb, planned_mb, total_tokens_M;
     int64_t num_steps;
-    double num_params_M;
+    double num_params_M, trained_params_M;
     int64_t depth;
     double tokens_per_second, ms_per_step, gflops, gemm_peak_gflops, peak_fraction;
     double train_loss;

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "file.h"
 #include "format.h"
+#include "machine.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -42,11 +43,12 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .val_accuracy = v.accuracy,
                                 .val_f1 = v.f1,
                                 .training_seconds = p->seconds,
-                                .peak_rss_mb = (double)clock_peak_rss() / 1048576,
-                                .planned_mb = (double)t->memory.total / 1048576,
+                                .peak_rss_mb = in_mb(clock_peak_rss()),
+                                .planned_mb = in_mb(t->memory.total),
                                 .total_tokens_M = (double)p->tokens * 1e-6,
                                 .num_steps = p->step,
                                 .num_params_M = (double)model_param_count(&t->model) * 1e-6,
+                                .trained_params_M = (double)model_trained_count(&t->model) * 1e-6,
                                 .depth = t->model.config.layers,
                                 .tokens_per_second = (double)p->tokens / p->seconds,
                                 .ms_per_step = 1e3 * p->seconds / (double)updates,

@@ -1,5 +1,6 @@
 #include "trainer_impl.h"
 #include "train_model.h"
+#include "train_plan.h"
 
 #include "clock.h"
 #include "file.h"
@@ -103,20 +104,6 @@ out:
     return rc;
 }
 
-/* The ids that occur: *ids is malloc()ed. */
-static int used_ids(const struct trainer *t, uint32_t **ids, int64_t *n, struct err *e) {
-    const struct shard *s = &t->data.shard;
-    const size_t V = (size_t)t->model.config.vocab;
-    uint8_t *seen = calloc(V, 1);
-    *ids = malloc(V * sizeof **ids);
-    *n = 0;
-    for (uint64_t i = 0; seen && *ids && i < s->n_tokens; i++) seen[shard_token(s, i)] = 1;
-    for (size_t v = 0; seen && *ids && v < V; v++)
-        if (seen[v]) (*ids)[(*n)++] = (uint32_t)v;
-    free(seen);
-    return *n ? 0 : err_set(e, ERR_NOMEM, "out of memory for the vocabulary map");
-}
-
 /* The description's start and end tokens are those of its own tokenizer; a new model gets ours. */
 void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t) {
     const int64_t bos = tokenizer_bos(t), eos = tokenizer_eos(t);
@@ -124,17 +111,10 @@ void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t) {
     json_object_set_new(c->json, "eos_token_id", eos < 0 ? json_null() : json_integer(eos));
 }
 
-static int check_memory(const struct trainer *t, struct err *e) {
-    const struct engine_memory *m = &t->memory;
-    const size_t have = memory_available();
-    if (!have || m->total <= have) return 0;
-    return err_set(
-        e, ERR_NOMEM,
-        "this run needs %zu MB (weights %zu, gradients %zu, optimizer %zu, activations %zu) "
-        "and %zu MB are free; try a smaller --batch, --weights bf16, %s",
-        m->total >> 20, m->weights >> 20, m->gradients >> 20, m->optimizer >> 20,
-        (m->kept + m->passing) >> 20, have >> 20,
-        t->setup.engine->backward ? "--recompute, --lora or --engine mezo" : "or --lora");
+/* Tokens of a window or prompt that this run validates on; 0: on none. */
+static int64_t val_seq(const struct trainer *t) {
+    if (t->opts->task) return t->opts->task_eval ? t->task_val.T : 0;
+    return t->val.end - t->val.begin > (uint64_t)t->seq ? t->seq : 0;
 }
 
 /* What the tokenizer means for the model. */
@@ -159,16 +139,19 @@ static int open_model(struct trainer *t, struct err *e) {
     TRY(train_model_create(&t->model, o, vocab, e));
     if (t->data.tokenizer) TRY(match_tokenizer(t, e));
     TRY(trainer_check_model(t, e));
-    if (o->compact_vocab) TRY(used_ids(t, &ids, &n_ids, e));
+    if (o->compact_vocab)
+        TRY(dataset_ids(&t->data.shard, t->model.config.vocab, &ids, &n_ids, e));
     TRY(train_model_shape(&t->model, s, ids, n_ids, e));
     if (o->task) TRY(task_map(&t->task, &t->model, e));
     if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));
     struct engine_opts eo = train_engine_opts(s, o, &t->gemm, t->seq);
     eo.n_answers = t->task.n_labels;
     eo.answers = t->task.answers;
-    TRY(engine_plan(s->engine, &t->model, &eo, &t->memory, e));
-    TRY(check_memory(t, e));
+    TRY(train_plan(&t->memory, s->engine, &t->model, &eo, val_seq(t), e));
+    TRY(train_plan_fits(&t->memory, s->engine, e));
     TRY(trainer_check_base(t, e));
+    /* Now, while the memory of the run is not in use. */
+    t->peak = gemm_peak(&t->gemm, 0.3, t->memory.total);
     TRY(t->restores ? model_reserve(&t->model, e)
                     : train_model_load(&t->model, s, o, t->base, e));
     TRY(engine_open(&t->engine, s->engine, &t->model, &eo, e));
@@ -237,7 +220,6 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     TRY(trainer_write_start(t, e));
     TRY(open_log(t, e));
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
-    t->peak = gemm_peak(&t->gemm, 0.3);
 out:
     return rc;
 }

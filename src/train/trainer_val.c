@@ -1,9 +1,8 @@
 /* Validation of a run: on the split of its text, or on --task-eval. */
+#include "train_plan.h"
 #include "trainer_impl.h"
 
 #include <math.h>
-
-enum { VAL_TOKENS = 1024 };
 
 static void show_validation(void *ctx, uint64_t done, uint64_t total) {
     struct trainer *t = ctx;
@@ -15,7 +14,7 @@ int trainer_validate_model(struct trainer *t, struct model *m, struct eval_resul
                            struct err *e) {
     /* Its activations come on top of the training's: few tokens at a time. The result is the same.
      */
-    const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
+    const int64_t few = train_val_batch(t->seq);
     const struct eval_opts o = {.batch = few < t->opts->batch ? few : t->opts->batch,
                                 .seq = t->seq,
                                 .token_bytes = t->token_bytes,
@@ -27,7 +26,7 @@ int trainer_validate_model(struct trainer *t, struct model *m, struct eval_resul
 
 static int validate_task(struct trainer *t, struct validation *r, struct err *e) {
     struct task_result out;
-    const int64_t few = VAL_TOKENS / t->seq > 1 ? VAL_TOKENS / t->seq : 1;
+    const int64_t few = train_val_batch(t->seq);
     const struct task_eval_opts o = {.batch = few, .progress = show_validation, .ctx = t};
     const int rc = task_eval(&t->model, &t->gemm, &t->task_val, &o, &out, e);
     if (rc) return rc;

@@ -1,0 +1,20 @@
+/* The memory of a training run, before any of it is reserved: what `duet plan` prints and `duet
+ * train` refuses by. */
+#ifndef DUET_TRAIN_PLAN_H
+#define DUET_TRAIN_PLAN_H
+
+#include "engine.h"
+
+/* Windows of seq tokens that a validation during the run evaluates at once. */
+int64_t train_val_batch(int64_t seq);
+
+/* engine_plan, and with it the memory of a validation over windows (or prompts) of val_seq tokens;
+ * 0: the run validates on nothing. */
+int train_plan(struct engine_memory *mem, const struct engine_kind *kind, struct model *m,
+               const struct engine_opts *o, int64_t val_seq, struct err *e);
+
+/* ERR_NOMEM with the parts if it is more than this machine has. */
+int train_plan_fits(const struct engine_memory *mem, const struct engine_kind *kind,
+                    struct err *e);
+
+#endif
