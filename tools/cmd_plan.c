@@ -232,8 +232,8 @@ const struct cmd cmd_plan = {
              "it will report:\n"
              "a tokenizer or data that is named decides the vocabulary as it does there. A run is "
              "resident within\n"
-             "10 % + 12 MB of its plan: the program, its libraries and the tokenizer are the "
-             "12 MB. MB are 10^6 bytes.\n",
+             "10 % + 12 MB of its plan (the program, its libraries, the tokenizer). MB are 10^6 "
+             "bytes.\n",
     .lists = cmd_list_training,
     .rows = train_rows,
     .run = run,

@@ -71,6 +71,7 @@ with() {
     "objective "*) echo "--engine mezo --init run/model.blzt --task a.tsv --template {s} --labels x,y" ;;
     esac
 }
+printf 's\tlabel\ngood\t0\nbad\t1\n' >a.tsv
 must train wide --steps 1 --set intermediate_size=64
 choices=0 refused=
 while IFS='~' read -r left text; do
