@@ -196,7 +196,7 @@ static int evaluate_exact(const struct opts *o, const struct conf *conf, struct 
                                        .context = o->seq,
                                        .json = o->json,
                                        .quiet = o->quiet};
-    TRY(gemm_init(&gemm, o->gemm, (enum dtype)compute_type(o->compute), e));
+    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     TRY(o->tokenizer ? tokenizer_open(&tok, o->tokenizer, e) : model_tokenizer(&m, &tok, e));
     TRY(eval_exact(&m, &gemm, tok, &eo, e));
