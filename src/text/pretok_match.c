@@ -2,52 +2,51 @@
 #include "pretok_match.h"
 
 #include "map.h"
+#include "onig.h"
 #include "unicode.h"
 
 #include <pcre2.h>
+#include <stdlib.h>
 #include <string.h>
 
 int pretok_compile(struct pretok_step *step, struct err *e) {
     int code;
     PCRE2_SIZE at;
-    char why[128] = "";
+    char why[128] = "", *pattern;
+    int rc = onig_to_pcre2(step->text, &pattern, e);
+    if (rc) return rc;
     pcre2_code *c =
-        pcre2_compile((PCRE2_SPTR)step->text, PCRE2_ZERO_TERMINATED,
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
                       PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
     if (!c) {
         pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
-        return err_set(e, ERR_INPUT, "the pattern %.200s does not compile: %s at character %zu",
-                       step->text, why, (size_t)at);
+        rc = err_set(e, ERR_INPUT,
+                     "the pattern %.200s is not one that PCRE2 can match: %s (at byte %zu of "
+                     "%.200s, which it becomes there)",
+                     step->text, why, (size_t)at, pattern);
     }
+    free(pattern);
+    if (rc) return rc;
     pcre2_jit_compile(c, PCRE2_JIT_COMPLETE); /* without it matching is slower, that is all */
     step->regex = c;
     return 0;
 }
 
-/* Bytes of the character at s in *len, 0 if malformed; true if PCRE2 can be shown it: not U+180E,
- * which is white space to PCRE2 and has ceased to be in Unicode. */
-static bool plain(const char *s, size_t n, size_t *len) {
-    uint32_t cp;
-    *len = utf8_read(s, n, &cp);
-    return *len && cp != 0x180e;
-}
-
 int pretok_subject(const struct pretok_step *step, struct pretok_level *level, const char *text,
                    size_t n, const char **subject, struct err *e) {
     size_t pos = 0, len;
+    uint32_t cp;
     *subject = text;
     if (step->op != PRETOK_REGEX) return 0;
-    while (pos < n && plain(text + pos, n - pos, &len)) pos += len;
+    while (pos < n && (len = utf8_read(text + pos, n - pos, &cp))) pos += len;
     if (pos == n) return 0;
     if (grow(&level->text, &level->cap, n, 1))
         return err_set(e, ERR_NOMEM, "no memory for a text of %zu bytes", n);
     memcpy(level->text, text, n);
     for (; pos < n; pos += len) {
-        if (plain(text + pos, n - pos, &len)) continue;
-        if (len)
-            memcpy(level->text + pos, "\u200b", len); /* of the same size and category, Cf */
-        else
-            level->text[pos] = 1, len = 1; /* one byte of class other, as the bad one */
+        if ((len = utf8_read(text + pos, n - pos, &cp))) continue;
+        level->text[pos] = 1; /* one byte of class other, as the bad one */
+        len = 1;
     }
     *subject = level->text;
     return 0;

@@ -14,7 +14,7 @@ struct pretok_match {
 int pretok_compile(struct pretok_step *step, struct err *e);
 
 /* The text in which the matches are sought: `text`, or a copy of the same length in level where it
- * is not UTF-8, or has what PCRE2 sees otherwise than Unicode. */
+ * is not UTF-8. */
 int pretok_subject(const struct pretok_step *step, struct pretok_level *level, const char *text,
                    size_t n, const char **subject, struct err *e);
 

@@ -137,7 +137,7 @@ static void test_pre_tokenizers(void **state) {
          "\"Merged\", "
          "\"pattern\": {\"String\": \"a\"}}, {\"type\": \"ByteLevel\"}]}",
          "\"Merged\" is not one"},
-        {SPLIT("{\"Regex\": \"(\"}"), "does not compile"},
+        {SPLIT("{\"Regex\": \"(\"}"), "no closing parenthesis"},
         {SPLIT("{\"String\": \"\"}"), "empty"},
         {SPLIT("{}"), "pattern"},
         {SPLIT("{\"Regex\": \"a\", \"String\": \"a\"}"), "pattern"},
