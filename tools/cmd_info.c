@@ -44,6 +44,7 @@ static void describe_tokenizer(json_t *o, const struct tokenizer *t) {
     put(o, "bos", json_integer(tokenizer_bos(t)));
     put(o, "eos", json_integer(tokenizer_eos(t)));
     put(o, "hash", hex(tokenizer_hash(t)));
+    if (tokenizer_note(t)) put(o, "note", json_string(tokenizer_note(t)));
 }
 
 /* "llama: layers 5, hidden 64, ..." from the keys that are there. */

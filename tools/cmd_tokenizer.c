@@ -280,6 +280,7 @@ static int info(const struct opts *o, const struct tokenizer *t, struct err *e) 
                   id_or_null(tokenizer_bos(t)), "eos", id_or_null(tokenizer_eos(t)), "exact",
                   tokenizer_is_exact(t), "longest_token_bytes", (json_int_t)longest, "hash", hash,
                   "special_tokens", specials);
+    if (root && tokenizer_note(t)) json_object_set_new(root, "note", json_string(tokenizer_note(t)));
     char *json = root && o->json ? json_dumps(root, JSON_COMPACT) : NULL;
     int rc = root && (json || !o->json) ? 0 : err_set(e, ERR_NOMEM, "no memory for the result");
     const char *key;

@@ -64,6 +64,7 @@ int tok_convert(const char *in, const char *out, const char *pre, struct log_pro
     TRY(file_out_open(&file, out, e));
     file_out_write(&file, bytes.data, bytes.n);
     TRY(file_out_commit(&file, e));
+    if (notes && tokenizer_note(t)) log_note(notes, "note: %s", tokenizer_note(t));
     if (notes && !file_ends_with(out, ".model")) TRY(note_blanks(t, out, notes, e));
 out:
     file_out_discard(&file);

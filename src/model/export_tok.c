@@ -236,6 +236,7 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
         goto out;
     }
     TRY(check_size(&j, e));
+    if (tokenizer_note(j.t)) export_note(report, "Note: %s.", tokenizer_note(j.t));
     if (f->tok == TOK_NONE) {
         export_note(report, "The tokenizer is not written: %s holds none.", f->name);
         goto out;

@@ -85,6 +85,7 @@ struct tokenizer {
     int64_t bos, eos;
     enum tok_drop drops; /* load may change it */
     bool exact;
+    const char *note; /* what of the file is passed over, or NULL; static text */
     void *impl;
 };
 

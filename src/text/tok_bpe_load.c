@@ -197,13 +197,12 @@ out:
     return rc;
 }
 
-/* Makes an added token one that is found in texts: as it is written, or as the normalizer would
- * write it, in the normalised text. */
+/* Makes an added token one that is found in texts: as it is written, or, if it is normalized, as
+ * the normalizer would write it, in what the others leave of the text. */
 static int mark_added(struct tokenizer *t, const struct bpe_json *j, const char *content,
                       uint32_t id, bool normalized) {
     const struct bpe *b = t->impl;
-    if (!normalized || !b->norm.n)
-        return tok_table_mark_as(t, id, 0, content, strlen(content), j->e);
+    if (!normalized) return tok_table_mark_as(t, id, 0, content, strlen(content), j->e);
     struct tok_scratch s = {0};
     const char *text;
     size_t n;
@@ -213,9 +212,52 @@ static int mark_added(struct tokenizer *t, const struct bpe_json *j, const char 
     return rc;
 }
 
-/* made: ids that merges make, and those of first symbols. */
+/* True if two texts can overlap in a third: then it matters which is looked for first. */
+static bool can_overlap(const json_t *x, const json_t *y) {
+    const char *a = json_string_value(x), *b = json_string_value(y);
+    const size_t na = json_string_length(x), nb = json_string_length(y);
+    if (!a || !b || strstr(a, b) || strstr(b, a)) return true;
+    for (size_t k = 1; k < na && k < nb; k++)
+        if (!memcmp(a, b + nb - k, k) || !memcmp(b, a + na - k, k)) return true;
+    return false;
+}
+
+static bool is_normalized(const json_t *token) {
+    const json_t *v = json_object_get(token, "normalized");
+    return json_is_boolean(v) ? json_is_true(v) : !json_is_true(json_object_get(token, "special"));
+}
+
+static bool strips(const json_t *token) {
+    return json_is_true(json_object_get(token, "lstrip")) ||
+           json_is_true(json_object_get(token, "rstrip"));
+}
+
+/* Without a normalizer all added tokens can be found in one pass, which can be cut for threads,
+ * unless it matters that the normalized ones are looked for last. */
+static bool one_pass(const struct bpe *b, const json_t *added) {
+    const size_t n = json_array_size(added), most = 1 << 12; /* beyond: two passes are right too */
+    size_t normalized = 0;
+    for (size_t i = 0; i < n; i++) normalized += is_normalized(json_array_get(added, i));
+    if (b->norm.n) return false;
+    if (normalized && n > normalized && normalized > most / (n - normalized)) return false;
+    const bool fewer = normalized <= n - normalized; /* the outer loop is for the fewer ones */
+    for (size_t i = 0; i < n && normalized && normalized < n; i++) {
+        const json_t *x = json_array_get(added, i);
+        for (size_t k = 0; k < n && is_normalized(x) == fewer; k++) {
+            const json_t *y = json_array_get(added, k);
+            if (is_normalized(y) != fewer &&
+                (strips(x) || strips(y) ||
+                 can_overlap(json_object_get(x, "content"), json_object_get(y, "content"))))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* made: ids that merges make, and those of first symbols. one: as one_pass. */
 static int load_added_one(struct tokenizer *t, const struct bpe_json *j, const char *where,
-                          const json_t *vocab, const json_t *token, const uint8_t *made) {
+                          const json_t *vocab, const json_t *token, const uint8_t *made,
+                          bool one) {
     int rc;
     const char *content;
     uint32_t flags;
@@ -241,7 +283,7 @@ static int load_added_one(struct tokenizer *t, const struct bpe_json *j, const c
         t->pieces[id].flags |= flags;
     else
         TRY(tok_table_set(t, id, content, strlen(content), flags, j->e));
-    TRY(mark_added(t, j, content, id, normalized));
+    TRY(mark_added(t, j, content, id, normalized && !one));
 out:
     return rc;
 }
@@ -253,6 +295,7 @@ static int load_added(struct tokenizer *t, struct bpe *b, const struct bpe_json 
     int rc = 0;
     uint8_t *made = calloc(t->vocab ? t->vocab : 1, 1);
     if (!made) return err_set(j->e, ERR_NOMEM, "%s: no memory for added tokens", j->name);
+    const bool one = one_pass(b, added);
     for (size_t k = 0; k <= b->merger.pairs.mask; k++)
         if (b->merger.pairs.slots[k].key != UINT64_MAX) made[b->merger.pairs.slots[k].b] = 1;
     for (int k = 0; k < 256; k++)
@@ -262,7 +305,7 @@ static int load_added(struct tokenizer *t, struct bpe *b, const struct bpe_json 
     json_array_foreach(added, i, token) {
         char where[64];
         snprintf(where, sizeof where, "added_tokens[%zu]", i);
-        TRY(load_added_one(t, j, where, vocab, token, made));
+        TRY(load_added_one(t, j, where, vocab, token, made, one));
     }
 out:
     free(made);
@@ -320,16 +363,27 @@ static int load_merge(struct bpe *b, const struct bpe_json *j, const json_t *voc
     return 0;
 }
 
+/* Which of Hugging Face's models; old files do not name it, but each has keys of its own. */
+static int check_type(const struct bpe_json *j, const json_t *model) {
+    static const char *const keys[][2] = {{"unk_id", "Unigram"},
+                                          {"max_input_chars_per_word", "WordPiece"}};
+    const json_t *type = json_object_get(model, "type");
+    const char *name = json_string_value(type);
+    for (size_t i = 0; i < 2 && !type && !name; i++)
+        if (json_object_get(model, keys[i][0])) name = keys[i][1];
+    if (!type && !name) name = json_object_get(model, "merges") ? "BPE" : "WordLevel";
+    if (name && !strcmp(name, "BPE")) return 0;
+    return bpe_json_fail(j, "model.type", "only \"BPE\" is supported, not \"%.60s\"",
+                         name ? name : "(no text)");
+}
+
 /* Options of the model that must have the value that changes nothing. */
 static int check_model(const struct bpe_json *j, const json_t *model) {
     int rc;
     TRY(bpe_json_keys(j, "model", model,
                       "type dropout unk_token continuing_subword_prefix end_of_word_suffix "
                       "fuse_unk byte_fallback ignore_merges vocab merges"));
-    const json_t *type = json_object_get(model, "type"), *drop = json_object_get(model, "dropout");
-    if (type && (!json_is_string(type) || strcmp(json_string_value(type), "BPE")))
-        return bpe_json_fail(j, "model.type", "only \"BPE\" is supported, not \"%.60s\"",
-                             json_is_string(type) ? json_string_value(type) : "(no text)");
+    const json_t *drop = json_object_get(model, "dropout");
     if (!bpe_null(drop) && !(json_is_number(drop) && json_number_value(drop) == 0))
         return bpe_json_fail(j, "model.dropout", "dropout is not supported; expected null");
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
@@ -421,12 +475,13 @@ static int load_root(struct tokenizer *t, struct bpe *b, const struct bpe_json *
     TRY(bpe_json_keys(j, "the file", root,
                       "version truncation padding added_tokens normalizer pre_tokenizer "
                       "post_processor decoder model duet"));
-    static const char *const unsupported[] = {"truncation", "padding"};
-    for (size_t i = 0; i < 2; i++)
-        if (!bpe_null(json_object_get(root, unsupported[i])))
-            return bpe_json_fail(j, unsupported[i], "not supported; expected null");
-    if (!json_is_object(json_object_get(root, "model")))
-        return bpe_json_fail(j, "model", "expected an object");
+    const json_t *model = json_object_get(root, "model");
+    if (!json_is_object(model)) return bpe_json_fail(j, "model", "expected an object");
+    TRY(check_type(j, model));
+    if (!bpe_null(json_object_get(root, "truncation")) ||
+        !bpe_null(json_object_get(root, "padding")))
+        t->note = "truncation and padding of the tokenizer.json are passed over: they cut and fill "
+                  "batches of a training, and belong to no text";
     t->exact = true;
     TRY(bpe_load_decoder(t, b, j, root));
     TRY(bpe_load_pipeline(t, b, j, root));

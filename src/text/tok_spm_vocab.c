@@ -36,15 +36,26 @@ int spm_to_bin(const struct tokenizer *t, struct tok_bytes *out, struct err *e) 
     return spm_bin_write(tok_spm_model(t), out, e);
 }
 
-/* The start and the end of a text are control tokens, whatever else the file calls them. */
-static uint8_t type_of(const struct vocab *v, uint32_t id) {
+/* The unknown token: the one that the file names, or the first of that type; -1: none is. */
+static int64_t find_unknown(const struct vocab *v) {
+    if (v->unk >= 0 && v->unk < (int64_t)v->n && v->types[v->unk] == VOCAB_UNKNOWN) return v->unk;
+    for (uint32_t i = 0; i < v->n; i++)
+        if (v->types[i] == VOCAB_UNKNOWN) return i;
+    return -1;
+}
+
+/* The start and the end of a text are control tokens, whatever else the file calls them; so are
+ * further ones of the type unknown, which nothing becomes. */
+static uint8_t type_of(const struct vocab *v, uint32_t id, int64_t unknown) {
     const bool ends = (v->add_bos && v->bos == id) || v->eos == id;
-    return ends && v->types[id] != VOCAB_UNKNOWN ? VOCAB_CONTROL : v->types[id];
+    const bool is_unknown = v->types[id] == VOCAB_UNKNOWN;
+    return (ends && !is_unknown) || (is_unknown && id != unknown) ? VOCAB_CONTROL : v->types[id];
 }
 
 static int take_pieces(struct spm_model *m, const struct vocab *v, const char *name,
                        struct err *e) {
     if (v->n == 0) return err_set(e, ERR_INPUT, "%s: a vocabulary without tokens", name);
+    const int64_t unknown = find_unknown(v);
     if (!(m->pieces = malloc(v->n * sizeof *m->pieces)))
         return err_set(e, ERR_NOMEM, "%s: no memory for %u tokens", name, v->n);
     for (uint32_t i = 0; i < v->n; i++) {
@@ -58,7 +69,7 @@ static int take_pieces(struct spm_model *m, const struct vocab *v, const char *n
         if (!isfinite(v->scores[i]))
             return err_set(e, ERR_INPUT, "%s: the score of token %u is not a finite number", name,
                            i);
-        m->pieces[m->n++] = (struct spm_piece){x.s, x.n, v->scores[i], type_of(v, i)};
+        m->pieces[m->n++] = (struct spm_piece){x.s, x.n, v->scores[i], type_of(v, i, unknown)};
         m->byte_fallback |= v->types[i] == VOCAB_BYTE;
     }
     return 0;

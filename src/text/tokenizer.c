@@ -28,6 +28,34 @@ void tokenizer_close(struct tokenizer *t) {
     free(t);
 }
 
+/* One line of a tiktoken file: a token in base64, a blank, its rank. */
+static bool is_tiktoken(const char *s, size_t n) {
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    size_t i = 0, start;
+    while (i < n && s[i] && strchr(alphabet, s[i])) i++;
+    if (i < 4 || i % 4 || i == n || s[i] != ' ') return false;
+    for (start = ++i; i < n && s[i] >= '0' && s[i] <= '9';) i++;
+    return i > start && (i == n || s[i] == '\n' || s[i] == '\r');
+}
+
+/* A file that is no tokenizer: what it is, if that is known. */
+static int not_a_tokenizer(const char *data, size_t bytes, const char *name, struct err *e) {
+    static const char lfs[] = "version https://git-lfs.github.com/spec/";
+    if (is_tiktoken(data, bytes))
+        return err_set(e, ERR_INPUT,
+                       "%s: a tiktoken file (tokens in base64 with their ranks), which does not "
+                       "say how text is cut: not supported; its tokenizer.json is",
+                       name);
+    if (bytes >= sizeof lfs - 1 && !memcmp(data, lfs, sizeof lfs - 1))
+        return err_set(e, ERR_INPUT, "%s: a pointer of Git LFS, not the file itself", name);
+    return err_set(e, ERR_INPUT,
+                   "%s: not a tokenizer: %zu bytes that are neither a Hugging Face tokenizer.json "
+                   "(a JSON object), a SentencePiece tokenizer.model, llama2.c's tokenizer.bin nor "
+                   "a model file with a tokenizer in it",
+                   name, bytes);
+}
+
 static const struct tok_kind *find_kind(const void *data, size_t bytes) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (kinds[i]->probe(data, bytes)) return kinds[i];
@@ -39,11 +67,7 @@ int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, 
     int rc = 0;
     *out = NULL;
     const struct tok_kind *kind = find_kind(data, bytes);
-    if (!kind)
-        return err_set(e, ERR_INPUT,
-                       "%s: not a tokenizer: %zu bytes that are neither a Hugging Face "
-                       "tokenizer.json (a JSON object) nor llama2.c's tokenizer.bin",
-                       name, bytes);
+    if (!kind) return not_a_tokenizer(data, bytes, name, e);
     if (bytes > BLOB_LIMIT)
         return err_set(e, ERR_INPUT, "%s: a tokenizer of %zu MB, more than the %zu MB expected",
                        name, bytes >> 20, BLOB_LIMIT >> 20);
@@ -188,6 +212,10 @@ int64_t tokenizer_eos(const struct tokenizer *t) {
 
 bool tokenizer_is_exact(const struct tokenizer *t) {
     return t->exact;
+}
+
+const char *tokenizer_note(const struct tokenizer *t) {
+    return t->note;
 }
 
 int64_t tokenizer_find(const struct tokenizer *t, const char *text) {

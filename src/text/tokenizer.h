@@ -88,6 +88,8 @@ int64_t tokenizer_bos(const struct tokenizer *t);            /* id put before a 
 int64_t tokenizer_eos(const struct tokenizer *t);            /* id of end of text, or -1 */
 /* True if decode(encode(x)) == x for every x that encode accepts: no normaliser, no added blank. */
 bool tokenizer_is_exact(const struct tokenizer *t);
+/* What of its file is passed over because no ids depend on it: a sentence to show, or NULL. */
+const char *tokenizer_note(const struct tokenizer *t);
 /* Id of a token by its exact text (special tokens as written, others as bytes), or -1. */
 int64_t tokenizer_find(const struct tokenizer *t, const char *text);
 

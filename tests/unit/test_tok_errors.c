@@ -46,8 +46,6 @@ static void test_replaced(void **state) {
     (void)state;
     static const char *const cases[][3] = {
         {"\"version\"", "\"versions\"", "unknown key \"versions\""},
-        {"\"truncation\": null", "\"truncation\": {}", "truncation"},
-        {"\"padding\": null", "\"padding\": {\"strategy\": 1}", "padding"},
         {"\"BPE\"", "\"Unigram\"", "model.type"},
         {"\"BPE\"", "7", "model.type"},
         {"\"BPE\",", "\"BPE\", \"dropout\": 0.1,", "model.dropout"},
