@@ -2,6 +2,7 @@
 #include "adapter.h"
 #include "cmd.h"
 #include "export.h"
+#include "open_model.h"
 #include "out_format.h"
 #include "par.h"
 
@@ -13,6 +14,7 @@
 
 struct opts {
     const char *out, *to, *dtype;
+    struct conf_pairs set;
     double scale;
     int64_t threads;
     bool json;
@@ -29,6 +31,7 @@ static const struct conf_row rows[] = {
     CONF_FLOAT(O, scale, "scale", "1", -1e3, 1e3, "merge: factor on the adapter"),
     CONF_CHOICE(O, dtype, "dtype", "f32", "f32 f16 bf16 q8_0 q4_0",
                 "merge: type of the matrices to write"),
+    CONF_PAIRS(O, set, "set", "KEY=VALUE", "merge: override a key of the base's description (repeatable)"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "merge: threads; 0: one per processor"),
     CONF_BOOL(O, json, "json", "info: print JSON"),
     CONF_END};
@@ -120,12 +123,13 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     int rc;
     struct model m = {0};
     const struct format *f;
-    const struct adapter_use use = {.weights = DT_F32, .scale = o->scale, .merge = true};
+    const struct adapter_use use = {.weights = DT_F32, .scale = o->scale, .merge = true, .sets = &o->set};
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
     TRY(out_is_other(o->out, base, e));
     TRY(out_is_other(o->out, adapter, e));
     TRY(out_format(o->out, o->to, false, &f, e));
     TRY(adapter_open(&m, base, adapter, &use, e));
+    open_say_assumed(&m, false);
     TRY(write_merged(o, &m, f, e));
 out:
     model_close(&m);
@@ -137,7 +141,7 @@ out:
 static const struct verb {
     const char *name, *needs, *options;
     int n_pos;
-} verbs[] = {{"merge", "a base model and an adapter", "out to scale dtype threads", 2},
+} verbs[] = {{"merge", "a base model and an adapter", "out to scale dtype set threads", 2},
              {"info", "an adapter", "json", 1}};
 
 /* Options that would have no effect are errors: each verb knows its own. */

@@ -352,6 +352,7 @@ static int audit(struct job *j, struct err *e) {
                                         .progress = progress,
                                         .ctx = &j->line};
     TRY(o->adapter ? open_with_adapter(j, e) : open_to_train(j, e));
+    open_say_assumed(&j->model, o->quiet);
     TRY(read_batch(j, e));
     TRY(audit_open(&j->audit, &j->model, &j->audit_opts, e));
     TRY(audit_gradient(&j->audit, e));

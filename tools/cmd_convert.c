@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "export.h"
 #include "import.h"
+#include "open_model.h"
 #include "out_format.h"
 #include "par.h"
 
@@ -93,6 +94,7 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     TRY(out_is_other(out, in, e));
     TRY(out_is_other(out, o->base, e));
     TRY(adapter_open(&m, o->base, in, &use, e));
+    open_say_assumed(&m, false);
     TRY(adapter_save(&m, out, f->name, NULL, e));
     printf("%s: an adapter as %s\n", out, f->name);
     model_close(&m);

@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+void open_say_assumed(const struct model *m, bool quiet) {
+    if (m->config.assumed && !quiet) fprintf(stderr, "%s\n", m->config.assumed);
+}
+
 int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct err *e) {
     static const char *const only[] = {"adapter-scale", "lora-mode"};
@@ -13,12 +17,14 @@ int open_model(struct model *m, const char *path, const struct open_opts *o,
     for (size_t i = 0; i < sizeof only / sizeof *only; i++)
         if (!o->adapter && conf_given(conf, only[i]))
             return err_set(e, ERR_USAGE, "--%s has no effect without --adapter", only[i]);
-    if (!o->adapter) return model_open_frozen(m, path, sets, weights, e);
     const struct adapter_use use = {.weights = weights,
                                     .scale = o->adapter_scale,
                                     .merge = !strcmp(o->lora_mode, "merge"),
                                     .sets = sets};
-    return adapter_open(m, path, o->adapter, &use, e);
+    const int rc = o->adapter ? adapter_open(m, path, o->adapter, &use, e)
+                              : model_open_frozen(m, path, sets, weights, e);
+    if (!rc) open_say_assumed(m, conf_given(conf, "quiet"));
+    return rc;
 }
 
 int open_gemm(struct gemm *g, const char *backend, const char *compute, bool quiet, struct err *e) {

@@ -24,11 +24,14 @@ struct open_opts {
         CONF_CHOICE(S, f.lora_mode, "lora-mode", "split", "split merge",                           \
                     "beside the weights, or merged into them as they are read")
 
-/* conf: of the command, to refuse options that would have no effect. */
+/* conf: of the command, to refuse options that would have no effect, and for `quiet`. */
 int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct err *e);
 
 /* compute: f32, bf16, or auto, which is said with what it means here. */
 int open_gemm(struct gemm *g, const char *backend, const char *compute, bool quiet, struct err *e);
+
+/* A line on stderr with what the file does not say and is assumed of it, if there is anything. */
+void open_say_assumed(const struct model *m, bool quiet);
 
 #endif

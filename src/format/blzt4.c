@@ -1,6 +1,8 @@
 /* BLZT v4, the checkpoint of AutoANE: a header of 96 bytes, then f32 weights with their Adam
- * moments. Layout: docs/formats.md. It stores neither rotary base nor residual scale nor eps: the
- * config says so in "duet": {"v4_unknown": [...]}, and whoever opens the file must know. */
+ * moments; and versions 2 and 3, which its relatives write. Layout: docs/formats.md. It stores
+ * neither rotary base nor eps nor residual scale: llama_assume says so.
+ *
+ * AutoANE's LoRA sidecar ("LORA") is recognised here to be refused by name. */
 #include "layout.h"
 
 #include <math.h>
@@ -9,6 +11,7 @@
 extern const struct format format_blzt4;
 
 #define MAGIC 0x424c5a54u
+#define LORA_MAGIC 0x4c4f5241u
 #define MAX_COUNTER 10000000 /* what the predecessors' own loader accepts */
 
 /* All fields on their natural alignment: the bytes of the file are this struct. */
@@ -33,7 +36,30 @@ static bool probe(const uint8_t *data, size_t size) {
     uint32_t w[2];
     if (size < sizeof w) return false;
     memcpy(w, data, sizeof w);
-    return w[0] == MAGIC && w[1] != 5;
+    return (w[0] == MAGIC && w[1] != 5) || w[0] == LORA_MAGIC;
+}
+
+/* i32 magic, rank, layers, updates of Adam, then A and B of query, key, value and output of each
+ * layer. It names neither widths nor base, and its base holds W + B A already. */
+static int refuse_sidecar(const struct model_file *mf, struct err *e) {
+    int32_t w[4] = {0};
+    memcpy(w, mf->map.data, mf->map.size < sizeof w ? mf->map.size : sizeof w);
+    return err_set(e, ERR_INPUT,
+                   "%s: a LoRA sidecar of AutoANE (rank %d, %d layers), which duet does not read: "
+                   "the checkpoint beside it has these adapters merged in already; open that one",
+                   mf->path, w[1], w[2]);
+}
+
+/* Before version 4 the last fields were padding: every head had its own keys and values if n_kv_heads
+ * is 0, and a head's size was dim / n_heads. */
+static int old_header(struct header *h, const char *path, struct err *e) {
+    if (h->n_heads < 1 || h->dim % h->n_heads != 0)
+        return err_set(e, ERR_INPUT, "%s: dim %d at offset 24 is not a multiple of n_heads %d",
+                       path, h->dim, h->n_heads);
+    if (!h->n_kv_heads) h->n_kv_heads = h->n_heads;
+    h->head_dim = h->dim / h->n_heads;
+    h->q_dim = h->dim;
+    return 0;
 }
 
 static int check_header(const struct header *h, const struct llama_dims *d, const char *path,
@@ -64,11 +90,17 @@ static int put_real(json_t *o, const char *key, double v) {
     return isfinite(v) ? json_object_set_new(o, key, json_real(v)) : 0;
 }
 
+/* Training begins with new moments. */
+static bool put_left_out(json_t *duet, const struct header *h) {
+    if (!h->adam_t) return true;
+    json_t *text = json_sprintf("Adam's moments of %d updates", h->adam_t);
+    return json_object_set_new(duet, "left_out", text) == 0;
+}
+
 static int make_json(struct model_file *mf, const struct header *h, const struct llama_dims *d,
                      struct err *e) {
     json_t *config = llama_config(d);
-    json_t *duet = json_pack("{s:i, s:[s,s]}", "seq_len", h->seq_len, "v4_unknown", "rope_theta",
-                             "residual_scale");
+    json_t *duet = json_pack("{s:i}", "seq_len", h->seq_len);
     json_t *meta =
         json_pack("{s:i, s:i, s:i, s:i, s:i}", "step", h->step, "total_steps", h->total_steps,
                   "cum_steps", h->cum_steps, "cum_batches", h->cum_batches, "adam_t", h->adam_t);
@@ -76,6 +108,7 @@ static int make_json(struct model_file *mf, const struct header *h, const struct
               !put_real(meta, "lr", h->lr) && !put_real(meta, "loss", h->loss) &&
               !put_real(meta, "compile_ms", h->compile_ms) &&
               !put_real(meta, "train_ms", h->train_ms) && !put_real(meta, "wall_ms", h->wall_ms) &&
+              llama_assume(config, true, h->version < 4) && put_left_out(duet, h) &&
               (mf->config = layout_json_text(config)) && (mf->meta = layout_json_text(meta));
     json_decref(config);
     json_decref(duet);
@@ -86,17 +119,21 @@ static int make_json(struct model_file *mf, const struct header *h, const struct
 static int read_blzt4(struct model_file *mf, bool verify, struct err *e) {
     (void)verify;
     struct header h;
+    uint32_t magic;
+    memcpy(&magic, mf->map.data, sizeof magic);
+    if (magic == LORA_MAGIC) return refuse_sidecar(mf, e);
     if (mf->map.size < sizeof h)
         return err_set(e, ERR_INPUT, "%s: BLZT header is cut off: %zu bytes, expected 96", mf->path,
                        mf->map.size);
     memcpy(&h, mf->map.data, sizeof h);
-    if (h.version != 4)
-        return err_set(e, ERR_INPUT, "%s: BLZT version at offset 4 is %d, expected 4 or 5",
+    if (h.version < 2 || h.version > 4)
+        return err_set(e, ERR_INPUT, "%s: BLZT version at offset 4 is %d, expected 2 to 5",
                        mf->path, h.version);
+    int rc;
+    if (h.version < 4) TRY(old_header(&h, mf->path, e));
     struct llama_dims d = {(uint64_t)h.dim,     (uint64_t)h.hidden,     (uint64_t)h.n_layers,
                            (uint64_t)h.n_heads, (uint64_t)h.n_kv_heads, (uint64_t)h.head_dim,
                            (uint64_t)h.vocab,   (uint64_t)h.seq_len,    true};
-    int rc;
     TRY(check_header(&h, &d, mf->path, e));
     uint64_t expected = sizeof h + 12 * llama_total(&d), offset = sizeof h;
     if (mf->map.size != expected) {
@@ -161,7 +198,7 @@ static int header_from(struct header *h, const struct model_file *mf, const stru
     TRY(counter(meta, "total_steps", &h->total_steps, e));
     TRY(counter(meta, "cum_steps", &h->cum_steps, e));
     TRY(counter(meta, "cum_batches", &h->cum_batches, e));
-    TRY(counter(meta, "adam_t", &h->adam_t, e));
+    h->adam_t = 0; /* of moments that are zeros */
     h->lr = (float)json_number_value(json_object_get(meta, "lr"));
     h->loss = (float)json_number_value(json_object_get(meta, "loss"));
     h->compile_ms = json_number_value(json_object_get(meta, "compile_ms"));
@@ -220,12 +257,11 @@ out:
 
 const struct format format_blzt4 = {
     .name = "blzt4",
-    .help = "BLZT v4, the checkpoint of AutoANE (f32; Adam moments skipped, written as zeros)",
+    .help = "BLZT v4, the checkpoint of AutoANE (f32; Adam moments skipped, written as zeros); 2 and 3 read",
     .suffix = ".blzt4",
     .types = MF_TYPE(DT_F32),
     .vector_types = MF_TYPE(DT_F32),
     .models = true,
-    .native = true,
     .probe = probe,
     .read = read_blzt4,
     .write = write_blzt4,

@@ -134,6 +134,15 @@ json_t *llama_config(const struct llama_dims *d) {
         "duet", "seq_len", (json_int_t)d->seq);
 }
 
+bool llama_assume(json_t *config, bool scale, bool softcap) {
+    json_t *list = json_pack("[s,s]", "rope_theta", "rms_norm_eps");
+    if (scale) json_array_append_new(list, json_string("duet.residual_scale"));
+    if (softcap) json_array_append_new(list, json_string("duet.logit_softcap"));
+    json_t *duet = json_object_get(config, "duet");
+    return json_object_set_new(duet, "assumed", list) == 0 &&
+           json_array_size(list) == (size_t)2 + scale + softcap;
+}
+
 /* A size of the config, by default (0: none) def. */
 static int config_size(const json_t *c, const char *key, uint64_t def, uint64_t *value,
                        struct err *e) {
@@ -148,24 +157,39 @@ static int config_size(const json_t *c, const char *key, uint64_t def, uint64_t 
     return 0;
 }
 
+/* A number of the config for which there is no place: it must be what readers assume. */
+static int fixed_number(const json_t *o, const char *key, double def, double value,
+                        const char *prefix, struct err *e) {
+    const json_t *j = json_object_get(o, key);
+    const double x = j && !json_is_null(j) ? json_number_value(j) : def;
+    if (fabs(x - value) <= 1e-7 * value) return 0; /* eps may have been an f32 */
+    return err_set(e, ERR_INPUT,
+                   "it has no place for %s%s, which is %.9g; whoever reads it takes %.9g", prefix,
+                   key, x, value);
+}
+
 /* Keys that change the function, where these formats (or rather their readers) know one value. */
 static int config_fixed(const json_t *c, struct err *e) {
-    const json_t *eps = json_object_get(c, "rms_norm_eps");
-    if (!json_is_number(eps) || fabs(json_number_value(eps) - 1e-5) > 1e-11)
-        return err_set(e, ERR_INPUT, "config: rms_norm_eps is not 1e-5");
+    int rc;
+    const json_t *duet = json_object_get(c, "duet");
+    TRY(fixed_number(c, "rms_norm_eps", 1e-6, 1e-5, "", e));
+    TRY(fixed_number(c, "rope_theta", 1e4, 1e4, "", e));
+    TRY(fixed_number(duet, "residual_scale", 1, 1, "duet.", e));
+    TRY(fixed_number(duet, "logit_softcap", 0, 0, "duet.", e));
     const json_t *act = json_object_get(c, "hidden_act");
     if (act && strcmp(json_is_string(act) ? json_string_value(act) : "", "silu") != 0)
-        return err_set(e, ERR_INPUT, "config: hidden_act is not \"silu\"");
+        return err_set(e, ERR_INPUT, "it has no place for hidden_act, which is not \"silu\"");
     const json_t *type = json_object_get(c, "model_type");
     if (type && strcmp(json_is_string(type) ? json_string_value(type) : "", "llama") != 0)
-        return err_set(e, ERR_INPUT, "config: model_type is not \"llama\"");
+        return err_set(e, ERR_INPUT, "it holds a plain llama, and model_type is %.40s",
+                       json_is_string(type) ? json_string_value(type) : "no text");
     const json_t *scaling = json_object_get(c, "rope_scaling");
     if (scaling && !json_is_null(scaling))
-        return err_set(e, ERR_INPUT, "config: rope_scaling is set");
-    const json_t *cap = json_object_get(json_object_get(c, "duet"), "logit_softcap");
-    if (cap && !json_is_null(cap) && json_number_value(cap) != 0)
-        return err_set(e, ERR_INPUT, "config: duet.logit_softcap is set");
-    return 0;
+        return err_set(e, ERR_INPUT, "it has no place for rope_scaling");
+    if (json_array_size(json_object_get(duet, "rope_factors")))
+        return err_set(e, ERR_INPUT, "it has no place for duet.rope_factors");
+out:
+    return rc;
 }
 
 static int config_dims(struct llama_dims *d, const json_t *c, struct err *e) {

@@ -54,9 +54,14 @@ int llama_add(struct model_file *mf, const struct llama_dims *d, enum llama_part
 /* New JSON object with the Hugging Face keys of d: theta 10000, eps 1e-5, silu. NULL: no memory. */
 json_t *llama_config(const struct llama_dims *d);
 
-/* The sizes of mf, whose config must describe a Llama of exactly these parts: SiLU, eps 1e-5 (which
- * the readers of these formats assume), no rotary scaling, no softcap, no further tensors. *config
- * is a new reference. */
+/* Says in duet.assumed which keys of a config of llama_config the file does not store, so that
+ * whoever opens it hears what they are taken to be (config.h): theta and eps; residual scale and
+ * softcap if asked for. False: no memory. */
+bool llama_assume(json_t *config, bool scale, bool softcap);
+
+/* The sizes of mf, whose config must describe a Llama of exactly these parts and of the constants
+ * that the readers of these formats assume: SiLU, theta 10000, eps 1e-5, residual scale 1, no rotary
+ * scaling, no softcap, no further tensors. *config is a new reference. */
 int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_file *mf,
                     const char *format, struct err *e);
 

@@ -104,7 +104,7 @@ static int v1_header(struct llama_dims *d, const uint8_t *data, size_t size, con
 
 static int make_config(struct model_file *mf, const struct llama_dims *d, struct err *e) {
     json_t *config = llama_config(d);
-    bool ok = config && !json_object_set_new(config, "bos_token_id", json_integer(1)) &&
+    bool ok = config && llama_assume(config, false, false) && !json_object_set_new(config, "bos_token_id", json_integer(1)) &&
               !json_object_set_new(config, "eos_token_id", json_integer(2)) &&
               (mf->config = layout_json_text(config));
     json_decref(config);
@@ -210,19 +210,8 @@ out:
     return rc;
 }
 
-/* What run.c computes with and has no field for. */
-static int check_function(const struct llama_dims *d, const json_t *config, const char *path,
-                          struct err *e) {
-    const json_t *theta = json_object_get(config, "rope_theta");
-    if (theta && json_number_value(theta) != 1e4)
-        return err_set(e, ERR_INPUT,
-                       "%s: cannot be written as llama2.c: rope_theta is not 10000, which run.c "
-                       "assumes",
-                       path);
-    const json_t *scale = json_object_get(json_object_get(config, "duet"), "residual_scale");
-    if (scale && !json_is_null(scale) && json_number_value(scale) != 1)
-        return err_set(e, ERR_INPUT,
-                       "%s: cannot be written as llama2.c: duet.residual_scale is not 1", path);
+/* What run.c computes from the other sizes and has no field for. */
+static int check_heads(const struct llama_dims *d, const char *path, struct err *e) {
     if (d->heads * d->head_dim != d->dim)
         return err_set(e, ERR_INPUT,
                        "%s: cannot be written as llama2.c: head_dim %llu is not hidden_size %llu / "
@@ -282,7 +271,7 @@ static int write_version(const struct model_file *mf, const char *path, int vers
     int rc;
     if (side && !tok) return err_set(e, ERR_NOMEM, "%s: no memory", path);
     TRY(llama_dims_from(&d, &config, mf, "llama2.c", e));
-    TRY(check_function(&d, config, path, e));
+    TRY(check_heads(&d, path, e));
     if (side) TRY(check_tokenizer(side, tok, e));
     TRY(file_out_open(&o, path, e));
     if (version == 1)

@@ -5,7 +5,9 @@
 #include "rope.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,6 +205,63 @@ static int check(struct model_config *c, const char *name, struct err *e) {
                    c->init);
 }
 
+/* Appends to the sentence in text. */
+static void say(char *text, size_t size, const char *fmt, ...) {
+    const size_t n = strlen(text);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text + n, size - n, fmt, ap);
+    va_end(ap);
+}
+
+static bool is_set(const struct conf_pairs *sets, const char *name) {
+    for (size_t i = 0; sets && i < sets->n; i++)
+        if (!strcmp(sets->key[i], name)) return true;
+    return false;
+}
+
+/* " does not say rope_theta (10000 is assumed), ...": the numbers of duet.assumed that nobody set. */
+static void say_assumed(const struct model_config *c, const struct conf_pairs *sets, char *text,
+                        size_t size) {
+    const json_t *list = json_object_get(json_object_get(c->json, "duet"), "assumed"), *v;
+    size_t i;
+    int n = 0;
+    json_array_foreach(list, i, v) {
+        for (int k = 0; k < N_KEYS; k++) {
+            const char *name = keys[k].name;
+            const double x = *(const double *)(const void *)((const char *)c + keys[k].offset);
+            if (keys[k].kind != K_REAL || !json_is_string(v) ||
+                strcmp(name, json_string_value(v)) != 0 || is_set(sets, name))
+                continue;
+            say(text, size, n ? ", %s (%.9g" : " does not say %s (%.9g is assumed", name, x);
+            n++;
+            if (!strcmp(name, "duet.residual_scale"))
+                say(text, size, "; 1/sqrt(2 layers) = %.6f if trained from scratch by AutoANE",
+                    1 / sqrt(2 * (double)c->layers));
+            say(text, size, ")");
+        }
+    }
+    if (n) say(text, size, "; --set KEY=VALUE says it");
+}
+
+/* The sentence of what the file does not say. The keys behind it do not go further: what is computed
+ * from here on is a fact. */
+static int take_assumed(struct model_config *c, const char *name, const struct conf_pairs *sets,
+                        struct err *e) {
+    char text[1024] = "";
+    json_t *duet = json_object_get(c->json, "duet");
+    const char *left_out = json_string_value(json_object_get(duet, "left_out"));
+    say_assumed(c, sets, text, sizeof text);
+    if (left_out) say(text, sizeof text, "%s %.200s", *text ? "; left out:" : ": left out:", left_out);
+    if (*text && asprintf(&c->assumed, "%s%s", name, text) < 0) {
+        c->assumed = NULL;
+        return err_set(e, ERR_NOMEM, "%s: out of memory", name);
+    }
+    json_object_del(duet, "assumed");
+    json_object_del(duet, "left_out");
+    return 0;
+}
+
 int model_config_parse(struct model_config *c, const char *text, size_t bytes, const char *name,
                        const struct conf_pairs *sets, struct err *e) {
     int rc;
@@ -238,6 +297,7 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     TRY(refuse_unsupported(c, name, e));
     TRY(check(c, name, e));
     TRY(rope_factors(c->json, c->theta, c->head_dim, name, &c->rope_factors, e));
+    TRY(take_assumed(c, name, sets, e));
 out:
     if (rc) model_config_release(c);
     return rc;
@@ -265,5 +325,6 @@ char *model_config_dump(const struct model_config *c) {
 void model_config_release(struct model_config *c) {
     json_decref(c->json);
     free(c->rope_factors);
+    free(c->assumed);
     *c = (struct model_config){0};
 }

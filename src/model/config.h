@@ -26,6 +26,9 @@ struct model_config {
     double softcap;        /* logits become cap tanh(logit/cap); 0: off */
     double init_std;       /* "initializer_range": std of `normal` and of embeddings */
     char init[16];         /* one of INITS */
+    char *assumed; /* what the file does not say and is taken to be, a sentence for people, or NULL;
+                    * owned. From duet.assumed, a list of keys, without those of --set, and
+                    * duet.left_out; json has neither. */
 };
 
 /* From a JSON text. name is for messages. sets may be NULL. */

@@ -242,6 +242,7 @@ int model_export(const struct model_file *in, const struct format *f, const char
     }
     TRY(check_dtype(f, o, e));
     TRY(check_model(in, o->sets, &m, e));
+    if (m.config.assumed) export_note(report, "%s", m.config.assumed);
     j = json_deep_copy(m.config.json);
     if (!j || (in->meta && !(out.meta = strdup(in->meta)))) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a config");

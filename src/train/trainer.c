@@ -218,6 +218,7 @@ static void describe_start(struct trainer *t) {
     if (t->model.full_id)
         log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
                  (long long)t->model.full_vocab, (long long)c->vocab);
+    if (c->assumed && !t->p.step) log_note(&t->line, "%s", c->assumed);
     if (t->p.step) log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
     if (!t->p.step)
         log_lines_write(&t->log,

@@ -95,7 +95,8 @@ static const struct change v1_cases[] = {
 
 static const struct change blzt4_cases[] = {
     {"b4-magic.blzt4", "BLZT v4: another magic", 0, 0x424C5A55, 0},
-    {"b4-version-3.blzt4", "BLZT: version 3", 4, 3, 0},
+    {"b4-version-1.blzt4", "BLZT: version 1", 4, 1, 0},
+    {"b4-lora.blzt4", "BLZT v4: the LoRA sidecar", 0, 0x4C4F5241, 0},
     {"b4-version-6.blzt4", "BLZT: version 6", 4, 6, 0},
     {"b4-step.blzt4", "BLZT v4: a negative step", 8, -1, 0},
     {"b4-layers-0.blzt4", "BLZT v4: no layers", 16, 0, 0},

@@ -27,6 +27,7 @@ static const struct {
     {"stories15m", 15191712, 256},         {"stories42m", 41689600, 1024},
     {"stories110m", 109529856, 256},       {"smollm2_135m", 134515008, 256},
     {"smollm2_360m", 361821120, 256},      {"qwen3_06b", 596049920, 256},
+    {"qwen3_06b_compact", 459427840, 256},
 };
 
 static json_t *load(const char *path) {
