@@ -5,6 +5,7 @@
 #include "dataset.h"
 #include "log.h"
 #include "machine.h"
+#include "num.h"
 #include "open_model.h"
 #include "par.h"
 #include "train_model.h"
@@ -272,27 +273,23 @@ static void print_text(const struct job *j) {
     print_notes(a);
 }
 
-static json_t *real(double x) {
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *check_json(const struct audit_check *c) {
-    return json_pack("{s:o,s:o,s:o}", "found", real(c->found), "theory", real(c->theory), "allowed",
-                     real(c->allowed));
+    return json_pack("{s:o,s:o,s:o}", "found", num_json(c->found), "theory", num_json(c->theory), "allowed",
+                     num_json(c->allowed));
 }
 
 static json_t *list_json(const double *x, int64_t n) {
     json_t *list = json_array();
-    for (int64_t i = 0; i < n; i++) json_array_append_new(list, real(x[i]));
+    for (int64_t i = 0; i < n; i++) json_array_append_new(list, num_json(x[i]));
     return list;
 }
 
 static json_t *group_json(const struct audit_group *g, int64_t n) {
     return json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s}", "name", g->name,
-                     "weights", (json_int_t)g->n, "grad_norm", real(g->norm), "derivative",
+                     "weights", (json_int_t)g->n, "grad_norm", num_json(g->norm), "derivative",
                      check_json(&g->derivative), "square", check_json(&g->square), "variance",
-                     check_json(&g->variance), "cosine", real(g->cosine), "cosine_theory",
-                     real(g->cosine_theory), "coef", list_json(g->coef, n), "coef_twice_eps",
+                     check_json(&g->variance), "cosine", num_json(g->cosine), "cosine_theory",
+                     num_json(g->cosine_theory), "coef", list_json(g->coef, n), "coef_twice_eps",
                      list_json(g->coef2, n), "slope", list_json(g->slope, n), "verdict",
                      audit_verdict_name(g->verdict));
 }

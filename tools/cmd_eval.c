@@ -4,6 +4,7 @@
 #include "eval.h"
 #include "file.h"
 #include "log.h"
+#include "num.h"
 #include "open_model.h"
 #include "par.h"
 #include "task.h"
@@ -54,7 +55,8 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, prompt, "template", NULL, "TEXT",
                 "the prompt, with {column} for a column: '{sentence} It was'"),
     CONF_STRING(O, labels, "labels", NULL, "WORDS",
-                "the answers for labels 0, 1, ..., one token each: ' terrible, great'"),
+                "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the label's "
+                "name in the table: 'no= bad,yes= good'"),
     CONF_SECTION("Model"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     OPEN_MODEL_ROWS(O, open),
@@ -73,24 +75,21 @@ static const struct conf_row rows[] = {
 #undef O
 
 static void print_text(const struct eval_result *r) {
-    printf("---\nval_loss: %.6f\n", r->loss);
+    char room[32];
+    printf("---\nval_loss: %s\n", num_text(r->loss, 6, room));
     if (isfinite(r->stderr_)) printf("val_loss_stderr: %.6f\n", r->stderr_);
-    printf("perplexity: %.4f\n", exp(r->loss));
+    printf("perplexity: %s\n", num_text(exp(r->loss), 4, room));
     if (isfinite(r->bpb)) printf("val_bpb: %.6f\n", r->bpb);
     if (isfinite(r->floor_bpb)) printf("floor_bpb: %.6f\n", r->floor_bpb);
     printf("tokens: %llu\nbytes: %llu\nwindows: %llu\n", (unsigned long long)r->tokens,
            (unsigned long long)r->bytes, (unsigned long long)r->windows);
 }
 
-static json_t *real(double x) {
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static void print_json(const struct eval_result *r) {
     json_t *j =
-        json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "val_loss", real(r->loss), "val_loss_stderr",
-                  real(r->stderr_), "perplexity", real(exp(r->loss)), "val_bpb", real(r->bpb),
-                  "floor_bpb", real(r->floor_bpb), "tokens", (json_int_t)r->tokens, "bytes",
+        json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "val_loss", num_json(r->loss), "val_loss_stderr",
+                  num_json(r->stderr_), "perplexity", num_json(exp(r->loss)), "val_bpb", num_json(r->bpb),
+                  "floor_bpb", num_json(r->floor_bpb), "tokens", (json_int_t)r->tokens, "bytes",
                   (json_int_t)r->bytes, "windows", (json_int_t)r->windows);
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");
@@ -100,10 +99,17 @@ static void print_json(const struct eval_result *r) {
 
 static void print_task(const struct task_result *r, const struct task *t, bool json) {
     if (!json) {
-        printf("---\naccuracy: %.6f\naccuracy_stderr: %.6f\nf1: %.6f\nf1_stderr: %.6f\n"
-               "loss: %.6f\nloss_stderr: %.6f\nexamples: %lld\n",
-               r->accuracy, r->accuracy_stderr, r->f1, r->f1_stderr, r->loss, r->loss_stderr,
-               (long long)r->n);
+        const struct {
+            const char *name;
+            double x;
+        } facts[] = {{"accuracy", r->accuracy}, {"accuracy_stderr", r->accuracy_stderr},
+                     {"f1", r->f1},             {"f1_stderr", r->f1_stderr},
+                     {"loss", r->loss},         {"loss_stderr", r->loss_stderr}};
+        char room[32];
+        printf("---\n");
+        for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+            printf("%s: %s\n", facts[i].name, num_text(facts[i].x, 6, room));
+        printf("examples: %lld\n", (long long)r->n);
         for (int l = 0; l < r->n_labels; l++)
             for (int a = 0; a < r->n_labels; a++)
                 printf("label \"%s\" answered \"%s\": %lld\n", t->word[l], t->word[a],
@@ -113,10 +119,10 @@ static void print_task(const struct task_result *r, const struct task *t, bool j
     json_t *counts = json_array();
     for (int i = 0; i < r->n_labels * r->n_labels; i++)
         json_array_append_new(counts, json_integer(r->counts[i]));
-    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "accuracy", real(r->accuracy),
-                          "accuracy_stderr", real(r->accuracy_stderr), "f1", real(r->f1),
-                          "f1_stderr", real(r->f1_stderr), "loss", real(r->loss), "loss_stderr",
-                          real(r->loss_stderr), "examples", (json_int_t)r->n, "counts", counts);
+    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "accuracy", num_json(r->accuracy),
+                          "accuracy_stderr", num_json(r->accuracy_stderr), "f1", num_json(r->f1),
+                          "f1_stderr", num_json(r->f1_stderr), "loss", num_json(r->loss), "loss_stderr",
+                          num_json(r->loss_stderr), "examples", (json_int_t)r->n, "counts", counts);
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -125,6 +131,11 @@ static void print_task(const struct task_result *r, const struct task *t, bool j
 
 static void progress(void *ctx, uint64_t done, uint64_t total) {
     log_progress_show(ctx, false, "evaluating: %llu of %llu windows", (unsigned long long)done,
+                      (unsigned long long)total);
+}
+
+static void task_progress(void *ctx, uint64_t done, uint64_t total) {
+    log_progress_show(ctx, false, "evaluating: %llu of %llu examples", (unsigned long long)done,
                       (unsigned long long)total);
 }
 
@@ -240,7 +251,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     struct task_result r;
     struct log_progress line;
     struct task_opts to = {.path = o->task, .prompt = o->prompt, .labels = o->labels};
-    const struct task_eval_opts eo = {.batch = o->batch, .progress = progress, .ctx = &line};
+    const struct task_eval_opts eo = {.batch = o->batch, .progress = task_progress, .ctx = &line};
     log_progress_init(&line, o->quiet);
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
@@ -250,6 +261,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
         TRY(model_tokenizer(&m, &tok, e));
     to.seq = o->seq ? o->seq : m.config.seq_len;
     TRY(task_open(&t, &to, tok, e));
+    task_say_shortened(&t, o->task, &line);
     TRY(task_map(&t, &m, e));
     TRY(task_eval(&m, &gemm, &t, &eo, &r, e));
     log_progress_end(&line);

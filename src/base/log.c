@@ -1,5 +1,6 @@
 #include "log.h"
 #include "clock.h"
+#include "num.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,10 +101,14 @@ failed:
 void log_lines_write(struct log_lines *l, const char *fmt, ...) {
     if (!l->f) return;
     va_list ap;
+    char *line = NULL, *clean = NULL;
     va_start(ap, fmt);
-    vfprintf(l->f, fmt, ap);
+    if (vasprintf(&line, fmt, ap) < 0) line = NULL;
     va_end(ap);
-    fputc('\n', l->f);
+    if (line) clean = num_clean(line);
+    if (clean) fprintf(l->f, "%s\n", clean); /* without memory the line is lost, not the run */
+    free(line);
+    free(clean);
     if (fflush(l->f) == 0 && !ferror(l->f)) return;
     /* A full disk must not end a training, but it must be seen. The log stops here. */
     fprintf(stderr, "\nduet: warning: cannot write the log %s any more: %s\n", l->path,

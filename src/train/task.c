@@ -32,6 +32,8 @@ struct reader {
     struct part parts[PARTS];
     int n_parts;
     struct text *fields; /* of the line, as many as the header has */
+    struct text name[CHOICE_MAX]; /* what a label is called in the table; empty: it has only its number */
+    bool named[CHOICE_MAX];       /* by name=word */
     size_t n_fields, label;
     char *prompt;
     size_t prompt_cap;
@@ -129,6 +131,38 @@ out:
     return rc;
 }
 
+static struct text trim(struct text x) {
+    while (x.n && *x.s == ' ') x.s++, x.n--;
+    while (x.n && x.s[x.n - 1] == ' ') x.n--;
+    return x;
+}
+
+static bool same(struct text a, struct text b) {
+    return a.n == b.n && !memcmp(a.s, b.s, a.n);
+}
+
+/* "name=word", or a word alone, whose label is then called like it. *word: what stands for the label
+ * in a prompt. */
+static int read_name(struct reader *r, char **word, struct err *e) {
+    char *equals = **word ? strchr(*word + 1, '=') : NULL;
+    const int k = r->t->n_labels;
+    const struct text name =
+        trim((struct text){*word, equals ? (size_t)(equals - *word) : strlen(*word)});
+    if (equals) *word = equals + 1;
+    r->name[k] = name;
+    r->named[k] = equals != NULL;
+    for (int i = 0; i < k; i++) {
+        if (!same(r->name[i], name)) continue;
+        if (r->named[i] && r->named[k])
+            return err_set(e, ERR_USAGE, "--labels names the label \"%.*s\" twice", (int)name.n,
+                           name.s);
+        /* " no" and "no" are two words, and neither is a name. */
+        if (!r->named[i]) r->name[i].n = 0;
+        if (!r->named[k]) r->name[k].n = 0;
+    }
+    return 0;
+}
+
 static int add_word(struct reader *r, char *word, struct err *e) {
     struct task *t = r->t;
     int rc;
@@ -138,6 +172,8 @@ static int add_word(struct reader *r, char *word, struct err *e) {
     if (!*word) return err_set(e, ERR_USAGE, "label word %d is empty", t->n_labels);
     if (t->n_labels == CHOICE_MAX)
         return err_set(e, ERR_USAGE, "there are more than %d label words", CHOICE_MAX);
+    TRY(read_name(r, &word, e));
+    if (!*word) return err_set(e, ERR_USAGE, "label word %d is empty", t->n_labels);
     uint32_t *id = t->answers + t->n_labels;
     TRY(word_token(r, before, (struct text){word, strlen(word)}, id, e));
     for (int k = 0; k < t->n_labels; k++)
@@ -215,6 +251,7 @@ static int read_header(struct reader *r, struct err *e) {
     if (!r->map.size)
         return err_set(e, ERR_INPUT, "%s is empty; a table starts with a line of column names",
                        r->o->path);
+    if (r->map.size >= 3 && !memcmp(r->map.data, "\xef\xbb\xbf", 3)) r->at = 3; /* byte order mark */
     TRY(next_line(r, &line, e));
     r->n_fields = cut(line, NULL, 0);
     if (!(r->fields = calloc(r->n_fields, sizeof *r->fields))) return no_memory(e);
@@ -230,21 +267,28 @@ out:
     return rc;
 }
 
-static struct text trim(struct text x) {
-    while (x.n && *x.s == ' ') x.s++, x.n--;
-    while (x.n && x.s[x.n - 1] == ' ') x.n--;
-    return x;
+/* The label called x, among those that have their name from name=word or among the others; -1. */
+static int find_name(const struct reader *r, struct text x, bool named) {
+    for (int k = 0; k < r->t->n_labels; k++)
+        if (x.n && r->named[k] == named && same(r->name[k], x)) return k;
+    return -1;
 }
 
+/* name=word goes before a number (the numbers of a table may stand for other labels there), a number
+ * before a word. */
 static int read_label(const struct reader *r, int32_t *label, struct err *e) {
     char shown[SHOWN + 4];
     const struct text x = trim(r->fields[r->label]);
     int32_t value = 0;
+    if ((*label = find_name(r, x, true)) >= 0) return 0;
     for (size_t i = 0; i < x.n && value < CHOICE_MAX; i++)
         value = x.s[i] < '0' || x.s[i] > '9' ? CHOICE_MAX : value * 10 + x.s[i] - '0';
     *label = value;
     if (x.n && value < r->t->n_labels) return 0;
-    return err_set(e, ERR_INPUT, "%s, line %lld: label is \"%s\", expected a number from 0 to %d",
+    if ((*label = find_name(r, x, false)) >= 0) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s, line %lld: label is \"%s\", expected a number from 0 to %d or a name that "
+                   "--labels gives to a word: name=word,name=word",
                    r->o->path, (long long)r->line, show(x, shown), r->t->n_labels - 1);
 }
 
@@ -322,13 +366,20 @@ out:
     return rc;
 }
 
+/* Nothing but line breaks follows, as at the end of many files. */
+static bool rest_is_blank(const struct reader *r) {
+    for (size_t i = r->at; i < r->map.size; i++)
+        if (r->map.data[i] != '\n' && r->map.data[i] != '\r') return false;
+    return true;
+}
+
 static int read_table(struct reader *r, struct err *e) {
     int rc;
     struct text line;
     TRY(read_header(r, e));
     while (r->at < r->map.size) {
         TRY(next_line(r, &line, e));
-        TRY(add_example(r, line, e));
+        if (line.n || !rest_is_blank(r)) TRY(add_example(r, line, e));
     }
     if (!r->t->n)
         rc = err_set(e, ERR_INPUT, "%s has a line of column names, but no examples", r->o->path);
@@ -371,6 +422,15 @@ out:
     free(r.ids.ids);
     if (rc) task_close(t);
     return rc;
+}
+
+void task_say_shortened(const struct task *t, const char *path, struct log_progress *line) {
+    if (!t->shortened || line->quiet) return;
+    log_note(line,
+             "%s: %lld of %lld prompts are longer than %lld tokens (the longest has %lld) and lose "
+             "tokens of their columns; --seq N takes more",
+             path, (long long)t->shortened, (long long)t->n, (long long)t->T,
+             (long long)t->max_len);
 }
 
 void task_close(struct task *t) {

@@ -1,10 +1,13 @@
 /* Prompt classification: examples of a labelled table as prompts whose next token is the answer.
  *
  * The table is a TSV file in UTF-8: a line of column names, one of them "label", then one example a
- * line; a label is a number 0, 1, ... (GLUE's files look like this). The template makes a prompt of
+ * line (GLUE's files look like this); a byte order mark, CR before LF and empty lines at the end are
+ * passed over. A label is a number 0, 1, ... or a name. The template makes a prompt of
  * an example: {name} stands for the column of that name, without the blanks around it. labels has
  * the word that answers for label 0, for label 1, ..., separated by commas; blanks belong to the
- * words. With template "{sentence} It was" and labels " terrible, great" (SST-2 as in MeZO's paper,
+ * words. "name=word" says what the label is called in the table, where it is no number or the words
+ * are not in the order of the numbers ("not_entailment= no,entailment= yes" for RTE); a word alone is
+ * also its label's name, without blanks. With template "{sentence} It was" and labels " terrible, great" (SST-2 as in MeZO's paper,
  * Malladi et al. 2023, arXiv 2305.17333; verbalisers after Gao et al. 2021, arXiv 2012.15723) the
  * prompt "a joy It was" is followed by " great".
  *
@@ -24,6 +27,7 @@
 #define DUET_TASK_H
 
 #include "choice.h"
+#include "log.h"
 #include "model.h"
 #include "tokenizer.h"
 
@@ -54,6 +58,9 @@ struct task {
 int task_open(struct task *t, const struct task_opts *o, const struct tokenizer *tok,
               struct err *e);
 void task_close(struct task *t); /* accepts all zeros */
+
+/* A note if prompts of the table at path were shortened. */
+void task_say_shortened(const struct task *t, const char *path, struct log_progress *line);
 
 /* Checks that the model knows every token, and numbers them as a compacted model does. Once. */
 int task_map(struct task *t, const struct model *m, struct err *e);

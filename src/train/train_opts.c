@@ -79,7 +79,8 @@ const struct conf_row train_rows[] = {
     CONF_STRING(O, prompt, "template", NULL, "TEXT",
                 "the prompt, with {column} for a column: '{sentence} It was'", FIXED),
     CONF_STRING(O, labels, "labels", NULL, "WORDS",
-                "the answers for labels 0, 1, ..., one token each: ' terrible, great'", FIXED),
+                "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the label's "
+                "name in the table: 'no= bad,yes= good'", FIXED),
     CONF_CHOICE(O, objective, "objective", "ce", objective_words,
                 "what is minimised: cross-entropy over the answers, or (mezo) 1 - accuracy, 1 - F1",
                 FIXED),

@@ -1,3 +1,4 @@
+#include "num.h"
 #include "trainer.h"
 
 #include <jansson.h>
@@ -51,10 +52,8 @@ char *train_summary_json(const struct train_summary *s) {
         const struct row *r = rows + i;
         if (r->digits < 0)
             json_object_set_new(j, r->name, json_integer(int_at(s, r)));
-        else if (isfinite(real_at(s, r)))
-            json_object_set_new(j, r->name, json_real(real_at(s, r)));
-        else if (!r->optional)
-            json_object_set_new(j, r->name, json_null());
+        else if (isfinite(real_at(s, r)) || !r->optional)
+            json_object_set_new(j, r->name, num_json(real_at(s, r)));
     }
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(j);
@@ -68,14 +67,13 @@ void train_summary_print(const struct train_summary *s, bool json, FILE *out) {
         free(text);
         return;
     }
+    char room[32];
     fprintf(out, "---\n");
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *r = rows + i;
         if (r->digits < 0)
             fprintf(out, "%s: %lld\n", r->name, (long long)int_at(s, r));
-        else if (isfinite(real_at(s, r)))
-            fprintf(out, "%s: %.*f\n", r->name, r->digits, real_at(s, r));
-        else if (!r->optional)
-            fprintf(out, "%s: unknown\n", r->name);
+        else if (isfinite(real_at(s, r)) || !r->optional)
+            fprintf(out, "%s: %s\n", r->name, num_text(real_at(s, r), r->digits, room));
     }
 }

@@ -63,10 +63,12 @@ static int open_tasks(struct trainer *t, const struct dataset_opts *d, struct er
         goto out;
     }
     TRY(task_open(&t->task, &to, t->data.tokenizer, e));
+    task_say_shortened(&t->task, o->task, &t->line);
     t->seq = t->task.T;
     if (o->task_eval) {
         to.path = o->task_eval;
         TRY(task_open(&t->task_val, &to, t->data.tokenizer, e));
+        task_say_shortened(&t->task_val, o->task_eval, &t->line);
     }
 out:
     return rc;

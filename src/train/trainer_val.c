@@ -1,4 +1,5 @@
 /* Validation of a run: on the split of its text, or on --task-eval. */
+#include "num.h"
 #include "train_plan.h"
 #include "trainer_impl.h"
 
@@ -39,8 +40,9 @@ static int validate_task(struct trainer *t, struct validation *r, struct err *e)
                     "\"val_accuracy\":%.6f,\"val_f1\":%.6f,\"examples\":%lld}",
                     (long long)t->p.step, t->p.seconds, out.loss, out.accuracy, out.f1,
                     (long long)out.n);
-    log_note(&t->line, "step %lld: accuracy %.4f +- %.4f, F1 %.4f, loss %.4f", (long long)t->p.step,
-             out.accuracy, out.accuracy_stderr, out.f1, out.loss);
+    char sd[32];
+    log_note(&t->line, "step %lld: accuracy %.4f +- %s, F1 %.4f, loss %.4f", (long long)t->p.step,
+             out.accuracy, num_text(out.accuracy_stderr, 4, sd), out.f1, out.loss);
     return 0;
 }
 
@@ -48,18 +50,14 @@ static int validate_text(struct trainer *t, struct validation *r, struct err *e)
     struct eval_result *x = &r->text;
     const int rc = trainer_validate_model(t, &t->model, x, e);
     if (rc) return rc;
-    char sd[32] = "null";
-    if (isfinite(x->stderr_)) snprintf(sd, sizeof sd, "%.6f", x->stderr_);
+    char sd[32];
     log_lines_write(&t->log,
                     "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
-                    "\"val_loss_stderr\":%s,\"windows\":%llu}",
-                    (long long)t->p.step, t->p.seconds, x->loss, sd,
+                    "\"val_loss_stderr\":%.6f,\"windows\":%llu}",
+                    (long long)t->p.step, t->p.seconds, x->loss, x->stderr_,
                     (unsigned long long)x->windows);
-    if (isfinite(x->stderr_))
-        log_note(&t->line, "step %lld: val_loss %.4f +- %.4f", (long long)t->p.step, x->loss,
-                 x->stderr_);
-    else
-        log_note(&t->line, "step %lld: val_loss %.4f", (long long)t->p.step, x->loss);
+    log_note(&t->line, "step %lld: val_loss %.4f +- %s", (long long)t->p.step, x->loss,
+             num_text(x->stderr_, 4, sd));
     return 0;
 }
 

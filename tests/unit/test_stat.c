@@ -1,13 +1,15 @@
-/* Mean, standard error and median against values by hand. */
+/* Mean, standard error and median against values by hand; numbers in output. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "num.h"
 #include "stat.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static void near(double a, double b) {
     if (!(fabs(a - b) <= 1e-15 * fabs(b))) fail_msg("%.17g is not %.17g", a, b);
@@ -59,10 +61,40 @@ static void median(void **state) {
     assert_true(stat_median(ends, 3) == 0);
 }
 
+static void texts(void **state) {
+    (void)state;
+    char room[32];
+    assert_string_equal(num_text(1.25, 4, room), "1.2500");
+    assert_string_equal(num_text(NAN, 4, room), "unknown");
+    assert_string_equal(num_text(-INFINITY, 1, room), "unknown");
+    assert_string_equal(num_text(1e300, 6, room), "1.0000000000000001e+300");
+    json_t *x = num_json(0.5), *none = num_json(NAN);
+    assert_true(json_is_real(x) && json_is_null(none));
+    json_decref(x);
+    json_decref(none);
+}
+
+static void cleaned(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"{\"a\":nan,\"b\":-nan,\"c\":inf,\"d\":-inf}",
+         "{\"a\":null,\"b\":null,\"c\":null,\"d\":null}"},
+        {"{\"nan\":\"inf \\\" nan\",\"info\":[1.5,-2e-3,nan]}",
+         "{\"nan\":\"inf \\\" nan\",\"info\":[1.5,-2e-3,null]}"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *s = num_clean(cases[i][0]);
+        assert_string_equal(s, cases[i][1]);
+        free(s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_hand),    cmocka_unit_test(large_values), cmocka_unit_test(too_few),
-        cmocka_unit_test(not_finite), cmocka_unit_test(median),
+        cmocka_unit_test(not_finite), cmocka_unit_test(median),       cmocka_unit_test(texts),
+        cmocka_unit_test(cleaned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

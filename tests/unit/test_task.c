@@ -73,6 +73,55 @@ static void test_prompts(void **state) {
     task_close(&t);
 }
 
+/* What tables call their labels. */
+static void test_names(void **state) {
+    (void)state;
+    static const char rte[] = "s\tlabel\na\tnot_entailment\nb\tentailment\nc\t1\nd\t0\n";
+    struct task t = task_of(rte, "{s}?", "not_entailment=n, entailment =y", 0, byte);
+    static const int want[] = {0, 1, 1, 0};
+    for (int i = 0; i < 4; i++) assert_int_equal(t.label[i], want[i]);
+    assert_int_equal(t.answers[0], 'n');
+    assert_string_equal(t.word[1], "y");
+    task_close(&t);
+    /* Without a name a word is its own; numbers are numbers, unless they are names. */
+    t = task_of("s\tlabel\na\ty\nb\tn\nc\t1\n", "{s}?", "n,y", 0, byte);
+    assert_true(t.label[0] == 1 && t.label[1] == 0 && t.label[2] == 1);
+    task_close(&t);
+    t = task_of("s\tlabel\na\t0\nb\t1\n", "{s}?", "1,0", 0, byte);
+    assert_true(t.label[0] == 0 && t.label[1] == 1);
+    task_close(&t);
+    t = task_of("s\tlabel\na\t0\nb\t1\n", "{s}?", "1=n,0=y", 0, byte);
+    assert_true(t.label[0] == 1 && t.label[1] == 0);
+    task_close(&t);
+    t = task_of("s\tlabel\na\t=\nb\t1\n", "{s}?", "=,y", 0, byte); /* a word */
+    assert_true(t.answers[0] == '=' && t.label[0] == 0);
+    task_close(&t);
+    static const char *const bad[][3] = {
+        {rte, "n,y", "line 2: label is \"not_entailment\", expected a number from 0 to 1 or a name"},
+        {rte, "not_entailment=n,y", "line 3: label is \"entailment\""},
+        {rte, "a=n,a=y", "names the label \"a\" twice"},
+        {rte, "a=,b=y", "label word 0 is empty"},
+        {"s\tlabel\na\t\n", "n,y", "label is \"\""},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_true(open_bytes(&t, bad[i][0], strlen(bad[i][0]), "{s}?", bad[i][1], 0, byte) != 0);
+        if (!strstr(e.msg, bad[i][2])) fail_msg("\"%s\" lacks \"%s\"", e.msg, bad[i][2]);
+    }
+}
+
+/* As editors of other systems save it: byte order mark, CR LF, empty lines at the end. */
+static void test_editors(void **state) {
+    (void)state;
+    struct task t = task_of("\xef\xbb\xbflabel\ts\r\n1\ta\r\n0\tb\r\n\r\n\n", "{s}?", "n,y", 0, byte);
+    assert_int_equal(t.n, 2);
+    check_prompt(&t, 0, byte, "a?", 1);
+    check_prompt(&t, 1, byte, "b?", 0);
+    task_close(&t);
+    static const char gap[] = "s\tlabel\na\t0\n\nb\t1\n";
+    assert_int_equal(open_bytes(&t, gap, sizeof gap - 1, "{s}?", "n,y", 0, byte), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "line 3: found 1 columns"));
+}
+
 /* Behind the first column's place tokens go; the start token, the text before it and the end stay.
  */
 static void test_shorten(void **state) {
@@ -186,7 +235,7 @@ static void test_bad_tables(void **state) {
         {"x\tlabel\na\t1\n", "{x", ERR_USAGE, "no closing brace"},
         {"x\tlabel\na\t1\na\n", "{x}", ERR_INPUT, "line 3: found 1 columns, the header has 2"},
         {"x\tlabel\na\t1\t\n", "{x}", ERR_INPUT, "line 2: found 3 columns"},
-        {"x\tlabel\na\t1\n\n", "{x}", ERR_INPUT, "line 3: found 1 columns"},
+        {"x\tlabel\na\t1\n\nb\t1\n", "{x}", ERR_INPUT, "line 3: found 1 columns"},
         {"x\tlabel\na\t2\n", "{x}", ERR_INPUT,
          "line 2: label is \"2\", expected a number from 0 to 1"},
         {"x\tlabel\na\t-1\n", "{x}", ERR_INPUT, "label is \"-1\""},
@@ -443,6 +492,8 @@ static void test_sst2(void **state) {
     ok(tokenizer_open(&tok, file, &e));
     check_file("tasks/SST-2/k-shot/16-13/train.tsv", tok, 32, 16);
     check_file("tasks/SST-2/k-shot/16-13/test.tsv", tok, 872, 444);
+    check_file("tasks/SST-2/train.tsv", tok, 60614, 33828);
+    check_file("tasks/SST-2/dev.tsv", tok, 6735, 3741);
     struct task t;
     const int rc = open_bytes(&t, "sentence\tlabel\na\t1\n", 19, "{sentence} It was",
                               " terrible, unwatchable", 0, tok);
@@ -453,6 +504,32 @@ static void test_sst2(void **state) {
     assert_int_equal(t.answers[0], tokenizer_find(tok, " terrible"));
     assert_int_equal(t.answers[1], tokenizer_find(tok, " great"));
     task_close(&t);
+    tokenizer_close(tok);
+}
+
+/* GLUE's own names. */
+static void test_rte(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t n, entailed;
+    } files[] = {{"tasks/RTE/train.tsv", 2490, 1249}, {"tasks/RTE/dev.tsv", 277, 146}};
+    struct tokenizer *tok;
+    ok(tokenizer_open(&tok, data_file("tokenizers/smollm2/tokenizer.json"), &e));
+    for (size_t i = 0; i < 2; i++) {
+        struct task t;
+        const struct task_opts o = {.path = data_file(files[i].name),
+                                    .prompt = "{sentence1} Therefore, {sentence2} Right? Answer:",
+                                    .labels = "not_entailment= no,entailment= yes",
+                                    .seq = 256};
+        ok(task_open(&t, &o, tok, &e));
+        int64_t ones = 0;
+        for (int64_t k = 0; k < t.n; k++) ones += t.label[k];
+        print_message("%s: %lld examples, %lld entailed\n", files[i].name, (long long)t.n, (long long)ones);
+        assert_int_equal(t.n, files[i].n);
+        assert_int_equal(ones, files[i].entailed);
+        task_close(&t);
+    }
     tokenizer_close(tok);
 }
 
@@ -471,12 +548,13 @@ static int teardown(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prompts),     cmocka_unit_test(test_shorten),
+        cmocka_unit_test(test_prompts),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_editors),     cmocka_unit_test(test_shorten),
         cmocka_unit_test(test_start_token), cmocka_unit_test(test_words),
         cmocka_unit_test(test_bad_tables),  cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_order),       cmocka_unit_test(test_map),
         cmocka_unit_test(test_eval),        cmocka_unit_test(test_objectives),
-        data_test(test_sst2),
+        data_test(test_sst2),               data_test(test_rte),
     };
     par_init(1);
     return data_run(argc, argv, tests, setup, teardown);

@@ -1,0 +1,19 @@
+/* Real numbers in output: NaN and infinity, which stand for what is not known, are never printed as
+ * numbers. */
+#ifndef DUET_NUM_H
+#define DUET_NUM_H
+
+#include <jansson.h>
+
+/* x with so many digits behind the point, or "unknown", into the caller's buffer, which is returned.
+ */
+const char *num_text(double x, int digits, char buf[32]);
+
+/* New JSON value: x, or null. */
+json_t *num_json(double x);
+
+/* Of one JSON object as printf makes it: nan, -nan, inf and -inf outside of strings become null.
+ * malloc()ed; NULL: no memory. */
+char *num_clean(const char *json);
+
+#endif
