@@ -257,7 +257,7 @@ out:
 
 const struct format format_blzt4 = {
     .name = "blzt4",
-    .help = "BLZT v4, the checkpoint of AutoANE (f32; Adam moments skipped, written as zeros); 2 and 3 read",
+    .help = "BLZT v4, the checkpoint of AutoANE, and 2 and 3 for reading (f32; no Adam moments)",
     .suffix = ".blzt4",
     .types = MF_TYPE(DT_F32),
     .vector_types = MF_TYPE(DT_F32),
