@@ -73,10 +73,13 @@ static void take_chunks(int tid) {
         void *ctx = atomic_load_explicit(&job_ctx, memory_order_relaxed);
         const int64_t i = (int64_t)(t & UINT32_MAX);
         if (i >= atomic_load_explicit(&job_n, memory_order_relaxed)) return;
-        if (tid >= atomic_load_explicit(&job_threads, memory_order_relaxed)) return;
+        const int threads = atomic_load_explicit(&job_threads, memory_order_relaxed);
+        if (tid >= threads) return;
         if (!atomic_compare_exchange_strong(&ticket, &t, t + 1)) continue;
         inside = tid;
+        if (tid > 0) held = threads, holds = 1; /* a worker's number is that of the loop */
         fn(ctx, i, tid);
+        if (tid > 0) holds = 0;
         inside = -1;
         atomic_fetch_add(&job_done, 1);
     }
@@ -170,6 +173,7 @@ void par_for(int64_t n, par_fn *fn, void *ctx) {
     assert(n < UINT32_MAX);
     if (n <= 0) return;
     const int old = inside < 0 ? library_threads(1) : 0;
+    par_hold();
     /* Inside a chunk, or while another thread's loop has the pool: one after another. */
     if (inside >= 0 || n == 1 || par_threads() == 1 || pthread_mutex_trylock(&pool)) {
         run_here(n, fn, ctx);
@@ -177,5 +181,6 @@ void par_for(int64_t n, par_fn *fn, void *ctx) {
         run_pool(n, fn, ctx);
         pthread_mutex_unlock(&pool);
     }
+    par_release();
     if (inside < 0) library_threads(old);
 }

@@ -3,6 +3,9 @@
  * par_hold keeps the number of threads. */
 #include "llama_fixture.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 enum { T = 40 };
 
 static const struct variant untied = {
@@ -121,6 +124,38 @@ static void most_tid(void *ctx, int64_t i, int tid) {
     if (tid > most[i]) most[i] = tid;
 }
 
+/* What par_threads() is in a chunk, while another thread changes it. */
+static _Atomic bool stop;
+
+static void *change(void *arg) {
+    (void)arg;
+    for (int n = 1; !stop; n = n % 7 + 1) par_init(n);
+    return NULL;
+}
+
+static void count_threads(void *ctx, int64_t i, int tid) {
+    int *seen = ctx;
+    sched_yield(); /* the other one's turn */
+    seen[i] = par_threads();
+    if (tid >= seen[i]) seen[i] = -1;
+}
+
+static void threads_in_a_loop(void **state) {
+    (void)state;
+    pthread_t t;
+    stop = false;
+    assert_int_equal(pthread_create(&t, NULL, change, NULL), 0);
+    for (int round = 0; round < 300; round++) {
+        int seen[16];
+        par_for(16, count_threads, seen);
+        for (int i = 1; i < 16; i++)
+            if (seen[i] != seen[0]) fail_msg("%d and %d threads in one loop", seen[0], seen[i]);
+    }
+    stop = true;
+    pthread_join(t, NULL);
+    par_init(2);
+}
+
 static void threads_hold(void **state) {
     (void)state;
     int most[64] = {0};
@@ -142,6 +177,7 @@ static void threads_hold(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_rope_its_table), cmocka_unit_test(factors_count),
-        cmocka_unit_test(many_embeddings), cmocka_unit_test(threads_hold)};
+        cmocka_unit_test(many_embeddings), cmocka_unit_test(threads_in_a_loop),
+        cmocka_unit_test(threads_hold)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
