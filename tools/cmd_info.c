@@ -64,6 +64,10 @@ static json_t *architecture(const json_t *config) {
             n += snprintf(line + n, sizeof line - (size_t)n, " %s %lld,", sizes[i].name,
                           (long long)json_integer_value(v));
     }
+    const json_t *trained = json_object_get(json_object_get(config, "duet"), "seq_len");
+    if (json_is_integer(trained))
+        n += snprintf(line + n, sizeof line - (size_t)n, " trained at %lld,",
+                      (long long)json_integer_value(trained));
     bool tied = json_is_true(json_object_get(config, "tie_word_embeddings"));
     snprintf(line + n, sizeof line - (size_t)n, " %s classifier", tied ? "tied" : "untied");
     return json_string(line);
