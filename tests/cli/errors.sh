@@ -115,7 +115,7 @@ for pair in num_hidden_layers=0 hidden_size=0 hidden_size=-8 vocab_size=0 num_at
 done
 
 # ---- memory
-no_train "a batch beyond the memory" 1 'needs [0-9]* MB (weights [0-9]*, gradients [0-9]*, optimizer [0-9]*, activations' \
+no_train "a batch beyond the memory" 1 'needs [0-9.]* MB (weights [0-9.]*, gradients [0-9.]*, optimizer [0-9.]*, activations' \
     --batch 65536 --set hidden_size=4096 --set intermediate_size=16384
 no_train "a model beyond the memory" 1 'MB' --set hidden_size=1048576 --set num_hidden_layers=300 \
     --set intermediate_size=4194304 --set head_dim=65536

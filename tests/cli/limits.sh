@@ -23,7 +23,7 @@ BIG="--set num_hidden_layers=8 --set hidden_size=512 --set intermediate_size=137
 if group memory && echo 209715200 >"$group/memory.limit_in_bytes" 2>/dev/null; then
     inside "$DUET" plan $TINY >plan.txt 2>plan.err
     check "v1: plan sees the limit of the group" awk '/^available/ { exit !($2 > 20 && $2 <= 210) }' plan.txt
-    refuses "v1: a run above it is refused" 1 'this run needs [0-9]* MB .* and [0-9]* MB are free' \
+    refuses "v1: a run above it is refused" 1 'this run needs [0-9.]* MB .* and [0-9.]* MB are free' \
         inside "$DUET" train $TINY $BIG --data text.txt --out big --steps 1
     check "v1: nothing is left of it" absent big
     check "v1: a small one runs" inside "$DUET" train $TINY --data text.txt --out small --steps 2
@@ -43,7 +43,7 @@ fi
 [ -n "${group:-}" ] && ungroup
 
 # ---- setrlimit
-refuses "a run above the limit of the address space" 1 'this run needs [0-9]* MB .* and [0-9]* MB are free' \
+refuses "a run above the limit of the address space" 1 'this run needs [0-9.]* MB .* and [0-9.]* MB are free' \
     sh -c 'ulimit -v 400000 && exec "$@"' sh "$DUET" train $TINY $BIG --data text.txt --out big --steps 1
 check "nothing is left of it" absent big
 finish
