@@ -1,6 +1,8 @@
 #include "cmd.h"
 #include "trainer.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 static int run(int argc, char **argv, struct err *e) {
@@ -15,8 +17,11 @@ static int run(int argc, char **argv, struct err *e) {
         rc = err_set(e, ERR_USAGE, "train takes no plain arguments, found %s", conf.pos[0]);
         goto out;
     }
+    signal(SIGPIPE, SIG_IGN); /* whose progress nobody reads any more loses its lines only */
     TRY(trainer_run(&o, &conf, &s, NULL, e));
     train_summary_print(&s, o.json, stdout);
+    if (fflush(stdout) && errno == EPIPE && !freopen("/dev/null", "w", stdout))
+        rc = err_errno(e, ERR_IO, "/dev/null");
 out:
     conf_release(&conf);
     return rc;
@@ -29,9 +34,15 @@ const struct cmd cmd_train = {
              "--resume DIR",
     .notes = "The folder of a run gets config.json (repeats the run: --config), log.jsonl, "
              "model.blzt, state and\n"
-             "summary.json. Ctrl-C saves and stops; a second one kills. With --steps, a run that "
-             "was killed and\n"
-             "resumed ends with the same weights, bit for bit, as one that was not.\n",
+             "summary.json. With --steps, a run that was killed and resumed ends with the same "
+             "weights, bit for\n"
+             "bit, as one that was not.\n\n"
+             "Ctrl-C, SIGTERM and SIGHUP drop the unfinished update, save and stop; SIGUSR1 saves "
+             "and goes on.\n"
+             "Time in which the process is stopped or frozen is not charged to --time. An update "
+             "that the end of\n"
+             "--time finds unfinished is finished if that takes at most a tenth of --time longer, "
+             "else dropped.\n",
     .lists = cmd_list_training,
     .rows = train_rows,
     .run = run,

@@ -2,6 +2,7 @@
  * for a wrong command line. */
 #include "cmd.h"
 #include "cpu.h"
+#include "guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,6 +99,7 @@ int main(int argc, char **argv) {
         if (fcntl(fd, F_GETFD) < 0) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
     signal(SIGPIPE, SIG_DFL); /* also when started by something that ignores it */
     signal(SIGXFSZ, SIG_IGN); /* the write fails and is reported */
+    guard_install();
     struct err e = {0};
     int rc = dispatch(argc, argv, &e);
     if (rc) report(&e);

@@ -13,7 +13,7 @@ enum err_code {
     ERR_IO = 3,      /* the system refused a read, write, rename, ... */
     ERR_NOMEM = 4,   /* memory could not be reserved, or would not fit */
     ERR_NUMERIC = 5, /* the training diverged: NaN or a loss spike */
-    ERR_STOP = 6,    /* stopped on request (SIGINT, SIGTERM); state is saved */
+    ERR_STOP = 6,    /* stopped on request (a signal); what there is to save is saved */
 };
 
 struct err {

@@ -1,4 +1,5 @@
 #include "file.h"
+#include "guard.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -84,6 +85,7 @@ int file_map_open(struct file_map *m, const char *path, struct err *e) {
             m->data = p;
             m->size = (size_t)st.st_size;
             m->mapped = true;
+            guard_map(p, m->size, m->path, st.st_dev, st.st_ino);
             goto out;
         }
     }
@@ -113,10 +115,12 @@ void file_map_drop(const struct file_map *m, size_t offset, size_t bytes) {
 
 void file_map_close(struct file_map *m) {
     const union map_data data = {m->data};
-    if (m->mapped)
+    if (m->mapped) {
+        guard_map_done(data.out);
         munmap(data.out, m->size);
-    else
+    } else {
         free(data.out);
+    }
     free(m->path);
     *m = (struct file_map){0};
 }
@@ -149,6 +153,7 @@ static int open_temp(struct file_out *o, struct err *e) {
         if (fstat(fd, &mine) == 0 && lstat(o->temp, &named) == 0 && S_ISREG(mine.st_mode) &&
             mine.st_ino == named.st_ino && mine.st_dev == named.st_dev && ftruncate(fd, 0) == 0) {
             o->fd = fd;
+            guard_temp(o->temp);
             return 0;
         }
         close(fd);
@@ -209,6 +214,7 @@ static void write_through(struct file_out *o, const uint8_t *p, size_t n) {
         if (done < 0 && errno == EINTR) continue;
         if (done <= 0) {
             o->error = done < 0 ? errno : EIO;
+            o->from = p;
             return;
         }
         p += done;
@@ -287,31 +293,36 @@ int file_remove(const char *path, struct err *e) {
     return errno ? err_errno(e, ERR_IO, "%s: cannot sync its folder", path) : 0;
 }
 
+/* The sentence of the first failure. What was to be written may lie in a map whose file was cut. */
+static int failed(const struct file_out *o, struct err *e) {
+    if (o->error == EFAULT && guard_check_at(o->from, e)) return e->code;
+    errno = o->error;
+    return err_errno(e, ERR_IO, "cannot write %s", o->path);
+}
+
 int file_out_sync(struct file_out *o, struct err *e) {
     flush(o);
     if (o->temp && !o->error && fsync(o->fd) != 0) o->error = errno;
-    if (!o->error) return 0;
-    errno = o->error;
-    return err_errno(e, ERR_IO, "cannot write %s", o->path);
+    return o->error ? failed(o, e) : 0;
 }
 
 int file_out_commit(struct file_out *o, struct err *e) {
     assert(o->path);
     flush(o);
+    int rc = o->error ? 0 : guard_check_maps(e);
+    if (rc) goto out;
     if (o->temp && !o->error) {
         if (fsync(o->fd) != 0 || rename(o->temp, o->path) != 0) {
             o->error = errno;
         } else {
+            guard_temp_done(o->temp);
             free(o->temp);
             o->temp = NULL;
             o->error = sync_folder_of(o->path);
         }
     }
-    int rc = 0;
-    if (o->error) {
-        errno = o->error;
-        rc = err_errno(e, ERR_IO, "cannot write %s", o->path);
-    }
+    if (o->error) rc = failed(o, e);
+out:
     file_out_discard(o);
     return rc;
 }
@@ -319,6 +330,7 @@ int file_out_commit(struct file_out *o, struct err *e) {
 void file_out_discard(struct file_out *o) {
     if (o->temp && o->fd >= 0) unlink(o->temp); /* before the lock goes with the descriptor */
     if (o->path && o->fd >= 0 && o->fd != STDOUT_FILENO) close(o->fd);
+    guard_temp_done(o->temp);
     free(o->temp);
     free(o->path);
     free(o->buf);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* A file mapped read-only. An empty file has size 0 and a non-NULL data. Something that cannot be
- * mapped (a pipe) is read into memory. */
+ * mapped (a pipe) is read into memory. guard.h says what happens if the file is cut. */
 struct file_map {
     const uint8_t *data;
     size_t size;
@@ -37,7 +37,8 @@ struct file_out {
     uint8_t *buf;
     size_t used;
     uint64_t offset; /* bytes written so far, including those still in buf */
-    int error;       /* errno of the first failure, or 0 */
+    int error;        /* errno of the first failure, or 0 */
+    const void *from; /* what could not be written then */
 };
 
 int file_out_open(struct file_out *o, const char *path, struct err *e);
@@ -48,7 +49,9 @@ void file_out_pad(struct file_out *o, size_t align);
 void file_out_patch(struct file_out *o, uint64_t offset, const void *data, size_t bytes);
 /* What was written so far is on the disk, so that little can fail in a later commit. */
 int file_out_sync(struct file_out *o, struct err *e);
-int file_out_commit(struct file_out *o, struct err *e); /* on failure the temporary is removed */
+/* On failure the temporary is removed. That a mapped file was cut meanwhile is one: what is written
+ * may be made from it. */
+int file_out_commit(struct file_out *o, struct err *e);
 void file_out_discard(struct file_out *o);              /* accepts a committed or all-zero struct */
 
 /* Renames a complete file onto another name in the same directory, and syncs the directory. */

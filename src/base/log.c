@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -86,6 +87,8 @@ int log_lines_open(struct log_lines *l, const char *path, long long keep, struct
         long long end = keep >= 0 && keep < st.st_size ? keep : (long long)st.st_size;
         end = whole_lines(fd, end);
         if (end < 0 || (end < st.st_size && ftruncate(fd, (off_t)end) != 0)) goto failed;
+        l->regular = true;
+        l->size = end;
     }
     l->path = strdup(path);
     l->f = l->path ? fdopen(fd, "a") : NULL;
@@ -98,6 +101,15 @@ failed:
     return e->code;
 }
 
+/* Half a line goes; what was not written is not tried again. */
+static void lose_line(struct log_lines *l, int why) {
+    __fpurge(l->f);
+    clearerr(l->f);
+    if (l->regular) (void)!ftruncate(fileno(l->f), (off_t)l->size);
+    if (!l->lost++)
+        fprintf(stderr, "\nduet: warning: cannot write the log %s: %s\n", l->path, strerror(why));
+}
+
 void log_lines_write(struct log_lines *l, const char *fmt, ...) {
     if (!l->f) return;
     va_list ap;
@@ -106,15 +118,16 @@ void log_lines_write(struct log_lines *l, const char *fmt, ...) {
     if (vasprintf(&line, fmt, ap) < 0) line = NULL;
     va_end(ap);
     if (line) clean = num_clean(line);
-    if (clean) fprintf(l->f, "%s\n", clean); /* without memory the line is lost, not the run */
+    const int n = clean ? fprintf(l->f, "%s\n", clean) : 0; /* no memory: the line is lost */
     free(line);
     free(clean);
-    if (fflush(l->f) == 0 && !ferror(l->f)) return;
-    /* A full disk must not end a training, but it must be seen. The log stops here. */
-    fprintf(stderr, "\nduet: warning: cannot write the log %s any more: %s\n", l->path,
-            strerror(errno));
-    fclose(l->f);
-    l->f = NULL;
+    if (fflush(l->f) != 0 || ferror(l->f)) {
+        lose_line(l, errno);
+        return;
+    }
+    l->size += n;
+    if (l->lost) fprintf(stderr, "\nduet: the log %s lacks %d lines\n", l->path, l->lost);
+    l->lost = 0;
 }
 
 long long log_lines_size(const struct log_lines *l) {

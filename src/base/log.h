@@ -25,11 +25,15 @@ void log_progress_end(struct log_progress *p);
 /* A note for people on stderr, on a line of its own. */
 void log_note(struct log_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Append-only JSON lines, flushed line by line. A write that fails (disk full) is reported once on
- * stderr and ends the log, not the run. */
+/* Append-only JSON lines, flushed line by line. A line that cannot be written (disk full, a pipe that
+ * nobody reads) is lost, without half a line left; stderr tells of the first, and of how many when
+ * it works again. */
 struct log_lines {
     FILE *f;
     char *path;
+    bool regular;   /* a file, not a pipe */
+    long long size; /* of it, in whole lines */
+    int lost;       /* lines since the last that was written */
 };
 /* keep: bytes of an existing log to keep (the rest is from steps that will be repeated); -1 all.
  * Half a line at the end of what is kept, left by a killed process, is dropped. */

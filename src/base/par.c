@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -128,14 +129,24 @@ void par_release(void) {
     holds--;
 }
 
+/* Workers leave signals to the threads of the program, but for those that they cause. */
+static const int own_faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
+
 /* Threads that cannot be had are done without: every loop ends all the same. */
 static void start_workers(void) {
+    sigset_t others, old;
+    if (n_workers >= par_threads() - 1) return;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof own_faults / sizeof *own_faults; i++)
+        sigdelset(&others, own_faults[i]);
+    pthread_sigmask(SIG_SETMASK, &others, &old);
     while (n_workers < par_threads() - 1) {
         pthread_t t;
-        if (pthread_create(&t, NULL, work, (void *)(intptr_t)(n_workers + 1))) return;
+        if (pthread_create(&t, NULL, work, (void *)(intptr_t)(n_workers + 1))) break;
         pthread_detach(t);
         n_workers++;
     }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 static void run_here(int64_t n, par_fn *fn, void *ctx) {

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,7 +141,11 @@ void exec_close(struct exec *x) {
     *x = (struct exec){0};
 }
 
-void exec_run(struct exec *x, const struct batch *b) {
+static bool cancelled(const struct exec *x) {
+    return x->opts.cancel && atomic_load_explicit(x->opts.cancel, memory_order_relaxed);
+}
+
+bool exec_run(struct exec *x, const struct batch *b) {
     assert(b->B <= x->opts.B && b->T <= x->opts.T);
     assert(par_threads() <= x->threads_planned && "par_init after exec_open");
     assert(x->opts.cache ? b->pos + b->T <= x->opts.cache : b->pos == 0);
@@ -150,6 +155,7 @@ void exec_run(struct exec *x, const struct batch *b) {
     x->rows = b->B * b->T;
     memset(x->touched, 0, (size_t)x->graph->n_params * sizeof *x->touched);
     for (int t = 0; t < x->plan.n_events; t++) {
+        if (cancelled(x)) return false;
         const struct event *ev = x->plan.events + t;
         const struct node *n = x->graph->nodes + ev->node;
         for (int i = 0; i < ev->n_placements; i++) {
@@ -165,6 +171,7 @@ void exec_run(struct exec *x, const struct batch *b) {
         x->seconds_pack[op_index(n->op)] += gemm_pack_seconds() - packed;
         x->seconds[op_index(n->op)][back || ev->again] += clock_seconds() - begin;
     }
+    return true;
 }
 
 float *exec_rows(const struct exec *x, int value) {

@@ -20,6 +20,9 @@ struct exec_opts {
     int64_t cache;  /* 0, or positions of the key/value cache (generation; B is 1) */
     bool train;     /* plan and run the backward pass too */
     bool recompute; /* activation checkpointing by block */
+    /* While it is not 0, exec_run ends before the next op; or NULL. Set from anywhere, signal
+     * handlers too. */
+    const _Atomic int *cancel;
 };
 
 /* Prompt classification: the loss of a sequence is the cross-entropy over n answer tokens at one of
@@ -92,7 +95,9 @@ void exec_close(struct exec *x); /* accepts all zeros */
 /* Bytes that exec_open reserves besides weights and gradients. */
 size_t exec_bytes(const struct exec *x);
 
-void exec_run(struct exec *x, const struct batch *b);
+/* False if it was cancelled: outputs and gradients are then worth nothing, and the next run is as if
+ * this one had not been. */
+bool exec_run(struct exec *x, const struct batch *b);
 
 /* ---- for ops ------------------------------------------------------------------------------- */
 

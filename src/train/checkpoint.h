@@ -21,6 +21,7 @@ struct progress {
     double total;      /* since the run began, this process and those before it */
     double ema, best;  /* smoothed loss, and its lowest value so far; NaN before the first step */
     int64_t log_bytes; /* size of log.jsonl at this point */
+    int64_t val_step;  /* updates done at the last validation */
     /* since the last line of the log: */
     double log_loss, log_seconds; /* sums */
     int64_t log_steps, log_tokens;

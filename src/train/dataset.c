@@ -1,6 +1,7 @@
 #include "dataset.h"
 
 #include "file.h"
+#include "guard.h"
 #include "log.h"
 
 #include <malloc.h>
@@ -37,11 +38,13 @@ static int temp_path(struct dataset *d, struct err *e) {
     const int fd = d->temp ? mkstemp(d->temp) : -1;
     if (fd < 0) return err_errno(e, ERR_IO, "cannot make a temporary file for tokens");
     close(fd);
+    guard_temp(d->temp);
     return 0;
 }
 
 static void drop_temp(struct dataset *d) {
     if (d->temp) unlink(d->temp);
+    guard_temp_done(d->temp);
     free(d->temp);
     d->temp = NULL;
 }

@@ -45,7 +45,8 @@ static struct exec_opts exec_opts_of(const struct engine_kind *kind, const struc
                               .T = o->seq,
                               .probes = (int)probes_of(kind, o),
                               .train = kind->backward,
-                              .recompute = o->recompute};
+                              .recompute = o->recompute,
+                              .cancel = o->cancel};
 }
 
 static size_t token_bytes(const struct engine_kind *kind, const struct engine_opts *o) {
@@ -115,7 +116,7 @@ void engine_close(struct engine *g) {
     *g = (struct engine){0};
 }
 
-void engine_run(struct engine *g, struct batch *b) {
+bool engine_run(struct engine *g, struct batch *b) {
     const struct choices c = {.n = g->opts.n_answers,
                               .ids = g->opts.answers,
                               .pos = g->batch.pos,
@@ -128,8 +129,9 @@ void engine_run(struct engine *g, struct batch *b) {
         b->choices = &c;
     else
         b->target = g->batch.target;
-    exec_run(&g->exec, b);
+    const bool done = exec_run(&g->exec, b);
     b->choices = g->exec.batch.choices = NULL;
+    return done;
 }
 
 double engine_loss(const struct engine *g, int64_t first, int64_t n) {

@@ -16,6 +16,7 @@ struct engine_opts {
     int64_t batch, seq; /* B and T of one micro-batch */
     bool recompute;
     const struct gemm *gemm;
+    const _Atomic int *cancel; /* see exec_opts */
     const struct opt_kind *optimizer;
     struct opt_hyper hyper;
     /* mezo */
@@ -62,6 +63,7 @@ struct engine_step {
     double loss;      /* mean over the tokens of the update, nats, before the update; for another
                        * objective its value */
     double grad_norm; /* before clipping */
+    bool cancelled;   /* nothing was changed, and nothing below is known */
     bool finite;      /* false: loss or gradient is not a number; the weights were left alone */
     /* mezo: what the update was made of; in the engine's memory, until the next step */
     int64_t directions;
@@ -122,9 +124,8 @@ void engine_report_reset(struct engine *g);
 
 /* Runs the exec over the micro-batch in g->batch and returns nothing but what is in g->nll: losses
  * of the planned sequences' tokens, or of the sequences' answers. b: probes, and for training
- * grad_scale and grad_add; the rest is filled in. copies: how often the batch stands in the rows.
- * */
-void engine_run(struct engine *g, struct batch *b);
+ * grad_scale and grad_add; the rest is filled in. False: cancelled. */
+bool engine_run(struct engine *g, struct batch *b);
 
 /* Value of the objective over sequences [first, first + n) of the last run. */
 double engine_loss(const struct engine *g, int64_t first, int64_t n);

@@ -19,7 +19,8 @@ static void step(struct engine *g, struct engine_step *s) {
         struct batch b = {.B = g->opts.batch,
                           .grad_scale = 1.0 / (double)(each * s->accum),
                           .grad_add = micro > 0};
-        engine_run(g, &b);
+        s->cancelled = !engine_run(g, &b);
+        if (s->cancelled) return;
         sum += engine_loss(g, 0, g->opts.batch);
     }
     s->loss = sum / (double)s->accum;

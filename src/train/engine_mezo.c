@@ -95,8 +95,8 @@ static void copy_batch(struct engine *g) {
     }
 }
 
-/* Losses of all probes on one micro-batch. */
-static void evaluate(struct engine *g, const struct zo_shape *shape, struct engine_step *s,
+/* Losses of all probes on one micro-batch. False: cancelled. */
+static bool evaluate(struct engine *g, const struct zo_shape *shape, struct engine_step *s,
                      int64_t micro) {
     struct mezo *z = g->mezo;
     const struct zo_kind *k = g->opts.estimator;
@@ -113,9 +113,10 @@ static void evaluate(struct engine *g, const struct zo_shape *shape, struct engi
                                      .bits = z->bits ? z->bits[d].table : NULL};
     }
     struct batch b = {.B = z->n_probes * each, .probes = z->probe, .n_probes = (int)z->n_probes};
-    engine_run(g, &b);
+    if (!engine_run(g, &b)) return false;
     for (int64_t p = 0; p < z->n_probes; p++)
         z->loss[micro * z->n_probes + p] = engine_loss(g, p * each, each);
+    return true;
 }
 
 static void apply(struct engine *g, const struct engine_step *s) {
@@ -150,7 +151,10 @@ static void step(struct engine *g, struct engine_step *s) {
         z->seed[d] = zo_seed(g->opts.seed, s->step, d, g->opts.compat_rng);
         if (z->bits) zo_bits_fill(z->bits + d, z->seed[d]);
     }
-    for (int64_t micro = 0; micro < s->accum; micro++) evaluate(g, &shape, s, micro);
+    s->cancelled = false;
+    for (int64_t micro = 0; micro < s->accum && !s->cancelled; micro++)
+        s->cancelled = !evaluate(g, &shape, s, micro);
+    if (s->cancelled) return;
     s->loss = g->opts.estimator->estimate(&shape, z->loss, z->coef);
     s->directions = n;
     s->seed = z->seed;

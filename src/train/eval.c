@@ -54,7 +54,7 @@ static int one_batch(struct run *r, uint64_t windows, uint64_t first, int64_t B,
     if (rc) return rc;
     const struct batch batch = {
         .B = B, .T = T, .input = r->input, .target = r->target, .nll = r->nll};
-    exec_run(&r->exec, &batch);
+    if (!exec_run(&r->exec, &batch)) return err_set(e, ERR_STOP, "stopped");
     for (int64_t b = 0; b < B; b++) {
         double sum = 0;
         for (int64_t i = 0; i < T; i++) sum += (double)r->nll[b * T + i];
@@ -91,7 +91,7 @@ int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, co
         return err_set(e, ERR_INPUT,
                        "the data to evaluate has %llu tokens, fewer than one window of %lld + 1",
                        (unsigned long long)(v->end - v->begin), (long long)o->seq);
-    const struct exec_opts xo = {.B = B, .T = o->seq};
+    const struct exec_opts xo = {.B = B, .T = o->seq, .cancel = o->cancel};
     const size_t n = (size_t)(B * o->seq);
     TRY(exec_open(&r.exec, &m->graph, gemm, &xo, e));
     r.input = malloc(n * sizeof *r.input);

@@ -20,6 +20,7 @@ struct eval_opts {
     const uint32_t *token_bytes; /* per id of the shard's vocabulary, or NULL */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* or NULL */
     void *ctx;
+    const _Atomic int *cancel; /* see exec_opts; gives ERR_STOP */
 };
 
 /* Reserves its own memory for the forward pass. Tokens are mapped through m->compact_id if the

@@ -24,20 +24,22 @@ static const struct field {
     const char *name;
     size_t offset;
     bool real;
+    bool optional; /* not in files of the first versions of duet */
 } fields[] = {
 #define AT(f) offsetof(struct progress, f)
-    {"step", AT(step), false},
-    {"rows", AT(rows), false},
-    {"tokens", AT(tokens), false},
-    {"seconds", AT(seconds), true},
-    {"total", AT(total), true},
-    {"ema", AT(ema), true},
-    {"best", AT(best), true},
-    {"log_bytes", AT(log_bytes), false},
-    {"log_loss", AT(log_loss), true},
-    {"log_seconds", AT(log_seconds), true},
-    {"log_steps", AT(log_steps), false},
-    {"log_tokens", AT(log_tokens), false},
+    {"step", AT(step), false, false},
+    {"rows", AT(rows), false, false},
+    {"tokens", AT(tokens), false, false},
+    {"seconds", AT(seconds), true, false},
+    {"total", AT(total), true, false},
+    {"ema", AT(ema), true, false},
+    {"best", AT(best), true, false},
+    {"log_bytes", AT(log_bytes), false, false},
+    {"val_step", AT(val_step), false, true},
+    {"log_loss", AT(log_loss), true, false},
+    {"log_seconds", AT(log_seconds), true, false},
+    {"log_steps", AT(log_steps), false, false},
+    {"log_tokens", AT(log_tokens), false, false},
 #undef AT
 };
 
@@ -55,9 +57,11 @@ static json_t *progress_json(const struct progress *p) {
 }
 
 static int progress_read(struct progress *p, json_t *j, const char *path, struct err *e) {
+    p->val_step = json_integer_value(json_object_get(j, "step"));
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         char *at = (char *)p + fields[i].offset;
         json_t *v = json_object_get(j, fields[i].name);
+        if (!v && fields[i].optional) continue;
         if (fields[i].real ? !json_is_number(v) && !json_is_null(v)
                            : !json_is_integer(v) || json_integer_value(v) < 0)
             return err_set(e, ERR_INPUT, "%s: footer: progress.%s is missing or not a number", path,

@@ -90,6 +90,7 @@ struct task_eval_opts {
     int64_t batch;                                              /* sequences at a time */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* examples; or NULL */
     void *ctx;
+    const _Atomic int *cancel; /* see exec_opts; gives ERR_STOP */
 };
 
 /* Figures over all examples, each with its standard error (NaN for one example). */

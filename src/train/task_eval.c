@@ -53,8 +53,9 @@ static int one_batch(struct run *r, int64_t first, int64_t B, struct err *e) {
         task_put(t, which[b], T, r->input + b * T, r->pos + b, r->label + b);
     const struct choices c = {
         .n = t->n_labels, .ids = t->answers, .pos = r->pos, .label = r->label, .logits = r->logits};
-    exec_run(&r->exec,
-             &(struct batch){.B = B, .T = T, .choices = &c, .input = r->input, .nll = r->nll});
+    const struct batch batch = {
+        .B = B, .T = T, .choices = &c, .input = r->input, .nll = r->nll};
+    if (!exec_run(&r->exec, &batch)) return err_set(e, ERR_STOP, "stopped");
     for (int64_t b = 0; b < B; b++) TRY(count(r, b, which[b], e));
 out:
     return rc;
@@ -116,7 +117,8 @@ int task_eval(struct model *m, const struct gemm *gemm, const struct task *t,
     *out = (struct task_result){.n = t->n, .n_labels = t->n_labels};
     struct run r = {.m = m, .t = t, .counts = out->counts};
     const int64_t B = o->batch < t->n ? o->batch : t->n;
-    TRY(exec_open(&r.exec, &m->graph, gemm, &(struct exec_opts){.B = B, .T = t->T}, e));
+    const struct exec_opts xo = {.B = B, .T = t->T, .cancel = o->cancel};
+    TRY(exec_open(&r.exec, &m->graph, gemm, &xo, e));
     TRY(reserve(&r, B, e));
     for (int64_t at = 0; at < t->n; at += B) {
         const int64_t n = t->n - at < B ? t->n - at : B;

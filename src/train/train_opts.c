@@ -99,8 +99,8 @@ const struct conf_row train_rows[] = {
                 "sequential stream", RECORDED),
     CONF_INT(O, steps, "steps", "0", 0, 1e12, "number of updates; 0: until --time is used", FREE),
     CONF_FLOAT(O, time, "time", "0", 0, 1e9,
-               "seconds of training; schedules then follow the share of time used; 0: until "
-               "--steps are done", FREE),
+               "seconds of training, without those in which the process is stopped; schedules then "
+               "follow the share of time used; 0: until --steps are done", FREE),
     CONF_FLOAT(O, lr, "lr", "-1", -1, 100,
                "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo the "
                "estimator's", FREE),
@@ -144,7 +144,7 @@ const struct conf_row train_rows[] = {
     CONF_BOOL(O, recompute, "recompute",
               "keep only block inputs and run blocks again for the backward pass", FREE),
     CONF_INT(O, threads, "threads", "0", 0, 4096,
-             "threads; 0: one per processor. Results do not depend on it", .internal = true, FREE),
+             "threads; 0: one per processor, within the CPU quota. Results do not depend on it", .internal = true, FREE),
     CONF_SECTION("Run"),
     CONF_STRING(O, out, "out", NULL, "DIR", "folder of the run; default: the first free runs/N",
                 .internal = true, START),

@@ -3,29 +3,13 @@
 #include "clock.h"
 #include "file.h"
 #include "format.h"
+#include "heartbeat.h"
 #include "machine.h"
+#include "stop.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- stopping on request ----------------------------------------------------------------------
- */
-
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int sig) {
-    stop_signal = sig;
-}
-
-/* The first signal asks for a checkpoint and an end; SA_RESETHAND lets a second one kill. */
-static void catch_signals(void) {
-    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    stop_signal = 0;
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-}
 
 /* ---- one update --------------------------------------------------------------------------------
  */
@@ -52,6 +36,7 @@ int64_t trainer_tokens(struct trainer *t, int64_t micro) {
 static void fill(void *ctx, int64_t micro, struct engine_batch *out) {
     struct trainer *t = ctx;
     const int64_t B = t->opts->batch, T = t->seq, tokens = trainer_tokens(t, micro);
+    pace_micro(t, micro);
     t->filled += tokens;
     if (t->opts->task) {
         out->T = tokens / B;
@@ -107,7 +92,7 @@ static void show_step(struct trainer *t, double tokens_per_second) {
     char left[32];
     const double done = trainer_progress(t);
     const double rest = done > 0 ? t->p.seconds * (1 - done) / done : 0;
-    log_progress_show(&t->line, false, "step %lld  loss %.4f  %.0f tokens/s  %3.0f%%  %s left",
+    log_progress_show(&t->line, t->pace.shown, "step %lld  loss %.4f  %.0f tokens/s  %3.0f%%  %s left",
                       (long long)t->p.step, t->p.ema, tokens_per_second, 100 * done,
                       log_duration(rest, left));
 }
@@ -129,19 +114,29 @@ int trainer_count(struct trainer *t, const struct engine_step *s, double seconds
     return 0;
 }
 
+/* Counts it, unless it was cancelled: by a signal, by the time that ran out, or by a checkpoint that
+ * failed. */
 static int update(struct trainer *t, struct err *e) {
-    const double begin = clock_seconds(), progress = trainer_progress(t);
+    const double progress = trainer_progress(t);
     struct engine_step s = {.step = t->p.step,
                             .accum = sched_accum(t->opts->accum, t->opts->accum_end, progress),
                             .lr = t->setup.lr * sched_factor(&t->setup.sched, t->p.step, progress),
                             .fill = fill,
                             .ctx = t};
     t->filled = 0;
+    pace_begin(t, s.accum);
     t->engine.kind->step(&t->engine, &s);
+    stop_go_on();
+    if (s.cancelled) {
+        if (t->pace.out_of_time) t->p.seconds += pace_seconds(t);
+        t->pace.dropped = true;
+        *e = t->pace.e;
+        return t->pace.rc;
+    }
     if (!s.finite)
         return diverged(
             t, isfinite(s.loss) ? "the gradient is not a number" : "the loss is not a number", e);
-    const double seconds = clock_seconds() - begin;
+    const double seconds = pace_seconds(t);
     if (t->trajectory.writing) s.loss = (double)(float)s.loss; /* as the record has it */
     const int rc = trainer_record(t, &s, seconds, e);
     return rc ? rc : trainer_count(t, &s, seconds, e);
@@ -150,7 +145,7 @@ static int update(struct trainer *t, struct err *e) {
 /* ---- the loop ----------------------------------------------------------------------------------
  */
 
-static int save(struct trainer *t, struct err *e) {
+int trainer_save(struct trainer *t, struct err *e) {
     if (t->trajectory.writing) {
         const int rc = trajectory_sync(&t->trajectory, e);
         if (rc) return rc;
@@ -175,26 +170,51 @@ static bool save_due(const struct trainer *t) {
     return clock_seconds() - t->last_save >= s->checkpoint_seconds;
 }
 
+/* A signal asked for the end. */
+static int stop(struct trainer *t, struct err *e) {
+    const bool nothing = t->p.step == 0 && t->saved_step < 0;
+    const int rc = nothing || t->saved_step == t->p.step ? 0 : trainer_save(t, e);
+    if (rc) return rc;
+    const char *dropped = t->pace.dropped ? " (the unfinished update is dropped)" : "";
+    if (nothing)
+        return err_set(e, ERR_STOP,
+                       "stopped before the first update was done; begin again with: duet train "
+                       "--resume %s",
+                       t->dir);
+    return err_set(e, ERR_STOP, "stopped at step %lld%s; go on with: duet train --resume %s",
+                   (long long)t->p.step, dropped, t->dir);
+}
+
+/* A validation that a signal ended is made when the run goes on. */
+static bool val_due(const struct trainer *t) {
+    return t->opts->val_every && t->p.step && t->p.step % t->opts->val_every == 0 &&
+           t->p.val_step != t->p.step && !finished(t);
+}
+
+static int one_step(struct trainer *t, struct err *e) {
+    int rc;
+    struct validation r;
+    TRY(update(t, e));
+    stop_phase(t->p.step ? STOP_RUNNING : STOP_FRESH, t->p.step);
+    pace_note_stops(t);
+    if (stop_asked()) goto out;
+    if (val_due(t)) TRY(trainer_validate(t, &r, e));
+    if (save_due(t) && !finished(t)) TRY(trainer_save(t, e));
+out:
+    return rc;
+}
+
 static int loop(struct trainer *t, struct err *e) {
     int rc = 0;
     struct validation r;
+    stop_phase(t->p.step ? STOP_RUNNING : STOP_FRESH, t->p.step);
     /* What the run begins from is part of what it shows. */
-    if (t->opts->init && t->p.step == 0) TRY(trainer_validate(t, &r, e));
-    while (!finished(t)) {
-        TRY(update(t, e));
-        if (stop_signal) {
-            TRY(save(t, e));
-            rc = err_set(e, ERR_STOP, "stopped at step %lld; go on with: duet train --resume %s",
-                         (long long)t->p.step, t->dir);
-            goto out;
-        }
-        if (t->opts->val_every && t->p.step % t->opts->val_every == 0 && !finished(t))
-            TRY(trainer_validate(t, &r, e));
-        if (save_due(t) && !finished(t)) TRY(save(t, e));
-    }
-    if (t->saved_step != t->p.step) TRY(save(t, e));
+    if ((t->opts->init && t->p.step == 0) || val_due(t)) TRY(trainer_validate(t, &r, e));
+    while (!stop_asked() && !finished(t)) TRY(one_step(t, e));
+    if (!stop_asked() && t->saved_step != t->p.step) TRY(trainer_save(t, e));
+    stop_phase(STOP_SAVED, t->p.step);
 out:
-    return rc;
+    return rc == ERR_STOP || (!rc && stop_asked()) ? stop(t, e) : rc;
 }
 
 static void describe_start(struct trainer *t) {
@@ -233,11 +253,14 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
                 struct err *e) {
     int rc;
     struct trainer t;
+    stop_catch();
     TRY(trainer_open(&t, o, conf, e));
-    catch_signals(); /* until here there is nothing to save: a signal just ends the program */
     describe_start(&t);
+    heartbeat_start();
     TRY(loop(&t, e));
-    TRY(trainer_summarize(&t, s, e));
+    rc = trainer_summarize(&t, s, e);
+    if (rc == ERR_STOP) rc = stop(&t, e);
+    if (rc) goto out;
     trainer_log_report(&t);
     TRY(trainer_write_summary(&t, s, e));
 out:
@@ -245,6 +268,8 @@ out:
         *dir = t.dir;
         t.dir = NULL;
     }
+    heartbeat_end();
     trainer_close(&t);
+    stop_release();
     return rc;
 }

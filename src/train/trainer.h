@@ -19,7 +19,7 @@ struct train_summary {
     double train_loss;
 };
 
-/* Runs (or resumes) to the end, or until SIGINT or SIGTERM, which save and give ERR_STOP. conf: the
+/* Runs (or resumes) to the end, or until a signal asks for it (stop.h), which gives ERR_STOP. conf: the
  * parse that filled o; its JSON becomes config.json. dir: the run's folder, malloc()ed, also set on
  * ERR_STOP; may be NULL. */
 int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,

@@ -1,5 +1,6 @@
-/* Inside of a run, shared by trainer.c (the loop), trainer_folder.c (the folder and config.json),
- * trainer_resume.c (what a run goes on from), trainer_open.c (everything else before the loop), trainer_val.c (validation), trainer_end.c (the
+/* Inside of a run, shared by trainer.c (the loop), trainer_pace.c (between micro-batches),
+ * trainer_folder.c (the folder and config.json), trainer_resume.c (what a run goes on from),
+ * trainer_open.c (everything else before the loop), trainer_val.c (validation), trainer_end.c (the
  * summary) and trainer_zo.c (the trajectory). */
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
@@ -16,6 +17,18 @@
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
     bool model, init, data, tokenizer;
+};
+
+/* The present update. */
+struct pace {
+    double begin; /* heartbeat_clock() */
+    double aside; /* seconds since then that are not the update's */
+    int64_t accum;
+    bool shown;       /* micro-batches of it were */
+    bool out_of_time; /* so it is dropped */
+    bool dropped;
+    int rc;           /* a checkpoint in the midst of it failed, with e */
+    struct err e;
 };
 
 struct trainer {
@@ -44,6 +57,8 @@ struct trainer {
     struct engine_memory memory;
     int64_t seq;
     struct progress p;
+    struct pace pace;
+    double stopped; /* seconds of stops that were told of */
     struct log_progress line;
     struct log_lines log;
     bool resumed;
@@ -68,6 +83,17 @@ int trainer_record(struct trainer *t, const struct engine_step *s, double second
 int64_t trainer_tokens(struct trainer *t, int64_t micro);
 /* Counts an update that is done: progress, log, line. ERR_NUMERIC if the loss has run away. */
 int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
+/* A checkpoint of what is in memory. */
+int trainer_save(struct trainer *t, struct err *e);
+
+/* An update begins; its seconds so far, without stops and what was put aside. */
+void pace_begin(struct trainer *t, int64_t accum);
+double pace_seconds(const struct trainer *t);
+/* Before micro-batch `micro`: may save, show, or drop the update (stop_cancel). */
+void pace_micro(struct trainer *t, int64_t micro);
+/* A note and an event if the process stood still since the last call. */
+void pace_note_stops(struct trainer *t);
+
 double trainer_progress(const struct trainer *t); /* share of the run done, 0..1 */
 
 /* The folder of --resume or --out, locked; a new run's is made and cleared. */

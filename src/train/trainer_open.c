@@ -1,4 +1,5 @@
 #include "trainer_impl.h"
+#include "stop.h"
 #include "train_model.h"
 #include "train_plan.h"
 
@@ -147,6 +148,7 @@ static int open_model(struct trainer *t, struct err *e) {
     if (o->task) TRY(task_map(&t->task, &t->model, e));
     if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));
     struct engine_opts eo = train_engine_opts(s, o, &t->gemm, t->seq);
+    eo.cancel = stop_flag();
     eo.n_answers = t->task.n_labels;
     eo.answers = t->task.answers;
     TRY(train_plan(&t->memory, s->engine, &t->model, &eo, val_seq(t), e));

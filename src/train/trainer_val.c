@@ -1,5 +1,6 @@
 /* Validation of a run: on the split of its text, or on --task-eval. */
 #include "num.h"
+#include "stop.h"
 #include "train_plan.h"
 #include "trainer_impl.h"
 
@@ -21,14 +22,16 @@ int trainer_validate_model(struct trainer *t, struct model *m, struct eval_resul
                                 .token_bytes = t->token_bytes,
                                 .max_windows = (uint64_t)t->opts->val_windows,
                                 .progress = show_validation,
-                                .ctx = t};
+                                .ctx = t,
+                                .cancel = stop_flag()};
     return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);
 }
 
 static int validate_task(struct trainer *t, struct validation *r, struct err *e) {
     struct task_result out;
     const int64_t few = train_val_batch(t->seq);
-    const struct task_eval_opts o = {.batch = few, .progress = show_validation, .ctx = t};
+    const struct task_eval_opts o = {
+        .batch = few, .progress = show_validation, .ctx = t, .cancel = stop_flag()};
     const int rc = task_eval(&t->model, &t->gemm, &t->task_val, &o, &out, e);
     if (rc) return rc;
     r->text.loss = out.loss;
@@ -69,6 +72,9 @@ static bool can_validate(const struct trainer *t) {
 int trainer_validate(struct trainer *t, struct validation *r, struct err *e) {
     *r = (struct validation){
         .text = {.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN}, NAN, NAN};
-    if (!can_validate(t)) return 0;
-    return t->opts->task ? validate_task(t, r, e) : validate_text(t, r, e);
+    const int rc = !can_validate(t)  ? 0
+                   : t->opts->task ? validate_task(t, r, e)
+                                   : validate_text(t, r, e);
+    if (!rc) t->p.val_step = t->p.step;
+    return rc;
 }

@@ -456,6 +456,29 @@ static void log_half_line(void **state) {
     assert_text("log", "xxxxx\n");
 }
 
+/* A file size limit stands for a full disk: lines are lost whole, and then the log goes on. */
+static void log_on_a_full_disk(void **state) {
+    (void)state;
+    struct err e;
+    struct log_lines l;
+    struct rlimit old, r;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(log_lines_open(&l, "log", -1, &e), 0);
+    log_lines_write(&l, "{\"step\": %d}", 1);
+    getrlimit(RLIMIT_FSIZE, &old);
+    r = (struct rlimit){18, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
+    log_lines_write(&l, "{\"step\": %d}", 2);
+    log_lines_write(&l, "{\"step\": %d}", 3);
+    assert_int_equal(l.lost, 2);
+    assert_text("log", "{\"step\": 1}\n");
+    setrlimit(RLIMIT_FSIZE, &old);
+    log_lines_write(&l, "{\"step\": %d}", 4);
+    assert_int_equal(l.lost, 0);
+    log_lines_close(&l);
+    assert_text("log", "{\"step\": 1}\n{\"step\": 4}\n");
+}
+
 static void log_durations(void **state) {
     (void)state;
     char buf[32];
@@ -481,6 +504,7 @@ int main(void) {
         IN_FOLDER(out_standard_output),  IN_FOLDER(map_kinds), IN_FOLDER(map_drop),
         IN_FOLDER(read_text_limit),      IN_FOLDER(names),
         IN_FOLDER(log_appends),          IN_FOLDER(log_half_line),
+        IN_FOLDER(log_on_a_full_disk),
         cmocka_unit_test(log_durations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
