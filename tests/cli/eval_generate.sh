@@ -151,6 +151,8 @@ for what in nan inf; do
     [ $what = inf ] && said=infinity
     refuses "$what: eval" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --data text.txt --quiet
     refuses "$what: generate" 1 "tensor .* holds $said at \[" "$DUET" generate $what.gguf --prompt 'The dog' --quiet
+    refuses "$what: eval --exact" 1 "document 1, from byte 0 on: .* tensor .* holds $said at \[" \
+        "$DUET" eval $what.gguf --data text.txt --exact --quiet
     refuses "$what: eval --logits" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --data short.txt --logits $what.f32
     check "$what: eval --logits writes nothing" absent $what.f32
     refuses "$what: eval --task" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --quiet \
