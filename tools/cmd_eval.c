@@ -51,7 +51,7 @@ static const struct conf_row rows[] = {
                 "what another model's --out wrote of the same text: the difference, with its error"),
     CONF_SECTION("Prompt classification"),
     CONF_STRING(O, task, "task", NULL, "FILE",
-                "instead of --data: labelled examples (TSV with a column `label`)"),
+                "instead of --data: labelled examples (TSV or CSV with a column `label`)"),
     CONF_STRING(O, prompt, "template", NULL, "TEXT",
                 "the prompt, with {column} for a column: '{sentence} It was'"),
     CONF_STRING(O, labels, "labels", NULL, "WORDS",

@@ -29,6 +29,10 @@ struct reader {
     struct file_map map;
     size_t at;    /* next byte of the table */
     int64_t line; /* that was read last; from 1 */
+    bool csv;      /* columns are separated by commas and may be quoted */
+    int64_t inner; /* line breaks inside the quotes of that line */
+    char *cells;   /* of the line, without quotes */
+    size_t cells_cap;
     struct part parts[PARTS];
     int n_parts;
     struct text *fields; /* of the line, as many as the header has */
@@ -213,13 +217,26 @@ static int check_utf8(const struct reader *r, struct text line, struct err *e) {
     return 0;
 }
 
+/* The line break that ends a line of CSV: outside of quotes. */
+static const char *csv_end(struct reader *r, const char *s, size_t left) {
+    bool quoted = false;
+    for (const char *end = s + left; s < end; s++) {
+        if (*s == '"') quoted = !quoted;
+        if (*s != '\n') continue;
+        if (!quoted) return s;
+        r->inner++;
+    }
+    return NULL;
+}
+
 static int next_line(struct reader *r, struct text *line, struct err *e) {
     const char *s = (const char *)r->map.data + r->at;
     const size_t left = r->map.size - r->at;
-    const char *end = memchr(s, '\n', left);
+    r->line += 1 + r->inner;
+    r->inner = 0;
+    const char *end = r->csv ? csv_end(r, s, left) : memchr(s, '\n', left);
     *line = (struct text){s, end ? (size_t)(end - s) : left};
     r->at += line->n + (end != NULL);
-    r->line++;
     if (line->n && s[line->n - 1] == '\r') line->n--;
     return check_utf8(r, *line, e);
 }
@@ -233,6 +250,49 @@ static size_t cut(struct text line, struct text *fields, size_t max) {
         if (!tab) return n + 1;
         s = tab + 1;
     }
+}
+
+/* One field of CSV (RFC 4180), which begins at *s and ends before a comma or at end; its text goes to
+ * out. The bytes of the text, or -1: something stands behind the closing quote, or there is none. */
+static int64_t csv_field(const char **s, const char *end, char *out) {
+    const char *p = *s;
+    int64_t n = 0;
+    const bool quoted = p < end && *p == '"';
+    bool open = quoted;
+    for (p += quoted; p < end && (open || *p != ','); p++) {
+        if (quoted && !open) return -1;
+        if (quoted && *p == '"' && !(p + 1 < end && p[1] == '"')) {
+            open = false;
+            continue;
+        }
+        p += quoted && *p == '"'; /* of two the second */
+        out[n++] = *p;
+    }
+    *s = p;
+    return open ? -1 : n;
+}
+
+static int cut_csv(struct reader *r, struct text line, size_t max, size_t *found, struct err *e) {
+    const char *s = line.s, *end = line.s + line.n;
+    size_t used = 0;
+    if (grow(&r->cells, &r->cells_cap, line.n + 1, 1)) return no_memory(e);
+    for (*found = 0;; s++) {
+        const int64_t n = csv_field(&s, end, r->cells + used);
+        if (n < 0)
+            return err_set(e, ERR_INPUT, "%s, line %lld: the quotes of column %zu do not match",
+                           r->o->path, (long long)r->line, *found + 1);
+        if (*found < max) r->fields[*found] = (struct text){r->cells + used, (size_t)n};
+        used += (size_t)n;
+        ++*found;
+        if (s == end) return 0;
+    }
+}
+
+/* The fields of a line: the first max of them, and how many there are. */
+static int cut_line(struct reader *r, struct text line, size_t max, size_t *found, struct err *e) {
+    if (r->csv) return cut_csv(r, line, max, found, e);
+    *found = cut(line, r->fields, max);
+    return 0;
 }
 
 static int find_column(const struct reader *r, struct text line, struct text name, size_t *column,
@@ -253,9 +313,10 @@ static int read_header(struct reader *r, struct err *e) {
                        r->o->path);
     if (r->map.size >= 3 && !memcmp(r->map.data, "\xef\xbb\xbf", 3)) r->at = 3; /* byte order mark */
     TRY(next_line(r, &line, e));
-    r->n_fields = cut(line, NULL, 0);
+    r->csv = !memchr(line.s, '\t', line.n) && memchr(line.s, ',', line.n);
+    TRY(cut_line(r, line, 0, &r->n_fields, e));
     if (!(r->fields = calloc(r->n_fields, sizeof *r->fields))) return no_memory(e);
-    cut(line, r->fields, r->n_fields);
+    TRY(cut_line(r, line, r->n_fields, &r->n_fields, e));
     TRY(find_column(r, line, (struct text){"label", 5}, &r->label, e));
     for (int i = 0; i < r->n_parts; i++) {
         if (!r->parts[i].is_column) continue;
@@ -343,7 +404,9 @@ static int add_example(struct reader *r, struct text line, struct err *e) {
     int rc;
     struct task *t = r->t;
     struct layout l;
-    const size_t first = r->ids.n, found = cut(line, r->fields, r->n_fields);
+    const size_t first = r->ids.n;
+    size_t found;
+    TRY(cut_line(r, line, r->n_fields, &found, e));
     if (found != r->n_fields)
         return err_set(e, ERR_INPUT, "%s, line %lld: found %zu columns, the header has %zu",
                        r->o->path, (long long)r->line, found, r->n_fields);
@@ -419,6 +482,7 @@ out:
     file_map_close(&r.map);
     free(r.fields);
     free(r.prompt);
+    free(r.cells);
     free(r.ids.ids);
     if (rc) task_close(t);
     return rc;

@@ -1,7 +1,8 @@
 /* Prompt classification: examples of a labelled table as prompts whose next token is the answer.
  *
  * The table is a TSV file in UTF-8: a line of column names, one of them "label", then one example a
- * line (GLUE's files look like this); a byte order mark, CR before LF and empty lines at the end are
+ * line (GLUE's files look like this); or CSV (RFC 4180, texts in double quotes may hold commas and line
+ * breaks), where the names are separated by commas and no tab is among them. A byte order mark, CR before LF and empty lines at the end are
  * passed over. A label is a number 0, 1, ... or a name. The template makes a prompt of
  * an example: {name} stands for the column of that name, without the blanks around it. labels has
  * the word that answers for label 0, for label 1, ..., separated by commas; blanks belong to the

@@ -73,7 +73,7 @@ const struct conf_row train_rows[] = {
              "ramp the micro-batches an update up to this over the run; 0: no ramp", RECORDED),
     CONF_SECTION("Prompt classification"),
     CONF_STRING(O, task, "task", NULL, "FILE",
-                "instead of --data: labelled examples (TSV with a column `label`), learned as the "
+                "instead of --data: labelled examples (TSV or CSV with a column `label`), learned as the "
                 "next word of a prompt", SOURCE),
     CONF_STRING(O, task_eval, "task-eval", NULL, "FILE", "examples to validate on", SOURCE),
     CONF_STRING(O, prompt, "template", NULL, "TEXT",

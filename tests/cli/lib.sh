@@ -10,6 +10,7 @@ SRC=$(cd "$2" && pwd)
 DATA=${DUET_DATA:-$SRC/../shared/data}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/duet-cli-XXXXXX")
 cd "$WORK" || exit 1
+exec 3>&1
 n_tests=0
 n_failed=0
 
@@ -109,6 +110,7 @@ train() {
 # must COMMAND...: for preparations; the script cannot go on without
 must() {
     "$@" && return 0
+    exec >&3 # the command's own output may go to a file
     not_ok "preparation failed: $*"
     finish
 }

@@ -58,6 +58,22 @@ for command in "convert ane_autoresearch_ckpt.bin x.blzt" "generate stories110M.
     duet $command >out 2>line.err
     check "duet ${command%% *} says it" says line.err 'does not say rope_theta (10000 is assumed), rms_norm_eps'
 done
+said="--set duet.residual_scale=$SCALE"
+init() { # OUT OPTION...
+    init_out=$1
+    shift
+    must duet train --init ane_autoresearch_ckpt.bin --data stories.txt --tokenizer smollm2/tokenizer.json --steps 1 --batch 2 \
+        --threads 1 --out $init_out "$@" >$init_out.out 2>$init_out.err
+}
+init init0
+init init1 $said
+check "duet train --init says it" says init0.err 'rms_norm_eps (1e-05), duet.residual_scale (1;'
+check "and not what was said" sh -c '! grep residual_scale init1.err'
+check "which is part of the new model" sh -c "duet info init1/model.blzt | grep -q 'residual_scale.: 0.35355'"
+must duet train --lora 2 --init ane_autoresearch_ckpt.bin $said --data stories.txt --tokenizer smollm2/tokenizer.json --steps 2 \
+    --batch 2 --threads 1 --out side --quiet >out 2>err
+must duet adapter merge ane_autoresearch_ckpt.bin side/adapter.blzt $said --out merged.blzt >out 2>err
+check "adapter merge takes it from --set" sh -c "duet info merged.blzt | grep -q 'residual_scale.: 0.35355'"
 must duet eval x.blzt --data stories.txt --tokenizer smollm2/tokenizer.json --split val >kept 2>kept.err
 check "duet's own file says everything" sh -c '! grep "does not say" kept.err'
 

@@ -21,6 +21,10 @@ refuses "a name that no word has" 1 'line 2: label is "not_entailment", expected
 must task windows.tsv --labels n,y >windows.out
 check "byte order mark, CR LF and an empty last line" same windows.out numbers.out
 
+printf 's,label\n"a b",no\nc d,yes\ne f,yes\n' >table.csv
+must task table.csv --labels 'no=n,yes=y' >csv.out
+check "CSV" same csv.out numbers.out
+
 must task one.tsv --labels n,y >one.out
 must task one.tsv --labels n,y --json >one.json
 for key in accuracy_stderr f1_stderr loss_stderr; do

@@ -122,6 +122,31 @@ static void test_editors(void **state) {
     assert_non_null(strstr(e.msg, "line 3: found 1 columns"));
 }
 
+static void test_csv(void **state) {
+    (void)state;
+    struct task t = task_of("id,\"text\",label\r\n1,\"a, \"\"b\"\"\nc\",good\r\n2,x,1\n\"3\",,bad\n", "<{text}>",
+                            "bad=n,good=y", 0, byte);
+    assert_int_equal(t.n, 3);
+    check_prompt(&t, 0, byte, "<a, \"b\"\nc>", 1);
+    check_prompt(&t, 1, byte, "<x>", 1);
+    check_prompt(&t, 2, byte, "<>", 0);
+    task_close(&t);
+    t = task_of("a,b\tlabel\n\"x\t1\n", "{a,b}", "n,y", 0, byte); /* TSV knows no quotes */
+    check_prompt(&t, 0, byte, "\"x", 1);
+    task_close(&t);
+    static const char *const bad[][2] = {
+        {"s,label\na,1\n\"a\nb,1\n", "line 3: the quotes of column 1 do not match"},
+        {"s,label\n\"a\" b,1\n", "line 2: the quotes of column 1 do not match"},
+        {"s,label\n\"a\nb\",1\nx,2\n", "line 4: label is \"2\""},
+        {"s,label\na,b,1\n", "line 2: found 3 columns, the header has 2"},
+        {"s,\"label\n", "the quotes of column 2"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(open_bytes(&t, bad[i][0], strlen(bad[i][0]), "{s}?", "n,y", 0, byte), ERR_INPUT);
+        if (!strstr(e.msg, bad[i][1])) fail_msg("\"%s\" lacks \"%s\"", e.msg, bad[i][1]);
+    }
+}
+
 /* Behind the first column's place tokens go; the start token, the text before it and the end stay.
  */
 static void test_shorten(void **state) {
@@ -549,7 +574,8 @@ static int teardown(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prompts),     cmocka_unit_test(test_names),
-        cmocka_unit_test(test_editors),     cmocka_unit_test(test_shorten),
+        cmocka_unit_test(test_editors),     cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_shorten),
         cmocka_unit_test(test_start_token), cmocka_unit_test(test_words),
         cmocka_unit_test(test_bad_tables),  cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_order),       cmocka_unit_test(test_map),
