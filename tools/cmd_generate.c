@@ -112,7 +112,7 @@ static void report(const struct opts *o, const struct model *m, const struct sam
     if (s->shifts)
         fprintf(stderr, "; the older half of the context was forgotten %lld time%s",
                 (long long)s->shifts, s->shifts == 1 ? "" : "s");
-    if (json_is_integer(trained) && s->prompt_tokens + s->tokens > m->config.seq_len)
+    if (json_is_integer(trained) && s->prompt_tokens + s->tokens - 1 > m->config.seq_len)
         fprintf(stderr, "; text longer than the %lld tokens that the model was last trained at",
                 (long long)m->config.seq_len);
     if (replaced)
