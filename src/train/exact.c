@@ -201,12 +201,15 @@ out:
 /* One line of six numbers; *at moves behind it. */
 static bool read_line(char **at, uint64_t *number, struct exact_doc *d) {
     int used = 0;
+    char *end = strchr(*at, '\n');
+    if (!end) return false;
+    *end = 0; /* sscanf measures what is before it first */
     const int n = sscanf(*at,
                          "%" SCNu64 "\t%" SCNu64 "\t%" SCNu64 "\t%" SCNx64 "\t%" SCNu64 "\t%lf%n",
                          number, &d->offset, &d->bytes, &d->hash, &d->tokens, &d->nats, &used);
-    if (n != 6 || (*at)[used] != '\n' || !isfinite(d->nats)) return false;
-    *at += used + 1;
-    return true;
+    const bool ok = n == 6 && !(*at)[used] && isfinite(d->nats);
+    *at = end + 1;
+    return ok;
 }
 
 static int read_docs(struct exact_result *other, char *at, const char *path,
