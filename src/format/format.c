@@ -126,7 +126,7 @@ static int open_dir(struct model_file *mf, const char *path, bool verify, struct
                      path);
     else
         rc = mf->format->read(mf, verify, e);
-    if (!rc) mf->config_hash = XXH3_64bits(mf->config, strlen(mf->config));
+    if (!rc && !mf->config_hash) mf->config_hash = XXH3_64bits(mf->config, strlen(mf->config));
     if (rc) model_file_close(mf);
     return rc;
 }

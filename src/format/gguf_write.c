@@ -1,6 +1,7 @@
 /* Models to GGUF: what llama.cpp must be told, always all of it, and the tensors of the
  * architecture, no more and no less. */
 #include "gguf.h"
+#include "rope_keys.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -73,12 +74,9 @@ static int check_plain(const json_t *config, const char *arch, struct err *e) {
 
 /* Linear scaling; Llama 3's comes as duet.rope_factors. */
 static int read_rope(const json_t *config, struct gguf_dims *d, struct err *e) {
-    const json_t *rope = get(config, "rope_scaling"), *newer = get(config, "rope_parameters");
+    const json_t *rope = get(config, "rope_scaling");
     int rc;
-    if (!rope) rope = newer;
     TRY(config_f32(config, "rope_theta", 10000, &d->theta, e));
-    if (newer && !get(config, "rope_theta"))
-        TRY(config_f32(newer, "rope_theta", 10000, &d->theta, e));
     d->rope_factor = 1;
     if (!rope) goto out;
     const char *type = json_string_value(get(rope, "rope_type"));
@@ -255,13 +253,14 @@ static int add_rope_freqs(struct gguf_out *o, const json_t *config, const char *
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-static int write_model(const struct model_file *mf, const json_t *config, const char *path,
+static int write_model(const struct model_file *mf, json_t *config, const char *path,
                        struct err *e) {
     struct gguf_out o = {0};
     struct gguf_dims d;
     const char *arch;
     float *factors = NULL;
     int rc;
+    TRY(rope_keys_flatten(config, "config", e));
     TRY(gguf_config_arch(config, &arch, e));
     TRY(check_plain(config, arch, e));
     TRY(read_dims(config, arch, &d, e));

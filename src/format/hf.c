@@ -5,11 +5,13 @@
 #include "hf.h"
 
 #include "layout.h"
+#include "rope_keys.h"
 #include "safetensors.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define MAX_JSON ((size_t)16 << 20)
 #define MAX_SIDE ((size_t)512 << 20)
@@ -52,7 +54,7 @@ int hf_object(const void *text, size_t bytes, const char *path, uint64_t offset,
     if (count_values(text, bytes) > MAX_VALUES)
         return err_set(e, ERR_INPUT, "%s: JSON at offset %llu has more than %zu values", path,
                        (unsigned long long)offset, MAX_VALUES);
-    *o = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &je);
+    *o = layout_json_load(text, bytes, &je);
     if (json_is_object(*o)) return 0;
     const int rc = err_set(e, ERR_INPUT, "%s: JSON at offset %llu: %s", path,
                            (unsigned long long)offset +
@@ -134,14 +136,9 @@ static int read_index(const char *path, json_t **root, json_t **map, struct err 
     if (!rc) rc = hf_object(text, n, path, 0, root, e);
     free(text);
     if (rc) return rc;
-    const json_t *meta = json_object_get(*root, "metadata");
-    const json_t *total = json_object_get(meta, "total_size");
     *map = json_object_get(*root, "weight_map");
     if (!json_is_object(*map) || !json_object_size(*map))
         return err_set(e, ERR_INPUT, "%s: weight_map is missing, empty or not an object", path);
-    if ((meta && !json_is_object(meta)) || (total && !json_is_number(total)))
-        return err_set(e, ERR_INPUT, "%s: metadata is not an object with a number total_size",
-                       path);
     return 0;
 }
 
@@ -197,7 +194,7 @@ static int add_weights(struct model_file *mf, struct model_file *raw, json_t *me
 struct taker {
     struct model_file *mf;
     const struct model_file *raw;
-    const json_t *config;
+    json_t *config;
     const char *prefix; /* that the names lack */
 };
 
@@ -220,11 +217,17 @@ static double number(const json_t *o, const char *key, double def) {
 /* Old checkpoints hold the frequencies of the rotary embedding, which follow from the config. What
  * would be lost by leaving them out is an error. */
 static int check_frequencies(const struct taker *k, const struct mf_tensor *t, struct err *e) {
-    const json_t *c = k->config;
-    const double inner = number(json_object_get(c, "rope_parameters"), "rope_theta", 10000);
-    const double theta = number(c, "rope_theta", inner);
+    json_t *c = json_copy(k->config);
+    if (!c) return err_set(e, ERR_NOMEM, "%s: no memory", k->raw->path);
+    const int rc = rope_keys_flatten(c, k->mf->path, e);
+    if (rc) {
+        json_decref(c);
+        return rc;
+    }
+    const double theta = number(c, "rope_theta", 10000);
     const double heads = number(c, "num_attention_heads", 1);
     const double width = number(c, "head_dim", number(c, "hidden_size", 0) / heads);
+    json_decref(c);
     /* rounding to the type, and of those who computed it */
     const double eps = t->dtype == DT_F32 ? 1e-5 : t->dtype == DT_F16 ? 1e-3 : 8e-3;
     const double least = t->dtype == DT_F16 ? 6e-8 : 0; /* f16 has nothing smaller */
@@ -287,6 +290,40 @@ static int take_tensor(const struct taker *k, const struct mf_tensor *from, stru
     return model_file_add(k->mf, &t, e);
 }
 
+static bool is_type(const json_t *config, const char *type) {
+    const json_t *v = json_object_get(config, "model_type");
+    return json_is_string(v) && !strcmp(json_string_value(v), type);
+}
+
+static bool has_biases(const struct model_file *raw) {
+    for (size_t i = 0; i < raw->n_tensors; i++)
+        if (file_ends_with(raw->tensors[i].name, ".self_attn.q_proj.bias")) return true;
+    return false;
+}
+
+/* What transformers takes of a key, where that is not what the key says: qwen2 has biases and mistral
+ * has none whatever attention_bias says, and mistral has a window by default. */
+static int spell_out(json_t *config, const struct model_file *raw) {
+    const bool qwen2 = is_type(config, "qwen2"), mistral = is_type(config, "mistral");
+    const json_t *bias = json_object_get(config, "attention_bias");
+    if (json_is_boolean(bias) && ((qwen2 && !json_is_true(bias) && has_biases(raw)) ||
+                                  (mistral && json_is_true(bias) && !has_biases(raw))))
+        json_object_del(config, "attention_bias");
+    if (mistral && !json_object_get(config, "sliding_window"))
+        return json_object_set_new(config, "sliding_window", json_integer(HF_MISTRAL_WINDOW));
+    return 0;
+}
+
+/* The config as it was read tells an adapter's base. */
+static int take_config(struct model_file *mf, json_t *config, const struct model_file *raw,
+                       struct err *e) {
+    char *text = layout_json_text(config);
+    if (text) mf->config_hash = XXH3_64bits(text, strlen(text));
+    free(text);
+    if (text && !spell_out(config, raw)) mf->config = layout_json_text(config);
+    return mf->config ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
+}
+
 int hf_take(struct model_file *mf, const struct model_file *raw, const char *path, const char *text,
             size_t bytes, struct err *e) {
     struct taker k = {.mf = mf, .raw = raw, .prefix = missing_prefix(raw)};
@@ -294,10 +331,7 @@ int hf_take(struct model_file *mf, const struct model_file *raw, const char *pat
     int rc;
     TRY(hf_object(text, bytes, path, 0, &config, e));
     k.config = config;
-    if (!(mf->config = layout_json_text(config))) {
-        rc = err_set(e, ERR_NOMEM, "%s: no memory", path);
-        goto out;
-    }
+    TRY(take_config(mf, config, raw, e));
     for (size_t i = 0; i < raw->n_tensors; i++) TRY(take_tensor(&k, raw->tensors + i, e));
 out:
     json_decref(config);

@@ -78,4 +78,12 @@ char *layout_json_text(const json_t *j);
 /* The same with flags of json_dumps: JSON_COMPACT, JSON_INDENT(2), ... */
 char *layout_json_dump(const json_t *j, size_t flags);
 
+/* The window of attention that transformers takes where a mistral config has no "sliding_window".
+ * Folders of Hugging Face are read so; elsewhere no key means no window. */
+enum { HF_MISTRAL_WINDOW = 4096 };
+
+/* JSON as Python's programs write it: duplicate keys are refused, and an integer beyond 64 bits (10^30
+ * where a length has no limit) is a real. NULL: *je says why. */
+json_t *layout_json_load(const char *text, size_t n, json_error_t *je);
+
 #endif

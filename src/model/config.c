@@ -1,8 +1,11 @@
 #include "config.h"
 
 #include "arch.h"
+#include "config_refuse.h"
 #include "file.h"
+#include "layout.h"
 #include "rope.h"
+#include "rope_keys.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -35,6 +38,7 @@ static const struct key {
     {"rope_theta", K_REAL, AT(theta), "10000", 1, 1e12},
     {"tie_word_embeddings", K_BOOL, AT(tied), "false", 0, 0},
     {"attention_bias", K_BOOL, AT(attention_bias), "arch", 0, 0},
+    {"sliding_window", K_INT, AT(window), "0", -1, 1e15},
     {"initializer_range", K_REAL, AT(init_std), "0.02", 0, 10},
     {"duet.seq_len", K_INT, AT(seq_len), "0", 0, 1 << 28},
     {"duet.residual_scale", K_REAL, AT(residual_scale), "1", 0, 100},
@@ -50,16 +54,13 @@ static json_t *lookup(const struct model_config *c, const char *name) {
         json_t *d = json_object_get(c->json, "duet");
         return json_is_object(d) ? json_object_get(d, name + 5) : NULL;
     }
-    json_t *v = json_object_get(c->json, name);
-    if (!v && !strcmp(name, "rope_theta")) /* transformers 5 */
-        v = json_object_get(json_object_get(c->json, "rope_parameters"), name);
-    return v;
+    return json_object_get(c->json, name);
 }
 
 static int apply_sets(struct model_config *c, const struct conf_pairs *sets, struct err *e) {
     for (size_t i = 0; sets && i < sets->n; i++) {
         const char *words[N_KEYS];
-        bool known = false;
+        bool known = config_refuse_knows(sets->key[i]);
         for (int k = 0; k < N_KEYS; k++) {
             words[k] = keys[k].name;
             known |= !strcmp(keys[k].name, sets->key[i]);
@@ -121,58 +122,6 @@ static int read_key(struct model_config *c, const struct key *k, const char *nam
     }
     json_decref(def);
     return rc;
-}
-
-/* Attention to the last so many tokens only, which computes the same within that many. */
-static int refuse_window(const struct model_config *c, const char *name, struct err *e) {
-    const json_t *window = json_object_get(c->json, "sliding_window");
-    const json_t *layers = json_object_get(c->json, "layer_types"), *type;
-    size_t i;
-    if (!strcmp(c->arch, "mistral") && json_is_integer(window) &&
-        json_integer_value(window) < c->max_pos)
-        return err_set(e, ERR_INPUT,
-                       "%s: sliding_window is %lld, which duet does not compute; within that many "
-                       "tokens the model is the same: --set max_position_embeddings=%lld",
-                       name, (long long)json_integer_value(window),
-                       (long long)json_integer_value(window));
-    json_array_foreach(layers, i, type) {
-        if (!json_is_string(type) || strcmp(json_string_value(type), "full_attention") != 0)
-            return err_set(e, ERR_INPUT,
-                           "%s: layer_types[%zu] is not \"full_attention\", which is all that duet "
-                           "computes",
-                           name, i);
-    }
-    return 0;
-}
-
-/* Keys of other models that change what the network computes: not to be passed over in silence. */
-static int refuse_unsupported(const struct model_config *c, const char *name, struct err *e) {
-    static const struct {
-        const char *key, *allowed; /* allowed JSON text besides null and absent */
-    } rules[] = {{"hidden_act", "\"silu\""},
-                 {"mlp_bias", "false"},
-                 {"use_sliding_window", "false"},
-                 {"partial_rotary_factor", "1.0"},
-                 {"num_experts", "0"},
-                 {"num_local_experts", "0"},
-                 {"quantization_config", NULL},
-                 {"add_cross_attention", "false"}};
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        json_t *v = json_object_get(c->json, rules[i].key);
-        if (!v || json_is_null(v)) continue;
-        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-        const bool whole = json_is_integer(v) && json_integer_value(v) == 1; /* 1 for 1.0 */
-        const bool ok =
-            text && rules[i].allowed &&
-            (!strcmp(text, rules[i].allowed) || (whole && !strcmp(rules[i].allowed, "1.0")));
-        int rc = 0;
-        if (!ok)
-            rc = err_set(e, ERR_INPUT, "%s: %s is %.60s, which duet does not compute", name,
-                         rules[i].key, text ? text : "?");
-        free(text);
-        if (rc) return rc;
-    }
-    return refuse_window(c, name, e);
 }
 
 static int check(struct model_config *c, const char *name, struct err *e) {
@@ -266,7 +215,7 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
                        const struct conf_pairs *sets, struct err *e) {
     int rc;
     json_error_t je;
-    *c = (struct model_config){.json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &je)};
+    *c = (struct model_config){.json = layout_json_load(text, bytes, &je)};
     if (!c->json) return err_set(e, ERR_INPUT, "%s: line %d: %s", name, je.line, je.text);
     if (!json_is_object(c->json)) {
         rc = err_set(e, ERR_INPUT, "%s: the model description is not a JSON object", name);
@@ -278,6 +227,7 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
                      name);
         goto out;
     }
+    TRY(rope_keys_flatten(c->json, name, e));
     TRY(apply_sets(c, sets, e));
     json_t *duet = json_object_get(c->json, "duet");
     if (duet && !json_is_object(duet)) {
@@ -294,8 +244,8 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     c->attention_bias = arch->attention_bias;
     c->qk_norm = arch->qk_norm;
     for (int i = 1; i < N_KEYS; i++) TRY(read_key(c, keys + i, name, e));
-    TRY(refuse_unsupported(c, name, e));
     TRY(check(c, name, e));
+    TRY(config_refuse(c, name, e));
     TRY(rope_factors(c->json, c->theta, c->head_dim, name, &c->rope_factors, e));
     TRY(take_assumed(c, name, sets, e));
 out:

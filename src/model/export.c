@@ -120,6 +120,8 @@ static int plain_config(json_t *j, const struct model_config *c, const struct mo
         json_object_del(j, "attention_bias");
     else
         json_object_set_new(j, "attention_bias", json_boolean(c->attention_bias));
+    if (!strcmp(type, "mistral") && !json_object_get(j, "sliding_window"))
+        json_object_set_new(j, "sliding_window", json_null()); /* else transformers takes 4096 */
     plain_sizes(j, c, c->vocab);
     json_object_del(json_object_get(j, "duet"), "residual_scale");
     json_object_del(json_object_get(j, "duet"), "qk_norm");

@@ -2,6 +2,7 @@
 
 #include "layout.h"
 #include "rope.h"
+#include "rope_keys.h"
 #include "tokenizer.h"
 
 #include <jansson.h>
@@ -76,44 +77,13 @@ static json_t *child(json_t *o, const char *key) {
     return v;
 }
 
-/* JSON text with ".0" behind integers that jansson has no type for: transformers writes 10^30 where
- * a length has no limit. malloc()ed. */
-static char *widen_integers(const char *s, size_t n, size_t *out_n) {
-    enum { DIGITS = 18 }; /* always fit into 64 bits */
-    char *out = malloc(n + 2 * (n / DIGITS) + 1);
-    size_t used = 0, digits = 0;
-    bool text = false, integer = false;
-    for (size_t i = 0; out && i <= n; i++) {
-        const char c = i < n ? s[i] : ' ';
-        const bool digit = c >= '0' && c <= '9';
-        if (!text && digits > DIGITS && integer && !digit && !strchr(".eE", c)) {
-            out[used++] = '.';
-            out[used++] = '0';
-        }
-        if (!text) {
-            if (digit && !digits++) integer = i == 0 || !strchr(".eE+", s[i - 1]);
-            if (!digit) digits = 0;
-        }
-        if (c == '"') text = !text;
-        if (i == n) break;
-        out[used++] = c;
-        if (text && c == '\\' && i + 1 < n) out[used++] = s[++i];
-    }
-    *out_n = used;
-    return out;
-}
-
 /* *o: the object that a file beside the weights holds, or NULL if there is no such file. */
 static int side_json(const struct model_file *mf, const char *name, json_t **o, struct err *e) {
     const struct mf_side *s = model_file_find_side(mf, name);
     json_error_t je;
     *o = NULL;
     if (!s) return 0;
-    size_t n;
-    char *text = widen_integers(s->data, s->bytes, &n);
-    if (!text) return no_memory(mf, e);
-    *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
-    free(text);
+    *o = layout_json_load(s->data, s->bytes, &je);
     if (json_is_object(*o)) return 0;
     const int rc = err_set(e, ERR_INPUT, "%s/%s: line %d: %s", mf->path, name, *o ? 1 : je.line,
                            *o ? "not a JSON object" : je.text);
@@ -176,23 +146,6 @@ out:
 
 /* ---- rotary factors ------------------------------------------------------------------------- */
 
-/* The keys of transformers 5 under the older names, which everything else knows. */
-static void older_names(json_t *config) {
-    json_t *p = json_object_get(config, "rope_parameters");
-    if (!json_is_object(p)) return;
-    json_t *scaling = json_deep_copy(p), *theta = json_object_get(p, "rope_theta");
-    if (theta && !json_object_get(config, "rope_theta"))
-        json_object_set(config, "rope_theta", theta);
-    json_object_del(scaling, "rope_theta");
-    const json_t *type = json_object_get(scaling, "rope_type"),
-                 *old = json_object_get(config, "rope_scaling");
-    const bool plain = !json_object_size(scaling) ||
-                       (json_is_string(type) && !strcmp(json_string_value(type), "default"));
-    if (!plain && (!old || json_is_null(old))) json_object_set(config, "rope_scaling", scaling);
-    json_object_del(config, "rope_parameters");
-    json_decref(scaling);
-}
-
 /* The list stays: it is exact, and what is found from it is for Hugging Face. */
 static void find_scaling(json_t *config) {
     const json_t *list = json_object_get(json_object_get(config, "duet"), "rope_factors");
@@ -223,7 +176,8 @@ int model_import_file(struct model_file *mf, struct err *e) {
     }
     json_t *before = json_deep_copy(config);
     if (mf->n_sides) rc = sides(mf, config, e);
-    if (!rc) older_names(config);
+    struct err later; /* what is wrong there, reading the config says */
+    if (!rc) rope_keys_flatten(config, mf->path, &later);
     if (!rc) find_scaling(config);
     if (!rc && !json_equal(before, config)) {
         char *text = layout_json_text(config);

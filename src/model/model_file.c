@@ -40,6 +40,14 @@ static int check_known(const struct model *m, const struct model_file *mf, struc
     return 0;
 }
 
+/* The classifier may be the embedding, where nothing says so. */
+static int missing(const struct model_file *mf, const struct param *p, struct err *e) {
+    const bool head = !strcmp(p->name, "lm_head.weight");
+    return err_set(e, ERR_INPUT, "%s: tensor %s is missing%s", mf->path, p->name,
+                   head ? "; if the classifier is the embedding: --set tie_word_embeddings=true"
+                        : "");
+}
+
 int model_check_file(const struct model *m, const struct model_file *mf, struct err *e) {
     int rc = check_known(m, mf, e);
     for (int i = 0; i < m->n_params && !rc; i++) {
@@ -47,7 +55,7 @@ int model_check_file(const struct model *m, const struct model_file *mf, struct 
         const struct mf_tensor *t = model_file_find(mf, p->name);
         if (p->role == ROLE_lora) continue;
         rc = t ? check_shape(p, t, m->full_vocab, mf->path, e)
-               : err_set(e, ERR_INPUT, "%s: tensor %s is missing", mf->path, p->name);
+               : missing(mf, p, e);
     }
     return rc;
 }

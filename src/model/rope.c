@@ -27,12 +27,25 @@ static int get_real(const json_t *o, const char *key, const char *name, double *
     return 0;
 }
 
-static int read_llama3(const json_t *o, const char *name, struct llama3 *s, struct err *e) {
+/* transformers 5 takes the length that the config says beside rope_scaling, transformers 4 the one
+ * in it. */
+static int get_original(const json_t *config, const json_t *o, const char *name, double *v,
+                        struct err *e) {
+    static const char key[] = "original_max_position_embeddings";
+    const json_t *outer = json_object_get(config, key), *inner = json_object_get(o, key);
+    if (!outer || json_is_null(outer)) return get_real(o, key, name, v, e);
+    if (inner && !json_is_null(inner) && json_number_value(inner) != json_number_value(outer))
+        return err_set(e, ERR_INPUT, "%s: %s differs from the one in rope_scaling", name, key);
+    return get_real(config, key, name, v, e);
+}
+
+static int read_llama3(const json_t *config, const json_t *o, const char *name, struct llama3 *s,
+                       struct err *e) {
     int rc;
     TRY(get_real(o, "factor", name, &s->factor, e));
     TRY(get_real(o, "low_freq_factor", name, &s->low, e));
     TRY(get_real(o, "high_freq_factor", name, &s->high, e));
-    TRY(get_real(o, "original_max_position_embeddings", name, &s->original, e));
+    TRY(get_original(config, o, name, &s->original, e));
     if (s->high <= s->low) rc = bad(name, "high_freq_factor", "above low_freq_factor", e);
 out:
     return rc;
@@ -51,31 +64,25 @@ static int read_list(const json_t *list, int64_t n, const char *name, double *f,
     return 0;
 }
 
-/* The scaling's object of either generation of config.json, or NULL. The newer one may say nothing
- * but the base; one for each kind of layer is of other architectures. */
-static const json_t *find_scaling(const json_t *config) {
-    const json_t *o = json_object_get(config, "rope_scaling");
-    if (!o || json_is_null(o)) o = json_object_get(config, "rope_parameters");
-    return !o || json_is_null(o) ? NULL : o;
-}
-
-static int read_scaling(const json_t *o, double theta, int64_t head_dim, const char *name,
-                        double *f, struct err *e) {
-    struct llama3 s;
+static int read_scaling(const json_t *config, const json_t *o, double theta, int64_t head_dim,
+                        const char *name, double *f, struct err *e) {
+    struct llama3 s = {0};
     int rc = 0;
     const json_t *type = json_object_get(o, "rope_type");
-    if (!type) type = json_object_get(o, "type");
+    const json_t *part = json_object_get(o, "partial_rotary_factor");
+    if (!type || json_is_null(type)) type = json_object_get(o, "type");
     const char *word = json_is_string(type) ? json_string_value(type) : "";
-    if (json_is_object(o) && !type &&
-        json_object_size(o) == (json_object_get(o, "rope_theta") != NULL))
-        word = "default";
+    if (part && !json_is_null(part) && json_number_value(part) != 1) {
+        rc = bad(name, "partial_rotary_factor", "1: duet turns all of a head", e);
+        goto out;
+    }
     if (!strcmp(word, "default")) {
         for (int64_t i = 0; i < head_dim / 2; i++) f[i] = 1;
     } else if (!strcmp(word, "linear")) {
         TRY(get_real(o, "factor", name, f, e));
         for (int64_t i = 1; i < head_dim / 2; i++) f[i] = f[0];
     } else if (!strcmp(word, "llama3")) {
-        TRY(read_llama3(o, name, &s, e));
+        TRY(read_llama3(config, o, name, &s, e));
         for (int64_t i = 0; i < head_dim / 2; i++) f[i] = llama3_factor(&s, theta, i, head_dim);
     } else {
         rc = err_set(e, ERR_INPUT,
@@ -91,15 +98,17 @@ int rope_factors(const json_t *config, double theta, int64_t head_dim, const cha
                  double **factors, struct err *e) {
     int rc = 0;
     const json_t *list = json_object_get(json_object_get(config, "duet"), "rope_factors");
-    const json_t *scaling = find_scaling(config);
+    const json_t *scaling = json_object_get(config, "rope_scaling");
     const int64_t n = head_dim / 2;
     *factors = NULL;
     if (json_is_null(list)) list = NULL;
+    if (json_is_null(scaling) || (json_is_object(scaling) && !json_object_size(scaling)))
+        scaling = NULL;
     if (!list && !scaling) return 0;
     double *f = malloc(2 * (size_t)n * sizeof *f), *other = f + n;
     if (!f) return err_set(e, ERR_NOMEM, "%s: out of memory", name);
     if (list) TRY(read_list(list, n, name, f, e));
-    if (scaling) TRY(read_scaling(scaling, theta, head_dim, name, list ? other : f, e));
+    if (scaling) TRY(read_scaling(config, scaling, theta, head_dim, name, list ? other : f, e));
     for (int64_t i = 0; list && scaling && i < n; i++)
         if (fabs(other[i] - f[i]) > 1e-5 * f[i]) {
             rc = err_set(e, ERR_INPUT,

@@ -1,7 +1,7 @@
 /* Frequencies of the rotary embedding: pair i of a head turns by theta^(-2i / head_dim) / factor_i
  * a position. Scaling for longer contexts is a list of such factors.
  *
- * Read from Hugging Face's "rope_scaling" (or "rope_parameters" of transformers 5), types
+ * Read from Hugging Face's "rope_scaling", as rope_keys.h leaves it, types
  *   default  factors 1
  *   linear   factor for every pair (Chen et al. 2023, arXiv 2306.15595)
  *   llama3   1 for wavelengths below original/high_freq_factor, `factor` above

@@ -426,7 +426,8 @@ static void contradictions(void **state) {
         "\"rope_scaling\":{\"rope_type\":5},\"duet\":{\"rope_factors\":[1,1,1,1,1,2,2,7]}",
         ("\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2},\"duet\":{\"rope_factors\":[1,1,"
          "1,1,1,2,2,7]}"),
-        "\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1e4}}",
+        ("\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1e4},"
+         "\"sliding_attention\":{\"rope_theta\":1e5}}"),
         "\"rope_scaling\":{\"factor\":2}",
     };
     write_model(at("a.blzt"), kinds[0].keys, DT_F32);

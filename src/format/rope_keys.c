@@ -1,0 +1,142 @@
+#include "rope_keys.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static const char SCALING[] = "rope_scaling", NEWER[] = "rope_parameters", THETA[] = "rope_theta";
+
+/* 10000 and 10000.0 are the same. */
+static bool same_value(const json_t *a, const json_t *b) {
+    if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
+    return json_equal(a, b);
+}
+
+static bool same_members(json_t *a, json_t *b) {
+    const char *key;
+    json_t *v;
+    if (json_object_size(a) != json_object_size(b)) return false;
+    json_object_foreach(a, key, v) {
+        if (!same_value(v, json_object_get(b, key))) return false;
+    }
+    return true;
+}
+
+/* One object for each kind of layer? */
+static bool is_nested(json_t *o) {
+    const char *key;
+    json_t *v;
+    bool some = false;
+    json_object_foreach(o, key, v) {
+        if (!json_is_object(v) && !json_is_null(v)) return false;
+        some |= json_is_object(v);
+    }
+    return some;
+}
+
+/* Does a layer of this kind occur? All do where the config names none. */
+static bool occurs(const json_t *layer_types, const char *kind) {
+    const json_t *v;
+    size_t i;
+    if (!json_array_size(layer_types)) return true;
+    json_array_foreach(layer_types, i, v) {
+        if (json_is_string(v) && !strcmp(json_string_value(v), kind)) return true;
+    }
+    return false;
+}
+
+/* *one: of the objects of the kinds of layers, which are the same. */
+static int one_of_kinds(const json_t *config, json_t *o, const char *key, const char *name,
+                        json_t **one, struct err *e) {
+    const json_t *types = json_object_get(config, "layer_types");
+    const char *kind, *first = NULL;
+    json_t *v;
+    *one = NULL;
+    json_object_foreach(o, kind, v) {
+        if (!occurs(types, kind)) continue;
+        if (json_is_null(v))
+            return err_set(e, ERR_INPUT,
+                           "%s: %s: %.40s is null: layers without rotary embedding, which duet does "
+                           "not compute",
+                           name, key, kind);
+        if (*one && !same_members(*one, v))
+            return err_set(e, ERR_INPUT,
+                           "%s: %s: %.40s and %.40s differ; duet computes one rotary embedding for "
+                           "all layers",
+                           name, key, first, kind);
+        if (!*one) first = kind;
+        *one = v;
+    }
+    return *one ? 0
+                : err_set(e, ERR_INPUT, "%s: %s says nothing of the kinds in layer_types", name,
+                          key);
+}
+
+/* A new object, without base; the base, borrowed from config, or NULL. Both NULL: nothing is said. */
+struct said {
+    json_t *scaling, *theta;
+};
+
+static bool is_default(const json_t *type) {
+    return json_is_string(type) && !strcmp(json_string_value(type), "default");
+}
+
+/* Nothing but a base: every pair is turned, and by nothing else. */
+static bool is_plain(json_t *scaling) {
+    const char *key;
+    json_t *v;
+    json_object_foreach(scaling, key, v) {
+        const bool type = (!strcmp(key, "rope_type") || !strcmp(key, "type")) && is_default(v);
+        const bool all = !strcmp(key, "partial_rotary_factor") && json_number_value(v) == 1;
+        if (!type && !all && !json_is_null(v)) return false;
+    }
+    return true;
+}
+
+static int read_object(const json_t *config, const char *key, const char *name, struct said *s,
+                       struct err *e) {
+    json_t *o = json_object_get(config, key);
+    *s = (struct said){0};
+    if (!o || json_is_null(o)) return 0;
+    if (!json_is_object(o)) return err_set(e, ERR_INPUT, "%s: %s is not an object", name, key);
+    if (!json_object_size(o)) return 0;
+    const int rc = is_nested(o) ? one_of_kinds(config, o, key, name, &o, e) : 0;
+    if (rc) return rc;
+    s->theta = json_object_get(o, THETA);
+    if (json_is_null(s->theta)) s->theta = NULL;
+    if (!(s->scaling = json_copy(o))) return err_set(e, ERR_NOMEM, "%s: out of memory", name);
+    json_object_del(s->scaling, THETA);
+    return 0;
+}
+
+/* Both are there: do they say the same? */
+static int compare(struct said *old, struct said *newer, const char *name, struct err *e) {
+    const bool plain = is_plain(old->scaling) && is_plain(newer->scaling);
+    if ((plain || same_members(old->scaling, newer->scaling)) &&
+        (!old->theta || !newer->theta || same_value(old->theta, newer->theta)))
+        return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s: %s and %s say different things of the rotary embedding; remove one of them",
+                   name, SCALING, NEWER);
+}
+
+int rope_keys_flatten(json_t *config, const char *name, struct err *e) {
+    struct said old = {0}, newer = {0};
+    int rc;
+    TRY(read_object(config, SCALING, name, &old, e));
+    TRY(read_object(config, NEWER, name, &newer, e));
+    if (old.scaling && newer.scaling) TRY(compare(&old, &newer, name, e));
+    json_t *theta = old.theta ? old.theta : newer.theta;
+    json_t *scaling = old.scaling ? old.scaling : newer.scaling;
+    int bad = 0;
+    if (theta) bad |= json_object_set(config, THETA, theta);
+    if (scaling && is_plain(scaling))
+        json_object_del(config, SCALING);
+    else if (scaling)
+        bad |= json_object_set(config, SCALING, scaling);
+    if (bad) rc = err_set(e, ERR_NOMEM, "%s: out of memory", name);
+    json_object_del(config, NEWER);
+out:
+    json_decref(old.scaling);
+    json_decref(newer.scaling);
+    return rc;
+}

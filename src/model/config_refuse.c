@@ -1,0 +1,300 @@
+#include "config_refuse.h"
+
+#include "layout.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- values that change nothing ------------------------------------------------------------- */
+
+static bool near(const json_t *v, double want) {
+    return json_is_number(v) && fabs(json_number_value(v) - want) <= 1e-6 * fabs(want);
+}
+
+static bool is_head(const struct model_config *c, const json_t *v) {
+    return near(v, (double)c->head_dim);
+}
+
+static bool is_width(const struct model_config *c, const json_t *v) {
+    return near(v, (double)c->dim);
+}
+
+static bool is_theta(const struct model_config *c, const json_t *v) {
+    return near(v, c->theta);
+}
+
+/* The scale of scores that duet has: 1 / sqrt(head_dim). */
+static bool is_score_scale(const struct model_config *c, const json_t *v) {
+    return near(v, 1 / sqrt((double)c->head_dim));
+}
+
+/* MiniCPM scales branches by scale_depth / sqrt(layers). */
+static bool is_depth_scale(const struct model_config *c, const json_t *v) {
+    return near(v, sqrt((double)c->layers));
+}
+
+static bool is_context(const struct model_config *c, const json_t *v) {
+    return json_is_integer(v) && json_integer_value(v) >= c->max_pos;
+}
+
+static bool is_qk_norm(const struct model_config *c, const json_t *v) {
+    return json_is_boolean(v) && (c->qk_norm || json_is_false(v));
+}
+
+static bool is_bias(const struct model_config *c, const json_t *v) {
+    return json_is_boolean(v) && json_is_true(v) == c->attention_bias;
+}
+
+/* One entry a layer: 1, its heads are turned. */
+static bool all_turn(const struct model_config *c, const json_t *v) {
+    const json_t *x;
+    size_t i;
+    (void)c;
+    if (!json_is_array(v)) return false;
+    json_array_foreach(v, i, x) {
+        if (!json_is_true(x) && json_number_value(x) != 1) return false;
+    }
+    return true;
+}
+
+/* Every so many layers one is not turned, unless no_rope_layers says which. */
+static bool none_skips(const struct model_config *c, const json_t *v) {
+    if (json_is_array(json_object_get(c->json, "no_rope_layers"))) return true;
+    return json_is_integer(v) && (json_integer_value(v) == 0 || json_integer_value(v) > c->layers);
+}
+
+/* Names of RMSNorm. */
+static bool is_rms(const struct model_config *c, const json_t *v) {
+    static const char *const names[] = {"rmsnorm", "rms_norm", "rms-norm", "rms", "LlamaRMSNorm"};
+    (void)c;
+    for (size_t i = 0; json_is_string(v) && i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(json_string_value(v), names[i])) return true;
+    return false;
+}
+
+static bool all_dense(const struct model_config *c, const json_t *v) {
+    const json_t *x;
+    size_t i;
+    (void)c;
+    if (!json_is_array(v)) return false;
+    json_array_foreach(v, i, x) {
+        if (!json_is_string(x) || strcmp(json_string_value(x), "dense") != 0) return false;
+    }
+    return true;
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+/* ok: words that change nothing, between blanks: true, false, numbers, texts, {} for what is empty.
+ * same: or values that it accepts. null is as if the key was not there. */
+static const struct rule {
+    const char *key, *ok;
+    bool (*same)(const struct model_config *c, const json_t *v);
+} rules[] = {
+    /* who attends to whom */
+    {"is_causal", "true", NULL},
+    {"use_bidirectional_attention", "false", NULL},
+    {"bidirectional", "false", NULL},
+    {"is_encoder_decoder", "false", NULL},
+    {"add_cross_attention", "false", NULL},
+    {"attention_chunk_size", "0", is_context},
+    {"use_attention_sinks", "false", NULL},
+    {"attention_sinks", "false 0", NULL},
+    {"attn_output_gate", "false", NULL},
+    {"headwise_attn_output_gate", "false", NULL},
+    {"elementwise_attn_output_gate", "false", NULL},
+    {"num_kv_shared_layers", "0", NULL},
+    {"kv_lora_rank", "0", NULL},
+    {"q_lora_rank", "0", NULL},
+    {"v_head_dim", "", is_head},
+    {"clip_qkv", "", NULL},
+    /* scores */
+    {"attn_logit_softcapping", "0", NULL},
+    {"query_pre_attn_scalar", "", is_head},
+    {"attention_multiplier", "", is_score_scale},
+    {"softmax_scale", "", is_score_scale},
+    {"scale_attn_weights", "true", NULL},
+    {"scale_attn_by_inverse_layer_idx", "false", NULL},
+    {"attn_temperature_tuning", "false 0", NULL},
+    {"use_logn_attn", "false", NULL},
+    /* positions */
+    {"partial_rotary_factor", "1", NULL},
+    {"rotary_pct", "1", NULL},
+    {"rope_pct", "1", NULL},
+    {"rotary_dim", "", is_head},
+    {"rotary_emb_base", "", is_theta},
+    {"rotary_embedding_base", "", is_theta},
+    {"rope_base", "", is_theta},
+    {"rope_local_base_freq", "", is_theta},
+    {"rope_ratio", "1", NULL},
+    {"rope_interleave", "false", NULL},
+    {"rope_interleaved", "false", NULL},
+    {"rotary_interleaved", "false", NULL},
+    {"use_dynamic_ntk", "false", NULL},
+    {"no_rope_layers", "", all_turn},
+    {"no_rope_layer_interval", "", none_skips},
+    {"use_rope", "true", NULL},
+    {"nope", "false", NULL},
+    {"alibi", "false", NULL},
+    {"use_alibi", "false", NULL},
+    {"position_embedding_type", "rope rotary", NULL},
+    /* factors */
+    {"embedding_multiplier", "1", NULL},
+    {"residual_multiplier", "1", NULL},
+    {"logits_scaling", "1", NULL},
+    {"logit_scale", "1", NULL},
+    {"lm_head_multiplier", "1", NULL},
+    {"key_multiplier", "1", NULL},
+    {"scale_embedding", "false", NULL},
+    {"normalize_embedding", "false", NULL},
+    {"scale_emb", "1", NULL},
+    {"scale_depth", "", is_depth_scale},
+    {"dim_model_base", "", is_width},
+    {"mup_embeddings_scale", "1", NULL},
+    {"mup_output_alpha", "1", NULL},
+    {"mup_width_scale", "1", NULL},
+    {"final_logit_softcapping", "0", NULL},
+    {"logits_soft_cap", "0", NULL},
+    {"logit_softcap", "0", NULL},
+    /* blocks */
+    {"hidden_act", "silu swish", NULL},
+    {"hidden_activation", "silu swish", NULL},
+    {"activation_function", "silu swish", NULL},
+    {"norm_type", "", is_rms},
+    {"normalization_type", "", is_rms},
+    {"layer_norm_type", "", is_rms},
+    {"apply_layernorm_1p", "false", NULL},
+    {"zero_centered_gamma", "false", NULL},
+    {"norm_unit_offset", "false", NULL},
+    {"use_qk_norm", "", is_qk_norm},
+    {"qk_norm", "", is_qk_norm},
+    {"qk_layernorm", "", is_qk_norm},
+    {"use_post_norm", "false", NULL},
+    {"apply_residual_connection_post_layernorm", "false", NULL},
+    {"use_parallel_residual", "false", NULL},
+    {"parallel_attn", "false", NULL},
+    {"mlp_bias", "false", NULL},
+    {"use_bias", "false", NULL},
+    {"bias", "false", NULL},
+    {"qkv_bias", "", is_bias},
+    {"use_qkv_bias", "", is_bias},
+    {"add_qkv_bias", "", is_bias},
+    {"attention_out_bias", "false", NULL},
+    {"lm_head_bias", "false", NULL},
+    {"swiglu_limit", "0", NULL},
+    {"per_layer_config", "{}", NULL},
+    /* experts */
+    {"num_experts", "0", NULL},
+    {"num_local_experts", "0", NULL},
+    {"n_routed_experts", "0", NULL},
+    {"n_shared_experts", "0", NULL},
+    {"moe_num_experts", "0", NULL},
+    {"mlp_layer_types", "", all_dense},
+    /* weights that are not what their tensors hold */
+    {"quantization_config", "{}", NULL},
+    {"quantization", "{}", NULL},
+    {"compression_config", "{}", NULL},
+};
+enum { N_RULES = sizeof rules / sizeof *rules };
+
+/* Is v this word? */
+static bool is_word(const json_t *v, const char *word, size_t n) {
+    if (json_is_string(v))
+        return json_string_length(v) == n && !memcmp(json_string_value(v), word, n);
+    if (json_is_boolean(v)) {
+        const char *own = json_is_true(v) ? "true" : "false";
+        return strlen(own) == n && !memcmp(own, word, n);
+    }
+    if (n == 2 && !memcmp(word, "{}", n))
+        return (json_is_object(v) || json_is_array(v)) && !json_object_size(v) && !json_array_size(v);
+    char *end;
+    const double want = strtod(word, &end);
+    return json_is_number(v) && end == word + n && json_number_value(v) == want;
+}
+
+static bool is_neutral(const struct model_config *c, const struct rule *r, const json_t *v) {
+    const char *word = r->ok;
+    while (*word) {
+        const size_t n = strcspn(word, " ");
+        if (is_word(v, word, n)) return true;
+        word += n + (word[n] == ' ');
+    }
+    return r->same && r->same(c, v);
+}
+
+/* ---- windows -------------------------------------------------------------------------------- */
+
+/* Attention to the last so many tokens only, which computes the same within that many. */
+static int refuse_window(const struct model_config *c, const char *name, struct err *e) {
+    return err_set(e, ERR_INPUT,
+                   "%s: sliding_window is %lld%s, which duet does not compute; within that many "
+                   "tokens the model is the same: --set max_position_embeddings=%lld",
+                   name, (long long)c->window,
+                   c->window == HF_MISTRAL_WINDOW
+                       ? " (in transformers also where a mistral model says nothing)"
+                       : "",
+                   (long long)c->window);
+}
+
+/* Qwen's window counts where it is asked for, and from a layer on. */
+static bool window_acts(const struct model_config *c) {
+    const json_t *use = json_object_get(c->json, "use_sliding_window");
+    const json_t *full = json_object_get(c->json, "max_window_layers");
+    const bool qwen = !strncmp(c->arch, "qwen", 4);
+    if (c->window <= 0 || c->window >= c->max_pos) return false;
+    if (qwen ? !json_is_true(use) : json_is_false(use) && strcmp(c->arch, "mistral") != 0)
+        return false;
+    if (json_array_size(json_object_get(c->json, "layer_types")) && qwen) return false;
+    return !(qwen && json_is_integer(full) && json_integer_value(full) >= c->layers);
+}
+
+/* "attention" is the older word for full attention. */
+static int check_layer(const struct model_config *c, size_t i, const json_t *type, const char *name,
+                       struct err *e) {
+    const char *word = json_is_string(type) ? json_string_value(type) : "";
+    if (!strcmp(word, "full_attention") || !strcmp(word, "attention")) return 0;
+    if (!strcmp(word, "sliding_attention") && c->window > 0)
+        return c->window >= c->max_pos ? 0 : refuse_window(c, name, e);
+    return err_set(e, ERR_INPUT,
+                   "%s: layer_types[%zu] is \"%.40s\", not \"full_attention\", which is all that "
+                   "duet computes",
+                   name, i, word);
+}
+
+static int check_windows(const struct model_config *c, const char *name, struct err *e) {
+    const json_t *layers = json_object_get(c->json, "layer_types"), *type;
+    const json_t *use = json_object_get(c->json, "use_sliding_window");
+    size_t i;
+    if (use && !json_is_null(use) && !json_is_boolean(use))
+        return err_set(e, ERR_INPUT, "%s: use_sliding_window is not true or false", name);
+    if (window_acts(c)) return refuse_window(c, name, e);
+    json_array_foreach(layers, i, type) {
+        const int rc = check_layer(c, i, type, name, e);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
+bool config_refuse_knows(const char *key) {
+    for (int i = 0; i < N_RULES; i++)
+        if (!strcmp(rules[i].key, key)) return true;
+    return !strcmp(key, "use_sliding_window") || !strcmp(key, "layer_types");
+}
+
+int config_refuse(const struct model_config *c, const char *name, struct err *e) {
+    for (int i = 0; i < N_RULES; i++) {
+        const json_t *v = json_object_get(c->json, rules[i].key);
+        if (!v || json_is_null(v) || is_neutral(c, rules + i, v)) continue;
+        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+        err_set(e, ERR_INPUT,
+                "%s: %s is %.60s, which duet does not compute; --set %s=null passes it over", name,
+                rules[i].key, text ? text : "?", rules[i].key);
+        free(text);
+        return e->code;
+    }
+    return check_windows(c, name, e);
+}
