@@ -39,7 +39,8 @@ static const struct conf_row rows[] = {
     CONF_SECTION("Model"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     CONF_CHOICE(O, weights, "weights", "f32", weights_words,
-                "how matrices are held in memory; q8_0 is for frozen weights (--lora, --adapter)"),
+                "how matrices are held in memory; q8_0 is for frozen weights (--lora, --adapter), f16 "
+                "where a row is not whole blocks of 32"),
     CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
              "audit new adapters of this rank beside frozen weights; 0: audit the weights"),
     CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",

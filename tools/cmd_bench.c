@@ -14,7 +14,8 @@ static const struct conf_row rows[] = {
                "override a key of the model description (repeatable)"),
     CONF_INT(O, vocab, "vocab", "0", 0, 1 << 24, "vocabulary; 0: the model description's"),
     CONF_CHOICE(O, train.weights, "weights", "f32", weights_words,
-                "storage of matrices and embeddings; q8_0 with --lora"),
+                "storage of matrices and embeddings; q8_0 with --lora, f16 where a row is not whole "
+                "blocks of 32"),
     CONF_INT(O, train.lora_rank, "lora", "0", 0, 65536, "adapters of this rank; 0: none"),
     CONF_STRING(O, train.lora_targets, "lora-targets", "q,k,v,o", "LIST",
                 "which weights get adapters: some of q,k,v,o,gate,up,down"),

@@ -31,41 +31,64 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, base, "base", NULL, "FILE", "an adapter's base model"),
     CONF_PAIRS(O, set, "set", "key=value", "change a key of the model's config first"),
     CONF_BOOL(O, verify, "verify",
-              "read what was written again, and compare its logits with the source's"),
+              "read what was written again, and compare its logits with the source's; nothing is "
+              "written if they differ"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_END};
 #undef O
 
 /* ---- verifying ------------------------------------------------------------------------------ */
 
-/* bound < 0: every logit must be the same. */
-static int verify(const struct compare_side *in, const struct compare_side *out, double bound,
-                  struct err *e) {
+/* What is written is read again from its temporary and compared, before it takes its place. */
+struct verifier {
+    struct compare_side in, out;
+    const char *name;                   /* of what is written */
+    const struct export_report *report; /* NULL: an adapter */
     struct compare c;
-    const int rc = model_compare(in, out, &c, e);
-    if (rc) return rc;
-    const char *file = out->adapter ? out->adapter : out->path;
-    if (!c.finite)
-        return err_set(e, ERR_INPUT, "%s or %s computes logits that are no numbers", in->path,
-                       file);
-    if (c.exact) {
-        printf("verified: the same logits at %lld positions, bit for bit\n", (long long)c.tokens);
-        return 0;
-    }
-    printf("verified: largest difference of a logit %.3g (largest logit %.3g), of a probability "
-           "%.3g, at %lld positions\n",
-           c.max_diff, c.max_logit, c.max_prob, (long long)c.tokens);
+};
+
+static int judge(const struct verifier *v, struct err *e) {
+    const struct compare *c = &v->c;
+    const double bound = !v->report ? 1e-6 : v->report->exact ? -1 : v->report->bound;
+    if (!c->finite)
+        return err_set(e, ERR_INPUT, "verification failed, nothing is written: %s or %s computes logits that "
+                       "are no numbers",
+                       v->in.path, v->name);
+    if (c->exact) return 0;
     if (bound < 0)
         return err_set(e, ERR_INPUT,
-                       "%s: computes other logits than %s, though no weight was rounded", file,
-                       in->path);
-    if (!(c.max_diff <= bound * c.max_logit))
-        return err_set(
-            e, ERR_INPUT,
-            "%s: its logits differ from those of %s by %.3g, more than rounding explains "
-            "(%.3g)",
-            file, in->path, c.max_diff, bound * c.max_logit);
+                       "verification failed, nothing is written: %s computes other logits than %s (by %.3g), "
+                       "though no weight was rounded",
+                       v->name, v->in.path, c->max_diff);
+    if (!(c->max_diff <= bound * c->max_logit))
+        return err_set(e, ERR_INPUT,
+                       "verification failed, nothing is written: the logits of %s differ from those of %s by "
+                       "%.3g, more than rounding explains (%.3g)",
+                       v->name, v->in.path, c->max_diff, bound * c->max_logit);
     return 0;
+}
+
+static int verify(void *ctx, const char *path, struct err *e) {
+    struct verifier *v = ctx;
+    int rc;
+    if (v->report)
+        v->out.path = path;
+    else
+        v->out.adapter = path;
+    TRY(model_compare(&v->in, &v->out, &v->c, e));
+    TRY(judge(v, e));
+out:
+    return rc;
+}
+
+static void print_verified(const struct verifier *v) {
+    const struct compare *c = &v->c;
+    if (c->exact)
+        printf("verified: the same logits at %lld positions, bit for bit\n", (long long)c->tokens);
+    else
+        printf("verified: largest difference of a logit %.3g (largest logit %.3g), of a "
+               "probability %.3g, at %lld positions\n",
+               c->max_diff, c->max_logit, c->max_prob, (long long)c->tokens);
 }
 
 /* ---- adapters ------------------------------------------------------------------------------- */
@@ -86,7 +109,9 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     const char *in = conf->pos[0], *out = conf->pos[1];
     const struct format *f;
     const struct adapter_use use = {.weights = DT_F32, .scale = 1, .sets = &o->set};
-    const struct compare_side a = {o->base, in, &o->set}, b = {o->base, out, &o->set};
+    struct verifier v = {
+        .in = {o->base, in, &o->set}, .out = {o->base, NULL, &o->set}, .name = out};
+    const struct mf_check check = {verify, &v};
     struct model m = {0};
     int rc;
     TRY(check_adapter_opts(conf, in, o, e));
@@ -95,10 +120,9 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     TRY(out_is_other(out, o->base, e));
     TRY(adapter_open(&m, o->base, in, &use, e));
     open_say_assumed(&m, false);
-    TRY(adapter_save(&m, out, f->name, NULL, e));
+    TRY(adapter_save_checked(&m, out, f->name, NULL, o->verify ? &check : NULL, e));
     printf("%s: an adapter as %s\n", out, f->name);
-    model_close(&m);
-    if (o->verify) TRY(verify(&a, &b, 1e-6, e));
+    if (o->verify) print_verified(&v);
 out:
     model_close(&m);
     return rc;
@@ -109,10 +133,14 @@ out:
 static int convert_model(const struct conf *conf, const struct opts *o, const struct model_file *mf,
                          struct err *e) {
     const char *in = conf->pos[0], *out = conf->pos[1];
-    const struct export_opts x = {
-        .dtype = dtype_find(o->dtype), .tokenizer = o->tokenizer, .sets = &o->set};
     const struct format *f;
     struct export_report r;
+    struct verifier v = {.in = {in, NULL, &o->set}, .name = out, .report = &r};
+    const struct mf_check check = {verify, &v};
+    const struct export_opts x = {.dtype = dtype_find(o->dtype),
+                                  .tokenizer = o->tokenizer,
+                                  .sets = &o->set,
+                                  .check = o->verify ? &check : NULL};
     int rc;
     if (o->base)
         return err_set(e, ERR_USAGE,
@@ -121,12 +149,10 @@ static int convert_model(const struct conf *conf, const struct opts *o, const st
                        in);
     TRY(out_format(out, o->to, false, &f, e));
     TRY(model_export(mf, f, out, &x, &r, e));
+    if (mf->notes) fputs(mf->notes, stderr);
     fputs(r.text, stderr);
     printf("%s: %zu tensors as %s\n", out, mf->n_tensors, f->name);
-    if (o->verify) {
-        const struct compare_side a = {in, NULL, &o->set}, b = {out, NULL, NULL};
-        TRY(verify(&a, &b, r.exact ? -1 : r.bound, e));
-    }
+    if (o->verify) print_verified(&v);
 out:
     return rc;
 }

@@ -154,6 +154,10 @@ static void describe_file(json_t *o, const struct model_file *mf, const struct o
     put(o, "dtypes", by_type);
     put(o, "config", config);
     if (mf->meta) put(o, "meta", json_loads(mf->meta, 0, &je));
+    if (mf->notes) {
+        mf->notes[strlen(mf->notes) - 1] = 0; /* the last line break */
+        put(o, "note", json_string(mf->notes));
+    }
     info_blob(o, mf);
     if (opt->verify)
         put(o, "verified",

@@ -16,7 +16,8 @@ struct open_opts {
 
 #define OPEN_WEIGHTS "f32 bf16 q8_0"
 #define OPEN_MODEL_ROWS(S, f)                                                                      \
-    CONF_CHOICE(S, f.weights, "weights", "f32", OPEN_WEIGHTS, "how matrices are held in memory"),  \
+    CONF_CHOICE(S, f.weights, "weights", "f32", OPEN_WEIGHTS,                                      \
+                "how matrices are held in memory; q8_0: f16 where a row is not whole blocks of 32"), \
         CONF_STRING(S, f.adapter, "adapter", NULL, "FILE",                                         \
                     "LoRA adapter to compute with; MODEL must be its base"),                       \
         CONF_FLOAT(S, f.adapter_scale, "adapter-scale", "1", -1e3, 1e3,                            \

@@ -33,6 +33,18 @@ static int open_input(const char *path, int *fd, struct stat *st, struct err *e)
     return e->code;
 }
 
+/* What git leaves in place of a large file that was not fetched: a text of at most 1 kB
+ * (git-lfs' spec.md). Nobody means to read that. */
+static int check_lfs(const char *path, const void *data, size_t size, struct err *e) {
+    static const char start[] = "version https://git-lfs.github.com/spec/v";
+    if (size < sizeof start - 1 || size > 1024 || memcmp(data, start, sizeof start - 1) != 0)
+        return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s is a Git LFS pointer, not the file itself, which was not downloaded "
+                   "(git lfs pull)",
+                   path);
+}
+
 /* Everything up to the end of fd into a malloc()ed buffer with a NUL after it. hint: the expected
  * size. */
 static int read_all(int fd, const char *path, size_t hint, size_t limit, char **data, size_t *size,
@@ -86,6 +98,7 @@ int file_map_open(struct file_map *m, const char *path, struct err *e) {
             m->size = (size_t)st.st_size;
             m->mapped = true;
             guard_map(p, m->size, m->path, st.st_dev, st.st_ino);
+            rc = check_lfs(path, m->data, m->size, e);
             goto out;
         }
     }
@@ -93,6 +106,7 @@ int file_map_open(struct file_map *m, const char *path, struct err *e) {
     char *data = NULL;
     TRY(read_all(fd, path, (size_t)st.st_size, UNMAPPED_MAX, &data, &m->size, e));
     m->data = (uint8_t *)data;
+    rc = check_lfs(path, m->data, m->size, e);
 out:
     close(fd);
     if (rc) file_map_close(m);
@@ -133,6 +147,11 @@ int file_read_text(const char *path, size_t limit, char **text, size_t *size, st
     if ((rc = open_input(path, &fd, &st, e)) != 0) return rc;
     rc = read_all(fd, path, st.st_size > 0 ? (size_t)st.st_size : 0, limit, text, size, e);
     close(fd);
+    if (!rc && (rc = check_lfs(path, *text, *size, e)) != 0) {
+        free(*text);
+        *text = NULL;
+        *size = 0;
+    }
     return rc;
 }
 

@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 /* A file mapped read-only. An empty file has size 0 and a non-NULL data. Something that cannot be
- * mapped (a pipe) is read into memory. guard.h says what happens if the file is cut. */
+ * mapped (a pipe) is read into memory. guard.h says what happens if the file is cut. A pointer of Git
+ * LFS is an error, here and below. */
 struct file_map {
     const uint8_t *data;
     size_t size;

@@ -248,7 +248,7 @@ static int write_blzt4(const struct model_file *mf, const char *path, struct err
     write_moments(&o, llama_count(&d, LLAMA_NORM));
     TRY(llama_write(&o, mf, &d, LLAMA_EMBED, 0, e));
     write_moments(&o, llama_count(&d, LLAMA_EMBED));
-    TRY(file_out_commit(&o, e));
+    TRY(model_file_commit(mf, &o, e));
 out:
     file_out_discard(&o);
     json_decref(config);

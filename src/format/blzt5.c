@@ -396,7 +396,7 @@ static int write_blzt5(const struct model_file *mf, const char *path, struct err
         file_out_pad(&o, ALIGN);
         file_out_write(&o, mf->tokenizer, mf->tokenizer_bytes);
     }
-    TRY(file_out_commit(&o, e));
+    TRY(model_file_commit(mf, &o, e));
 out:
     file_out_discard(&o);
     free(text);

@@ -2,6 +2,7 @@
 
 #include "layout.h"
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,19 @@ void model_file_drop(const struct model_file *mf, const void *data, size_t bytes
     }
 }
 
+void model_file_note(struct model_file *mf, const char *fmt, ...) {
+    char *text = NULL, *all = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0) text = NULL;
+    va_end(ap);
+    if (!text || asprintf(&all, "%s%s\n", mf->notes ? mf->notes : "", text) < 0) all = NULL;
+    free(text);
+    if (!all) return;
+    free(mf->notes);
+    mf->notes = all;
+}
+
 void model_file_close(struct model_file *mf) {
     for (size_t i = 0; i < mf->n_tensors; i++) free(mf->tensors[i].name);
     free(mf->tensors);
@@ -207,6 +221,7 @@ void model_file_close(struct model_file *mf) {
     free(mf->path);
     free(mf->tokenizer_owned);
     free(mf->tokenizer_problem);
+    free(mf->notes);
     if (mf->vocab) vocab_release(mf->vocab);
     free(mf->vocab);
     for (size_t i = 0; i < mf->n_sides; i++) {
@@ -327,6 +342,19 @@ void mf_tensor_read(const struct mf_tensor *t, float *dst) {
 const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r) {
     const size_t bytes = dtype_bytes(t->dtype, (size_t)t->shape[1]);
     return (const uint8_t *)t->data + layout_row(t, r, 0) * bytes;
+}
+
+int model_file_ready(const struct model_file *mf, struct file_out *o, struct err *e) {
+    int rc = file_out_sync(o, e);
+    if (rc || !mf->check) return rc;
+    if (!o->temp)
+        return err_set(e, ERR_USAGE, "%s is no file, and cannot be read again to verify it", o->path);
+    return mf->check->fn(mf->check->ctx, o->temp, e);
+}
+
+int model_file_commit(const struct model_file *mf, struct file_out *o, struct err *e) {
+    const int rc = mf->check ? model_file_ready(mf, o, e) : 0;
+    return rc ? rc : file_out_commit(o, e);
 }
 
 int model_file_write(const struct model_file *mf, const char *format, const char *path,

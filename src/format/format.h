@@ -61,6 +61,13 @@ struct mf_side {
     void *owned; /* data if it is to be freed, or NULL */
 };
 
+/* Shown what was written before it takes the place of what was there: path is a temporary file or
+ * folder. A failure leaves everything as it was. */
+struct mf_check {
+    int (*fn)(void *ctx, const char *path, struct err *e);
+    void *ctx;
+};
+
 struct model_file {
     const struct format *format;
     char *path;
@@ -68,12 +75,15 @@ struct model_file {
     struct file_map *maps; /* of the other files, weights and sides, that data points into; owned */
     size_t n_maps;
     const struct model_file *source; /* of a file to be written: the one whose data it uses, or NULL */
+    const struct mf_check *check;    /* of a file to be written, or NULL */
     char *config;          /* JSON object: Hugging Face config.json keys plus "duet"; owned */
     char *meta;            /* JSON object or NULL: where the weights come from (step, ...); owned */
     const void *tokenizer; /* tokenizer blob or NULL; borrowed from the map or the builder */
     size_t tokenizer_bytes;
     void *tokenizer_owned; /* tokenizer if it is to be freed, or NULL */
     char *tokenizer_problem; /* why what there is cannot be used (import.h), or NULL; owned */
+    char *notes; /* what was read otherwise than it stands there: sentences, each with a line break;
+                  * owned, or NULL */
     uint64_t config_hash;    /* of a folder: xxh3 of the config as it was read */
     struct vocab *vocab;   /* TOK_VOCAB: or NULL; owned, with what it holds */
     struct mf_side *sides; /* TOK_SIDES: owned */
@@ -156,6 +166,10 @@ int model_file_side(struct model_file *mf, const char *name, const void *data, s
                     void *owned, struct err *e);
 const struct mf_side *model_file_find_side(const struct model_file *mf, const char *name);
 
+/* Appends a sentence, without its line break, to notes. A lack of memory only loses it. */
+__attribute__((format(printf, 2, 3))) void model_file_note(struct model_file *mf, const char *fmt,
+                                                           ...);
+
 /* Frees everything owned. Accepts all zeros, and files that were built rather than opened. */
 void model_file_close(struct model_file *mf);
 
@@ -185,6 +199,11 @@ int mf_tensor_write(struct file_out *o, const struct model_file *mf, const struc
 
 /* Row r of that layout, as stored. t has 2 dimensions and data. */
 const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r);
+
+/* For writers: a whole file, shown to mf->check if there is one, then committed. */
+int model_file_commit(const struct model_file *mf, struct file_out *o, struct err *e);
+/* The first half of it: o is on the disk, and the check is content. */
+int model_file_ready(const struct model_file *mf, struct file_out *o, struct err *e);
 
 /* Writes by format name. Refuses to replace the file that mf was opened from. */
 int model_file_write(const struct model_file *mf, const char *format, const char *path,

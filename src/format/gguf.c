@@ -278,16 +278,20 @@ static int read_alignment(struct gguf *g, struct err *e) {
     return 0;
 }
 
-/* Only the first part of a file that was split would be read as a model. */
+static unsigned split_number(const struct gguf *g, const char *key) {
+    const struct gguf_kv *kv = gguf_find(g, key);
+    return kv && kv->type == GGUF_U16 ? kv->value[0] | (unsigned)kv->value[1] << 8 : 0;
+}
+
+/* One part of a model in several files. Only the first says what the model is. */
 static int check_split(const struct gguf *g, struct err *e) {
     const struct gguf_kv *kv = gguf_find(g, "split.count");
-    if (!kv) return 0;
-    if (kv->type != GGUF_U16 || kv->value[1] || kv->value[0] > 1)
-        return err_set(e, ERR_INPUT,
-                       "%s: key split.count at offset %" PRIu64
-                       ": one part of a model in several files; join them first",
-                       g->path, kv->offset);
-    return 0;
+    const unsigned count = split_number(g, "split.count");
+    if (!kv || (kv->type == GGUF_U16 && count <= 1)) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s: key split.count at offset %" PRIu64
+                   ": part %u of a model in %u files; join them first (llama-gguf-split --merge)",
+                   g->path, kv->offset, split_number(g, "split.no") + 1, count);
 }
 
 /* *adapter: not a model. */
@@ -308,9 +312,9 @@ static int read_gguf(struct model_file *mf, bool verify, struct err *e) {
     bool adapter;
     int rc;
     TRY(gguf_read_kv(&g, e));
+    TRY(check_split(&g, e));
     TRY(read_arch(&g, e));
     TRY(read_alignment(&g, e));
-    TRY(check_split(&g, e));
     TRY(read_kind(&g, &adapter, e));
     TRY(read_infos(&g, e));
     TRY(adapter       ? gguf_read_adapter(&g, e)

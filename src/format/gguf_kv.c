@@ -261,3 +261,33 @@ int gguf_get_arch(const struct gguf *g, const char *key, enum gguf_type t,
     snprintf(name, sizeof name, "%s.%s", g->arch, key);
     return gguf_get(g, name, t, kv, e);
 }
+
+/* ---- ids of tokens -------------------------------------------------------------------------- */
+
+static bool no_token(const struct gguf *g, const struct gguf_kv *kv, uint64_t n) {
+    const uint32_t id = gguf_u32(kv->value);
+    if (id == UINT32_MAX) return true;
+    if (!n || id < n) return false;
+    model_file_note(g->mf, "%s: key %.*s is %u, but there are %" PRIu64 " tokens: read as absent.",
+                    g->path, gguf_shown(kv->key), kv->key.s, (unsigned)id, n);
+    return true;
+}
+
+int gguf_token_id(const struct gguf *g, const char *key, uint64_t n, int64_t *id, struct err *e) {
+    const struct gguf_kv *kv;
+    const int rc = gguf_get(g, key, GGUF_U32, &kv, e);
+    *id = -1;
+    if (!rc && kv && !no_token(g, kv, n)) *id = gguf_u32(kv->value);
+    return rc;
+}
+
+void gguf_drop_ids(const struct gguf *g, uint64_t n) {
+    static const char start[] = "tokenizer.ggml.", end[] = "_token_id";
+    const size_t a = sizeof start - 1, b = sizeof end - 1;
+    for (size_t i = 0; i < g->n_kv; i++) {
+        struct gguf_kv *kv = g->kv + i;
+        if (!kv->used && kv->type == GGUF_U32 && kv->key.n > a + b && !memcmp(kv->key.s, start, a) &&
+            !memcmp(kv->key.s + kv->key.n - b, end, b))
+            kv->used = no_token(g, kv, n);
+    }
+}

@@ -30,7 +30,6 @@ static const struct {
     {"expert_shared_count", 0, 0},
     {"leading_dense_block_count", 0, 0},
     {"nextn_predict_layers", 0, 0},
-    {"pooling_type", 0, 0},
     {"use_parallel_residual", 0, 0},
     {"rope.scaling.finetuned", 0, 1}, /* said of the weights, not computed with */
     {"rope.scaling.attn_factor", 1, 1},
@@ -63,6 +62,7 @@ static bool does_nothing(const struct gguf_kv *kv, struct vocab_text name,
     const double v = as_number(kv);
     if (gguf_text_is(name, "attention.sliding_window") && v >= (double)d->ctx) return true;
     if (gguf_text_is(name, "rope.scaling.original_context_length")) return true; /* no yarn here */
+    if (gguf_text_is(name, "pooling_type")) return v == v; /* of an embedding: behind the logits */
     if (gguf_text_is(name, "tensor_data_layout") && kv->type == GGUF_STRING)
         return gguf_text_is(gguf_text(kv->value), "Meta AI original pth");
     for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
@@ -86,6 +86,32 @@ static int check_rest(const struct gguf *g, const struct gguf_dims *d, struct er
     return 0;
 }
 
+/* A size of every layer, in a list that must hold one value. */
+static int same_of_layers(const struct gguf *g, const char *key, const struct gguf_kv *kv,
+                          uint32_t layers, struct err *e) {
+    if ((kv->item != GGUF_U32 && kv->item != GGUF_I32) || kv->n != layers)
+        return err_set(e, ERR_INPUT,
+                       "%s: key %s.%s at offset %" PRIu64 " is a list of %" PRIu64
+                       " %s, expected u32, one for each of %u layers",
+                       g->path, g->arch, key, kv->offset, kv->n, gguf_type_names[kv->item],
+                       (unsigned)layers);
+    for (uint32_t i = 1; i < layers; i++)
+        if (gguf_u32(kv->value + 4 * (size_t)i) != gguf_u32(kv->value))
+            return err_set(e, ERR_INPUT,
+                           "%s: key %s.%s at offset %" PRIu64
+                           " is %u in layer 0 and %u in layer %u; duet computes layers that are "
+                           "alike",
+                           g->path, g->arch, key, kv->offset, (unsigned)gguf_u32(kv->value),
+                           (unsigned)gguf_u32(kv->value + 4 * (size_t)i), (unsigned)i);
+    return 0;
+}
+
+static int check_size(const struct gguf *g, const char *key, bool there, uint32_t v, struct err *e) {
+    if (v != 0 && v <= INT32_MAX) return 0;
+    return err_set(e, ERR_INPUT, "%s: key %s.%s is %s, expected 1 to %d", g->path, g->arch, key,
+                   there ? v ? "too large" : "0" : "missing", INT32_MAX);
+}
+
 /* A size >= 1. def: where the key is absent (0: it must be there). */
 static int read_u32(const struct gguf *g, const char *key, uint32_t def, uint32_t *v,
                     struct err *e) {
@@ -93,10 +119,23 @@ static int read_u32(const struct gguf *g, const char *key, uint32_t def, uint32_
     const int rc = gguf_get_arch(g, key, GGUF_U32, &kv, e);
     if (rc) return rc;
     *v = kv ? gguf_u32(kv->value) : def;
-    if (*v == 0 || *v > INT32_MAX)
-        return err_set(e, ERR_INPUT, "%s: key %s.%s is %s, expected 1 to %d", g->path, g->arch, key,
-                       kv ? *v ? "too large" : "0" : "missing", INT32_MAX);
-    return 0;
+    return check_size(g, key, kv, *v, e);
+}
+
+/* The same, which may also be a list of one value for each layer, as in llama.cpp. */
+static int read_of_layers(const struct gguf *g, const char *key, uint32_t def, uint32_t layers,
+                          uint32_t *v, struct err *e) {
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", g->arch, key);
+    const struct gguf_kv *kv = gguf_find(g, name);
+    if (!kv || kv->type != GGUF_ARRAY) return read_u32(g, key, def, v, e);
+    int rc;
+    TRY(gguf_get(g, name, GGUF_ARRAY, &kv, e));
+    TRY(same_of_layers(g, key, kv, layers, e));
+    *v = gguf_u32(kv->value);
+    TRY(check_size(g, key, true, *v, e));
+out:
+    return rc;
 }
 
 static int read_f32(const struct gguf *g, const char *key, float def, float *v, struct err *e) {
@@ -120,8 +159,8 @@ static int check_is(const struct gguf *g, const char *key, uint32_t v, uint32_t 
 static int read_heads(const struct gguf *g, struct gguf_dims *d, struct err *e) {
     int rc;
     uint32_t v;
-    TRY(read_u32(g, "attention.head_count", 0, &d->heads, e));
-    TRY(read_u32(g, "attention.head_count_kv", d->heads, &d->kv_heads, e));
+    TRY(read_of_layers(g, "attention.head_count", 0, d->layers, &d->heads, e));
+    TRY(read_of_layers(g, "attention.head_count_kv", d->heads, d->layers, &d->kv_heads, e));
     TRY(read_u32(g, "attention.key_length", d->embd / d->heads, &d->head_dim, e));
     TRY(read_u32(g, "attention.value_length", d->embd / d->heads, &v, e));
     TRY(check_is(g, "attention.value_length", v, d->head_dim, e));
@@ -166,7 +205,7 @@ int gguf_read_dims(const struct gguf *g, struct gguf_dims *d, struct err *e) {
     TRY(read_u32(g, "context_length", 0, &d->ctx, e));
     TRY(read_u32(g, "embedding_length", 0, &d->embd, e));
     TRY(read_u32(g, "block_count", 0, &d->layers, e));
-    TRY(read_u32(g, "feed_forward_length", 0, &d->ffn, e));
+    TRY(read_of_layers(g, "feed_forward_length", 0, d->layers, &d->ffn, e));
     TRY(read_heads(g, d, e));
     TRY(read_f32(g, "attention.layer_norm_rms_epsilon", NAN, &d->eps, e));
     TRY(read_f32(g, "rope.freq_base", 10000, &d->theta, e));
@@ -187,17 +226,24 @@ static const struct {
            {"tokenizer.ggml.padding_token_id", "pad_token_id"},
            {"tokenizer.ggml.unknown_token_id", "unk_token_id"}};
 
+/* Rows of the table of tokens; 0: not known. */
+static uint64_t token_count(const struct gguf *g) {
+    const struct mf_tensor *t = model_file_find(g->mf, "model.embed_tokens.weight");
+    return g->mf->vocab ? g->mf->vocab->n : t ? t->shape[0] : 0;
+}
+
 /* With a vocabulary they are its own, defaults too. */
 static int set_ids(const struct gguf *g, json_t *config, struct err *e) {
     const struct vocab *v = g->mf->vocab;
     const int64_t own[] = {v ? v->bos : -1, v ? v->eos : -1, v ? v->pad : -1, v ? v->unk : -1};
+    const uint64_t n = token_count(g);
     int rc = 0;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        const struct gguf_kv *kv;
-        TRY(gguf_get(g, ids[i].gguf, GGUF_U32, &kv, e));
-        const int64_t id = kv ? gguf_u32(kv->value) : own[i];
+        int64_t id = own[i];
+        if (!v) TRY(gguf_token_id(g, ids[i].gguf, n, &id, e));
         if (id >= 0) json_object_set_new(config, ids[i].hf, json_integer(id));
     }
+    gguf_drop_ids(g, n);
 out:
     return rc;
 }

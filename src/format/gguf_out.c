@@ -188,7 +188,7 @@ int gguf_out_write(struct gguf_out *o, const struct model_file *mf, const char *
         TRY(mf_tensor_write(&f, mf, &x->t, x->heads, e));
         file_out_pad(&f, GGUF_ALIGN);
     }
-    TRY(file_out_commit(&f, e));
+    TRY(model_file_commit(mf, &f, e));
 out:
     file_out_discard(&f);
     return rc;

@@ -40,6 +40,11 @@ static void read_texts(struct vocab_text *to, const struct gguf_kv *kv) {
     }
 }
 
+/* Is it one of those names, and not a text of the file? */
+static bool is_named(const struct vocab *v, const char *s) {
+    return v->text && s >= v->text && s < v->text + v->text_n;
+}
+
 static int check_unique(const struct gguf *g, const struct vocab *v, struct err *e) {
     struct vocab_text *sorted = malloc(v->n * sizeof *sorted);
     int rc = 0;
@@ -52,14 +57,35 @@ static int check_unique(const struct gguf *g, const struct vocab *v, struct err 
                          "%s: key tokenizer.ggml.tokens: token \"%.*s\" at offset %zu is there "
                          "twice",
                          g->path, gguf_shown(sorted[i]), sorted[i].s,
-                         (size_t)((const uint8_t *)sorted[i].s - g->mf->map.data));
+                         (size_t)((const uint8_t *)sorted[i - is_named(v, sorted[i].s)].s -
+                                  g->mf->map.data));
     free(sorted);
     return rc;
 }
 
+/* Empty tokens get the names that llama.cpp gives them. */
+static int name_empty(const struct gguf *g, struct vocab *v, struct err *e) {
+    enum { ROOM = 24 };
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < v->n; i++) n += !v->tokens[i].n;
+    if (!n) return 0;
+    if (!(v->text = malloc((size_t)n * ROOM))) return no_memory(g, e);
+    v->text_n = v->text_cap = (size_t)n * ROOM;
+    char *at = v->text;
+    for (uint32_t i = 0; i < v->n; i++) {
+        if (v->tokens[i].n) continue;
+        const int k = snprintf(at, ROOM, "[EMPTY_%u]", (unsigned)i);
+        v->tokens[i] = (struct vocab_text){at, (uint32_t)k};
+        at += ROOM;
+    }
+    model_file_note(g->mf, "%s: %u empty token%s: called [EMPTY_id], and unused.", g->path,
+                    (unsigned)n, n > 1 ? "s" : "");
+    return 0;
+}
+
 static int read_tokens(const struct gguf *g, struct vocab *v, uint32_t rows, struct err *e) {
     const struct gguf_kv *kv;
-    const int rc = get_array(g, "tokenizer.ggml.tokens", GGUF_STRING, 0, &kv, e);
+    int rc = get_array(g, "tokenizer.ggml.tokens", GGUF_STRING, 0, &kv, e);
     if (rc) return rc;
     if (!kv || kv->n < 1 || kv->n > MAX_VOCAB)
         return err_set(e, ERR_INPUT, "%s: key tokenizer.ggml.tokens is %s, expected 1 to %u tokens",
@@ -76,13 +102,10 @@ static int read_tokens(const struct gguf *g, struct vocab *v, uint32_t rows, str
     v->n = (uint32_t)kv->n;
     if (!(v->tokens = calloc(v->n, sizeof *v->tokens))) return no_memory(g, e);
     read_texts(v->tokens, kv);
-    for (uint32_t i = 0; i < v->n; i++)
-        if (!v->tokens[i].n)
-            return err_set(e, ERR_INPUT,
-                           "%s: key tokenizer.ggml.tokens: token %u at offset %zu is empty",
-                           g->path, (unsigned)i,
-                           (size_t)((const uint8_t *)v->tokens[i].s - g->mf->map.data) - 8);
-    return check_unique(g, v, e);
+    TRY(name_empty(g, v, e));
+    TRY(check_unique(g, v, e));
+out:
+    return rc;
 }
 
 static int read_types(const struct gguf *g, struct vocab *v, struct err *e) {
@@ -91,16 +114,23 @@ static int read_types(const struct gguf *g, struct vocab *v, struct err *e) {
     if (rc) return rc;
     if (!(v->types = malloc(v->n))) return no_memory(g, e);
     memset(v->types, VOCAB_NORMAL, v->n);
+    uint32_t undefined = 0;
     for (uint32_t i = 0; kv && i < v->n; i++) {
         const uint32_t type = gguf_u32(kv->value + 4 * (size_t)i);
-        if (type < VOCAB_NORMAL || type > VOCAB_BYTE)
+        if (type > VOCAB_BYTE)
             return err_set(e, ERR_INPUT,
                            "%s: key tokenizer.ggml.token_type: type of token %u at offset %zu is "
-                           "%d, expected 1 to 6",
+                           "%d, expected 0 to 6",
                            g->path, (unsigned)i,
                            (size_t)(kv->value - g->mf->map.data) + 4 * (size_t)i, (int)type);
-        v->types[i] = (uint8_t)type;
+        if (type) v->types[i] = (uint8_t)type;
+        undefined += !type;
     }
+    for (uint32_t i = 0; i < v->n; i++)
+        if (is_named(v, v->tokens[i].s)) v->types[i] = VOCAB_UNUSED;
+    if (undefined) /* llama.cpp finds them in a text as it finds normal ones */
+        model_file_note(g->mf, "%s: %u token%s of type 0, undefined: read as normal.", g->path,
+                        (unsigned)undefined, undefined > 1 ? "s" : "");
     return 0;
 }
 
@@ -150,18 +180,12 @@ static int read_merges(const struct gguf *g, struct vocab *v, struct err *e) {
     return 0;
 }
 
-/* def: where the key is absent, if the vocabulary has it. */
+/* def: where there is none, if the vocabulary has it. */
 static int read_id(const struct gguf *g, const struct vocab *v, const char *key, int64_t def,
                    int64_t *id, struct err *e) {
-    const struct gguf_kv *kv;
-    const int rc = gguf_get(g, key, GGUF_U32, &kv, e);
-    if (rc) return rc;
-    *id = kv ? gguf_u32(kv->value) : def < v->n ? def : -1;
-    if (*id >= (int64_t)v->n)
-        return err_set(e, ERR_INPUT,
-                       "%s: key %s at offset %" PRIu64 " is %" PRIi64 ", but there are %u tokens",
-                       g->path, key, kv->offset, *id, (unsigned)v->n);
-    return 0;
+    const int rc = gguf_token_id(g, key, v->n, id, e);
+    if (!rc && *id < 0 && def < v->n) *id = def;
+    return rc;
 }
 
 static int read_bool(const struct gguf *g, const char *key, bool def, bool *v, struct err *e) {
@@ -195,6 +219,18 @@ out:
     return rc;
 }
 
+/* A tokenizer of a kind that duet has not is no reason to refuse the weights: e says why. */
+static int leave_out(const struct gguf *g, const struct err *e) {
+    static const char start[] = "tokenizer.ggml.";
+    for (size_t i = 0; i < g->n_kv; i++) {
+        struct gguf_kv *kv = g->kv + i;
+        kv->used |= kv->key.n >= sizeof start - 1 && !memcmp(kv->key.s, start, sizeof start - 1);
+    }
+    free(g->mf->tokenizer_problem);
+    g->mf->tokenizer_problem = strdup(e->msg);
+    return g->mf->tokenizer_problem ? 0 : ERR_NOMEM;
+}
+
 /* *some: there is a vocabulary. */
 static int read_kind(const struct gguf *g, struct vocab *v, bool *some, struct err *e) {
     const struct gguf_kv *kv, *pre;
@@ -204,14 +240,15 @@ static int read_kind(const struct gguf *g, struct vocab *v, bool *some, struct e
     if (!kv) goto out;
     const struct vocab_text t = gguf_text(kv->value);
     if (gguf_text_is(t, "none")) goto out;
-    *some = true;
     if (!gguf_text_is(t, "gpt2") && !gguf_text_is(t, "llama")) {
         rc = err_set(e, ERR_INPUT,
                      "%s: key tokenizer.ggml.model at offset %" PRIu64
                      " is \"%.*s\"; duet knows gpt2, llama and none",
                      g->path, kv->offset, gguf_shown(t), t.s);
+        if (g->n_tensors) rc = leave_out(g, e);
         goto out;
     }
+    *some = true;
     v->model = gguf_text_is(t, "gpt2") ? VOCAB_BPE : VOCAB_SPM;
     TRY(gguf_get(g, "tokenizer.ggml.pre", GGUF_STRING, &pre, e));
     const struct vocab_text name = pre ? gguf_text(pre->value) : (struct vocab_text){"", 0};

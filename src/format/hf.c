@@ -349,7 +349,13 @@ static int add_side(struct model_file *mf, const char *dir, const char *name, st
         free(path);
         return 0;
     }
-    TRY(model_file_map(mf, path, &map, e));
+    rc = model_file_map(mf, path, &map, e);
+    if (rc == ERR_INPUT && !mf->tokenizer_problem) { /* a pointer: no reason to refuse the weights */
+        mf->tokenizer_problem = strdup(e->msg);
+        rc = mf->tokenizer_problem ? 0 : ERR_NOMEM;
+        goto out;
+    }
+    if (rc) goto out;
     if (map->size > MAX_SIDE)
         rc = err_set(e, ERR_INPUT, "%s has %zu bytes, at most %zu are accepted", path, map->size,
                      MAX_SIDE);
@@ -376,12 +382,38 @@ out:
     return rc;
 }
 
+/* Weights that cannot be read, in a folder whose config says why: quantised ones of GPTQ, AWQ,
+ * bitsandbytes, MLX and others. e has what was found. */
+static void explain(const char *dir, struct err *e) {
+    static const char *const keys[] = {"quantization_config", "quantization", "compression_config"};
+    char *path = file_join(dir, CONFIG), *text = NULL, *value = NULL;
+    json_t *config = NULL, *v = NULL;
+    struct err ignored;
+    size_t n, i = 0;
+    if (!path || file_read_text(path, MAX_JSON, &text, &n, &ignored) ||
+        hf_object(text, n, path, 0, &config, &ignored))
+        goto out;
+    while (i < 3 && !json_object_size(v = json_object_get(config, keys[i]))) i++;
+    if (i < 3) value = json_dumps(v, JSON_COMPACT);
+    if (value)
+        err_prefix(e, "%s: %s is %.80s: weights that duet does not read; save them as plain ones",
+                   path, keys[i], value);
+out:
+    json_decref(config);
+    free(value);
+    free(text);
+    free(path);
+}
+
 static int read_hf(struct model_file *mf, bool verify, struct err *e) {
     struct model_file raw = {0};
     json_t *meta = json_object();
     int rc;
     (void)verify; /* there are no checksums */
-    TRY(add_weights(mf, &raw, meta, e));
+    if ((rc = add_weights(mf, &raw, meta, e)) != 0) {
+        if (rc == ERR_INPUT) explain(mf->path, e);
+        goto out;
+    }
     TRY(finish(mf, &raw, mf->path, e));
     TRY(hf_keep_meta(mf, meta, e));
 out:
@@ -421,7 +453,10 @@ static int read_file(struct model_file *mf, bool verify, struct err *e) {
         rc = err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
         goto out;
     }
-    TRY(safetensors_read(&raw, mf, &mf->map, &meta, e));
+    if ((rc = safetensors_read(&raw, mf, &mf->map, &meta, e)) != 0) {
+        if (rc == ERR_INPUT) explain(dir, e);
+        goto out;
+    }
     if (has_lora(&raw) && hf_has(dir, "adapter_config.json"))
         TRY(peft_finish(mf, &raw, dir, e));
     else if (hf_has(dir, CONFIG))

@@ -53,13 +53,16 @@ bool hf_has(const char *dir, const char *name);
  * without which no reader takes the folder for a model, removes what is stale, then puts the files
  * in place in the order in which they were opened, the config last. So a failed write changes
  * nothing, and a process that is killed leaves the old folder, the new one, or one that is refused.
+ * A check sees the files before that, as links in a folder within (HF_CHECK) that goes away.
  *
  * Only a folder that had such a config has anything stale: in any other, what lies there is the
  * user's and stays. The config that was put aside (HF_ASIDE behind its name) keeps that known until
  * the new one is in place, so that after a killed process the next one can tidy up. */
 #define HF_ASIDE ".duet-old"
+#define HF_CHECK ".duet-check"
 struct hf_out {
     char *dir;
+    const struct mf_check *check; /* or NULL */
     struct hf_out_file {
         char *name;
         struct file_out out;
@@ -69,7 +72,8 @@ struct hf_out {
                  * nothing is in it yet; or NULL */
 };
 
-/* Makes the folder, and those above it. Refuses one that mf is read from. */
+/* Makes the folder, and those above it. Refuses one that mf is read from, and one of a training
+ * run, whose config.json is not a model's. */
 int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, struct err *e);
 /* *o stays valid until the next call. */
 int hf_out_file(struct hf_out *d, const char *name, struct file_out **o, struct err *e);

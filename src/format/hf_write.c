@@ -46,13 +46,23 @@ static void remove_folders(struct hf_out *d) {
     }
 }
 
+/* The log is what every run has from its beginning. */
+static bool is_run(const char *dir) {
+    return hf_has(dir, "log.jsonl") && (hf_has(dir, "config.json") || hf_has(dir, "state"));
+}
+
 int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, struct err *e) {
     bool same =
         (mf->path && file_same(mf->path, dir)) || (mf->map.path && file_lies_in(mf->map.path, dir));
-    *d = (struct hf_out){0};
+    *d = (struct hf_out){.check = mf->check};
     for (size_t i = 0; i < mf->n_maps; i++) same |= file_lies_in(mf->maps[i].path, dir);
     if (same)
         return err_set(e, ERR_INPUT, "%s: is the folder being read; write to another name", dir);
+    if (is_run(dir))
+        return err_set(e, ERR_INPUT,
+                       "%s is the folder of a training run, whose config.json would be replaced; "
+                       "write to another folder",
+                       dir);
     if (!(d->dir = strdup(dir))) return no_memory(dir, e);
     return make_folders(d, e);
 }
@@ -140,6 +150,58 @@ static int remove_stale(const struct hf_out *d, bool (*stale)(const char *), str
     return rc;
 }
 
+/* ---- what is to be checked ------------------------------------------------------------------ */
+
+/* A name in the folder of links: of a file, or of the folder itself. malloc()ed. */
+static char *link_path(const struct hf_out *d, const char *name) {
+    char *path = NULL;
+    return asprintf(&path, "%s/" HF_CHECK "%s%s", d->dir, name ? "/" : "", name ? name : "") < 0
+               ? NULL
+               : path;
+}
+
+static void remove_links(const struct hf_out *d, const char *folder) {
+    for (size_t i = 0; i < d->n; i++) {
+        char *path = link_path(d, d->files[i].name);
+        if (path) unlink(path);
+        free(path);
+    }
+    rmdir(folder);
+}
+
+static int make_link(const struct hf_out *d, const struct hf_out_file *f, struct err *e) {
+    const char *slash = strrchr(f->out.temp, '/');
+    char *path = link_path(d, f->name), *to = NULL;
+    int rc = 0;
+    if (!path || asprintf(&to, "../%s", slash ? slash + 1 : f->out.temp) < 0) {
+        to = NULL; /* asprintf leaves it undefined */
+        rc = no_memory(d->dir, e);
+    } else if (symlink(to, path) != 0 && link(f->out.temp, path) != 0) {
+        rc = err_errno(e, ERR_IO, "cannot link %s", path);
+    }
+    free(path);
+    free(to);
+    return rc;
+}
+
+/* The files under their names, in a folder that exists for the check only. */
+static int check_files(const struct hf_out *d, struct err *e) {
+    char *folder = link_path(d, NULL);
+    int rc = 0;
+    if (!folder) return no_memory(d->dir, e);
+    remove_links(d, folder); /* of a process that was killed */
+    if (mkdir(folder, 0777) != 0) {
+        rc = err_errno(e, ERR_IO, "cannot create the folder %s", folder);
+        goto out;
+    }
+    for (size_t i = 0; i < d->n; i++) TRY(make_link(d, d->files + i, e));
+    TRY(d->check->fn(d->check->ctx, folder, e));
+out:
+    remove_links(d, folder);
+    free(folder);
+    return rc;
+}
+
 int hf_out_commit(struct hf_out *d, bool (*stale)(const char *name), struct err *e) {
     int rc = 0;
     assert(d->n);
@@ -150,6 +212,7 @@ int hf_out_commit(struct hf_out *d, bool (*stale)(const char *name), struct err 
         goto out;
     }
     for (size_t i = 0; i < d->n; i++) TRY(file_out_sync(&d->files[i].out, e));
+    if (d->check) TRY(check_files(d, e));
     if (file_exists(config)) TRY(file_replace(config, aside, e));
     const bool old = file_exists(aside);
     if (old && stale) TRY(remove_stale(d, stale, e));

@@ -284,9 +284,9 @@ static int write_version(const struct model_file *mf, const char *path, int vers
         write_table(&o, &d, true);
     }
     if (!d.tied) TRY(llama_write(&o, mf, &d, LLAMA_HEAD, 0, e));
-    /* Nothing is put in place before both are on the disk. */
-    TRY(file_out_sync(&o, e));
+    /* Nothing is put in place before both are on the disk, and right. */
     if (side) TRY(write_tokenizer(&tok_out, side, tok, e));
+    TRY(model_file_ready(mf, &o, e));
     TRY(file_out_commit(&o, e));
     if (side) TRY(file_out_commit(&tok_out, e));
 out:

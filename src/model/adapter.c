@@ -422,8 +422,13 @@ static int make_config(const struct model *m, const struct format *f, char **tex
 
 int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
                  struct err *e) {
+    return adapter_save_checked(m, path, format, meta, NULL, e);
+}
+
+int adapter_save_checked(const struct model *m, const char *path, const char *format,
+                         const char *meta, const struct mf_check *check, struct err *e) {
     int rc;
-    struct model_file mf = {0};
+    struct model_file mf = {.check = check};
     const struct format *f = format_find(format);
     assert(f && m->lora && m->lora->base_hash && m->init_path);
     if (file_same(path, m->init_path))

@@ -42,6 +42,9 @@ void adapter_info_release(struct adapter_info *a); /* accepts all zeros */
  * file (model_load). */
 int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
                  struct err *e);
+/* The same, shown to check (format.h) before it takes its place. */
+int adapter_save_checked(const struct model *m, const char *path, const char *format,
+                         const char *meta, const struct mf_check *check, struct err *e);
 
 /* Values from a file into a model with the same LoRA and base. Nothing is changed on failure. */
 int adapter_load_values(struct model *m, const char *path, struct err *e);

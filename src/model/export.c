@@ -230,11 +230,17 @@ static int set_config(struct model_file *out, json_t *j, const struct format *f,
     return out->config ? 0 : err_set(e, ERR_NOMEM, "out of memory for a config");
 }
 
+/* Is the tokenizer that was asked for read from what is to be written? */
+static bool holds_tokenizer(const struct format *f, const char *path, const char *tokenizer) {
+    if (!tokenizer) return false;
+    return file_same(tokenizer, path) || (is_folder(f) && file_lies_in(tokenizer, path));
+}
+
 int model_export(const struct model_file *in, const struct format *f, const char *path,
                  const struct export_opts *o, struct export_report *report, struct err *e) {
     int rc;
     struct model m = {0};
-    struct model_file out = {.source = in};
+    struct model_file out = {.source = in, .check = o->check};
     struct tokenizer *tok = NULL;
     json_t *j = NULL;
     *report = (struct export_report){.exact = true};
@@ -257,7 +263,7 @@ int model_export(const struct model_file *in, const struct format *f, const char
     TRY(add_tensors(&out, in, &m.config, f, o, report, e));
     TRY(export_tokenizer(&out, j, in, f, o, report, &tok, e));
     TRY(set_config(&out, j, f, e));
-    if (model_file_uses(in, path)) {
+    if (model_file_uses(in, path) || holds_tokenizer(f, path, o->tokenizer)) {
         rc = err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
         goto out;
     }

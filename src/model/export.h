@@ -22,6 +22,7 @@ struct export_opts {
     const char *tokenizer; /* what to write instead of the model's own (tokenizer_open), "none": no
                             * tokenizer, or NULL */
     const struct conf_pairs *sets; /* keys of the config to change first, or NULL */
+    const struct mf_check *check;  /* shown what is written, with the report filled; or NULL */
 };
 
 struct export_report {

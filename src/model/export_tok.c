@@ -48,6 +48,34 @@ static int64_t special_id(const struct job *j, const char *name, int64_t own) {
     return id >= 0 ? id : own;
 }
 
+static bool is_id(const struct job *j, const json_t *v) {
+    const int64_t rows = json_integer_value(json_object_get(j->config, "vocab_size"));
+    return json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) < rows;
+}
+
+/* An id that is no token is none: -1 in configs of early programs, or vocab_size. Of a list those
+ * that are tokens stay. */
+static void drop_ids(const struct job *j) {
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "pad_token_id",
+                                       "unk_token_id"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        json_t *v = json_object_get(j->config, keys[i]);
+        const bool list = json_is_array(v);
+        for (size_t k = json_array_size(v); k-- > 0;) {
+            const json_t *x = json_array_get(v, k);
+            if (!json_is_integer(x) || is_id(j, x)) continue;
+            export_note(j->report, "%s: %lld is no token, and is not written.", keys[i],
+                        (long long)json_integer_value(x));
+            json_array_remove(v, k);
+        }
+        if (list ? json_array_size(v) : !json_is_integer(v) || is_id(j, v)) continue;
+        if (!list)
+            export_note(j->report, "%s: %lld is no token, and is not written.", keys[i],
+                        (long long)json_integer_value(v));
+        json_object_del(j->config, keys[i]);
+    }
+}
+
 static void default_ids(const struct job *j) {
     const int64_t bos = tokenizer_bos(j->t), eos = tokenizer_eos(j->t);
     if (bos >= 0 && !json_object_get(j->config, "bos_token_id"))
@@ -229,7 +257,10 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
     struct job j = {out, config, in, f, NULL, report};
     const bool folder = f->suffix && !strcmp(f->suffix, "/");
     if (o->tokenizer) forget_tokenizer(config);
-    if (!f->native) note_losses(&j);
+    if (!f->native) {
+        note_losses(&j);
+        drop_ids(&j);
+    }
     TRY(open_tokenizer(&j, o, e));
     if (!j.t) {
         if (folder) TRY(generation_config(&j, e));

@@ -18,6 +18,7 @@ static int no_memory(const struct model_file *mf, struct err *e) {
  */
 static int or_problem(struct model_file *mf, int rc, const struct err *e) {
     if (rc != ERR_INPUT) return rc;
+    free(mf->tokenizer_problem);
     mf->tokenizer_problem = strdup(e->msg);
     return mf->tokenizer_problem ? 0 : ERR_NOMEM;
 }

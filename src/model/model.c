@@ -44,22 +44,19 @@ static bool is_stored(const struct param *p) {
     return p->role == ROLE_matrix || p->role == ROLE_embed;
 }
 
+/* Rows that are not whole blocks become f16, as in a file that is converted. */
+static enum dtype storage_of(const struct param *p, enum dtype t) {
+    return p->cols % dtype_row(t)->block ? DT_F16 : t;
+}
+
 int model_set_storage(struct model *m, enum dtype t, struct err *e) {
     assert(!m->weights.base && (t == DT_F32 || t == DT_BF16 || t == DT_Q8_0));
-    for (int i = 0; i < m->n_params; i++) {
-        const struct param *p = m->params + i;
-        if (!is_stored(p) || t != DT_Q8_0) continue;
-        if (p->trainable)
+    for (int i = 0; i < m->n_params; i++)
+        if (is_stored(m->params + i) && t == DT_Q8_0 && m->params[i].trainable)
             return err_set(e, ERR_USAGE,
                            "q8_0 weights cannot be trained: train --lora beside them");
-        if (p->cols % dtype_row(t)->block)
-            return err_set(e, ERR_INPUT,
-                           "tensor %s cannot be stored as q8_0: its rows of %lld are not whole "
-                           "blocks of %d",
-                           p->name, (long long)p->cols, dtype_row(t)->block);
-    }
     for (int i = 0; i < m->n_params; i++)
-        if (is_stored(m->params + i)) m->params[i].dtype = t;
+        if (is_stored(m->params + i)) m->params[i].dtype = storage_of(m->params + i, t);
     m->storage = t;
     return 0;
 }

@@ -55,8 +55,8 @@ struct model {
 /* Takes over *config (also on failure). */
 int model_create(struct model *m, struct model_config *config, struct err *e);
 
-/* Chooses the storage: f32 (as it is without this), bf16 or q8_0. q8_0 takes rows of whole blocks
- * (else ERR_INPUT) and is only for weights that are not trained (else ERR_USAGE). */
+/* Chooses the storage: f32 (as it is without this), bf16 or q8_0. q8_0 is only for weights that are
+ * not trained (else ERR_USAGE); a matrix whose rows are not whole blocks is stored as f16 then. */
 int model_set_storage(struct model *m, enum dtype t, struct err *e);
 
 /* Each matrix as the file has it, where that is f32, bf16 or (of what is not trained) q8_0; else f32.

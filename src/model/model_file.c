@@ -99,6 +99,18 @@ static void read_param(const struct model *m, const struct model_file *mf, const
     }
 }
 
+/* Rows that are no whole blocks of q8_0 are f16 (model_set_storage), which has no larger numbers. */
+static int check_f16(const struct param *p, const char *path, struct err *e) {
+    const uint16_t *x = p->data;
+    for (int64_t i = 0; i < param_count(p); i++)
+        if ((x[i] & 0x7c00) == 0x7c00)
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor %s: a weight is not finite, or beyond f16, in which its rows "
+                           "of %lld are stored beside q8_0",
+                           path, p->name, (long long)p->cols);
+    return 0;
+}
+
 /* What stands in the file as it is to be stored, and is not written to, need not be copied.
  * Products read f32 and pairs of bf16 as words of 4 bytes; blocks begin with an f16. */
 static bool can_map(const struct model *m, const struct param *p, const struct mf_tensor *t) {
@@ -117,7 +129,7 @@ static void *map_data(const struct mf_tensor *t) {
 }
 
 static int load_params(struct model *m, const struct model_file *mf, bool *mapped, struct err *e) {
-    const int rc = model_check_file(m, mf, e);
+    int rc = model_check_file(m, mf, e);
     for (int i = 0; i < m->n_params && !rc; i++) {
         struct param *p = m->params + i;
         if (p->role == ROLE_lora) continue;
@@ -128,6 +140,7 @@ static int load_params(struct model *m, const struct model_file *mf, bool *mappe
         } else {
             p->data = model_slot(m, i);
             read_param(m, mf, p, t);
+            if (p->dtype == DT_F16) rc = check_f16(p, mf->path, e);
         }
     }
     return rc;

@@ -278,7 +278,8 @@ void lora_unload(struct model *m) {
     for (int i = 0; i < m->n_params; i++) {
         struct param *p = m->params + i;
         const bool mapped = m->weights.base && p->data != model_slot(m, i);
-        p->trainable = l->trainable[i] && p->dtype != DT_Q8_0 && !mapped;
+        const bool rounded = p->dtype == DT_Q8_0 || p->dtype == DT_F16;
+        p->trainable = l->trainable[i] && !rounded && !mapped;
     }
     for (int k = 0; k < m->graph.n_nodes; k++) {
         struct node *n = m->graph.nodes + k;

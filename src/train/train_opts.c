@@ -38,7 +38,8 @@ const struct conf_row train_rows[] = {
               "with --compact-vocab: also report the final loss over the full vocabulary", FREE),
     CONF_CHOICE(O, weights, "weights", "f32", weights_words,
                 "storage of matrices and embeddings; bf16 is updated with stochastic rounding, "
-                "q8_0 is for frozen weights (--lora)", RECORDED),
+                "q8_0 is for frozen weights (--lora), f16 where a row is not whole blocks of 32",
+                RECORDED),
     CONF_SECTION("LoRA"),
     CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
              "train adapters of this rank beside frozen weights; 0: train the weights", FIXED),

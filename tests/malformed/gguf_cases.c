@@ -118,9 +118,40 @@ static void blocks_i32(struct gguf *g) {
     put_u32(kv_start(g, "llama.block_count", I32), 1);
 }
 
+/* One number for each layer, and there is one layer. */
 static void heads_array(struct gguf *g) {
-    put_u32(kv_array(g, "llama.attention.head_count", U32, 1), 2);
+    struct bytes *b = kv_array(g, "llama.attention.head_count", U32, 2);
+    put_u32(b, 2);
+    put_u32(b, 2);
 }
+
+static void heads_none(struct gguf *g) {
+    kv_array(g, "llama.attention.head_count", U32, 0);
+}
+
+static void heads_text(struct gguf *g) {
+    put_string(kv_array(g, "llama.attention.head_count", STRING, 1), "2");
+}
+
+static void heads_i64(struct gguf *g) {
+    put_u64(kv_array(g, "llama.attention.head_count", I64, 1), 2);
+}
+
+static void heads_0(struct gguf *g) {
+    put_u32(kv_array(g, "llama.attention.head_count", I32, 1), 0);
+}
+
+/* As converters write it for a pooled model and for layers that may differ. */
+static void lists(struct gguf *g) {
+    put_u32(kv_array(g, "llama.attention.head_count", I32, 1), 2);
+    put_u32(kv_array(g, "llama.attention.head_count_kv", U32, 1), 1);
+    put_u32(kv_array(g, "llama.feed_forward_length", U32, 1), 16);
+    kv_u32(g, "llama.pooling_type", 3);
+}
+
+static const struct spoil valid_lists[] = {
+    {"valid-lists", "sizes as lists of one layer", lists},
+};
 
 static void eps_nan(struct gguf *g) {
     kv_f32(g, "llama.attention.layer_norm_rms_epsilon", NAN);
@@ -376,7 +407,11 @@ static const struct spoil cases[] = {
     {"align-string", "alignment as a string", align_string},
     {"blocks-missing", "number of blocks missing", blocks_missing},
     {"blocks-i32", "number of blocks as i32", blocks_i32},
-    {"heads-array", "number of heads as an array", heads_array},
+    {"heads-array", "numbers of heads for more layers than there are", heads_array},
+    {"heads-list-empty", "numbers of heads of no layer", heads_none},
+    {"heads-list-text", "numbers of heads as texts", heads_text},
+    {"heads-list-i64", "numbers of heads as i64", heads_i64},
+    {"heads-list-0", "no heads, in a list", heads_0},
     {"eps-nan", "an epsilon that is NaN", eps_nan},
     {"eps-negative", "an epsilon below 0", eps_negative},
     {"theta-infinite", "an infinite rotary base", theta_infinite},
@@ -472,6 +507,7 @@ void make_gguf(void) {
     gguf_emit(MODEL, "valid", &g, "a valid GGUF");
     gguf_valid(&g, true);
     gguf_emit(MODEL, "valid-bpe", &g, "a valid GGUF with a vocabulary of gpt2's kind");
+    gguf_cases(MODEL, false, valid_lists, sizeof valid_lists / sizeof *valid_lists);
     gguf_cases(NO_MODEL, false, cases, sizeof cases / sizeof *cases);
     gguf_cases(NO_CONVERT, false, values, sizeof values / sizeof *values);
     published();

@@ -233,6 +233,20 @@ static void eos_max(struct gguf *g) {
     kv_u32(g, "tokenizer.ggml.eos_token_id", UINT32_MAX);
 }
 
+static void ids_max(struct gguf *g) {
+    static const char *const names[] = {"bos",  "eos", "unknown", "padding", "separator",
+                                        "mask", "cls", "eot",     "eom",     "fim_pre"};
+    char key[64];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(key, sizeof key, "tokenizer.ggml.%s_token_id", names[i]);
+        kv_u32(g, key, UINT32_MAX);
+    }
+}
+
+static void type_0(struct gguf *g) {
+    type_of_last(g, 0);
+}
+
 static void model_unknown(struct gguf *g) {
     kv_text(g, "tokenizer.ggml.model", "t5");
 }
@@ -321,16 +335,26 @@ static const struct spoil strings[] = {
     {"tokens-none", "no tokens", tokens_none},
     {"tokens-missing", "tokens are missing", tokens_missing},
     {"tokens-numbers", "tokens as numbers", tokens_numbers},
-    {"token-empty", "an empty token", token_empty},
     {"token-twice", "a token twice", token_twice},
     {"token-utf8", "a token that is not UTF-8", token_utf8},
-    {"bos-beyond", "bos is no token", bos_beyond},
-    {"eos-max", "eos 2^32 - 1", eos_max},
-    {"model-unknown", "an unknown tokenizer", model_unknown},
-    {"model-escape", "an escape sequence in the tokenizer", model_escape},
     {"arch-escape", "an escape sequence in the architecture", arch_escape},
     {"kind-escape", "an escape sequence in the type", kind_escape},
     {"model-number", "a tokenizer that is a number", model_number},
+};
+
+/* What llama.cpp's own converters write, and its reader takes. */
+static const struct spoil taken[] = {
+    {"token-empty", "an empty token", token_empty},
+    {"type-0", "a token of type 0", type_0},
+    {"bos-beyond", "bos is no token", bos_beyond},
+    {"eos-max", "eos 2^32 - 1", eos_max},
+    {"ids-max", "every id 2^32 - 1", ids_max},
+};
+
+/* Weights without a tokenizer that could be written. */
+static const struct spoil tokenizers[] = {
+    {"model-unknown", "an unknown tokenizer", model_unknown},
+    {"model-escape", "an escape sequence in the tokenizer", model_escape},
 };
 
 /* Each of these is a vocabulary, but not one that texts can be encoded with. */
@@ -411,6 +435,8 @@ static const struct spoil adapters[] = {
 void make_gguf_text(void) {
     static struct gguf g;
     gguf_cases(NO_MODEL, false, ALL(strings));
+    gguf_cases(MODEL, false, ALL(taken));
+    gguf_cases(NO_CONVERT, false, ALL(tokenizers));
     gguf_cases(NO_CONVERT, false, ALL(bytes_cases));
     gguf_cases(NO_MODEL, true, ALL(bpe_refused));
     gguf_cases(NO_CONVERT, true, ALL(bpe_unusable));

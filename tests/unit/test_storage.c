@@ -43,6 +43,12 @@ static void converted(const struct model *a, const struct model *b, enum dtype t
     }
 }
 
+static void dtype_round_trip(enum dtype t, const float *x, float *y, int64_t n) {
+    static char stored[4 * 64];
+    dtype_from_f32(t, x, stored, (size_t)n);
+    dtype_to_f32(t, stored, y, (size_t)n);
+}
+
 /* Every kind of initialisation draws the same numbers for every storage. */
 static void initialisation(void **state) {
     (void)state;
@@ -136,17 +142,42 @@ static void refused(void **state) {
     assert_non_null(strstr(e.msg, "--lora"));
     must(model_set_storage(&m, DT_BF16, &e)); /* that may be trained */
     model_close(&m);
+}
 
+/* Rows that are not whole blocks are held as f16 beside q8_0, and so are they when opened. */
+static void odd_rows(void **state) {
+    (void)state;
     static const char text[] =
-        "{\"hidden_size\":24,\"intermediate_size\":64,\"num_hidden_layers\":1,"
-        "\"num_attention_heads\":2,\"vocab_size\":8}";
+        "{\"hidden_size\":32,\"intermediate_size\":44,\"num_hidden_layers\":1,"
+        "\"num_attention_heads\":2,\"vocab_size\":8,\"tie_word_embeddings\":true}";
     struct model_config c;
+    struct model m, q;
+    float want[32 * 44], got[32 * 44];
     must(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
     must(model_create(&m, &c, &e));
-    model_freeze(&m);
-    assert_int_equal(model_set_storage(&m, DT_Q8_0, &e), ERR_INPUT);
-    assert_non_null(strstr(e.msg, "model.embed_tokens.weight"));
-    for (int i = 0; i < m.n_params; i++) assert_int_equal(m.params[i].dtype, DT_F32);
+    must(model_reserve(&m, &e));
+    must(model_init(&m, 5, &e));
+    must(model_save(&m, at("a"), "blzt5", NULL, &e));
+    must(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, &e));
+    for (int i = 0; i < q.n_params; i++) {
+        const struct param *p = q.params + i, *from = m.params + i;
+        const bool down = !!strstr(p->name, "down_proj");
+        const enum dtype t = down ? DT_F16 : is_matrix(p) ? DT_Q8_0 : DT_F32;
+        assert_int_equal(p->dtype, t);
+        for (int64_t r = 0; r < p->rows; r++)
+            dtype_round_trip(t, (const float *)from->data + r * p->cols, want + r * p->cols, p->cols);
+        dtype_to_f32(t, p->data, got, (size_t)param_count(p));
+        assert_memory_equal(got, want, (size_t)param_count(p) * sizeof *got);
+    }
+    model_close(&q);
+    /* What f16 cannot hold is an error, not infinity. */
+    ((float *)find(&m, "model.layers.0.mlp.down_proj.weight")->data)[7] = 1e6f;
+    must(model_save(&m, at("a"), "blzt5", NULL, &e));
+    assert_int_equal(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "model.layers.0.mlp.down_proj.weight"));
+    assert_non_null(strstr(e.msg, "f16"));
+    must(model_open_frozen(&q, at("a"), NULL, DT_BF16, &e));
+    model_close(&q);
     model_close(&m);
 }
 
@@ -307,6 +338,7 @@ int main(void) {
         cmocka_unit_test(round_trips),
         cmocka_unit_test(compaction),
         cmocka_unit_test(refused),
+        cmocka_unit_test(odd_rows),
         cmocka_unit_test(mapped),
         cmocka_unit_test(as_stored),
         cmocka_unit_test(mapped_base),
