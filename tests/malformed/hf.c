@@ -221,7 +221,6 @@ static const struct swap config_texts[] = {
     {"cf-utf8", "not UTF-8", "\"float32\"", "\"\xff\xfe\""},
     {"cf-twice", "a key twice", "\"vocab_size\": 264", "\"vocab_size\": 264, \"vocab_size\": 264"},
     {"cf-nan", "NaN", "1e-05", "NaN"},
-    {"cf-width-2-63", "width 2^63", "\"hidden_size\": 8", "\"hidden_size\": 9223372036854775808"},
     {"cf-eps-huge", "an epsilon beyond a double", "1e-05", "1e999"},
 };
 
@@ -235,6 +234,12 @@ static const struct swap config_values[] = {
     {"cf-width-negative", "a negative width", "\"hidden_size\": 8", "\"hidden_size\": -8"},
     {"cf-width-text", "a width that is a text", "\"hidden_size\": 8", "\"hidden_size\": \"8\""},
     {"cf-width-huge", "width 2^31", "\"hidden_size\": 8", "\"hidden_size\": 2147483648"},
+    {"cf-width-2-63", "width 2^63", "\"hidden_size\": 8", "\"hidden_size\": 9223372036854775808"},
+    {"cf-causal", "attention both ways", "\"torch_dtype\"", "\"is_causal\": false, \"torch_dtype\""},
+    {"cf-kinds", "rotary embeddings of two kinds", "\"rope_theta\": 10000.0",
+     "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1}, \"sliding_attention\": {}}"},
+    {"cf-kinds-deep", "rotary embeddings of kinds of kinds", "\"rope_theta\": 10000.0",
+     "\"rope_parameters\": {\"full_attention\": {\"full_attention\": {\"full_attention\": {}}}}"},
     {"cf-width-null", "a width of null", "\"hidden_size\": 8", "\"hidden_size\": null"},
     {"cf-width-missing", "no width", "\"hidden_size\": 8, ", ""},
     {"cf-hidden-huge", "a huge hidden size", "\"intermediate_size\": 16",
