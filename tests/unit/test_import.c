@@ -249,6 +249,39 @@ static void pointers(void **state) {
     remove(at("f/tokenizer.model"));
 }
 
+/* Weights of another kind than floats, in a folder whose config says why: that is what is said. */
+static void quantised(void **state) {
+    (void)state;
+    static const char *const keys[] = {
+        "{\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}",
+        "{\"quantization_config\":{\"quant_method\":\"bitsandbytes\"}}",
+        "{\"quantization\":{\"group_size\":64,\"bits\":4}}",
+        "{\"compression_config\":{\"format\":\"pack-quantized\"}}",
+        "{\"quantization_config\":{}}",
+    };
+    static const char *const says[] = {"quantization_config is {\"quant_method\":\"gptq\"",
+                                       "\"bitsandbytes\"", "quantization is {\"group_size\"",
+                                       "compression_config is {", "dtype I32"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        size_t n;
+        struct model_file mf;
+        write_folder("\"model_type\":\"llama\"", keys[i]);
+        char *file = slurp(at("f/model.safetensors"), &n), *type = memmem(file, n, "\"F32\"", 5);
+        assert_non_null(type);
+        type[1] = 'I';
+        FILE *f = fopen(at("f/model.safetensors"), "wb");
+        assert_int_equal(fwrite(file, 1, n, f), n);
+        fclose(f);
+        free(file);
+        for (int alone = 0; alone < 2; alone++) {
+            const char *path = alone ? at("f/model.safetensors") : at("f");
+            assert_int_equal(model_file_open(&mf, path, true, &e), ERR_INPUT);
+            if (!strstr(e.msg, says[i]) || !strstr(e.msg, "dtype I32")) fail_msg("%s", e.msg);
+            if (i == 4) assert_null(strstr(e.msg, "quantization"));
+        }
+    }
+}
+
 /* ---- nothing is written that is not right --------------------------------------------------- */
 
 struct seen {
@@ -379,6 +412,7 @@ int main(void) {
         cmocka_unit_test(classifier),  cmocka_unit_test(integers), cmocka_unit_test(ids),
         cmocka_unit_test(pointers),    cmocka_unit_test(checked),  cmocka_unit_test(check_again),
         cmocka_unit_test(run_folders), cmocka_unit_test(tokenizers),
+        cmocka_unit_test(quantised),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
