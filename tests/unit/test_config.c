@@ -372,12 +372,48 @@ static void integers(void **state) {
     refused("\"sliding_window\":1000000000000000019884624838656", "sliding_window is not an integer");
 }
 
+/* Cut anywhere, a description is refused; with any byte changed it is read or refused, and what is
+ * read is read again. */
+static void damaged(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,"
+        "\"num_attention_heads\":4,\"vocab_size\":50,\"max_position_embeddings\":64,"
+        "\"rope_theta\":1e4,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2,\"rope_theta\":9e3},"
+        "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":2}},"
+        "\"layer_types\":[\"full_attention\",\"full_attention\"],\"a\":99999999999999999999,"
+        "\"no_rope_layers\":[1,1],\"qk_norm\":false,\"clip_qkv\":null}";
+    enum { N = sizeof text - 1 };
+    struct model_config c;
+    for (size_t n = 0; n < N; n++) {
+        char *cut = malloc(n + 1); /* so that a sanitizer sees a byte too far */
+        memcpy(cut, text, n);
+        assert_int_equal(model_config_parse(&c, cut, n, "cut", NULL, &e), ERR_INPUT);
+        free(cut);
+    }
+    static const char other[] = {0, '"', '{', '}', '[', ',', '9', '-', 'e', '\\', (char)0xff};
+    for (size_t i = 0; i < N * sizeof other; i++) {
+        char copy[N];
+        memcpy(copy, text, N);
+        copy[i / sizeof other] = other[i % sizeof other];
+        if (model_config_parse(&c, copy, N, "changed", NULL, &e)) continue;
+        struct model_config again;
+        char *dump = model_config_dump(&c);
+        if (model_config_parse(&again, dump, strlen(dump), "again", NULL, &e))
+            fail_msg("%s: %s", dump, e.msg);
+        assert_true(again.theta == c.theta);
+        free(dump);
+        model_config_release(&again);
+        model_config_release(&c);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_change), cmocka_unit_test(keys_that_do_not),
         cmocka_unit_test(windows),          cmocka_unit_test(rotary),
         cmocka_unit_test(rotary_refused),   cmocka_unit_test(set_base),
-        cmocka_unit_test(integers),
+        cmocka_unit_test(integers),         cmocka_unit_test(damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

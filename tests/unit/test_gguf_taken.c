@@ -221,12 +221,32 @@ static void parts_of_models(void **state) {
     assert_bad(&second, "split.count");
 }
 
+/* Cut anywhere, a file of all of the above is refused. */
+static void cut(void **state) {
+    (void)state;
+    struct parts f;
+    struct model_file mf;
+    size_t size;
+    small_file(&f);
+    grow(&f);
+    set_array(&f, "llama.attention.head_count", U32, 3, (uint32_t[]){2, 2, 2}, 12);
+    set_array(&f, "tokenizer.ggml.tokens", STRING, 3, "\0<s>\0</s>", 0);
+    set_array(&f, "tokenizer.ggml.token_type", I32, 3, (int32_t[]){0, 3, 3}, 12);
+    set_u32(&f, "tokenizer.ggml.eot_token_id", 3);
+    set_u32(&f, "llama.pooling_type", 3);
+    uint8_t *data = render(&f, &size);
+    assert_ok(open_bytes(&mf, data, size, false));
+    model_file_close(&mf);
+    for (size_t n = 0; n + 32 <= size; n++) assert_refused(data, n, false, "");
+    free(data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(null_ids),         cmocka_unit_test(ids_beyond),
         cmocka_unit_test(empty_tokens),     cmocka_unit_test(lists),
         cmocka_unit_test(pooling),          cmocka_unit_test(other_tokenizers),
-        cmocka_unit_test(parts_of_models),
+        cmocka_unit_test(parts_of_models),  cmocka_unit_test(cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
