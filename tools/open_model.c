@@ -8,6 +8,7 @@
 
 void open_say_assumed(const struct model *m, bool quiet) {
     if (m->config.assumed && !quiet) fprintf(stderr, "%s\n", m->config.assumed);
+    if (m->notes && !quiet) fputs(m->notes, stderr);
 }
 
 int open_model(struct model *m, const char *path, const struct open_opts *o,

@@ -32,7 +32,8 @@ int open_model(struct model *m, const char *path, const struct open_opts *o,
 /* compute: f32, bf16, or auto, which is said with what it means here. */
 int open_gemm(struct gemm *g, const char *backend, const char *compute, bool quiet, struct err *e);
 
-/* A line on stderr with what the file does not say and is assumed of it, if there is anything. */
+/* Lines on stderr with what the file does not say and is assumed of it, and with what is read
+ * otherwise than it says, if there is anything. */
 void open_say_assumed(const struct model *m, bool quiet);
 
 #endif

@@ -1,7 +1,8 @@
 /* A model's description: Hugging Face config.json keys, and under "duet" what those lack.
  *
  * The JSON object is the truth and is kept whole (keys that duet does not use survive a round
- * trip); struct model_config is its checked reading. `--set key=value` changes the object first. */
+ * trip; those of the rotary embedding are brought to one form, rope_keys.h); struct model_config is
+ * its checked reading. `--set key=value` changes the object first. */
 #ifndef DUET_CONFIG_H
 #define DUET_CONFIG_H
 

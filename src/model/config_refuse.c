@@ -232,7 +232,7 @@ static int refuse_window(const struct model_config *c, const char *name, struct 
                    "%s: sliding_window is %lld%s, which duet does not compute; within that many "
                    "tokens the model is the same: --set max_position_embeddings=%lld",
                    name, (long long)c->window,
-                   c->window == HF_MISTRAL_WINDOW
+                   c->window == HF_MISTRAL_WINDOW && !strcmp(c->arch, "mistral")
                        ? " (in transformers also where a mistral model says nothing)"
                        : "",
                    (long long)c->window);

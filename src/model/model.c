@@ -146,6 +146,9 @@ int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e) 
     free(m->tok_problem);
     m->tok_problem = mf->tokenizer_problem;
     mf->tokenizer_problem = NULL;
+    free(m->notes);
+    m->notes = mf->notes;
+    mf->notes = NULL;
     return mf->tokenizer ? model_set_tokenizer(m, mf->tokenizer, mf->tokenizer_bytes, e) : 0;
 }
 
@@ -172,6 +175,7 @@ void model_close(struct model *m) {
     free(m->params);
     free(m->tok_blob);
     free(m->tok_problem);
+    free(m->notes);
     free(m->full_id);
     free(m->compact_id);
     free(m->init_path);

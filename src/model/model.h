@@ -44,6 +44,7 @@ struct model {
     char *tok_blob; /* tokenizer bytes as stored in files, or NULL; owned */
     size_t tok_bytes;
     char *tok_problem; /* why the file's tokenizer is not there (import.h), or NULL; owned */
+    char *notes; /* what was read otherwise than the file says (format.h), or NULL; owned */
     /* Compaction: id i of this model is full_id[i] of the vocabulary; NULL: not compacted. */
     uint32_t *full_id, *compact_id; /* compact_id: full_vocab entries, UINT32_MAX where left out */
     int64_t full_vocab;

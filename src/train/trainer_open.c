@@ -103,6 +103,7 @@ out:
     model_config_release(&c);
     free(holder.tok_blob);
     free(holder.tok_problem);
+    free(holder.notes);
     free(cache);
     return rc;
 }
