@@ -1,6 +1,7 @@
 /* duet stories: writes the built-in corpus. */
 #include "clock.h"
 #include "cmd.h"
+#include "disk.h"
 #include "file.h"
 #include "log.h"
 #include "stories.h"
@@ -160,6 +161,7 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     TRY(check_opts(&o, &c, e));
     log_progress_init(&line, o.quiet);
+    TRY(disk_fits(o.out, "the text", (uint64_t)o.bytes, (uint64_t)o.bytes, e));
     TRY(file_out_open(&out, o.out, e));
     TRY(write_documents(&o, &out, &f, &line, e));
     TRY(stories_trailer_write((uint64_t)o.seed, f.bits, f.n, &trailer, &bytes, e));

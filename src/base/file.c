@@ -15,7 +15,6 @@
 /* Something endless (/dev/zero) must not fill the memory. */
 #define UNMAPPED_MAX ((size_t)4 << 30)
 #define OUT_BUFFER ((size_t)1 << 18)
-#define TEMP_SUFFIX ".duet-tmp"
 
 /* Reading ------------------------------------------------------------------------------------- */
 
@@ -187,7 +186,7 @@ static int open_replacing(struct file_out *o, const char *path, const struct sta
     /* Through a symbolic link it is the file behind it that is replaced. */
     if (old) o->path = realpath(path, NULL);
     if (!o->path) o->path = strdup(path);
-    if (!o->path || asprintf(&o->temp, "%s" TEMP_SUFFIX, o->path) < 0) {
+    if (!o->path || asprintf(&o->temp, "%s" FILE_TEMP_SUFFIX, o->path) < 0) {
         o->temp = NULL; /* asprintf leaves it undefined */
         return err_set(e, ERR_NOMEM, "no memory to write %s", path);
     }

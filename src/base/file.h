@@ -32,6 +32,7 @@ void file_map_drop(const struct file_map *m, size_t offset, size_t bytes);
  * the same file is refused), and reused if a killed process left it. A symbolic link stays: the
  * file behind it is replaced. The permissions of a replaced file are kept. For a write beyond the
  * file size limit to be reported like others, the program must ignore SIGXFSZ. */
+#define FILE_TEMP_SUFFIX ".duet-tmp"
 struct file_out {
     int fd;
     char *path, *temp;

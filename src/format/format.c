@@ -1,5 +1,6 @@
 #include "format.h"
 
+#include "disk.h"
 #include "layout.h"
 #include <assert.h>
 #include <stdarg.h>
@@ -357,6 +358,16 @@ int model_file_commit(const struct model_file *mf, struct file_out *o, struct er
     return rc ? rc : file_out_commit(o, e);
 }
 
+/* At least so much is written, whatever the format; a folder's files are cut to size. */
+static int check_room(const struct model_file *mf, const struct format *f, const char *path,
+                      struct err *e) {
+    uint64_t bytes = mf->tokenizer_bytes;
+    const bool folder = f->suffix && !strcmp(f->suffix, "/");
+    for (size_t i = 0; i < mf->n_tensors; i++)
+        bytes += dtype_bytes(mf->tensors[i].dtype, (size_t)mf_tensor_count(mf->tensors + i));
+    return disk_fits(path, "the model", bytes, folder ? 0 : bytes, e);
+}
+
 int model_file_write(const struct model_file *mf, const char *format, const char *path,
                      struct err *e) {
     const struct format *f = format_find(format);
@@ -370,7 +381,8 @@ int model_file_write(const struct model_file *mf, const char *format, const char
                            format, mf->tensors[i].name);
     if (mf->path && file_same(mf->path, path))
         return err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
-    return f->write(mf, path, e);
+    const int rc = check_room(mf, f, path, e);
+    return rc ? rc : f->write(mf, path, e);
 }
 
 /* Within a head of hd rows, rotation i turns rows 2i and 2i+1 of one layout, i and i + hd/2 of the

@@ -1,6 +1,7 @@
 #include "checkpoint.h"
 
 #include "adapter.h"
+#include "disk.h"
 #include "file.h"
 #include "format.h"
 #include "kern.h"
@@ -9,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char STATE[] = "state";
 
@@ -51,7 +53,9 @@ static char *meta_json(const struct progress *p) {
 int checkpoint_save(const char *dir, const struct engine *g, const struct progress *p,
                     struct err *e) {
     int rc;
-    uint64_t hash;
+    bool written = false;
+    uint64_t hash = 0, named;
+    struct err ignored;
     char *model = file_join(dir, weights_name(g)), *next = file_join(dir, next_name(g)),
          *state = file_join(dir, STATE);
     char *meta = meta_json(p);
@@ -60,12 +64,18 @@ int checkpoint_save(const char *dir, const struct engine *g, const struct progre
         goto out;
     }
     TRY(check_finite(g->model, e));
+    /* The pair beside the old one, as large as that. */
+    const uint64_t again = disk_size(model) + disk_size(state);
+    TRY(disk_fits(next, "the checkpoint", again, disk_size(model), e));
     TRY(g->model->lora ? adapter_save(g->model, next, "blzt5", meta, e)
                        : model_save(g->model, next, "blzt5", meta, e));
     TRY(model_file_hash(next, &hash, e));
+    written = true;
     TRY(state_write(state, g, p, hash, e));
     TRY(file_replace(next, model, e));
 out:
+    /* On a full disk the next model goes, unless the state is in place that names it. */
+    if (rc && written && !(state_hash(state, &named, &ignored) == 0 && named == hash)) unlink(next);
     free(model);
     free(next);
     free(state);

@@ -236,6 +236,23 @@ static int read_sections(const struct file_map *m, json_t *sections, struct engi
     return 0;
 }
 
+int state_hash(const char *path, uint64_t *model_hash, struct err *e) {
+    int rc;
+    struct file_map m = {0};
+    json_t *root = NULL;
+    TRY(file_map_open(&m, path, e));
+    TRY(read_footer(&m, &root, e));
+    const char *model = json_string_value(json_object_get(root, "model"));
+    if (model && strlen(model) == 16)
+        *model_hash = strtoull(model, NULL, 16);
+    else
+        rc = err_set(e, ERR_INPUT, "%s: footer: model is missing", path);
+out:
+    json_decref(root);
+    file_map_close(&m);
+    return rc;
+}
+
 int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash,
                struct err *e) {
     int rc;

@@ -12,6 +12,8 @@
 
 int state_write(const char *path, const struct engine *g, const struct progress *p,
                 uint64_t model_hash, struct err *e);
+/* The hash of the model file that a state belongs to, from its footer. */
+int state_hash(const char *path, uint64_t *model_hash, struct err *e);
 int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash,
                struct err *e);
 

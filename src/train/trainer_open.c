@@ -4,6 +4,7 @@
 #include "train_plan.h"
 
 #include "clock.h"
+#include "disk.h"
 #include "file.h"
 #include "format.h"
 #include "machine.h"
@@ -132,6 +133,20 @@ static int match_tokenizer(struct trainer *t, struct err *e) {
     return 0;
 }
 
+/* At a checkpoint the new pair of weights and state stands beside the old one. The state is
+ * compressed, to some nine tenths; logs and trajectories are not known ahead. */
+static int check_disk(const struct trainer *t, struct err *e) {
+    const struct model *m = &t->model;
+    uint64_t weights = m->lora ? 0 : model_weight_bytes(m);
+    for (int i = 0; i < m->n_params && m->lora; i++)
+        if (m->params[i].trainable) weights += 4 * (uint64_t)param_count(m->params + i);
+    const uint64_t state = opt_bytes(t->setup.optimizer, m->params, m->n_params) / 10 * 9;
+    const bool base = !t->setup.engine->backward && !t->from.init && !t->resumed;
+    const int pairs = t->resumed && checkpoint_exists(t->dir) ? 1 : 2;
+    return disk_fits(t->dir, "this run", (uint64_t)pairs * (weights + state) + base * weights,
+                     weights > state ? weights : state, e);
+}
+
 static int open_model(struct trainer *t, struct err *e) {
     int rc;
     const struct train_opts *o = &t->from;
@@ -154,6 +169,7 @@ static int open_model(struct trainer *t, struct err *e) {
     eo.answers = t->task.answers;
     TRY(train_plan(&t->memory, s->engine, &t->model, &eo, val_seq(t), e));
     TRY(train_plan_fits(&t->memory, s->engine, e));
+    TRY(check_disk(t, e));
     TRY(trainer_check_base(t, e));
     /* Now, while the memory of the run is not in use. */
     t->peak = gemm_peak(&t->gemm, 0.3, t->memory.total);

@@ -46,4 +46,47 @@ fi
 refuses "a run above the limit of the address space" 1 'this run needs [0-9.]* MB .* and [0-9.]* MB are free' \
     sh -c 'ulimit -v 400000 && exec "$@"' sh "$DUET" train $TINY $BIG --data text.txt --out big --steps 1
 check "nothing is left of it" absent big
+# ---- room on the disk: what does not fit is refused before it starts
+WIDE="--set hidden_size=128 --set intermediate_size=352 --set num_hidden_layers=4"
+refuses "a run whose weights are above the limit of a file" 1 'this run needs [0-9.]* MB, and the limit of a file.s size is 0.1 MB' \
+    sh -c 'ulimit -f 200 && exec "$@"' sh "$DUET" train $TINY $WIDE --data text.txt --out big --steps 1
+check "nothing is left of it" absent big
+must train wide $WIDE --steps 1
+refuses "a conversion above it" 1 'big.gguf: the model needs [0-9.]* MB, and the limit' \
+    sh -c 'ulimit -f 200 && exec "$@"' sh "$DUET" convert wide/model.blzt big.gguf
+refuses "a text above it" 1 'big.txt: the text needs 1.0 MB, and the limit' \
+    sh -c 'ulimit -f 200 && exec "$@"' sh "$DUET" stories --bytes 1000000 --out big.txt
+check "nothing is left of them" absent big.gguf big.txt big.gguf.duet-tmp big.txt.duet-tmp
+
+mkdir disk
+if mount -t tmpfs -o size=4m duet-test disk 2>/dev/null; then
+    trap 'umount "$WORK/disk" 2>/dev/null; leave' EXIT
+    refuses "a run larger than the disk" 1 'disk/run: this run needs [0-9.]* MB, and [0-9.]* MB are free on its disk' \
+        "$DUET" train $TINY $WIDE --data text.txt --out disk/run --steps 1
+    check "nothing is left of it" absent disk/run
+    head -c 3500000 /dev/zero >disk/fill
+    refuses "a conversion larger than what is free" 1 'disk/m.gguf: the model needs [0-9.]* MB, and [0-9.]* MB are free' \
+        "$DUET" convert wide/model.blzt disk/m.gguf
+    refuses "a text larger than what is free" 1 'disk/t.txt: the text needs 2.0 MB' "$DUET" stories --bytes 2000000 --out disk/t.txt
+    check "nothing is left of them" equal "$(ls disk)" fill
+    rm disk/fill
+
+    # The disk becomes full while a run trains: its last checkpoint stays, and it goes on later.
+    must train straight --steps 400 --checkpoint-every 20
+    "$DUET" train $TINY --data text.txt --out disk/run --steps 400 --checkpoint-every 20 >run.out 2>run.err &
+    pid=$!
+    i=0
+    until [ -f disk/run/state ] || [ $i -gt 600 ]; do i=$((i + 1)); sleep 0.1; done
+    cat /dev/zero >disk/fill 2>/dev/null
+    wait $pid
+    check "disk full at a checkpoint: exit status 1" [ $? -eq 1 ]
+    check "disk full at a checkpoint: one sentence" says run.err '^duet: error: .*\(are free on its disk\|No space left\)'
+    check "disk full at a checkpoint: nothing half is left" absent disk/run/*.duet-tmp disk/run/model.next.blzt
+    rm disk/fill
+    check "disk full at a checkpoint: goes on" "$DUET" train --resume disk/run --quiet --threads 1
+    check "disk full at a checkpoint: same weights" same straight/model.blzt disk/run/model.blzt
+    umount disk
+else
+    skip "a full disk" "no file system can be mounted here"
+fi
 finish

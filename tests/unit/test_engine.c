@@ -1,7 +1,15 @@
 /* The backprop engine: one update from several micro-batches, against one batch of all their
  * tokens; what a step reports; what it does when numbers run away; memory as planned. */
+#include "checkpoint.h"
+#include "disk.h"
 #include "engine.h"
+#include "file.h"
 #include "llama_fixture.h"
+#include "state.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum { B = 2, T = 9, MICRO = 3 };
 
@@ -18,6 +26,27 @@ static void fill_all(void *ctx, int64_t micro, struct engine_batch *b) {
     assert_int_equal(micro, 0);
     memcpy(b->input, t->input, sizeof *b->input * MICRO * B * T);
     memcpy(b->target, t->target, sizeof *b->target * MICRO * B * T);
+}
+
+/* The same; micro-batch `at` is cancelled before its first op. */
+struct cancelling {
+    struct tokens *t;
+    _Atomic int *cancel;
+    int64_t at;
+};
+
+static void fill_and_cancel(void *ctx, int64_t micro, struct engine_batch *b) {
+    const struct cancelling *c = ctx;
+    if (micro == c->at) *c->cancel = 1;
+    fill(c->t, micro, b);
+}
+
+static void param_copy(const struct param *p, float *out) {
+    float buf[1024];
+    for (int64_t at = 0, n = param_count(p); at < n; at += 1024) {
+        const int64_t some = n - at < 1024 ? n - at : 1024;
+        memcpy(out + at, param_read(p, at, some, buf), (size_t)some * sizeof *out);
+    }
 }
 
 static struct engine_opts options(const struct gemm *g, const char *optimizer) {
@@ -200,11 +229,105 @@ static void test_items(void **state) {
     assert_null(engine_find("no such engine"));
 }
 
+/* The disk becomes full between the weights and the state: the old pair stays, the next model goes. */
+static void test_full_disk(void **state) {
+    (void)state;
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    struct model m = model_of(&variants[8]);
+    struct engine g;
+    struct engine_opts o = options(&gemm, "adamw");
+    struct progress p = {.ema = 1, .best = 1};
+    char dir[] = "/tmp/duet-engine-XXXXXX", path[64], next[64], command[64];
+    uint64_t before, hash;
+    struct rlimit old;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/state", dir);
+    snprintf(next, sizeof next, "%s/model.next.blzt", dir);
+    open_engine(&g, &m, &o);
+    int64_t n = 0;
+    for (int i = 0; i < m.n_params; i++) /* moments that do not compress */
+        for (int k = 0; k < 2; k++)
+            for (int64_t j = 0; g.opt.state[i][k] && j < param_count(m.params + i); j++, n++)
+                g.opt.state[i][k][j] = (float)sin((double)n * 12.9898);
+    ok(checkpoint_save(dir, &g, &p, &e));
+    ok(state_hash(path, &before, &e));
+    snprintf(command, sizeof command, "%s/model.blzt", dir);
+    const uint64_t weights = disk_size(command), moments = disk_size(path);
+    assert_true(moments > weights + weights / 4);
+
+    getrlimit(RLIMIT_FSIZE, &old);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){weights + weights / 8, old.rlim_max});
+    p.step = 1;
+    const int rc = checkpoint_save(dir, &g, &p, &e);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(rc, ERR_IO);
+    assert_false(file_exists(next));
+    ok(state_hash(path, &hash, &e));
+    assert_true(hash == before);
+    p = (struct progress){0};
+    ok(checkpoint_load(dir, &g, &p, &e));
+    assert_int_equal(p.step, 0);
+    p.step = 2;
+    ok(checkpoint_save(dir, &g, &p, &e));
+    engine_close(&g);
+    close_model(&m);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* A cancelled step changes nothing, and the next one is as if it had not been. */
+static void cancelled_then_whole(const char *engine) {
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    float *weights[2];
+    for (int cut = 0; cut < 2; cut++) {
+        struct model m = model_of(&variants[8]);
+        struct tokens t = tokens_of(&m, MICRO * B * T, 2);
+        struct engine g;
+        struct engine_opts o = options(&gemm, "adamw");
+        _Atomic int cancel = 0;
+        o.cancel = &cancel;
+        o.estimator = zo_find("spsa");
+        o.directions = 1;
+        o.eps = 1e-3;
+        o.max_accum = MICRO;
+        ok(engine_open(&g, engine_find(engine), &m, &o, &e));
+        struct cancelling c = {.t = &t, .cancel = &cancel, .at = cut ? 1 : -1};
+        struct engine_step s = {.accum = MICRO, .lr = 1e-3, .fill = fill_and_cancel, .ctx = &c};
+        g.kind->step(&g, &s);
+        if (cut) {
+            assert_true(s.cancelled);
+            assert_int_equal(g.opt.t, 0);
+            cancel = 0;
+            c.at = -1;
+            s = (struct engine_step){.accum = MICRO, .lr = 1e-3, .fill = fill_and_cancel, .ctx = &c};
+            g.kind->step(&g, &s);
+        }
+        assert_true(!s.cancelled && s.finite);
+        int64_t n = param_count(m.params);
+        weights[cut] = malloc((size_t)n * sizeof(float));
+        param_copy(m.params, weights[cut]);
+        if (cut) assert_memory_equal(weights[0], weights[1], (size_t)n * sizeof(float));
+        engine_close(&g);
+        tokens_free(&t);
+        close_model(&m);
+    }
+    free(weights[0]);
+    free(weights[1]);
+}
+
+static void test_cancelled(void **state) {
+    (void)state;
+    cancelled_then_whole("backprop");
+    cancelled_then_whole("mezo");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accumulation), cmocka_unit_test(test_descent),
         cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_items),
+        cmocka_unit_test(test_items),        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_cancelled),
     };
     par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
