@@ -206,21 +206,30 @@ last=$(grep '"event":"step"' paused/log.jsonl | tail -1)
 check "the rate has decayed" awk -v lr="$(echo "$last" | sed 's/.*"lr":\([^,]*\),.*/\1/')" \
     -v peak="$(grep '"event":"step"' paused/log.jsonl | sed 's/.*"lr":\([^,]*\),.*/\1/' | sort -g | tail -1)" \
     'BEGIN { exit !(lr < peak / 2) }'
-freezer=$(awk '$0 ~ " - cgroup " && $NF ~ "(^|,)freezer(,|$)" { print $5; exit }' /proc/self/mountinfo)/duet-test-$$
-if [ "$freezer" != "/duet-test-$$" ] && mkdir "$freezer" 2>/dev/null; then
-    start frozen --time 3 --log-every 1
-    wait_for logged frozen 3
-    echo $pid >"$freezer/cgroup.procs"
-    echo FROZEN >"$freezer/freezer.state"
-    sleep 4
-    echo THAWED >"$freezer/freezer.state"
-    ended
-    check "frozen time is not training time" close_to "$(value training_seconds frozen.out)" 3 0.6
-    check "frozen time is told" says frozen.err 'paused [0-9.]* s, not counted'
+# frozen VERSION FOLDER FILE FREEZE THAW: by a control group made in FOLDER
+frozen() {
+    freezer=$2/duet-test-$$
+    if [ -z "$2" ] || ! mkdir "$freezer" 2>/dev/null; then
+        skip "frozen time, v$1" "no such control group can be made here"
+        return
+    fi
+    start "frozen$1" --time 3 --log-every 1
+    wait_for logged "frozen$1" 3
+    if echo $pid >"$freezer/cgroup.procs" && echo "$4" >"$freezer/$3"; then
+        sleep 3
+        echo "$5" >"$freezer/$3"
+        ended
+        check "frozen time, v$1: is not training time" close_to "$(value training_seconds "frozen$1.out")" 3 0.6
+        check "frozen time, v$1: is told" says "frozen$1.err" 'paused [0-9.]* s, not counted'
+    else
+        ended
+        skip "frozen time, v$1" "processes cannot be frozen here"
+    fi
     for i in 1 2 3 4 5 6 7 8 9 10; do rmdir "$freezer" 2>/dev/null && break; sleep 0.2; done
-else
-    skip "frozen time" "no freezer of version 1 can be made here"
-fi
+}
+frozen 1 "$(awk '$0 ~ " - cgroup " && $NF ~ "(^|,)freezer(,|$)" { print $5; exit }' /proc/self/mountinfo)" \
+    freezer.state FROZEN THAWED
+frozen 2 "$(awk '$0 ~ " - cgroup2 " { print $5; exit }' /proc/self/mountinfo)" cgroup.freeze 1 0
 
 # ---- time that runs out in a long update
 "$DUET" train $TINY --data text.txt --out brief --time 1 --batch 16 --accum 65536 >brief.out 2>brief.err
