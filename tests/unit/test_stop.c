@@ -132,5 +132,8 @@ int main(void) {
         cmocka_unit_test(ends),    cmocka_unit_test(saves),      cmocka_unit_test(phases),
         cmocka_unit_test(opening), cmocka_unit_test(by_the_run), cmocka_unit_test(restored),
     };
+    /* Whatever the tests are run by may ignore some (nohup). */
+    static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) signal(all[i], SIG_DFL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
