@@ -26,7 +26,7 @@ void guard_map(const void *data, size_t size, const char *path, uint64_t dev, ui
 void guard_map_done(const void *data);
 
 /* ERR_IO if a mapped file has become shorter than its map: what was read beyond its end is zeros up
- * to the end of a page. Comes before anything made from it is kept. */
+ * to the end of a page. Comes before anything made from it is kept or told. */
 int guard_check_maps(struct err *e);
 
 /* Message "PATH: ..." if p lies in a mapped file that has become shorter; else 0. For system calls

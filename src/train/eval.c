@@ -1,5 +1,6 @@
 #include "eval.h"
 
+#include "guard.h"
 #include "finite.h"
 #include "logits.h"
 #include "stat.h"
@@ -108,6 +109,7 @@ int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, co
         if (o->progress)
             o->progress(o->ctx, left < (uint64_t)B ? windows : at + (uint64_t)B, windows);
     }
+    TRY(guard_check_maps(e));
     finish(&r, windows, out);
 out:
     exec_close(&r.exec);

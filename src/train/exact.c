@@ -1,6 +1,7 @@
 #include "exact.h"
 
 #include "file.h"
+#include "guard.h"
 #include "par.h"
 #include "score.h"
 #include "shard.h"
@@ -110,6 +111,7 @@ static int score_all(struct model *m, const struct gemm *gemm, const struct job 
         }
         if (o->progress) o->progress(o->ctx, i + 1, r->n);
     }
+    TRY(guard_check_maps(e));
 out:
     scorer_close(&s);
     free(nll);

@@ -1,4 +1,5 @@
 #include "finite.h"
+#include "guard.h"
 #include "objective.h"
 #include "stat.h"
 #include "task.h"
@@ -125,6 +126,7 @@ int task_eval(struct model *m, const struct gemm *gemm, const struct task *t,
         TRY(one_batch(&r, at, n, e));
         if (o->progress) o->progress(o->ctx, (uint64_t)(at + n), (uint64_t)t->n);
     }
+    TRY(guard_check_maps(e));
     finish(&r, out);
 out:
     exec_close(&r.exec);

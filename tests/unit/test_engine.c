@@ -3,6 +3,7 @@
 #include "checkpoint.h"
 #include "disk.h"
 #include "engine.h"
+#include "eval.h"
 #include "file.h"
 #include "llama_fixture.h"
 #include "state.h"
@@ -322,12 +323,39 @@ static void test_cancelled(void **state) {
     cancelled_then_whole("mezo");
 }
 
+/* A mapped file was cut within its last page: what is missing reads as zeros, so no loss is told. */
+static void test_cut_file(void **state) {
+    (void)state;
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    struct model m = model_of(&variants[8]);
+    uint16_t tokens[40];
+    for (int i = 0; i < 40; i++) tokens[i] = (uint16_t)(i % 7);
+    const struct shard shard = {.width = 2, .vocab = 7, .n_tokens = 40, .tokens = tokens};
+    const struct split all = {.end = 40, .bits = -1};
+    const struct eval_opts o = {.batch = 2, .seq = T};
+    struct eval_result r;
+    struct file_map map;
+    char path[] = "/tmp/duet-engine-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_int_equal(write(fd, tokens, sizeof tokens), sizeof tokens);
+    ok(file_map_open(&map, path, &e));
+    ok(eval_run(&m, &gemm, &shard, &all, &o, &r, &e));
+    assert_int_equal(ftruncate(fd, 70), 0);
+    assert_int_equal(eval_run(&m, &gemm, &shard, &all, &o, &r, &e), ERR_IO);
+    assert_non_null(strstr(e.msg, "was cut from 80 to 70 bytes"));
+    file_map_close(&map);
+    ok(eval_run(&m, &gemm, &shard, &all, &o, &r, &e));
+    close(fd);
+    unlink(path);
+    close_model(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accumulation), cmocka_unit_test(test_descent),
         cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_memory),
         cmocka_unit_test(test_items),        cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_cancelled),    cmocka_unit_test(test_cut_file),
     };
     par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
