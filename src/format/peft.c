@@ -99,7 +99,8 @@ static int refuse_unsupported(const struct settings *s, struct err *e) {
                                        "use_qalora",        "use_bdlora",
                                        "arrow_config",      "alora_invocation_tokens",
                                        "layer_replication", "trainable_token_indices",
-                                       "target_parameters", "megatron_config"};
+                                       "target_parameters", "megatron_config",
+                                       "kasa_config",       "monteclora_config"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!is_off(json_object_get(s->json, keys[i])))
             return bad_key(s, keys[i], "asks for more than plain LoRA, which duet does not do", e);

@@ -268,6 +268,12 @@ int64_t model_config_context(const struct model_config *c) {
     return c->max_pos > c->seq_len ? c->max_pos : c->seq_len;
 }
 
+bool model_config_reads(const char *key) {
+    for (int i = 0; i < N_KEYS; i++)
+        if (!strcmp(keys[i].name, key)) return true;
+    return false;
+}
+
 char *model_config_dump(const struct model_config *c) {
     return json_dumps(c->json, JSON_COMPACT);
 }

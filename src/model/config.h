@@ -41,6 +41,8 @@ int model_config_read(struct model_config *c, const char *path, const struct con
 /* Positions that the model is made for: max_position_embeddings, or the length it was trained at if
  * that is more. */
 int64_t model_config_context(const struct model_config *c);
+/* Is it a key that model_config reads? */
+bool model_config_reads(const char *key);
 /* Compact JSON text of c->json, malloc()ed. */
 char *model_config_dump(const struct model_config *c);
 void model_config_release(struct model_config *c);

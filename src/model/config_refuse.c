@@ -3,6 +3,7 @@
 #include "layout.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -199,6 +200,35 @@ static const struct rule {
 };
 enum { N_RULES = sizeof rules / sizeof *rules };
 
+/* Keys that change no logit, whatever they say. */
+static const char *const idle[] = {
+    "architectures", "auto_map", "model_type", "transformers_version", "_name_or_path",
+    "name_or_path", "torch_dtype", "dtype", "torchscript", "_attn_implementation",
+    "attn_implementation", "_from_model_config", "_commit_hash", "tokenizer_class",
+    "model_max_length", "max_sequence_length", "max_window_layers", "layer_types",
+    "use_sliding_window", "rope_scaling", "rope_theta", "original_max_position_embeddings",
+    "initializer_factor", "pretraining_tp", "use_cache", "is_decoder", "attention_dropout",
+    "hidden_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop",
+    "embd_pdrop", "attn_pdrop", "dropout", "embedding_dropout", "classifier_dropout",
+    "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "cls_token_id",
+    "mask_token_id", "decoder_start_token_id", "output_attentions", "output_hidden_states",
+    "return_dict", "use_return_dict", "id2label", "label2id", "num_labels", "problem_type",
+    "finetuning_task", "task_specific_params", "prefix", "pruned_heads", "prune_heads",
+    "chunk_size_feed_forward", "tie_encoder_decoder", "tf_legacy_loss", "use_bfloat16",
+    "cross_attention_hidden_size", "gradient_checkpointing", "use_mrope",
+    "num_nextn_predict_layers", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob",
+    "output_router_logits", "router_aux_loss_coef", "decoder_sparse_step", "mlp_only_layers",
+    "shared_expert_intermediate_size", "bad_words_ids", "begin_suppress_tokens",
+    "diversity_penalty", "do_sample", "early_stopping", "encoder_no_repeat_ngram_size",
+    "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff",
+    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id",
+    "length_penalty", "max_length", "max_new_tokens", "min_length", "min_p", "no_repeat_ngram_size",
+    "num_beam_groups", "num_beams", "num_return_sequences", "output_scores",
+    "remove_invalid_values", "repetition_penalty", "return_dict_in_generate", "suppress_tokens",
+    "temperature", "top_k", "top_p", "typical_p", "unsloth_version", "unsloth_fixed", "duet",
+    "duet_adapter", "base_model_name_or_path", "is_llama_config", "transformers.js_config",
+};
+
 /* Is v this word? */
 static bool is_word(const json_t *v, const char *word, size_t n) {
     if (json_is_string(v))
@@ -275,6 +305,32 @@ static int check_windows(const struct model_config *c, const char *name, struct 
         if (rc) return rc;
     }
     return 0;
+}
+
+/* ---- keys that nobody knows ----------------------------------------------------------------- */
+
+static bool is_idle(const char *key) {
+    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
+        if (!strcmp(idle[i], key)) return true;
+    return false;
+}
+
+size_t config_unknown(const struct model_config *c, char *text, size_t size) {
+    size_t n = 0, used = 0;
+    const char *key;
+    json_t *v;
+    *text = 0;
+    json_object_foreach(c->json, key, v) {
+        if (json_is_null(v) || is_idle(key) || config_refuse_knows(key) || model_config_reads(key))
+            continue;
+        const int k = snprintf(text + used, size - used, "%s\"%.60s\"", n ? ", " : "", key);
+        if (k < 0 || (size_t)k >= size - used)
+            text[used] = 0; /* it does not fit */
+        else
+            used += (size_t)k;
+        n++;
+    }
+    return n;
 }
 
 /* ---- all ------------------------------------------------------------------------------------ */

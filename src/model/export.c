@@ -1,6 +1,7 @@
 #include "export.h"
 
 #include "arch.h"
+#include "config_refuse.h"
 #include "export_impl.h"
 #include "layout.h"
 
@@ -230,6 +231,16 @@ static int set_config(struct model_file *out, json_t *j, const struct format *f,
     return out->config ? 0 : err_set(e, ERR_NOMEM, "out of memory for a config");
 }
 
+static void note_unknown(const struct model_config *c, struct export_report *report) {
+    char text[400];
+    const size_t n = config_unknown(c, text, sizeof text);
+    if (n)
+        export_note(report,
+                    "%zu key%s of the config that duet does not know, and that may change what the "
+                    "model computes: %s.",
+                    n, n > 1 ? "s" : "", text);
+}
+
 /* Is the tokenizer that was asked for read from what is to be written? */
 static bool holds_tokenizer(const struct format *f, const char *path, const char *tokenizer) {
     if (!tokenizer) return false;
@@ -251,6 +262,7 @@ int model_export(const struct model_file *in, const struct format *f, const char
     TRY(check_dtype(f, o, e));
     TRY(check_model(in, o->sets, &m, e));
     if (m.config.assumed) export_note(report, "%s", m.config.assumed);
+    note_unknown(&m.config, report);
     j = json_deep_copy(m.config.json);
     if (!j || (in->meta && !(out.meta = strdup(in->meta)))) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a config");

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "config.h"
+#include "config_refuse.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,6 +183,24 @@ static void keys_that_do_not(void **state) {
                 "\"num_nextn_predict_layers\":1,\"num_experts_per_tok\":8,\"_name_or_path\":\"x\","
                 "\"auto_map\":{\"AutoModel\":\"m.M\"},\"max_window_layers\":1,\"use_mrope\":false,"
                 "\"embd_pdrop\":0.1,\"tie_encoder_decoder\":true,\"decoder_sparse_step\":1");
+}
+
+/* What nobody knows is listed. */
+static void unknown(void **state) {
+    (void)state;
+    struct model_config c;
+    char text[64];
+    assert_int_equal(parse(&c,
+                           "\"warp_factor\":9,\"architectures\":[],\"is_causal\":true,\"top_p\":0.9,"
+                           "\"nothing\":null,\"rope_parameters\":{\"rope_theta\":500},\"duet\":{},"
+                           "\"flux\":[],\"torch_dtype\":\"float32\"",
+                           NULL),
+                     0);
+    assert_int_equal(config_unknown(&c, text, sizeof text), 2);
+    assert_string_equal(text, "\"warp_factor\", \"flux\"");
+    assert_int_equal(config_unknown(&c, text, 16), 2);
+    assert_string_equal(text, "\"warp_factor\"");
+    model_config_release(&c);
 }
 
 /* A window changes nothing within as many positions. */
@@ -411,7 +429,7 @@ static void damaged(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_change), cmocka_unit_test(keys_that_do_not),
-        cmocka_unit_test(windows),          cmocka_unit_test(rotary),
+        cmocka_unit_test(unknown),          cmocka_unit_test(windows),          cmocka_unit_test(rotary),
         cmocka_unit_test(rotary_refused),   cmocka_unit_test(set_base),
         cmocka_unit_test(integers),         cmocka_unit_test(damaged),
     };

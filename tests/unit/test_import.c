@@ -182,6 +182,8 @@ static void ids(void **state) {
         {"\"eos_token_id\":[-1,7,99,8]", "eos_token_id", 7, 2},
         {"\"eos_token_id\":[51]", "eos_token_id", -1, 1},
         {"\"bos_token_id\":4294967295", "bos_token_id", -1, 1},
+        {"\"warp_factor\":9,\"pad_token_id\":3", "pad_token_id", 3, 1}, /* the note is of the key */
+        {"\"top_p\":0.9,\"bos_token_id\":4294967295", "bos_token_id", -1, 1},
     };
     static const char *const outs[][2] = {{"gguf", "o.gguf"}, {"hf", "o/"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

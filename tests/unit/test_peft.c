@@ -141,6 +141,8 @@ static const struct {
     {"{" C ",\"layer_replication\":[[0,2]]}", "\"layer_replication\""},
     {"{" C ",\"trainable_token_indices\":[0]}", "\"trainable_token_indices\""},
     {"{" C ",\"target_parameters\":[\"x\"]}", "\"target_parameters\""},
+    {"{" C ",\"kasa_config\":{\"beta\":0.0001}}", "\"kasa_config\""},
+    {"{" C ",\"monteclora_config\":{\"num_samples\":4}}", "\"monteclora_config\""},
     {"{" C ",\"megatron_config\":{\"a\":1}}", "\"megatron_config\""},
     {"{" C ",\"init_lora_weights\":\"pissa_niter_4\"}", "\"init_lora_weights\""},
     {"{" C ",\"init_lora_weights\":\"olora\"}", "changes the weights of the base"},
