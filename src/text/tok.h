@@ -40,6 +40,7 @@ enum tok_drop {
 };
 
 struct tok_scratch;
+struct tok_hash;
 
 struct tok_kind {
     const char *name;
@@ -58,6 +59,11 @@ struct tok_kind {
     int (*to_vocab)(const struct tokenizer *t, struct vocab *v, struct err *e);
     int (*to_json)(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
     int (*to_bin)(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
+    /* Adds what of the kind ids depend on besides tokens and marks (tok_hash.h); false: no memory.
+     * NULL: the tokenizer is known by the tokenizer.json that it becomes, and by what of it that
+     * cannot hold (odd; NULL or 0: nothing). */
+    bool (*hash)(const struct tokenizer *t, struct tok_hash *h);
+    uint64_t (*odd)(const struct tokenizer *t);
 };
 
 /* tokenizer_blob_from_vocab of either model. */
@@ -74,7 +80,8 @@ struct tokenizer {
     const struct tok_kind *kind;
     char *blob;
     size_t blob_bytes;
-    uint64_t hash;
+    uint64_t blob_hash;     /* of kind and blob: the number that shards were made with before */
+    _Atomic uint64_t hash;  /* tokenizer_hash, or 0: not computed yet */
     uint32_t vocab;
     struct tok_piece *pieces; /* vocab of them */
     struct strmap strs;

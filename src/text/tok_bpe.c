@@ -1,5 +1,6 @@
 #include "tok_bpe.h"
 
+#include "tok_hash.h"
 #include "unicode.h"
 
 #include <stdlib.h>
@@ -216,6 +217,58 @@ out:
     return rc;
 }
 
+/* ---- what ids depend on --------------------------------------------------------------------- */
+
+static int by_rank(const void *x, const void *y) {
+    const struct pairmap_slot *a = x, *b = y;
+    if (a->a != b->a) return a->a < b->a ? -1 : 1;
+    return (a->key > b->key) - (a->key < b->key);
+}
+
+static bool add_merges(const struct bpe *b, struct tok_hash *h) {
+    size_t n = 0;
+    struct pairmap_slot *list = malloc((b->merger.pairs.n + 1) * sizeof *list);
+    if (!list) return false;
+    for (size_t i = 0; i <= b->merger.pairs.mask; i++)
+        if (b->merger.pairs.slots[i].key != UINT64_MAX) list[n++] = b->merger.pairs.slots[i];
+    qsort(list, n, sizeof *list, by_rank);
+    tok_hash_number(h, n);
+    for (size_t i = 0; i < n; i++) {
+        tok_hash_number(h, list[i].key);
+        tok_hash_number(h, list[i].b);
+    }
+    free(list);
+    return true;
+}
+
+static void add_string(struct tok_hash *h, const char *s) {
+    tok_hash_text(h, s ? s : "", s ? strlen(s) : 0);
+}
+
+static bool bpe_hash(const struct tokenizer *t, struct tok_hash *h) {
+    const struct bpe *b = t->impl;
+    bool lacks = false; /* the unknown token has a use */
+    for (int i = 0; i < 256; i++) lacks |= b->byte_id[i] == MAP_NONE;
+    tok_hash_number(h, (uint64_t)b->bytes | (uint64_t)b->ignore_merges << 1 | (uint64_t)lacks << 2);
+    tok_hash_number(h, lacks ? b->unk : MAP_NONE);
+    tok_hash_number(h, lacks && b->unk != MAP_NONE && b->fuse_unk);
+    tok_hash_number(h, (uint64_t)b->norm.n);
+    for (int i = 0; i < b->norm.n; i++) {
+        tok_hash_number(h, b->norm.step[i].op);
+        add_string(h, b->norm.step[i].from);
+        add_string(h, b->norm.step[i].to);
+    }
+    tok_hash_number(h, (uint64_t)b->pretok.n);
+    for (int i = 0; i < b->pretok.n; i++) {
+        const struct pretok_step *s = &b->pretok.step[i];
+        tok_hash_number(h, s->op);
+        tok_hash_number(h, s->behavior);
+        tok_hash_number(h, (uint64_t)s->invert | (uint64_t)s->split << 1 | (uint64_t)s->prepend << 2);
+        add_string(h, s->text);
+    }
+    return add_merges(b, h);
+}
+
 static bool bpe_cuts_lines(const struct tokenizer *t) {
     const struct bpe *b = t->impl; /* normal forms never join a line break to what follows */
     for (int i = 0; i < b->norm.n; i++)
@@ -251,4 +304,5 @@ const struct tok_kind tok_bpe = {.name = "bpe",
                                  .cuts_lines = bpe_cuts_lines,
                                  .encode = bpe_encode,
                                  .to_vocab = bpe_to_vocab,
-                                 .to_json = bpe_to_json};
+                                 .to_json = bpe_to_json,
+                                 .hash = bpe_hash};

@@ -442,6 +442,15 @@ const struct spm_model *tok_spm_model(const struct tokenizer *t) {
     return &((const struct spm *)t->impl)->model;
 }
 
+/* Removal of blanks, and pieces that are taken apart again: nothing in a tokenizer.json is that. */
+static uint64_t spm_odd(const struct tokenizer *t) {
+    const struct spm_model *m = tok_spm_model(t);
+    uint64_t odd = m->squeeze;
+    for (uint32_t id = 0; id < m->n; id++)
+        if (m->pieces[id].type == VOCAB_UNUSED) odd = odd * 31 + 2 * (uint64_t)id + 2;
+    return odd;
+}
+
 const struct tok_kind tok_spm = {.name = "spm",
                                  .probe = spm_probe,
                                  .load = spm_load,
@@ -449,4 +458,5 @@ const struct tok_kind tok_spm = {.name = "spm",
                                  .encode = spm_encode,
                                  .to_vocab = spm_to_vocab,
                                  .to_json = spm_to_json,
-                                 .to_bin = spm_to_bin};
+                                 .to_bin = spm_to_bin,
+                                 .odd = spm_odd};

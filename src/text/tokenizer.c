@@ -82,7 +82,7 @@ int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, 
     t->blob_bytes = bytes;
     t->kind = kind;
     t->bos = t->eos = -1;
-    t->hash = XXH3_64bits_withSeed(data, bytes, XXH3_64bits(kind->name, strlen(kind->name)));
+    t->blob_hash = XXH3_64bits_withSeed(data, bytes, XXH3_64bits(kind->name, strlen(kind->name)));
     TRY(kind->load(t, name, e));
     tok_table_finish(t);
     *out = t;
@@ -196,10 +196,6 @@ const char *tokenizer_kind(const struct tokenizer *t) {
 
 uint32_t tokenizer_vocab_size(const struct tokenizer *t) {
     return t->vocab;
-}
-
-uint64_t tokenizer_hash(const struct tokenizer *t) {
-    return t->hash;
 }
 
 int64_t tokenizer_bos(const struct tokenizer *t) {

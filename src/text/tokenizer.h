@@ -83,7 +83,16 @@ const void *tokenizer_blob(const struct tokenizer *t, size_t *bytes);
 
 const char *tokenizer_kind(const struct tokenizer *t);       /* "byte", "bpe", "spm" */
 uint32_t tokenizer_vocab_size(const struct tokenizer *t);    /* ids are below it */
-uint64_t tokenizer_hash(const struct tokenizer *t);          /* xxh3 of kind and blob */
+/* The number that a tokenizer is known by (tok_hash.c): it depends on what the tokenizer computes,
+ * not on the file that says so. Computed when first asked for. */
+uint64_t tokenizer_hash(const struct tokenizer *t);
+/* True if a file was made by this tokenizer: hash is tokenizer_hash or, in files that duet made
+ * before, the xxh3 of kind and blob. */
+bool tokenizer_is(const struct tokenizer *t, uint64_t hash);
+/* ERR_INPUT if t cannot be the tokenizer of a model with a vocabulary of `rows`: it has more tokens,
+ * or the model's own one (a blob; NULL: there is none) is known and another. model: for messages. */
+int tokenizer_check(const struct tokenizer *t, int64_t rows, const void *own, size_t own_bytes,
+                    const char *model, struct err *e);
 int64_t tokenizer_bos(const struct tokenizer *t);            /* id put before a text, or -1 */
 int64_t tokenizer_eos(const struct tokenizer *t);            /* id of end of text, or -1 */
 /* True if decode(encode(x)) == x for every x that encode accepts: no normaliser, no added blank. */

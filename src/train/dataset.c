@@ -80,7 +80,7 @@ static bool use_cache(struct dataset *d, const struct dataset_opts *o) {
     if (!o->reuse || !o->cache || !d->tokenizer || !file_exists(o->cache) ||
         shard_open(&d->shard, o->cache, SHARD_DUET, 0, true, &ignored))
         return false;
-    if (d->shard.tok_hash == tokenizer_hash(d->tokenizer) &&
+    if (tokenizer_is(d->tokenizer, d->shard.tok_hash) &&
         (!o->expected || d->shard.hash == o->expect))
         return true;
     shard_close(&d->shard);
@@ -100,7 +100,7 @@ int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e)
         if (!d->tokenizer) {
             rc = err_set(e, ERR_USAGE,
                          "%s: give the tokenizer that made this shard with --tokenizer", o->path);
-        } else if (d->shard.tok_hash != tokenizer_hash(d->tokenizer)) {
+        } else if (!tokenizer_is(d->tokenizer, d->shard.tok_hash)) {
             rc = err_set(e, ERR_INPUT,
                          "%s was made by another tokenizer (hash %016llx, this one is %016llx)",
                          o->path, (unsigned long long)d->shard.tok_hash,
