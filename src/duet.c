@@ -20,6 +20,7 @@ struct duet_model {
     struct gemm gemm;
     int64_t context;
     duet_end end; /* of the last generation */
+    bool specials; /* duet_read_specials */
 };
 
 /* The codes of the public header are those of err.h as far as they can come out here. */
@@ -70,12 +71,10 @@ static int missing(const char *what, struct err *e) {
 static int open_tokenizer(duet_model *m, const char *path, const char *tokenizer, struct err *e) {
     int rc = 0;
     if (tokenizer)
-        rc = tokenizer_open(&m->tok, tokenizer, e);
+        rc = model_open_tokenizer(&m->tok, tokenizer, e);
     else if (m->model.tok_blob)
         rc = model_tokenizer(&m->model, &m->tok, e);
-    if (rc || !m->tok || tokenizer_vocab_size(m->tok) <= m->model.config.vocab) return rc;
-    return err_set(e, ERR_INPUT, "%s: the tokenizer has %u tokens, the model only %lld", path,
-                   tokenizer_vocab_size(m->tok), (long long)m->model.config.vocab);
+    return rc || !m->tok ? rc : model_check_tokenizer(&m->model, m->tok, path, e);
 }
 
 static int open_any(duet_model **out, const char *path, const char *adapter, const char *tokenizer,
@@ -177,6 +176,10 @@ static int need_tokenizer(const duet_model *m, struct err *e) {
                        : "the model file holds no tokenizer, and no other was given");
 }
 
+void duet_read_specials(duet_model *m, int on) {
+    if (m) m->specials = on != 0;
+}
+
 int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids, size_t *n,
                 duet_error *err) {
     int rc;
@@ -189,7 +192,7 @@ int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **
     *ids = NULL;
     *n = 0;
     TRY(need_tokenizer(m, &e));
-    TRY(tokenizer_encode(m->tok, text ? text : "", bytes, true, true, &list, &e));
+    TRY(tokenizer_encode(m->tok, text ? text : "", bytes, m->specials, true, &list, &e));
     *ids = list.ids;
     *n = list.n;
     list.ids = NULL;
@@ -286,7 +289,7 @@ static int generate(duet_model *m, const char *prompt, const struct sample_opts 
     struct sample_stats stats;
     struct tok_ids ids = {0};
     TRY(need_tokenizer(m, e));
-    TRY(sample_prompt(m->tok, prompt, &ids, e));
+    TRY(sample_prompt(m->tok, prompt, m->specials, &ids, e));
     TRY(check_ids(m, ids.ids, ids.n, e));
     TRY(sample_run(&m->model, &m->gemm, o, ids.ids, (int64_t)ids.n, emit, sink, &stats, e));
     TRY(sink->rc);

@@ -83,6 +83,11 @@ DUET_API int64_t duet_context(const duet_model *m);
 /* 0: all that the model has; more than that is DUET_ERR_USAGE. */
 DUET_API int duet_set_context(duet_model *m, int64_t tokens, duet_error *err);
 
+/* Whether names of special tokens in a text, such as <|im_start|>, are these tokens (on) or text
+ * like any other, for duet_encode and the prompt of duet_generate. Off at first: a text that comes
+ * from somebody else cannot end its turn or begin another. */
+DUET_API void duet_read_specials(duet_model *m, int on);
+
 /* Ids of a text (duet_free them); *n is their number. */
 DUET_API int duet_encode(const duet_model *m, const char *text, size_t bytes, uint32_t **ids,
                          size_t *n, duet_error *err);

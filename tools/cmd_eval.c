@@ -53,7 +53,8 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, task, "task", NULL, "FILE",
                 "instead of --data: labelled examples (TSV or CSV with a column `label`)"),
     CONF_STRING(O, prompt, "template", NULL, "TEXT",
-                "the prompt, with {column} for a column: '{sentence} It was'"),
+                "the prompt, with {column} for a column: '{sentence} It was'; special tokens are "
+                "tokens here, and text in a column"),
     CONF_STRING(O, labels, "labels", NULL, "WORDS",
                 "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the label's "
                 "name in the table: 'no= bad,yes= good'"),
@@ -152,7 +153,7 @@ static int choose_split(const struct opts *o, const struct dataset *d, int64_t T
 }
 
 static int open_data(struct dataset *d, const struct opts *o, const struct model *m,
-                     struct err *e) {
+                     const char *path, struct err *e) {
     const struct dataset_opts dopts = {.path = o->data,
                                        .format = o->format,
                                        .tokenizer = o->tokenizer,
@@ -160,7 +161,8 @@ static int open_data(struct dataset *d, const struct opts *o, const struct model
                                        .blob_bytes = m->tok_bytes,
                                        .quiet = o->quiet,
                                        .raw_vocab = (uint32_t)m->config.vocab};
-    return dataset_open(d, &dopts, e);
+    const int rc = dataset_open(d, &dopts, e);
+    return rc || !d->tokenizer ? rc : model_check_tokenizer(m, d->tokenizer, path, e);
 }
 
 static int evaluate(const struct opts *o, const struct conf *conf, struct err *e) {
@@ -175,7 +177,7 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
     log_progress_init(&line, o->quiet);
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
-    TRY(open_data(&d, o, &m, e));
+    TRY(open_data(&d, o, &m, conf->pos[0], e));
     const int64_t T = o->seq ? o->seq : m.config.seq_len;
     TRY(choose_split(o, &d, T, &v, e));
     if (d.tokenizer) bytes = eval_token_bytes(d.tokenizer, d.shard.vocab);
@@ -209,7 +211,7 @@ static int evaluate_exact(const struct opts *o, const struct conf *conf, struct 
                                        .quiet = o->quiet};
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
-    TRY(o->tokenizer ? tokenizer_open(&tok, o->tokenizer, e) : model_tokenizer(&m, &tok, e));
+    TRY(model_pick_tokenizer(&m, o->tokenizer, conf->pos[0], &tok, e));
     TRY(eval_exact(&m, &gemm, tok, &eo, e));
 out:
     tokenizer_close(tok);
@@ -229,7 +231,7 @@ static int write_logits(const struct opts *o, const struct conf *conf, struct er
     struct file_out out = {0};
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
-    TRY(open_data(&d, o, &m, e));
+    TRY(open_data(&d, o, &m, conf->pos[0], e));
     const uint64_t T = (uint64_t)(o->seq ? o->seq : m.config.seq_len);
     TRY(file_out_open(&out, o->logits, e));
     TRY(eval_logits(&m, &gemm, &d.shard, (int64_t)(T < d.shard.n_tokens ? T : d.shard.n_tokens),
@@ -255,10 +257,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     log_progress_init(&line, o->quiet);
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
-    if (o->tokenizer)
-        TRY(tokenizer_open(&tok, o->tokenizer, e));
-    else
-        TRY(model_tokenizer(&m, &tok, e));
+    TRY(model_pick_tokenizer(&m, o->tokenizer, conf->pos[0], &tok, e));
     to.seq = o->seq ? o->seq : m.config.seq_len;
     TRY(task_open(&t, &to, tok, e));
     task_say_shortened(&t, o->task, &line);

@@ -15,7 +15,7 @@ struct opts {
     struct open_opts open;
     double temperature, top_p, min_p;
     int64_t tokens, top_k, seed, context, threads;
-    bool no_stop, shift, quiet;
+    bool no_stop, special, shift, quiet;
 };
 
 #define O struct opts
@@ -29,6 +29,9 @@ static const struct conf_row rows[] = {
      .help = "text to continue; empty: from the start of a document",
      .internal = true},
     CONF_INT(O, tokens, "tokens", "256", 1, 1e9, "at most so many new tokens"),
+    CONF_BOOL(O, special, "special",
+              "names of special tokens in the prompt, such as <|im_start|>, are these tokens; "
+              "without it they are text like any other"),
     CONF_BOOL(O, no_stop, "ignore-eos", "do not stop at the end-of-text token"),
     CONF_SECTION("Sampling"),
     CONF_FLOAT(O, temperature, "temperature", "0.8", 0, 100, "0: always the most likely token"),
@@ -123,13 +126,14 @@ static void report(const struct opts *o, const struct model *m, const struct sam
     fprintf(stderr, "]\n");
 }
 
-static int open_tokenizer(const struct opts *o, const struct model *m, struct tokenizer **t,
-                          struct err *e) {
-    const int rc = o->tokenizer ? tokenizer_open(t, o->tokenizer, e) : model_tokenizer(m, t, e);
-    if (rc || tokenizer_vocab_size(*t) <= m->config.vocab) return rc;
-    return err_set(e, ERR_INPUT,
-                   "the tokenizer has %u tokens, the model only %lld: they do not belong together",
-                   tokenizer_vocab_size(*t), (long long)m->config.vocab);
+/* What looks like a special token and is text, as text of others should be, is said. */
+static void note_special(const struct opts *o, const struct tokenizer *t) {
+    size_t n;
+    const int64_t id = tokenizer_first_special(t, o->prompt, strlen(o->prompt));
+    if (o->special || o->quiet || id < 0) return;
+    const char *name = tokenizer_piece(t, -1, (uint32_t)id, &n);
+    fprintf(stderr, "note: %.*s in the prompt is read as text; --special reads it as the token\n",
+            (int)n, name);
 }
 
 static int write_text(const struct opts *o, struct model *m, const struct gemm *gemm,
@@ -165,9 +169,10 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
         return err_set(e, ERR_USAGE, "--context 1 leaves no room to continue; at least 2");
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
-    TRY(open_tokenizer(o, &m, &t, e));
+    TRY(model_pick_tokenizer(&m, o->tokenizer, conf->pos[0], &t, e));
+    note_special(o, t);
     if (!o->no_stop) sample_stops(&m, t, &so);
-    TRY(sample_prompt(t, o->prompt, &ids, e));
+    TRY(sample_prompt(t, o->prompt, o->special, &ids, e));
     TRY(check_prompt(&m, &ids, e));
     TRY(write_text(o, &m, &gemm, t, &so, &ids, e));
 out:

@@ -199,7 +199,7 @@ static int info_shard(json_t *o, const char *path, const struct opts *opt, struc
 
 static int info_tokenizer(json_t *o, const char *path, struct err *e) {
     struct tokenizer *t;
-    int rc = tokenizer_open(&t, path, e);
+    int rc = model_open_tokenizer(&t, path, e);
     if (rc) return rc;
     put(o, "kind", json_string("tokenizer"));
     json_t *tok = json_object();

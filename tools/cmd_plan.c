@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "dataset.h"
 #include "file.h"
+#include "import.h"
 #include "machine.h"
 #include "par.h"
 #include "task.h"
@@ -44,7 +45,7 @@ static int open_tokenizer(struct job *j, struct model *holder, struct err *e) {
     int rc = 0;
     const struct train_opts *o = j->o;
     struct model_config c = {0};
-    if (o->tokenizer) return tokenizer_open(&j->data.tokenizer, o->tokenizer, e);
+    if (o->tokenizer) return model_open_tokenizer(&j->data.tokenizer, o->tokenizer, e);
     if (!o->init) return 0;
     struct train_opts base = *o;
     base.model = NULL;

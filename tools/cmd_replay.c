@@ -2,6 +2,7 @@
 #include "cmd.h"
 #include "file.h"
 #include "format.h"
+#include "import.h"
 #include "log.h"
 #include "machine.h"
 #include "par.h"
@@ -116,7 +117,7 @@ static int open_tokenizer(struct replay *r, struct log_progress *line, struct er
     size_t bytes;
     if (r->random || !r->opts.tokenizer) {
         TRY(train_model_config(&c, &from_base, &r->model, e));
-    } else if (tokenizer_open(&tok, r->opts.tokenizer, &missing)) {
+    } else if (model_open_tokenizer(&tok, r->opts.tokenizer, &missing)) {
         log_note(line, "%s gets no tokenizer: %s", r->out, missing.msg);
         rc = 0;
     } else {

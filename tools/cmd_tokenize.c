@@ -1,6 +1,7 @@
 /* duet tokenize: text files into a token shard, and checking a shard. */
 #include "clock.h"
 #include "cmd.h"
+#include "import.h"
 #include "log.h"
 #include "par.h"
 #include "shard.h"
@@ -88,7 +89,7 @@ static int build(const struct opts *o, const struct conf *c, struct err *e) {
     struct shard_stats stats;
     int rc;
     log_progress_init(&w.line, o->quiet || o->json);
-    TRY(tokenizer_open(&t, o->tokenizer, e));
+    TRY(model_open_tokenizer(&t, o->tokenizer, e));
     w.start = clock_seconds();
     rc = shard_build(t, c->pos, (size_t)c->n_pos, o->out, show_progress, &w, &stats, e);
     double seconds = clock_seconds() - w.start;

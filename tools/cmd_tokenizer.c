@@ -2,6 +2,7 @@
 #include "bpe_train.h"
 #include "cmd.h"
 #include "file.h"
+#include "import.h"
 #include "log.h"
 #include "map.h"
 #include "par.h"
@@ -37,8 +38,8 @@ static const struct conf_row rows[] = {
              "pairs that occur less often are not merged"),
     CONF_SECTION("encode, decode, info"),
     CONF_STRING(struct opts, tokenizer, "tokenizer", NULL, "T",
-                "\"byte\", a tokenizer.json, tokenizer.model, llama2.c tokenizer.bin, or a folder "
-                "with one"),
+                "\"byte\", a tokenizer.json, tokenizer.model, llama2.c tokenizer.bin, a folder with one, "
+                "or a model file with a tokenizer in it (a GGUF may hold nothing else)"),
     CONF_STRING(struct opts, text, "text", NULL, "STR", "encode this text instead of a file"),
     CONF_BOOL(struct opts, plain, "plain",
               "encode: special tokens in the text are ordinary text; decode: leave them out"),
@@ -280,7 +281,8 @@ static int info(const struct opts *o, const struct tokenizer *t, struct err *e) 
                   id_or_null(tokenizer_bos(t)), "eos", id_or_null(tokenizer_eos(t)), "exact",
                   tokenizer_is_exact(t), "longest_token_bytes", (json_int_t)longest, "hash", hash,
                   "special_tokens", specials);
-    if (root && tokenizer_note(t)) json_object_set_new(root, "note", json_string(tokenizer_note(t)));
+    if (root && tokenizer_note(t)) 
+        json_object_set_new(root, "note", json_string(tokenizer_note(t)));
     char *json = root && o->json ? json_dumps(root, JSON_COMPACT) : NULL;
     int rc = root && (json || !o->json) ? 0 : err_set(e, ERR_NOMEM, "no memory for the result");
     const char *key;
@@ -416,7 +418,7 @@ static int run(int argc, char **argv, struct err *e) {
         TRY(tok_convert(c.pos[1], o.out, o.pre, o.quiet ? NULL : &line, e));
         goto out;
     }
-    TRY(tokenizer_open(&t, o.tokenizer, e));
+    TRY(model_open_tokenizer(&t, o.tokenizer, e));
     if (v == &verbs[1]) TRY(encode(&o, &c, t, e));
     if (v == &verbs[2]) TRY(decode(&o, &c, t, e));
     if (v == &verbs[3]) TRY(info(&o, t, e));

@@ -1,6 +1,7 @@
 #include "tok_convert.h"
 
 #include "file.h"
+#include "import.h"
 #include "tokenizer.h"
 
 #include <stdlib.h>
@@ -55,7 +56,7 @@ int tok_convert(const char *in, const char *out, const char *pre, struct log_pro
     if (pre && !file_is_dir(in))
         return err_set(e, ERR_USAGE,
                        "--pre is for a folder with vocab.json and merges.txt, which %s is not", in);
-    TRY(pre ? tokenizer_open_merges(&t, in, pre, e) : tokenizer_open(&t, in, e));
+    TRY(pre ? tokenizer_open_merges(&t, in, pre, e) : model_open_tokenizer(&t, in, e));
     rc = (json ? tokenizer_to_json : bin ? tokenizer_to_bin : to_model)(t, &bytes, e);
     if (rc) {
         err_prefix(e, "%s", in);

@@ -1,5 +1,6 @@
 /* A model's tokenizer in the form that a format holds. */
 #include "export_impl.h"
+#include "import.h"
 #include "layout.h"
 #include "tokenizer.h"
 
@@ -193,7 +194,7 @@ static int bin_side(const struct job *j, struct err *e) {
 
 static int open_tokenizer(struct job *j, const struct export_opts *o, struct err *e) {
     if (o->tokenizer && !strcmp(o->tokenizer, "none")) return 0;
-    if (o->tokenizer) return tokenizer_open(&j->t, o->tokenizer, e);
+    if (o->tokenizer) return model_open_tokenizer(&j->t, o->tokenizer, e);
     if (j->in->tokenizer_problem)
         return err_set(e, ERR_INPUT, "%s; --tokenizer FILE or none goes on without it",
                        j->in->tokenizer_problem);
@@ -242,12 +243,17 @@ static void note_losses(const struct job *j) {
         export_note(j->report, "Of several chat templates only \"default\" is written.");
 }
 
-static int check_size(const struct job *j, struct err *e) {
+/* Another tokenizer than the model's own is written when that is taken away first. */
+static int check_tokenizer(const struct job *j, struct err *e) {
     const int64_t rows = json_integer_value(json_object_get(j->config, "vocab_size"));
-    if ((int64_t)tokenizer_vocab_size(j->t) <= rows) return 0;
-    return err_set(
-        e, ERR_INPUT, "%s: the tokenizer has %u tokens, the model's vocabulary only %lld",
-        j->in->path ? j->in->path : "model", tokenizer_vocab_size(j->t), (long long)rows);
+    const char *name = j->in->path ? j->in->path : "model";
+    struct err why;
+    if (!tokenizer_check(j->t, rows, j->in->tokenizer, j->in->tokenizer_bytes, name, &why))
+        return 0;
+    const bool small = (int64_t)tokenizer_vocab_size(j->t) > rows;
+    return err_set(e, ERR_INPUT, "%s%s", why.msg,
+                   small ? ""
+                         : "; if that is meant, convert with --tokenizer none first");
 }
 
 int export_tokenizer(struct model_file *out, json_t *config, const struct model_file *in,
@@ -266,7 +272,7 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
         if (folder) TRY(generation_config(&j, e));
         goto out;
     }
-    TRY(check_size(&j, e));
+    TRY(check_tokenizer(&j, e));
     if (tokenizer_note(j.t)) export_note(report, "Note: %s.", tokenizer_note(j.t));
     if (f->tok == TOK_NONE) {
         export_note(report, "The tokenizer is not written: %s holds none.", f->name);

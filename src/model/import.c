@@ -1,5 +1,6 @@
 #include "import.h"
 
+#include "file.h"
 #include "layout.h"
 #include "rope.h"
 #include "rope_keys.h"
@@ -30,32 +31,36 @@ static void take_blob(struct model_file *mf, void *blob, size_t bytes) {
     mf->tokenizer_bytes = bytes;
 }
 
+static struct tok_text side_text(const struct model_file *mf, const char *name) {
+    const struct mf_side *s = model_file_find_side(mf, name);
+    return s ? (struct tok_text){s->data, s->bytes} : (struct tok_text){0};
+}
+
 static int side_tokenizer(struct model_file *mf, struct err *e) {
     static const char *const whole[] = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
     const struct mf_side *s = NULL;
     for (size_t i = 0; i < sizeof whole / sizeof *whole && !s; i++)
         s = model_file_find_side(mf, whole[i]);
+    const struct tok_sides sides = {.config = side_text(mf, "tokenizer_config.json"),
+                                    .added = side_text(mf, "added_tokens.json"),
+                                    .map = side_text(mf, "special_tokens_map.json")};
+    void *blob = NULL;
+    size_t bytes;
+    int rc = 0;
     if (s) {
+        if (!strcmp(s->name, "tokenizer.model"))
+            rc = tokenizer_blob_from_model(s->data, s->bytes, &sides, mf->path, &blob, &bytes, e);
+        if (rc) return rc;
         mf->tokenizer = s->data;
         mf->tokenizer_bytes = s->bytes;
+        if (blob) take_blob(mf, blob, bytes);
         return 0;
     }
-    const struct mf_side *vocab = model_file_find_side(mf, "vocab.json");
-    const struct mf_side *merges = model_file_find_side(mf, "merges.txt");
-    if (!vocab || !merges) return 0;
-    const struct mf_side *config = model_file_find_side(mf, "tokenizer_config.json");
-    const struct mf_side *added = model_file_find_side(mf, "added_tokens.json");
-    const struct tok_merges m = {.vocab = vocab->data,
-                                 .merges = merges->data,
-                                 .vocab_bytes = vocab->bytes,
-                                 .merges_bytes = merges->bytes,
-                                 .config = config ? config->data : NULL,
-                                 .added = added ? added->data : NULL,
-                                 .config_bytes = config ? config->bytes : 0,
-                                 .added_bytes = added ? added->bytes : 0};
-    void *blob;
-    size_t bytes;
-    const int rc = tokenizer_blob_from_merges(&m, mf->path, &blob, &bytes, e);
+    const struct tok_merges m = {.vocab = side_text(mf, "vocab.json"),
+                                 .merges = side_text(mf, "merges.txt"),
+                                 .sides = sides};
+    if (!m.vocab.s || !m.merges.s) return 0;
+    rc = tokenizer_blob_from_merges(&m, mf->path, &blob, &bytes, e);
     if (!rc) take_blob(mf, blob, bytes);
     return rc;
 }
@@ -192,6 +197,33 @@ int model_import_file(struct model_file *mf, struct err *e) {
     json_decref(before);
 out:
     json_decref(config);
+    return rc;
+}
+
+/* A model file by its first bytes. llama2.c's has none of its own, and no tokenizer either. */
+static bool is_model(const char *path) {
+    struct file_map m;
+    struct err ignored;
+    if (!strcmp(path, "byte") || file_is_dir(path) || file_map_open(&m, path, &ignored))
+        return false;
+    const struct format *f = m.size ? format_probe(m.data, m.size) : NULL;
+    file_map_close(&m);
+    return f && strcmp(f->name, "llama2c");
+}
+
+int model_open_tokenizer(struct tokenizer **t, const char *spec, struct err *e) {
+    int rc;
+    struct model_file mf;
+    *t = NULL;
+    if (!is_model(spec)) return tokenizer_open(t, spec, e);
+    if ((rc = model_import(&mf, spec, false, e))) return rc;
+    if (mf.tokenizer)
+        rc = tokenizer_open_blob(t, mf.tokenizer, mf.tokenizer_bytes, spec, e);
+    else if (mf.tokenizer_problem)
+        rc = err_set(e, ERR_INPUT, "%s", mf.tokenizer_problem);
+    else
+        rc = err_set(e, ERR_INPUT, "%s: a model file without a tokenizer", spec);
+    model_file_close(&mf);
     return rc;
 }
 

@@ -15,11 +15,16 @@
 #define DUET_IMPORT_H
 
 #include "format.h"
+#include "tokenizer.h"
 
 /* model_file_open, then the above. */
 int model_import(struct model_file *mf, const char *path, bool verify, struct err *e);
 
 /* The above for a file that is open. */
 int model_import_file(struct model_file *mf, struct err *e);
+
+/* tokenizer_open, which here also takes any model file with a tokenizer in it, be it only the
+ * vocabulary of a GGUF. */
+int model_open_tokenizer(struct tokenizer **t, const char *spec, struct err *e);
 
 #endif

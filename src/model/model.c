@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "arch.h"
+#include "import.h"
 #include "model_lora.h"
 
 #include <assert.h>
@@ -157,6 +158,17 @@ int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e) 
     if (!m->tok_blob)
         return err_set(e, ERR_INPUT, "the model file holds no tokenizer, and no other was given");
     return tokenizer_open_blob(t, m->tok_blob, m->tok_bytes, "the model's tokenizer", e);
+}
+
+int model_check_tokenizer(const struct model *m, const struct tokenizer *t, const char *path,
+                          struct err *e) {
+    return tokenizer_check(t, m->config.vocab, m->tok_blob, m->tok_bytes, path, e);
+}
+
+int model_pick_tokenizer(const struct model *m, const char *spec, const char *path,
+                         struct tokenizer **t, struct err *e) {
+    const int rc = spec ? model_open_tokenizer(t, spec, e) : model_tokenizer(m, t, e);
+    return rc ? rc : model_check_tokenizer(m, *t, path, e);
 }
 
 void model_drop_maps(struct model *m) {

@@ -111,6 +111,13 @@ int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct 
 int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e);
 /* Opens the stored tokenizer; ERR_INPUT if there is none. */
 int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e);
+/* The tokenizer that spec names (model_open_tokenizer), or the model's own where it is NULL. One
+ * that is larger than the model, or another than its own, is an error. path: of the model. */
+int model_pick_tokenizer(const struct model *m, const char *spec, const char *path,
+                         struct tokenizer **t, struct err *e);
+/* The check alone, of a tokenizer that is open. */
+int model_check_tokenizer(const struct model *m, const struct tokenizer *t, const char *path,
+                          struct err *e);
 
 /* Checks without weights: the file has every tensor of the model, in its shape, and no other. */
 int model_check_file(const struct model *m, const struct model_file *mf, struct err *e);

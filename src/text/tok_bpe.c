@@ -263,7 +263,8 @@ static bool bpe_hash(const struct tokenizer *t, struct tok_hash *h) {
         const struct pretok_step *s = &b->pretok.step[i];
         tok_hash_number(h, s->op);
         tok_hash_number(h, s->behavior);
-        tok_hash_number(h, (uint64_t)s->invert | (uint64_t)s->split << 1 | (uint64_t)s->prepend << 2);
+        tok_hash_number(h, (uint64_t)s->invert | (uint64_t)s->split << 1);
+        tok_hash_number(h, s->prepend);
         add_string(h, s->text);
     }
     return add_merges(b, h);

@@ -2,6 +2,8 @@
  */
 #include "tok_bpe.h"
 
+#include "tok_sides.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +141,7 @@ struct lists {
     json_t *vocab, *merges, *added;
     json_t *made;   /* keys: what merges make and looks special */
     json_t *listed; /* keys: ids of added */
+    const struct sides *sides;
     const char *name;
     struct err *e;
 };
@@ -218,66 +221,23 @@ static int find_specials(struct lists *l) {
 
 /* ---- tokens that other files list ----------------------------------------------------------- */
 
-/* A token of added_tokens_decoder or added_tokens.json; how: what the former says of it, or NULL.
- */
-static int list_token(struct lists *l, const char *text, json_int_t id, const json_t *how) {
+static int list_token(void *ctx, const struct sides_token *t) {
     static const char *const flags[] = {"lstrip", "rstrip", "single_word", "normalized"};
-    const json_t *own = json_object_get(l->vocab, text);
-    const bool special =
-        how ? json_is_true(json_object_get(how, "special")) : looks_special(text, strlen(text));
-    if (!*text || id < 0 || id > UINT32_MAX / 2 || (own && json_integer_value(own) != id))
-        return err_set(l->e, ERR_INPUT, "%s: added token \"%.60s\" has id %lld%s", l->name, text,
-                       (long long)id, own ? ", which is not what the vocabulary says" : "");
-    if (is_listed(l, id)) return 0;
-    if (!own) json_object_set_new(l->vocab, text, json_integer(id));
-    json_t *token = bpe_added_token(text, strlen(text), id, special);
+    struct lists *l = ctx;
+    const json_t *own = json_object_get(l->vocab, t->text);
+    if (!*t->text || t->id < 0 || t->id > UINT32_MAX / 2 ||
+        (own && json_integer_value(own) != t->id))
+        return err_set(l->e, ERR_INPUT, "%s: added token \"%.60s\" has id %lld%s", l->name, t->text,
+                       (long long)t->id, own ? ", which is not what the vocabulary says" : "");
+    if (is_listed(l, t->id)) return 0;
+    if (!own) json_object_set_new(l->vocab, t->text, json_integer(t->id));
+    json_t *token = bpe_added_token(t->text, strlen(t->text), t->id, t->special);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-        json_t *v = json_object_get(how, flags[i]);
+        json_t *v = json_object_get(t->how, flags[i]);
         if (json_is_boolean(v)) json_object_set(token, flags[i], v);
     }
     json_array_append_new(l->added, token);
     return 0;
-}
-
-/* An object from a text; numbers are reals, since transformers writes 10^30 for a length without
- * limit. */
-static int parse(const struct lists *l, const char *file, const char *text, size_t n, json_t **o) {
-    json_error_t je;
-    *o = text ? json_loadb(text, n, JSON_DECODE_INT_AS_REAL, &je) : NULL;
-    if (!text || json_is_object(*o)) return 0;
-    const int rc = err_set(l->e, ERR_INPUT, "%s: %s: line %d: %s", l->name, file, *o ? 1 : je.line,
-                           *o ? "not a JSON object" : je.text);
-    json_decref(*o);
-    *o = NULL;
-    return rc;
-}
-
-static int list_tokens(struct lists *l, const json_t *config, const json_t *added) {
-    json_t *decoder = json_object_get(config, "added_tokens_decoder"), *v;
-    const char *key;
-    int rc = 0;
-    json_object_foreach(decoder, key, v) {
-        const char *text = json_string_value(json_object_get(v, "content"));
-        char *end;
-        const long long id = strtoll(key, &end, 10);
-        if (!text || *end || end == key)
-            return err_set(
-                l->e, ERR_INPUT,
-                "%s: tokenizer_config.json: added_tokens_decoder: \"%.40s\" is no id, or "
-                "has no content",
-                l->name, key);
-        TRY(list_token(l, text, id, v));
-    }
-    json_object_foreach((json_t *)(uintptr_t)added, key, v) {
-        const double id = json_number_value(v);
-        if (!json_is_number(v) || id != (double)(json_int_t)id)
-            return err_set(l->e, ERR_INPUT,
-                           "%s: added_tokens.json: the id of \"%.60s\" is no integer", l->name,
-                           key);
-        TRY(list_token(l, key, (json_int_t)id, NULL));
-    }
-out:
-    return rc;
 }
 
 /* The pre-tokenizer of transformers' classes that read these files. */
@@ -286,17 +246,16 @@ static const char *pre_of_class(const json_t *config) {
     return class && !strncmp(class, "Qwen2Tokenizer", 14) ? "qwen2" : "gpt-2";
 }
 
-static int fill(struct lists *l, const struct tok_merges *m, const json_t *config,
-                const json_t *added) {
+static int fill(struct lists *l, const struct tok_merges *m) {
     int rc;
     json_error_t je;
-    l->vocab = json_loadb(m->vocab, m->vocab_bytes, JSON_REJECT_DUPLICATES, &je);
+    l->vocab = json_loadb(m->vocab.s, m->vocab.n, JSON_REJECT_DUPLICATES, &je);
     if (!json_is_object(l->vocab))
         return err_set(l->e, ERR_INPUT, "%s: the vocabulary: line %d: %s", l->name,
                        l->vocab ? 1 : je.line, l->vocab ? "not a JSON object" : je.text);
-    TRY(read_merges(l, m->merges, m->merges_bytes));
+    TRY(read_merges(l, m->merges.s, m->merges.n));
     TRY(find_specials(l));
-    TRY(list_tokens(l, config, added));
+    TRY(sides_each(l->sides, list_token, l));
 out:
     return rc;
 }
@@ -310,14 +269,14 @@ int tokenizer_blob_from_merges(const struct tok_merges *m, const char *name, voi
                       .listed = json_object(),
                       .name = name,
                       .e = e};
-    json_t *config = NULL, *added = NULL;
+    struct sides sides;
     const struct bpe_pre *p = NULL;
     int rc;
-    TRY(parse(&l, "tokenizer_config.json", m->config, m->config_bytes, &config));
-    TRY(parse(&l, "added_tokens.json", m->added, m->added_bytes, &added));
-    p = bpe_pre_find(m->pre ? m->pre : pre_of_class(config), name, e);
+    l.sides = &sides;
+    TRY(sides_read(&sides, &m->sides, name, e));
+    p = bpe_pre_find(m->pre ? m->pre : pre_of_class(sides.config), name, e);
     if (!p) rc = ERR_INPUT;
-    if (p) TRY(fill(&l, m, config, added));
+    if (p) TRY(fill(&l, m));
 out:
     if (rc) {
         json_decref(l.vocab);
@@ -333,7 +292,6 @@ out:
     }
     json_decref(l.made);
     json_decref(l.listed);
-    json_decref(config);
-    json_decref(added);
+    sides_release(&sides);
     return rc;
 }

@@ -27,6 +27,52 @@ out:
     return rc;
 }
 
+static bool lies_in(const struct tok_hit *hit, const struct tok_range *ranges, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (hit->at >= ranges[i].from && hit->at + hit->len <= ranges[i].to) return true;
+    return false;
+}
+
+/* As tok_added_find with specials, but special ones count in the ranges alone. */
+static bool find_in_ranges(const struct tokenizer *t, const char *text, size_t bytes, size_t from,
+                           const struct tok_range *ranges, size_t n, struct tok_hit *hit) {
+    for (size_t at = from; tok_added_find(t, 0, true, text, bytes, at, hit); at = hit->at + 1) {
+        struct tok_hit plain;
+        if (!(t->pieces[hit->id].flags & TOK_SPECIAL) || lies_in(hit, ranges, n)) return true;
+        if (tok_added_find(t, 0, false, text, bytes, at, &plain) && plain.at <= hit->at)
+            return *hit = plain, true;
+    }
+    return false;
+}
+
+int tokenizer_encode_ranges(const struct tokenizer *t, const char *text, size_t bytes,
+                            const struct tok_range *ranges, size_t n, bool bos,
+                            struct tok_ids *out, struct err *e) {
+    int rc = 0;
+    size_t pos = 0;
+    struct tok_scratch s;
+    tok_scratch_init(&s, false, text, bytes);
+    if (bos && t->bos >= 0) TRY(push_id(out, (uint32_t)t->bos, e));
+    for (struct tok_hit hit; find_in_ranges(t, text, bytes, pos, ranges, n, &hit);) {
+        if (hit.at > pos) TRY(t->kind->encode(t, &s, text + pos, hit.at - pos, out, e));
+        TRY(push_id(out, hit.id, e));
+        pos = hit.at + hit.len;
+    }
+    if (pos < bytes) TRY(t->kind->encode(t, &s, text + pos, bytes - pos, out, e));
+out:
+    tok_scratch_release(&s);
+    return rc;
+}
+
+int64_t tokenizer_first_special(const struct tokenizer *t, const char *text, size_t bytes) {
+    struct tok_hit hit;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t at = 0; tok_added_find(t, pass, true, text, bytes, at, &hit);
+             at = hit.at + hit.len)
+            if (t->pieces[hit.id].flags & TOK_SPECIAL) return hit.id;
+    return -1;
+}
+
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t bytes, bool specials,
                      bool bos, struct tok_ids *out, struct err *e) {
     int rc = 0;

@@ -104,15 +104,20 @@ bool tokenizer_is(const struct tokenizer *t, uint64_t hash) {
     return hash == t->blob_hash || hash == tokenizer_hash(t);
 }
 
+int tokenizer_check_size(uint32_t tokens, int64_t rows, const char *model, struct err *e) {
+    if (tokens <= rows) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s: the tokenizer has %u tokens, but the model's vocabulary only %lld: they do "
+                   "not belong together",
+                   model, (unsigned)tokens, (long long)rows);
+}
+
 int tokenizer_check(const struct tokenizer *t, int64_t rows, const void *own, size_t own_bytes,
                     const char *model, struct err *e) {
     struct tokenizer *other;
     struct err ignored;
-    if (t->vocab > rows)
-        return err_set(e, ERR_INPUT,
-                       "%s: the tokenizer has %u tokens, but the model's vocabulary only %lld: they "
-                       "do not belong together",
-                       model, (unsigned)t->vocab, (long long)rows);
+    const int rc = tokenizer_check_size(t->vocab, rows, model, e);
+    if (rc) return rc;
     if (!own || (own_bytes == t->blob_bytes && !memcmp(own, t->blob, own_bytes))) return 0;
     if (tokenizer_open_blob(&other, own, own_bytes, model, &ignored)) return 0; /* nobody knows */
     const uint64_t theirs = tokenizer_hash(other), ours = tokenizer_hash(t);

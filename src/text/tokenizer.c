@@ -119,34 +119,69 @@ static int map_either(struct file_map *m, const char *dir, const char *a, const 
     return err_set(e, ERR_INPUT, "%s: a folder with neither %s nor %s", dir, a, b);
 }
 
+/* The files beside a vocabulary. */
+struct side_maps {
+    struct file_map config, added, map;
+};
+
+static int map_sides(struct side_maps *m, struct tok_sides *s, const char *dir, struct err *e) {
+    static const char *const names[][2] = {{"tokenizer_config.json", NULL},
+                                           {"added_tokens.json", NULL},
+                                           {"special_tokens_map.json", NULL}};
+    struct file_map *const maps[] = {&m->config, &m->added, &m->map};
+    struct tok_text *const texts[] = {&s->config, &s->added, &s->map};
+    int rc = 0;
+    for (int i = 0; i < 3; i++) {
+        TRY(map_first(maps[i], dir, names[i], e));
+        *texts[i] = (struct tok_text){(const char *)maps[i]->data, maps[i]->size};
+    }
+out:
+    return rc;
+}
+
+static void close_sides(struct side_maps *m) {
+    file_map_close(&m->config);
+    file_map_close(&m->added);
+    file_map_close(&m->map);
+}
+
 int tokenizer_open_merges(struct tokenizer **t, const char *dir, const char *pre, struct err *e) {
-    static const char *const configs[] = {"tokenizer_config.json", NULL};
-    static const char *const lists[] = {"added_tokens.json", NULL};
-    struct file_map vocab = {0}, merges = {0}, config = {0}, added = {0};
+    struct file_map vocab = {0}, merges = {0};
+    struct side_maps sides = {0};
+    struct tok_merges m = {.pre = pre};
     void *blob = NULL;
     size_t bytes;
     int rc;
     *t = NULL;
     TRY(map_either(&vocab, dir, "vocab.json", "encoder.json", e));
     TRY(map_either(&merges, dir, "merges.txt", "vocab.bpe", e));
-    TRY(map_first(&config, dir, configs, e));
-    TRY(map_first(&added, dir, lists, e));
-    const struct tok_merges m = {.vocab = (const char *)vocab.data,
-                                 .merges = (const char *)merges.data,
-                                 .vocab_bytes = vocab.size,
-                                 .merges_bytes = merges.size,
-                                 .config = (const char *)config.data,
-                                 .added = (const char *)added.data,
-                                 .config_bytes = config.size,
-                                 .added_bytes = added.size,
-                                 .pre = pre};
+    TRY(map_sides(&sides, &m.sides, dir, e));
+    m.vocab = (struct tok_text){(const char *)vocab.data, vocab.size};
+    m.merges = (struct tok_text){(const char *)merges.data, merges.size};
     TRY(tokenizer_blob_from_merges(&m, dir, &blob, &bytes, e));
     TRY(tokenizer_open_blob(t, blob, bytes, dir, e));
 out:
     file_map_close(&vocab);
     file_map_close(&merges);
-    file_map_close(&config);
-    file_map_close(&added);
+    close_sides(&sides);
+    free(blob);
+    return rc;
+}
+
+/* A tokenizer.model and what lies beside it. */
+static int open_model(struct tokenizer **t, const char *dir, const struct file_map *m,
+                      struct err *e) {
+    struct side_maps maps = {0};
+    struct tok_sides sides;
+    void *blob = NULL;
+    size_t n;
+    int rc;
+    TRY(map_sides(&maps, &sides, dir, e));
+    TRY(tokenizer_blob_from_model(m->data, m->size, &sides, m->path, &blob, &n, e));
+    rc = blob ? tokenizer_open_blob(t, blob, n, m->path, e)
+              : tokenizer_open_blob(t, m->data, m->size, m->path, e);
+out:
+    close_sides(&maps);
     free(blob);
     return rc;
 }
@@ -158,7 +193,9 @@ static int open_folder(struct tokenizer **t, const char *dir, struct err *e) {
     int rc;
     TRY(map_first(&m, dir, whole, e));
     if (m.data) {
-        rc = tokenizer_open_blob(t, m.data, m.size, m.path, e);
+        rc = file_ends_with(m.path, ".model")
+                 ? open_model(t, dir, &m, e)
+                 : tokenizer_open_blob(t, m.data, m.size, m.path, e);
         goto out;
     }
     TRY(map_first(&m, dir, parts, e));

@@ -55,12 +55,25 @@ void tokenizer_close(struct tokenizer *t); /* accepts NULL */
  * that is not known, tokens or merges that do not fit together. */
 int tokenizer_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
                               struct err *e);
-/* The files of GPT-2's kind: texts, borrowed; config and added may be NULL. */
+/* A file's text, borrowed; NULL: there is none. */
+struct tok_text {
+    const char *s;
+    size_t n;
+};
+/* What may lie beside a vocabulary: tokenizer_config.json, added_tokens.json,
+ * special_tokens_map.json. */
+struct tok_sides {
+    struct tok_text config, added, map;
+};
+/* A tokenizer.model with the tokens and the end of text that the files beside it name. *blob NULL:
+ * they change nothing, or data is no tokenizer.model. */
+int tokenizer_blob_from_model(const void *data, size_t bytes, const struct tok_sides *files,
+                              const char *name, void **blob, size_t *n, struct err *e);
+
+/* The files of GPT-2's kind. */
 struct tok_merges {
-    const char *vocab, *merges; /* vocab.json, merges.txt */
-    size_t vocab_bytes, merges_bytes;
-    const char *config, *added; /* tokenizer_config.json, added_tokens.json */
-    size_t config_bytes, added_bytes;
+    struct tok_text vocab, merges; /* vocab.json, merges.txt */
+    struct tok_sides sides;
     const char *pre; /* name of the pre-tokenizer: "gpt-2", "smollm", "llama-bpe", "qwen2" (GGUF's
                       * tokenizer.ggml.pre); NULL: that of the config's tokenizer_class, "gpt-2" if
                       * it says nothing */
@@ -89,8 +102,12 @@ uint64_t tokenizer_hash(const struct tokenizer *t);
 /* True if a file was made by this tokenizer: hash is tokenizer_hash or, in files that duet made
  * before, the xxh3 of kind and blob. */
 bool tokenizer_is(const struct tokenizer *t, uint64_t hash);
-/* ERR_INPUT if t cannot be the tokenizer of a model with a vocabulary of `rows`: it has more tokens,
- * or the model's own one (a blob; NULL: there is none) is known and another. model: for messages. */
+/* ERR_INPUT if a tokenizer of so many tokens is too large for a model with a vocabulary of rows.
+ */
+int tokenizer_check_size(uint32_t tokens, int64_t rows, const char *model, struct err *e);
+/* ERR_INPUT if t cannot be the tokenizer of a model with a vocabulary of `rows`: it has more
+ * tokens, or the model's own one (a blob; NULL: there is none) is known and another. model: for
+ * messages. */
 int tokenizer_check(const struct tokenizer *t, int64_t rows, const void *own, size_t own_bytes,
                     const char *model, struct err *e);
 int64_t tokenizer_bos(const struct tokenizer *t);            /* id put before a text, or -1 */
@@ -109,6 +126,19 @@ int64_t tokenizer_find(const struct tokenizer *t, const char *text);
  * on the text. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t bytes, bool specials,
                      bool bos, struct tok_ids *out, struct err *e);
+
+/* Part of a text: from <= to. */
+struct tok_range {
+    size_t from, to;
+};
+/* The same, but special tokens are recognised in the n ranges alone, which are in order: those of
+ * a template, not those of what was put into it. */
+int tokenizer_encode_ranges(const struct tokenizer *t, const char *text, size_t bytes,
+                            const struct tok_range *ranges, size_t n, bool bos,
+                            struct tok_ids *out, struct err *e);
+
+/* Id of the first special token whose name occurs in the text, or -1. */
+int64_t tokenizer_first_special(const struct tokenizer *t, const char *text, size_t bytes);
 
 /* The same ids as with specials and without bos, computed by many threads: texts are cut where no
  * token can cross (at ends of text, and for GPT-2's pre-tokenisation at lines). starts (may be

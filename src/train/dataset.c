@@ -2,6 +2,7 @@
 
 #include "file.h"
 #include "guard.h"
+#include "import.h"
 #include "log.h"
 
 #include <malloc.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 static int open_tokenizer(struct dataset *d, const struct dataset_opts *o, struct err *e) {
-    if (o->tokenizer) return tokenizer_open(&d->tokenizer, o->tokenizer, e);
+    if (o->tokenizer) return model_open_tokenizer(&d->tokenizer, o->tokenizer, e);
     if (o->blob)
         return tokenizer_open_blob(&d->tokenizer, o->blob, o->blob_bytes, "the model's tokenizer",
                                    e);

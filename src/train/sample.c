@@ -129,9 +129,9 @@ void sample_stops(const struct model *m, const struct tokenizer *t, struct sampl
 /* ---- prompts ------------------------------------------------------------------------------------
  */
 
-int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids,
-                  struct err *e) {
-    int rc = tokenizer_encode(t, prompt, strlen(prompt), true, true, ids, e);
+int sample_prompt(const struct tokenizer *t, const char *prompt, bool specials,
+                  struct tok_ids *ids, struct err *e) {
+    int rc = tokenizer_encode(t, prompt, strlen(prompt), specials, true, ids, e);
     if (rc || ids->n) return rc;
     const int64_t eos = tokenizer_eos(t);
     if (eos < 0)

@@ -50,9 +50,10 @@ uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n
 void sample_stops(const struct model *m, const struct tokenizer *t, struct sample_opts *o);
 
 /* Appends the ids of a prompt. A tokenizer with a start token puts it first; without one, an empty
- * prompt is the end of the document before. */
-int sample_prompt(const struct tokenizer *t, const char *prompt, struct tok_ids *ids,
-                  struct err *e);
+ * prompt is the end of the document before. specials: names of special tokens are these tokens; a
+ * prompt with the text of somebody else should not be read so. */
+int sample_prompt(const struct tokenizer *t, const char *prompt, bool specials,
+                  struct tok_ids *ids, struct err *e);
 
 /* Continues the prompt (n ids below the vocabulary; at least one). emit is called for every new
  * token, a stop token not included; it returns false to stop. Memory is reserved for prompt and

@@ -34,6 +34,7 @@ struct reader {
     char *cells;   /* of the line, without quotes */
     size_t cells_cap;
     struct part parts[PARTS];
+    struct tok_range ranges[PARTS]; /* of the prompt: the template's own parts */
     int n_parts;
     struct text *fields; /* of the line, as many as the header has */
     struct text name[CHOICE_MAX]; /* what a label is called in the table; empty: it has only its number */
@@ -372,6 +373,8 @@ static int write_prompt(struct reader *r, struct layout *l, struct err *e) {
         if (grow(&r->prompt, &r->prompt_cap, l->bytes + x.n + 1, 1)) return no_memory(e);
         memcpy(r->prompt + l->bytes, x.s, x.n);
         l->bytes += x.n;
+        /* a special token is one where the template says so, never in what a column holds */
+        r->ranges[i] = (struct tok_range){l->bytes - (p->is_column ? 0 : x.n), l->bytes};
         if (p->is_column) l->tail = l->bytes;
     }
     return 0;
@@ -415,7 +418,8 @@ static int add_example(struct reader *r, struct text line, struct err *e) {
         return no_memory(e);
     TRY(read_label(r, t->label + t->n, e));
     TRY(write_prompt(r, &l, e));
-    rc = tokenizer_encode(r->tok, r->prompt, l.bytes, false, true, &r->ids, e);
+    rc = tokenizer_encode_ranges(r->tok, r->prompt, l.bytes, r->ranges, (size_t)r->n_parts, true,
+                                 &r->ids, e);
     if (rc) return err_prefix(e, "%s, line %lld", r->o->path, (long long)r->line);
     const int64_t n = (int64_t)(r->ids.n - first);
     if (n < 1 || n > INT32_MAX)

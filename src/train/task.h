@@ -12,8 +12,9 @@
  * Malladi et al. 2023, arXiv 2305.17333; verbalisers after Gao et al. 2021, arXiv 2012.15723) the
  * prompt "a joy It was" is followed by " great".
  *
- * Each word must be one token behind the template's text, and no two the same. Special tokens in
- * table and template are ordinary text. If the tokenizer has a start token, prompts begin with it.
+ * Each word must be one token behind the template's text, and no two the same. Special tokens
+ * in the template are these tokens; in the table they are ordinary text, so that no row can end a
+ * turn or begin another. If the tokenizer has a start token, prompts begin with it.
  * A prompt longer than the limit loses tokens behind the text that stands before the first column:
  * the start token, that text and the end of the prompt stay.
  *

@@ -28,14 +28,14 @@ int train_model_create(struct model *m, const struct train_opts *o, int64_t voca
         return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
     int rc = train_model_config(&c, o, NULL, e);
     if (rc) return rc;
-    if (vocab > c.vocab) {
-        rc = err_set(
-            e, ERR_INPUT, "the tokenizer has %lld tokens, the model's vocabulary only %lld%s",
-            (long long)vocab, (long long)c.vocab, o->init ? "" : "; --set vocab_size=N changes it");
+    const bool free_size = !o->init && !vocab_was_set(o);
+    const char *name = o->init ? o->init : "--set vocab_size";
+    rc = free_size ? 0 : tokenizer_check_size((uint32_t)vocab, c.vocab, name, e);
+    if (rc) {
         model_config_release(&c);
         return rc;
     }
-    if (vocab && vocab != c.vocab && !o->init && !vocab_was_set(o)) {
+    if (vocab && vocab != c.vocab && free_size) {
         /* From scratch the tokenizer decides: rows that no token uses would only cost time. */
         json_object_set_new(c.json, "vocab_size", json_integer(vocab));
         c.vocab = vocab;

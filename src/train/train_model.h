@@ -12,7 +12,8 @@
 
 #include "train_opts.h"
 
-/* vocab: the tokenizer's size, or 0 to leave the description's. */
+/* vocab: the tokenizer's size, or 0 to leave the description's. A new model gets a vocabulary of
+ * that size, be it larger or smaller than the description's, unless --set says another. */
 int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e);
 
 /* ids: the n_ids ascending ids to keep, or n_ids 0: the whole vocabulary. */

@@ -78,7 +78,8 @@ const struct conf_row train_rows[] = {
                 "next word of a prompt", SOURCE),
     CONF_STRING(O, task_eval, "task-eval", NULL, "FILE", "examples to validate on", SOURCE),
     CONF_STRING(O, prompt, "template", NULL, "TEXT",
-                "the prompt, with {column} for a column: '{sentence} It was'", FIXED),
+                "the prompt, with {column} for a column: '{sentence} It was'; special tokens are "
+                "tokens here, and text in a column", FIXED),
     CONF_STRING(O, labels, "labels", NULL, "WORDS",
                 "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the label's "
                 "name in the table: 'no= bad,yes= good'", FIXED),

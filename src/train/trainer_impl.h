@@ -45,6 +45,7 @@ struct trainer {
     char *dir;
     struct gemm gemm;
     double peak; /* measured GFLOP/s */
+    int64_t described; /* vocabulary of the description */
     struct dataset data;
     struct split train, val;
     struct batcher batcher;

@@ -7,6 +7,7 @@
 #include "disk.h"
 #include "file.h"
 #include "format.h"
+#include "import.h"
 #include "machine.h"
 #include "par.h"
 
@@ -57,7 +58,7 @@ static int open_tasks(struct trainer *t, const struct dataset_opts *d, struct er
     struct task_opts to = {
         .path = o->task, .prompt = o->prompt, .labels = o->labels, .seq = t->seq};
     if (d->tokenizer)
-        TRY(tokenizer_open(&t->data.tokenizer, d->tokenizer, e));
+        TRY(model_open_tokenizer(&t->data.tokenizer, d->tokenizer, e));
     else if (d->blob)
         TRY(tokenizer_open_blob(&t->data.tokenizer, d->blob, d->blob_bytes, o->init, e));
     else {
@@ -96,6 +97,7 @@ static int open_data(struct trainer *t, struct err *e) {
         d.blob_bytes = holder.tok_bytes;
     }
     TRY(train_model_config(&c, o, NULL, e));
+    t->described = c.vocab;
     d.raw_vocab = (uint32_t)c.vocab;
     t->seq = o->seq ? o->seq : c.seq_len;
     TRY(o->task ? open_tasks(t, &d, e) : open_text(t, &d, e));
@@ -157,6 +159,9 @@ static int open_model(struct trainer *t, struct err *e) {
         t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer) : t->data.shard.vocab;
     TRY(train_model_create(&t->model, o, vocab, e));
     if (t->data.tokenizer) TRY(match_tokenizer(t, e));
+    if (!o->init && !t->resumed && !o->quiet && t->model.config.vocab != t->described)
+        log_note(&t->line, "the tokenizer decides the vocabulary: %lld tokens, not the %lld of %s",
+                 (long long)t->model.config.vocab, (long long)t->described, o->model);
     TRY(trainer_check_model(t, e));
     if (o->compact_vocab)
         TRY(dataset_ids(&t->data.shard, t->model.config.vocab, &ids, &n_ids, e));
@@ -189,7 +194,8 @@ out:
 static int check_inputs(const struct train_opts *o, struct err *e) {
     int rc;
     struct stat st;
-    struct model m = {0};
+    struct model m = {0}, own = {0};
+    struct model_config c = {0};
     struct tokenizer *tok = NULL;
     if (o->model && o->init && !engine_find(o->engine)->backward)
         return err_set(e, ERR_USAGE,
@@ -204,9 +210,16 @@ static int check_inputs(const struct train_opts *o, struct err *e) {
     if (o->task_eval && access(o->task_eval, R_OK))
         return err_errno(e, ERR_INPUT, "cannot read %s", o->task_eval);
     if (o->init && access(o->init, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->init);
-    if (o->tokenizer) TRY(tokenizer_open(&tok, o->tokenizer, e));
+    if (o->tokenizer) TRY(model_open_tokenizer(&tok, o->tokenizer, e));
+    if (o->init && tok) {
+        TRY(train_model_config(&c, o, &own, e));
+        TRY(tokenizer_check(tok, c.vocab, own.tok_blob, own.tok_bytes, o->init, e));
+    }
     TRY(train_model_create(&m, o, tok ? tokenizer_vocab_size(tok) : 0, e));
 out:
+    model_config_release(&c);
+    free(own.tok_blob);
+    free(own.tok_problem);
     tokenizer_close(tok);
     model_close(&m);
     return rc;

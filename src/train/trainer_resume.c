@@ -4,6 +4,7 @@
 
 #include "file.h"
 #include "format.h"
+#include "import.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -170,7 +171,7 @@ out:
 static int check_tokenizer(struct trainer *t, struct err *e) {
     struct tokenizer *tok;
     if (!t->given.tokenizer) return 0;
-    const int rc = tokenizer_open(&tok, t->opts->tokenizer, e);
+    const int rc = model_open_tokenizer(&tok, t->opts->tokenizer, e);
     if (rc) return rc;
     const uint64_t now = tokenizer_hash(tok),
                    then = t->data.tokenizer ? tokenizer_hash(t->data.tokenizer) : 0;

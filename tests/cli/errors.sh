@@ -83,12 +83,12 @@ no_train "missing tokenizer" 1 'nope.json: No such file' --tokenizer nope.json
 no_train "a text as tokenizer" 1 'text.txt: not a tokenizer' --tokenizer text.txt
 head -c 2000 bpe.json >half.json
 no_train "half a tokenizer" 1 'half.json' --tokenizer half.json
-no_train "tokenizer larger than the vocabulary" 1 '600 tokens, .*only 512; --set vocab_size' --tokenizer bpe.json
+no_train "tokenizer larger than the vocabulary" 1 '600 tokens, .*only 512: they do not' --tokenizer bpe.json --set vocab_size=512
 no_train "shard of another tokenizer" 1 'made by another tokenizer' --data byte.shard --tokenizer bpe.json \
     --set vocab_size=600
 refuses "eval: shard of another tokenizer" 1 'made by another tokenizer' "$DUET" eval $MODEL --data byte.shard \
     --tokenizer bpe.json
-refuses "eval: tokens that the model has not" 1 'outside the model' "$DUET" eval $MODEL --data text.txt --tokenizer bpe.json
+refuses "eval: tokens that the model has not" 1 'do not belong together' "$DUET" eval $MODEL --data text.txt --tokenizer bpe.json
 refuses "generate: another tokenizer" 1 'do not belong together' "$DUET" generate $MODEL --tokenizer bpe.json --prompt a
 size=$(wc -c <byte.shard)
 bad=0

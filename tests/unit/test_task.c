@@ -172,6 +172,23 @@ static void test_shorten(void **state) {
     assert_non_null(strstr(e.msg, "alone takes 4"));
 }
 
+/* A special token is one where the template has it; in a column it is text, whoever wrote that. */
+static void test_special_tokens(void **state) {
+    (void)state;
+    struct task t = task_of("x\tlabel\n<|endoftext|>\t1\n", "<|endoftext|>{x}<|endoftext|>.",
+                            "0,1", 0, byte);
+    assert_int_equal(task_len(&t, 0), 1 + 13 + 1 + 1);
+    assert_int_equal(t.ids[0], 256);
+    for (int i = 0; i < 13; i++) assert_int_equal(t.ids[1 + i], "<|endoftext|>"[i]);
+    assert_int_equal(t.ids[14], 256);
+    assert_int_equal(t.ids[15], '.');
+    task_close(&t);
+    /* nor can a column complete what the template begins */
+    t = task_of("x\tlabel\noftext|>\t1\n", "<|end{x}.", "0,1", 0, byte);
+    assert_int_equal(task_len(&t, 0), 14);
+    task_close(&t);
+}
+
 static void test_start_token(void **state) {
     (void)state;
     size_t n;
@@ -575,7 +592,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prompts),     cmocka_unit_test(test_names),
         cmocka_unit_test(test_editors),     cmocka_unit_test(test_csv),
-        cmocka_unit_test(test_shorten),
+        cmocka_unit_test(test_shorten),     cmocka_unit_test(test_special_tokens),
         cmocka_unit_test(test_start_token), cmocka_unit_test(test_words),
         cmocka_unit_test(test_bad_tables),  cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_order),       cmocka_unit_test(test_map),

@@ -135,6 +135,106 @@ static void test_two_unknown(void **state) {
     }
 }
 
+static struct tok_text text_of(const char *s) {
+    return (struct tok_text){s, s ? strlen(s) : 0};
+}
+
+/* A tokenizer.model of 260 pieces with the files beside it; NULL: they change nothing. */
+static struct tokenizer *open_sides(const char *config, const char *added, const char *map,
+                                    struct err *e) {
+    static const char *const texts[] = {"a"};
+    struct tokenizer *t = open_vocab(texts, (const uint8_t[]){0}, 1, 0), *with = NULL;
+    const struct tok_sides sides = {text_of(config), text_of(added), text_of(map)};
+    size_t n, bytes;
+    const void *data = tokenizer_blob(t, &bytes);
+    void *blob;
+    e->code = 0;
+    if (!tokenizer_blob_from_model(data, bytes, &sides, "dir", &blob, &n, e) && blob &&
+        tokenizer_open_blob(&with, blob, n, "dir", e))
+        fail_msg("%s", e->msg);
+    if (!e->code) free(blob);
+    tokenizer_close(t);
+    return with;
+}
+
+/* Tokens that lie beside a tokenizer.model are tokens: control or text, as the files say, with the
+ * end of text that they name, through every form. */
+static void test_spm_sides(void **state) {
+    (void)state;
+    static const char config[] =
+        "{\"model_max_length\": 1000000000000000019884624838656, \"eos_token\": {\"content\": "
+        "\"<|im_end|>\"}, \"added_tokens_decoder\": {\"1\": {\"content\": \"<s>\", "
+        "\"special\": true, \"rstrip\": true}, \"261\": {\"content\": \"<|im_end|>\", "
+        "\"special\": true}, \"262\": {\"content\": \"<my tool>\", \"special\": false}}}";
+    static const char *const added[] = {
+        "{\"<s>\": 1, \"<|im_end|>\": 261, \"<my tool>\": 262}",
+        "{\"<|im_end|>\": 261, \"<my tool>\": 262}"};
+    static const char map[] = "{\"eos_token\": \"<|im_end|>\", \"additional_special_tokens\": "
+                              "[\"<|im_end|>\"]}";
+    struct err e = {0};
+    struct vocab v;
+    for (int i = 0; i < 2; i++) {
+        struct tokenizer *t = i ? open_sides(NULL, added[1], map, &e) : open_sides(config, NULL, NULL, &e);
+        if (!t) fail_msg("%s", e.msg);
+        assert_int_equal(tokenizer_vocab_size(t), 263);
+        assert_int_equal(tokenizer_eos(t), 261);
+        assert_true(tokenizer_is_special(t, 261));
+        assert_false(tokenizer_is_special(t, 262));
+        check_text(t, "a<|im_end|>a<my tool>", true, (const uint32_t[]){259, 261, 259, 262}, 4);
+        assert_int_equal(tokenizer_to_vocab(t, &v, &e), 0);
+        assert_int_equal(v.types[260], VOCAB_UNUSED); /* of which nothing is said */
+        assert_int_equal(v.types[261], VOCAB_CONTROL);
+        assert_int_equal(v.types[262], VOCAB_USER);
+        assert_int_equal(v.eos, 261);
+        vocab_release(&v);
+        tokenizer_close(t);
+    }
+    /* what changes nothing leaves the file as it is: its number too */
+    assert_null(open_sides("{\"added_tokens_decoder\": {\"0\": {\"content\": \"<unk>\", "
+                           "\"special\": true}}}", "{\"</s>\": 2}", "{}", &e));
+    assert_int_equal(e.code, 0);
+    static const char *const bad[][3] = {
+        {NULL, "{\"x\": 2}", "is another piece"},
+        {NULL, "{\"a\": 300}", "has another id"},
+        {NULL, "{\"x\": 100000}", "far beyond"},
+        {NULL, "{\"x\": 1.5}", "no integer"},
+        {NULL, "{\"x\": -1}", "no integer"},
+        {NULL, "[]", "added_tokens.json: line 1"},
+        {"{\"added_tokens_decoder\": {\"a\": {\"content\": \"x\"}}}", NULL, "is no id"},
+        {"{\"added_tokens_decoder\": {\"300\": {\"content\": \"x\", \"rstrip\": true}}}", NULL,
+         "rstrip"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_null(open_sides(bad[i][0], bad[i][1], NULL, &e));
+        assert_int_equal(e.code, ERR_INPUT);
+        if (!strstr(e.msg, bad[i][2])) fail_msg("\"%s\" does not say %s", e.msg, bad[i][2]);
+    }
+}
+
+/* Special tokens where a template has them, text where it was filled in. */
+static void test_ranges(void **state) {
+    (void)state;
+    static const char text[] = "<|endoftext|>a<|endoftext|>zz";
+    char *json = small_json(NULL, NULL, NULL,
+                            ", {\"id\": 274, \"content\": \"zz\", \"normalized\": false}");
+    struct tokenizer *t = open_text(json);
+    const struct tok_range ranges[] = {{0, 13}, {14, 14}, {27, 29}};
+    struct tok_ids ids = {0}, plain = {0};
+    struct err e = {0};
+    assert_int_equal(tokenizer_encode_ranges(t, text, strlen(text), ranges, 3, false, &ids, &e), 0);
+    assert_int_equal(tokenizer_encode(t, text + 13, 14, false, false, &plain, &e), 0);
+    assert_int_equal(ids.n, plain.n + 2);
+    assert_int_equal(ids.ids[0], 273);
+    assert_memory_equal(ids.ids + 1, plain.ids, plain.n * sizeof *plain.ids);
+    assert_int_equal(ids.ids[ids.n - 1], 274);
+    assert_int_equal(tokenizer_first_special(t, text, strlen(text)), 273);
+    assert_int_equal(tokenizer_first_special(t, "zz", 2), -1);
+    tokenizer_close(t);
+    free(ids.ids);
+    free(plain.ids);
+    free(json);
+}
+
 /* Tokenizers of kinds that duet does not have are named. */
 static void test_other_kinds(void **state) {
     (void)state;
@@ -147,7 +247,7 @@ static void test_other_kinds(void **state) {
          "not \"WordPiece\""},
         {"{\"model\": {\"type\": \"WordLevel\", \"vocab\": {}, \"unk_token\": \"a\"}}",
          "not \"WordLevel\""},
-        {"{\"model\": {\"unk_id\": 0, \"vocab\": []}}", "not \"Unigram\""}, /* old: without a type */
+        {"{\"model\": {\"unk_id\": 0, \"vocab\": []}}", "not \"Unigram\""}, /* without a type */
         {"{\"model\": {\"max_input_chars_per_word\": 9, \"vocab\": {}}}", "not \"WordPiece\""},
         {"{\"model\": {\"vocab\": {}}}", "not \"WordLevel\""},
         {"IQ== 0\nIg== 1\nIw== 2\n", "a tiktoken file"},
@@ -165,12 +265,134 @@ static void test_other_kinds(void **state) {
     }
 }
 
+/* ---- the number that a tokenizer is known by ------------------------------------------------ */
+
+static struct tokenizer *open_blob(const void *blob, size_t n) {
+    struct tokenizer *t;
+    struct err e = {0};
+    if (tokenizer_open_blob(&t, blob, n, "form", &e)) fail_msg("%s", e.msg);
+    return t;
+}
+
+static uint64_t hash_of(const char *json) {
+    struct tokenizer *t = open_text(json);
+    const uint64_t hash = tokenizer_hash(t);
+    tokenizer_close(t);
+    return hash;
+}
+
+/* Through a tokenizer.json and the vocabulary of a GGUF, and through both. */
+static void check_forms(const struct tokenizer *t) {
+    const uint64_t hash = tokenizer_hash(t);
+    struct tok_bytes json = {0};
+    struct vocab v;
+    struct err e = {0};
+    void *blob;
+    size_t n;
+    assert_int_equal(tokenizer_to_json(t, &json, &e), 0);
+    struct tokenizer *a = open_blob(json.data, json.n);
+    assert_true(tokenizer_hash(a) == hash);
+    for (int from_json = 0; from_json < 2; from_json++) {
+        if (tokenizer_to_vocab(from_json ? a : t, &v, &e)) fail_msg("%s", e.msg);
+        if (tokenizer_blob_from_vocab(&v, "form", &blob, &n, &e)) fail_msg("%s", e.msg);
+        struct tokenizer *b = open_blob(blob, n);
+        assert_true(tokenizer_hash(b) == hash);
+        assert_true(tokenizer_is(b, hash));
+        tokenizer_close(b);
+        vocab_release(&v);
+        free(blob);
+    }
+    tokenizer_close(a);
+    free(json.data);
+}
+
+static void test_same_number(void **state) {
+    (void)state;
+    static const char *const texts[] = {"a", "b", "ab", "\xe2\x96\x81", "\xe2\x96\x81\141b", "<x>"};
+    static const uint8_t types[] = {0, 0, 0, 0, 0, VOCAB_USER};
+    char *json = small_json(NULL, NULL, NULL, NULL);
+    struct tokenizer *t = open_text(json), *spm = open_vocab(texts, types, 6, 0);
+    check_forms(t);
+    check_forms(spm);
+    /* blanks between the parts of a file, a left-over, the order of a normalized token */
+    char *other = malloc(strlen(json) + 64), *end = other;
+    for (const char *s = json; *s; s++) {
+        *end++ = *s;
+        if (s == json) end = stpcpy(end, "\n  ");
+    }
+    *end = 0;
+    assert_true(hash_of(other) == tokenizer_hash(t));
+    free(other);
+    other = replaced("\"padding\": null", "\"padding\": {}", NULL);
+    assert_true(hash_of(other) == tokenizer_hash(t));
+    free(other);
+    tokenizer_close(t);
+    tokenizer_close(spm);
+    free(json);
+}
+
+/* Of the same size, but not the same: another order of ids or merges, other words, other marks. */
+static void test_other_number(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"\"th\": 256, \"he\": 257", "\"he\": 256, \"th\": 257"},
+        {"\"t h\", [\"h\", \"e\"]", "\"h e\", [\"t\", \"h\"]"},
+        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}"},
+        {"\"special\": true", "\"special\": false"},
+        {"<|endoftext|>", "<|end_of_text|>"},
+    };
+    char *json = small_json(NULL, NULL, NULL, NULL);
+    const uint64_t hash = hash_of(json);
+    struct tokenizer *t = open_text(json), *u;
+    struct err e = {0};
+    size_t n;
+    const void *blob = tokenizer_blob(t, &n);
+    assert_int_equal(tokenizer_check(t, 274, blob, n, "model", &e), 0);
+    assert_int_equal(tokenizer_check(t, 274, NULL, 0, "model", &e), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *other = replaced(cases[i][0], cases[i][1], NULL);
+        char want[2][17];
+        u = open_text(other);
+        if (tokenizer_hash(u) == hash) fail_msg("the same with %s", cases[i][1]);
+        assert_false(tokenizer_is(u, hash));
+        assert_int_equal(tokenizer_check(u, 400, blob, n, "model", &e), ERR_INPUT);
+        snprintf(want[0], 17, "%016llx", (unsigned long long)hash);
+        snprintf(want[1], 17, "%016llx", (unsigned long long)tokenizer_hash(u));
+        assert_non_null(strstr(e.msg, want[0]));
+        assert_non_null(strstr(e.msg, want[1]));
+        tokenizer_close(u);
+        free(other);
+    }
+    assert_int_equal(tokenizer_check(t, 273, NULL, 0, "model", &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "model: the tokenizer has 274 tokens, but the model's"));
+    tokenizer_close(t);
+    free(json);
+}
+
+/* Shards that duet made before hold the xxh3 of kind and blob; these are of commit 7279bbc. */
+static void test_old_number(void **state) {
+    (void)state;
+    struct tokenizer *t;
+    struct err e = {0};
+    assert_int_equal(tokenizer_open(&t, "byte", &e), 0);
+    assert_true(tokenizer_is(t, 0x8589965d73354f2dull));
+    assert_true(tokenizer_is(t, tokenizer_hash(t)));
+    assert_false(tokenizer_is(t, 0x8589965d73354f2eull));
+    check_forms(t);
+    tokenizer_close(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_left_overs),
         cmocka_unit_test(test_added_order),
         cmocka_unit_test(test_two_unknown),
         cmocka_unit_test(test_other_kinds),
+        cmocka_unit_test(test_spm_sides),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_same_number),
+        cmocka_unit_test(test_other_number),
+        cmocka_unit_test(test_old_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

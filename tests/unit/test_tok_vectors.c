@@ -271,10 +271,8 @@ static struct tokenizer *merging_all(const char *text, const char *pre) {
         }
     char *json = json_dumps(vocab, 0);
     json_decref(vocab);
-    const struct tok_merges files = {.vocab = json,
-                                     .merges = merges,
-                                     .vocab_bytes = strlen(json),
-                                     .merges_bytes = used,
+    const struct tok_merges files = {.vocab = {json, strlen(json)},
+                                     .merges = {merges, used},
                                      .pre = pre};
     if (tokenizer_blob_from_merges(&files, "made", &blob, &bytes, &e))
         fail_msg("%s", e.msg);

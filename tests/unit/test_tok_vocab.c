@@ -270,10 +270,8 @@ static int open_merges(const char *vocab, const char *merges, const char *pre, s
     void *blob = NULL;
     size_t n;
     *t = NULL;
-    const struct tok_merges files = {.vocab = vocab,
-                                     .merges = merges,
-                                     .vocab_bytes = strlen(vocab),
-                                     .merges_bytes = strlen(merges),
+    const struct tok_merges files = {.vocab = {vocab, strlen(vocab)},
+                                     .merges = {merges, strlen(merges)},
                                      .pre = pre};
     int rc = tokenizer_blob_from_merges(&files, "dir", &blob, &n, e);
     if (!rc) rc = tokenizer_open_blob(t, blob, n, "dir", e);
