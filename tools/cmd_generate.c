@@ -44,7 +44,7 @@ static const struct conf_row rows[] = {
              "seed of the sampling; -1: the clock's, which is printed"),
     CONF_SECTION("Model"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
-                "byte, or a tokenizer file; default: the one in the model file"),
+                "byte, a tokenizer or model file; default: the one in the model file, and no other"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     OPEN_MODEL_ROWS(O, open),
     CONF_INT(O, context, "context", "0", 0, 1 << 20,

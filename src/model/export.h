@@ -19,7 +19,7 @@
 
 struct export_opts {
     int dtype;             /* enum dtype, or -1: as they are */
-    const char *tokenizer; /* what to write instead of the model's own (tokenizer_open), "none": no
+    const char *tokenizer; /* model_open_tokenizer: for a model without one, or its own; "none": no
                             * tokenizer, or NULL */
     const struct conf_pairs *sets; /* keys of the config to change first, or NULL */
     const struct mf_check *check;  /* shown what is written, with the report filled; or NULL */

@@ -160,7 +160,9 @@ refused "an adapter over itself" 2 'would overwrite' "$DUET" convert peft peft/a
 check "LoRA on a folder with everything in it" sh -c "'$DUET' train --init hf --lora 2 --data text.txt --seq 32 --batch 4 --steps 2 --out hflora \
     --quiet && '$DUET' eval hf --adapter hflora/adapter.blzt --data text.txt --seq 32 --quiet"
 "$DUET" tokenizer train --vocab 300 --out tok2.json text.txt >/dev/null 2>&1
-check "another tokenizer: nothing of the old one stays" sh -c "'$DUET' convert hf other.gguf --tokenizer tok2.json &&
+refused "another tokenizer than the model's own" 1 'own tokenizer is another one' "$DUET" convert hf other.gguf --tokenizer tok2.json
+check "after none: nothing of the old one stays" sh -c "'$DUET' convert hf none.blzt --to blzt5 --tokenizer none &&
+    '$DUET' convert none.blzt other.gguf --tokenizer tok2.json &&
     ! '$DUET' info other.gguf --json | grep -q tokenizer_config"
 refused "a folder over itself" 1 'file being read' "$DUET" convert hf hf/
 refused "--dtype that the format has not" 2 'cannot hold q8_0' "$DUET" convert $M x/ --dtype q8_0
