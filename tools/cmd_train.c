@@ -10,7 +10,7 @@ static int run(int argc, char **argv, struct err *e) {
     bool done;
     struct conf conf = {0};
     struct train_opts o = {0};
-    struct train_summary s;
+    struct train_summary s = {0};
     TRY(cmd_parse(&cmd_train, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     if (conf.n_pos) {
@@ -23,6 +23,7 @@ static int run(int argc, char **argv, struct err *e) {
     if (fflush(stdout) && errno == EPIPE && !freopen("/dev/null", "w", stdout))
         rc = err_errno(e, ERR_IO, "/dev/null");
 out:
+    train_summary_release(&s);
     conf_release(&conf);
     return rc;
 }
@@ -33,10 +34,14 @@ const struct cmd cmd_train = {
     .usage = "--model FILE --data FILE --tokenizer T (--time SECONDS | --steps N) [--out DIR]\n"
              "--resume DIR",
     .notes = "The folder of a run gets config.json (repeats the run: --config), log.jsonl, "
-             "model.blzt, state and\n"
-             "summary.json. With --steps, a run that was killed and resumed ends with the same "
-             "weights, bit for\n"
-             "bit, as one that was not.\n\n"
+             "start.blzt,\n"
+             "model.blzt, state, with --val-every best.blzt (the best by validation), and "
+             "summary.json.\n"
+             "With --steps, a run that was killed and resumed ends with the same weights, bit for "
+             "bit, as one\n"
+             "that was not. Of the files outside, a resumed run needs only shards, tables and the "
+             "base of LoRA,\n"
+             "unchanged.\n\n"
              "Ctrl-C, SIGTERM and SIGHUP drop the unfinished update, save and stop; SIGUSR1 saves "
              "and goes on.\n"
              "Time in which the process is stopped or frozen is not charged to --time. An update "

@@ -178,7 +178,7 @@ static int set_defaults(struct conf *c, struct err *e) {
         char what[80];
         snprintf(what, sizeof what, "the default of --%s", r->name ? r->name : "");
         switch (r->type) {
-        case CONF_T_BOOL: *(bool *)conf_field(c, r) = false; break;
+        case CONF_T_BOOL: *(bool *)conf_field(c, r) = r->def != NULL; continue;
         case CONF_T_INT: *(int64_t *)conf_field(c, r) = 0; break;
         case CONF_T_FLOAT: *(double *)conf_field(c, r) = 0; break;
         case CONF_T_STRING:

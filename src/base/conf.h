@@ -31,7 +31,7 @@
 enum conf_type {
     CONF_T_END,
     CONF_T_SECTION, /* help text only */
-    CONF_T_BOOL,    /* bool; default false */
+    CONF_T_BOOL,    /* bool; default false, or true with def "true" */
     CONF_T_INT,     /* int64_t; accepts 4096, 4k, 16M (decimal multipliers k, M, G) */
     CONF_T_FLOAT,   /* double; finite */
     CONF_T_STRING,  /* const char *; NULL when default is NULL */

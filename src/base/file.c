@@ -304,6 +304,31 @@ int file_replace(const char *from, const char *to, struct err *e) {
     return errno ? err_errno(e, ERR_IO, "%s: cannot sync its folder", to) : 0;
 }
 
+static int copy_file(const char *from, const char *to, struct err *e) {
+    int rc;
+    struct file_map m = {0};
+    struct file_out o = {0};
+    TRY(file_map_open(&m, from, e));
+    TRY(file_out_open(&o, to, e));
+    file_out_write(&o, m.data, m.size);
+    TRY(file_out_commit(&o, e));
+out:
+    file_map_close(&m);
+    file_out_discard(&o);
+    return rc;
+}
+
+int file_link(const char *from, const char *to, struct err *e) {
+    if (file_same(from, to)) return 0;
+    char *temp = malloc(strlen(to) + sizeof ".duet-tmp");
+    if (!temp) return err_set(e, ERR_NOMEM, "out of memory for %s", to);
+    sprintf(temp, "%s.duet-tmp", to);
+    unlink(temp);
+    const int rc = link(from, temp) ? copy_file(from, to, e) : file_replace(temp, to, e);
+    free(temp);
+    return rc;
+}
+
 int file_remove(const char *path, struct err *e) {
     if (unlink(path) != 0)
         return errno == ENOENT ? 0 : err_errno(e, ERR_IO, "cannot remove %s", path);

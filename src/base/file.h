@@ -59,6 +59,10 @@ void file_out_discard(struct file_out *o);              /* accepts a committed o
 /* Renames a complete file onto another name in the same directory, and syncs the directory. */
 int file_replace(const char *from, const char *to, struct err *e);
 
+/* A complete file gets a further name in the same file system, in the place of what has it now; where
+ * there are no further names a copy. Atomic; the directory is synced. */
+int file_link(const char *from, const char *to, struct err *e);
+
 /* Removes a file, if it is there, and syncs its directory. */
 int file_remove(const char *path, struct err *e);
 

@@ -12,11 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char STATE[] = "state";
+static const char STATE[] = "state", GOOD_STATE[] = "state.good";
 
 /* The weights' file: of the whole model, or of what LoRA trains. */
 static const char *weights_name(const struct engine *g) {
     return g->model->lora ? "adapter.blzt" : "model.blzt";
+}
+
+static const char *good_name(const struct engine *g) {
+    return g->model->lora ? "adapter.good.blzt" : "model.good.blzt";
 }
 
 static const char *next_name(const struct engine *g) {
@@ -50,7 +54,11 @@ static char *meta_json(const struct progress *p) {
     return text;
 }
 
-int checkpoint_save(const char *dir, const struct engine *g, const struct progress *p,
+struct progress progress_zero(void) {
+    return (struct progress){.ema = NAN, .best = NAN, .val_best = NAN, .lr_scale = 1};
+}
+
+int checkpoint_save(const char *dir, const struct engine *g, struct progress *p, bool best,
                     struct err *e) {
     int rc;
     bool written = false;
@@ -71,6 +79,7 @@ int checkpoint_save(const char *dir, const struct engine *g, const struct progre
                        : model_save(g->model, next, "blzt5", meta, e));
     TRY(model_file_hash(next, &hash, e));
     written = true;
+    if (best) p->best_hash = (int64_t)(hash >> 1);
     TRY(state_write(state, g, p, hash, e));
     TRY(file_replace(next, model, e));
 out:
@@ -83,11 +92,15 @@ out:
     return rc;
 }
 
-bool checkpoint_exists(const char *dir) {
-    char *state = file_join(dir, STATE);
-    const bool yes = state && file_exists(state);
-    free(state);
+static bool has(const char *dir, const char *name) {
+    char *path = file_join(dir, name);
+    const bool yes = path && file_exists(path);
+    free(path);
     return yes;
+}
+
+bool checkpoint_exists(const char *dir) {
+    return has(dir, STATE);
 }
 
 /* Makes model.blzt the file whose hash the state names. */
@@ -104,6 +117,11 @@ static int settle(const char *model, const char *next, const char *state, uint64
         (unsigned long long)want, model, next);
 }
 
+/* Rows that compaction leaves out come from this file from now on: a checkpoint has them all. */
+static int load_weights(struct model *m, const char *path, struct err *e) {
+    return m->lora ? adapter_load_values(m, path, e) : model_load(m, path, e);
+}
+
 int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struct err *e) {
     int rc;
     uint64_t hash;
@@ -115,15 +133,81 @@ int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struc
     }
     TRY(state_read(state, g, p, &hash, e));
     TRY(settle(model, next, state, hash, e));
-    if (g->model->lora) {
-        rc = adapter_load_values(g->model, model, e);
-        goto out;
-    }
-    /* Rows that compaction leaves out come from this file from now on: a checkpoint has them all. */
-    rc = model_load(g->model, model, e);
+    TRY(load_weights(g->model, model, e));
 out:
     free(model);
     free(next);
     free(state);
+    return rc;
+}
+
+static int link_in(const char *dir, const char *from, const char *to, struct err *e) {
+    char *a = file_join(dir, from), *b = file_join(dir, to);
+    const int rc = a && b ? file_link(a, b, e) : err_set(e, ERR_NOMEM, "out of memory");
+    free(a);
+    free(b);
+    return rc;
+}
+
+/* The state comes last: without it there is nothing aside. */
+int checkpoint_set_aside(const char *dir, const struct engine *g, struct err *e) {
+    const int rc = link_in(dir, weights_name(g), good_name(g), e);
+    return rc ? rc : link_in(dir, STATE, GOOD_STATE, e);
+}
+
+bool checkpoint_aside(const char *dir) {
+    return has(dir, GOOD_STATE);
+}
+
+int checkpoint_load_aside(const char *dir, struct engine *g, struct progress *p, struct err *e) {
+    int rc;
+    uint64_t want, hash;
+    char *model = file_join(dir, good_name(g)), *state = file_join(dir, GOOD_STATE);
+    if (!model || !state) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+        goto out;
+    }
+    TRY(model_file_hash(model, &hash, e));
+    TRY(state_read(state, g, p, &want, e));
+    rc = hash == want ? load_weights(g->model, model, e)
+                      : err_set(e, ERR_INPUT, "%s does not belong to %s", model, state);
+out:
+    free(model);
+    free(state);
+    return rc;
+}
+
+void checkpoint_drop_aside(const char *dir, const struct engine *g) {
+    const char *const names[] = {GOOD_STATE, good_name(g)};
+    for (int i = 0; i < 2; i++) {
+        char *path = file_join(dir, names[i]);
+        if (path) unlink(path);
+        free(path);
+    }
+}
+
+int checkpoint_progress(const char *dir, struct progress *p, struct err *e) {
+    char *state = file_join(dir, STATE);
+    const int rc = state ? state_read_progress(state, p, e)
+                         : err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+    free(state);
+    return rc;
+}
+
+int checkpoint_load_weights(const char *dir, const char *name, struct engine *g, struct err *e) {
+    char *path = file_join(dir, name);
+    const int rc = path ? load_weights(g->model, path, e)
+                        : err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+    free(path);
+    return rc;
+}
+
+int checkpoint_hash(const char *dir, const struct engine *g, struct progress *p, struct err *e) {
+    uint64_t hash = 0;
+    char *path = file_join(dir, weights_name(g));
+    const int rc = path ? model_file_hash(path, &hash, e)
+                        : err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+    free(path);
+    p->best_hash = (int64_t)(hash >> 1);
     return rc;
 }

@@ -15,7 +15,7 @@
 #include <zstd.h>
 
 static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'S', 'T', 'A', 'T'};
-enum { HEADER = 40, VERSION = 1, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
+enum { HEADER = 40, VERSION = 2, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
 
 /* ---- counters ---------------------------------------------------------------------------------
  */
@@ -24,22 +24,29 @@ static const struct field {
     const char *name;
     size_t offset;
     bool real;
-    bool optional; /* not in files of the first versions of duet */
+    int since; /* version; a state before it leaves the value as it is */
 } fields[] = {
 #define AT(f) offsetof(struct progress, f)
-    {"step", AT(step), false, false},
-    {"rows", AT(rows), false, false},
-    {"tokens", AT(tokens), false, false},
-    {"seconds", AT(seconds), true, false},
-    {"total", AT(total), true, false},
-    {"ema", AT(ema), true, false},
-    {"best", AT(best), true, false},
-    {"log_bytes", AT(log_bytes), false, false},
-    {"val_step", AT(val_step), false, true},
-    {"log_loss", AT(log_loss), true, false},
-    {"log_seconds", AT(log_seconds), true, false},
-    {"log_steps", AT(log_steps), false, false},
-    {"log_tokens", AT(log_tokens), false, false},
+    {"step", AT(step), false, 1},
+    {"rows", AT(rows), false, 1},
+    {"tokens", AT(tokens), false, 1},
+    {"seconds", AT(seconds), true, 1},
+    {"total", AT(total), true, 1},
+    {"ema", AT(ema), true, 1},
+    {"best", AT(best), true, 1},
+    {"log_bytes", AT(log_bytes), false, 1},
+    {"log_loss", AT(log_loss), true, 1},
+    {"log_seconds", AT(log_seconds), true, 1},
+    {"log_steps", AT(log_steps), false, 1},
+    {"log_tokens", AT(log_tokens), false, 1},
+    {"val_step", AT(val_step), false, 2},
+    {"val_best", AT(val_best), true, 2},
+    {"val_best_step", AT(val_best_step), false, 2},
+    {"val_stale", AT(val_stale), false, 2},
+    {"val_key", AT(val_key), false, 2},
+    {"best_hash", AT(best_hash), false, 2},
+    {"rollbacks", AT(rollbacks), false, 2},
+    {"lr_scale", AT(lr_scale), true, 2},
 #undef AT
 };
 
@@ -56,12 +63,14 @@ static json_t *progress_json(const struct progress *p) {
     return j;
 }
 
-static int progress_read(struct progress *p, json_t *j, const char *path, struct err *e) {
-    p->val_step = json_integer_value(json_object_get(j, "step"));
+static int progress_read(struct progress *p, json_t *root, int version, const char *path,
+                         struct err *e) {
+    json_t *j = json_object_get(root, "progress");
+    p->val_step = json_integer_value(json_object_get(j, "step")); /* of version 1 */
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        if (fields[i].since > version) continue;
         char *at = (char *)p + fields[i].offset;
         json_t *v = json_object_get(j, fields[i].name);
-        if (!v && fields[i].optional) continue;
         if (fields[i].real ? !json_is_number(v) && !json_is_null(v)
                            : !json_is_integer(v) || json_integer_value(v) < 0)
             return err_set(e, ERR_INPUT, "%s: footer: progress.%s is missing or not a number", path,
@@ -71,6 +80,8 @@ static int progress_read(struct progress *p, json_t *j, const char *path, struct
         else
             *(int64_t *)(void *)at = json_integer_value(v);
     }
+    if (version > 1 && !(p->lr_scale > 0 && p->lr_scale <= 1))
+        return err_set(e, ERR_INPUT, "%s: footer: progress.lr_scale is not between 0 and 1", path);
     return 0;
 }
 
@@ -169,11 +180,12 @@ static uint64_t get(const uint8_t *at, int bytes) {
     return x;
 }
 
-static int read_footer(const struct file_map *m, json_t **root, struct err *e) {
+static int read_footer(const struct file_map *m, json_t **root, int *version, struct err *e) {
     if (m->size < HEADER || memcmp(m->data, MAGIC, sizeof MAGIC))
         return err_set(e, ERR_INPUT, "%s: not a state file of a run (magic at offset 0)", m->path);
-    if (get(m->data + 8, 4) != VERSION)
-        return err_set(e, ERR_INPUT, "%s: version %u at offset 8, expected %d", m->path,
+    *version = (int)get(m->data + 8, 4);
+    if (*version < 1 || *version > VERSION)
+        return err_set(e, ERR_INPUT, "%s: version %u at offset 8, expected 1 to %d", m->path,
                        (unsigned)get(m->data + 8, 4), VERSION);
     if (get(m->data + 12, 4))
         return err_set(e, ERR_INPUT, "%s: %u at offset 12, expected 0", m->path,
@@ -255,11 +267,11 @@ out:
 
 int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash,
                struct err *e) {
-    int rc;
+    int rc, version;
     struct file_map m = {0};
     json_t *root = NULL;
     TRY(file_map_open(&m, path, e));
-    TRY(read_footer(&m, &root, e));
+    TRY(read_footer(&m, &root, &version, e));
     const char *model = json_string_value(json_object_get(root, "model"));
     const char *optimizer = json_string_value(json_object_get(root, "optimizer"));
     const json_int_t t = json_integer_value(json_object_get(root, "t"));
@@ -273,9 +285,22 @@ int state_read(const char *path, struct engine *g, struct progress *p, uint64_t 
         goto out;
     }
     *model_hash = strtoull(model, NULL, 16);
-    TRY(progress_read(p, json_object_get(root, "progress"), path, e));
+    TRY(progress_read(p, root, version, path, e));
     TRY(read_sections(&m, json_object_get(root, "sections"), g, e));
     g->opt.t = t;
+out:
+    json_decref(root);
+    file_map_close(&m);
+    return rc;
+}
+
+int state_read_progress(const char *path, struct progress *p, struct err *e) {
+    int rc, version;
+    struct file_map m = {0};
+    json_t *root = NULL;
+    TRY(file_map_open(&m, path, e));
+    TRY(read_footer(&m, &root, &version, e));
+    TRY(progress_read(p, root, version, path, e));
 out:
     json_decref(root);
     file_map_close(&m);

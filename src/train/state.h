@@ -1,10 +1,12 @@
 /* The `state` file of a run: counters and optimizer arrays.
  *
- *   0   "DUETSTAT", u32 version 1, u32 zero
+ *   0   "DUETSTAT", u32 version 2, u32 zero
  *   16  u64 footer offset, u64 footer bytes, u64 xxh3 of the footer
  *   40  one zstd frame per array, little-endian f32
  *   ... footer: JSON {"model": hash, "progress": {...}, "t": updates, "optimizer": name,
- *       "sections": [{"name", "n", "offset", "bytes", "xxh3"}...]}; xxh3 of the raw array */
+ *       "sections": [{"name", "n", "offset", "bytes", "xxh3"}...]}; xxh3 of the raw array
+ *
+ * Version 1 is read too: it lacks the counters of validation. */
 #ifndef DUET_STATE_H
 #define DUET_STATE_H
 
@@ -16,5 +18,8 @@ int state_write(const char *path, const struct engine *g, const struct progress 
 int state_hash(const char *path, uint64_t *model_hash, struct err *e);
 int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash,
                struct err *e);
+
+/* The counters alone. */
+int state_read_progress(const char *path, struct progress *p, struct err *e);
 
 #endif

@@ -162,6 +162,16 @@ const struct conf_row train_rows[] = {
              "validate every N updates; 0: only at the end", FREE),
     CONF_INT(O, val_windows, "val-windows", "256", 1, 1e12,
              "fixed validation windows, spread over the validation documents", FREE),
+    CONF_BOOL(O, keep_best, "keep-best",
+              "with --val-every: keep the best model so far as best.blzt (adapter.best.blzt)", FREE,
+              .def = "true"),
+    CONF_INT(O, keep, "keep", "1", 1, 1e6,
+             "keep the last N checkpoints; those before the last are in checkpoints/STEP", FREE),
+    CONF_INT(O, patience, "patience", "0", 0, 1e9,
+             "end after N validations without a better one; 0: never", FREE),
+    CONF_BOOL(O, rollback, "rollback",
+              "when training diverges: once, go back to the last checkpoint with half the rate",
+              FREE, .def = "true"),
     CONF_INT(O, log_every, "log-every", "10", 1, 1e12, "updates a line of log.jsonl", FREE),
     CONF_BOOL(O, json, "json", "print the summary as JSON on stdout", .internal = true, FREE),
     CONF_BOOL(O, quiet, "quiet", "no progress line", .internal = true, FREE),
@@ -217,6 +227,8 @@ static int check_numbers(const struct train_opts *o, struct err *e) {
         return err_set(e, ERR_USAGE,
                        "--accum-end %lld is less than --accum %lld: the ramp only goes up",
                        (long long)o->accum_end, (long long)o->accum);
+    if (o->patience && !o->val_every)
+        return err_set(e, ERR_USAGE, "--patience counts validations: give --val-every N");
     if (!o->steps && !(o->time > 0))
         return err_set(e, ERR_USAGE, "give --steps N or --time SECONDS");
     return 0;

@@ -42,6 +42,8 @@ struct train_opts {
     const char *out, *resume, *checkpoint_every;
     bool overwrite, json, quiet;
     int64_t val_every, val_windows, log_every;
+    bool keep_best, rollback;
+    int64_t keep, patience;
 };
 
 extern const struct conf_row train_rows[];

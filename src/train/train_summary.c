@@ -1,6 +1,8 @@
 #include "num.h"
 #include "trainer.h"
 
+#include "file.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +11,7 @@ static const struct row {
     const char *name;
     size_t offset;
     int digits;    /* after the point; -1: integer */
-    bool optional; /* left out when NaN */
+    bool optional; /* left out when NaN or -1 */
 } rows[] = {
 #define AT(f) #f, offsetof(struct train_summary, f)
     {AT(val_loss), 6, false},
@@ -34,9 +36,13 @@ static const struct row {
     {AT(gflops), 1, false},
     {AT(gemm_peak_gflops), 1, false},
     {AT(peak_fraction), 3, false},
+    {AT(best_val_loss), 6, true},
+    {AT(best_val_accuracy), 6, true},
+    {AT(best_val_f1), 6, true},
+    {AT(best_step), -1, true},
 #undef AT
 };
-enum { N_ROWS = sizeof rows / sizeof *rows };
+enum { N_ROWS = sizeof rows / sizeof *rows, SUMMARY_MAX = 16 << 20 };
 
 static double real_at(const struct train_summary *s, const struct row *r) {
     return *(const double *)(const void *)((const char *)s + r->offset);
@@ -50,14 +56,66 @@ char *train_summary_json(const struct train_summary *s) {
     json_t *j = json_object();
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *r = rows + i;
+        if (r->digits < 0 && r->optional && int_at(s, r) < 0) continue;
         if (r->digits < 0)
             json_object_set_new(j, r->name, json_integer(int_at(s, r)));
         else if (isfinite(real_at(s, r)) || !r->optional)
             json_object_set_new(j, r->name, num_json(real_at(s, r)));
     }
+    if (s->history) json_object_set_new(j, "history", json_loads(s->history, 0, NULL));
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(j);
     return text;
+}
+
+/* The array of earlier ends, and this one behind them, for the next. */
+char *train_summary_extend(const struct train_summary *s) {
+    struct train_summary alone = *s;
+    alone.history = NULL;
+    char *text = train_summary_json(&alone);
+    json_t *all = s->history ? json_loads(s->history, 0, NULL) : NULL;
+    json_t *last = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    if (!json_is_array(all)) {
+        json_decref(all);
+        all = json_array();
+    }
+    json_array_append_new(all, last);
+    text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(all);
+    return text;
+}
+
+int train_summary_read(struct train_summary *s, const char *path, struct err *e) {
+    char *text = NULL;
+    size_t size;
+    json_error_t je;
+    int rc = file_read_text(path, SUMMARY_MAX, &text, &size, e);
+    if (rc) return rc;
+    json_t *j = json_loadb(text, size, 0, &je);
+    *s = (struct train_summary){0};
+    for (int i = 0; i < N_ROWS && json_is_object(j); i++) {
+        json_t *v = json_object_get(j, rows[i].name);
+        char *at = (char *)s + rows[i].offset;
+        if (rows[i].digits < 0)
+            *(int64_t *)(void *)at = json_is_integer(v) ? json_integer_value(v) : -1;
+        else
+            *(double *)(void *)at = json_is_number(v) ? json_number_value(v) : NAN;
+    }
+    json_t *history = json_object_get(j, "history");
+    if (json_is_array(history))
+        s->history = json_dumps(history, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (!json_is_object(j))
+        rc = err_set(e, ERR_INPUT, "%s: line %d: %s", path, j ? 1 : je.line,
+                     j ? "not a JSON object" : je.text);
+    json_decref(j);
+    free(text);
+    return rc;
+}
+
+void train_summary_release(struct train_summary *s) {
+    free(s->history);
+    s->history = NULL;
 }
 
 void train_summary_print(const struct train_summary *s, bool json, FILE *out) {
@@ -71,6 +129,7 @@ void train_summary_print(const struct train_summary *s, bool json, FILE *out) {
     fprintf(out, "---\n");
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *r = rows + i;
+        if (r->digits < 0 && r->optional && int_at(s, r) < 0) continue;
         if (r->digits < 0)
             fprintf(out, "%s: %lld\n", r->name, (long long)int_at(s, r));
         else if (isfinite(real_at(s, r)) || !r->optional)

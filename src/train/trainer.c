@@ -53,26 +53,25 @@ static void fill(void *ctx, int64_t micro, struct engine_batch *out) {
     }
 }
 
-static int diverged(const struct trainer *t, const char *what, struct err *e) {
+static int diverged(struct trainer *t, struct err *e) {
     if (t->saved_step < 0)
         return err_set(e, ERR_NUMERIC,
                        "step %lld: %s; training stopped, nothing had been saved yet",
-                       (long long)t->p.step, what);
+                       (long long)t->p.step, t->why);
     return err_set(e, ERR_NUMERIC,
                    "step %lld: %s; training stopped, the last good checkpoint is step %lld in %s",
-                   (long long)t->p.step, what, (long long)t->saved_step, t->dir);
+                   (long long)t->p.step, t->why, (long long)t->saved_step, t->dir);
 }
 
 /* Smoothed over about 20 updates, so that one odd batch is not a spike. */
 static int watch_loss(struct trainer *t, double loss, struct err *e) {
-    char what[160];
     struct progress *p = &t->p;
     p->ema = isnan(p->ema) ? loss : 0.95 * p->ema + 0.05 * loss;
     if (isnan(p->best) || p->ema < p->best) p->best = p->ema;
     if (!(t->opts->spike > 0) || p->ema - p->best <= t->opts->spike) return 0;
-    snprintf(what, sizeof what, "the smoothed loss rose from %.3f to %.3f, more than --spike %g",
+    snprintf(t->why, sizeof t->why, "the smoothed loss rose from %.3f to %.3f, more than --spike %g",
              p->best, p->ema, t->opts->spike);
-    return diverged(t, what, e);
+    return diverged(t, e);
 }
 
 static void write_log(struct trainer *t, const struct engine_step *s) {
@@ -120,7 +119,8 @@ static int update(struct trainer *t, struct err *e) {
     const double progress = trainer_progress(t);
     struct engine_step s = {.step = t->p.step,
                             .accum = sched_accum(t->opts->accum, t->opts->accum_end, progress),
-                            .lr = t->setup.lr * sched_factor(&t->setup.sched, t->p.step, progress),
+                            .lr = t->setup.lr * t->p.lr_scale *
+                                  sched_factor(&t->setup.sched, t->p.step, progress),
                             .fill = fill,
                             .ctx = t};
     t->filled = 0;
@@ -133,9 +133,11 @@ static int update(struct trainer *t, struct err *e) {
         *e = t->pace.e;
         return t->pace.rc;
     }
-    if (!s.finite)
-        return diverged(
-            t, isfinite(s.loss) ? "the gradient is not a number" : "the loss is not a number", e);
+    if (!s.finite) {
+        snprintf(t->why, sizeof t->why, "the %s is not a number",
+                 isfinite(s.loss) ? "gradient" : "loss");
+        return diverged(t, e);
+    }
     const double seconds = pace_seconds(t);
     if (t->trajectory.writing) s.loss = (double)(float)s.loss; /* as the record has it */
     const int rc = trainer_record(t, &s, seconds, e);
@@ -144,25 +146,6 @@ static int update(struct trainer *t, struct err *e) {
 
 /* ---- the loop ----------------------------------------------------------------------------------
  */
-
-int trainer_save(struct trainer *t, struct err *e) {
-    if (t->trajectory.writing) {
-        const int rc = trajectory_sync(&t->trajectory, e);
-        if (rc) return rc;
-    }
-    t->p.total = t->total_before + clock_seconds() - t->began;
-    t->p.log_bytes = log_lines_size(&t->log);
-    const int rc = checkpoint_save(t->dir, &t->engine, &t->p, e);
-    if (rc) return rc;
-    t->last_save = clock_seconds();
-    t->saved_step = t->p.step;
-    return 0;
-}
-
-static bool finished(const struct trainer *t) {
-    return (t->opts->steps && t->p.step >= t->opts->steps) ||
-           (t->opts->time > 0 && t->p.seconds >= t->opts->time);
-}
 
 static bool save_due(const struct trainer *t) {
     const struct train_setup *s = &t->setup;
@@ -173,7 +156,7 @@ static bool save_due(const struct trainer *t) {
 /* A signal asked for the end. */
 static int stop(struct trainer *t, struct err *e) {
     const bool nothing = t->p.step == 0 && t->saved_step < 0;
-    const int rc = nothing || t->saved_step == t->p.step ? 0 : trainer_save(t, e);
+    const int rc = nothing || t->saved_step == t->p.step ? 0 : trainer_save(t, false, e);
     if (rc) return rc;
     const char *dropped = t->pace.dropped ? " (the unfinished update is dropped)" : "";
     if (nothing)
@@ -188,20 +171,22 @@ static int stop(struct trainer *t, struct err *e) {
 /* A validation that a signal ended is made when the run goes on. */
 static bool val_due(const struct trainer *t) {
     return t->opts->val_every && t->p.step && t->p.step % t->opts->val_every == 0 &&
-           t->p.val_step != t->p.step && !finished(t);
+           t->p.val_step != t->p.step && !trainer_finished(t);
 }
 
 static int one_step(struct trainer *t, struct err *e) {
     int rc;
     struct validation r;
+    *t->why = 0;
     TRY(update(t, e));
     stop_phase(t->p.step ? STOP_RUNNING : STOP_FRESH, t->p.step);
     pace_note_stops(t);
     if (stop_asked()) goto out;
     if (val_due(t)) TRY(trainer_validate(t, &r, e));
-    if (save_due(t) && !finished(t)) TRY(trainer_save(t, e));
+    if (t->saved_step != t->p.step && save_due(t) && !trainer_finished(t))
+        TRY(trainer_save(t, false, e));
 out:
-    return rc;
+    return rc == ERR_NUMERIC ? trainer_roll_back(t, e) : rc;
 }
 
 static int loop(struct trainer *t, struct err *e) {
@@ -210,8 +195,8 @@ static int loop(struct trainer *t, struct err *e) {
     stop_phase(t->p.step ? STOP_RUNNING : STOP_FRESH, t->p.step);
     /* What the run begins from is part of what it shows. */
     if ((t->opts->init && t->p.step == 0) || val_due(t)) TRY(trainer_validate(t, &r, e));
-    while (!stop_asked() && !finished(t)) TRY(one_step(t, e));
-    if (!stop_asked() && t->saved_step != t->p.step) TRY(trainer_save(t, e));
+    while (!stop_asked() && !trainer_finished(t)) TRY(one_step(t, e));
+    if (!stop_asked() && t->saved_step != t->p.step) TRY(trainer_save(t, false, e));
     stop_phase(STOP_SAVED, t->p.step);
 out:
     return rc == ERR_STOP || (!rc && stop_asked()) ? stop(t, e) : rc;
@@ -255,6 +240,12 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     struct trainer t;
     stop_catch();
     TRY(trainer_open(&t, o, conf, e));
+    if (t.over) {
+        trainer_say_over(&t);
+        *s = t.ended;
+        t.ended.history = NULL;
+        goto out;
+    }
     describe_start(&t);
     heartbeat_start();
     TRY(loop(&t, e));
@@ -263,6 +254,7 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     if (rc) goto out;
     trainer_log_report(&t);
     TRY(trainer_write_summary(&t, s, e));
+    trainer_say_best(&t);
 out:
     if (dir) {
         *dir = t.dir;

@@ -1,7 +1,8 @@
 /* A training run: data, model, engine, schedule, checkpoints, log, summary.
  *
  * The folder of a run holds config.json (complete: it repeats the run), log.jsonl, tokens.shard
- * (the data, if it was text), model.blzt, state, and at the end summary.json. */
+ * (the data, if it was text), start.blzt (what it began from), model.blzt, best.blzt, state, and at
+ * the end summary.json. */
 #ifndef DUET_TRAINER_H
 #define DUET_TRAINER_H
 
@@ -17,16 +18,28 @@ struct train_summary {
     int64_t depth;
     double tokens_per_second, ms_per_step, gflops, gemm_peak_gflops, peak_fraction;
     double train_loss;
+    /* The best validation before the last, of what is minimised; NaN: none, or it was the last. */
+    double best_val_loss, best_val_accuracy, best_val_f1;
+    int64_t best_step; /* -1: none */
+    char *history;     /* JSON array of the summaries of earlier ends, or NULL; owned */
 };
 
 /* Runs (or resumes) to the end, or until a signal asks for it (stop.h), which gives ERR_STOP. conf: the
  * parse that filled o; its JSON becomes config.json. dir: the run's folder, malloc()ed, also set on
- * ERR_STOP; may be NULL. */
+ * ERR_STOP; may be NULL. A run that has ended already gives its summary and a note. */
 int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,
                 struct err *e);
+
+void train_summary_release(struct train_summary *s);
+
+/* Reads summary.json; what it lacks is NaN or -1. */
+int train_summary_read(struct train_summary *s, const char *path, struct err *e);
 
 /* "key: value" lines after a line "---", or one JSON object. */
 void train_summary_print(const struct train_summary *s, bool json, FILE *out);
 char *train_summary_json(const struct train_summary *s); /* malloc()ed */
+
+/* history of the end after s: JSON text, malloc()ed. */
+char *train_summary_extend(const struct train_summary *s);
 
 #endif

@@ -26,6 +26,58 @@ out:
     return rc;
 }
 
+/* Of a run that validated on its way: its best validation. */
+static void name_best(const struct trainer *t, struct train_summary *s) {
+    const struct progress *p = &t->p;
+    const char *what = t->setup.objective ? t->setup.objective->name : "ce";
+    if (!isfinite(p->val_best) || (!t->opts->val_every && p->val_best_step == p->step)) return;
+    s->best_step = p->val_best_step;
+    if (!strcmp(what, "accuracy"))
+        s->best_val_accuracy = 1 - p->val_best;
+    else if (!strcmp(what, "f1"))
+        s->best_val_f1 = 1 - p->val_best;
+    else
+        s->best_val_loss = p->val_best;
+}
+
+bool trainer_finished(const struct trainer *t) {
+    const struct train_opts *o = t->opts;
+    return (o->steps && t->p.step >= o->steps) || (o->time > 0 && t->p.seconds >= o->time) ||
+           (o->patience && t->p.val_stale >= o->patience);
+}
+
+int trainer_look_at_end(struct trainer *t, struct err *e) {
+    int rc = 0;
+    char *path = file_join(t->dir, "summary.json");
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory for the summary");
+    if (!file_exists(path) || !checkpoint_exists(t->dir)) goto out;
+    TRY(train_summary_read(&t->ended, path, e));
+    TRY(checkpoint_progress(t->dir, &t->p, e));
+    t->over = t->ended.num_steps == t->p.step && trainer_finished(t);
+    if (!t->over) t->p = progress_zero();
+out:
+    free(path);
+    return rc;
+}
+
+void trainer_say_over(struct trainer *t) {
+    const struct train_opts *o = t->opts;
+    const long long step = (long long)t->p.step;
+    if (o->steps && t->p.step >= o->steps)
+        log_note(&t->line, "%s is finished: %lld updates (--steps %lld); --steps N above %lld trains on",
+                 t->dir, step, (long long)o->steps, step);
+    else if (o->time > 0 && t->p.seconds >= o->time)
+        log_note(&t->line,
+                 "%s is finished: %.1f s of training (--time %g), %lld updates; a --time above %.1f "
+                 "trains on",
+                 t->dir, t->p.seconds, o->time, step, t->p.seconds);
+    else
+        log_note(&t->line,
+                 "%s is finished: at step %lld %lld validations had brought nothing better "
+                 "(--patience %lld); a larger --patience, or 0, trains on",
+                 t->dir, step, (long long)t->p.val_stale, (long long)o->patience);
+}
+
 int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e) {
     int rc;
     struct validation v;
@@ -54,7 +106,14 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .ms_per_step = 1e3 * p->seconds / (double)updates,
                                 .gflops = per_batch * batches / p->seconds * 1e-9,
                                 .gemm_peak_gflops = t->peak,
-                                .train_loss = p->ema};
+                                .train_loss = p->ema,
+                                .best_val_loss = NAN,
+                                .best_val_accuracy = NAN,
+                                .best_val_f1 = NAN,
+                                .best_step = -1};
+    name_best(t, s);
+    if (t->ended.num_steps >= 0 && t->ended.num_steps != p->step)
+        s->history = train_summary_extend(&t->ended);
     s->peak_fraction = t->peak > 0 ? s->gflops / t->peak : NAN;
     if (t->opts->full_vocab_loss && t->model.full_id) TRY(full_vocab_loss(t, &s->val_loss_full, e));
     s->total_seconds = t->total_before + clock_seconds() - t->began;

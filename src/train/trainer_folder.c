@@ -33,7 +33,9 @@ static int make_free_folder(struct trainer *t, struct err *e) {
 static const char *const run_files[] = {
     "config.json",   "start.blzt",   "state",             "model.blzt",
     "log.jsonl",     "summary.json", "tokens.shard",      "base.blzt",
-    "trajectory.zo", "adapter.blzt", "adapter.next.blzt", "model.next.blzt"};
+    "trajectory.zo", "adapter.blzt", "adapter.next.blzt", "model.next.blzt",
+    "best.blzt",     "adapter.best.blzt", "state.good",   "model.good.blzt",
+    "adapter.good.blzt"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 /* A folder that holds any of a run's files is only written with --overwrite, and never when one of
@@ -78,6 +80,7 @@ void trainer_clear_folder(const struct trainer *t) {
         if (path) unlink(path);
         free(path);
     }
+    trainer_clear_kept(t);
 }
 
 static int name_folder(struct trainer *t, const char *dir, struct err *e) {

@@ -16,7 +16,12 @@
 
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
-    bool model, init, data, tokenizer;
+    bool model, init, data, tokenizer, lr;
+};
+
+struct validation {
+    struct eval_result text; /* of prompt classification only loss and error */
+    double accuracy, f1;     /* NaN: no classification */
 };
 
 /* The present update. */
@@ -71,6 +76,11 @@ struct trainer {
     bool made_dir;       /* the folder was not there before */
     int64_t logged;      /* recorded updates are made again: the log has them up to this step */
     bool cleared;        /* whatever is in the folder is this run's */
+    struct validation last_val; /* of step last_val_step; -1: none */
+    int64_t last_val_step;
+    struct train_summary ended; /* of the run's last end; num_steps -1: it has not ended yet */
+    bool over;                  /* it has, and there is nothing more to do */
+    char why[160];              /* what diverged */
 };
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);
@@ -84,8 +94,6 @@ int trainer_record(struct trainer *t, const struct engine_step *s, double second
 int64_t trainer_tokens(struct trainer *t, int64_t micro);
 /* Counts an update that is done: progress, log, line. ERR_NUMERIC if the loss has run away. */
 int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
-/* A checkpoint of what is in memory. */
-int trainer_save(struct trainer *t, struct err *e);
 
 /* An update begins; its seconds so far, without stops and what was put aside. */
 void pace_begin(struct trainer *t, int64_t accum);
@@ -115,13 +123,10 @@ int trainer_write_start(const struct trainer *t, struct err *e);
 /* The start and end tokens of a new model are the tokenizer's. */
 void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t);
 
-struct validation {
-    struct eval_result text; /* of prompt classification only loss and error */
-    double accuracy, f1;     /* NaN: no classification */
-};
-
 /* Loss and the like at the present step, also to the log; all NaN without validation data. */
 int trainer_validate(struct trainer *t, struct validation *r, struct err *e);
+/* The same without a word to log and terminal, of the weights as they are. */
+int trainer_measure_model(struct trainer *t, struct validation *r, struct err *e);
 /* The same windows with another model. */
 int trainer_validate_model(struct trainer *t, struct model *m, struct eval_result *r,
                            struct err *e);
@@ -129,7 +134,27 @@ int trainer_validate_model(struct trainer *t, struct model *m, struct eval_resul
 /* The final validation and what else the summary holds. */
 int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e);
 int trainer_write_summary(const struct trainer *t, const struct train_summary *s, struct err *e);
+/* Has the run ended, with what it is asked for now? Fills ended and over. */
+int trainer_look_at_end(struct trainer *t, struct err *e);
+bool trainer_finished(const struct trainer *t);
+/* Says why there is nothing to do, and what would be. */
+void trainer_say_over(struct trainer *t);
 /* Where this process's steps spent their time, to the log. */
 void trainer_log_report(struct trainer *t);
+
+/* trainer_save.c: a checkpoint. best: of the model with p.val_best. */
+int trainer_save(struct trainer *t, bool best, struct err *e);
+/* Removes kept checkpoints. */
+void trainer_clear_kept(const struct trainer *t);
+/* What is minimised, of these values: loss, 1 - accuracy or 1 - F1. */
+double trainer_measure(const struct trainer *t, double loss, double accuracy, double f1);
+/* Counts a validation at the present step; the model is kept if it is the best so far. */
+int trainer_note_best(struct trainer *t, const struct validation *v, struct err *e);
+/* After a checkpoint is loaded: the best of before, or of the end before. */
+int trainer_reopen_best(struct trainer *t, struct err *e);
+void trainer_say_best(struct trainer *t);
+/* After an update that diverged (ERR_NUMERIC in e): back to the last checkpoint with half the rate.
+ * ERR_NUMERIC if there is no way back. */
+int trainer_roll_back(struct trainer *t, struct err *e);
 
 #endif

@@ -225,12 +225,31 @@ out:
     return rc;
 }
 
-/* What was logged after the checkpoint is logged again; but not the updates that a trajectory
- * holds. */
+/* Where the log ends of a run that ended at its last checkpoint; else `from`. */
+static int64_t end_of_log(const struct trainer *t, const char *path, int64_t from) {
+    char line[1024];
+    long long step;
+    int64_t end = from, at = from;
+    FILE *f = t->ended.num_steps == t->p.step ? fopen(path, "r") : NULL;
+    if (f && !fseek(f, (long)from, SEEK_SET))
+        while (fgets(line, sizeof line, f)) {
+            at += (int64_t)strlen(line);
+            if (sscanf(line, "{\"event\":\"report\",\"step\":%lld", &step) == 1 &&
+                step == t->p.step)
+                end = at;
+        }
+    if (f) fclose(f);
+    return end;
+}
+
+/* What was logged after the checkpoint is logged again; but not the updates that a trajectory holds,
+ * nor what an end has said. */
 static int open_log(struct trainer *t, struct err *e) {
     char *path = file_join(t->dir, "log.jsonl");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    const int64_t keep = t->resumed && trainer_has_file(t, "trajectory.zo") ? -1 : t->p.log_bytes;
+    const int64_t keep = t->resumed && trainer_has_file(t, "trajectory.zo")
+                             ? -1
+                             : end_of_log(t, path, t->p.log_bytes);
     const int rc = log_lines_open(&t->log, path, keep, e);
     free(path);
     return rc;
@@ -249,11 +268,17 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
         TRY(checkpoint_load(t->dir, &t->engine, &t->p, e));
         t->saved_step = t->p.step;
         t->total_before = t->p.total;
+        if (t->given.lr) { /* what was halved was another rate */
+            t->p.lr_scale = 1;
+            t->p.rollbacks = 0;
+        }
+        TRY(trainer_reopen_best(t, e));
     }
     if (t->resumed) TRY(trainer_write_config(t, conf, e));
     TRY(trainer_write_start(t, e));
     TRY(open_log(t, e));
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
+    if (!t->resumed) TRY(trainer_reopen_best(t, e));
 out:
     return rc;
 }
@@ -265,7 +290,8 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
                           .resumed = o->resume != NULL,
                           .saved_step = -1,
                           .lock = -1};
-    t->p.ema = t->p.best = NAN;
+    t->p = progress_zero();
+    t->ended.num_steps = t->last_val_step = -1;
     log_progress_init(&t->line, o->quiet);
     if (t->resumed) {
         TRY(trainer_open_folder(t, e));
@@ -273,6 +299,8 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     }
     if (o->threads) par_init((int)o->threads);
     TRY(train_setup_make(&t->setup, o, e));
+    if (t->resumed) TRY(trainer_look_at_end(t, e));
+    if (t->over) goto out;
     TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
     if (!t->resumed) TRY(check_inputs(o, e));
     rc = open_run(t, conf, e);
@@ -296,6 +324,7 @@ void trainer_close(struct trainer *t) {
     free(t->dir);
     free(t->own_init);
     run_start_release(&t->start);
+    train_summary_release(&t->ended);
     if (t->lock >= 0) close(t->lock);
     *t = (struct trainer){0};
 }

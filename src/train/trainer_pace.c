@@ -23,7 +23,7 @@ double pace_seconds(const struct trainer *t) {
 /* The weights and all counters are those before the update until it is whole. */
 static void save_now(struct trainer *t) {
     const double begin = heartbeat_clock();
-    t->pace.rc = t->saved_step == t->p.step ? 0 : trainer_save(t, &t->pace.e);
+    t->pace.rc = t->saved_step == t->p.step ? 0 : trainer_save(t, false, &t->pace.e);
     if (t->pace.rc)
         stop_cancel();
     else

@@ -68,7 +68,8 @@ int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
     t->given = (struct trainer_given){.model = conf_given(conf, "model"),
                                       .init = conf_given(conf, "init"),
                                       .data = conf_given(conf, "data"),
-                                      .tokenizer = conf_given(conf, "tokenizer")};
+                                      .tokenizer = conf_given(conf, "tokenizer"),
+                                      .lr = conf_given(conf, "lr")};
     TRY(conf_read_defaults(conf, config, e));
 out:
     conf_release(&then);

@@ -27,7 +27,7 @@ int trainer_validate_model(struct trainer *t, struct model *m, struct eval_resul
     return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);
 }
 
-static int validate_task(struct trainer *t, struct validation *r, struct err *e) {
+static int validate_task(struct trainer *t, struct validation *r, bool tell, struct err *e) {
     struct task_result out;
     const int64_t few = train_val_batch(t->seq);
     const struct task_eval_opts o = {
@@ -38,6 +38,7 @@ static int validate_task(struct trainer *t, struct validation *r, struct err *e)
     r->text.stderr_ = out.loss_stderr;
     r->accuracy = out.accuracy;
     r->f1 = out.f1;
+    if (!tell) return 0;
     log_lines_write(&t->log,
                     "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
                     "\"val_accuracy\":%.6f,\"val_f1\":%.6f,\"examples\":%lld}",
@@ -49,10 +50,10 @@ static int validate_task(struct trainer *t, struct validation *r, struct err *e)
     return 0;
 }
 
-static int validate_text(struct trainer *t, struct validation *r, struct err *e) {
+static int validate_text(struct trainer *t, struct validation *r, bool tell, struct err *e) {
     struct eval_result *x = &r->text;
     const int rc = trainer_validate_model(t, &t->model, x, e);
-    if (rc) return rc;
+    if (rc || !tell) return rc;
     char sd[32];
     log_lines_write(&t->log,
                     "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
@@ -69,12 +70,25 @@ static bool can_validate(const struct trainer *t) {
     return t->val.end - t->val.begin > (uint64_t)t->seq;
 }
 
-int trainer_validate(struct trainer *t, struct validation *r, struct err *e) {
+static int validate(struct trainer *t, struct validation *r, bool tell, struct err *e) {
     *r = (struct validation){
         .text = {.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN}, NAN, NAN};
-    const int rc = !can_validate(t)  ? 0
-                   : t->opts->task ? validate_task(t, r, e)
-                                   : validate_text(t, r, e);
-    if (!rc) t->p.val_step = t->p.step;
-    return rc;
+    if (!can_validate(t)) return 0;
+    return t->opts->task ? validate_task(t, r, tell, e) : validate_text(t, r, tell, e);
+}
+
+int trainer_validate(struct trainer *t, struct validation *r, struct err *e) {
+    if (t->last_val_step == t->p.step) {
+        *r = t->last_val;
+        return 0;
+    }
+    int rc = validate(t, r, true, e);
+    if (rc) return rc;
+    t->last_val = *r;
+    t->last_val_step = t->p.val_step = t->p.step;
+    return trainer_note_best(t, r, e);
+}
+
+int trainer_measure_model(struct trainer *t, struct validation *r, struct err *e) {
+    return validate(t, r, false, e);
 }

@@ -109,7 +109,9 @@ static int64_t last_logged(const struct trainer *t) {
     FILE *f = path ? fopen(path, "r") : NULL;
     long long step, last = 0;
     while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "{\"event\":\"step\",\"step\":%lld", &step) == 1) last = step;
+        if (sscanf(line, "{\"event\":\"step\",\"step\":%lld", &step) == 1 ||
+            sscanf(line, "{\"event\":\"rollback\",\"step\":%lld", &step) == 1)
+            last = step;
     if (f) fclose(f);
     free(path);
     return last;

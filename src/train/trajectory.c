@@ -351,6 +351,23 @@ out:
     return rc;
 }
 
+int trajectory_cut(struct trajectory *t, int64_t records, struct err *e) {
+    int rc;
+    struct trajectory old = {0};
+    struct zo_record r;
+    assert(t->writing && records <= t->records);
+    TRY(trajectory_open(&old, t->path, e));
+    for (int64_t i = 0; i < records; i++)
+        if (!trajectory_next(&old, &r)) break;
+    TRY(truncate_to(t, old.next, e));
+    t->end = old.next;
+    t->records = records;
+    TRY(trajectory_sync(t, e));
+out:
+    trajectory_close(&old);
+    return rc;
+}
+
 static void fill(uint8_t *at, const struct zo_record *r) {
     put(at, (uint64_t)r->step, 4);
     put(at + 4, (uint64_t)r->accum, 4);

@@ -79,6 +79,9 @@ int trajectory_append_open(struct trajectory *t, const char *path, struct err *e
  * failed write the file is as it was. */
 int trajectory_append(struct trajectory *t, const struct zo_record *r, struct err *e);
 
+/* Drops the updates behind the first `records`; t is writing. */
+int trajectory_cut(struct trajectory *t, int64_t records, struct err *e);
+
 /* Everything appended is on the disk. Comes before a checkpoint that has seen it. */
 int trajectory_sync(struct trajectory *t, struct err *e);
 

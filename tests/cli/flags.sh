@@ -100,6 +100,10 @@ threads         | = | --threads 3 |
 checkpoint-every| = | --checkpoint-every 1 |
 checkpoint-every| = | --checkpoint-every 0.001s |
 val-every       | = | --val-every 1 | equal 4 $(grep -c '"val"' run/log.jsonl)
+keep-best       | = | --val-every 2 | [ -s run/best.blzt ]
+keep-best       | = | --val-every 2 --no-keep-best | absent run/best.blzt
+keep            | = | --keep 2 --checkpoint-every 1 | equal "$(echo $(ls run/checkpoints))" "3 4"
+patience        | w | --lr 0 --val-every 1 --patience 1 | equal 2 $(value num_steps run.out)
 val-windows     | = | --val-windows 3 | unlike $(value val_loss run.out) $(value val_loss base.out)
 log-every       | = | --log-every 1 | equal 4 $(grep -c '"step",' run/log.jsonl)
 json            | = | --json | equal 4 $(json num_steps run.out)
@@ -209,6 +213,10 @@ try backprop train $BACKPROP
 
 # ---- options that stop a run, or start one in another way
 refuses "--spike stops" 1 'more than --spike 1e-09' "$DUET" train $TINY --data text.txt --out run2 --steps 200 --lr 0 --spike 1e-9
+refuses "--no-rollback does not go back" 1 'training stopped' "$DUET" train $TINY --data text.txt --out run3 --steps 200 \
+    --lr 0 --spike 1e-9 --no-rollback --checkpoint-every 1
+check "--rollback does" sh -c '! grep -q rollback run3/log.jsonl && ! "$@" 2>run4.err && grep -q "going back to step 1" run4.err' - \
+    "$DUET" train $TINY --data text.txt --out run4 --steps 200 --lr 0 --spike 1e-9 --checkpoint-every 1
 check "--resume goes on" "$DUET" train --resume base --steps 5 --threads 1 --quiet
 check "--help" "$DUET" train --help
 
@@ -217,7 +225,7 @@ check "--help" "$DUET" train --help
 check "help lists options" [ "$(wc -l <options.txt)" -gt 40 ]
 for name in $(cat options.txt); do
     case $name in
-    spike | resume | help) ;;
+    spike | rollback | resume | help) ;;
     *) cat ./*.table | grep -q "^$name *|" || not_ok "--$name has no line in the tables of tests/cli/flags.sh" ;;
     esac
 done

@@ -60,6 +60,7 @@ compare() {
     check "$c_name: killed and resumed without an error" [ $c_rc -eq 0 ]
     check "$c_name: weights are bit-identical" same straight/model.blzt broken/model.blzt
     check "$c_name: the log's steps are identical" same_steps straight broken
+    [ ! -f straight/best.blzt ] || check "$c_name: the best is the same" same straight/best.blzt broken/best.blzt
     check "$c_name: nothing is left over" absent broken/model.next.blzt broken/*.duet-tmp
     rm -rf straight broken
 }
@@ -69,6 +70,8 @@ compare "lion, accumulation ramp, epochs, recompute" 0.5 3 --steps 50 --checkpoi
     --optimizer lion --accum 1 --accum-end 3 --order epoch --recompute --schedule cosine
 compare "compacted vocabulary, untied" 0.5 3 --steps 50 --checkpoint-every 3 --log-every 7 --compact-vocab \
     --set tie_word_embeddings=false --schedule linear
+compare "validation, the best, two checkpoints" 0.5 4 --steps 60 --val-every 6 --checkpoint-every 4 --keep 2 --lr 0.02 \
+    --log-every 4
 compare "killed before the first checkpoint" 0.05 3 --steps 30 --checkpoint-every 1000 --log-every 5
 
 # ---- signals: once it trains, it saves and ends well

@@ -1,0 +1,305 @@
+/* What a run keeps: checkpoints, the best model by validation beside the last, the last N, and a way
+ * back when the loss runs away. */
+#include "trainer_impl.h"
+
+#include "clock.h"
+#include "file.h"
+#include "format.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static const char KEPT[] = "checkpoints";
+
+static const char *best_name(const struct trainer *t) {
+    return t->setup.lora.rank ? "adapter.best.blzt" : "best.blzt";
+}
+
+/* ---- the last N --------------------------------------------------------------------------------
+ */
+
+/* Name of a checkpoint's folder; -1: no such name. */
+static long long step_of(const char *name) {
+    char *end;
+    const long long step = strtoll(name, &end, 10);
+    return *name >= '0' && *name <= '9' && !*end ? step : -1;
+}
+
+static void remove_kept(const char *dir, const char *name) {
+    static const char *const files[] = {"model.blzt", "adapter.blzt", "state"};
+    char *folder = file_join(dir, name);
+    for (size_t i = 0; folder && i < sizeof files / sizeof *files; i++) {
+        char *path = file_join(folder, files[i]);
+        if (path) unlink(path);
+        free(path);
+    }
+    if (folder) rmdir(folder);
+    free(folder);
+}
+
+/* Removes all but the n latest of those up to `last`; later ones are of a part of the run that was
+ * given up. */
+static void prune(const char *dir, int64_t n, int64_t last) {
+    for (;;) {
+        DIR *d = opendir(dir);
+        const struct dirent *entry;
+        char name[32] = "";
+        long long oldest = -1, count = 0;
+        while (d && (entry = readdir(d))) {
+            const long long step = step_of(entry->d_name);
+            if (step < 0) continue;
+            count++;
+            if (step > last || oldest < 0 || (step < oldest && oldest <= last)) {
+                oldest = step;
+                snprintf(name, sizeof name, "%.31s", entry->d_name);
+            }
+        }
+        if (d) closedir(d);
+        if (oldest < 0 || (count <= n && oldest <= last)) break;
+        remove_kept(dir, name);
+    }
+    rmdir(dir); /* if it is empty */
+}
+
+/* The present checkpoint under its step: further names of the same files. */
+static int keep_step(const struct trainer *t, struct err *e) {
+    int rc;
+    char step[32];
+    const char *const files[] = {t->setup.lora.rank ? "adapter.blzt" : "model.blzt", "state"};
+    char *dir = file_join(t->dir, KEPT), *folder = NULL;
+    snprintf(step, sizeof step, "%lld", (long long)t->p.step);
+    if (!dir || !(folder = file_join(dir, step))) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+        goto out;
+    }
+    TRY(file_mkdirs(folder, e));
+    for (int i = 0; i < 2; i++) {
+        char *from = file_join(t->dir, files[i]), *to = file_join(folder, files[i]);
+        rc = from && to ? file_link(from, to, e)
+                        : err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
+        free(from);
+        free(to);
+        if (rc) goto out;
+    }
+    prune(dir, t->opts->keep, t->p.step);
+out:
+    free(folder);
+    free(dir);
+    return rc;
+}
+
+void trainer_clear_kept(const struct trainer *t) {
+    char *dir = file_join(t->dir, KEPT);
+    if (dir && file_is_dir(dir)) prune(dir, 0, -1);
+    free(dir);
+}
+
+/* ---- saving ------------------------------------------------------------------------------------
+ */
+
+/* While the loss is on its way up, the checkpoint from before is not given up. */
+static bool rising(const struct trainer *t) {
+    return t->opts->rollback && !t->p.rollbacks && t->opts->spike > 0 &&
+           t->p.ema - t->p.best > t->opts->spike / 2;
+}
+
+int trainer_save(struct trainer *t, bool best, struct err *e) {
+    int rc;
+    const bool up = rising(t);
+    if (up && t->saved_step > 0 && !checkpoint_aside(t->dir))
+        TRY(checkpoint_set_aside(t->dir, &t->engine, e));
+    if (t->trajectory.writing) TRY(trajectory_sync(&t->trajectory, e));
+    t->p.total = t->total_before + clock_seconds() - t->began;
+    t->p.log_bytes = log_lines_size(&t->log);
+    TRY(checkpoint_save(t->dir, &t->engine, &t->p, best, e));
+    t->last_save = clock_seconds();
+    t->saved_step = t->p.step;
+    if (!up) checkpoint_drop_aside(t->dir, &t->engine);
+    if (t->opts->keep > 1) TRY(keep_step(t, e));
+out:
+    return rc;
+}
+
+/* ---- the best ----------------------------------------------------------------------------------
+ */
+
+double trainer_measure(const struct trainer *t, double loss, double accuracy, double f1) {
+    const char *what = t->setup.objective ? t->setup.objective->name : "ce";
+    if (!strcmp(what, "accuracy")) return 1 - accuracy;
+    return strcmp(what, "f1") ? loss : 1 - f1;
+}
+
+static int link_best(struct trainer *t, struct err *e) {
+    char *last = file_join(t->dir, t->setup.lora.rank ? "adapter.blzt" : "model.blzt");
+    char *best = file_join(t->dir, best_name(t));
+    const int rc = last && best ? file_link(last, best, e)
+                                : err_set(e, ERR_NOMEM, "out of memory for the best model");
+    free(last);
+    free(best);
+    return rc;
+}
+
+static void set_best(struct trainer *t, double measure) {
+    t->p.val_best = measure;
+    t->p.val_best_step = t->p.step;
+    t->p.val_stale = 0;
+    t->p.best_hash = 0;
+}
+
+int trainer_note_best(struct trainer *t, const struct validation *v, struct err *e) {
+    int rc = 0;
+    const double m = trainer_measure(t, v->text.loss, v->accuracy, v->f1);
+    if (!isfinite(m)) return 0;
+    if (isfinite(t->p.val_best) && m >= t->p.val_best) {
+        t->p.val_stale++;
+        return 0;
+    }
+    set_best(t, m);
+    /* What a run begins from has a file already; so has the end of one that never looked before. */
+    const bool keeps = t->opts->val_every || trainer_has_file(t, best_name(t));
+    if (!t->opts->keep_best || !keeps || t->p.step == 0) return 0;
+    if (t->saved_step != t->p.step) TRY(trainer_save(t, true, e));
+    TRY(link_best(t, e));
+out:
+    return rc;
+}
+
+/* What the values of validations depend on: those of others are not compared. */
+static int64_t val_key(const struct trainer *t) {
+    const uint64_t parts[] = {(uint64_t)t->seq,
+                              (uint64_t)t->opts->val_windows,
+                              t->val.begin,
+                              t->val.end,
+                              t->start.source[SOURCE_data].hash,
+                              t->start.source[SOURCE_val_data].hash,
+                              t->start.source[SOURCE_task_eval].hash};
+    return (int64_t)(XXH3_64bits(parts, sizeof parts) >> 1);
+}
+
+/* The best as it is measured now; the present weights come back after it. */
+static int measure_again(struct trainer *t, struct err *e) {
+    int rc;
+    struct validation v;
+    TRY(checkpoint_load_weights(t->dir, best_name(t), &t->engine, e));
+    TRY(trainer_measure_model(t, &v, e));
+    t->p.val_best = trainer_measure(t, v.text.loss, v.accuracy, v.f1);
+    log_note(&t->line, "validation has changed: the best, of step %lld, now has %.4f",
+             (long long)t->p.val_best_step, t->p.val_best);
+    TRY(checkpoint_load_weights(
+        t->dir, t->setup.lora.rank ? "adapter.blzt" : "model.blzt", &t->engine, e));
+out:
+    return rc;
+}
+
+/* Is the file there that the state means? Killed before it got its name, it still is the last. */
+static int find_best(struct trainer *t, bool *there, struct err *e) {
+    int rc = 0;
+    uint64_t hash = 0;
+    struct err ignored;
+    char *best = file_join(t->dir, best_name(t));
+    *there = false;
+    if (!best) return err_set(e, ERR_NOMEM, "out of memory for the best model");
+    if (!t->p.best_hash) goto out;
+    if (t->p.val_best_step == t->p.step) TRY(link_best(t, e));
+    *there = file_exists(best) && !model_file_hash(best, &hash, &ignored) &&
+             (int64_t)(hash >> 1) == t->p.best_hash;
+out:
+    free(best);
+    return rc;
+}
+
+/* A run that ended may have ended with its best, which the state, saved before, does not know. */
+static int adopt_end(struct trainer *t, struct err *e) {
+    int rc = 0;
+    const struct train_summary *s = &t->ended;
+    const double m = trainer_measure(t, s->val_loss, s->val_accuracy, s->val_f1);
+    if (s->num_steps != t->p.step || !isfinite(m)) return 0;
+    if (isfinite(t->p.val_best) && m >= t->p.val_best) return 0;
+    set_best(t, m);
+    if (!t->opts->keep_best) {
+        log_note(&t->line, "--no-keep-best: the finished model of step %lld will be replaced",
+                 (long long)t->p.step);
+        return 0;
+    }
+    TRY(checkpoint_hash(t->dir, &t->engine, &t->p, e));
+    TRY(link_best(t, e));
+    log_note(&t->line, "the finished model of step %lld is kept as %s/%s until a better one",
+             (long long)t->p.step, t->dir, best_name(t));
+out:
+    return rc;
+}
+
+int trainer_reopen_best(struct trainer *t, struct err *e) {
+    int rc = 0;
+    bool there;
+    const int64_t key = val_key(t);
+    const bool changed = t->p.val_key && t->p.val_key != key;
+    t->p.val_key = key;
+    TRY(adopt_end(t, e));
+    TRY(find_best(t, &there, e));
+    if (there && changed) TRY(measure_again(t, e));
+    if (!there && isfinite(t->p.val_best) && (changed || t->p.best_hash)) {
+        log_note(&t->line, "the best model, of step %lld, is not there to compare with: the best "
+                           "is looked for anew",
+                 (long long)t->p.val_best_step);
+        t->p.val_best = NAN;
+        t->p.val_stale = t->p.best_hash = 0;
+    }
+out:
+    return rc;
+}
+
+void trainer_say_best(struct trainer *t) {
+    const struct progress *p = &t->p;
+    if (!isfinite(p->val_best) || p->val_best_step == p->step) return;
+    if (p->val_best_step == 0)
+        log_note(&t->line, "the best was what the run began from (%.4f): no update helped",
+                 p->val_best);
+    else if (trainer_has_file(t, best_name(t)))
+        log_note(&t->line, "the best was step %lld (%.4f): %s/%s; %s is of step %lld",
+                 (long long)p->val_best_step, p->val_best, t->dir, best_name(t),
+                 t->setup.lora.rank ? "adapter.blzt" : "model.blzt", (long long)p->step);
+    else
+        log_note(&t->line, "the best was step %lld (%.4f), which was not kept",
+                 (long long)p->val_best_step, p->val_best);
+}
+
+/* ---- divergence --------------------------------------------------------------------------------
+ */
+
+int trainer_roll_back(struct trainer *t, struct err *e) {
+    int rc = ERR_NUMERIC;
+    const struct progress from = t->p;
+    struct err not_loaded;
+    if (!*t->why) snprintf(t->why, sizeof t->why, "%.150s", e->msg);
+    if (!t->opts->rollback || from.rollbacks || t->saved_step < 1) return rc;
+    rc = checkpoint_aside(t->dir)
+             ? checkpoint_load_aside(t->dir, &t->engine, &t->p, &not_loaded)
+             : checkpoint_load(t->dir, &t->engine, &t->p, &not_loaded);
+    if (rc) {
+        *e = not_loaded;
+        return rc;
+    }
+    t->p.rollbacks = from.rollbacks + 1;
+    t->p.lr_scale = from.lr_scale / 2;
+    t->p.seconds = from.seconds; /* spent is spent */
+    t->last_val_step = -1;
+    if (t->trajectory.writing) TRY(trajectory_cut(&t->trajectory, t->p.step, e));
+    log_lines_write(&t->log,
+                    "{\"event\":\"rollback\",\"step\":%lld,\"from\":%lld,\"seconds\":%.3f,"
+                    "\"lr_scale\":%g,\"why\":\"%s\"}",
+                    (long long)t->p.step, (long long)from.step, t->p.seconds, t->p.lr_scale,
+                    t->why);
+    log_note(&t->line,
+             "step %lld: %s; going back to step %lld, with %g of the rate (--no-rollback: stop)",
+             (long long)from.step, t->why, (long long)t->p.step, t->p.lr_scale);
+    TRY(trainer_save(t, false, e));
+out:
+    return rc;
+}

@@ -1,0 +1,126 @@
+#!/bin/sh
+# Nothing is lost: the best model beside the last, the last N, an end by patience, training on after
+# an end, and a way back when training diverges.
+. "$(dirname "$0")/lib.sh"
+must stories 30000 5 >text.txt
+head -c 2500 text.txt >small.txt
+must "$DUET" train $TINY --data text.txt --steps 3 --out start >s.out 2>s.err
+on() { # RUN OPTION...
+    o_run=$1
+    shift
+    "$DUET" train --resume "$o_run" --threads 1 --quiet "$@" >on.out 2>on.err || { cat on.err; return 1; }
+}
+vals() { sed -n 's/{"event":"val","step":\([0-9]*\),.*"val_loss":\([0-9.]*\),.*/\1 \2/p' "$1/log.jsonl"; }
+lowest() { vals "$1" | sort -k2,2 -n | head -1; }
+steps_done() { json num_steps "$1/summary.json"; }
+
+# ---- a run that learns its few lines by heart: the best is not the last
+OVER="$TINY --data small.txt --val-fraction 0.3 --lr 0.02 --schedule constant"
+must "$DUET" train $OVER --steps 600 --val-every 25 --patience 6 --out over >over.out 2>over.err
+best=$(lowest over | cut -d' ' -f1) end=$(steps_done over)
+check "--patience 6 ends it" equal "$end" $((best + 150))
+check "the summary names the best" equal "$(json best_step over/summary.json) $(json best_val_loss over/summary.json | cut -c1-6)" \
+    "$best $(lowest over | cut -d' ' -f2 | cut -c1-6)"
+check "and the last" equal "$(json val_loss over/summary.json | cut -c1-6)" "$(vals over | tail -1 | cut -d' ' -f2 | cut -c1-6)"
+check "the trailer names it" equal "$(value best_step over.out)" "$best"
+check "the last line says where it is" sh -c "tail -1 over.err | grep -q 'the best was step $best .*over/best.blzt'"
+must "$DUET" train $OVER --steps "$best" --out upto >upto.out 2>upto.err
+check "best.blzt is the model of that step" same over/best.blzt upto/model.blzt
+check "each validation is there once" [ "$(vals over | cut -d' ' -f1 | uniq -d | wc -l)" -eq 0 ]
+
+# ---- it is finished; training on keeps it
+check "a run that ended by patience resumes to its summary" on over
+check "and says so" says on.err "over is finished: at step $end 6 validations .*--patience"
+check "the same figures" equal "$(value val_loss on.out)" "$(value val_loss over.out)"
+check "nothing was trained" equal "$(steps_done over) $(value num_steps on.out)" "$end $end"
+cp over/log.jsonl log.kept
+check "a larger --patience trains on" on over --patience 8
+check "the log keeps its history" sh -c 'head -c $(wc -c <log.kept) over/log.jsonl | cmp - log.kept'
+check "the best stays" same over/best.blzt upto/model.blzt
+check "the summary keeps the earlier end" equal "$(grep -c '"num_steps"' over/summary.json)" 2
+check "as it was" equal "$(sed -n '/history/,$p' over/summary.json | sed -n 's/.*"num_steps": \([0-9]*\).*/\1/p')" "$end"
+
+must "$DUET" train $TINY --data text.txt --steps 20 --out fin >fin.out 2>fin.err
+check "no best.blzt without --val-every" absent fin/best.blzt
+cp fin/model.blzt fin.blzt
+check "a finished run: --steps not above" on fin --steps 20
+check "a finished run: says what to give" says on.err 'fin is finished: 20 updates (--steps 20); --steps N above 20'
+check "a finished run: --steps above, a rate that spoils it" on fin --steps 30 --lr 3 --schedule constant --clip 0 --spike 0
+check "says that the finished model is kept" says on.err 'the finished model of step 20 is kept as fin/best.blzt'
+check "and at the end where it is" says on.err 'the best was step 20 .*fin/best.blzt'
+check "it is" same fin/best.blzt fin.blzt
+check "the summary names both" equal "$(json best_step fin/summary.json) $(steps_done fin)" "20 30"
+must "$DUET" train $TINY --data text.txt --steps 4 --no-keep-best --out lose >lose.out 2>lose.err
+check "--no-keep-best says what is lost" on lose --steps 5
+check "--no-keep-best says it" says on.err 'no-keep-best: the finished model of step 4 will be replaced'
+must "$DUET" train $TINY --data text.txt --time 0.3 --out timed >timed.out 2>timed.err
+check "a finished run with --time" on timed
+check "says what to give" says on.err 'timed is finished: .* a --time above'
+
+# ---- LoRA
+must "$DUET" train --init start/model.blzt --lora 2 --data text.txt --seq 32 --batch 4 --steps 6 --val-every 2 --threads 1 --quiet \
+    --out lora >s.out 2>s.err
+check "LoRA: adapter.best.blzt" same lora/adapter.best.blzt lora/adapter.blzt
+
+# ---- killed and resumed: the same best
+must "$DUET" train $OVER --steps 200 --val-every 10 --checkpoint-every 17 --keep 3 --out straight >s.out 2>s.err
+cp -r straight/checkpoints kept
+(exec "$DUET" train $OVER --steps 200 --val-every 10 --checkpoint-every 17 --keep 3 --out broken) >k.out 2>k.err &
+pid=$!
+while [ ! -f broken/state ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+must on broken
+check "killed and resumed: the same best" same straight/best.blzt broken/best.blzt
+check "killed and resumed: the same figures" equal "$(json best_val_loss broken/summary.json)" "$(json best_val_loss straight/summary.json)"
+check "killed and resumed: the same validations" equal "$(vals broken)" "$(vals straight)"
+
+# ---- the windows around the naming of the best
+must "$DUET" train $TINY --data text.txt --steps 6 --val-every 3 --lr 0.002 --out w >s.out 2>s.err
+must "$DUET" train $TINY --data text.txt --steps 9 --val-every 3 --lr 0.002 --out w9 >s.out 2>s.err
+rm w/best.blzt
+check "a lost best: goes on" on w --steps 9 --val-windows 20
+check "a lost best: there is one again" [ -f w/best.blzt ]
+must "$DUET" train $OVER --steps 300 --val-every 25 --out again >s.out 2>s.err
+check "other validation windows: the best is measured again" on again --steps 325 --val-windows 3 --lr 0
+check "other validation windows: says so" says on.err 'validation has changed: the best, of step'
+
+# ---- --keep
+check "--keep 3: the last three" equal "$(ls kept | sort -n | tr '\n' ' ')" "170 187 200 "
+cp kept/187/* straight/
+check "--keep: an earlier checkpoint goes on" on straight --steps 200
+check "--keep: to the same weights" same straight/model.blzt broken/model.blzt
+must "$DUET" train $OVER --steps 2 --overwrite --out broken >s.out 2>s.err
+check "--overwrite removes kept checkpoints and the best" absent broken/checkpoints broken/best.blzt
+
+# ---- divergence
+WILD="$TINY --data text.txt --steps 150 --lr 1 --clip 0 --spike 1 --checkpoint-every 5 --warmup 100 --schedule constant --log-every 1"
+refuses "--no-rollback stops" 1 'more than --spike 1; training stopped' "$DUET" train $WILD --no-rollback --out stop
+check "--rollback goes on" "$DUET" train $WILD --out wild
+at=$(sed -n 's/{"event":"rollback","step":\([0-9]*\),.*/\1/p' wild/log.jsonl)
+check "--rollback: once, to a checkpoint" [ "${at:-1}" -gt 1 -a $((at % 5)) -eq 0 ]
+rate() { sed -n "/rollback/,\$s/.*\"event\":\"step\",\"step\":$1,.*\"lr\":\([0-9.e-]*\),.*/\1/p" wild/log.jsonl | head -1; }
+check "--rollback: half the rate" close_to "$(rate 150)" 0.5 1e-9
+check "--rollback: nothing is left over" absent wild/state.good wild/model.good.blzt
+(exec "$DUET" train $WILD --out wild2) >k.out 2>k.err &
+pid=$!
+while ! grep -q rollback wild2/log.jsonl 2>/dev/null && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+must on wild2
+check "--rollback: killed after it, the same weights" same wild/model.blzt wild2/model.blzt
+refuses "a second divergence stops" 1 'training stopped, the last good checkpoint' \
+    "$DUET" train $WILD --lr 2 --out twice
+check "after one rollback" [ "$(grep -c '"rollback"' twice/log.jsonl)" -eq 1 ]
+refuses "nothing saved yet" 1 'nothing had been saved yet' "$DUET" train $WILD --lr 100 --warmup 0 --out none
+M="$TINY --data text.txt --engine mezo --lr 0.1 --clip 0 --spike 0.3 --checkpoint-every 4 --warmup 200 --schedule constant --steps 120"
+"$DUET" train $M --out m >m.out 2>m.err
+check "MeZO: goes back" says m/log.jsonl '"rollback"'
+must "$DUET" info m/model.blzt >info.out
+at=$(sed -n 's/.*"step": *\([0-9]*\).*/\1/p' info.out | head -1)
+check "MeZO: the trajectory leads to the weights" "$DUET" replay m/base.blzt m/trajectory.zo -o m.blzt --to-step "$at" --threads 1 --quiet
+check "MeZO: to the bit" same m.blzt m/model.blzt
+
+# ---- options that make no sense
+refuses "--patience without --val-every" 2 '--patience counts validations' "$DUET" train $TINY --data text.txt --steps 3 --patience 2
+finish
