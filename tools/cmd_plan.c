@@ -207,11 +207,13 @@ static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
     struct conf conf = {0};
+    struct adapter_words words;
     struct train_opts o = {0};
     struct job j = {.o = &o};
     TRY(cmd_parse(&cmd_plan, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     if (o.threads) par_init((int)o.threads);
+    TRY(train_take_adapter(&o, &conf, &words, e));
     TRY(make_plan(&j, e));
     (o.json ? print_json : print_text)(&j);
 out:

@@ -1,9 +1,11 @@
 #include "open_model.h"
 
 #include "adapter.h"
+#include "run_start.h"
 #include "train_opts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void open_say_assumed(const struct model *m, bool quiet) {
@@ -13,18 +15,31 @@ void open_say_assumed(const struct model *m, bool quiet) {
 
 int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct err *e) {
+    int rc;
+    char *base = NULL; /* of a LoRA run, whose folder stands for both */
     static const char *const only[] = {"adapter-scale", "lora-mode"};
     const enum dtype weights = (enum dtype)dtype_find(o->weights);
+    TRY(run_base(path, &base, e));
+    if (base && o->adapter) {
+        rc = err_set(e, ERR_USAGE, "%s is a LoRA run, with its own adapter: --adapter is another",
+                     path);
+        goto out;
+    }
+    const char *adapter = base ? path : o->adapter;
     for (size_t i = 0; i < sizeof only / sizeof *only; i++)
-        if (!o->adapter && conf_given(conf, only[i]))
-            return err_set(e, ERR_USAGE, "--%s has no effect without --adapter", only[i]);
+        if (!adapter && conf_given(conf, only[i])) {
+            rc = err_set(e, ERR_USAGE, "--%s has no effect without --adapter", only[i]);
+            goto out;
+        }
     const struct adapter_use use = {.weights = weights,
                                     .scale = o->adapter_scale,
                                     .merge = !strcmp(o->lora_mode, "merge"),
                                     .sets = sets};
-    const int rc = o->adapter ? adapter_open(m, path, o->adapter, &use, e)
-                              : model_open_frozen(m, path, sets, weights, e);
-    if (!rc) open_say_assumed(m, conf_given(conf, "quiet"));
+    TRY(adapter ? adapter_open(m, base ? base : path, adapter, &use, e)
+                : model_open_frozen(m, path, sets, weights, e));
+    open_say_assumed(m, conf_given(conf, "quiet"));
+out:
+    free(base);
     return rc;
 }
 

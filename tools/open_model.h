@@ -25,7 +25,8 @@ struct open_opts {
         CONF_CHOICE(S, f.lora_mode, "lora-mode", "split", "split merge",                           \
                     "beside the weights, or merged into them as they are read")
 
-/* conf: of the command, to refuse options that would have no effect, and for `quiet`. */
+/* path: a model file of any format, or the folder of a run: its last model, of a LoRA run its base
+ * with its last adapter. conf: of the command, to refuse options that would have no effect, and for `quiet`. */
 int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct err *e);
 

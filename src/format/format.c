@@ -64,18 +64,33 @@ uint64_t model_file_digest(const struct model_file *mf) {
     return XXH3_64bits_digest(&state);
 }
 
+static char *file_in(const char *dir, const char *name) {
+    char *path = file_join(dir, name);
+    if (path && file_exists(path)) return path;
+    free(path);
+    return NULL;
+}
+
+char *model_file_of_run(const char *path) {
+    if (!file_is_dir(path)) return NULL;
+    char *model = file_in(path, "model.blzt");
+    return model ? model : file_in(path, "adapter.blzt");
+}
+
 int model_file_hash(const char *path, uint64_t *hash, struct err *e) {
     int rc;
     struct file_map m = {0};
     struct model_file mf = {0};
-    if (file_is_dir(path)) {
+    char *run = model_file_of_run(path);
+    if (!run && file_is_dir(path)) {
         TRY(model_file_open(&mf, path, false, e));
         *hash = model_file_digest(&mf);
     } else {
-        TRY(file_map_open(&m, path, e));
+        TRY(file_map_open(&m, run ? run : path, e));
         *hash = map_hash(&m, 0, m.size);
     }
 out:
+    free(run);
     model_file_close(&mf);
     file_map_close(&m);
     return rc;
@@ -118,6 +133,12 @@ out:
 
 static int open_dir(struct model_file *mf, const char *path, bool verify, struct err *e) {
     int rc = 0;
+    char *log = file_in(path, "log.jsonl");
+    free(log);
+    if (log)
+        return err_set(e, ERR_INPUT,
+                       "%s: a run without a checkpoint: neither model.blzt nor adapter.blzt in it",
+                       path);
     if (!(mf->path = strdup(path))) return err_set(e, ERR_NOMEM, "%s: no memory", path);
     for (size_t i = 0; i < n_formats && !mf->format; i++)
         if (formats[i]->probe_dir && formats[i]->probe_dir(path)) mf->format = formats[i];
@@ -136,8 +157,10 @@ static int open_dir(struct model_file *mf, const char *path, bool verify, struct
 int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e) {
     struct file_map map;
     *mf = (struct model_file){0};
-    if (file_is_dir(path)) return open_dir(mf, path, verify, e);
-    int rc = file_map_open(&map, path, e);
+    char *run = model_file_of_run(path);
+    if (!run && file_is_dir(path)) return open_dir(mf, path, verify, e);
+    int rc = file_map_open(&map, run ? run : path, e);
+    free(run);
     return rc ? rc : model_file_open_map(mf, &map, verify, e);
 }
 

@@ -141,6 +141,10 @@ const struct format *format_find(const char *name);
  * tensor data, where the format has them (reads the whole file, a few MB in memory at a time). */
 int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e);
 
+/* Of the folder of a training run its last model.blzt, else its last adapter.blzt; malloc()ed. NULL:
+ * path is no such folder. Whatever opens or hashes a model file takes the folder for the file. */
+char *model_file_of_run(const char *path);
+
 /* The same of a map that is there already. Takes the map over, also on failure, and zeroes it. */
 int model_file_open_map(struct model_file *mf, struct file_map *map, bool verify, struct err *e);
 

@@ -1,6 +1,8 @@
 #include "run_start.h"
 
+#include "file.h"
 #include "format.h"
+#include "train_opts.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -94,6 +96,56 @@ out:
 void run_start_release(struct run_start *r) {
     for (int i = 0; i < N_RUN_SOURCES; i++) free(r->source[i].path);
     *r = (struct run_start){0};
+}
+
+/* ---- the base of LoRA --------------------------------------------------------------------------
+ */
+
+static int find_base(const char *dir, const char *config, char **base, struct err *e) {
+    int rc;
+    struct conf c = {0};
+    struct train_opts o;
+    struct run_start start = {0};
+    char *path = file_join(dir, "start.blzt");
+    TRY(conf_parse(&c, train_rows, &o, 0, NULL, e));
+    TRY(conf_read_file(&c, config, e));
+    const char *init = o.init;
+    if (path && (!init || !file_exists(init)) && file_exists(path)) {
+        TRY(run_start_read(&start, path, e));
+        if (start.source[SOURCE_init].path) init = start.source[SOURCE_init].path;
+    }
+    *base = init ? strdup(init) : NULL;
+    if (!*base)
+        rc = err_set(e, ERR_INPUT, "%s: config.json names no base (init) of the adapter", dir);
+out:
+    run_start_release(&start);
+    conf_release(&c);
+    free(path);
+    return rc;
+}
+
+int run_base(const char *dir, char **base, struct err *e) {
+    int rc = 0;
+    char *model = file_join(dir, "model.blzt"), *adapter = file_join(dir, "adapter.blzt");
+    char *up = file_join(dir, "../..");
+    *base = NULL;
+    if (!model || !adapter || !up) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
+        goto out;
+    }
+    if (file_exists(model) || !file_exists(adapter)) goto out;
+    for (int i = 0; i < 2 && !*base && !rc; i++) {
+        char *config = file_join(i ? up : dir, "config.json");
+        if (config && file_exists(config)) rc = find_base(i ? up : dir, config, base, e);
+        free(config);
+    }
+    if (!rc && !*base)
+        rc = err_set(e, ERR_INPUT, "%s: adapter.blzt, but no config.json that names its base", dir);
+out:
+    free(model);
+    free(adapter);
+    free(up);
+    return rc;
 }
 
 /* ---- descriptions ------------------------------------------------------------------------------

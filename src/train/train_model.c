@@ -1,8 +1,55 @@
 #include "train_model.h"
 
+#include "adapter.h"
 #include "import.h"
 
+#include <stdio.h>
 #include <string.h>
+
+static int contradicts(const char *name, const char *path, const char *value, struct err *e) {
+    return err_set(e, ERR_USAGE, "--%s contradicts --adapter %s, which has %s", name, path, value);
+}
+
+int train_take_adapter(struct train_opts *o, const struct conf *conf, struct adapter_words *text,
+                       struct err *e) {
+    int rc;
+    struct adapter_info a = {0};
+    char word[64];
+    if (!o->adapter) return 0;
+    if (!o->init)
+        return err_set(e, ERR_USAGE, "--adapter needs the model it was trained on: --init FILE");
+    if (!engine_find(o->engine)->backward)
+        return err_set(e, ERR_USAGE,
+                       "--adapter does not go with --engine %s, whose trajectory begins at one file; "
+                       "duet adapter merge makes one of base and adapter",
+                       o->engine);
+    TRY(adapter_info_read(&a, o->adapter, e));
+    snprintf(word, sizeof word, "rank %lld", (long long)a.rank);
+    if (conf_given(conf, "lora") && o->lora_rank != a.rank)
+        rc = contradicts("lora", o->adapter, word, e);
+    snprintf(word, sizeof word, "alpha %g", a.alpha);
+    if (!rc && conf_given(conf, "lora-alpha") && o->lora_alpha != a.alpha)
+        rc = contradicts("lora-alpha", o->adapter, word, e);
+    snprintf(word, sizeof word, "targets %s", a.targets);
+    if (!rc && conf_given(conf, "lora-targets") && strcmp(o->lora_targets, a.targets))
+        rc = contradicts("lora-targets", o->adapter, word, e);
+    if (!rc && conf_given(conf, "rslora") && o->rslora != a.rslora)
+        rc = contradicts("rslora", o->adapter, a.rslora ? "alpha/sqrt(rank)" : "alpha/rank", e);
+    if (!rc && conf_given(conf, "lora-norms") && o->lora_norms != a.norms)
+        rc = contradicts("lora-norms", o->adapter, a.norms ? "norms" : "no norms", e);
+    if (rc) goto out;
+    snprintf(text->targets, sizeof text->targets, "%s", a.targets);
+    snprintf(text->init, sizeof text->init, "%s", *a.init ? a.init : o->lora_init);
+    o->lora_rank = a.rank;
+    o->lora_alpha = a.alpha;
+    o->rslora = a.rslora;
+    o->lora_norms = a.norms;
+    o->lora_targets = text->targets;
+    if (!conf_given(conf, "lora-init")) o->lora_init = text->init;
+out:
+    adapter_info_release(&a);
+    return rc;
+}
 
 int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,
                        struct err *e) {
@@ -69,6 +116,7 @@ int train_model_load(struct model *m, const struct train_setup *s, const struct 
     else
         TRY(model_init(m, (uint64_t)o->seed, e));
     if (s->lora.rank) lora_init(m, (uint64_t)o->seed);
+    if (s->lora.rank && o->adapter) TRY(adapter_load_values(m, o->adapter, e));
 out:
     return rc;
 }

@@ -14,6 +14,7 @@ struct train_opts {
     bool compact_vocab, full_vocab_loss;
     const char *weights;
     /* LoRA */
+    const char *adapter;
     int64_t lora_rank;
     double lora_alpha;
     const char *lora_targets, *lora_mode, *lora_init;
@@ -47,6 +48,14 @@ struct train_opts {
 };
 
 extern const struct conf_row train_rows[];
+
+/* With --adapter: the LoRA options become the adapter's, and those that were given must be. text: room
+ * for them, as long as o lives. */
+struct adapter_words {
+    char targets[48], init[16];
+};
+int train_take_adapter(struct train_opts *o, const struct conf *conf, struct adapter_words *text,
+                       struct err *e);
 
 /* What follows from the options, checked. */
 struct train_setup {

@@ -42,7 +42,8 @@ enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
  * them is what this run is to read. */
 static int check_folder(const struct trainer *t, struct err *e) {
     const struct train_opts *o = t->opts;
-    const char *const inputs[] = {o->model, o->init, o->data, o->tokenizer, o->task, o->task_eval};
+    const char *const inputs[] = {o->model,     o->init, o->adapter,  o->data,
+                                  o->tokenizer, o->task, o->task_eval};
     int rc = 0;
     for (int i = 0; i < N_RUN_FILES && !rc; i++) {
         char *path = file_join(t->dir, run_files[i]);

@@ -16,7 +16,7 @@
 
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
-    bool model, init, data, tokenizer, lr;
+    bool model, init, adapter, data, tokenizer, lr;
 };
 
 struct validation {
@@ -45,6 +45,8 @@ struct trainer {
     bool restores;    /* all weights come from the checkpoint */
     const char *origin; /* file that the weights first came from, where it is now; NULL: random */
     const char *base;   /* origin, or NULL if they are restored */
+    struct adapter_words adapter; /* of --adapter */
+    char *own_run;    /* --init of a run's folder: its model */
     char *own_init;   /* from.init if it lies in the folder */
     struct train_setup setup;
     char *dir;

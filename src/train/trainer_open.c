@@ -209,6 +209,8 @@ static int check_inputs(const struct train_opts *o, struct err *e) {
         return err_set(e, ERR_INPUT, "cannot train on %s: it is not a regular file", data);
     if (o->task_eval && access(o->task_eval, R_OK))
         return err_errno(e, ERR_INPUT, "cannot read %s", o->task_eval);
+    if (o->adapter && access(o->adapter, R_OK))
+        return err_errno(e, ERR_INPUT, "cannot read %s", o->adapter);
     if (o->init && access(o->init, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->init);
     if (o->tokenizer) TRY(model_open_tokenizer(&tok, o->tokenizer, e));
     if (o->init && tok) {
@@ -297,6 +299,10 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
         TRY(trainer_open_folder(t, e));
         TRY(trainer_read_config(t, conf, e));
     }
+    if (!t->resumed) {
+        if (o->init && (t->own_run = model_file_of_run(o->init))) o->init = t->own_run;
+        TRY(train_take_adapter(o, conf, &t->adapter, e));
+    }
     if (o->threads) par_init((int)o->threads);
     TRY(train_setup_make(&t->setup, o, e));
     if (t->resumed) TRY(trainer_look_at_end(t, e));
@@ -323,6 +329,7 @@ void trainer_close(struct trainer *t) {
     free(t->token_bytes);
     free(t->dir);
     free(t->own_init);
+    free(t->own_run);
     run_start_release(&t->start);
     train_summary_release(&t->ended);
     if (t->lock >= 0) close(t->lock);

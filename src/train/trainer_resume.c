@@ -67,6 +67,7 @@ int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
         if (r->name && conf_given(conf, r->name)) TRY(check_option(t, conf, &then, r, e));
     t->given = (struct trainer_given){.model = conf_given(conf, "model"),
                                       .init = conf_given(conf, "init"),
+                                      .adapter = conf_given(conf, "adapter"),
                                       .data = conf_given(conf, "data"),
                                       .tokenizer = conf_given(conf, "tokenizer"),
                                       .lr = conf_given(conf, "lr")};
@@ -111,6 +112,9 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
     if (t->restores && t->given.init && t->setup.engine->backward)
         return err_set(e, ERR_USAGE,
                        "--init does not belong to --resume: the weights of %s are its own", t->dir);
+    if (checkpoint_exists(t->dir) && t->given.adapter)
+        return err_set(e, ERR_USAGE,
+                       "--adapter does not belong to --resume: the adapter of %s is its own", t->dir);
     if (trainer_has_file(t, "start.blzt")) {
         TRY(take_from_folder(t, "start.blzt", e));
         TRY(run_start_read(&t->start, t->from.init, e));
@@ -122,6 +126,8 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
     if (!t->given.init) t->origin = find(t, SOURCE_init, o->init);
     t->base = t->restores ? NULL : t->origin;
     if (!t->given.data) t->from.data = find(t, SOURCE_data, o->data);
+    t->from.adapter =
+        checkpoint_exists(t->dir) ? NULL : find(t, SOURCE_adapter, o->adapter);
     t->from.task = find(t, SOURCE_task, o->task);
     t->from.task_eval = find(t, SOURCE_task_eval, o->task_eval);
 out:
@@ -195,7 +201,8 @@ out:
 }
 
 int trainer_check_base(struct trainer *t, struct err *e) {
-    return t->base ? check_file(t, SOURCE_init, t->base, e) : 0;
+    const int rc = t->base ? check_file(t, SOURCE_init, t->base, e) : 0;
+    return rc ? rc : check_file(t, SOURCE_adapter, t->from.adapter, e);
 }
 
 int trainer_check_model(struct trainer *t, struct err *e) {

@@ -140,6 +140,7 @@ END
 LORA="--set intermediate_size=64 --set vocab_size=257 --init frozen/model.blzt --lora 4 --steps 4 --warmup 1"
 cat >lora.table <<'END'
 lora            | w | --lora 2 | less $(wc -c <run/adapter.blzt) $(wc -c <base/adapter.blzt)
+adapter         | w | --adapter base/adapter.blzt |
 lora-alpha      | w | --lora-alpha 1 |
 lora-alpha      | = | --lora-alpha 8 |
 lora-targets    | w | --lora-targets q,v | less $(wc -c <run/adapter.blzt) $(wc -c <base/adapter.blzt)
