@@ -249,11 +249,11 @@ static int read_sections(const struct file_map *m, json_t *sections, struct engi
 }
 
 int state_hash(const char *path, uint64_t *model_hash, struct err *e) {
-    int rc;
+    int rc, version;
     struct file_map m = {0};
     json_t *root = NULL;
     TRY(file_map_open(&m, path, e));
-    TRY(read_footer(&m, &root, e));
+    TRY(read_footer(&m, &root, &version, e));
     const char *model = json_string_value(json_object_get(root, "model"));
     if (model && strlen(model) == 16)
         *model_hash = strtoull(model, NULL, 16);

@@ -41,7 +41,6 @@ struct trainer {
     struct train_opts from; /* what is opened: opts, with the folder's own files in their place */
     struct trainer_given given;
     struct run_start start;
-    bool has_start;   /* the folder has one */
     bool restores;    /* all weights come from the checkpoint */
     const char *origin; /* file that the weights first came from, where it is now; NULL: random */
     const char *base;   /* origin, or NULL if they are restored */

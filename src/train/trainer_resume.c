@@ -118,7 +118,6 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
     if (trainer_has_file(t, "start.blzt")) {
         TRY(take_from_folder(t, "start.blzt", e));
         TRY(run_start_read(&t->start, t->from.init, e));
-        t->has_start = true;
     } else if (t->restores) { /* a run of an earlier version */
         TRY(take_from_folder(
             t, trainer_has_file(t, "model.blzt") ? "model.blzt" : "model.next.blzt", e));
