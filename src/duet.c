@@ -146,6 +146,10 @@ int64_t duet_vocab_size(const duet_model *m) {
     return m ? m->model.config.vocab : 0;
 }
 
+const char *duet_assumed(const duet_model *m) {
+    return m ? m->model.config.assumed : NULL;
+}
+
 int64_t duet_param_count(const duet_model *m) {
     return m ? model_param_count(&m->model) : 0;
 }

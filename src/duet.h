@@ -77,6 +77,11 @@ DUET_API void duet_close(duet_model **m);
 DUET_API int64_t duet_vocab_size(const duet_model *m);
 DUET_API int64_t duet_param_count(const duet_model *m);
 
+/* What decides the function, is not in the file (BLZT v4, llama2.c) and was taken to be something: a
+ * sentence that names keys and values, or NULL if the file says everything. The model's. `duet convert
+ * --set` writes a file that says other values. */
+DUET_API const char *duet_assumed(const duet_model *m);
+
 /* Most tokens of a generation (prompt and text) and of a score: all positions that the model has,
  * until duet_set_context says less. Memory is taken for what a call needs of it. */
 DUET_API int64_t duet_context(const duet_model *m);

@@ -212,6 +212,7 @@ static void nothing_given(void **state) {
     assert_int_equal(duet_score(NULL, NULL, 0, NULL, NULL), DUET_ERR_USAGE);
     assert_int_equal(duet_vocab_size(NULL), 0);
     assert_int_equal(duet_param_count(NULL), 0);
+    assert_null(duet_assumed(NULL));
     assert_int_equal(duet_context(NULL), 0);
     assert_int_equal(duet_end_reason(NULL), DUET_END_NONE);
     duet_free(NULL);
@@ -278,6 +279,8 @@ static void no_tokenizer(void **state) {
     if (duet_convert(path, "api.bin", "llama2c", NULL, &err)) fail_msg("%s", err.msg);
     if (duet_open(&m, "api.bin", NULL, &err)) fail_msg("%s", err.msg);
     assert_int_equal(duet_open(&base, path, NULL, &err), DUET_OK);
+    assert_null(duet_assumed(base));
+    assert_non_null(strstr(duet_assumed(m), "api.bin does not say rope_theta (10000 is assumed)"));
     assert_int_equal(duet_score(m, some, 3, a, &err), DUET_OK);
     assert_int_equal(duet_score(base, some, 3, b, &err), DUET_OK);
     assert_memory_equal(a, b, sizeof a);
