@@ -178,10 +178,10 @@ others() {
 }
 others "stories" made.duet-tmp "$DUET" stories --bytes 100000000000 --out made --quiet
 others "tokenize" made.duet-tmp "$DUET" tokenize --tokenizer byte --out made --quiet -
-others "generate" straight/model.blzt "$DUET" generate straight/model.blzt --prompt a --tokens 10000000 --ignore-eos
+others "generate" straight/model.blzt "$DUET" generate straight/model.blzt --prompt a --tokens 10000000 --ignore-eos --context-shift
 others "eval" long.txt "$DUET" eval straight/model.blzt --data long.txt --seq 8 --quiet
 if [ -n "$AS" ]; then
-    $AS "$DUET" generate straight/model.blzt --prompt a --tokens 100000000 --ignore-eos >others.out 2>&1 &
+    $AS "$DUET" generate straight/model.blzt --prompt a --tokens 100000000 --ignore-eos --context-shift >others.out 2>&1 &
     pid=$!
     wait_for test -s others.out
     kill -INT $pid
@@ -254,11 +254,11 @@ cp whole.shard text.shard
 check "a cut shard: the run goes on from its last checkpoint" resume torn
 check "a cut shard: to the same weights" same straight3/model.blzt torn/model.blzt
 cp straight3/model.blzt cut.blzt
-$AS "$DUET" generate cut.blzt --prompt a --tokens 100000000 --ignore-eos --quiet >cut.out 2>cut.err &
+$AS "$DUET" generate cut.blzt --prompt a --tokens 100000000 --ignore-eos --context-shift --quiet >sliced.out 2>sliced.err &
 pid=$!
-wait_for test -s cut.out
+wait_for test -s sliced.out
 truncate -s 4096 cut.blzt
 ended
 check "a cut model: exit status 1" [ $status -eq 1 ]
-check "a cut model: one sentence" says cut.err '^duet: error: cut.blzt: was cut from [0-9]* to 4096 bytes while it was in use$'
+check "a cut model: one sentence" says sliced.err '^duet: error: cut.blzt: was cut from [0-9]* to 4096 bytes while it was in use$'
 finish
