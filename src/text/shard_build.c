@@ -1,6 +1,7 @@
 /* Building a shard: blocks of text are read, cut into chunks (textcut.h), encoded by many threads
  * and appended in order. How a text is cut depends on the text alone, so the result is the same for
  * any number of threads. */
+#include "disk.h"
 #include "map.h"
 #include "par.h"
 #include "shard.h"
@@ -527,6 +528,14 @@ static void put_tables(struct builder *b) {
     file_out_patch(&b->out, 0, &b->h, sizeof b->h);
 }
 
+/* Of bytes it is known ahead how many tokens they are, but for marks of ends of documents: a tenth is
+ * allowed for these. A compressed file is at least as long as it is. */
+static int check_room(const struct builder *b, const char *out, struct err *e) {
+    if (strcmp(tokenizer_kind(b->t), "byte")) return 0;
+    const uint64_t bytes = b->total / 10 * 9 * sizeof(uint16_t);
+    return disk_fits(out, "the shard", bytes, bytes, e);
+}
+
 int shard_build(const struct tokenizer *t, const char *const *files, size_t n, const char *out,
                 void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
                 struct shard_stats *stats, struct err *e) {
@@ -539,6 +548,7 @@ int shard_build(const struct tokenizer *t, const char *const *files, size_t n, c
         if (file_same(files[i], out))
             return err_set(e, ERR_USAGE, "%s is read and cannot be the output too", out);
     TRY(builder_init(&b, files, n, e));
+    TRY(check_room(&b, out, e));
     TRY(file_out_open(&b.out, out, e));
     file_out_write(&b.out, &b.h, sizeof b.h); /* its place; the values come last */
     begin_section(&b, SHARD_TOKENS);
