@@ -135,6 +135,13 @@ static int match_tokenizer(struct trainer *t, struct err *e) {
     return 0;
 }
 
+/* Pairs of --keep beside the last, where it is known that there will be so many. */
+static uint64_t kept_pairs(const struct trainer *t) {
+    const int64_t each = t->setup.checkpoint_steps, steps = t->opts->steps;
+    const int64_t most = each && steps ? steps / each : 1;
+    return (uint64_t)(t->opts->keep < most ? t->opts->keep : most > 1 ? most : 1) - 1;
+}
+
 /* At a checkpoint the new pair of weights and state stands beside the old one. The state is
  * compressed, to some nine tenths; logs and trajectories are not known ahead. */
 static int check_disk(const struct trainer *t, struct err *e) {
@@ -143,9 +150,11 @@ static int check_disk(const struct trainer *t, struct err *e) {
     for (int i = 0; i < m->n_params && m->lora; i++)
         if (m->params[i].trainable) weights += 4 * (uint64_t)param_count(m->params + i);
     const uint64_t state = opt_bytes(t->setup.optimizer, m->params, m->n_params) / 10 * 9;
+    const bool there = t->resumed && checkpoint_exists(t->dir);
     const bool base = !t->setup.engine->backward && !t->from.init && !t->resumed;
-    const int pairs = t->resumed && checkpoint_exists(t->dir) ? 1 : 2;
-    return disk_fits(t->dir, "this run", (uint64_t)pairs * (weights + state) + base * weights,
+    const bool best = t->opts->keep_best && t->opts->val_every && !there;
+    const uint64_t pairs = (there ? 1 : 2) + (there ? 0 : kept_pairs(t));
+    return disk_fits(t->dir, "this run", pairs * (weights + state) + (base + best) * weights,
                      weights > state ? weights : state, e);
 }
 

@@ -237,7 +237,7 @@ static void test_full_disk(void **state) {
     struct model m = model_of(&variants[8]);
     struct engine g;
     struct engine_opts o = options(&gemm, "adamw");
-    struct progress p = {.ema = 1, .best = 1};
+    struct progress p = {.ema = 1, .best = 1, .lr_scale = 1};
     char dir[] = "/tmp/duet-engine-XXXXXX", path[64], next[64], command[64];
     uint64_t before, hash;
     struct rlimit old;
@@ -251,7 +251,7 @@ static void test_full_disk(void **state) {
         for (int k = 0; k < 2; k++)
             for (int64_t j = 0; g.opt.state[i][k] && j < param_count(m.params + i); j++, n++)
                 g.opt.state[i][k][j] = (float)sin((double)n * 12.9898);
-    ok(checkpoint_save(dir, &g, &p, &e));
+    ok(checkpoint_save(dir, &g, &p, false, &e));
     ok(state_hash(path, &before, &e));
     snprintf(command, sizeof command, "%s/model.blzt", dir);
     const uint64_t weights = disk_size(command), moments = disk_size(path);
@@ -260,7 +260,7 @@ static void test_full_disk(void **state) {
     getrlimit(RLIMIT_FSIZE, &old);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){weights + weights / 8, old.rlim_max});
     p.step = 1;
-    const int rc = checkpoint_save(dir, &g, &p, &e);
+    const int rc = checkpoint_save(dir, &g, &p, false, &e);
     setrlimit(RLIMIT_FSIZE, &old);
     assert_int_equal(rc, ERR_IO);
     assert_false(file_exists(next));
@@ -270,7 +270,7 @@ static void test_full_disk(void **state) {
     ok(checkpoint_load(dir, &g, &p, &e));
     assert_int_equal(p.step, 0);
     p.step = 2;
-    ok(checkpoint_save(dir, &g, &p, &e));
+    ok(checkpoint_save(dir, &g, &p, false, &e));
     engine_close(&g);
     close_model(&m);
     snprintf(command, sizeof command, "rm -rf %s", dir);
