@@ -178,10 +178,10 @@ static void say_assumed(const struct model_config *c, const struct conf_pairs *s
     json_array_foreach(list, i, v) {
         for (int k = 0; k < N_KEYS; k++) {
             const char *name = keys[k].name;
-            const double x = *(const double *)(const void *)((const char *)c + keys[k].offset);
             if (keys[k].kind != K_REAL || !json_is_string(v) ||
                 strcmp(name, json_string_value(v)) != 0 || is_set(sets, name))
                 continue;
+            const double x = *(const double *)(const void *)((const char *)c + keys[k].offset);
             say(text, size, n ? ", %s (%.9g" : " does not say %s (%.9g is assumed", name, x);
             n++;
             if (!strcmp(name, "duet.residual_scale"))
