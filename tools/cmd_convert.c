@@ -27,8 +27,8 @@ static const struct conf_row rows[] = {
     CONF_CHOICE(O, dtype, "dtype", "keep", "keep f32 f16 bf16 q8_0 q4_0",
                 "type of the matrices to write; keep: as they are"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
-                "a tokenizer for a model that has none, or its own from another file; none: write none, "
-                "so that it can be given another"),
+                "a tokenizer for a model that has none, or its own from another file; none: "
+                "write none, so that it can be given another"),
     CONF_STRING(O, base, "base", NULL, "FILE", "an adapter's base model"),
     CONF_PAIRS(O, set, "set", "key=value", "change a key of the model's config first"),
     CONF_BOOL(O, verify, "verify",

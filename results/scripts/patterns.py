@@ -4,6 +4,7 @@
     patterns.py golden FILE                  the patterns below and what the library makes of their texts
     patterns.py known PIECES                 the same patterns on random texts, compared
     patterns.py random PIECES N [SEED]       N random patterns on random texts, compared
+    patterns.py sets PIECES                  members of classes and properties, compared
 
 PIECES is the program build/tests/pattern_pieces. Needs the Python package tokenizers. The library panics on some searches ("retry limit");
 such a text counts for nothing."""
@@ -13,6 +14,7 @@ import random
 import re
 import subprocess
 import sys
+import unicodedata
 
 from tokenizers import Regex, pre_tokenizers
 
@@ -187,6 +189,37 @@ def compare(pairs, duet, count):
     return 1 if count["patterns that differ"] else 0
 
 
+CLASSES = [r"\w", r"\W", r"\d", r"\s", r"\S", r"\h", r"[\w]", r"[^\w]", r"[\W]", r"\N", r"\O", ".", "(?m).", r"[\p{L}&&[^\p{Lu}]]", r"[^\p{L}&&[^\p{Lu}]]",
+           r"(?i)\p{Lu}", r"(?i)[\d\s]", r"(?i)[\p{P}\p{Nd}]", "(?i)[a-z]", "(?i)[^a-z]", "(?i)[\u00e9\u00e0]", "(?i)\u03c3", "(?i)\u01c6", "(?i)\uab70", "(?i)\u03b9",
+           r"(?i)[\p{Han}]", r"\p{^Word}", r"[[:^alpha:]]", r"[^[:punct:]]"]
+POSIX = "alnum alpha blank cntrl digit graph lower print punct space upper xdigit word ascii".split()
+PROPERTIES = """Alnum Alpha Blank Cntrl Digit Graph Lower Print Punct Space Upper XDigit Word ASCII Any Assigned LC L Ll Lu Lt Lm Lo M Me N Nd Nl No P Pc Pd Ps
+    Pe Pi Pf Po S Sc Sk Sm So Z Zs Zl Zp C Cc Cf Cn Co Cs Letter Punctuation Cased_Letter Combining_Mark Han Hani Latin Greek Cyrillic Hiragana Katakana Common
+    Inherited Arabic Thai Hangul Devanagari Hebrew Bengali Tamil Georgian Armenian Emoji Emoji_Presentation Emoji_Modifier Emoji_Modifier_Base Emoji_Component
+    Extended_Pictographic Alphabetic Uppercase Lowercase White_Space Ideographic ID_Start XID_Start Math Dash Hex_Digit ASCII_Hex_Digit Quotation_Mark Radical
+    Unified_Ideograph Variation_Selector Default_Ignorable_Code_Point Pattern_Syntax Regional_Indicator Soft_Dotted Join_Control Bidi_Control""".split()
+
+
+def sets(duet):
+    """Characters that Python's Unicode knows, without the insides of the long runs of Han, Hangul and Tangut."""
+    runs = [(0x4e10, 0x9f00), (0xac10, 0xd700), (0x20010, 0x2a600), (0x17000, 0x18700)]
+    points = [c for c in range(1, 0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Co", "Cs") and not any(a <= c < b for a, b in runs)]
+    texts = ["".join(map(chr, points[k:k + 500])) for k in range(0, len(points), 500)]
+    wrong = 0
+    patterns = CLASSES + [f"[[:{p}:]]" for p in POSIX] + [r"\p{%s}" % p for p in PROPERTIES]
+    for pattern in patterns:
+        want, have = real(pattern, texts, "removed"), duet(pattern, texts, "removed")
+        if "refused" in want or "refused" in have:
+            sys.exit(f"{pattern}: {want.get('refused')}, {have.get('refused')}")
+        rest, ours = ([{c for piece in pieces for c in piece} for pieces in x["pieces"]] for x in (want, have))
+        differ = sorted(c for a, b in zip(rest, ours) for c in a ^ b)
+        wrong += bool(differ)
+        if differ:
+            print("DIFFERENT", pattern, len(differ), " ".join(f"U+{ord(c):04X}" for c in differ[:8]))
+    print(f"Unicode {unicodedata.unidata_version}: {len(points)} characters, {len(patterns)} sets, {wrong} differ")
+    return 1 if wrong else 0
+
+
 def main():
     if len(sys.argv) == 3 and sys.argv[1] == "golden":
         rows = []
@@ -199,6 +232,8 @@ def main():
     if len(sys.argv) == 3 and sys.argv[1] == "known":
         m = Maker(1)
         pairs = [(p, m.texts(150), b) for p in WILD + DIFFER for b in ("isolated", "removed")]
+    elif len(sys.argv) == 3 and sys.argv[1] == "sets":
+        return sets(Duet(sys.argv[2]))
     elif len(sys.argv) in (4, 5) and sys.argv[1] == "random":
         m = Maker(int(sys.argv[4]) if len(sys.argv) == 5 else 1)
         pairs = ((m.pattern(), m.texts(30), m.r.choice(["isolated", "removed"])) for _ in range(int(sys.argv[3])))

@@ -163,8 +163,8 @@ static bool pcre2_property(const char *name, char out[64]) {
         snprintf(out, 64, "%s", categories[i][1]);
         return true;
     }
-    const char *known = strlen(name) > 2 ? strstr(properties, name) : NULL;
-    const bool other = known && known[-1] == ' ' && known[strlen(name)] == ' ';
+    snprintf(pattern, sizeof pattern, " %s ", name);
+    const bool other = strstr(properties, pattern) != NULL;
     snprintf(out, 64, "%s%s", other ? "" : "sc:", name);
     snprintf(pattern, sizeof pattern, "\\p{%s}", out);
     return strlen(name) > 2 && compiles(pattern);

@@ -137,6 +137,25 @@ static void test_refused(void **state) {
     }
 }
 
+/* Properties by names that others end with. */
+static void test_properties(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {{"\\p{Hex_Digit}", "\\p{hexdigit}"},
+                                          {"\\p{ASCII_Hex_Digit}", "\\p{asciihexdigit}"},
+                                          {"\\p{Emoji}", "\\p{emoji}"},
+                                          {"\\p{Emoji Modifier}", "\\p{emojimodifier}"},
+                                          {"\\p{greek}", "\\p{sc:greek}"},
+                                          {"\\p{ l }", "\\p{L}"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *out, want[64];
+        struct err e = {0};
+        if (onig_to_pcre2(rows[i][0], &out, &e)) fail_msg("%s", e.msg);
+        snprintf(want, sizeof want, "[%s]", rows[i][1]);
+        assert_string_equal(out, want);
+        free(out);
+    }
+}
+
 /* Nothing nests without end, and a long pattern is no slow one. */
 static void test_large(void **state) {
     (void)state;
@@ -162,6 +181,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_library),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_properties),
         cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
