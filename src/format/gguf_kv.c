@@ -286,8 +286,9 @@ void gguf_drop_ids(const struct gguf *g, uint64_t n) {
     const size_t a = sizeof start - 1, b = sizeof end - 1;
     for (size_t i = 0; i < g->n_kv; i++) {
         struct gguf_kv *kv = g->kv + i;
-        if (!kv->used && kv->type == GGUF_U32 && kv->key.n > a + b && !memcmp(kv->key.s, start, a) &&
-            !memcmp(kv->key.s + kv->key.n - b, end, b))
+        const struct vocab_text t = kv->key;
+        if (!kv->used && kv->type == GGUF_U32 && t.n > a + b && !memcmp(t.s, start, a) &&
+            !memcmp(t.s + t.n - b, end, b))
             kv->used = no_token(g, kv, n);
     }
 }

@@ -106,7 +106,8 @@ static int same_of_layers(const struct gguf *g, const char *key, const struct gg
     return 0;
 }
 
-static int check_size(const struct gguf *g, const char *key, bool there, uint32_t v, struct err *e) {
+static int check_size(const struct gguf *g, const char *key, bool there, uint32_t v,
+                      struct err *e) {
     if (v != 0 && v <= INT32_MAX) return 0;
     return err_set(e, ERR_INPUT, "%s: key %s.%s is %s, expected 1 to %d", g->path, g->arch, key,
                    there ? v ? "too large" : "0" : "missing", INT32_MAX);

@@ -301,8 +301,8 @@ static bool has_biases(const struct model_file *raw) {
     return false;
 }
 
-/* What transformers takes of a key, where that is not what the key says: qwen2 has biases and mistral
- * has none whatever attention_bias says, and mistral has a window by default. */
+/* What transformers takes of a key, where that is not what the key says: qwen2 has biases and
+ * mistral has none whatever attention_bias says, and mistral has a window by default. */
 static int spell_out(json_t *config, const struct model_file *raw) {
     const bool qwen2 = is_type(config, "qwen2"), mistral = is_type(config, "mistral");
     const json_t *bias = json_object_get(config, "attention_bias");
@@ -350,7 +350,7 @@ static int add_side(struct model_file *mf, const char *dir, const char *name, st
         return 0;
     }
     rc = model_file_map(mf, path, &map, e);
-    if (rc == ERR_INPUT && !mf->tokenizer_problem) { /* a pointer: no reason to refuse the weights */
+    if (rc == ERR_INPUT && !mf->tokenizer_problem) { /* no reason to refuse the weights */
         mf->tokenizer_problem = strdup(e->msg);
         rc = mf->tokenizer_problem ? 0 : ERR_NOMEM;
         goto out;

@@ -55,8 +55,8 @@ static int one_of_kinds(const json_t *config, json_t *o, const char *key, const 
         if (!occurs(types, kind)) continue;
         if (json_is_null(v))
             return err_set(e, ERR_INPUT,
-                           "%s: %s: %.40s is null: layers without rotary embedding, which duet does "
-                           "not compute",
+                           "%s: %s: %.40s is null: layers without rotary embedding, which duet "
+                           "does not compute",
                            name, key, kind);
         if (*one && !same_members(*one, v))
             return err_set(e, ERR_INPUT,
@@ -71,7 +71,7 @@ static int one_of_kinds(const json_t *config, json_t *o, const char *key, const 
                           key);
 }
 
-/* A new object, without base; the base, borrowed from config, or NULL. Both NULL: nothing is said. */
+/* A new object, without base; the base, borrowed from config, or NULL. Both NULL: nothing said. */
 struct said {
     json_t *scaling, *theta;
 };

@@ -4,11 +4,11 @@
  * transformers 4 writes that form. transformers 5 writes an object "rope_parameters" with the base
  * in it, and reads "rope_scaling" as another name of it (modeling_rope_utils.py,
  * convert_rope_params_to_dict); other programs write a base into rope_scaling. Where a base stands
- * inside and another outside, the inner counts, as in transformers 5 and llama.cpp. Two objects that
- * say different things are refused, since these two readers choose differently.
+ * inside and another outside, the inner counts, as in transformers 5 and llama.cpp. Two objects
+ * that say different things are refused, since these two readers choose differently.
  *
- * The object may hold one object for every kind of layer ("full_attention", ...). Those of the kinds
- * that layer_types names must be the same, which is what duet computes. */
+ * The object may hold one object for every kind of layer ("full_attention", ...). Those of the
+ * kinds that layer_types names must be the same, which is what duet computes. */
 #ifndef DUET_ROPE_KEYS_H
 #define DUET_ROPE_KEYS_H
 

@@ -238,7 +238,7 @@ static bool is_word(const json_t *v, const char *word, size_t n) {
         return strlen(own) == n && !memcmp(own, word, n);
     }
     if (n == 2 && !memcmp(word, "{}", n))
-        return (json_is_object(v) || json_is_array(v)) && !json_object_size(v) && !json_array_size(v);
+        return json_is_object(v) ? !json_object_size(v) : json_is_array(v) && !json_array_size(v);
     char *end;
     const double want = strtod(word, &end);
     return json_is_number(v) && end == word + n && json_number_value(v) == want;

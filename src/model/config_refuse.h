@@ -1,7 +1,7 @@
-/* Keys of a config.json that change what a model computes, and that duet does not compute: read from
- * transformers' configuration_*.py and modeling_*.py (4.40 to 5.24) of decoders like Llama, and from
- * what other programs write. Each stands in one table with the values that change nothing; a key with
- * another value is refused by name.
+/* Keys of a config.json that change what a model computes, and that duet does not compute: from
+ * transformers' configuration_*.py and modeling_*.py (4.40 to 5.24) of decoders like Llama, and
+ * what other programs write. Each stands in one table with the values that change nothing; a key
+ * with another value is refused by name.
  *
  * A second list has keys that change no logit: dropout of every kind, initializer_*, pretraining_tp
  * (the same sums in another order), max_window_layers (read with use_sliding_window),

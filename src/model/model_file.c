@@ -99,14 +99,14 @@ static void read_param(const struct model *m, const struct model_file *mf, const
     }
 }
 
-/* Rows that are no whole blocks of q8_0 are f16 (model_set_storage), which has no larger numbers. */
+/* Rows that are no whole blocks of q8_0 are f16 (model_set_storage), which has a largest number. */
 static int check_f16(const struct param *p, const char *path, struct err *e) {
     const uint16_t *x = p->data;
     for (int64_t i = 0; i < param_count(p); i++)
         if ((x[i] & 0x7c00) == 0x7c00)
             return err_set(e, ERR_INPUT,
-                           "%s: tensor %s: a weight is not finite, or beyond f16, in which its rows "
-                           "of %lld are stored beside q8_0",
+                           "%s: tensor %s: a weight is not finite, or beyond f16, in which its "
+                           "rows of %lld are stored beside q8_0",
                            path, p->name, (long long)p->cols);
     return 0;
 }

@@ -393,28 +393,12 @@ static void run_folders(void **state) {
     assert_true(state_of(at("run")) == before);
 }
 
-/* A tokenizer that is read is not written over. */
-static void tokenizers(void **state) {
-    (void)state;
-    struct model_file mf;
-    mkdir(at("t"), 0777);
-    put(at("t/tokenizer.json"), "{}");
-    write_model(at("a.blzt"), "\"model_type\":\"llama\"", DT_F32);
-    must(model_import(&mf, at("a.blzt"), true, &e));
-    /* A tokenizer's problem comes first where there is one: so byte, by another name of the folder. */
-    const struct export_opts o = {.dtype = -1, .tokenizer = at("t/tokenizer.json")};
-    assert_int_equal(model_export(&mf, format_find("hf"), at("t"), &o, &report, &e), ERR_INPUT);
-    assert_false(file_exists(at("t/config.json")));
-    model_file_close(&mf);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(biases),      cmocka_unit_test(windows),  cmocka_unit_test(bases),
         cmocka_unit_test(classifier),  cmocka_unit_test(integers), cmocka_unit_test(ids),
         cmocka_unit_test(pointers),    cmocka_unit_test(checked),  cmocka_unit_test(check_again),
-        cmocka_unit_test(run_folders), cmocka_unit_test(tokenizers),
-        cmocka_unit_test(quantised),
+        cmocka_unit_test(run_folders), cmocka_unit_test(quantised),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
