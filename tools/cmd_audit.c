@@ -182,6 +182,7 @@ static int read_batch(struct job *j, struct err *e) {
                                    .quiet = o->quiet,
                                    .raw_vocab = (uint32_t)j->model.config.vocab};
     TRY(dataset_open(&j->data, &d, e));
+    if (j->data.tokenizer) TRY(model_check_tokenizer(&j->model, j->data.tokenizer, j->path, e));
     if ((rc = split_make(&j->data.shard, 0, T, &all, &none, e))) {
         err_prefix(e, "%s", o->data);
         goto out;

@@ -46,6 +46,7 @@ check "the other number is another" test "$other" != "$number"
 sentence="the model's own tokenizer is another one (its hash is $number, this one's $other)"
 check "eval --tokenizer" fails 1 "$sentence" "$DUET" eval $model --data text.txt --tokenizer other.json --quiet
 check "eval --exact --tokenizer" fails 1 "$sentence" "$DUET" eval $model --exact --data text.txt --tokenizer other.json --quiet
+check "audit --tokenizer" fails 1 "$sentence" "$DUET" audit $model --data text.txt --tokenizer other.json --quiet --batch 1
 check "generate --tokenizer" fails 1 "$sentence" "$DUET" generate $model --prompt a --tokenizer other.json
 check "train --init --tokenizer" fails 1 "$sentence" "$DUET" train --steps 2 --init $model --data text.txt --tokenizer other.json --out no
 check "nothing is begun" absent no

@@ -48,6 +48,19 @@ static void round_trip(void **state) {
     assert_int_equal(bytes, strlen(text));
     assert_string_equal(back, text);
     duet_free(back);
+    /* a special token's name is text, unless it is to be the token */
+    static const char special[] = "<|endoftext|>";
+    uint32_t *plain, *token;
+    size_t n_plain, n_token;
+    assert_int_equal(duet_encode(m, special, strlen(special), &plain, &n_plain, &err), DUET_OK);
+    duet_read_specials(m, 1);
+    assert_int_equal(duet_encode(m, special, strlen(special), &token, &n_token, &err), DUET_OK);
+    duet_read_specials(m, 0);
+    duet_read_specials(NULL, 1);
+    assert_int_equal(n_token, 1);
+    assert_true(n_plain > 1 && n_plain <= strlen(special));
+    duet_free(plain);
+    duet_free(token);
     ids[0] = (uint32_t)duet_vocab_size(m);
     float nll[64];
     assert_int_equal(duet_decode(m, ids, 1, &back, &bytes, &err), DUET_ERR_INPUT);

@@ -127,7 +127,7 @@ static void refused_to_write(void **state) {
     build_model(&a, &s, "");
     a.vocab = make_vocab(VOCAB_BPE);
     assert_int_equal(model_file_write(&a, "gguf", at("c.bin"), &e), ERR_INPUT);
-    assert_non_null(strstr(e.msg, "5 tokens, but the model only 4"));
+    assert_non_null(strstr(e.msg, "5 tokens, but the model's vocabulary only 4"));
     model_file_close(&a);
     build_model(&a, &llama_spec, "");
     a.vocab = make_vocab(VOCAB_SPM);
