@@ -145,6 +145,9 @@ static void container(void **state) {
 /* The real process: a limit on its address space, and one on its data. */
 static void rlimits(void **state) {
     (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* their shadow memory needs more address space */
+#endif
     static const int which[] = {RLIMIT_AS, RLIMIT_DATA};
     for (int i = 0; i < 2; i++) {
         const pid_t child = fork();
