@@ -4,10 +4,10 @@
  * possible in; a budget of time must not be charged with it. Time lost to other processes is
  * another matter: it is charged. (A suspended machine needs nothing: CLOCK_MONOTONIC stands still.)
  *
- * A thread wakes every 50 ms. When it comes late by more than 0.25 s, it asks the kernel how long it
- * had waited for a processor (the second number of /proc/thread-self/schedstat): that is time lost to
- * others. The rest is time in which it could not even wait, and if the process as a whole has
- * hardly used a processor meanwhile, it was stopped. Without schedstat 2 s count as a stop. The
+ * A thread wakes every 50 ms. When it comes late by more than 0.25 s, it asks the kernel how long
+ * it had waited for a processor (the second number of /proc/thread-self/schedstat): that is time
+ * lost to others. The rest is time in which it could not even wait, and if the process as a whole
+ * has hardly used a processor meanwhile, it was stopped. Without schedstat 2 s count as a stop. The
  * result is right to 50 ms a stop, and errs by charging too much. */
 #ifndef DUET_HEARTBEAT_H
 #define DUET_HEARTBEAT_H
