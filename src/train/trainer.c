@@ -158,6 +158,7 @@ static int stop(struct trainer *t, struct err *e) {
     const bool nothing = t->p.step == 0 && t->saved_step < 0;
     const int rc = nothing || t->saved_step == t->p.step ? 0 : trainer_save(t, false, e);
     if (rc) return rc;
+    if (!nothing) trainer_say_best(t);
     const char *dropped = t->pace.dropped ? " (the unfinished update is dropped)" : "";
     if (nothing)
         return err_set(e, ERR_STOP,
@@ -202,6 +203,18 @@ out:
     return rc == ERR_STOP || (!rc && stop_asked()) ? stop(t, e) : rc;
 }
 
+/* The schedule runs over the new length. */
+static void say_rate(struct trainer *t) {
+    const struct sched *s = &t->setup.sched;
+    const double end = t->setup.lr * t->p.lr_scale * sched_factor(s, t->p.step, 1),
+                 now = t->setup.lr * t->p.lr_scale *
+                       sched_factor(s, t->p.step, trainer_progress(t));
+    if (t->ended.num_steps == t->p.step && now > end)
+        log_note(&t->line, "the schedule is that of the longer run: the learning rate is %.3g again, "
+                           "not %.3g as at the end",
+                 now, end);
+}
+
 static void describe_start(struct trainer *t) {
     const struct model_config *c = &t->model.config;
     char data[64], trained[64] = "";
@@ -224,7 +237,10 @@ static void describe_start(struct trainer *t) {
         log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
                  (long long)t->model.full_vocab, (long long)c->vocab);
     if (c->assumed && !t->p.step) log_note(&t->line, "%s", c->assumed);
-    if (t->p.step) log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
+    if (t->p.step) {
+        log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
+        say_rate(t);
+    }
     if (!t->p.step)
         log_lines_write(&t->log,
                         "{\"event\":\"start\",\"params\":%lld,\"trained_params\":%lld,\"train_tokens\":%llu,\"gemm_peak_"

@@ -45,8 +45,9 @@ check "no best.blzt without --val-every" absent fin/best.blzt
 cp fin/model.blzt fin.blzt
 check "a finished run: --steps not above" on fin --steps 20
 check "a finished run: says what to give" says on.err 'fin is finished: 20 updates (--steps 20); --steps N above 20'
-check "a finished run: --steps above, a rate that spoils it" on fin --steps 30 --lr 3 --schedule constant --clip 0 --spike 0
+check "a finished run: --steps above, a rate that spoils it" on fin --steps 30 --lr 3 --schedule linear --clip 0 --spike 0
 check "says that the finished model is kept" says on.err 'the finished model of step 20 is kept as fin/best.blzt'
+check "says that the rate rises again" says on.err 'the learning rate is .* again, not'
 check "and at the end where it is" says on.err 'the best was step 20 .*fin/best.blzt'
 check "it is" same fin/best.blzt fin.blzt
 check "the summary names both" equal "$(json best_step fin/summary.json) $(steps_done fin)" "20 30"
@@ -56,6 +57,16 @@ check "--no-keep-best says it" says on.err 'no-keep-best: the finished model of 
 must "$DUET" train $TINY --data text.txt --time 0.3 --out timed >timed.out 2>timed.err
 check "a finished run with --time" on timed
 check "says what to give" says on.err 'timed is finished: .* a --time above'
+
+must "$DUET" train $TINY --data text.txt --steps 10 --out stop >s.out 2>s.err
+cp stop/model.blzt stop.blzt
+(exec "$DUET" train --resume stop --steps 1000000 --lr 3 --clip 0 --spike 0 --threads 1) >k.out 2>k.err &
+pid=$!
+while ! grep -q '"step":[2-9]0' stop/log.jsonl && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -TERM $pid
+wait $pid
+check "trained on and stopped: the finished model is there" same stop/best.blzt stop.blzt
+check "trained on and stopped: says where" says k.err 'the best was step 10 .*stop/best.blzt'
 
 # ---- LoRA
 must "$DUET" train --init start/model.blzt --lora 2 --data text.txt --seq 32 --batch 4 --steps 6 --val-every 2 --threads 1 --quiet \
@@ -95,7 +106,7 @@ check "--overwrite removes kept checkpoints and the best" absent broken/checkpoi
 
 # ---- divergence
 WILD="$TINY --data text.txt --steps 150 --lr 1 --clip 0 --spike 1 --checkpoint-every 5 --warmup 100 --schedule constant --log-every 1"
-refuses "--no-rollback stops" 1 'more than --spike 1; training stopped' "$DUET" train $WILD --no-rollback --out stop
+refuses "--no-rollback stops" 1 'more than --spike 1; training stopped' "$DUET" train $WILD --no-rollback --out gaveup
 check "--rollback goes on" "$DUET" train $WILD --out wild
 at=$(sed -n 's/{"event":"rollback","step":\([0-9]*\),.*/\1/p' wild/log.jsonl)
 check "--rollback: once, to a checkpoint" [ "${at:-1}" -gt 1 -a $((at % 5)) -eq 0 ]
