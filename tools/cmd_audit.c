@@ -16,7 +16,8 @@
 #include <string.h>
 
 struct opts {
-    const char *data, *format, *tokenizer;
+    struct conf_list data;
+    const char *format, *tokenizer;
     const char *adapter, *lora_targets, *lora_mode, *weights;
     const char *compute, *gemm, *group_by;
     struct conf_pairs set;
@@ -28,8 +29,9 @@ struct opts {
 #define O struct opts
 static const struct conf_row rows[] = {
     CONF_SECTION("Data"),
-    CONF_STRING(O, data, "data", NULL, "FILE",
-                "text (also .zst), a shard of `duet tokenize`, or raw16 tokens"),
+    CONF_LIST(O, data, "data", "FILE",
+              "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
+              "tokenize`, or raw16 tokens; - is standard input"),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
                 "auto: by content; raw16: headerless uint16 tokens"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
@@ -91,7 +93,7 @@ static int check_options(const struct opts *o, const struct conf *conf, struct e
     const bool norms = o->lora_norms || conf_given(conf, "lora-targets");
     if (conf->n_pos != 1)
         return err_set(e, ERR_USAGE, "audit takes one model file, found %d", conf->n_pos);
-    if (!o->data) return err_set(e, ERR_USAGE, "give the data to audit on with --data FILE");
+    if (!o->data.n) return err_set(e, ERR_USAGE, "give the data to audit on with --data FILE");
     if (o->lora_rank && o->adapter)
         return err_set(e, ERR_USAGE, "give either --lora for new adapters or --adapter");
     if (norms && !o->lora_rank)
@@ -158,11 +160,13 @@ out:
  */
 
 static int check_ids(const struct job *j, const uint32_t *ids, int64_t n, struct err *e) {
+    char name[256];
     for (int64_t i = 0; i < n; i++)
         if (ids[i] >= j->model.config.vocab)
             return err_set(e, ERR_INPUT,
-                           "%s: token id %u is outside the model's vocabulary of %lld", j->o->data,
-                           ids[i], (long long)j->model.config.vocab);
+                           "%s: token id %u is outside the model's vocabulary of %lld",
+                           dataset_name(&j->o->data, name), ids[i],
+                           (long long)j->model.config.vocab);
     return 0;
 }
 
@@ -170,11 +174,12 @@ static int check_ids(const struct job *j, const uint32_t *ids, int64_t n, struct
  */
 static int read_batch(struct job *j, struct err *e) {
     int rc;
+    char name[256];
     const struct opts *o = j->o;
     struct audit_opts *ao = &j->audit_opts;
     const int64_t T = ao->seq, n = o->batch * T;
     struct split all, none;
-    const struct dataset_opts d = {.path = o->data,
+    const struct dataset_opts d = {.data = o->data,
                                    .format = o->format,
                                    .tokenizer = o->tokenizer,
                                    .blob = j->model.tok_blob,
@@ -183,10 +188,7 @@ static int read_batch(struct job *j, struct err *e) {
                                    .raw_vocab = (uint32_t)j->model.config.vocab};
     TRY(dataset_open(&j->data, &d, e));
     if (j->data.tokenizer) TRY(model_check_tokenizer(&j->model, j->data.tokenizer, j->path, e));
-    if ((rc = split_make(&j->data.shard, 0, T, &all, &none, e))) {
-        err_prefix(e, "%s", o->data);
-        goto out;
-    }
+    TRY(split_make(&j->data.shard, dataset_name(&o->data, name), 0, T, &all, &none, e));
     j->input = malloc((size_t)n * sizeof *j->input);
     j->target = malloc((size_t)n * sizeof *j->target);
     if (!j->input || !j->target) {

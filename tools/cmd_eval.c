@@ -16,7 +16,8 @@
 #include <string.h>
 
 struct opts {
-    const char *data, *format, *tokenizer, *split, *compute, *gemm;
+    struct conf_list data;
+    const char *format, *tokenizer, *split, *compute, *gemm;
     const char *task, *prompt, *labels, *logits, *out, *paired;
     struct conf_pairs set;
     struct open_opts open;
@@ -28,8 +29,9 @@ struct opts {
 #define O struct opts
 static const struct conf_row rows[] = {
     CONF_SECTION("Data"),
-    CONF_STRING(O, data, "data", NULL, "FILE",
-                "text (also .zst), a shard of `duet tokenize`, or raw16 tokens"),
+    CONF_LIST(O, data, "data", "FILE",
+              "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
+              "tokenize`, or raw16 tokens; - is standard input"),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
                 "auto: by content; raw16: headerless uint16 tokens"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
@@ -140,21 +142,27 @@ static void task_progress(void *ctx, uint64_t done, uint64_t total) {
                       (unsigned long long)total);
 }
 
-/* The data's windows to evaluate. A model must know every token. */
-static int choose_split(const struct opts *o, const struct dataset *d, int64_t T, struct split *v,
-                        struct err *e) {
+/* The data's windows to evaluate, of *T tokens: a text too short for one of the model's own length is
+ * one window. A model must know every token. */
+static int choose_split(const struct opts *o, const struct dataset *d, int64_t *T, struct split *v,
+                        struct log_progress *line, struct err *e) {
     struct split rest;
-    if (d->shard.n_tokens <= (uint64_t)T)
-        return err_set(e, ERR_INPUT, "%s has %llu tokens, one window of %lld needs at least %lld",
-                       o->data, (unsigned long long)d->shard.n_tokens, (long long)T,
-                       (long long)T + 1);
-    if (!strcmp(o->split, "val")) return split_make(&d->shard, o->val_fraction, T, &rest, v, e);
-    return split_make(&d->shard, 0, T, v, &rest, e);
+    char name[256];
+    const bool part = !strcmp(o->split, "val");
+    const uint64_t n = d->shard.n_tokens;
+    dataset_name(&o->data, name);
+    if (!o->seq && !part && n > 1 && n <= (uint64_t)*T) {
+        log_note(line, "%s has %llu tokens: one window of %llu instead of %lld", name,
+                 (unsigned long long)n, (unsigned long long)n - 1, (long long)*T);
+        *T = (int64_t)n - 1;
+    }
+    return part ? split_make(&d->shard, name, o->val_fraction, *T, &rest, v, e)
+                : split_make(&d->shard, name, 0, *T, v, &rest, e);
 }
 
 static int open_data(struct dataset *d, const struct opts *o, const struct model *m,
                      const char *path, struct err *e) {
-    const struct dataset_opts dopts = {.path = o->data,
+    const struct dataset_opts dopts = {.data = o->data,
                                        .format = o->format,
                                        .tokenizer = o->tokenizer,
                                        .blob = m->tok_blob,
@@ -178,8 +186,8 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     TRY(open_data(&d, o, &m, conf->pos[0], e));
-    const int64_t T = o->seq ? o->seq : m.config.seq_len;
-    TRY(choose_split(o, &d, T, &v, e));
+    int64_t T = o->seq ? o->seq : m.config.seq_len;
+    TRY(choose_split(o, &d, &T, &v, &line, e));
     if (d.tokenizer) bytes = eval_token_bytes(d.tokenizer, d.shard.vocab);
     const struct eval_opts eo = {.batch = o->batch,
                                  .seq = T,
@@ -295,7 +303,7 @@ static int check_work(const struct opts *o, const struct conf *conf, struct err 
     if (!o->task) {
         if (o->prompt || o->labels)
             return err_set(e, ERR_USAGE, "--template and --labels belong to --task");
-        if (!o->data) return err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
+        if (!o->data.n) return err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
         return o->logits ? refuse_given(conf, loss, sizeof loss / sizeof *loss, "logits", e) : 0;
     }
     rc = refuse_given(conf, text, sizeof text / sizeof *text, "task", e);

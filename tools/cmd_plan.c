@@ -7,13 +7,14 @@
 #include "machine.h"
 #include "par.h"
 #include "task.h"
+#include "textin.h"
+#include "textlist.h"
 #include "train_model.h"
 #include "train_plan.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* What `train` would find: everything that decides the shapes of the run. */
 struct job {
@@ -21,7 +22,7 @@ struct job {
     struct train_setup setup;
     struct gemm gemm;
     struct model model;
-    struct dataset data;
+    struct dataset data, val_data;
     struct task task, task_eval;
     uint32_t *ids; /* those that occur, for --compact-vocab */
     int64_t n_ids;
@@ -35,9 +36,19 @@ struct job {
  * that there is something to validate on. */
 enum { SMALL_TEXT = 4 << 20 };
 
-static bool must_tokenize(const struct train_opts *o) {
-    struct stat st;
-    return o->compact_vocab || (!stat(o->data, &st) && st.st_size <= SMALL_TEXT);
+/* A pipe is left alone: what is read of it is gone. */
+static int must_tokenize(const struct train_opts *o, bool *must, struct err *e) {
+    struct textlist l;
+    uint64_t bytes = 0;
+    const int rc = textlist_open(&l, o->data.item, o->data.n, e);
+    *must = o->compact_vocab;
+    for (size_t i = 0; i < l.n && !rc; i++) {
+        const uint64_t size = textin_size(l.path[i]);
+        bytes += size ? size : SMALL_TEXT + 1;
+    }
+    if (bytes <= SMALL_TEXT) *must = true;
+    textlist_close(&l);
+    return rc;
 }
 
 /* The tokenizer: of --tokenizer, else of --init's file, else none. */
@@ -80,23 +91,31 @@ out:
 static int read_text(struct job *j, struct model *holder, uint32_t vocab, struct err *e) {
     int rc = 0;
     const struct train_opts *o = j->o;
+    bool must;
+    char name[256];
+    const double share = o->val_data.n ? 0 : o->val_fraction;
     struct split train, val;
-    struct dataset_opts d = {.path = o->data,
+    struct dataset_opts d = {.data = o->data,
                              .format = o->format,
                              .tokenizer = o->tokenizer,
                              .blob = holder->tok_blob,
                              .blob_bytes = holder->tok_bytes,
                              .raw_vocab = vocab,
                              .quiet = true};
-    j->val_seq = o->val_fraction > 0 ? j->seq : 0;
-    if (!o->data) return 0;
-    if (!file_exists(o->data)) return err_errno(e, ERR_INPUT, "cannot read %s", o->data);
-    if (!must_tokenize(o) && !shard_probe(o->data) && strcmp(o->format, "raw16")) return 0;
+    j->val_seq = o->val_data.n || share > 0 ? j->seq : 0;
+    if (!o->data.n) return 0;
+    TRY(dataset_check(&o->data, o->format, e));
+    if (o->val_data.n) TRY(dataset_check(&o->val_data, o->format, e));
+    TRY(must_tokenize(o, &must, e));
+    if (!must && !shard_probe(o->data.item[0]) && strcmp(o->format, "raw16")) return 0;
     tokenizer_close(j->data.tokenizer);
     j->data.tokenizer = NULL;
     TRY(dataset_open(&j->data, &d, e));
-    TRY(split_make(&j->data.shard, o->val_fraction, j->seq, &train, &val, e));
-    if (val.end - val.begin <= (uint64_t)j->seq) j->val_seq = 0;
+    TRY(split_make(&j->data.shard, dataset_name(&o->data, name), share, j->seq, &train, &val, e));
+    if (!o->val_data.n && val.end - val.begin <= (uint64_t)j->seq) j->val_seq = 0;
+    if (!o->val_data.n || !o->compact_vocab) goto out;
+    d.data = o->val_data;
+    TRY(dataset_open(&j->val_data, &d, e));
 out:
     return rc;
 }
@@ -130,8 +149,8 @@ static int make_plan(struct job *j, struct err *e) {
                           : j->data.shard.vocab ? j->data.shard.vocab
                                                 : 0;
     TRY(train_model_create(&j->model, o, vocab, e));
-    if (o->compact_vocab && o->data)
-        TRY(dataset_ids(&j->data.shard, j->model.config.vocab, &j->ids, &j->n_ids, e));
+    if (o->compact_vocab && o->data.n)
+        TRY(dataset_ids(&j->data.shard, &j->val_data.shard, j->model.config.vocab, &j->ids, &j->n_ids, e));
     TRY(train_model_shape(&j->model, &j->setup, j->ids, j->n_ids, e));
     j->engine = train_engine_opts(&j->setup, o, &j->gemm, j->seq);
     j->engine.n_answers = j->task.n_labels;
@@ -219,6 +238,7 @@ static int run(int argc, char **argv, struct err *e) {
 out:
     model_close(&j.model);
     dataset_close(&j.data);
+    dataset_close(&j.val_data);
     task_close(&j.task);
     task_close(&j.task_eval);
     free(j.ids);

@@ -37,6 +37,9 @@ static const struct conf_row rows[] = {
     CONF_END,
 };
 
+/* A short text shows no line; a pipe does from its start, as it may have to be waited for. */
+#define PATIENCE 0.5
+
 struct watch {
     struct log_progress line;
     double start;
@@ -45,6 +48,7 @@ struct watch {
 static void show_progress(void *ctx, uint64_t done, uint64_t total) {
     struct watch *w = ctx;
     double mb = (double)done / 1e6, seconds = clock_seconds() - w->start;
+    if (total && seconds < PATIENCE) return;
     double rate = seconds > 0 ? mb / seconds : 0;
     if (total)
         log_progress_show(&w->line, false, "tokenize: %.1f of %.1f MB (%.0f%%), %.1f MB/s", mb,
@@ -94,6 +98,7 @@ static int build(const struct opts *o, const struct conf *c, struct err *e) {
     rc = shard_build(t, c->pos, (size_t)c->n_pos, o->out, show_progress, &w, &stats, e);
     double seconds = clock_seconds() - w.start;
     log_progress_end(&w.line);
+    if (!rc && *stats.note) log_note(&w.line, "note: %s", stats.note);
     if (!rc) rc = report_build(o, &stats, seconds, &w.line, e);
 out:
     tokenizer_close(t);
@@ -170,8 +175,9 @@ const struct cmd cmd_tokenize = {
     .summary = "Turn text files into a token shard.",
     .usage = "--tokenizer T --out SHARD FILE...\n--verify SHARD",
     .notes =
-        "FILE is plain text or zstd-compressed; \"-\" is standard input. Documents end at the\n"
-        "text <|endoftext|> and at the end of a file. Text of any size takes little memory.",
+        "FILE is plain text or compressed by gzip or zstd, a folder of such files, or \"-\" for\n"
+        "standard input. Documents end at the text <|endoftext|> and at the end of a file. Text of\n"
+        "any size takes little memory.",
     .rows = rows,
     .run = run,
 };

@@ -8,6 +8,7 @@
 #include "par.h"
 #include "stories.h"
 #include "textin.h"
+#include "textlist.h"
 #include "tok_convert.h"
 #include "tokenizer.h"
 
@@ -20,7 +21,8 @@
 #define READ_STEP ((size_t)1 << 20)
 
 struct opts {
-    const char *out, *special, *tokenizer, *text, *pre;
+    const char *out, *tokenizer, *text, *pre;
+    struct conf_list special;
     int64_t vocab, min_count, threads;
     bool plain, bos, json, quiet;
 };
@@ -31,9 +33,9 @@ static const struct conf_row rows[] = {
              "size of the vocabulary: special tokens, 256 bytes, merges"),
     CONF_STRING(struct opts, out, "out", "tokenizer.json", "FILE",
                 "file to write; convert: its ending says the form, .json, .bin or .model"),
-    CONF_STRING(struct opts, special, "special", NULL, "TEXT",
-                "a special token besides " END_OF_TEXT ", which is always the first; may be given "
-                "several times"),
+    CONF_LIST(struct opts, special, "special", "TEXT",
+              "a special token besides " END_OF_TEXT ", which is always the first; may be given "
+              "several times"),
     CONF_INT(struct opts, min_count, "min-count", "2", 1, 1e9,
              "pairs that occur less often are not merged"),
     CONF_SECTION("encode, decode, info"),
@@ -56,11 +58,13 @@ static const struct conf_row rows[] = {
     CONF_END,
 };
 
-/* Appends the whole of a file (plain or zstd; "-": standard input) to text. */
+/* Appends the whole of a file (as textin.h reads it; "-": standard input) to text. Without a line
+ * for progress nothing is said about bytes that may be no text either. */
 static int read_text(const char *path, struct tok_bytes *text, struct log_progress *line,
                      struct err *e) {
     struct textin in = {0};
     size_t got = 1;
+    char note[512];
     int rc;
     TRY(textin_open(&in, path, e));
     while (got) {
@@ -73,6 +77,7 @@ static int read_text(const char *path, struct tok_bytes *text, struct log_progre
         text->n += got;
         if (line) log_progress_show(line, false, "tokenizer: read %.1f MB", (double)text->n / 1e6);
     }
+    if (line && textscan_note(&in.scan, in.name, note, sizeof note)) log_note(line, "note: %s", note);
 out:
     textin_close(&in);
     return rc;
@@ -84,38 +89,25 @@ static void show_merges(void *ctx, uint32_t done, uint32_t total) {
     log_progress_show(ctx, false, "tokenizer: %u of %u tokens", done, total);
 }
 
-/* The texts of the files in one buffer, without the trailers of built-in corpora. */
-static int read_corpus(const struct conf *c, struct tok_bytes *text, size_t *bytes,
+/* The texts of the files in one buffer, without the trailers of built-in corpora. bytes: of each. */
+static int read_corpus(const struct textlist *l, struct tok_bytes *text, size_t *bytes,
                        struct log_progress *line, struct err *e) {
     int rc = 0;
-    for (int i = 1; i < c->n_pos; i++) {
+    if (l->n > 1) TRY(textlist_check(l, e));
+    for (size_t i = 0; i < l->n; i++) {
         size_t start = text->n, n;
         double *bits;
-        TRY(read_text(c->pos[i], text, line, e));
-        rc = stories_trailer(text->data + start, text->n - start, &bytes[i - 1], &bits, &n, e);
+        TRY(read_text(l->path[i], text, line, e));
+        rc = stories_trailer(text->data + start, text->n - start, &bytes[i], &bits, &n, e);
         if (rc) {
-            err_prefix(e, "%s", c->pos[i]);
+            err_prefix(e, "%s", l->path[i]);
             goto out;
         }
         free(bits);
-        text->n = start + bytes[i - 1];
+        text->n = start + bytes[i];
     }
 out:
     return rc;
-}
-
-/* Cuts the values of --special (a line each) in place behind the first special. *list: malloc()ed.
- */
-static int split_specials(char *values, const char ***list, size_t *n, struct err *e) {
-    size_t cap = 2;
-    for (const char *p = values; p && *p; p++) cap += *p == '\n';
-    if (!(*list = calloc(cap, sizeof **list))) return err_set(e, ERR_NOMEM, "no memory");
-    (*list)[(*n)++] = END_OF_TEXT;
-    for (char *p = values, *end; p; p = end) {
-        if ((end = strchr(p, '\n'))) *end++ = '\0';
-        if (strcmp(p, END_OF_TEXT)) (*list)[(*n)++] = p;
-    }
-    return 0;
 }
 
 static int write_json(const char *path, const char *json, struct err *e) {
@@ -127,43 +119,68 @@ static int write_json(const char *path, const char *json, struct err *e) {
     return file_out_commit(&out, e);
 }
 
+/* What is learned from, and with. */
+struct corpus {
+    struct textlist list;
+    struct tok_bytes text;
+    const char **texts, **specials; /* texts: into text */
+    size_t *bytes, all;             /* of each; together */
+};
+
+static int open_corpus(struct corpus *k, const struct opts *o, const struct conf *c,
+                       struct log_progress *line, struct err *e) {
+    int rc;
+    TRY(textlist_open(&k->list, c->pos + 1, (size_t)c->n_pos - 1, e));
+    for (size_t i = 0; i < k->list.n; i++)
+        if (file_same(o->out, k->list.path[i]))
+            return err_set(e, ERR_USAGE, "--out %s would overwrite a text to learn from", o->out);
+    k->bytes = calloc(k->list.n + 1, sizeof *k->bytes);
+    k->texts = calloc(k->list.n + 1, sizeof *k->texts);
+    k->specials = calloc(o->special.n + 1, sizeof *k->specials);
+    if (!k->bytes || !k->texts || !k->specials) return err_set(e, ERR_NOMEM, "no memory");
+    TRY(read_corpus(&k->list, &k->text, k->bytes, line, e));
+    for (size_t i = 0; i < k->list.n; k->all += k->bytes[i++]) k->texts[i] = k->text.data + k->all;
+out:
+    return rc;
+}
+
+static void close_corpus(struct corpus *k) {
+    textlist_close(&k->list);
+    free(k->text.data);
+    free(k->texts);
+    free(k->specials);
+    free(k->bytes);
+}
+
 static int train(const struct opts *o, const struct conf *c, struct err *e) {
-    struct tok_bytes text = {0};
     struct log_progress line;
+    struct corpus k = {0};
     struct bpe_train_opts b = {.vocab = (uint32_t)o->vocab,
                                .min_count = (uint32_t)o->min_count,
                                .progress = show_merges,
                                .ctx = &line};
-    size_t n = (size_t)(c->n_pos - 1), *bytes = calloc(n + 1, sizeof *bytes), at = 0;
-    const char **texts = calloc(n + 1, sizeof *texts), **specials = NULL;
-    char *json = NULL, *values = o->special ? strdup(o->special) : NULL;
+    char *json = NULL;
     uint32_t vocab;
     int rc;
     log_progress_init(&line, o->quiet);
-    if (!bytes || !texts || (o->special && !values)) {
-        rc = err_set(e, ERR_NOMEM, "no memory");
-        goto out;
-    }
-    TRY(split_specials(values, &specials, &b.n_specials, e));
-    b.specials = specials;
-    TRY(read_corpus(c, &text, bytes, &line, e));
-    for (size_t i = 0; i < n; at += bytes[i++]) texts[i] = text.data + at;
-    TRY(bpe_train(&b, texts, bytes, n, &json, &vocab, e));
+    TRY(open_corpus(&k, o, c, &line, e));
+    k.specials[b.n_specials++] = END_OF_TEXT;
+    for (size_t i = 0; i < o->special.n; i++)
+        if (strcmp(o->special.item[i], END_OF_TEXT))
+            k.specials[b.n_specials++] = o->special.item[i];
+    b.specials = k.specials;
+    TRY(bpe_train(&b, k.texts, k.bytes, k.list.n, &json, &vocab, e));
     log_progress_end(&line);
     TRY(write_json(o->out, json, e));
     if (vocab < b.vocab)
         log_note(&line, "the text has no more pairs that occur %" PRId64 " times or more",
                  o->min_count);
     if (!o->quiet)
-        log_note(&line, "%s: %u tokens from %.1f MB of text", o->out, vocab, (double)at / 1e6);
+        log_note(&line, "%s: %u tokens from %.1f MB of text", o->out, vocab, (double)k.all / 1e6);
 out:
     log_progress_end(&line);
-    free(texts);
-    free(bytes);
-    free(specials);
-    free(values);
+    close_corpus(&k);
     free(json);
-    free(text.data);
     return rc;
 }
 
@@ -356,42 +373,8 @@ static int check_opts(const struct opts *o, const struct conf *c, const struct v
         return err_set(e, ERR_USAGE, "--out is missing: the file to write");
     if (v != verbs && !convert && !o->tokenizer)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
-    for (int i = 1; (v == verbs || convert) && i < c->n_pos; i++)
-        if (file_same(o->out, c->pos[i]))
-            return err_set(e, ERR_USAGE, "--out %s would overwrite %s", o->out,
-                           convert ? "the tokenizer to convert" : "a text to learn from");
-    return 0;
-}
-
-/* Options are read once each, so that the last value wins; --special may come several times. Joins
- * its values to lines of one, in a new argument list of *n whose texts are borrowed but for
- * *values. */
-static int join_specials(int argc, char **argv, char ***list, int *n, char **values,
-                         struct err *e) {
-    size_t bytes = 1;
-    static char name[] = "--special";
-    for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
-    *list = calloc((size_t)argc + 3, sizeof **list);
-    *values = calloc(bytes, 1);
-    *n = 0;
-    if (!*list || !*values) return err_set(e, ERR_NOMEM, "no memory");
-    bool any = false;
-    for (int i = 0; i < argc; i++) {
-        const char *value = strncmp(argv[i], "--special=", 10) == 0      ? argv[i] + 10
-                            : strcmp(argv[i], name) == 0 && i + 1 < argc ? argv[++i]
-                                                                         : NULL;
-        if (!value) {
-            (*list)[(*n)++] = argv[i];
-            continue;
-        }
-        if (any) strcat(*values, "\n");
-        strcat(*values, value);
-        any = true;
-    }
-    if (any) {
-        (*list)[(*n)++] = name;
-        (*list)[(*n)++] = *values;
-    }
+    if (convert && file_same(o->out, c->pos[1]))
+        return err_set(e, ERR_USAGE, "--out %s would overwrite the tokenizer to convert", o->out);
     return 0;
 }
 
@@ -400,11 +383,9 @@ static int run(int argc, char **argv, struct err *e) {
     struct conf c = {0};
     struct tokenizer *t = NULL;
     const struct verb *v;
-    char **list = NULL, *values = NULL;
-    int n, rc;
+    int rc;
     bool done;
-    TRY(join_specials(argc, argv, &list, &n, &values, e));
-    TRY(cmd_parse(&cmd_tokenizer, &c, &o, n, list, &done, e));
+    TRY(cmd_parse(&cmd_tokenizer, &c, &o, argc, argv, &done, e));
     if (done) goto out;
     TRY(check_opts(&o, &c, &v, e));
     if (o.threads) par_init((int)o.threads);
@@ -425,8 +406,6 @@ static int run(int argc, char **argv, struct err *e) {
 out:
     tokenizer_close(t);
     conf_release(&c);
-    free(list);
-    free(values);
     return rc;
 }
 
@@ -440,9 +419,9 @@ const struct cmd cmd_tokenizer = {
              "convert IN --out FILE [--pre NAME]",
     .notes =
         "train learns a byte-level BPE (GPT-2's words, Unicode classes) and writes Hugging Face's\n"
-        "tokenizer.json. Texts may be zstd-compressed; \"-\" is standard input, as is no file for\n"
-        "encode and decode. encode prints ids on one line; decode writes exactly the bytes that\n"
-        "they stand for.\n\n"
+        "tokenizer.json. Texts may be compressed by gzip or zstd; a folder is its files; \"-\" is\n"
+        "standard input, as is no file for encode and decode. encode prints ids on one line; decode\n"
+        "writes exactly the bytes that they stand for.\n\n"
         "convert writes any tokenizer that can be read in the form that FILE's ending says:\n"
         ".json for Hugging Face, .bin for llama2.c, .model for SentencePiece. What the form "
         "cannot\n"

@@ -80,11 +80,11 @@ int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer 
     struct log_progress line;
     log_progress_init(&line, o->quiet);
     const struct exact_opts eo = {.context = o->context, .progress = progress, .ctx = &line};
-    if (shard_probe(o->data)) {
-        rc = err_set(e, ERR_INPUT, "%s is a shard; --exact needs the text itself", o->data);
+    if (shard_probe(o->data.item[0])) {
+        rc = err_set(e, ERR_INPUT, "%s is a shard; --exact needs the text itself", o->data.item[0]);
         goto out;
     }
-    TRY(docs_read(&d, o->data, e));
+    TRY(docs_read(&d, o->data.item, o->data.n, e));
     TRY(exact_run(m, gemm, t, &d, &eo, &r, e));
     log_progress_end(&line);
     if (o->paired) TRY(exact_read(&other, o->paired, &r, e));

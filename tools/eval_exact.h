@@ -2,11 +2,13 @@
 #ifndef DUET_EVAL_EXACT_H
 #define DUET_EVAL_EXACT_H
 
+#include "conf.h"
 #include "gemm.h"
 #include "model.h"
 
 struct eval_exact_opts {
-    const char *data, *out, *paired; /* the latter two may be NULL */
+    struct conf_list data;
+    const char *out, *paired; /* or NULL */
     int64_t context;                 /* 0: all that the model has */
     bool json, quiet;
 };

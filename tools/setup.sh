@@ -3,7 +3,7 @@
 # Needs root, directly or through sudo. Does nothing when everything is there.
 set -eu
 
-packages="gcc meson ninja-build pkg-config libzstd-dev libjansson-dev
+packages="gcc meson ninja-build pkg-config libzstd-dev zlib1g-dev libjansson-dev
 libpcre2-dev libutf8proc-dev libxxhash-dev libcmocka-dev"
 optional="libdnnl-dev libopenblas0" # loaded at run time; duet works without
 
@@ -12,7 +12,7 @@ have() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed';
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     echo "This is not Debian or Ubuntu. Install, by the names of your system:" >&2
     echo "  a C17 compiler with OpenMP, meson >= 1.0, ninja, pkg-config," >&2
-    echo "  zstd, jansson, PCRE2, utf8proc, xxHash (with headers), cmocka for the tests;" >&2
+    echo "  zstd, zlib, jansson, PCRE2, utf8proc, xxHash (with headers), cmocka for the tests;" >&2
     echo "  oneDNN 2.x and OpenBLAS if you want their matrix products too." >&2
     for tool in meson ninja pkg-config; do
         command -v $tool >/dev/null || { echo "setup: $tool is missing" >&2; exit 1; }

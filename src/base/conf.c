@@ -82,6 +82,35 @@ int conf_set_string(struct conf *c, const struct conf_row *row, const char *what
     return rc;
 }
 
+/* n is about to grow by one: arrays are full at every power of two. Their copies of twice the size
+ * are owned by c, as the old ones stay. */
+static int grow_strings(struct conf *c, size_t n, const void *old, void **fresh, struct err *e) {
+    const size_t cap = n ? 2 * n : 1;
+    const char **more = calloc(cap, sizeof *more);
+    *fresh = more;
+    if (more && n) memcpy(more, old, n * sizeof *more);
+    return own(c, more, e);
+}
+
+static bool is_full(size_t n) {
+    return (n & (n - 1)) == 0;
+}
+
+int conf_add_item(struct conf *c, const struct conf_row *row, const char *value, struct err *e) {
+    struct conf_list *l = conf_field(c, row);
+    char *copy = strdup(value);
+    void *more;
+    int rc;
+    TRY(own(c, copy, e));
+    if (is_full(l->n)) {
+        TRY(grow_strings(c, l->n, l->item, &more, e));
+        l->item = more;
+    }
+    l->item[l->n++] = copy;
+out:
+    return rc;
+}
+
 int conf_set_pair(struct conf *c, const struct conf_row *row, const char *what, const char *key,
                   const char *value, int from, struct err *e) {
     struct conf_pairs *p = conf_field(c, row);
@@ -96,17 +125,10 @@ int conf_set_pair(struct conf *c, const struct conf_row *row, const char *what, 
     if (!k) {
         k = strdup(key);
         TRY(own(c, k, e));
-        if ((p->n & (p->n - 1)) == 0) { /* full at every power of two: double */
-            size_t cap = p->n ? 2 * p->n : 1;
-            char **keys = calloc(cap, sizeof *keys), **values = calloc(cap, sizeof *values);
-            rc = own(c, keys, e);
-            int other = own(c, values, e);
-            if (!rc) rc = other;
-            if (rc) goto out;
-            for (size_t j = 0; j < p->n; j++) {
-                keys[j] = p->key[j];
-                values[j] = p->value[j];
-            }
+        if (is_full(p->n)) {
+            void *keys, *values;
+            TRY(grow_strings(c, p->n, p->key, &keys, e));
+            TRY(grow_strings(c, p->n, p->value, &values, e));
             p->key = keys;
             p->value = values;
         }
@@ -168,8 +190,9 @@ static int set_text(struct conf *c, const struct conf_row *row, const char *what
     json_t *utf8 = row->internal ? NULL : json_string(text);
     if (!row->internal && !utf8) return err_set(e, ERR_USAGE, "%s is not valid UTF-8 text", what);
     json_decref(utf8);
-    return row->type == CONF_T_PAIRS ? set_pair_text(c, row, what, text, e)
-                                     : conf_set_string(c, row, what, text, e);
+    if (row->type == CONF_T_PAIRS) return set_pair_text(c, row, what, text, e);
+    return row->type == CONF_T_LIST ? conf_add_item(c, row, text, e)
+                                    : conf_set_string(c, row, what, text, e);
 }
 
 static int set_defaults(struct conf *c, struct err *e) {
@@ -184,6 +207,7 @@ static int set_defaults(struct conf *c, struct err *e) {
         case CONF_T_STRING:
         case CONF_T_CHOICE: *(const char **)conf_field(c, r) = NULL; break;
         case CONF_T_PAIRS: *(struct conf_pairs *)conf_field(c, r) = (struct conf_pairs){0}; break;
+        case CONF_T_LIST: *(struct conf_list *)conf_field(c, r) = (struct conf_list){0}; break;
         default: break;
         }
         if (r->def) rc = set_text(c, r, what, r->def, e);
@@ -319,6 +343,12 @@ static bool has_pair(const struct conf_pairs *p, const char *key, const char *va
     return false;
 }
 
+static bool same_list(const struct conf_list *a, const struct conf_list *b) {
+    for (size_t i = 0; i < a->n && i < b->n; i++)
+        if (strcmp(a->item[i], b->item[i])) return false;
+    return a->n == b->n;
+}
+
 bool conf_same(const struct conf *a, const struct conf *b, const struct conf_row *row) {
     const void *x = conf_field(a, row), *y = conf_field(b, row);
     const struct conf_pairs *p = x;
@@ -332,6 +362,7 @@ bool conf_same(const struct conf *a, const struct conf *b, const struct conf_row
         return true;
     case CONF_T_STRING:
     case CONF_T_CHOICE: return same_text(*(const char *const *)x, *(const char *const *)y);
+    case CONF_T_LIST: return same_list(x, y);
     default: return true;
     }
 }

@@ -15,7 +15,9 @@
  * keys are the option names without dashes in front; a source's path that begins with ./ or ../
  * counts from the folder of FILE), the command line. `--name value`,
  * `--name=value`; a boolean is `--name` or `--no-name`. `--set key=value` rows collect pairs, those
- * of files and the command line together. `-o` is `--out` where a command has it, `-h` is `--help`;
+ * of files and the command line together. `--data FILE` rows of a list collect values in their order;
+ * a list from the command line takes the place of one from a file, where it is an array or a single
+ * string. `-o` is `--out` where a command has it, `-h` is `--help`;
  * `--` ends the options. Text that is saved (not internal) must be UTF-8, as JSON is.
  * Unknown names, missing or malformed values, and values out of range are ERR_USAGE, with the
  * nearest known name as a suggestion. */
@@ -37,6 +39,7 @@ enum conf_type {
     CONF_T_STRING,  /* const char *; NULL when default is NULL */
     CONF_T_CHOICE,  /* const char *; one of the words in choices */
     CONF_T_PAIRS,   /* struct conf_pairs; may be given several times as key=value */
+    CONF_T_LIST,    /* struct conf_list; may be given several times; no default */
 };
 
 /* What a command that goes on with recorded work (train --resume) may do with an option of it. */
@@ -68,6 +71,11 @@ struct conf_pairs {
     size_t n, n_args;    /* the first n_args came from the command line */
 };
 
+struct conf_list {
+    const char **item; /* owned by the struct conf that parsed them */
+    size_t n;
+};
+
 /* The last argument is the help text; further members may follow it: "...", .internal = true */
 #define CONF_SECTION(title) {.type = CONF_T_SECTION, .help = title}
 #define CONF_BOOL(S, f, n, ...)                                                                    \
@@ -86,6 +94,8 @@ struct conf_pairs {
      .help = __VA_ARGS__}
 #define CONF_PAIRS(S, f, n, a, ...)                                                                \
     {.type = CONF_T_PAIRS, .name = n, .offset = offsetof(S, f), .arg = a, .help = __VA_ARGS__}
+#define CONF_LIST(S, f, n, a, ...)                                                                 \
+    {.type = CONF_T_LIST, .name = n, .offset = offsetof(S, f), .arg = a, .help = __VA_ARGS__}
 #define CONF_END {.type = CONF_T_END}
 
 /* What one parse owns: strings, and the positional arguments. */

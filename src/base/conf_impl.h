@@ -34,6 +34,7 @@ int conf_set_float(struct conf *c, const struct conf_row *row, const char *what,
                    struct err *e);
 int conf_set_string(struct conf *c, const struct conf_row *row, const char *what, const char *value,
                     struct err *e);
+int conf_add_item(struct conf *c, const struct conf_row *row, const char *value, struct err *e);
 int conf_set_pair(struct conf *c, const struct conf_row *row, const char *what, const char *key,
                   const char *value, int from, struct err *e);
 

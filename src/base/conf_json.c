@@ -97,14 +97,33 @@ static int read_int(struct conf *c, const struct conf_row *row, const char *what
     return wrong_type(what, v, "a whole number", e);
 }
 
-/* path: of the config file. */
+/* A string, or one of a list. path: of the config file. */
 static int read_string(struct conf *c, const struct conf_row *row, const char *path,
                        const char *what, const char *value, struct err *e) {
-    if (row->resume != RESUME_SOURCE) return conf_set_string(c, row, what, value, e);
-    char *at = path_in(path, value);
-    const int rc = at ? conf_set_string(c, row, what, at, e)
-                      : err_set(e, ERR_NOMEM, "no memory for options");
+    char *at = row->resume == RESUME_SOURCE ? path_in(path, value) : strdup(value);
+    const int rc = !at                        ? err_set(e, ERR_NOMEM, "no memory for options")
+                   : row->type == CONF_T_LIST ? conf_add_item(c, row, at, e)
+                                              : conf_set_string(c, row, what, at, e);
     free(at);
+    return rc;
+}
+
+/* An array of strings, or one string. What an earlier file said is gone. */
+static int read_list(struct conf *c, const struct conf_row *row, const char *path, const char *what,
+                     json_t *v, struct err *e) {
+    int rc = 0;
+    size_t i;
+    json_t *item;
+    *(struct conf_list *)conf_field(c, row) = (struct conf_list){0};
+    if (json_is_string(v)) return read_string(c, row, path, what, json_string_value(v), e);
+    if (!json_is_array(v)) return wrong_type(what, v, "a string or an array of strings", e);
+    json_array_foreach(v, i, item) {
+        char inner[256];
+        snprintf(inner, sizeof inner, "%.200s, item %zu,", what, i);
+        if (!json_is_string(item)) return wrong_type(inner, item, "a string", e);
+        TRY(read_string(c, row, path, what, json_string_value(item), e));
+    }
+out:
     return rc;
 }
 
@@ -122,6 +141,7 @@ static int read_value(struct conf *c, const struct conf_row *row, const char *pa
     case CONF_T_PAIRS:
         if (!json_is_object(v)) return wrong_type(what, v, "an object", e);
         return read_pairs(c, row, what, v, e);
+    case CONF_T_LIST: return read_list(c, row, path, what, v, e);
     default:
         if (!json_is_string(v)) return wrong_type(what, v, "a string", e);
         return read_string(c, row, path, what, json_string_value(v), e);
@@ -231,6 +251,18 @@ static bool print_text(const struct conf_row *r, const char *value, const char *
     return ok;
 }
 
+static bool print_list(const struct conf_row *r, const struct conf_list *l, const char *dir,
+                       FILE *out) {
+    bool ok = true;
+    fputc('[', out);
+    for (size_t i = 0; i < l->n && ok; i++) {
+        if (i) fputs(", ", out);
+        ok = print_text(r, l->item[i], dir, out);
+    }
+    fputc(']', out);
+    return ok;
+}
+
 static bool print_value(const struct conf *c, const struct conf_row *r, const char *dir,
                         FILE *out) {
     const void *v = conf_field(c, r);
@@ -240,6 +272,7 @@ static bool print_value(const struct conf *c, const struct conf_row *r, const ch
     case CONF_T_INT: return fprintf(out, "%lld", (long long)*(const int64_t *)v) > 0;
     case CONF_T_FLOAT: return fputs(conf_format_double(*(const double *)v, buf), out) >= 0;
     case CONF_T_PAIRS: return print_pairs(out, v);
+    case CONF_T_LIST: return print_list(r, v, dir, out);
     default: return print_text(r, *(const char *const *)v, dir, out);
     }
 }
@@ -250,6 +283,7 @@ static bool has_value(const struct conf *c, const struct conf_row *r) {
     case CONF_T_SECTION: return false;
     case CONF_T_STRING:
     case CONF_T_CHOICE: return *(const char **)conf_field(c, r) != NULL;
+    case CONF_T_LIST: return ((const struct conf_list *)conf_field(c, r))->n > 0;
     case CONF_T_INT:
     case CONF_T_FLOAT: return r->def || c->given[r - c->rows] != FROM_DEFAULT;
     default: return true;

@@ -1,5 +1,6 @@
 #include "file.h"
 #include "guard.h"
+#include "magic.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -32,16 +33,16 @@ static int open_input(const char *path, int *fd, struct stat *st, struct err *e)
     return e->code;
 }
 
+static int refuse(const char *path, const struct magic *m, struct err *e) {
+    return err_set(e, ERR_INPUT, "%s %s%s%s", path, m->is, m->advice ? ": " : "",
+                   m->advice ? m->advice : "");
+}
+
 /* What git leaves in place of a large file that was not fetched: a text of at most 1 kB
  * (git-lfs' spec.md). Nobody means to read that. */
 static int check_lfs(const char *path, const void *data, size_t size, struct err *e) {
-    static const char start[] = "version https://git-lfs.github.com/spec/v";
-    if (size < sizeof start - 1 || size > 1024 || memcmp(data, start, sizeof start - 1) != 0)
-        return 0;
-    return err_set(e, ERR_INPUT,
-                   "%s is a Git LFS pointer, not the file itself, which was not downloaded "
-                   "(git lfs pull)",
-                   path);
+    const struct magic *m = size <= 1024 ? magic_find(data, size) : NULL;
+    return m && m->kind == MAGIC_POINTER ? refuse(path, m, e) : 0;
 }
 
 /* Everything up to the end of fd into a malloc()ed buffer with a NUL after it. hint: the expected
@@ -118,24 +119,42 @@ union map_data {
     void *out;
 };
 
+int file_map_open_text(struct file_map *m, const char *path, struct err *e) {
+    const int rc = file_map_open(m, path, e);
+    if (rc) return rc;
+    m->skipped = magic_mark(m->data, m->size);
+    m->data += m->skipped;
+    m->size -= m->skipped;
+    return 0;
+}
+
 void file_map_drop(const struct file_map *m, size_t offset, size_t bytes) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t first = (offset + page - 1) / page * page, end = (offset + bytes) / page * page;
-    assert(offset <= m->size && bytes <= m->size - offset);
+    assert(offset <= m->size && bytes <= m->size - offset && !m->skipped);
     const union map_data at = {m->data + first};
     if (m->mapped && first < end) madvise(at.out, end - first, MADV_DONTNEED);
 }
 
 void file_map_close(struct file_map *m) {
-    const union map_data data = {m->data};
+    const union map_data data = {m->data ? m->data - m->skipped : NULL};
     if (m->mapped) {
         guard_map_done(data.out);
-        munmap(data.out, m->size);
+        munmap(data.out, m->size + m->skipped);
     } else {
         free(data.out);
     }
     free(m->path);
     *m = (struct file_map){0};
+}
+
+/* What is no text is named before it is found to be too long. Says nothing about a pipe, where what
+ * was read is gone. */
+static int check_text(int fd, const char *path, struct err *e) {
+    char head[MAGIC_BYTES];
+    const ssize_t n = pread(fd, head, sizeof head, 0);
+    const struct magic *m = n > 0 ? magic_find(head, (size_t)n) : NULL;
+    return m ? refuse(path, m, e) : 0;
 }
 
 int file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *e) {
@@ -144,14 +163,21 @@ int file_read_text(const char *path, size_t limit, char **text, size_t *size, st
     *text = NULL;
     *size = 0;
     if ((rc = open_input(path, &fd, &st, e)) != 0) return rc;
-    rc = read_all(fd, path, st.st_size > 0 ? (size_t)st.st_size : 0, limit, text, size, e);
+    const size_t hint = st.st_size > 0 ? (size_t)st.st_size : 0;
+    rc = check_text(fd, path, e);
+    if (!rc) rc = read_all(fd, path, hint, limit, text, size, e);
     close(fd);
-    if (!rc && (rc = check_lfs(path, *text, *size, e)) != 0) {
+    if (rc) return rc;
+    const struct magic *m = magic_find(*text, *size); /* of a pipe */
+    const size_t mark = magic_mark(*text, *size);
+    if (m) {
         free(*text);
         *text = NULL;
-        *size = 0;
+        return refuse(path, m, e);
     }
-    return rc;
+    *size -= mark;
+    memmove(*text, *text + mark, *size + 1);
+    return 0;
 }
 
 /* Writing ------------------------------------------------------------------------------------- */

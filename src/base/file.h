@@ -13,11 +13,16 @@
 struct file_map {
     const uint8_t *data;
     size_t size;
-    bool mapped; /* else malloc()ed */
-    char *path;  /* owned copy, for messages */
+    size_t skipped; /* bytes of a byte order mark in front of data */
+    bool mapped;    /* else malloc()ed */
+    char *path;     /* owned copy, for messages */
 };
 
 int file_map_open(struct file_map *m, const char *path, struct err *e);
+
+/* The same for what may be UTF-8 text: without the byte order mark in front of it. Not for
+ * file_map_drop. */
+int file_map_open_text(struct file_map *m, const char *path, struct err *e);
 void file_map_close(struct file_map *m); /* accepts all zeros */
 
 /* Gives back the memory of the pages that lie wholly within [offset, offset + bytes): they are read
@@ -66,7 +71,8 @@ int file_link(const char *from, const char *to, struct err *e);
 /* Removes a file, if it is there, and syncs its directory. */
 int file_remove(const char *path, struct err *e);
 
-/* Whole text file as a NUL-terminated malloc()ed string; refuses more than limit bytes. */
+/* Whole text file as a NUL-terminated malloc()ed string, without a byte order mark; refuses more
+ * than limit bytes, and by name what is no text in UTF-8 (magic.h). Every JSON file is read so. */
 int file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *e);
 
 /* mkdir -p. */

@@ -5,6 +5,7 @@
 #include "hf.h"
 
 #include "layout.h"
+#include "magic.h"
 #include "rope_keys.h"
 #include "safetensors.h"
 
@@ -356,11 +357,12 @@ static int add_side(struct model_file *mf, const char *dir, const char *name, st
         goto out;
     }
     if (rc) goto out;
+    const size_t mark = magic_mark(map->data, map->size);
     if (map->size > MAX_SIDE)
         rc = err_set(e, ERR_INPUT, "%s has %zu bytes, at most %zu are accepted", path, map->size,
                      MAX_SIDE);
     else
-        rc = model_file_side(mf, name, map->data, map->size, NULL, e);
+        rc = model_file_side(mf, name, map->data + mark, map->size - mark, NULL, e);
 out:
     free(path);
     return rc;

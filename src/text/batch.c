@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 /* Splits -------------------------------------------------------------------------------------- */
 
@@ -30,18 +31,26 @@ static uint64_t nearest_doc(const struct shard *s, uint64_t token) {
     return lo;
 }
 
-static int check_split(const struct shard *s, const char *name, const struct split *p, int64_t T,
-                       struct err *e) {
-    uint64_t n = p->end - p->begin, need = (uint64_t)T + 1;
+/* part: which it is; NULL: p is all of the data. */
+static int check_split(const struct shard *s, const char *name, const char *part,
+                       const struct split *p, int64_t T, struct err *e) {
+    const uint64_t n = p->end - p->begin, need = (uint64_t)T + 1;
+    char hint[64] = "";
     if (n >= need) return 0;
+    if (n > 1) snprintf(hint, sizeof hint, " (--seq %" PRIu64 " is possible)", n - 1);
+    if (!part)
+        return err_set(e, ERR_INPUT,
+                       "%s has %" PRIu64 " tokens, a window of %" PRId64
+                       " needs at least %" PRIu64 "%s",
+                       name, n, T, need, hint);
     return err_set(e, ERR_INPUT,
                    "%s: the %s split has %" PRIu64 " of %" PRIu64 " tokens, a window of %" PRId64
-                   " needs at least %" PRIu64 "; --val-fraction sets the share of validation",
-                   s->map.path, name, n, s->n_tokens, T, need);
+                   " needs at least %" PRIu64 "%s; --val-fraction sets the share of validation",
+                   name, part, n, s->n_tokens, T, need, hint);
 }
 
-int split_make(const struct shard *s, double val_fraction, int64_t T, struct split *train,
-               struct split *val, struct err *e) {
+int split_make(const struct shard *s, const char *name, double val_fraction, int64_t T,
+               struct split *train, struct split *val, struct err *e) {
     assert(val_fraction >= 0 && val_fraction < 1 && T > 0);
     uint64_t n = s->n_tokens;
     uint64_t cut = (uint64_t)((1 - val_fraction) * (double)n);
@@ -60,8 +69,8 @@ int split_make(const struct shard *s, double val_fraction, int64_t T, struct spl
             sum_docs(s, d, s->n_docs, val);
         }
     }
-    int rc = check_split(s, "training", train, T, e);
-    if (!rc && val_fraction > 0) rc = check_split(s, "validation", val, T, e);
+    int rc = check_split(s, name, val_fraction > 0 ? "training" : NULL, train, T, e);
+    if (!rc && val_fraction > 0) rc = check_split(s, name, "validation", val, T, e);
     return rc;
 }
 

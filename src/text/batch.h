@@ -17,9 +17,10 @@ struct split {
 /* Cuts off the last val_fraction of the documents as the validation split: by tokens, between two
  * documents, or inside of one where the cut between two would leave a side without a window (one
  * document, or a long and a very short one). Either side must hold at least T+1 tokens (ERR_INPUT
- * says how many there are). val_fraction 0: val is empty. */
-int split_make(const struct shard *s, double val_fraction, int64_t T, struct split *train,
-               struct split *val, struct err *e);
+ * says how many there are, and which T would do). val_fraction 0: val is empty. name: of the data,
+ * for messages. */
+int split_make(const struct shard *s, const char *name, double val_fraction, int64_t T,
+               struct split *train, struct split *val, struct err *e);
 
 enum batch_order {
     BATCH_RANDOM, /* every row an independent random window */

@@ -4,6 +4,7 @@
 #include "shard.h"
 #include "stories.h"
 #include "textin.h"
+#include "textlist.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -19,15 +20,15 @@ static int no_memory(const char *path, struct err *e) {
 
 static int read_all(struct docs *d, const char *path, struct err *e) {
     int rc;
-    size_t cap = 0, got = 1;
+    size_t got = 1;
     struct textin in;
     TRY(textin_open(&in, path, e));
     while (got) {
-        if (grow(&d->text, &cap, d->bytes + ((size_t)1 << 20), 1)) {
+        if (grow(&d->text, &d->text_cap, d->bytes + ((size_t)1 << 20), 1)) {
             rc = no_memory(path, e);
             goto out;
         }
-        TRY(textin_read(&in, d->text + d->bytes, cap - d->bytes, &got, e));
+        TRY(textin_read(&in, d->text + d->bytes, d->text_cap - d->bytes, &got, e));
         d->bytes += got;
     }
 out:
@@ -47,33 +48,47 @@ static int add(struct docs *d, size_t from, size_t to, bool marked, const char *
     return 0;
 }
 
-static int split(struct docs *d, size_t bytes, const char *path, struct err *e) {
+/* The documents of the text from `from` to its end. */
+static int split(struct docs *d, size_t from, const char *path, struct err *e) {
     static const char mark[] = SHARD_SEPARATOR;
     int rc = 0;
-    for (size_t at = 0; at <= bytes && !rc;) {
+    const size_t bytes = d->bytes, before = d->n;
+    for (size_t at = from; at <= bytes && !rc;) {
         const char *p = memmem(d->text + at, bytes - at, mark, sizeof mark - 1);
         const size_t end = p ? (size_t)(p - d->text) : bytes;
-        rc = add(d, at, end, at > 0, path, e);
+        rc = add(d, at, end, at > from, path, e);
         at = p ? end + sizeof mark - 1 : bytes + 1;
     }
-    if (!rc && !d->n) rc = err_set(e, ERR_INPUT, "%s holds no text", path);
+    if (!rc && d->n == before) rc = err_set(e, ERR_INPUT, "%s holds no text", path);
     return rc;
 }
 
-int docs_read(struct docs *d, const char *path, struct err *e) {
+static int read_file(struct docs *d, const char *path, struct err *e) {
     int rc;
+    const size_t from = d->bytes;
     size_t bytes, n;
     double *bits = NULL;
-    *d = (struct docs){0};
     TRY(read_all(d, path, e));
-    rc = stories_trailer(d->text, d->bytes, &bytes, &bits, &n, e);
+    rc = stories_trailer(d->text + from, d->bytes - from, &bytes, &bits, &n, e);
     free(bits);
     if (rc) {
         err_prefix(e, "%s", path);
         goto out;
     }
-    TRY(split(d, bytes, path, e));
+    d->bytes = from + bytes;
+    TRY(split(d, from, path, e));
 out:
+    return rc;
+}
+
+int docs_read(struct docs *d, const char *const *paths, size_t n, struct err *e) {
+    int rc;
+    struct textlist l;
+    *d = (struct docs){0};
+    TRY(textlist_open(&l, paths, n, e));
+    for (size_t i = 0; i < l.n; i++) TRY(read_file(d, l.path[i], e));
+out:
+    textlist_close(&l);
     if (rc) docs_release(d);
     return rc;
 }

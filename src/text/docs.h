@@ -14,13 +14,14 @@ struct doc_span {
 
 struct docs {
     char *text; /* as textin.h gives it */
-    size_t bytes;
+    size_t bytes, text_cap;
     struct doc_span *spans;
     size_t n, cap;
 };
 
-/* Reads a text (plain or compressed; "-": standard input) into memory. ERR_INPUT: no document. */
-int docs_read(struct docs *d, const char *path, struct err *e);
+/* Reads texts (as textin.h does; folders as textlist.h) into memory; a document ends with its file.
+ * ERR_INPUT: a file without a document. */
+int docs_read(struct docs *d, const char *const *paths, size_t n, struct err *e);
 void docs_release(struct docs *d); /* accepts all zeros */
 
 #endif

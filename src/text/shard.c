@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #define CHECK_CHUNK ((uint64_t)1 << 20) /* tokens one task checks */
@@ -252,6 +253,8 @@ void shard_close(struct shard *s) {
 
 bool shard_probe(const char *path) {
     char magic[8];
+    struct stat st;
+    if (stat(path, &st) || !S_ISREG(st.st_mode)) return false; /* what a pipe gives is gone then */
     FILE *f = fopen(path, "rb");
     bool yes = f && fread(magic, sizeof magic, 1, f) == 1 && !memcmp(magic, SHARD_MAGIC, 8);
     if (f) fclose(f);

@@ -40,7 +40,7 @@ int shard_open(struct shard *s, const char *path, enum shard_kind kind, uint32_t
                bool verify, struct err *e);
 void shard_close(struct shard *s);
 
-/* True if the file begins with the magic of a shard. */
+/* True if it is a regular file that begins with the magic of a shard. */
 bool shard_probe(const char *path);
 
 static inline uint32_t shard_token(const struct shard *s, uint64_t i) {
@@ -54,24 +54,27 @@ static inline uint32_t shard_token(const struct shard *s, uint64_t i) {
 int64_t shard_start(const struct tokenizer *t, bool *keeps);
 
 struct shard_stats {
-    uint64_t tokens, bytes, docs;
+    uint64_t tokens, bytes, docs, files;
+    char note[640]; /* one sentence about what may be no text (textscan.h), or "" */
 };
 
-/* Encodes text files (plain or zstd, found by content; "-" is standard input) into one shard.
+/* Encodes text files (plain, gzip or zstd, found by content; "-" is standard input; a folder is its
+ * files, textlist.h) into one shard.
  * Streams: memory does not grow with the text (blocks of 4 MB, cut as in textcut.h; at most 16 MB
  * for a text without a place to cut), only with the number of documents (24 bytes each). The result
  * depends on the text and the tokenizer, not on threads or on how the text is stored.
  *
  * Documents end behind <|endoftext|> and behind the text of the tokenizer's end-of-text token,
  * which belong to them, and at the end of a file; the end-of-text token is put between two files
- * where it is missing. White space behind the last separator of a file belongs to the document
+ * where it is missing, so no document goes over from one file to the next. White space behind the last separator of a file belongs to the document
  * before it. A tokenizer with a start-of-text token begins every document with it. One for which it
  * is also the end, or which has no token <|endoftext|> (llama2.c's), writes no other token between
  * documents (end of text if there is no start of text), and white space around them is dropped: the
  * stream that llama2.c trains on.
  *
  * A stories.h trailer becomes doc_bits (when every file carries one). A file without text is
- * ERR_INPUT. progress may be NULL: gets bytes read, and total bytes or 0 if unknown. */
+ * ERR_INPUT. progress may be NULL: gets bytes read, and total bytes or 0 if unknown; it is called
+ * before the first byte and while a slow pipe is read. */
 int shard_build(const struct tokenizer *t, const char *const *files, size_t n, const char *out,
                 void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
                 struct shard_stats *stats, struct err *e);

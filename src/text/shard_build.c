@@ -9,8 +9,10 @@
 #include "stories.h"
 #include "textcut.h"
 #include "textin.h"
+#include "textlist.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -70,6 +72,9 @@ struct builder {
     struct doc *docs;
     size_t n_docs, cap_docs;
     enum start start; /* of the next block */
+    struct textlist list;
+    char note[512];   /* about the first file that gave cause for one */
+    size_t n_notes;   /* files that did */
     struct file_out out;
     struct shard_header h;
     XXH3_state_t *hash;
@@ -439,10 +444,24 @@ static int take_bits(struct builder *b, const struct source *s, struct err *e) {
     return 0;
 }
 
+static void show(void *ctx, uint64_t done) {
+    const struct builder *b = ctx;
+    if (b->progress) b->progress(b->ctx, b->done + done, b->total);
+}
+
+static void take_note(struct builder *b, const struct textin *in) {
+    char note[sizeof b->note];
+    if (!textscan_note(&in->scan, in->name, note, sizeof note)) return;
+    if (!b->n_notes++) memcpy(b->note, note, sizeof note);
+}
+
 static int build_file(struct builder *b, const char *path, struct err *e) {
     struct source s = {.first = true, .docs_before = b->n_docs};
     int rc;
+    show(b, 0); /* opening a pipe may wait */
     TRY(textin_open(&s.in, path, e));
+    s.in.tick = show;
+    s.in.ctx = b;
     TRY(set_capacity(b, BLOCK, e));
     /* The file before ended without a separator. */
     if (b->start != START_DOC && b->mark[0] >= 0 && b->n_docs)
@@ -451,11 +470,9 @@ static int build_file(struct builder *b, const char *path, struct err *e) {
     b->name = s.in.name;
     b->offset = 0;
     b->buf[0] = '\n';
-    while (!s.end) {
-        TRY(build_block(b, &s, e));
-        if (b->progress) b->progress(b->ctx, b->done + s.in.done, b->total);
-    }
+    while (!s.end) TRY(build_block(b, &s, e));
     b->done += s.in.done;
+    take_note(b, &s.in);
     if (s.text == 0)
         rc = err_set(e, ERR_INPUT, "%s holds no text", s.in.name);
     else
@@ -483,7 +500,7 @@ static void find_separators(struct builder *b) {
     if (b->cut.sep_bytes[1]) b->cut.n_sep = 2;
 }
 
-static int builder_init(struct builder *b, const char *const *files, size_t n, struct err *e) {
+static int builder_init(struct builder *b, struct err *e) {
     b->h = (struct shard_header){.version = SHARD_VERSION, .has_bits = 1};
     memcpy(b->h.magic, SHARD_MAGIC, sizeof b->h.magic);
     b->h.vocab = tokenizer_vocab_size(b->t);
@@ -495,8 +512,8 @@ static int builder_init(struct builder *b, const char *const *files, size_t n, s
     if (!b->hash || !b->tok_bytes) return no_memory(e);
     for (uint32_t i = 0; i < b->h.vocab; i++)
         b->tok_bytes[i] = tokenizer_is_special(b->t, i) ? SPECIAL : tokenizer_token_bytes(b->t, i);
-    for (size_t i = 0; i < n; i++) {
-        uint64_t size = textin_size(files[i]);
+    for (size_t i = 0; i < b->list.n; i++) {
+        uint64_t size = textin_size(b->list.path[i]);
         if (!size) { /* one of unknown size makes the total unknown */
             b->total = 0;
             break;
@@ -516,6 +533,7 @@ static void builder_release(struct builder *b) {
     free(b->buf);
     free(b->tok_bytes);
     XXH3_freeState(b->hash);
+    textlist_close(&b->list);
     file_out_discard(&b->out);
 }
 
@@ -536,6 +554,13 @@ static int check_room(const struct builder *b, const char *out, struct err *e) {
     return disk_fits(out, "the shard", bytes, bytes, e);
 }
 
+static void put_stats(const struct builder *b, struct shard_stats *stats) {
+    *stats = (struct shard_stats){b->h.n_tokens, b->h.n_bytes, b->n_docs, b->list.n, ""};
+    const size_t more = b->n_notes ? b->n_notes - 1 : 0;
+    snprintf(stats->note, sizeof stats->note, more ? "%s (%zu more file%s like it)" : "%s", b->note,
+             more, more == 1 ? "" : "s");
+}
+
 int shard_build(const struct tokenizer *t, const char *const *files, size_t n, const char *out,
                 void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
                 struct shard_stats *stats, struct err *e) {
@@ -544,22 +569,25 @@ int shard_build(const struct tokenizer *t, const char *const *files, size_t n, c
     assert(n > 0);
     if (!strcmp(out, "-"))
         return err_set(e, ERR_USAGE, "a shard needs a file, it cannot go to standard output");
-    for (size_t i = 0; i < n; i++)
-        if (file_same(files[i], out))
-            return err_set(e, ERR_USAGE, "%s is read and cannot be the output too", out);
-    TRY(builder_init(&b, files, n, e));
+    TRY(textlist_open(&b.list, files, n, e));
+    for (size_t i = 0; i < b.list.n && !rc; i++)
+        if (file_same(b.list.path[i], out))
+            rc = err_set(e, ERR_USAGE, "%s is read and cannot be the output too", out);
+    if (rc) goto out;
+    if (b.list.n > 1) TRY(textlist_check(&b.list, e));
+    TRY(builder_init(&b, e));
     TRY(check_room(&b, out, e));
     TRY(file_out_open(&b.out, out, e));
     file_out_write(&b.out, &b.h, sizeof b.h); /* its place; the values come last */
     begin_section(&b, SHARD_TOKENS);
-    for (size_t i = 0; i < n; i++) TRY(build_file(&b, files[i], e));
+    for (size_t i = 0; i < b.list.n; i++) TRY(build_file(&b, b.list.path[i], e));
     end_section(&b, SHARD_TOKENS);
     if (b.n_docs == 0) {
-        rc = err_set(e, ERR_INPUT, "%s: the text holds no tokens", files[0]);
+        rc = err_set(e, ERR_INPUT, "%s: the text holds no tokens", b.list.path[0]);
         goto out;
     }
     put_tables(&b);
-    *stats = (struct shard_stats){b.h.n_tokens, b.h.n_bytes, b.n_docs};
+    put_stats(&b, stats);
     rc = file_out_commit(&b.out, e);
 out:
     builder_release(&b);

@@ -102,7 +102,7 @@ static int map_first(struct file_map *m, const char *dir, const char *const *nam
         if (!path)
             rc = err_set(e, ERR_NOMEM, "%s: out of memory", dir);
         else if (file_exists(path))
-            rc = file_map_open(m, path, e);
+            rc = file_map_open_text(m, path, e);
         free(path);
     }
     if (!rc && m->size > BLOB_LIMIT)
@@ -214,7 +214,7 @@ int tokenizer_open(struct tokenizer **t, const char *spec, struct err *e) {
     if (strcmp(spec, "byte") == 0) return tokenizer_open_blob(t, "byte", 4, "byte", e);
     if (file_is_dir(spec)) return open_folder(t, spec, e);
     struct file_map m = {0};
-    int rc = file_map_open(&m, spec, e);
+    int rc = file_map_open_text(&m, spec, e);
     if (rc == 0) rc = tokenizer_open_blob(t, m.data, m.size, spec, e);
     file_map_close(&m);
     return rc;

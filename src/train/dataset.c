@@ -1,11 +1,15 @@
 #include "dataset.h"
 
+#include "clock.h"
 #include "file.h"
 #include "guard.h"
 #include "import.h"
 #include "log.h"
+#include "textlist.h"
 
+#include <assert.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,13 +22,20 @@ static int open_tokenizer(struct dataset *d, const struct dataset_opts *o, struc
     return 0;
 }
 
+/* A short text shows no line; a pipe does from its start, as it may have to be waited for. */
+#define PATIENCE 0.5
+
 struct show {
     struct log_progress line;
     const char *path;
+    double start;
+    bool shown;
 };
 
 static void progress(void *ctx, uint64_t done, uint64_t total) {
     struct show *s = ctx;
+    if (total && !s->shown && clock_seconds() - s->start < PATIENCE) return;
+    s->shown = true;
     if (total)
         log_progress_show(&s->line, false, "tokenizing %s: %.0f%%", s->path,
                           100.0 * (double)done / (double)total);
@@ -43,6 +54,15 @@ static int temp_path(struct dataset *d, struct err *e) {
     return 0;
 }
 
+/* Whoever saw it begin sees it end. */
+static void tell_end(struct show *s, const struct shard_stats *stats) {
+    if (s->shown)
+        log_progress_show(&s->line, true, "tokenized %s: %.1f MB of text, %llu tokens", s->path,
+                          (double)stats->bytes * 1e-6, (unsigned long long)stats->tokens);
+    log_progress_end(&s->line);
+    if (*stats->note) log_note(&s->line, "note: %s", stats->note);
+}
+
 static void drop_temp(struct dataset *d) {
     if (d->temp) unlink(d->temp);
     guard_temp_done(d->temp);
@@ -54,19 +74,23 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     int rc = 0;
     const char *out = o->cache;
     struct shard_stats stats;
-    struct show s = {.path = o->path};
+    char room[256];
+    struct show s = {.path = dataset_name(&o->data, room), .start = clock_seconds()};
     if (!d->tokenizer)
         return err_set(e, ERR_USAGE,
                        "%s is text: give the tokenizer with --tokenizer (byte is built in)",
-                       o->path);
+                       s.path);
     if (!out) {
         if ((rc = temp_path(d, e))) return rc;
         out = d->temp;
     }
     log_progress_init(&s.line, o->quiet);
-    rc = shard_build(d->tokenizer, &o->path, 1, out, progress, &s, &stats, e);
-    log_progress_end(&s.line);
-    if (rc) return rc;
+    rc = shard_build(d->tokenizer, o->data.item, o->data.n, out, progress, &s, &stats, e);
+    if (rc) {
+        log_progress_end(&s.line);
+        return rc;
+    }
+    tell_end(&s, &stats);
 #ifdef __GLIBC__
     malloc_trim(0); /* what tokenising needed is not needed again */
 #endif
@@ -88,28 +112,73 @@ static bool use_cache(struct dataset *d, const struct dataset_opts *o) {
     return false;
 }
 
+const char *dataset_name(const struct conf_list *data, char room[256]) {
+    const char *first = strcmp(data->item[0], "-") ? data->item[0] : "standard input";
+    if (data->n == 1)
+        snprintf(room, 256, "%.255s", first);
+    else
+        snprintf(room, 256, "%.200s and %zu more", first, data->n - 1);
+    return room;
+}
+
+static int open_shard(struct dataset *d, const char *path, struct err *e) {
+    int rc = shard_open(&d->shard, path, SHARD_DUET, 0, true, e);
+    if (rc) return rc;
+    if (!d->tokenizer)
+        return err_set(e, ERR_USAGE, "%s: give the tokenizer that made this shard with --tokenizer",
+                       path);
+    if (tokenizer_is(d->tokenizer, d->shard.tok_hash)) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s was made by another tokenizer (hash %016llx, this one is %016llx)", path,
+                   (unsigned long long)d->shard.tok_hash,
+                   (unsigned long long)tokenizer_hash(d->tokenizer));
+}
+
+static int open_raw16(struct dataset *d, const struct dataset_opts *o, struct err *e) {
+    const uint32_t vocab = d->tokenizer ? tokenizer_vocab_size(d->tokenizer) : o->raw_vocab;
+    const char *path = strcmp(o->data.item[0], "-") ? o->data.item[0] : "/dev/stdin";
+    return shard_open(&d->shard, path, SHARD_RAW16, vocab, true, e);
+}
+
+/* *tokens: the data is not text but tokens, which must be one file. */
+static int check_kind(const struct conf_list *data, const char *format, bool *tokens,
+                      struct err *e) {
+    const char *first = data->item[0];
+    const bool raw = !strcmp(format, "raw16");
+    *tokens = raw || shard_probe(first);
+    if (!*tokens || data->n == 1) return 0;
+    return err_set(e, ERR_USAGE,
+                   "%s %s: only texts can be several files; tokenize them together", first,
+                   raw ? "is to be raw16 tokens" : "is a token shard");
+}
+
+int dataset_check(const struct conf_list *data, const char *format, struct err *e) {
+    int rc = 0;
+    bool tokens;
+    struct textlist l = {0};
+    for (size_t i = 0; i < data->n; i++)
+        if (strcmp(data->item[i], "-") && access(data->item[i], R_OK))
+            return err_errno(e, ERR_INPUT, "cannot read %s", data->item[i]);
+    TRY(check_kind(data, format, &tokens, e));
+    if (tokens) goto out;
+    TRY(textlist_open(&l, data->item, data->n, e));
+    TRY(textlist_check(&l, e));
+out:
+    textlist_close(&l);
+    return rc;
+}
+
 int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e) {
     int rc;
+    bool tokens;
     *d = (struct dataset){0};
+    assert(o->data.n > 0);
     TRY(open_tokenizer(d, o, e));
     if (use_cache(d, o)) goto out;
-    if (!strcmp(o->format, "raw16")) {
-        const uint32_t vocab = d->tokenizer ? tokenizer_vocab_size(d->tokenizer) : o->raw_vocab;
-        TRY(shard_open(&d->shard, o->path, SHARD_RAW16, vocab, true, e));
-    } else if (shard_probe(o->path)) {
-        TRY(shard_open(&d->shard, o->path, SHARD_DUET, 0, true, e));
-        if (!d->tokenizer) {
-            rc = err_set(e, ERR_USAGE,
-                         "%s: give the tokenizer that made this shard with --tokenizer", o->path);
-        } else if (!tokenizer_is(d->tokenizer, d->shard.tok_hash)) {
-            rc = err_set(e, ERR_INPUT,
-                         "%s was made by another tokenizer (hash %016llx, this one is %016llx)",
-                         o->path, (unsigned long long)d->shard.tok_hash,
-                         (unsigned long long)tokenizer_hash(d->tokenizer));
-        }
-    } else {
-        TRY(from_text(d, o, e));
-    }
+    TRY(check_kind(&o->data, o->format, &tokens, e));
+    rc = !tokens                        ? from_text(d, o, e)
+         : !strcmp(o->format, "raw16") ? open_raw16(d, o, e)
+                                       : open_shard(d, o->data.item[0], e);
 out:
     if (rc) dataset_close(d);
     return rc;
@@ -122,13 +191,19 @@ void dataset_close(struct dataset *d) {
     *d = (struct dataset){0};
 }
 
-int dataset_ids(const struct shard *s, int64_t vocab, uint32_t **ids, int64_t *n, struct err *e) {
+static void mark_ids(const struct shard *s, uint64_t vocab, uint8_t *seen) {
+    for (uint64_t i = 0; i < s->n_tokens; i++)
+        if (shard_token(s, i) < vocab) seen[shard_token(s, i)] = 1;
+}
+
+int dataset_ids(const struct shard *s, const struct shard *more, int64_t vocab, uint32_t **ids,
+                int64_t *n, struct err *e) {
     const uint64_t V = (uint64_t)vocab;
     uint8_t *seen = calloc(V, 1);
     *ids = malloc(V * sizeof **ids);
     *n = 0;
-    for (uint64_t i = 0; seen && *ids && i < s->n_tokens; i++)
-        if (shard_token(s, i) < V) seen[shard_token(s, i)] = 1;
+    if (seen) mark_ids(s, V, seen);
+    if (seen && more) mark_ids(more, V, seen);
     for (uint64_t v = 0; seen && *ids && v < V; v++)
         if (seen[v]) (*ids)[(*n)++] = (uint32_t)v;
     free(seen);

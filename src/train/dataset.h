@@ -2,12 +2,13 @@
 #ifndef DUET_DATASET_H
 #define DUET_DATASET_H
 
+#include "conf.h"
 #include "shard.h"
 #include "tokenizer.h"
 
 struct dataset_opts {
-    const char *path;      /* text (plain or .zst), a shard, or headerless uint16 tokens */
-    const char *format;    /* "auto" or "raw16" */
+    struct conf_list data; /* texts and folders of texts (textlist.h), a shard, or raw16 tokens */
+    const char *format;    /* "auto" or "raw16": headerless uint16 tokens */
     const char *tokenizer; /* as tokenizer_open, or NULL */
     const void *blob;      /* a model's own tokenizer, used when tokenizer is NULL; or NULL */
     size_t blob_bytes;
@@ -25,10 +26,19 @@ struct dataset {
     char *temp;                  /* temporary shard to remove */
 };
 
+/* What the data is called in messages, into room: its path, or "first and N more". */
+const char *dataset_name(const struct conf_list *data, char room[256]);
+
+/* What can be seen without reading all of it: files are there, hold text where text is wanted, and
+ * tokens are one file. Pipes are not touched. */
+int dataset_check(const struct conf_list *data, const char *format, struct err *e);
+
 int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e);
 void dataset_close(struct dataset *d); /* accepts all zeros */
 
-/* The *n ids below vocab that occur, ascending; *ids is malloc()ed, also on failure. */
-int dataset_ids(const struct shard *s, int64_t vocab, uint32_t **ids, int64_t *n, struct err *e);
+/* The *n ids below vocab that occur in either (the second may be NULL or closed), ascending; *ids is
+ * malloc()ed, also on failure. */
+int dataset_ids(const struct shard *s, const struct shard *more, int64_t vocab, uint32_t **ids,
+                int64_t *n, struct err *e);
 
 #endif

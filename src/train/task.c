@@ -1,7 +1,7 @@
 #include "task.h"
-#include "file.h"
 #include "map.h"
 #include "rng.h"
+#include "textin.h"
 #include "unicode.h"
 
 #include <assert.h>
@@ -15,6 +15,7 @@ struct text {
 };
 
 enum { PARTS = 64, SHOWN = 48 };
+#define TABLE_MAX ((size_t)4 << 30) /* bytes */
 
 struct part {
     struct text text; /* a column's name, or what stands between columns */
@@ -26,7 +27,8 @@ struct reader {
     struct task *t;
     const struct task_opts *o;
     const struct tokenizer *tok;
-    struct file_map map;
+    char *table; /* the whole of it */
+    size_t bytes;
     size_t at;    /* next byte of the table */
     int64_t line; /* that was read last; from 1 */
     bool csv;      /* columns are separated by commas and may be quoted */
@@ -231,8 +233,8 @@ static const char *csv_end(struct reader *r, const char *s, size_t left) {
 }
 
 static int next_line(struct reader *r, struct text *line, struct err *e) {
-    const char *s = (const char *)r->map.data + r->at;
-    const size_t left = r->map.size - r->at;
+    const char *s = r->table + r->at;
+    const size_t left = r->bytes - r->at;
     r->line += 1 + r->inner;
     r->inner = 0;
     const char *end = r->csv ? csv_end(r, s, left) : memchr(s, '\n', left);
@@ -309,10 +311,9 @@ static int find_column(const struct reader *r, struct text line, struct text nam
 static int read_header(struct reader *r, struct err *e) {
     int rc;
     struct text line;
-    if (!r->map.size)
+    if (!r->bytes)
         return err_set(e, ERR_INPUT, "%s is empty; a table starts with a line of column names",
                        r->o->path);
-    if (r->map.size >= 3 && !memcmp(r->map.data, "\xef\xbb\xbf", 3)) r->at = 3; /* byte order mark */
     TRY(next_line(r, &line, e));
     r->csv = !memchr(line.s, '\t', line.n) && memchr(line.s, ',', line.n);
     TRY(cut_line(r, line, 0, &r->n_fields, e));
@@ -435,8 +436,8 @@ out:
 
 /* Nothing but line breaks follows, as at the end of many files. */
 static bool rest_is_blank(const struct reader *r) {
-    for (size_t i = r->at; i < r->map.size; i++)
-        if (r->map.data[i] != '\n' && r->map.data[i] != '\r') return false;
+    for (size_t i = r->at; i < r->bytes; i++)
+        if (r->table[i] != '\n' && r->table[i] != '\r') return false;
     return true;
 }
 
@@ -444,7 +445,7 @@ static int read_table(struct reader *r, struct err *e) {
     int rc;
     struct text line;
     TRY(read_header(r, e));
-    while (r->at < r->map.size) {
+    while (r->at < r->bytes) {
         TRY(next_line(r, &line, e));
         if (line.n || !rest_is_blank(r)) TRY(add_example(r, line, e));
     }
@@ -475,7 +476,7 @@ int task_open(struct task *t, const struct task_opts *o, const struct tokenizer 
     *t = (struct task){0};
     TRY(read_template(&r, e));
     TRY(read_words(&r, e));
-    TRY(file_map_open(&r.map, o->path, e));
+    TRY(textin_read_all(o->path, TABLE_MAX, &r.table, &r.bytes, e));
     TRY(read_table(&r, e));
     t->ids = r.ids.ids;
     r.ids.ids = NULL;
@@ -483,7 +484,7 @@ int task_open(struct task *t, const struct task_opts *o, const struct tokenizer 
     t->hash = hash_of(t);
     if (!(t->order = malloc((size_t)t->n * sizeof *t->order))) rc = no_memory(e);
 out:
-    file_map_close(&r.map);
+    free(r.table);
     free(r.fields);
     free(r.prompt);
     free(r.cells);

@@ -58,8 +58,12 @@ const struct conf_row train_rows[] = {
                 "first values of A: PEFT's, or the predecessors' uniform 1/sqrt(rank); B is 0",
                 FIXED),
     CONF_SECTION("Data"),
-    CONF_STRING(O, data, "data", NULL, "FILE",
-                "text (also .zst), a shard of `duet tokenize`, or raw16 tokens", SOURCE),
+    CONF_LIST(O, data, "data", "FILE",
+              "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
+              "tokenize`, or raw16 tokens; - is standard input",
+              SOURCE),
+    CONF_LIST(O, val_data, "val-data", "FILE",
+              "validate on this data, given as --data is, instead of a share of --data", SOURCE),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
                 "auto: by content; raw16: headerless uint16 tokens", FIXED),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
@@ -244,7 +248,7 @@ static int check_task(const struct train_setup *s, const struct train_opts *o, s
                              "--task-eval, --template, --labels and --objective belong to --task")
                    : 0;
     }
-    if (o->data) return err_set(e, ERR_USAGE, "give either --data or --task");
+    if (o->data.n) return err_set(e, ERR_USAGE, "give either --data or --task");
     if (!o->prompt || !o->labels)
         return err_set(e, ERR_USAGE, "--task needs --template and --labels");
     if (!o->init) return err_set(e, ERR_USAGE, "--task needs a trained model: --init FILE");
@@ -253,9 +257,9 @@ static int check_task(const struct train_setup *s, const struct train_opts *o, s
                        "--compact-vocab belongs to --data: --task reads the "
                        "classifier for the answers only");
     if (strcmp(o->order, "random") || strcmp(o->format, "auto") || o->val_fraction != 0.1 ||
-        o->val_windows != 256)
+        o->val_windows != 256 || o->val_data.n)
         return err_set(e, ERR_USAGE,
-                       "--order, --format, --val-fraction and --val-windows belong to "
+                       "--order, --format, --val-data, --val-fraction and --val-windows belong to "
                        "--data: a task has its own examples and --task-eval");
     if (s->estimator && s->estimator->per_example && !strcmp(o->objective, "f1"))
         return err_set(e, ERR_USAGE,
@@ -264,6 +268,14 @@ static int check_task(const struct train_setup *s, const struct train_opts *o, s
     if (s->engine->backward && !s->objective->differentiable)
         return err_set(e, ERR_USAGE, "--objective %s has no gradient: it needs --engine mezo",
                        o->objective);
+    return 0;
+}
+
+static int check_data(const struct train_opts *o, struct err *e) {
+    if (o->val_data.n && o->val_fraction != 0.1)
+        return err_set(e, ERR_USAGE,
+                       "give either --val-data or --val-fraction: with data of its own for "
+                       "validation all of --data is trained on");
     return 0;
 }
 
@@ -379,6 +391,7 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     TRY(check_numbers(o, e));
     TRY(make_lora(s, o, e));
     TRY(check_task(s, o, e));
+    TRY(check_data(o, e));
     TRY(check_mezo(s, o, e));
     TRY(check_betas(s, o, e));
     if (o->full_vocab_loss && !o->compact_vocab) {

@@ -20,7 +20,8 @@ struct train_opts {
     const char *lora_targets, *lora_mode, *lora_init;
     bool rslora, lora_norms;
     /* data */
-    const char *data, *format, *tokenizer, *order;
+    struct conf_list data, val_data;
+    const char *format, *tokenizer, *order;
     double val_fraction;
     int64_t batch, seq, accum, accum_end;
     const char *task, *task_eval, *prompt, *labels, *objective;

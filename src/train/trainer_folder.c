@@ -35,14 +35,22 @@ static const char *const run_files[] = {
     "log.jsonl",     "summary.json", "tokens.shard",      "base.blzt",
     "trajectory.zo", "adapter.blzt", "adapter.next.blzt", "model.next.blzt",
     "best.blzt",     "adapter.best.blzt", "state.good",   "model.good.blzt",
-    "adapter.good.blzt"};
+    "adapter.good.blzt", "val.shard"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
+
+static int not_over_input(const struct trainer *t, const char *input, const char *path,
+                          struct err *e) {
+    if (!input || !file_same(input, path)) return 0;
+    return err_set(e, ERR_USAGE,
+                   "%s is to be read, but would be overwritten by a run in %s: choose another --out",
+                   input, t->dir);
+}
 
 /* A folder that holds any of a run's files is only written with --overwrite, and never when one of
  * them is what this run is to read. */
 static int check_folder(const struct trainer *t, struct err *e) {
     const struct train_opts *o = t->opts;
-    const char *const inputs[] = {o->model,     o->init, o->adapter,  o->data,
+    const char *const inputs[] = {o->model,     o->init, o->adapter,
                                   o->tokenizer, o->task, o->task_eval};
     int rc = 0;
     for (int i = 0; i < N_RUN_FILES && !rc; i++) {
@@ -55,12 +63,11 @@ static int check_folder(const struct trainer *t, struct err *e) {
                         "--out, or give --overwrite",
                         t->dir, run_files[i], t->dir);
         for (size_t k = 0; k < sizeof inputs / sizeof *inputs && !rc; k++)
-            if (inputs[k] && file_same(inputs[k], path))
-                rc = err_set(
-                    e, ERR_USAGE,
-                    "%s is to be read, but would be overwritten by a run in %s: choose another "
-                    "--out",
-                    inputs[k], t->dir);
+            rc = not_over_input(t, inputs[k], path, e);
+        for (size_t k = 0; k < o->data.n && !rc; k++)
+            rc = not_over_input(t, o->data.item[k], path, e);
+        for (size_t k = 0; k < o->val_data.n && !rc; k++)
+            rc = not_over_input(t, o->val_data.item[k], path, e);
         free(path);
     }
     return rc;

@@ -16,7 +16,7 @@
 
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
-    bool model, init, adapter, data, tokenizer, lr;
+    bool model, init, adapter, data, val_data, tokenizer, lr;
 };
 
 struct validation {
@@ -47,12 +47,13 @@ struct trainer {
     struct adapter_words adapter; /* of --adapter */
     char *own_run;    /* --init of a run's folder: its model */
     char *own_init;   /* from.init if it lies in the folder */
+    const char *found[2]; /* from.data, from.val_data if one file that has moved */
     struct train_setup setup;
     char *dir;
     struct gemm gemm;
     double peak; /* measured GFLOP/s */
     int64_t described; /* vocabulary of the description */
-    struct dataset data;
+    struct dataset data, val_data; /* val_data: of --val-data, or all zeros */
     struct split train, val;
     struct batcher batcher;
     struct task task, task_val;    /* instead of data and splits */
@@ -123,6 +124,14 @@ int trainer_check_model(struct trainer *t, struct err *e);
 int trainer_write_start(const struct trainer *t, struct err *e);
 /* The start and end tokens of a new model are the tokenizer's. */
 void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t);
+
+/* What to train on and what to validate on: the end of the data, or --val-data, opened as d says. */
+int trainer_open_splits(struct trainer *t, const struct dataset_opts *d, struct err *e);
+
+/* The tokens that the validation split is of. */
+static inline const struct shard *trainer_val_shard(const struct trainer *t) {
+    return t->opts->val_data.n ? &t->val_data.shard : &t->data.shard;
+}
 
 /* Loss and the like at the present step, also to the log; all NaN without validation data. */
 int trainer_validate(struct trainer *t, struct validation *r, struct err *e);

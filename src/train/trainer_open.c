@@ -40,9 +40,7 @@ static int open_text(struct trainer *t, const struct dataset_opts *d, struct err
     int rc;
     const struct train_opts *o = &t->from;
     TRY(dataset_open(&t->data, d, e));
-    rc = split_make(&t->data.shard, o->val_fraction, t->seq, &t->train, &t->val, e);
-    if (rc && !file_same(t->data.shard.map.path, o->data)) err_prefix(e, "%s", o->data);
-    if (rc) goto out;
+    TRY(trainer_open_splits(t, d, e));
     t->batcher = (struct batcher){.shard = &t->data.shard,
                                   .split = t->train,
                                   .T = t->seq,
@@ -83,7 +81,7 @@ static int open_data(struct trainer *t, struct err *e) {
     struct model holder = {0};
     struct model_config c = {0};
     char *cache = file_join(t->dir, "tokens.shard");
-    struct dataset_opts d = {.path = o->data,
+    struct dataset_opts d = {.data = o->data,
                              .format = o->format,
                              .tokenizer = o->tokenizer,
                              .cache = t->given.data ? NULL : cache,
@@ -173,7 +171,7 @@ static int open_model(struct trainer *t, struct err *e) {
                  (long long)t->model.config.vocab, (long long)t->described, o->model);
     TRY(trainer_check_model(t, e));
     if (o->compact_vocab)
-        TRY(dataset_ids(&t->data.shard, t->model.config.vocab, &ids, &n_ids, e));
+        TRY(dataset_ids(&t->data.shard, &t->val_data.shard, t->model.config.vocab, &ids, &n_ids, e));
     TRY(train_model_shape(&t->model, s, ids, n_ids, e));
     if (o->task) TRY(task_map(&t->task, &t->model, e));
     if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));
@@ -202,7 +200,6 @@ out:
  * is touched. */
 static int check_inputs(const struct train_opts *o, struct err *e) {
     int rc;
-    struct stat st;
     struct model m = {0}, own = {0};
     struct model_config c = {0};
     struct tokenizer *tok = NULL;
@@ -210,12 +207,11 @@ static int check_inputs(const struct train_opts *o, struct err *e) {
         return err_set(e, ERR_USAGE,
                        "give either --model or --init: a trajectory must be replayable from the "
                        "file of its base alone; --set changes the description");
-    const char *data = o->task ? o->task : o->data;
-    if (!data) return err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
-    if (stat(data, &st) || access(data, R_OK))
-        return err_errno(e, ERR_INPUT, "cannot read %s", data);
-    if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_INPUT, "cannot train on %s: it is not a regular file", data);
+    if (!o->task && !o->data.n)
+        return err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
+    if (o->data.n) TRY(dataset_check(&o->data, o->format, e));
+    if (o->val_data.n) TRY(dataset_check(&o->val_data, o->format, e));
+    if (o->task && access(o->task, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->task);
     if (o->task_eval && access(o->task_eval, R_OK))
         return err_errno(e, ERR_INPUT, "cannot read %s", o->task_eval);
     if (o->adapter && access(o->adapter, R_OK))
@@ -332,6 +328,7 @@ void trainer_close(struct trainer *t) {
     engine_close(&t->engine);
     model_close(&t->model);
     dataset_close(&t->data);
+    dataset_close(&t->val_data);
     task_close(&t->task);
     task_close(&t->task_val);
     trajectory_close(&t->trajectory);

@@ -69,6 +69,7 @@ int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
                                       .init = conf_given(conf, "init"),
                                       .adapter = conf_given(conf, "adapter"),
                                       .data = conf_given(conf, "data"),
+                                      .val_data = conf_given(conf, "val-data"),
                                       .tokenizer = conf_given(conf, "tokenizer"),
                                       .lr = conf_given(conf, "lr")};
     TRY(conf_read_defaults(conf, config, e));
@@ -85,6 +86,14 @@ out:
 static const char *find(const struct trainer *t, enum run_source s, const char *path) {
     const char *old = t->start.source[s].path;
     return path && !file_exists(path) && old && file_exists(old) ? old : path;
+}
+
+/* The same for data; of several files, texts all, the tokens are in the folder. */
+static void find_data(struct trainer *t, enum run_source s, struct conf_list *data,
+                      const char **found) {
+    if (data->n != 1) return;
+    *found = find(t, s, data->item[0]);
+    *data = (struct conf_list){found, 1};
 }
 
 static int keep_path(struct trainer *t, const char *name, const char **path, struct err *e) {
@@ -124,7 +133,8 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
     }
     if (!t->given.init) t->origin = find(t, SOURCE_init, o->init);
     t->base = t->restores ? NULL : t->origin;
-    if (!t->given.data) t->from.data = find(t, SOURCE_data, o->data);
+    if (!t->given.data) find_data(t, SOURCE_data, &t->from.data, t->found);
+    if (!t->given.val_data) find_data(t, SOURCE_val_data, &t->from.val_data, t->found + 1);
     t->from.adapter =
         checkpoint_exists(t->dir) ? NULL : find(t, SOURCE_adapter, o->adapter);
     t->from.task = find(t, SOURCE_task, o->task);
@@ -192,7 +202,9 @@ static int check_tokenizer(struct trainer *t, struct err *e) {
 int trainer_check_data(struct trainer *t, struct err *e) {
     int rc;
     if (t->resumed) TRY(check_tokenizer(t, e));
-    if (!t->opts->task) return check_source(t, SOURCE_data, t->from.data, t->data.shard.hash, e);
+    const struct conf_list *data = &t->from.data, *val = &t->from.val_data;
+    if (data->n) TRY(check_source(t, SOURCE_data, data->item[0], t->data.shard.hash, e));
+    if (val->n) TRY(check_source(t, SOURCE_val_data, val->item[0], t->val_data.shard.hash, e));
     TRY(check_file(t, SOURCE_task, t->from.task, e));
     TRY(check_file(t, SOURCE_task_eval, t->from.task_eval, e));
 out:

@@ -1,10 +1,36 @@
-/* Validation of a run: on the split of its text, or on --task-eval. */
+/* Validation of a run: on the split of its text, on --val-data, or on --task-eval. */
 #include "num.h"
 #include "stop.h"
 #include "train_plan.h"
 #include "trainer_impl.h"
 
+#include "file.h"
+
 #include <math.h>
+#include <stdlib.h>
+
+int trainer_open_splits(struct trainer *t, const struct dataset_opts *d, struct err *e) {
+    const struct train_opts *o = &t->from;
+    const double share = o->val_data.n ? 0 : o->val_fraction;
+    struct split none;
+    char name[256];
+    int rc = split_make(&t->data.shard, dataset_name(&o->data, name), share, t->seq, &t->train,
+                        &t->val, e);
+    if (rc || !o->val_data.n) return rc;
+    char *cache = file_join(t->dir, "val.shard");
+    if (!cache) return err_set(e, ERR_NOMEM, "out of memory");
+    struct dataset_opts v = *d;
+    v.data = o->val_data;
+    v.cache = t->given.val_data ? NULL : cache;
+    v.expect = t->start.source[SOURCE_val_data].hash;
+    v.expected = t->start.source[SOURCE_val_data].known;
+    TRY(dataset_open(&t->val_data, &v, e));
+    rc = split_make(&t->val_data.shard, dataset_name(&o->val_data, name), 0, t->seq, &t->val, &none,
+                    e);
+out:
+    free(cache);
+    return rc;
+}
 
 static void show_validation(void *ctx, uint64_t done, uint64_t total) {
     struct trainer *t = ctx;
@@ -24,7 +50,7 @@ int trainer_validate_model(struct trainer *t, struct model *m, struct eval_resul
                                 .progress = show_validation,
                                 .ctx = t,
                                 .cancel = stop_flag()};
-    return eval_run(m, &t->gemm, &t->data.shard, &t->val, &o, r, e);
+    return eval_run(m, &t->gemm, trainer_val_shard(t), &t->val, &o, r, e);
 }
 
 static int validate_task(struct trainer *t, struct validation *r, bool tell, struct err *e) {

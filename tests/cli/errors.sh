@@ -15,7 +15,7 @@ must "$DUET" tokenize --tokenizer byte text.txt --out byte.shard --quiet >shard.
 no_train() {
     n_name=$1 n_status=$2 n_pattern=$3
     shift 3
-    refuses "$n_name" "$n_status" "$n_pattern" "$DUET" train $TINY --data text.txt --steps 3 --out no "$@"
+    refuses "$n_name" "$n_status" "$n_pattern" "$DUET" train $TINY $(data_for "$@") --steps 3 --out no "$@"
     absent no || { not_ok "$n_name: leaves no folder"; rm -rf no; }
 }
 
@@ -60,15 +60,16 @@ refuses "bench of nothing" 2 'step, gemm' "$DUET" bench everything
 : >empty.txt
 printf 'hi\n' >short.txt
 no_train "missing data" 1 'cannot read nope.txt: No such file' --data nope.txt
-no_train "a folder as data" 1 'not a regular file' --data good
+no_train "the folder of a run as data" 1 'good/log.jsonl is the log of a run' --data good
 no_train "empty data" 1 'empty.txt holds no text' --data empty.txt
 no_train "too little data" 1 'short.txt.*a window of 32 needs at least 33' --data short.txt
 no_train "too little for validation" 1 'validation split' --val-fraction 0.001 --seq 4000
 no_train "a model as data" 1 '.' --data $MODEL --val-fraction 0.5 --tokenizer byte --format raw16 --set vocab_size=300
 refuses "eval: missing data" 1 'nope.txt: No such file' "$DUET" eval $MODEL --data nope.txt
-refuses "eval: a folder" 1 "good: Is a directory" "$DUET" eval $MODEL --data good
+refuses "eval: the folder of a run" 1 "good/log.jsonl is the log of a run" "$DUET" eval $MODEL --data good
 refuses "eval: empty" 1 'empty.txt holds no text' "$DUET" eval $MODEL --data empty.txt
-refuses "eval: too little" 1 'short.txt has [34] tokens, one window of 32' "$DUET" eval $MODEL --data short.txt
+refuses "eval: too little" 1 'short.txt has [34] tokens, a window of 32 needs at least 33 (--seq [23] is possible)' \
+    "$DUET" eval $MODEL --data short.txt --seq 32
 head -c 1001 byte.shard >odd.bin
 refuses "raw16 of odd size" 1 'odd.bin' "$DUET" eval $MODEL --data odd.bin --format raw16
 if [ "$(id -u)" -eq 0 ]; then

@@ -57,6 +57,7 @@ data            | = | --data text.shard |
 format          | w | --format raw16 --data raw.bin |
 tokenizer       | w | --tokenizer bpe.json |
 val-fraction    | w | --val-fraction 0.3 |
+val-data        | w | --val-data other.txt | [ -s run/val.shard ]
 order           | w | --order epoch |
 order           | = | --order random |
 batch           | w | --batch 3 |

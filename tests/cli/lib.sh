@@ -96,12 +96,15 @@ SHAPE="--model $SRC/models/stories260k.json --set num_hidden_layers=2 --set hidd
  --set intermediate_size=48 --set num_attention_heads=4 --set num_key_value_heads=2"
 TINY="$SHAPE --tokenizer byte --seq 32 --batch 4 --threads 1 --quiet"
 
+# data_for OPTION...: --data text.txt, unless the options give data of their own
+data_for() { case " $* " in *" --data"*) ;; *) echo "--data text.txt" ;; esac; }
+
 # train OUT OPTION...: a tiny run on text.txt; later options win. stdout OUT.out, stderr OUT.err.
 # Words of TINY are options, so it is not quoted.
 train() {
     t_out=$1
     shift
-    "$DUET" train $TINY --data text.txt --out "$t_out" "$@" >"$t_out.out" 2>"$t_out.err" && return 0
+    "$DUET" train $TINY $(data_for "$@") --out "$t_out" "$@" >"$t_out.out" 2>"$t_out.err" && return 0
     t_status=$?
     cat "$t_out.err" >&2
     return $t_status

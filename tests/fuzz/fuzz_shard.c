@@ -57,7 +57,7 @@ static void use(const struct shard *s, bool verified) {
     struct err e = {0};
     const int64_t T = 1 + (int64_t)(sum % 7);
     uint32_t input[7], target[7];
-    if (refused(split_make(s, (double)(sum % 10) / 10, T, &train, &val, &e), &e)) return;
+    if (refused(split_make(s, "data", (double)(sum % 10) / 10, T, &train, &val, &e), &e)) return;
     must(train.end == val.begin && val.end == s->n_tokens);
     for (int order = 0; order < 2; order++) {
         struct batcher b = {s, train, T, sum, order ? BATCH_EPOCH : BATCH_RANDOM};

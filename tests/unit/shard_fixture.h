@@ -44,8 +44,14 @@ static inline void put_file(const char *name, const void *data, size_t n) {
 }
 
 static inline char *get_file(const char *name, size_t *n) {
-    char *data;
-    assert_int_equal(file_read_text(at(name), SIZE_MAX / 4, &data, n, &e), 0);
+    struct file_map m;
+    assert_int_equal(file_map_open(&m, at(name), &e), 0);
+    char *data = malloc(m.size + 1);
+    assert_non_null(data);
+    memcpy(data, m.data, m.size);
+    data[m.size] = 0;
+    *n = m.size;
+    file_map_close(&m);
     return data;
 }
 

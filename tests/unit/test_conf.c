@@ -21,6 +21,7 @@ struct opts {
     const char *out, *note, *engine;
     bool json, fast;
     struct conf_pairs set;
+    struct conf_list file;
     int64_t threads;
     const char *raw;
 };
@@ -41,6 +42,7 @@ static const struct conf_row rows[] = {
     CONF_BOOL(struct opts, json, "json", "print the result as JSON"),
     CONF_BOOL(struct opts, fast, "fast", "be quick"),
     CONF_PAIRS(struct opts, set, "set", "KEY=VALUE", "override a field of the model"),
+    CONF_LIST(struct opts, file, "file", "FILE", "a text (repeatable)"),
     {.type = CONF_T_INT,
      .name = "threads",
      .offset = offsetof(struct opts, threads),
@@ -334,6 +336,58 @@ static void config_precedence(void **state) {
     conf_release(&c);
 }
 
+static void assert_list(const char *a, const char *b, size_t n) {
+    const char *const want[] = {a, b};
+    assert_int_equal(o.file.n, n);
+    for (size_t i = 0; i < 2 && i < n; i++) assert_string_equal(o.file.item[i], want[i]);
+}
+
+/* Values of a list come in their order; a list is taken from one place only. */
+static void lists(void **state) {
+    (void)state;
+    char *text;
+    assert_int_equal(PARSE_NONE(), 0);
+    assert_list(NULL, NULL, 0);
+    assert_false(conf_given(&c, "file"));
+    text = conf_to_json(&c, NULL);
+    assert_null(strstr(text, "file"));
+    free(text);
+    conf_release(&c);
+    assert_int_equal(PARSE("--file", "b \"x\"", "--file=a", "--file", "b"), 0);
+    assert_list("b \"x\"", "a", 3);
+    text = conf_to_json(&c, NULL);
+    assert_has(text, "\"file\": [\"b \\\"x\\\"\", \"a\", \"b\"]");
+    conf_release(&c);
+    write_config(text);
+    free(text);
+    assert_int_equal(PARSE("--config", path), 0);
+    assert_list("b \"x\"", "a", 3);
+    assert_int_equal(conf_read_defaults_text(&c, "{\"file\": [\"other\"]}", "text", &e), 0);
+    assert_list("b \"x\"", "a", 3);
+    write_config("{\"file\": \"alone\"}"); /* a later file takes the place of an earlier one */
+    assert_int_equal(conf_read_file(&c, path, &e), 0);
+    assert_list("alone", NULL, 1);
+    conf_release(&c);
+    assert_int_equal(PARSE("--file", "mine", "--config", path), 0);
+    assert_list("mine", NULL, 1);
+    conf_release(&c);
+    write_config("{\"file\": []}");
+    assert_int_equal(PARSE("--config", path), 0);
+    assert_list(NULL, NULL, 0);
+    conf_release(&c);
+    const char *many[31] = {0};
+    for (int i = 0; i < 15; i++) many[2 * i] = "--file", many[2 * i + 1] = "x";
+    assert_int_equal(parse(rows, many), 0);
+    assert_list("x", "x", 15);
+    conf_release(&c);
+    config_refused("{\"file\": 3}", "\"file\" is 3, expected a string or an array of strings", "");
+    config_refused("{\"file\": {}}", "\"file\" is an object, expected a string or an array", "");
+    config_refused("{\"file\": [\"a\", null]}", "\"file\", item 1, is null, expected a string",
+                   "");
+    REFUSED("--file needs a value", "", "--file");
+    REFUSED("--file is not valid UTF-8 text", "", "--file", "\xff");
+}
+
 static void config_errors(void **state) {
     (void)state;
     config_refused("{\"steps\": \"7\"}", "\"steps\" is \"7\", expected a whole number", "");
@@ -560,7 +614,7 @@ int main(void) {
         cmocka_unit_test(help_wins),
         cmocka_unit_test(config_values),
         cmocka_unit_test(config_precedence),
-        cmocka_unit_test(config_errors),
+        cmocka_unit_test(lists), cmocka_unit_test(config_errors),
         cmocka_unit_test(config_hostile),
         cmocka_unit_test(json_round_trip),
         cmocka_unit_test(source_paths),

@@ -26,7 +26,7 @@ static const char *put_file(const char *name, const char *text, size_t bytes) {
 
 static struct docs docs_of(const char *text) {
     struct docs d;
-    ok(docs_read(&d, put_file("text", text, strlen(text)), &e));
+    ok(docs_read(&d, (const char *[]){put_file("text", text, strlen(text))}, 1, &e));
     return d;
 }
 
@@ -60,8 +60,8 @@ static void documents(void **state) {
     }
     struct docs d;
     const char *none = "\n " MARK "\n";
-    assert_int_equal(docs_read(&d, put_file("none", none, strlen(none)), &e), ERR_INPUT);
-    assert_int_equal(docs_read(&d, "/nonexistent", &e), ERR_IO);
+    assert_int_equal(docs_read(&d, (const char *[]){put_file("none", none, strlen(none))}, 1, &e), ERR_INPUT);
+    assert_int_equal(docs_read(&d, (const char *[]){"/nonexistent"}, 1, &e), ERR_IO);
 }
 
 /* 260 ids: the byte tokenizer's 257 fit. Context 512. */

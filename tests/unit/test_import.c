@@ -8,8 +8,13 @@
 #include <unistd.h>
 
 static char *slurp(const char *path, size_t *n) {
-    char *text;
-    must(file_read_text(path, 1 << 26, &text, n, &e));
+    struct file_map m;
+    must(file_map_open(&m, path, &e));
+    char *text = calloc(1, m.size + 1);
+    assert_non_null(text);
+    memcpy(text, m.data, m.size);
+    *n = m.size;
+    file_map_close(&m);
     return text;
 }
 

@@ -1,6 +1,8 @@
 /* Opening token shards: what is accepted and what is refused. */
 #include "shard_fixture.h"
 
+#include "shard_format.h"
+
 #include <math.h>
 #include <xxhash.h>
 
@@ -157,12 +159,59 @@ static void raw16(void **state) {
     shard_close(&s); /* after a failure, too */
 }
 
+static uint64_t hash_of(const char *text) {
+    struct shard s = shard_of(text, strlen(text));
+    const uint64_t h = s.hash;
+    shard_close(&s);
+    return h;
+}
+
+/* The hash tells whether it is the same data: tokens, and where documents start. */
+static void hashes(void **state) {
+    (void)state;
+    const uint64_t h = hash_of("One two." EOT "Three");
+    struct shard s;
+    assert_true(h == hash_of("One two." EOT "Three"));
+    assert_true(h != hash_of("One two." EOT "Thref"));
+    assert_true(h != hash_of("One two." EOT "Three."));
+    uint16_t tokens[] = {5, 0, 999, 7};
+    uint64_t raw[2];
+    for (int i = 0; i < 2; i++) {
+        tokens[3] = (uint16_t)(7 + i);
+        put_file("raw", tokens, sizeof tokens);
+        assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, &e), 0);
+        raw[i] = s.hash;
+        shard_close(&s);
+    }
+    assert_true(raw[0] != raw[1]);
+    /* The same tokens in other documents. */
+    size_t n;
+    uint8_t *data = sample_shard(&n);
+    struct shard_header head;
+    memcpy(&head, data, sizeof head);
+    uint64_t hash[2];
+    for (uint64_t i = 0; i < 2; i++) {
+        uint64_t *docs = (uint64_t *)(void *)(data + head.offset[SHARD_DOCS]);
+        docs[1] -= i;
+        head.xxh3[SHARD_DOCS] = XXH3_64bits(docs, head.n_docs * 8);
+        head.header_xxh3 = XXH3_64bits(&head, offsetof(struct shard_header, header_xxh3));
+        memcpy(data, &head, sizeof head);
+        put_file("docs.bin", data, n);
+        assert_int_equal(shard_open(&s, at("docs.bin"), SHARD_DUET, 0, true, &e), 0);
+        hash[i] = s.hash;
+        shard_close(&s);
+    }
+    free(data);
+    assert_true(hash[0] != hash[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(truncated),
         cmocka_unit_test(every_byte_counts),
         cmocka_unit_test(bad_values),
         cmocka_unit_test(raw16),
+        cmocka_unit_test(hashes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

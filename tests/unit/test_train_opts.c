@@ -17,7 +17,8 @@ static void every_row_says_what_a_resume_may_do(void **state) {
         if (!r->name) continue;
         if (r->resume == RESUME_UNSAID) print_message("--%s\n", r->name);
         assert_int_not_equal(r->resume, RESUME_UNSAID);
-        if (r->resume == RESUME_SOURCE) assert_int_equal(r->type, CONF_T_STRING);
+        if (r->resume == RESUME_SOURCE)
+            assert_true(r->type == CONF_T_STRING || r->type == CONF_T_LIST);
         if (r->resume != RESUME_FREE && r->resume != RESUME_START) assert_false(r->internal);
     }
     assert_int_equal(conf_row(train_rows, "steps")->resume, RESUME_FREE);
