@@ -42,6 +42,10 @@ void cmd_list_training(FILE *out) {
 #define X(name) item(out, #name, engine_find(#name)->help);
     ENGINES(X)
 #undef X
+    fputs("\nEstimators (--engine mezo):\n", out);
+#define X(name) item(out, #name, zo_find(#name)->help);
+    ESTIMATORS(X)
+#undef X
     fputs("\nOptimizers:\n", out);
 #define X(name) item(out, #name, opt_find(#name)->help);
     OPTIMIZERS(X)

@@ -53,8 +53,10 @@ static const struct conf_row rows[] = {
     CONF_CHOICE(O, lora_mode, "lora-mode", "split", "split merge",
                 "compute adapters beside the weights, or merged into them as they are read"),
     CONF_SECTION("Audit"),
-    CONF_INT(O, seeds, "seeds", "32", AUDIT_LEAST_SEEDS, 4096, "directions"),
-    CONF_FLOAT(O, eps, "eps", "1e-3", 1e-9, 10, "size of a perturbation"),
+    CONF_INT(O, seeds, "seeds", "8", AUDIT_LEAST_SEEDS, 4096, "directions"),
+    CONF_FLOAT(O, eps, "eps", "-1", -1, 10,
+               "size of a perturbation; -1: of seven from 1e-4 to 0.1 the largest with an error of at "
+               "most 1 %, else that with the least"),
     CONF_CHOICE(O, group_by, "group-by", "role", "role layer",
                 "groups of weights: kinds of them, or layers"),
     CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of the batch, the directions and new adapters"),
@@ -82,6 +84,7 @@ struct job {
     struct audit audit;
     struct audit_opts audit_opts;
     struct audit_memory memory;
+    struct audit_advice advice;
     uint32_t *input, *target;
     struct log_progress line;
 };
@@ -94,6 +97,9 @@ static int check_options(const struct opts *o, const struct conf *conf, struct e
     if (conf->n_pos != 1)
         return err_set(e, ERR_USAGE, "audit takes one model file, found %d", conf->n_pos);
     if (!o->data.n) return err_set(e, ERR_USAGE, "give the data to audit on with --data FILE");
+    if (o->eps <= 0 && o->eps != -1)
+        return err_set(e, ERR_USAGE,
+                       "--eps is %g, expected a number above 0, or -1 to try several", o->eps);
     if (o->lora_rank && o->adapter)
         return err_set(e, ERR_USAGE, "give either --lora for new adapters or --adapter");
     if (norms && !o->lora_rank)
@@ -237,44 +243,85 @@ static void print_notes(const struct audit *a) {
 }
 
 static void print_derivatives(const struct audit *a) {
-    printf("\nThe coefficient c of a direction z against the derivative g.z of backpropagation\n"
-           "%-18s %11s %9s  %11s %11s  %10s %9s\n",
-           "group", "weights", "|g|", "first c", "first g.z", "rms c-g.z", "allowed");
+    printf("\nDerivatives along a direction z of signs, with eps %g: c by MeZO's two forward passes, "
+           "g.z by\nbackpropagation. Error: the root mean square of c - g.z over %lld directions, as "
+           "a share of |g|.\n\n"
+           "%-18s %10s %9s  %11s %11s  %9s %9s\n",
+           a->opts.eps, (long long)a->opts.seeds, "weights", "number", "|g|", "c of first",
+           "g.z of first", "error", "allowed");
     for (int k = 0; k < a->n_groups; k++) {
         const struct audit_group *g = a->group + k;
         const char *unit = g->norm > 0 ? "%" : " ";
         const double times = g->norm > 0 ? 100 : 1;
-        printf("%-18s %11lld %9.4g  %11.5g %11.5g  %9.3g%s %8.3g%s\n", g->name, (long long)g->n,
+        printf("%-18s %10lld %9.4g  %11.5g %11.5g  %8.3g%s %8.3g%s\n", g->name, (long long)g->n,
                g->norm, g->coef[0], g->slope[0], g->derivative.found * times, unit,
                g->derivative.allowed * times, unit);
     }
 }
 
+/* "found, and what it must be give or take what" */
+static void print_check(const struct audit_check *c, int width) {
+    char r[3][32], text[112];
+    snprintf(text, sizeof text, "%s (%s +- %s)", figure(c->found, 3, r[0]),
+             figure(c->theory, 3, r[1]), figure(c->allowed, 2, r[2]));
+    printf(" %*s", width, isfinite(c->found) ? text : "-");
+}
+
 static void print_estimates(const struct audit *a) {
-    printf("\nThe estimate, the mean of c z over %lld directions, against theory\n"
-           "%-18s %9s %6s  %8s %8s  %9s %9s %8s  %s\n",
-           (long long)a->opts.seeds, "group", "c2/|g|2", "1 +-", "cosine", "theory", "variance",
-           "theory", "+-", "verdict");
+    printf("\nThe estimate of the gradient, the mean of c z over the directions, with what theory "
+           "says in brackets\n\n%-18s %22s %28s %20s  %s\n",
+           "weights", "mean c^2 / |g|^2", "|mean c z - g|^2 / |g|^2", "cosine with g", "verdict");
     for (int k = 0; k < a->n_groups; k++) {
         const struct audit_group *g = a->group + k;
-        char r[7][32];
-        printf("%-18s %9s %6s  %8s %8s  %9s %9s %8s  %s\n", g->name,
-               figure(g->square.found, 3, r[0]), figure(g->square.allowed, 2, r[1]),
-               figure(g->cosine, 3, r[2]), figure(g->cosine_theory, 3, r[3]),
-               figure(g->variance.found, 4, r[4]), figure(g->variance.theory, 4, r[5]),
-               figure(g->variance.allowed, 2, r[6]), audit_verdict_name(g->verdict));
+        char r[2][32], text[80];
+        printf("%-18s", g->name);
+        print_check(&g->square, 22);
+        print_check(&g->variance, 28);
+        snprintf(text, sizeof text, "%s (%s)", figure(g->cosine, 3, r[0]),
+                 figure(g->cosine_theory, 3, r[1]));
+        printf(" %20s  %s\n", isfinite(g->cosine) ? text : "-", audit_verdict_name(g->verdict));
     }
+}
+
+static void print_scan(const struct audit_advice *v, double taken) {
+    if (!v->n) return;
+    printf("\nError of c for all weights together, by eps (small: rounding; large: curvature)\n\n%-8s",
+           "eps");
+    for (int i = 0; i < v->n; i++)
+        printf(" %7g%s", v->eps[i], v->eps[i] == taken ? "*" : " ");
+    printf("\n%-8s", "error");
+    for (int i = 0; i < v->n; i++) printf(" %6.3g%% ", 100 * v->error[i]);
+    printf("\n");
+}
+
+/* What a run of training that says nothing else would take. */
+enum { ADVICE_BATCH = 8 };
+
+static double advised_rate(const struct job *j) {
+    const struct zo_shape shape = {
+        .directions = 1, .batch = ADVICE_BATCH, .accum = 1, .eps = j->audit.opts.eps};
+    return zo_best_rate(&j->advice.measure, zo_find("grzo"), &shape);
+}
+
+static void print_advice(const struct job *j) {
+    const double rate = advised_rate(j);
+    if (rate > 0)
+        printf("\nFor train --engine mezo: use eps = %g, a rate near %.2g (grzo, --batch %d, sgd)\n",
+               j->audit.opts.eps, rate, ADVICE_BATCH);
+    else
+        printf("\nFor train --engine mezo: no eps and no rate: no perturbation changes the loss\n");
 }
 
 static void print_text(const struct job *j) {
     const struct audit *a = &j->audit;
     const struct audit_opts *o = &a->opts;
-    printf("%s: %lld x %lld tokens, loss %.6f; %lld directions, eps %g, probes in %s (%s)\n",
-           j->path, (long long)o->batch, (long long)o->seq, a->loss, (long long)o->seeds, o->eps,
-           dtype_row(o->gemm->compute)->name, o->gemm->backend->name);
+    printf("%s: %lld x %lld tokens, loss %.6f; probes in %s (%s)\n", j->path, (long long)o->batch,
+           (long long)o->seq, a->loss, dtype_row(o->gemm->compute)->name, o->gemm->backend->name);
+    print_scan(&j->advice, o->eps);
     print_derivatives(a);
     print_estimates(a);
     print_notes(a);
+    print_advice(j);
 }
 
 static json_t *check_json(const struct audit_check *c) {
@@ -310,6 +357,14 @@ static void print_json(const struct job *j) {
                   (json_int_t)o->seeds, "seed", (json_int_t)o->seed, "eps", o->eps, "compute",
                   dtype_row(o->gemm->compute)->name, "weights", j->o->weights, "backend", o->gemm->backend->name,
                   "planned_bytes", (json_int_t)j->memory.total, "groups", groups);
+    json_t *scan = json_array();
+    for (int i = 0; i < j->advice.n; i++)
+        json_array_append_new(scan, json_pack("{s:f,s:o}", "eps", j->advice.eps[i], "error",
+                                              num_json(j->advice.error[i])));
+    json_object_set_new(root, "scan", scan);
+    json_object_set_new(root, "advice",
+                        json_pack("{s:f,s:f,s:s,s:i}", "eps", o->eps, "lr", advised_rate(j),
+                                  "estimator", "grzo", "batch", ADVICE_BATCH));
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -349,7 +404,7 @@ static int audit(struct job *j, struct err *e) {
                                         .by_layer = !strcmp(o->group_by, "layer"),
                                         .seeds = o->seeds,
                                         .seed = (uint64_t)o->seed,
-                                        .eps = o->eps,
+                                        .eps = o->eps > 0 ? o->eps : 1e-3,
                                         .progress = progress,
                                         .ctx = &j->line};
     TRY(o->adapter ? open_with_adapter(j, e) : open_to_train(j, e));
@@ -357,6 +412,7 @@ static int audit(struct job *j, struct err *e) {
     TRY(read_batch(j, e));
     TRY(audit_open(&j->audit, &j->model, &j->audit_opts, e));
     TRY(audit_gradient(&j->audit, e));
+    TRY(audit_advise(&j->audit, o->eps < 0, &j->advice, e));
     TRY(audit_run(&j->audit, e));
     log_progress_end(&j->line);
     (o->json ? print_json : print_text)(j);

@@ -69,6 +69,7 @@ static int read_settings(struct replay *r, struct err *e) {
     struct train_opts *o = &r->opts;
     TRY(conf_parse(&r->conf, train_rows, o, 0, NULL, e));
     TRY(conf_read_defaults_text(&r->conf, r->trajectory.head.config, r->path, e));
+    train_opts_old(o, &r->conf);
     r->random = !o->init;
     if (r->random) { /* base is all of the model, description included */
         o->model = NULL;

@@ -47,7 +47,20 @@ const struct cmd cmd_train = {
              "Time in which the process is stopped or frozen is not charged to --time. An update "
              "that the end of\n"
              "--time finds unfinished is finished if that takes at most a tenth of --time longer, "
-             "else dropped.\n",
+             "else dropped.\n"
+             "\nWhich engine: backprop wherever it fits, with --lora or --recompute if need be "
+             "(duet plan says what\n"
+             "it takes): it learns many times more from the same seconds. --lora where the model is "
+             "large, the\n"
+             "text small, or the result is to be a small file. --engine mezo where backpropagation "
+             "does not fit,\n"
+             "since it takes the memory of inference; for --objective accuracy and f1, which have no "
+             "gradient; or\n"
+             "for a run that others replay from a few kilobytes. Leave out --estimator, --eps and "
+             "--lr: the rate\n"
+             "is measured at the start. Validation says how far the loss has come since the first "
+             "one, on the\n"
+             "same windows, and warns where it rose.\n",
     .lists = cmd_list_training,
     .rows = train_rows,
     .run = run,

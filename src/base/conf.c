@@ -373,6 +373,12 @@ bool conf_given(const struct conf *c, const char *name) {
     return c->given[row - c->rows] != FROM_DEFAULT;
 }
 
+bool conf_from_file(const struct conf *c, const char *name) {
+    const struct conf_row *row = conf_row(c->rows, name);
+    assert(row);
+    return c->given[row - c->rows] == FROM_FILE;
+}
+
 void conf_release(struct conf *c) {
     for (size_t i = 0; i < c->n_owned; i++) free(c->owned[i]);
     free(c->owned);

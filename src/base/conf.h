@@ -139,10 +139,13 @@ char *conf_text(const struct conf *c, const struct conf_row *row);
 /* True if the option was given on the command line or in a config file. */
 bool conf_given(const struct conf *c, const char *name);
 
+/* True if its value is that of a config file, or of a recorded configuration. */
+bool conf_from_file(const struct conf *c, const char *name);
+
 /* All non-internal values as one JSON object: a file for `--config` that repeats the run, from any
  * folder if `dir` is the one that it is written to: paths of sources (RESUME_SOURCE) are then
  * relative to it ("./x", "../x"), or absolute where the two share no folder but the root. dir NULL:
- * values as they are. malloc()ed. */
+ * values as they are. What is left to the program, as -1 or auto, is left out. malloc()ed. */
 char *conf_to_json(const struct conf *c, const char *dir);
 
 /* Options part of a help text: every name, placeholder or choices, default and help. */

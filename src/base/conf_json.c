@@ -277,15 +277,26 @@ static bool print_value(const struct conf *c, const struct conf_row *r, const ch
     }
 }
 
-/* An option without default that was not given has no value to write. */
+/* A number below 0 by default stands for what the program decides. */
+static bool decides(const struct conf_row *r) {
+    return r->def && !strcmp(r->def, "-1");
+}
+
+/* An option without default that was not given has no value to write, and neither has one that is
+ * left to the program: what it decides may change from one version to the next. */
 static bool has_value(const struct conf *c, const struct conf_row *r) {
+    const void *v = conf_field(c, r);
     switch (r->type) {
     case CONF_T_SECTION: return false;
-    case CONF_T_STRING:
-    case CONF_T_CHOICE: return *(const char **)conf_field(c, r) != NULL;
-    case CONF_T_LIST: return ((const struct conf_list *)conf_field(c, r))->n > 0;
+    case CONF_T_STRING: return *(const char *const *)v != NULL;
+    case CONF_T_CHOICE: return *(const char *const *)v && strcmp(*(const char *const *)v, "auto");
+    case CONF_T_LIST: return ((const struct conf_list *)v)->n > 0;
     case CONF_T_INT:
-    case CONF_T_FLOAT: return r->def || c->given[r - c->rows] != FROM_DEFAULT;
+        if (decides(r)) return *(const int64_t *)v != -1;
+        return r->def || c->given[r - c->rows] != FROM_DEFAULT;
+    case CONF_T_FLOAT:
+        if (decides(r)) return *(const double *)v != -1;
+        return r->def || c->given[r - c->rows] != FROM_DEFAULT;
     default: return true;
     }
 }

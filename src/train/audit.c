@@ -1,4 +1,4 @@
-#include "audit.h"
+#include "audit_impl.h"
 
 #include "opt.h"
 #include "par.h"
@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sums over the weights: of g^2, g^4, estimate^2, estimate * g; then g.z of every direction. */
-enum { SUM_G2, SUM_G4, SUM_E2, SUM_EG, N_SUMS };
-enum { SIDES = 2, CHUNKS = 64 };
+enum { CHUNKS = 64 };
 
 /* A tile of a parameter. */
 struct audit_span {
@@ -80,7 +78,7 @@ static struct exec_opts grad_exec(const struct audit_opts *o) {
     return (struct exec_opts){.B = o->batch, .T = o->seq, .train = true, .recompute = o->recompute};
 }
 
-static struct exec_opts probe_exec(const struct audit_opts *o) {
+struct exec_opts audit_probe_exec(const struct audit_opts *o) {
     return (struct exec_opts){.B = SIDES * o->batch, .T = o->seq, .probes = SIDES};
 }
 
@@ -117,7 +115,7 @@ int audit_plan(struct model *m, const struct audit_opts *o, struct audit_memory 
                struct err *e) {
     int rc;
     struct exec x = {0};
-    const struct exec_opts grad = grad_exec(o), probes = probe_exec(o);
+    const struct exec_opts grad = grad_exec(o), probes = audit_probe_exec(o);
     TRY(exec_plan(&x, &m->graph, o->gemm_grad, &grad, e));
     const size_t first = exec_bytes(&x);
     exec_close(&x);
@@ -211,7 +209,7 @@ int audit_gradient(struct audit *a, struct err *e) {
 }
 
 /* c of one direction, as the MeZO engine makes it. */
-static double coefficient(struct audit *a, uint64_t seed, double eps) {
+double audit_coefficient(struct audit *a, uint64_t seed, double eps) {
     const struct audit_opts *o = &a->opts;
     const struct zo_kind *k = zo_find("spsa");
     const struct zo_shape shape = {.directions = 1, .batch = o->batch, .accum = 1, .eps = eps};
@@ -239,7 +237,7 @@ static double coefficient(struct audit *a, uint64_t seed, double eps) {
     return (double)coef;
 }
 
-static uint64_t seed_of(const struct audit *a, int64_t s) {
+uint64_t audit_seed(const struct audit *a, int64_t s) {
     return zo_seed(a->opts.seed, s, 0, false);
 }
 
@@ -249,8 +247,8 @@ static void probe_group(struct audit *a, int k) {
     struct audit_group *g = a->group + k;
     for (int i = 0; i < a->model->n_params; i++) params[i].trainable = in_group(a, k, i);
     for (int64_t s = 0; s < a->opts.seeds; s++) {
-        g->coef[s] = coefficient(a, seed_of(a, s), a->opts.eps);
-        g->coef2[s] = coefficient(a, seed_of(a, s), 2 * a->opts.eps);
+        g->coef[s] = audit_coefficient(a, audit_seed(a, s), a->opts.eps);
+        g->coef2[s] = audit_coefficient(a, audit_seed(a, s), 2 * a->opts.eps);
         if (a->opts.progress)
             a->opts.progress(a->opts.ctx, k * a->opts.seeds + s + 1, a->n_groups * a->opts.seeds);
     }
@@ -283,7 +281,7 @@ static void add_span(const struct sums_job *j, const struct audit_span *s, doubl
     const int64_t N = j->a->opts.seeds;
     memset(estimate, 0, (size_t)s->n * sizeof *estimate);
     for (int64_t d = 0; d < N; d++) {
-        struct probe probe = {.key = perturb_key(seed_of(j->a, d)), .eps = 1};
+        struct probe probe = {.key = perturb_key(audit_seed(j->a, d)), .eps = 1};
         memset(z, 0, (size_t)s->n * sizeof *z);
         perturb_row(&probe, s->param, p->cols, 0, s->begin, s->n, z, z);
         sums[N_SUMS + d] += dot(g, z, s->n);
@@ -309,7 +307,7 @@ static void add_spans(void *ctx, int64_t c, int tid) {
 
 /* Fills the sums (N_SUMS) and g.z. The chunks' sums are added in order: the same for any number of
  * threads. */
-static void sum_group(struct audit *a, int k, double *sums) {
+void audit_sum_group(struct audit *a, int k, double *sums) {
     const int64_t N = a->opts.seeds, width = N_SUMS + N;
     struct audit_group *g = a->group + k;
     struct sums_job j = {.a = a, .g = g};
@@ -387,13 +385,13 @@ static void judge(struct audit_group *g, double N, double floor, const double *s
 
 int audit_run(struct audit *a, struct err *e) {
     int rc;
-    const struct exec_opts xo = probe_exec(&a->opts);
+    const struct exec_opts xo = audit_probe_exec(&a->opts);
     const double floor = a->opts.gemm->compute == DT_F32 ? 1e-4 : 0.05;
     TRY(exec_open(&a->exec, &a->model->graph, a->opts.gemm, &xo, e));
     for (int k = 0; k < a->n_groups; k++) {
         double sums[N_SUMS];
         probe_group(a, k);
-        sum_group(a, k, sums);
+        audit_sum_group(a, k, sums);
         judge(a->group + k, (double)a->opts.seeds, floor, sums);
     }
 out:

@@ -31,6 +31,7 @@
 
 #include "exec.h"
 #include "model.h"
+#include "zo_rate.h"
 
 enum { AUDIT_LEAST_SEEDS = 8 };
 
@@ -72,6 +73,14 @@ struct audit_group {
     enum audit_verdict verdict;
 };
 
+/* What eps and rate a run on this batch should take. */
+enum { AUDIT_EPS = 7 };
+struct audit_advice {
+    int n; /* eps tried; 0: the caller's was kept */
+    double eps[AUDIT_EPS], error[AUDIT_EPS]; /* error: rms of c - g.z over that of g.z */
+    struct zo_measure measure; /* at the eps that is taken, all groups together */
+};
+
 /* Bytes. The gradient's activations and the probes' are not needed at the same time. */
 struct audit_memory {
     size_t weights, gradients, passing, total;
@@ -102,6 +111,12 @@ int audit_open(struct audit *a, struct model *m, const struct audit_opts *o, str
 
 /* ERR_NUMERIC if the loss is not finite. */
 int audit_gradient(struct audit *a, struct err *e);
+
+/* Between audit_gradient and audit_run: tries eps from 1e-4 to 1e-1 on all groups together and
+ * takes (into a->opts.eps) the largest one with an error of at most a hundredth, or else that with
+ * the least, unless one was given; and measures what a rate follows from (zo_rate.h), per sequence
+ * of the batch. */
+int audit_advise(struct audit *a, bool find_eps, struct audit_advice *out, struct err *e);
 
 /* Compares the probes with whatever is in the gradient buffers. No stored weight is written. */
 int audit_run(struct audit *a, struct err *e);

@@ -9,6 +9,7 @@
 #include "objective.h"
 #include "opt.h"
 #include "zo.h"
+#include "zo_rate.h"
 
 #define ENGINES(X) X(backprop) X(mezo)
 
@@ -144,6 +145,12 @@ void engine_close(struct engine *g);
 /* MeZO: makes an update again from s's lr, seeds and coefficients, bit for bit as `step` made it.
  * ERR_INPUT if it has more directions than the engine's settings can make. */
 int mezo_replay(struct engine *g, struct engine_step *s, struct err *e);
+
+/* MeZO: what `directions` probes around the present weights say (zo_rate.h), on micro-batch 0 of
+ * s->fill; the first `checks` of them also at twice eps. The weights stay as they are; the
+ * directions are none that an update takes. */
+int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, int64_t checks,
+                 struct zo_measure *m, struct err *e);
 
 /* State items of the optimizer: item i, or false when there are no more. */
 bool engine_item(const struct engine *g, int i, struct engine_item *item);

@@ -95,6 +95,15 @@ static void copy_batch(struct engine *g) {
     }
 }
 
+/* Cross-entropy of one sequence of the last run, whatever the objective. */
+static double sequence_loss(const struct engine *g, int64_t row) {
+    const int64_t T = g->batch.T;
+    double sum = 0;
+    if (g->opts.objective) return (double)g->nll[row];
+    for (int64_t i = row * T; i < (row + 1) * T; i++) sum += (double)g->nll[i];
+    return sum / (double)T;
+}
+
 /* Losses of all probes on one micro-batch. False: cancelled. */
 static bool evaluate(struct engine *g, const struct zo_shape *shape, struct engine_step *s,
                      int64_t micro) {
@@ -117,6 +126,64 @@ static bool evaluate(struct engine *g, const struct zo_shape *shape, struct engi
     for (int64_t p = 0; p < z->n_probes; p++)
         z->loss[micro * z->n_probes + p] = engine_loss(g, p * each, each);
     return true;
+}
+
+/* Sequences [0, rows) of the micro-batch at plus and minus eps along one direction: losses (rows)
+ * each. The sequences stand in rows [rows, 2 rows) as well. False: cancelled. */
+static bool both_sides(struct engine *g, uint64_t seed, double eps, int64_t rows, double *plus,
+                       double *minus) {
+    struct mezo *z = g->mezo;
+    const uint64_t **bits = NULL;
+    if (z->bits) {
+        zo_bits_fill(z->bits, seed);
+        bits = z->bits->table;
+    }
+    for (int p = 0; p < 2; p++)
+        z->probe[p] = (struct probe){
+            .key = perturb_key(seed), .eps = (float)(p ? -eps : eps), .bits = bits};
+    struct batch b = {.B = 2 * rows, .probes = z->probe, .n_probes = 2};
+    if (!engine_run(g, &b)) return false;
+    for (int64_t r = 0; r < rows; r++) {
+        plus[r] = sequence_loss(g, r);
+        minus[r] = sequence_loss(g, rows + r);
+    }
+    return true;
+}
+
+static void fill_twice(struct engine *g, struct engine_step *s, int64_t rows) {
+    struct engine_batch *b = &g->batch;
+    b->T = g->opts.seq;
+    s->fill(s->ctx, 0, b);
+    const size_t n = (size_t)(rows * b->T), m = (size_t)rows;
+    memcpy(b->input + n, b->input, n * sizeof *b->input);
+    memcpy(b->target + n, b->target, n * sizeof *b->target);
+    memcpy(b->pos + m, b->pos, m * sizeof *b->pos);
+    memcpy(b->label + m, b->label, m * sizeof *b->label);
+}
+
+int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, int64_t checks,
+                 struct zo_measure *m, struct err *e) {
+    const int64_t B = directions || g->opts.batch < 2 ? g->opts.batch : 2; /* a check needs few */
+    const double eps = g->opts.eps;
+    double *room = malloc((size_t)B * 5 * sizeof *room);
+    if (!room) return err_set(e, ERR_NOMEM, "out of memory for the losses of a batch");
+    double *base = room, *plus = room + B, *minus = plus + B, *c = minus + B, *c2 = c + B;
+    *m = (struct zo_measure){0};
+    fill_twice(g, s, B);
+    bool run = !directions || both_sides(g, 0, 0, B, base, minus);
+    for (int64_t d = 0; run && (d < directions || d < checks); d++) {
+        const uint64_t seed = zo_seed(g->opts.seed, -1 - s->step, d, g->opts.compat_rng);
+        run = both_sides(g, seed, eps, B, plus, minus);
+        if (d < directions) zo_measure_add(m, eps, B, base, plus, minus);
+        if (d >= checks) continue;
+        for (int64_t b = 0; b < B; b++) c[b] = (plus[b] - minus[b]) / (2 * eps);
+        run = run && both_sides(g, seed, 2 * eps, B, plus, minus);
+        for (int64_t b = 0; b < B; b++) c2[b] = (plus[b] - minus[b]) / (4 * eps);
+        zo_measure_check(m, B, c, c2);
+    }
+    zo_measure_finish(m);
+    free(room);
+    return run ? 0 : err_set(e, ERR_STOP, "stopped while the learning rate was measured");
 }
 
 static void apply(struct engine *g, const struct engine_step *s) {
@@ -168,7 +235,7 @@ const struct engine_kind engine_mezo = {
     .name = "mezo",
     .help = "zeroth order: forward passes at perturbed weights, memory of inference",
     .optimizer = "sgd",
-    .schedule = "constant",
+    .schedule = "linear",
     .probes = probes,
     .flops = flops,
     .bytes = bytes,

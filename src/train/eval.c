@@ -111,6 +111,7 @@ int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, co
     }
     TRY(guard_check_maps(e));
     finish(&r, windows, out);
+    if (o->losses) memcpy(o->losses, r.losses, (size_t)windows * sizeof *r.losses);
 out:
     exec_close(&r.exec);
     free(r.input);

@@ -18,6 +18,7 @@ struct eval_opts {
     int64_t batch, seq;
     uint64_t max_windows;        /* 0: all */
     const uint32_t *token_bytes; /* per id of the shard's vocabulary, or NULL */
+    double *losses; /* out: mean loss of each window (val_rows of them), or NULL */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* or NULL */
     void *ctx;
     const _Atomic int *cancel; /* see exec_opts; gives ERR_STOP */

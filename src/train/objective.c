@@ -78,6 +78,7 @@ static const struct objective accuracy = {
 static const struct objective f1 = {
     .name = "f1",
     .help = "1 - F1, of label 1 or the mean over three or more labels; has no gradient",
+    .of_batch = true,
     .value = f1_value,
 };
 

@@ -18,6 +18,7 @@
 struct objective {
     const char *name, *help;
     bool differentiable;
+    bool of_batch; /* no mean over examples: an estimator must see the batch as one */
     /* logits (B,n), label (B), nll (B); n at most CHOICE_MAX. NaN if a logit or loss that it reads
      * is not a number. */
     double (*value)(const float *logits, const int32_t *label, const float *nll, int64_t B, int n);

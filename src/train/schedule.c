@@ -3,12 +3,17 @@
 #include <math.h>
 #include <string.h>
 
-int sched_find(const char *name) {
-    static const char *const names[] = {
+static const char *const names[] = {
 #define X(n) #n,
-        SCHEDULES(X)
+    SCHEDULES(X)
 #undef X
-    };
+};
+
+const char *sched_name(enum sched_kind kind) {
+    return names[kind];
+}
+
+int sched_find(const char *name) {
     for (int i = 0; i < SCHED_COUNT; i++)
         if (!strcmp(names[i], name)) return i;
     return -1;

@@ -26,6 +26,7 @@ struct sched {
     double decay;   /* wsd: share of the run that decays */
 };
 
+const char *sched_name(enum sched_kind kind);
 int sched_find(const char *name); /* or -1 */
 double sched_factor(const struct sched *s, int64_t step, double progress);
 

@@ -90,6 +90,8 @@ void task_fill(struct task *t, uint64_t seed, uint64_t row, int64_t B, int64_t T
 
 struct task_eval_opts {
     int64_t batch;                                              /* sequences at a time */
+    double *losses; /* out: of each example (n), or NULL */
+    bool errors;    /* losses are 1 where the answer is wrong, else 0; false: cross-entropy */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* examples; or NULL */
     void *ctx;
     const _Atomic int *cancel; /* see exec_opts; gives ERR_STOP */

@@ -18,6 +18,7 @@ struct run {
     int32_t *pos, *label;
     float *logits, *nll; /* (B,n_labels), (B) */
     double *losses;      /* (n), of the example */
+    double *errors;      /* the same of wrong answers, or NULL */
     int64_t *counts;
 };
 
@@ -41,6 +42,7 @@ static int count(struct run *r, int64_t b, int64_t example, struct err *e) {
         return finite_explain(r->m, what, e);
     }
     r->losses[example] = (double)r->nll[b];
+    if (r->errors) r->errors[example] = answer != r->label[b];
     r->counts[r->label[b] * n + answer]++;
     return 0;
 }
@@ -116,7 +118,8 @@ int task_eval(struct model *m, const struct gemm *gemm, const struct task *t,
               const struct task_eval_opts *o, struct task_result *out, struct err *e) {
     int rc;
     *out = (struct task_result){.n = t->n, .n_labels = t->n_labels};
-    struct run r = {.m = m, .t = t, .counts = out->counts};
+    struct run r = {
+        .m = m, .t = t, .counts = out->counts, .errors = o->errors ? o->losses : NULL};
     const int64_t B = o->batch < t->n ? o->batch : t->n;
     const struct exec_opts xo = {.B = B, .T = t->T, .cancel = o->cancel};
     TRY(exec_open(&r.exec, &m->graph, gemm, &xo, e));
@@ -128,6 +131,7 @@ int task_eval(struct model *m, const struct gemm *gemm, const struct task *t,
     }
     TRY(guard_check_maps(e));
     finish(&r, out);
+    if (o->losses && !o->errors) memcpy(o->losses, r.losses, (size_t)t->n * sizeof *r.losses);
 out:
     exec_close(&r.exec);
     free(r.order);

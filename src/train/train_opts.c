@@ -9,6 +9,7 @@ const char compute_words[] = "f32 bf16 auto";
 const char gemm_words[] = "auto " GEMM_BACKENDS(X);
 const char engine_words[] = ENGINES(X);
 const char estimator_words[] = ESTIMATORS(X);
+static const char auto_estimator_words[] = "auto " ESTIMATORS(X);
 const char weights_words[] = "f32 bf16 q8_0";
 const char auto_optimizer_words[] = "auto " OPTIMIZERS(X);
 static const char auto_schedule_words[] = "auto " SCHEDULES(X);
@@ -97,12 +98,15 @@ const struct conf_row train_rows[] = {
     CONF_CHOICE(O, engine, "engine", "backprop", engine_words, "how updates are computed", FIXED),
     CONF_CHOICE(O, optimizer, "optimizer", "auto", auto_optimizer_words,
                 "update rule; auto: adamw, with mezo sgd", FIXED),
-    CONF_CHOICE(O, estimator, "estimator", "spsa", estimator_words,
-                "mezo: how losses become a gradient", RECORDED),
-    CONF_INT(O, directions, "directions", "1", 1, 4096,
-             "mezo: directions an update (spsa, fzoo; fzoo takes at least 2)", RECORDED),
-    CONF_FLOAT(O, eps, "eps", "-1", -1, 10, "mezo: size of a perturbation; -1: the estimator's",
-               RECORDED),
+    CONF_CHOICE(O, estimator, "estimator", "auto", auto_estimator_words,
+                "mezo: how losses become a gradient; auto: grzo, spsa where --directions is given or "
+                "there is one sequence an update, fzoo for --objective f1", RECORDED),
+    CONF_INT(O, directions, "directions", "-1", -1, 4096,
+             "mezo: directions an update; -1: spsa 1, fzoo 8 (at least 2); grzo has one a sequence",
+             RECORDED),
+    CONF_FLOAT(O, eps, "eps", "-1", -1, 10,
+               "mezo: size of a perturbation; -1: 1e-3, with --lora 1e-2, three times that for "
+               "--objective accuracy and f1", RECORDED),
     CONF_CHOICE(O, rng, "rng", "counter", "counter compat",
                 "mezo: signs as a function of seed, step, tensor and block, or the predecessors' "
                 "sequential stream", RECORDED),
@@ -111,10 +115,10 @@ const struct conf_row train_rows[] = {
                "seconds of training, without those in which the process is stopped; schedules then "
                "follow the share of time used; 0: until --steps are done", FREE),
     CONF_FLOAT(O, lr, "lr", "-1", -1, 100,
-               "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo the "
-               "estimator's", FREE),
+               "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo measured "
+               "at the start", FREE),
     CONF_CHOICE(O, schedule, "schedule", "auto", auto_schedule_words,
-                "learning rate over the run; auto: wsd, with mezo constant", FREE),
+                "learning rate over the run; auto: wsd, with mezo linear", FREE),
     CONF_INT(O, warmup, "warmup", "-1", -1, 1e9,
              "updates of linear warm-up; -1: 20, with mezo none", FREE),
     CONF_FLOAT(O, min_lr, "min-lr", "0.1", 0, 1, "final share of the learning rate", FREE),
@@ -227,6 +231,8 @@ static int check_numbers(const struct train_opts *o, struct err *e) {
             return err_set(e, ERR_USAGE,
                            "--%s is %g, expected a number from 0, or -1 for the default",
                            own[i].name, own[i].value);
+    if (o->directions == 0)
+        return err_set(e, ERR_USAGE, "--directions is 0, expected at least 1, or -1 for the default");
     if (o->eps == 0 || o->lora_alpha == 0)
         return err_set(e, ERR_USAGE, "--%s is 0, expected a number above 0, or -1 for the default",
                        o->eps == 0 ? "eps" : "lora-alpha");
@@ -261,10 +267,10 @@ static int check_task(const struct train_setup *s, const struct train_opts *o, s
         return err_set(e, ERR_USAGE,
                        "--order, --format, --val-data, --val-fraction and --val-windows belong to "
                        "--data: a task has its own examples and --task-eval");
-    if (s->estimator && s->estimator->per_example && !strcmp(o->objective, "f1"))
+    if (s->estimator && s->estimator->per_example && s->objective->of_batch)
         return err_set(e, ERR_USAGE,
-                       "--objective f1 is of a batch, and estimator %s sees one example at a time",
-                       o->estimator);
+                       "--objective %s is of a batch, and estimator %s sees one example at a time",
+                       o->objective, o->estimator);
     if (s->engine->backward && !s->objective->differentiable)
         return err_set(e, ERR_USAGE, "--objective %s has no gradient: it needs --engine mezo",
                        o->objective);
@@ -280,15 +286,15 @@ static int check_data(const struct train_opts *o, struct err *e) {
 }
 
 static int check_mezo(const struct train_setup *s, const struct train_opts *o, struct err *e) {
-    const struct zo_shape shape = {.directions = o->directions,
+    const struct zo_shape shape = {.directions = s->directions,
                                    .batch = o->batch,
                                    .accum = o->accum},
-                          most = {.directions = o->directions,
+                          most = {.directions = s->directions,
                                   .batch = o->batch,
                                   .accum = o->accum_end ? o->accum_end : o->accum};
     if (!s->estimator) {
-        const bool any = strcmp(o->estimator, "spsa") || strcmp(o->rng, "counter") ||
-                         o->directions != 1 || o->eps >= 0;
+        const bool any = strcmp(o->estimator, "auto") || strcmp(o->rng, "counter") ||
+                         o->directions != -1 || o->eps >= 0;
         return any ? err_set(e, ERR_USAGE,
                              "--estimator, --directions, --eps and --rng belong to --engine mezo")
                    : 0;
@@ -300,14 +306,14 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
         return err_set(e, ERR_USAGE,
                        "an update would have %lld directions, at most %d are possible",
                        (long long)s->estimator->directions(&most), TRAJECTORY_MAX_DIRECTIONS);
-    if (s->estimator->per_example && o->directions != 1)
+    if (s->estimator->per_example && s->directions != 1)
         return err_set(e, ERR_USAGE,
                        "--directions %lld: estimator %s has one direction an example, so --batch "
                        "says how many",
-                       (long long)o->directions, o->estimator);
+                       (long long)o->directions, s->estimator->name);
     if (s->estimator->directions(&shape) < s->estimator->least)
         return err_set(e, ERR_USAGE, "estimator %s needs at least %lld directions: give %s",
-                       o->estimator, (long long)s->estimator->least,
+                       s->estimator->name, (long long)s->estimator->least,
                        s->estimator->per_example ? "a larger --batch" : "--directions N");
     return 0;
 }
@@ -368,14 +374,29 @@ static void make_hyper(struct train_setup *s, const struct train_opts *o) {
     memcpy(s->hyper.decay, decay, sizeof decay);
 }
 
-/* MeZO's rate is the estimator's for plain descent; an optimizer that normalises its step takes its
- * own, smaller for noisier gradients. */
+/* What mezo takes where nothing can be measured, and what it took before it measured its rate: the
+ * estimator's for plain descent; an optimizer that normalises its step its own, smaller for noisier
+ * gradients. */
 enum { NOISY = 100 };
 
 static double default_lr(const struct train_setup *s) {
     if (!s->estimator) return s->optimizer->lr;
     if (s->optimizer->normalises) return s->optimizer->lr / NOISY;
-    return s->estimator->lr[s->lora.rank > 0] * (1 - s->hyper.beta1);
+    return s->estimator->old_lr[s->lora.rank > 0] * (1 - s->hyper.beta1);
+}
+
+/* Where only answers that flip count, few flip within a step that is good for derivatives. */
+static double default_eps(const struct train_setup *s) {
+    const double flips = s->objective && !s->objective->differentiable ? 3 : 1;
+    return flips * s->estimator->eps[s->lora.rank > 0];
+}
+
+/* grzo learns most from a forward pass; it needs a batch, and an objective that one example has. */
+static const struct zo_kind *pick_estimator(const struct train_setup *s,
+                                            const struct train_opts *o) {
+    if (strcmp(o->estimator, "auto")) return zo_find(o->estimator);
+    if (s->objective && s->objective->of_batch) return zo_find("fzoo");
+    return zo_find(o->directions > 0 || o->batch * o->accum < 2 ? "spsa" : "grzo");
 }
 
 int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e) {
@@ -386,8 +407,12 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     s->optimizer = opt_find(optimizer);
     s->compute = compute_type(o->compute, o->gemm);
     s->weights = (enum dtype)dtype_find(o->weights);
-    if (!s->engine->backward) s->estimator = zo_find(o->estimator);
     if (o->task) s->objective = objective_find(o->objective);
+    if (!s->engine->backward) s->estimator = pick_estimator(s, o);
+    if (s->estimator)
+        s->directions = o->directions > 0        ? o->directions
+                        : s->estimator->own ? s->estimator->own
+                                                 : 1;
     TRY(check_numbers(o, e));
     TRY(make_lora(s, o, e));
     TRY(check_task(s, o, e));
@@ -402,7 +427,8 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     }
     make_hyper(s, o);
     s->lr = o->lr < 0 ? default_lr(s) : o->lr;
-    if (s->estimator) s->eps = o->eps < 0 ? s->estimator->eps[s->lora.rank > 0] : o->eps;
+    s->find_lr = s->estimator && o->lr < 0;
+    if (s->estimator) s->eps = o->eps < 0 ? default_eps(s) : o->eps;
     s->sched = (struct sched){.kind = (enum sched_kind)sched_find(schedule),
                               .warmup = o->warmup < 0 ? s->engine->warmup : o->warmup,
                               .min = o->min_lr,
@@ -421,7 +447,7 @@ struct engine_opts train_engine_opts(const struct train_setup *s, const struct t
                                 .optimizer = s->optimizer,
                                 .hyper = s->hyper,
                                 .estimator = s->estimator,
-                                .directions = o->directions,
+                                .directions = s->directions,
                                 .eps = s->eps,
                                 .compat_rng = !strcmp(o->rng, "compat"),
                                 .seed = (uint64_t)o->seed,

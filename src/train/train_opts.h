@@ -68,13 +68,24 @@ struct train_setup {
     enum dtype compute, weights;
     struct lora_opts lora; /* rank 0: none */
     const struct zo_kind *estimator; /* mezo; else NULL */
+    int64_t directions;
     double eps;
+    bool find_lr; /* mezo: measure the rate at the start, lr being what to take if that fails */
     const struct objective *objective; /* prompt classification; else NULL */
     int64_t checkpoint_steps;
     double checkpoint_seconds;
 };
 
 int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e);
+
+/* Puts what was decided in the place of -1 and auto, so that what is recorded means the same for
+ * ever. An option that the run has no use for keeps its -1 or auto, and is not written
+ * (conf_to_json). The rate is left alone while it is to be measured. */
+void train_opts_resolve(struct train_opts *o, const struct train_setup *s);
+
+/* Puts what -1 and auto stood for in MeZO runs up to 7279bbc in their place where a file has them:
+ * files that are written now hold resolved values. conf: the parse that filled o. */
+void train_opts_old(struct train_opts *o, const struct conf *conf);
 
 /* The engine's part of it, for sequences of seq tokens. */
 struct engine_opts train_engine_opts(const struct train_setup *s, const struct train_opts *o,

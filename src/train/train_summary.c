@@ -19,6 +19,8 @@ static const struct row {
     {AT(val_bpb), 6, false},
     {AT(floor_bpb), 6, false},
     {AT(val_loss_full), 6, true},
+    {AT(val_change), 6, true},
+    {AT(val_change_stderr), 6, true},
     {AT(val_accuracy), 6, true},
     {AT(val_f1), 6, true},
     {AT(train_loss), 6, false},
@@ -42,7 +44,7 @@ static const struct row {
     {AT(best_step), -1, true},
 #undef AT
 };
-enum { N_ROWS = sizeof rows / sizeof *rows, SUMMARY_MAX = 16 << 20 };
+enum { N_ROWS = sizeof rows / sizeof *rows };
 
 static double real_at(const struct train_summary *s, const struct row *r) {
     return *(const double *)(const void *)((const char *)s + r->offset);
@@ -87,12 +89,11 @@ char *train_summary_extend(const struct train_summary *s) {
 }
 
 int train_summary_read(struct train_summary *s, const char *path, struct err *e) {
-    char *text = NULL;
-    size_t size;
+    struct file_map m = {0};
     json_error_t je;
-    int rc = file_read_text(path, SUMMARY_MAX, &text, &size, e);
+    int rc = file_map_open(&m, path, e); /* not as text: that a user means, a summary is none */
     if (rc) return rc;
-    json_t *j = json_loadb(text, size, 0, &je);
+    json_t *j = json_loadb((const char *)m.data, m.size, 0, &je);
     *s = (struct train_summary){0};
     for (int i = 0; i < N_ROWS && json_is_object(j); i++) {
         json_t *v = json_object_get(j, rows[i].name);
@@ -109,7 +110,7 @@ int train_summary_read(struct train_summary *s, const char *path, struct err *e)
         rc = err_set(e, ERR_INPUT, "%s: line %d: %s", path, j ? 1 : je.line,
                      j ? "not a JSON object" : je.text);
     json_decref(j);
-    free(text);
+    file_map_close(&m);
     return rc;
 }
 

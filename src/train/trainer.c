@@ -33,7 +33,7 @@ int64_t trainer_tokens(struct trainer *t, int64_t micro) {
     return B * task_batch_len(&t->task, (uint64_t)t->opts->seed, first_row(t, micro), B);
 }
 
-static void fill(void *ctx, int64_t micro, struct engine_batch *out) {
+void trainer_fill(void *ctx, int64_t micro, struct engine_batch *out) {
     struct trainer *t = ctx;
     const int64_t B = t->opts->batch, T = t->seq, tokens = trainer_tokens(t, micro);
     pace_micro(t, micro);
@@ -91,9 +91,11 @@ static void show_step(struct trainer *t, double tokens_per_second) {
     char left[32];
     const double done = trainer_progress(t);
     const double rest = done > 0 ? t->p.seconds * (1 - done) / done : 0;
-    log_progress_show(&t->line, t->pace.shown, "step %lld  loss %.4f  %.0f tokens/s  %3.0f%%  %s left",
-                      (long long)t->p.step, t->p.ema, tokens_per_second, 100 * done,
-                      log_duration(rest, left));
+    log_progress_show(&t->line, t->pace.shown,
+                      "step %lld  loss %.4f%s  %.0f tokens/s  %3.0f%%  %s left",
+                      (long long)t->p.step, t->p.ema,
+                      val_change_risen(&t->change) ? "  worse than at its start" : "",
+                      tokens_per_second, 100 * done, log_duration(rest, left));
 }
 
 int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e) {
@@ -121,7 +123,7 @@ static int update(struct trainer *t, struct err *e) {
                             .accum = sched_accum(t->opts->accum, t->opts->accum_end, progress),
                             .lr = t->setup.lr * t->p.lr_scale *
                                   sched_factor(&t->setup.sched, t->p.step, progress),
-                            .fill = fill,
+                            .fill = trainer_fill,
                             .ctx = t};
     t->filled = 0;
     pace_begin(t, s.accum);
@@ -215,6 +217,27 @@ static void say_rate(struct trainer *t) {
                  now, end);
 }
 
+/* What was decided where nothing was said: the same values as in config.json. */
+static void describe_setup(struct trainer *t) {
+    const struct train_setup *s = &t->setup;
+    const struct train_opts *o = t->opts;
+    char zo[128] = "", warmup[48] = "", clip[48] = "", decay[48] = "";
+    if (s->estimator) {
+        const struct zo_shape shape = {
+            .directions = s->directions, .batch = o->batch, .accum = o->accum};
+        const long long n = s->estimator->directions(&shape);
+        snprintf(zo, sizeof zo, "%s, %lld direction%s an update, eps %g; ", s->estimator->name, n,
+                 n == 1 ? "" : "s", s->eps);
+    }
+    if (s->sched.warmup)
+        snprintf(warmup, sizeof warmup, ", warm-up %lld", (long long)s->sched.warmup);
+    if (s->hyper.clip > 0) snprintf(clip, sizeof clip, ", clip %g", s->hyper.clip);
+    if (!s->lora.rank && s->hyper.decay[ROLE_matrix] > 0)
+        snprintf(decay, sizeof decay, ", weight decay %g", s->hyper.decay[ROLE_matrix]);
+    log_note(&t->line, "%s%s, learning rate %.3g%s, %s%s%s%s", zo, s->optimizer->name, s->lr,
+             s->find_lr ? " (measured)" : "", o->schedule, warmup, clip, decay);
+}
+
 static void describe_start(struct trainer *t) {
     const struct model_config *c = &t->model.config;
     char data[64], trained[64] = "";
@@ -233,6 +256,7 @@ static void describe_start(struct trainer *t) {
     log_note(&t->line, "%s; planned memory %.1f MB; GEMM peak %.0f GFLOP/s (%s, %s)", data,
              in_mb(t->memory.total), t->peak, t->gemm.backend->name,
              dtype_row(t->gemm.compute)->name);
+    describe_setup(t);
     if (t->model.full_id)
         log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
                  (long long)t->model.full_vocab, (long long)c->vocab);
@@ -243,11 +267,13 @@ static void describe_start(struct trainer *t) {
     }
     if (!t->p.step)
         log_lines_write(&t->log,
-                        "{\"event\":\"start\",\"params\":%lld,\"trained_params\":%lld,\"train_tokens\":%llu,\"gemm_peak_"
-                        "gflops\":%.1f,\"planned_mb\":%.1f}",
+                        "{\"event\":\"start\",\"params\":%lld,\"trained_params\":%lld,"
+                        "\"train_tokens\":%llu,\"gemm_peak_gflops\":%.1f,\"planned_mb\":%.1f,"
+                        "\"optimizer\":\"%s\",\"lr\":%.9g,\"lr_measured\":%s}",
                         (long long)all, (long long)some,
                         (unsigned long long)(t->train.end - t->train.begin), t->peak,
-                        in_mb(t->memory.total));
+                        in_mb(t->memory.total), t->setup.optimizer->name, t->setup.lr,
+                        t->setup.find_lr ? "true" : "false");
 }
 
 int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,
@@ -269,6 +295,7 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     if (rc == ERR_STOP) rc = stop(&t, e);
     if (rc) goto out;
     trainer_log_report(&t);
+    trainer_warn_if_worse(&t);
     TRY(trainer_write_summary(&t, s, e));
     trainer_say_best(&t);
 out:

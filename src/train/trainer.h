@@ -12,6 +12,8 @@
 struct train_summary {
     double val_loss, val_loss_stderr, val_bpb, floor_bpb, val_loss_full; /* NaN: not known */
     double val_accuracy, val_f1; /* prompt classification */
+    /* Of the loss since the first validation, on the same windows; NaN: there was only one. */
+    double val_change, val_change_stderr;
     double training_seconds, total_seconds, peak_rss_mb, planned_mb, total_tokens_M;
     int64_t num_steps;
     double num_params_M, trained_params_M;

@@ -18,7 +18,7 @@ static int full_vocab_loss(struct trainer *t, double *loss, struct err *e) {
     char *path = file_join(t->dir, "model.blzt");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
     TRY(model_open_frozen(&full, path, NULL, MODEL_AS_STORED, e));
-    TRY(trainer_validate_model(t, &full, &r, e));
+    TRY(trainer_validate_model(t, &full, &r, NULL, e));
     *loss = r.loss;
 out:
     model_close(&full);
@@ -94,6 +94,8 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .val_loss_full = NAN,
                                 .val_accuracy = v.accuracy,
                                 .val_f1 = v.f1,
+                                .val_change = t->change.change,
+                                .val_change_stderr = t->change.stderr_,
                                 .training_seconds = p->seconds,
                                 .peak_rss_mb = in_mb(clock_peak_rss()),
                                 .planned_mb = in_mb(t->memory.total),
@@ -119,6 +121,19 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
     s->total_seconds = t->total_before + clock_seconds() - t->began;
 out:
     return rc;
+}
+
+/* A run that made its model worse has done what it was told, but not what anybody wants. */
+void trainer_warn_if_worse(struct trainer *t) {
+    const struct val_change *v = &t->change;
+    char pm[32] = "";
+    if (!val_change_risen(v)) return;
+    if (isfinite(v->stderr_)) snprintf(pm, sizeof pm, " +- %.4f", v->stderr_);
+    log_note(&t->line,
+             "warning: the %s above that of step %lld, by %.4f%s on the same %s: try a lower --lr%s",
+             trainer_counts_errors(t) ? "share of wrong answers is" : "validation loss is",
+             (long long)v->step, v->change, pm, t->opts->task ? "examples" : "windows",
+             t->setup.estimator ? "; duet audit measures one" : "");
 }
 
 /* Where this process's steps spent their time. */

@@ -13,6 +13,7 @@
 #include "task.h"
 #include "trainer.h"
 #include "trajectory.h"
+#include "val_change.h"
 
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
@@ -67,6 +68,7 @@ struct trainer {
     struct progress p;
     struct pace pace;
     double stopped; /* seconds of stops that were told of */
+    struct val_change change;
     struct log_progress line;
     struct log_lines log;
     bool resumed;
@@ -90,10 +92,14 @@ void trainer_close(struct trainer *t);
 /* Opens the run's trajectory; the updates in it that the checkpoint does not have are made again.
  * */
 int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e);
+/* MeZO: measures the learning rate where none was given, and says so where eps is of no use. */
+int trainer_find_rate(struct trainer *t, struct err *e);
 /* Appends the update that s made. Nothing for other engines. */
 int trainer_record(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
 /* Tokens of micro-batch `micro` of the present update. */
 int64_t trainer_tokens(struct trainer *t, int64_t micro);
+/* Fills micro-batch `micro` of the present update: an engine_fill of a trainer. */
+void trainer_fill(void *ctx, int64_t micro, struct engine_batch *out);
 /* Counts an update that is done: progress, log, line. ERR_NUMERIC if the loss has run away. */
 int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
 
@@ -137,9 +143,9 @@ static inline const struct shard *trainer_val_shard(const struct trainer *t) {
 int trainer_validate(struct trainer *t, struct validation *r, struct err *e);
 /* The same without a word to log and terminal, of the weights as they are. */
 int trainer_measure_model(struct trainer *t, struct validation *r, struct err *e);
-/* The same windows with another model. */
+/* The same windows with another model. losses: room for one of each, or NULL. */
 int trainer_validate_model(struct trainer *t, struct model *m, struct eval_result *r,
-                           struct err *e);
+                           double *losses, struct err *e);
 
 /* The final validation and what else the summary holds. */
 int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e);
@@ -149,6 +155,10 @@ int trainer_look_at_end(struct trainer *t, struct err *e);
 bool trainer_finished(const struct trainer *t);
 /* Says why there is nothing to do, and what would be. */
 void trainer_say_over(struct trainer *t);
+/* The objective is made of answers: then they are what is compared with the first validation. */
+bool trainer_counts_errors(const struct trainer *t);
+/* Says so where validation ended above its beginning. */
+void trainer_warn_if_worse(struct trainer *t);
 /* Where this process's steps spent their time, to the log. */
 void trainer_log_report(struct trainer *t);
 

@@ -97,7 +97,7 @@ static int open_data(struct trainer *t, struct err *e) {
     TRY(train_model_config(&c, o, NULL, e));
     t->described = c.vocab;
     d.raw_vocab = (uint32_t)c.vocab;
-    t->seq = o->seq ? o->seq : c.seq_len;
+    t->seq = t->opts->seq = o->seq ? o->seq : c.seq_len;
     TRY(o->task ? open_tasks(t, &d, e) : open_text(t, &d, e));
     TRY(trainer_check_data(t, e));
 out:
@@ -281,11 +281,12 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
         }
         TRY(trainer_reopen_best(t, e));
     }
-    if (t->resumed) TRY(trainer_write_config(t, conf, e));
+    TRY(trainer_find_rate(t, e));
     TRY(trainer_write_start(t, e));
     TRY(open_log(t, e));
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
     if (!t->resumed) TRY(trainer_reopen_best(t, e));
+    TRY(trainer_write_config(t, conf, e)); /* a new run's again, with the measured rate */
 out:
     return rc;
 }
@@ -299,6 +300,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
                           .lock = -1};
     t->p = progress_zero();
     t->ended.num_steps = t->last_val_step = -1;
+    val_change_init(&t->change);
     log_progress_init(&t->line, o->quiet);
     if (t->resumed) {
         TRY(trainer_open_folder(t, e));
@@ -309,9 +311,11 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
         TRY(train_take_adapter(o, conf, &t->adapter, e));
     }
     if (o->threads) par_init((int)o->threads);
+    train_opts_old(o, conf);
     TRY(train_setup_make(&t->setup, o, e));
     if (t->resumed) TRY(trainer_look_at_end(t, e));
     if (t->over) goto out;
+    train_opts_resolve(o, &t->setup);
     TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
     if (!t->resumed) TRY(check_inputs(o, e));
     rc = open_run(t, conf, e);
@@ -331,6 +335,7 @@ void trainer_close(struct trainer *t) {
     dataset_close(&t->val_data);
     task_close(&t->task);
     task_close(&t->task_val);
+    val_change_release(&t->change);
     trajectory_close(&t->trajectory);
     free(t->token_bytes);
     free(t->dir);

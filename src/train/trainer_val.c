@@ -39,13 +39,14 @@ static void show_validation(void *ctx, uint64_t done, uint64_t total) {
 }
 
 int trainer_validate_model(struct trainer *t, struct model *m, struct eval_result *r,
-                           struct err *e) {
+                           double *losses, struct err *e) {
     /* Its activations come on top of the training's: few tokens at a time. The result is the same.
      */
     const int64_t few = train_val_batch(t->seq);
     const struct eval_opts o = {.batch = few < t->opts->batch ? few : t->opts->batch,
                                 .seq = t->seq,
                                 .token_bytes = t->token_bytes,
+                                .losses = losses,
                                 .max_windows = (uint64_t)t->opts->val_windows,
                                 .progress = show_validation,
                                 .ctx = t,
@@ -53,41 +54,78 @@ int trainer_validate_model(struct trainer *t, struct model *m, struct eval_resul
     return eval_run(m, &t->gemm, trainer_val_shard(t), &t->val, &o, r, e);
 }
 
+bool trainer_counts_errors(const struct trainer *t) {
+    return t->setup.objective && !t->setup.objective->differentiable;
+}
+
+/* What the comparison with the first validation adds to a line of the log and of the terminal. */
+struct change_text {
+    char log[96], note[96];
+};
+
+static struct change_text change_text(const struct trainer *t) {
+    const struct val_change *v = &t->change;
+    struct change_text x = {"", ""};
+    char sd[32] = "null", pm[32] = "";
+    if (isnan(v->change)) return x;
+    if (isfinite(v->stderr_)) {
+        snprintf(sd, sizeof sd, "%.6f", v->stderr_);
+        snprintf(pm, sizeof pm, " +- %.4f", v->stderr_);
+    }
+    snprintf(x.log, sizeof x.log, ",\"val_change\":%.6f,\"val_change_stderr\":%s", v->change, sd);
+    snprintf(x.note, sizeof x.note, "; %ssince step %lld %+.4f%s%s",
+             trainer_counts_errors(t) ? "wrong answers " : "", (long long)v->step, v->change, pm,
+             val_change_risen(v) ? ": worse" : "");
+    return x;
+}
+
 static int validate_task(struct trainer *t, struct validation *r, bool tell, struct err *e) {
     struct task_result out;
     const int64_t few = train_val_batch(t->seq);
-    const struct task_eval_opts o = {
-        .batch = few, .progress = show_validation, .ctx = t, .cancel = stop_flag()};
-    const int rc = task_eval(&t->model, &t->gemm, &t->task_val, &o, &out, e);
+    int rc = tell ? val_change_reserve(&t->change, t->task_val.n, e) : 0;
+    if (rc) return rc;
+    const struct task_eval_opts o = {.batch = few,
+                                     .losses = tell ? t->change.now : NULL,
+                                     .errors = trainer_counts_errors(t),
+                                     .progress = show_validation,
+                                     .ctx = t,
+                                     .cancel = stop_flag()};
+    rc = task_eval(&t->model, &t->gemm, &t->task_val, &o, &out, e);
     if (rc) return rc;
     r->text.loss = out.loss;
     r->text.stderr_ = out.loss_stderr;
     r->accuracy = out.accuracy;
     r->f1 = out.f1;
     if (!tell) return 0;
+    val_change_take(&t->change, t->p.step);
+    const struct change_text x = change_text(t);
     log_lines_write(&t->log,
                     "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
-                    "\"val_accuracy\":%.6f,\"val_f1\":%.6f,\"examples\":%lld}",
+                    "\"val_accuracy\":%.6f,\"val_f1\":%.6f,\"examples\":%lld%s}",
                     (long long)t->p.step, t->p.seconds, out.loss, out.accuracy, out.f1,
-                    (long long)out.n);
+                    (long long)out.n, x.log);
     char sd[32];
-    log_note(&t->line, "step %lld: accuracy %.4f +- %s, F1 %.4f, loss %.4f", (long long)t->p.step,
-             out.accuracy, num_text(out.accuracy_stderr, 4, sd), out.f1, out.loss);
+    log_note(&t->line, "step %lld: accuracy %.4f +- %s, F1 %.4f, loss %.4f%s", (long long)t->p.step,
+             out.accuracy, num_text(out.accuracy_stderr, 4, sd), out.f1, out.loss, x.note);
     return 0;
 }
 
 static int validate_text(struct trainer *t, struct validation *r, bool tell, struct err *e) {
     struct eval_result *x = &r->text;
-    const int rc = trainer_validate_model(t, &t->model, x, e);
+    const uint64_t windows = val_rows(&t->val, t->seq, (uint64_t)t->opts->val_windows);
+    int rc = tell ? val_change_reserve(&t->change, (int64_t)windows, e) : 0;
+    if (!rc) rc = trainer_validate_model(t, &t->model, x, tell ? t->change.now : NULL, e);
     if (rc || !tell) return rc;
+    val_change_take(&t->change, t->p.step);
+    const struct change_text c = change_text(t);
     char sd[32];
     log_lines_write(&t->log,
                     "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
-                    "\"val_loss_stderr\":%.6f,\"windows\":%llu}",
+                    "\"val_loss_stderr\":%.6f,\"windows\":%llu%s}",
                     (long long)t->p.step, t->p.seconds, x->loss, x->stderr_,
-                    (unsigned long long)x->windows);
-    log_note(&t->line, "step %lld: val_loss %.4f +- %s", (long long)t->p.step, x->loss,
-             num_text(x->stderr_, 4, sd));
+                    (unsigned long long)x->windows, c.log);
+    log_note(&t->line, "step %lld: val_loss %.4f +- %s%s", (long long)t->p.step, x->loss,
+             num_text(x->stderr_, 4, sd), c.note);
     return 0;
 }
 

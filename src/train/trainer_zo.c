@@ -5,6 +5,7 @@
 #include "format.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,15 +61,37 @@ static bool may_change(const char *key) {
     return row && (row->resume == RESUME_FREE || row->resume == RESUME_SOURCE);
 }
 
+/* Recorded options with what was decided then in the place of -1 and auto; malloc()ed. */
+static int settled(const struct trainer *t, const struct trajectory *old, char **json,
+                   struct err *e) {
+    int rc;
+    struct conf c = {0};
+    struct train_opts o = {0};
+    struct train_setup s;
+    TRY(conf_parse(&c, train_rows, &o, 0, NULL, e));
+    TRY(conf_read_defaults_text(&c, old->head.config, old->path, e));
+    train_opts_old(&o, &c);
+    TRY(train_setup_make(&s, &o, e));
+    train_opts_resolve(&o, &s);
+    if (!o.seq) o.seq = t->model.config.seq_len;
+    *json = conf_to_json(&c, NULL);
+    if (!*json) rc = err_set(e, ERR_NOMEM, "out of memory for the trajectory's options");
+out:
+    conf_release(&c);
+    return rc;
+}
+
 /* A trajectory has one set of options: a replay could not know of others. */
 static int same_options(const struct trainer *t, const struct trajectory *old, struct conf *conf,
                         struct err *e) {
-    char *text = conf_to_json(conf, t->dir);
+    char *text = conf_to_json(conf, t->dir), *before = NULL;
     json_t *now = text ? json_loads(text, 0, NULL) : NULL,
-           *then = json_loads(old->head.config, 0, NULL);
+           *then = NULL;
     const char *key;
     json_t *value;
-    int rc = now && then ? 0 : err_set(e, ERR_NOMEM, "out of memory for the trajectory's options");
+    int rc = settled(t, old, &before, e);
+    if (!rc) then = json_loads(before, 0, NULL);
+    if (!rc) rc = now && then ? 0 : err_set(e, ERR_NOMEM, "out of memory for the trajectory's options");
     if (!rc) json_object_foreach(then, key, value) {
             if (may_change(key) || json_equal(value, json_object_get(now, key))) continue;
             rc = err_set(e, ERR_USAGE,
@@ -79,6 +102,7 @@ static int same_options(const struct trainer *t, const struct trajectory *old, s
         }
     json_decref(now);
     json_decref(then);
+    free(before);
     free(text);
     return rc;
 }
@@ -167,4 +191,48 @@ int trainer_record(struct trainer *t, const struct engine_step *s, double second
                                 .seed = s->seed,
                                 .coef = s->coef};
     return trajectory_append(&t->trajectory, &r, e);
+}
+
+/* ---- rate -------------------------------------------------------------------------------------
+ */
+
+enum { RATE_DIRECTIONS = 12, CHECKED_DIRECTIONS = 2 };
+
+/* Coefficients that are rounding only look like a run: its loss walks off at random. */
+static void check_eps(struct trainer *t, const struct zo_measure *m) {
+    const double error = zo_measure_error(m);
+    if (error < 0.5 || (isfinite(error) && trainer_counts_errors(t))) return;
+    if (isinf(error))
+        log_note(&t->line,
+                 "warning: eps %g changes no loss: every coefficient is 0 and nothing will be "
+                 "learned; duet audit finds an eps that works",
+                 t->setup.eps);
+    else
+        log_note(&t->line,
+                 "warning: eps %g is no good: the coefficients of twice that eps are off by %.0f "
+                 "%%, so they are mostly rounding (eps too small) or curvature (too large); duet "
+                 "audit finds one that works",
+                 t->setup.eps, 100 * error);
+}
+
+int trainer_find_rate(struct trainer *t, struct err *e) {
+    struct zo_measure m;
+    struct train_setup *s = &t->setup;
+    struct engine_step at = {.step = t->p.step, .fill = trainer_fill, .ctx = t};
+    if (!s->estimator || (t->resumed && !s->find_lr)) return 0;
+    const int64_t n = s->find_lr ? RATE_DIRECTIONS : 0;
+    const int rc = mezo_measure(&t->engine, &at, n, CHECKED_DIRECTIONS, &m, e);
+    if (rc) return rc;
+    check_eps(t, &m);
+    const struct zo_shape shape = {.directions = s->directions,
+                                   .batch = t->opts->batch,
+                                   .accum = t->opts->accum,
+                                   .eps = s->eps};
+    const double step = s->find_lr ? zo_best_step(&m, s->estimator, &shape) : 0;
+    if (step > 0 && s->optimizer->normalises)
+        s->lr = step * sqrt((double)s->estimator->directions(&shape));
+    else if (step > 0)
+        s->lr = zo_best_rate(&m, s->estimator, &shape) * (1 - s->hyper.beta1);
+    t->opts->lr = s->lr;
+    return 0;
 }

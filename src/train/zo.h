@@ -13,7 +13,7 @@
 #include "opt.h"
 #include "perturb.h"
 
-#define ESTIMATORS(X) X(spsa) X(fzoo) X(grzo)
+#define ESTIMATORS(X) X(grzo) X(spsa) X(fzoo)
 
 /* What an update evaluates. */
 struct zo_shape {
@@ -25,9 +25,15 @@ struct zo_shape {
 
 struct zo_kind {
     const char *name, *help;
-    double lr[2], eps[2]; /* defaults: for all weights, for LoRA */
+    double eps[2];    /* default: for all weights, for LoRA */
+    double old_lr[2]; /* what runs that recorded -1 took */
+    int64_t own;          /* --directions of its own; 0: it has no use for the option */
     int64_t least;        /* directions an update needs */
     bool per_example;     /* a probe evaluates one sequence of the batch, else all of them */
+    /* The estimate is  sum_d unit a_d z_d  with a_d = c_d / rms(c) if it normalises, else times
+     * rms(c) too (c: zo_rate.h). */
+    bool normalises;
+    double (*unit)(const struct zo_shape *s);
     int64_t (*probes)(const struct zo_shape *s);     /* of one micro-batch */
     int64_t (*directions)(const struct zo_shape *s); /* of the whole update */
     /* Probe p of micro-batch `micro`: its direction, and -1, 0 or +1 times eps. */

@@ -45,11 +45,16 @@ static double estimate(const struct zo_shape *s, const double *loss, float *coef
     return total / (double)(2 * n);
 }
 
+static double unit(const struct zo_shape *s) {
+    return 1 / (2 * s->eps * (double)(s->batch * s->accum));
+}
+
 const struct zo_kind zo_grzo = {.name = "grzo",
-                                .help =
-                                    "one direction an example, differences over their deviation",
-                                .lr = {5e-7, 1e-4},
+                                .help = "one direction a sequence, differences over their deviation; learns most",
                                 .eps = {1e-3, 1e-2},
+                                .old_lr = {5e-7, 1e-4},
+                                .normalises = true,
+                                .unit = unit,
                                 .least = 2,
                                 .per_example = true,
                                 .probes = probes,

@@ -114,14 +114,16 @@ overwrite       | = | --overwrite | [ -f run/model.blzt ]
 config          | w | --config lr.json | says run/config.json 0.002
 END
 
-MEZO="--engine mezo --steps 4 --lr 1e-3 --batch 2"
+MEZO="--engine mezo --steps 4 --lr 1e-6 --batch 2"
 cat >mezo.table <<'END'
 optimizer       | = | --optimizer sgd |
 optimizer       | w | --optimizer momentum |
 optimizer       | w | --optimizer adamw |
-estimator       | = | --estimator spsa |
-estimator       | w | --estimator fzoo --directions 2 --lr 1e-6 |
-estimator       | w | --estimator grzo |
+estimator       | = | --estimator grzo |
+estimator       | w | --estimator spsa |
+estimator       | w | --estimator fzoo |
+lr              | = | --lr 0.000001 |
+lr              | w | --lr -1 | says run.err '(measured)'
 directions      | w | --directions 2 |
 eps             | w | --eps 0.1 |
 eps             | = | --eps 0.001 |
@@ -129,7 +131,8 @@ rng             | w | --rng compat |
 rng             | = | --rng counter |
 weights         | w | --weights bf16 | less $(wc -c <run/model.blzt) $(wc -c <base/model.blzt)
 schedule        | w | --schedule cosine |
-schedule        | = | --schedule constant |
+schedule        | w | --schedule constant |
+schedule        | = | --schedule linear |
 warmup          | w | --warmup 2 |
 accum           | w | --accum 2 |
 clip            | w | --clip 0.001 |

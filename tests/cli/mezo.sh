@@ -45,11 +45,18 @@ replays() {
 
 # ---- every way to train
 must train start --steps 30 --set intermediate_size=64
-replays "sgd" mezo sgd --steps 12
-replays "momentum, accumulation ramp, cosine, clip" mezo ramp --steps 10 --optimizer momentum --accum 1 --accum-end 3 \
+replays "sgd" mezo sgd --steps 12 --estimator spsa --schedule constant
+replays "the defaults" mezo defaults --steps 6
+check "the defaults are recorded: estimator" equal "$(json estimator defaults/config.json)" grzo
+check "the defaults are recorded: schedule" equal "$(json schedule defaults/config.json)" linear
+check "the defaults are recorded: the measured rate is that of the first update" equal \
+    "$(awk -v r="$(json lr defaults/config.json)" 'BEGIN { printf "%.6g", r }')" \
+    "$(sed -n 's/.*"event":"start".*"lr":\([^,]*\),.*/\1/p' defaults/log.jsonl | awk '{ printf "%.6g", $1 }')"
+check "nothing is left to be decided" [ "$(grep -c '": -1\|"auto"' defaults/config.json)" -eq 0 ]
+replays "momentum, accumulation ramp, cosine, clip" mezo ramp --steps 10 --optimizer momentum --accum 1 --accum-end 3 --estimator spsa \
     --schedule cosine --clip 0.5
 replays "adamw, decay" mezo adamw --steps 8 --optimizer adamw --weight-decay 0.2
-replays "bf16, compacted vocabulary, untied" mezo bf16 --steps 8 --weights bf16 --lr 1e-3 --compact-vocab \
+replays "bf16, compacted vocabulary, untied" mezo bf16 --steps 8 --weights bf16 --estimator spsa --lr 1e-3 --compact-vocab \
     --set tie_word_embeddings=false
 replays "fzoo, 4 directions" mezo fzoo --steps 6 --estimator fzoo --directions 4
 replays "grzo" mezo grzo --steps 6 --estimator grzo
@@ -61,7 +68,7 @@ replays "LoRA, merged, bf16 base, compacted vocabulary" tune lora2 --steps 6 --l
 check "each run moved its weights" differ sgd/model.blzt sgd/base.blzt
 
 # ---- steps
-must mezo five --steps 5
+must mezo five --steps 5 --estimator spsa --schedule constant
 check "--to-step: replays" replay sgd/base.blzt sgd/trajectory.zo -o to5.blzt --to-step 5
 check "--to-step: the weights of a run of so many steps" same to5.blzt five/model.blzt
 check "--to-step 0: replays" replay sgd/base.blzt sgd/trajectory.zo -o to0.blzt --to-step 0
@@ -73,9 +80,7 @@ check "44 bytes an update of one direction" equal \
     $(($(wc -c <sgd/trajectory.zo) - $(wc -c <five/trajectory.zo))) $((7 * 44 + 1))
 
 for name in $("$DUET" train --help | sed -n 's/^  --estimator \([a-z|]*\).*/\1/p' | tr '|' ' '); do
-    more=
-    [ "$name" = fzoo ] && more="--directions 2 --lr 1e-6"
-    check "--estimator $name of the help runs" mezo est_$name --steps 2 --estimator $name $more
+    check "--estimator $name of the help runs" mezo est_$name --steps 2 --estimator $name
 done
 check "there are estimators" [ -f est_spsa/model.blzt ]
 
@@ -118,7 +123,7 @@ killed() {
     rm -f broken.blzt
 }
 # The schedule goes on from the recorded rate, not from the one it had come down to.
-killed "cosine" 3 mezo --steps 1200 --checkpoint-every 150 --log-every 10 --schedule cosine --lr 1e-4
+killed "cosine" 3 mezo --estimator spsa --steps 1200 --checkpoint-every 150 --log-every 10 --schedule cosine --lr 1e-4
 killed "adamw, bf16" 3 mezo --steps 1000 --checkpoint-every 100 --log-every 10 --optimizer adamw --weights bf16
 killed "LoRA, norms, q8_0 base, 2 directions" 3 tune --steps 500 --checkpoint-every 70 --log-every 10 --lora 4 \
     --lora-norms --weights q8_0 --directions 2 --schedule linear --warmup 20
@@ -129,11 +134,81 @@ cp -r five faster
 must "$DUET" train --resume faster --steps 6 --lr 1e-3 --threads 1 --quiet >faster.out 2>faster.err
 cp -r five slower
 must "$DUET" train --resume slower --steps 6 --threads 1 --quiet >slower.out 2>slower.err
-must mezo six --steps 6
+must mezo six --steps 6 --estimator spsa --schedule constant
 check "resumed with more steps: the run of so many steps" same_weights slower/model.blzt six/model.blzt
 check "resumed with another rate: other weights" differ slower/model.blzt faster/model.blzt
 check "resumed with another rate: replays" replay faster/base.blzt faster/trajectory.zo -o faster.blzt
 check "resumed with another rate: the same weights" same_weights faster.blzt faster/model.blzt
+
+# ---- out of the box
+# Defaults lower the loss on another text than the model's own, whatever the seed, by more than three standard errors of the
+# change on the same windows.
+tr a-z A-Z <text.txt >upper.txt
+must train own --steps 150 --lr 5e-3 --set intermediate_size=64
+for s in 1 2 3; do
+    for l in "" "--lora 4"; do
+        rm -rf learns
+        # shellcheck disable=SC2086
+        must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 --threads 1 --quiet --steps 60 --seed $s \
+            --out learns $l >learns.out 2>learns.err
+        check "learns: seed $s ${l:-all weights}" awk -v c="$(value val_change learns.out)" -v d="$(value val_change_stderr learns.out)" \
+            'BEGIN { print c, d; exit !(d > 0 && c < -3 * d) }'
+        check "learns: seed $s ${l:-all weights}: no warning" [ "$(grep -c warning learns.err)" -eq 0 ]
+    done
+done
+check "the change is that between the losses of the log" close_to "$(value val_change learns.out)" \
+    "$(awk -F'"val_loss":' '/"event":"val"/ { split($2, x, ","); if (!n++) a = x[1]; b = x[1] } END { print b - a }' learns/log.jsonl)" 2e-6
+# What makes it worse says so, and ends well: it did what it was told.
+must "$DUET" train --init own/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 --threads 1 --quiet --steps 20 --lr 1e-4 --spike 0 \
+    --schedule constant --val-every 10 --out worse >worse.out 2>worse.err
+check "worse: at a validation" says worse.err 'step 10: val_loss .*; since step 0 +.*: worse'
+check "worse: at the end" says worse.err 'warning: the validation loss is above that of step 0, by .* on the same windows: try a lower --lr'
+check "worse: in the summary" awk -v c="$(value val_change worse.out)" 'BEGIN { exit !(c > 0) }'
+must "$DUET" train --init own/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --quiet --steps 10 --lr 0.3 --spike 0 --out worse2 \
+    >worse2.out 2>worse2.err
+check "worse: backpropagation" says worse2.err 'warning: the validation loss is above that of step 0'
+# An eps whose coefficients are 0, or rounding: a note before the first update. One that works: none.
+for eps in 1e-30 1e-10; do
+    rm -rf small
+    must "$DUET" train --init own/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 --threads 1 --quiet --steps 1 --eps $eps --lr 0 \
+        --out small >small.out 2>small.err
+    check "eps $eps: a note that names duet audit" says small.err "warning: eps $eps .*duet audit"
+done
+check "an eps that works: no note" [ "$(grep -c 'warning: eps' worse.err)" -eq 0 ]
+
+# duet audit: which eps and which rate; they work.
+must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --quiet >audit.out 2>audit.err
+tail -1 audit.out >advice.out
+check "audit: ends with its advice" says advice.out 'use eps = [0-9.e-]*, a rate near [0-9.e-]* (grzo, --batch 8, sgd)$'
+must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 --threads 1 --quiet --steps 60 --out advised \
+    --eps "$(sed 's/.*eps = \([^,]*\),.*/\1/' advice.out)" --lr "$(sed 's/.*rate near \([^ ]*\) .*/\1/' advice.out)" >advised.out 2>advised.err
+check "audit: its advice lowers the loss" awk -v c="$(value val_change advised.out)" -v d="$(value val_change_stderr advised.out)" \
+    'BEGIN { print c, d; exit !(d > 0 && c < -3 * d) }'
+check "audit: tries several eps" [ "$(grep -A1 '^eps ' audit.out | grep -c '%')" -eq 1 ]
+must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --quiet --eps 0.002 >given.out 2>given.err
+check "audit: --eps is taken" says given.out 'use eps = 0.002, a rate near'
+refuses "audit: --eps 0" 2 '--eps is 0, expected a number above 0' "$DUET" audit own/model.blzt --data upper.txt --eps 0
+# F1 is of a batch: the estimator follows.
+awk 'BEGIN { print "sentence\tlabel"; for (i = 0; i < 24; i++) printf "the %d dog\t%d\n", i * 7 % 13, (i * 5 % 3 > 0) }' >f1.tsv
+must "$DUET" train --init own/model.blzt --task f1.tsv --task-eval f1.tsv --template '{sentence}:' --labels x,y --engine mezo --objective f1 \
+    --batch 6 --steps 3 --threads 1 --quiet --out f1 >f1.out 2>f1.err
+check "F1: with directions of the whole batch" says f1.err '^fzoo, 8 directions an update, eps 0.003;'
+check "F1: wrong answers are compared" says f1.err 'wrong answers since step 0'
+check "F1: replays" replay own/model.blzt f1/trajectory.zo -o f1.blzt
+
+# ---- what old runs recorded as -1 and auto means what it meant
+must mezo was --steps 3 --estimator spsa --lr 1e-6 --schedule constant --checkpoint-every 3
+cp -r was old
+sed 's/"lr": [^,]*/"lr": -1.0/; s/"eps": [^,]*/"eps": -1.0/; s/"schedule": [^,]*/"schedule": "auto"/; s/"optimizer": [^,]*/"optimizer": "auto"/;
+    s/"warmup": [^,]*/"warmup": -1/; s/"clip": [^,]*/"clip": -1.0/; s/"weight-decay": [^,]*/"weight-decay": -1.0/' was/config.json >old/config.json
+check "old options: they are there" [ "$(grep -c -e '-1' -e auto old/config.json)" -eq 7 ]
+must "$DUET" train --resume was --steps 6 --threads 1 --quiet >was.out 2>was.err
+must "$DUET" train --resume old --steps 6 --threads 1 --quiet >old.out 2>old.err
+check "old options: the same weights" same_weights was/model.blzt old/model.blzt
+check "old options: resolved now" same was/config.json old/config.json
+rm -rf again
+must "$DUET" train --config was/config.json --steps 6 --threads 1 --quiet --out again >again.out 2>again.err
+check "config.json repeats the run" same_weights was/model.blzt again/model.blzt
 
 # ---- what backpropagation has saved is the same network here, to the last digit of its loss
 # first NAME KEY OPTION...: KEY is the trained model's loss in its summary
@@ -216,7 +291,7 @@ mix() { # NAME PATTERN OPTION...
 }
 I="--init start/model.blzt"
 mix "q8_0 without LoRA" 'q8_0 is for frozen weights: give --lora' $I --weights q8_0
-mix "fzoo with one direction" 'fzoo needs at least 2 directions: give --directions' --engine mezo --estimator fzoo
+mix "fzoo with one direction" 'fzoo needs at least 2 directions: give --directions' --engine mezo --estimator fzoo --directions 1
 mix "grzo with one example" 'grzo needs at least 2 directions: give a larger --batch' --engine mezo --estimator grzo --batch 1
 mix "grzo with directions" 'grzo has one direction an example' --engine mezo --estimator grzo --directions 2
 mix "LoRA from scratch" '--lora needs a trained model: --init' --lora 4
@@ -236,6 +311,7 @@ mix "--model with --init" 'give either --model or --init' $I --engine mezo
 mix "--beta1 with SGD" '--beta1 has no effect on optimizer sgd' --engine mezo --beta1 0.9
 mix "--beta2 with momentum" '--beta2 has no effect on optimizer momentum' --optimizer momentum --beta2 0.9
 mix "eps 0" '--eps is 0' --engine mezo --eps 0
+mix "no directions" '--directions is 0' --engine mezo --directions 0
 mix "eps below 0" '--eps is -0.5' --engine mezo --eps -0.5
 mix "alpha 0" '--lora-alpha is 0' $I --lora 4 --lora-alpha 0
 mix "an objective without a task" 'belong to --task' --engine mezo --objective accuracy

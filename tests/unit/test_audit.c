@@ -444,6 +444,57 @@ static void test_coarse(void **state) {
 }
 
 /* The plan covers what is reserved; recomputation changes nothing; nothing trainable is refused. */
+/* |g|^2 of all weights for rows [first, first + n) of the batch. */
+static double gradient2(struct model *m, const struct audit_opts *of, int64_t first, int64_t n) {
+    struct audit a;
+    struct audit_opts o = *of;
+    o.batch = n;
+    o.input += first * T;
+    o.target += first * T;
+    audit_model(&a, m, &o);
+    const double norm = find_group(&a, "all together")->norm;
+    audit_close(&a);
+    return norm * norm;
+}
+
+/* The advice: an eps whose coefficients are the derivatives, and the figures that a rate follows
+ * from, against backpropagation one example at a time. */
+static void test_advice(void **state) {
+    (void)state;
+    enum { N = 256 };
+    struct model m = model_of(&variants[0]);
+    struct tokens t = tokens_of(&m, B * T, 12);
+    struct audit_opts o = opts_of(&t);
+    struct audit a;
+    struct audit_advice v;
+    double example = 0, all = gradient2(&m, &o, 0, B);
+    for (int b = 0; b < B; b++) example += gradient2(&m, &o, b, 1) / B;
+    o.seeds = N;
+    ok(audit_open(&a, &m, &o, &e));
+    ok(audit_gradient(&a, &e));
+    ok(audit_advise(&a, true, &v, &e));
+    assert_int_equal(v.n, AUDIT_EPS);
+    int at = 0;
+    for (int i = 0; i < v.n; i++) {
+        if (v.eps[i] == a.opts.eps) at = i;
+        assert_true(v.error[i] >= 0 && (i == 0 || v.eps[i] > v.eps[i - 1]));
+    }
+    assert_true(v.error[at] <= 0.01 && at < v.n - 1);
+    for (int i = at + 1; i < v.n; i++) assert_true(v.error[i] > 0.01);
+    /* Means of squares of N draws: the deviation is about sqrt(2/N) of them. */
+    const double tolerance = 5 * sqrt(2.0 / N), pairs = (all * B - example) / (B - 1);
+    assert_true(fabs(v.measure.example2 / example - 1) < tolerance);
+    assert_true(fabs(v.measure.grad2 - pairs) < tolerance * example);
+    assert_true(v.measure.directions == N && isfinite(v.measure.curvature));
+    /* An eps that was given stays. */
+    a.opts.eps = 0.02;
+    ok(audit_advise(&a, false, &v, &e));
+    assert_true(v.n == 0 && a.opts.eps == 0.02);
+    audit_close(&a);
+    tokens_free(&t);
+    close_model(&m);
+}
+
 static void test_plan(void **state) {
     (void)state;
     struct model m = model_of(&variants[8]);
@@ -484,6 +535,7 @@ int main(void) {
         cmocka_unit_test(test_new_lora),        cmocka_unit_test(test_broken_gradients),
         cmocka_unit_test(test_other_gradients), cmocka_unit_test(test_hidden_part),
         cmocka_unit_test(test_coarse),          cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_advice),
     };
     const char *tmp = getenv("TMPDIR");
     snprintf(base_path, sizeof base_path, "%.40s/duet-audit-XXXXXX", tmp ? tmp : "/tmp");

@@ -1,0 +1,29 @@
+/* How far validation has come since the first one of the run: both see the same windows (or
+ * examples), so that their difference is known far better than either loss.
+ *
+ *   TRY(val_change_reserve(&v, n, e));   before every validation: room for n losses
+ *   ... v.now is filled ...
+ *   val_change_take(&v, step);           after it: the first one is kept, later ones are compared */
+#ifndef DUET_VAL_CHANGE_H
+#define DUET_VAL_CHANGE_H
+
+#include "err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct val_change {
+    double *first, *now; /* (n) */
+    int64_t n;
+    int64_t step;          /* of the first validation; -1: there was none */
+    double change, stderr_; /* mean of now - first, and its standard error; NaN: not known */
+};
+
+void val_change_init(struct val_change *v);
+int val_change_reserve(struct val_change *v, int64_t n, struct err *e);
+void val_change_take(struct val_change *v, int64_t step);
+void val_change_release(struct val_change *v); /* accepts all zeros */
+
+/* The loss has risen, by more than twice the standard error of the change. */
+bool val_change_risen(const struct val_change *v);
+
+#endif

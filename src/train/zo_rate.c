@@ -1,0 +1,70 @@
+#include "zo_rate.h"
+
+#include <math.h>
+
+void zo_measure_add(struct zo_measure *m, double eps, int64_t B, const double *base,
+                    const double *plus, const double *minus) {
+    double sum = 0, square = 0, bend = 0;
+    for (int64_t b = 0; b < B; b++) {
+        const double c = (plus[b] - minus[b]) / (2 * eps);
+        sum += c;
+        square += c * c;
+        bend += (plus[b] - base[b]) + (minus[b] - base[b]);
+    }
+    const double n = (double)B;
+    m->example2 += square / n;
+    m->grad2 += B > 1 ? (sum * sum - square) / (n * (n - 1)) : square;
+    m->curvature += bend / (n * eps * eps);
+    m->directions++;
+}
+
+void zo_measure_check(struct zo_measure *m, int64_t n, const double *c, const double *c2) {
+    for (int64_t i = 0; i < n; i++) {
+        m->change2 += (c2[i] - c[i]) * (c2[i] - c[i]);
+        m->coef2 += c[i] * c[i];
+    }
+}
+
+void zo_measure_finish(struct zo_measure *m) {
+    const double n = m->directions ? (double)m->directions : 1;
+    m->example2 /= n;
+    m->grad2 /= n;
+    m->curvature /= n;
+}
+
+double zo_measure_error(const struct zo_measure *m) {
+    return m->coef2 > 0 ? sqrt(m->change2 / m->coef2) : INFINITY;
+}
+
+/* Of few directions both figures can come out near 0 or below it. Of |g|^2 at least a twentieth of
+ * an example's counts; and for cross-entropy tr H is, near the model's own distribution, the mean
+ * square of the gradient of one token, which is more than that of a sequence's mean. */
+static double grad2(const struct zo_measure *m) {
+    return m->example2 * fmin(1, fmax(0.05, m->grad2 / m->example2));
+}
+
+static double curvature(const struct zo_measure *m) {
+    return fmax(m->curvature, m->example2);
+}
+
+/* Mean of c^2 of a probe, which sees the mean over its examples. */
+static double coef2(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s) {
+    const double seen = k->per_example ? 1 : (double)(s->batch * s->accum);
+    return grad2(m) + (m->example2 - grad2(m)) / seen;
+}
+
+/* Both by measurement, results/mezo-defaults.md. */
+static const double SAFETY = 0.25, MOST_GAIN = 0.01;
+
+double zo_best_step(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s) {
+    if (!(m->example2 > 0)) return 0;
+    const double rms = sqrt(coef2(m, k, s)), n = (double)k->directions(s);
+    const double best = grad2(m) / (rms * curvature(m)), most = MOST_GAIN * rms / (n * grad2(m));
+    return fmin(SAFETY * best, most);
+}
+
+double zo_best_rate(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s) {
+    const double step = zo_best_step(m, k, s);
+    if (!(step > 0)) return 0;
+    return step / k->unit(s) / (k->normalises ? 1 : sqrt(coef2(m, k, s)));
+}
