@@ -130,8 +130,8 @@ static const struct row {
      {"is a token shard", "it is read only as a file given alone, with --data or --verify", 0}},
     {AT(0, "DUETSTAT"), NULL, {"is the state of a run", "go on with it: train --resume FOLDER", 0}},
     {AT(0, "DUETZO\r\n"), NULL, {"is the trajectory of a run", "it belongs to duet replay", 0}},
-    {AT(0, "{\"event\":\"start\",\"params\":"), NULL, {"is the log of a run, not its data", NULL, 0}},
-    {AT(0, "{\n \"val_loss\": "), NULL, {"is the summary of a run, not its data", NULL, 0}},
+    {AT(0, "{\"event\":\"start\",\"params\":"), NULL, {"is the log of a run, not its data", NULL, MAGIC_RECORD}},
+    {AT(0, "{\n \"val_loss\": "), NULL, {"is the summary of a run, not its data", NULL, MAGIC_RECORD}},
     /* documents, pictures, programs */
     {AT(0, "%PDF-"), NULL, {"is a PDF document", "pipe its text in: pdftotext FILE - | duet ...", 0}},
     {AT(0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), NULL,

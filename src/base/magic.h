@@ -9,6 +9,7 @@ enum magic_kind {
     MAGIC_OTHER, /* to be refused */
     MAGIC_GZIP,  /* readers of text unpack it */
     MAGIC_ZSTD,
+    MAGIC_RECORD,  /* JSON that a run writes about itself: no text to learn from, but JSON */
     MAGIC_POINTER, /* of Git LFS to another file: never what is meant, for models neither */
 };
 

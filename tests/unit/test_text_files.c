@@ -283,8 +283,14 @@ static void refused_by_name(void **state) {
         assert_refused("kind", ERR_INPUT, kinds[i].word);
         char *text;
         size_t n;
-        assert_int_equal(file_read_text(at("kind"), 1000, &text, &n, &e), ERR_INPUT);
-        assert_non_null(strstr(e.msg, kinds[i].word));
+        if (kinds[i].bytes[0] == '{') { /* JSON that a run reads of itself */
+            assert_int_equal(file_read_text(at("kind"), 1000, &text, &n, &e), 0);
+            assert_string_equal(text, kinds[i].bytes);
+            free(text);
+        } else {
+            assert_int_equal(file_read_text(at("kind"), 1000, &text, &n, &e), ERR_INPUT);
+            assert_non_null(strstr(e.msg, kinds[i].word));
+        }
         put_gz("packed", kinds[i].bytes, kinds[i].n, 1, NULL);
         assert_refused("packed", ERR_INPUT, "unpacked");
         for (size_t cut = 0; cut < kinds[i].n; cut++) {
