@@ -151,7 +151,8 @@ refuses "model cut: info" 1 'cut.blzt' "$DUET" info cut.blzt
 no_train "model cut: --init" 1 'cut.blzt' --init cut.blzt
 refuses "missing model" 1 'nope: No such file' "$DUET" eval nope --data text.txt
 refuses "a text as model" 1 'text.txt: not a model file' "$DUET" generate text.txt
-refuses "a folder as model" 1 'folder' "$DUET" generate good
+mkdir -p no-model
+refuses "a folder without a model" 1 'no-model' "$DUET" generate no-model
 : >flips.txt
 i=0
 while [ $i -lt 40 ]; do # the first bytes and all over the file: found, or of no effect
