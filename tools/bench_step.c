@@ -110,7 +110,8 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
         "s:o,s:o,s:s,s:s,s:s,s:I,s:s,s:I}",
         "model", t->model, "batch", (json_int_t)t->batch, "seq", (json_int_t)src->seq, "accum",
         (json_int_t)t->accum, "vocab", (json_int_t)src->vocab, "engine", t->engine, "compute",
-        dtype_row(g->opts.gemm->compute)->name, "optimizer", g->opts.optimizer->name, "backend", g->opts.gemm->backend->name,
+        dtype_row(g->opts.gemm->compute)->name, "optimizer", g->opts.optimizer->name, "backend",
+        g->opts.gemm->backend->name,
         "recompute", t->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs,
         "ms_per_step", r->ms, "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second",
         r->tokens_per_second, "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
@@ -118,7 +119,8 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
         r->planned_mb, "num_params_M", (double)model_param_count(g->model) * 1e-6, "parts_ms",
         parts_json(r), "report_ms", report_json(&r->report), "cpu", cpu_model(), "isa",
         cpu_tier_name(cpu_tier()), "weights", t->weights, "lora", (json_int_t)t->lora_rank,
-        "estimator", zo ? t->estimator : "", "directions", (json_int_t)(zo ? t->directions : 0));
+        "estimator", zo ? g->opts.estimator->name : "", "directions",
+        (json_int_t)(zo ? g->opts.directions : 0));
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     printf("%s\n", text ? text : "{}");
     free(text);

@@ -8,8 +8,7 @@
 const char compute_words[] = "f32 bf16 auto";
 const char gemm_words[] = "auto " GEMM_BACKENDS(X);
 const char engine_words[] = ENGINES(X);
-const char estimator_words[] = ESTIMATORS(X);
-static const char auto_estimator_words[] = "auto " ESTIMATORS(X);
+const char auto_estimator_words[] = "auto " ESTIMATORS(X);
 const char weights_words[] = "f32 bf16 q8_0";
 const char auto_optimizer_words[] = "auto " OPTIMIZERS(X);
 static const char auto_schedule_words[] = "auto " SCHEDULES(X);

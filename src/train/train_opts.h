@@ -96,6 +96,6 @@ enum dtype compute_type(const char *name, const char *gemm);
 
 /* Words of the choices, for other commands' tables. */
 extern const char compute_words[], gemm_words[], engine_words[],
-    auto_optimizer_words[], estimator_words[], weights_words[];
+    auto_optimizer_words[], auto_estimator_words[], weights_words[];
 
 #endif
