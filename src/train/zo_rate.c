@@ -54,7 +54,7 @@ static double coef2(const struct zo_measure *m, const struct zo_kind *k, const s
 }
 
 /* Both by measurement, results/mezo-defaults.md. */
-static const double SAFETY = 0.25, MOST_GAIN = 0.01;
+static const double SAFETY = 0.25, MOST_GAIN = 0.002;
 
 double zo_best_step(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s) {
     if (!(m->example2 > 0)) return 0;

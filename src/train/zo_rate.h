@@ -42,7 +42,7 @@ double zo_measure_error(const struct zo_measure *m);
 /* The best s above for this estimator, times a quarter: few directions know it badly, twice the best
  * gains nothing and more loses, and the gradient shrinks as the run goes on while the curvature
  * does not. Far from the model's own texts the gradient is large and the curvature small, but not
- * for long: a step is also at most one that would lower the loss by a hundredth of a nat, were it
+ * for long: a step is also at most one that would lower the loss by 0.002 nats, were it
  * linear. 0 if nothing can be said, as all coefficients are 0. */
 double zo_best_step(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s);
 /* The learning rate of plain descent that makes such steps. */

@@ -57,10 +57,10 @@ static void test_rate(void **state) {
     (void)state;
     const struct zo_measure m = measured(0.5);
     const struct zo_shape s = {.directions = 3, .batch = 2, .accum = 1, .eps = 0.01};
-    /* tr H counts as at least |g_b|^2 = 7; the quarter of 3 / (rms 7) is less than 1/100 nat needs:
-     * 0.01 rms / (n 3). A probe of grzo sees one example (rms^2 = 7), of the others two: 5. */
-    const double grzo = fmin(0.25 * 3 / (sqrt(7) * 7), 0.01 * sqrt(7) / (2 * 3)),
-                 three = fmin(0.25 * 3 / (sqrt(5) * 7), 0.01 * sqrt(5) / (3 * 3));
+    /* tr H counts as at least |g_b|^2 = 7; the quarter of 3 / (rms 7) against what 1/500 nat needs:
+     * 0.002 rms / (n 3). A probe of grzo sees one example (rms^2 = 7), of the others two: 5. */
+    const double grzo = fmin(0.25 * 3 / (sqrt(7) * 7), 0.002 * sqrt(7) / (2 * 3)),
+                 three = fmin(0.25 * 3 / (sqrt(5) * 7), 0.002 * sqrt(5) / (3 * 3));
     near(zo_best_step(&m, zo_find("grzo"), &s), grzo);
     near(zo_best_rate(&m, zo_find("grzo"), &s), grzo * 2 * 0.01 * 2);
     near(zo_best_rate(&m, zo_find("spsa"), &s), three * 3 / sqrt(5));
