@@ -20,13 +20,12 @@ const char *run_source_name(enum run_source s) {
 int run_start_set(struct run_start *r, enum run_source s, const char *path, uint64_t hash,
                   struct err *e) {
     char room[PATH_MAX];
-    free(r->source[s].path);
-    r->source[s].path = NULL;
+    char *copy = path ? strdup(realpath(path, room) ? room : path) : NULL;
+    free(r->source[s].path); /* path may be this very string */
+    r->source[s].path = copy;
     r->source[s].known = path != NULL;
     r->source[s].hash = hash;
-    if (!path) return 0;
-    r->source[s].path = strdup(realpath(path, room) ? room : path);
-    return r->source[s].path ? 0 : err_set(e, ERR_NOMEM, "out of memory for %s", path);
+    return copy || !path ? 0 : err_set(e, ERR_NOMEM, "out of memory for the name of a file");
 }
 
 int run_start_write(const struct run_start *r, const struct model *m, const char *path,

@@ -30,7 +30,12 @@ void train_opts_resolve(struct train_opts *o, const struct train_setup *s) {
 void train_opts_old(struct train_opts *o, const struct conf *conf) {
     const struct engine_kind *engine = engine_find(o->engine);
     const struct zo_kind *k = zo_find(o->estimator);
-    if (engine->backward) return;
+    if (engine->backward) { /* MeZO's defaults stood there, without a meaning */
+        if (!strcmp(o->estimator, "spsa") && conf_from_file(conf, "estimator"))
+            o->estimator = "auto";
+        if (o->directions == 1 && conf_from_file(conf, "directions")) o->directions = -1;
+        return;
+    }
     const bool lora = o->lora_rank > 0;
     if (o->lr == -1 && k && conf_from_file(conf, "lr")) {
         const char *name = strcmp(o->optimizer, "auto") ? o->optimizer : engine->optimizer;

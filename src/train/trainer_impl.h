@@ -48,6 +48,7 @@ struct trainer {
     struct adapter_words adapter; /* of --adapter */
     char *own_run;    /* --init of a run's folder: its model */
     char *own_init;   /* from.init if it lies in the folder */
+    char *moved[N_RUN_SOURCES]; /* where sources are that are not where config.json says */
     const char *found[2]; /* from.data, from.val_data if one file that has moved */
     struct train_setup setup;
     char *dir;

@@ -340,6 +340,7 @@ void trainer_close(struct trainer *t) {
     free(t->token_bytes);
     free(t->dir);
     free(t->own_init);
+    for (int i = 0; i < N_RUN_SOURCES; i++) free(t->moved[i]);
     free(t->own_run);
     run_start_release(&t->start);
     train_summary_release(&t->ended);

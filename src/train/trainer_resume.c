@@ -83,9 +83,12 @@ out:
  */
 
 /* A file that is not where config.json says, from the folder, may be where it was at the start. */
-static const char *find(const struct trainer *t, enum run_source s, const char *path) {
+static const char *find(struct trainer *t, enum run_source s, const char *path) {
     const char *old = t->start.source[s].path;
-    return path && !file_exists(path) && old && file_exists(old) ? old : path;
+    if (!path || file_exists(path) || !old || !file_exists(old)) return path;
+    free(t->moved[s]);
+    t->moved[s] = strdup(old); /* the record is written anew while this is in use */
+    return t->moved[s] ? t->moved[s] : path;
 }
 
 /* The same for data; of several files, texts all, the tokens are in the folder. */

@@ -118,6 +118,15 @@ check "LoRA: the same base elsewhere" on lora --steps 6 --init elsewhere.blzt
 check "LoRA: the same base elsewhere: adapter" same lora/adapter.blzt lora6/adapter.blzt
 check "LoRA: is found there again" on lora --steps 7
 
+# The folder alone moves: what lies outside is found where it was, each time, and stays on record.
+mkdir -p "$WORK/alone"
+cp -r lora raw "$WORK/alone/"
+(cd "$WORK/alone" && for s in 8 9; do must "$DUET" train --resume lora --steps $s --threads 1 --quiet; done) >alone.out 2>&1
+check "LoRA: the folder moves alone, twice" equal "$(json num_steps "$WORK/alone/lora/summary.json")" 9
+(cd "$WORK/alone" && for s in 8 9; do must "$DUET" train --resume raw --steps $s --threads 1 --quiet; done) >alone.out 2>&1
+check "raw: the folder moves alone, twice" equal "$(json num_steps "$WORK/alone/raw/summary.json")" 9
+refuses "raw: other data is still noticed" 1 'other.raw is not what' "$DUET" train --resume "$WORK/alone/raw" --data other.raw --steps 10 --quiet
+
 # ---- task tables
 printf 'label\ttext\n' >ok.tsv
 for i in 1 2 3 4; do printf '0\tone day\n1\tthe end\n' >>ok.tsv; done
@@ -131,6 +140,10 @@ check "the task table is back" on task --steps 4
 
 # ---- runs of an earlier version have no start.blzt
 cp -r three old && rm old/start.blzt && sed -i "s|\"\.\./|\"$WORK/moved/|" old/config.json && mv tok1.json model.json away
+sed -i 's/^{/{ "estimator": "spsa", "directions": 1, "eps": -1.0,/' old/config.json
+mkdir -p again7 && cp old/config.json again7/
+check "options of MeZO that had no meaning: --config" "$DUET" train --config again7/config.json --model away/model.json \
+    --tokenizer away/tok1.json --steps 1 --threads 1 --quiet --out again8
 check "without start.blzt: description and tokenizer of model.blzt" on old --steps 6
 check "without start.blzt: weights" same old/model.blzt six/model.blzt
 check "without start.blzt: it is made" [ -s old/start.blzt ]
