@@ -52,13 +52,13 @@ static json_t *describe(const char *path, const struct adapter_info *a) {
     char hash[17] = "";
     json_error_t je;
     if (a->base_hash) snprintf(hash, sizeof hash, "%016" PRIx64, a->base_hash);
-    return json_pack("{s:s,s:o*,s:I,s:f,s:b,s:s,s:s,s:b,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*}",
+    return json_pack("{s:s,s:o*,s:I,s:f,s:b,s:s,s:s,s:b,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:O*,s:o*}",
                      "adapter", path, "base_hash", word(hash), "rank", (json_int_t)a->rank, "alpha",
                      a->alpha, "rslora", (int)a->rslora, "targets", a->targets, "init", a->init,
                      "norms", (int)a->norms, "parameters", (json_int_t)a->params, "model_type",
                      word(a->model_type), "hidden_size", size(a->dim), "intermediate_size",
                      size(a->hidden), "num_hidden_layers", size(a->layers), "vocab_size",
-                     size(a->vocab), "meta", a->meta ? json_loads(a->meta, 0, &je) : NULL);
+                     size(a->vocab), "set", a->set, "meta", a->meta ? json_loads(a->meta, 0, &je) : NULL);
 }
 
 static int info(const struct opts *o, const char *path, struct err *e) {

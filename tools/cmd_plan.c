@@ -226,7 +226,7 @@ static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
     struct conf conf = {0};
-    struct adapter_words words;
+    struct adapter_words words = {0};
     struct train_opts o = {0};
     struct job j = {.o = &o};
     TRY(cmd_parse(&cmd_plan, &conf, &o, argc, argv, &done, e));
@@ -242,6 +242,7 @@ out:
     task_close(&j.task);
     task_close(&j.task_eval);
     free(j.ids);
+    train_release_adapter(&words);
     conf_release(&conf);
     return rc;
 }

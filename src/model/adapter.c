@@ -1,5 +1,6 @@
 #include "adapter.h"
 
+#include "adapter_set.h"
 #include "export.h"
 #include "import.h"
 
@@ -30,7 +31,7 @@ static const struct {
 
 enum kind { K_HASH, K_INT, K_REAL, K_BOOL, K_WORD };
 
-/* Every key but version; each is required, and there are no others. */
+/* Every key but version and set; each is required, and there are no others. */
 static const struct key {
     const char *name;
     enum kind kind;
@@ -85,7 +86,7 @@ static int check_keys(json_t *o, const char *path, struct err *e) {
     const char *name;
     json_t *v;
     json_object_foreach(o, name, v) {
-        bool known = !strcmp(name, "version");
+        bool known = !strcmp(name, "version") || !strcmp(name, "set");
         for (int i = 0; i < N_KEYS && !known; i++) known = !strcmp(name, keys[i].name);
         if (!known) return err_set(e, ERR_INPUT, "%s: %s: unknown key \"%.60s\"", path, KEY, name);
     }
@@ -109,6 +110,7 @@ static int info_from(struct adapter_info *a, const struct model_file *mf, struct
     }
     TRY(check_keys(o, mf->path, e));
     for (int i = 0; i < N_KEYS; i++) TRY(read_key(a, keys + i, o, mf->path, e));
+    TRY(adapter_set_read(&a->set, json_object_get(o, "set"), mf->path, e));
     get_word(json_object_get(root, "model_type"), a->model_type, sizeof a->model_type);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         *(int64_t *)(void *)((char *)a + sizes[i].offset) =
@@ -142,6 +144,7 @@ int adapter_info_read(struct adapter_info *a, const char *path, struct err *e) {
 
 void adapter_info_release(struct adapter_info *a) {
     free(a->meta);
+    json_decref(a->set);
     *a = (struct adapter_info){0};
 }
 
@@ -303,6 +306,7 @@ int adapter_load_values(struct model *m, const char *path, struct err *e) {
     TRY(model_file_open(&mf, path, true, e));
     TRY(info_from(&a, &mf, e));
     TRY(check_same(m->lora, &a, path, m->init_path ? m->init_path : "the base", e));
+    TRY(adapter_set_check(a.set, m->lora->set, path, e));
     TRY(load_values(m, &mf, e));
 out:
     adapter_info_release(&a);
@@ -354,10 +358,12 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
     struct model_file mf = {0};
     struct model_config c = {0};
     struct adapter_info a = {0};
+    struct conf_pairs sets = {0};
     *m = (struct model){0};
     TRY(adapter_info_read(&a, adapter_path, e));
+    TRY(adapter_set_join(&sets, u->sets, a.set, adapter_path, e));
     TRY(model_import(&mf, base_path, true, e));
-    TRY(model_config_parse(&c, mf.config, strlen(mf.config), base_path, u->sets, e));
+    TRY(model_config_parse(&c, mf.config, strlen(mf.config), base_path, &sets, e));
     const uint64_t hash = model_file_digest(&mf);
     if (a.norms && u->scale != 1) {
         rc = err_set(e, ERR_USAGE,
@@ -373,6 +379,7 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
     TRY(model_create(m, &c, e));
     TRY(attach(m, &a, u->merge, adapter_path, e));
     m->lora->base_hash = hash;
+    m->lora->set_by_file = sets.n > (u->sets ? u->sets->n : 0);
     TRY(keep_origin(m, adapter_path, e));
     if (u->weights == MODEL_AS_STORED)
         model_keep_storage(m, &mf);
@@ -384,6 +391,7 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
     TRY(adapter_load_values(m, adapter_path, e));
     lora_set_scale(m, u->scale);
 out:
+    adapter_set_release(&sets);
     model_config_release(&c);
     adapter_info_release(&a);
     model_file_close(&mf);
@@ -407,6 +415,10 @@ static int make_config(const struct model *m, const struct format *f, char **tex
         "model_type", export_arch(c, f), "hidden_size", (json_int_t)c->dim, "intermediate_size",
         (json_int_t)c->hidden, "num_hidden_layers", (json_int_t)c->layers, "vocab_size",
         (json_int_t)m->full_vocab);
+    if (root && l->set && json_object_set(json_object_get(root, KEY), "set", l->set)) {
+        json_decref(root);
+        root = NULL;
+    }
     if (root) {
         json_object_set_new(root, "num_attention_heads", json_integer((json_int_t)c->heads));
         json_object_set_new(root, "num_key_value_heads", json_integer((json_int_t)c->kv_heads));
@@ -434,6 +446,10 @@ int adapter_save_checked(const struct model *m, const char *path, const char *fo
     if (file_same(path, m->init_path))
         return err_set(e, ERR_USAGE, "%s is the base of the adapter; write to another name", path);
     TRY(check_foldable(m, f, path, e));
+    if (!f->native && m->lora->set_by_file) {
+        rc = adapter_set_refuse(m->lora->set, path, f->name, e);
+        goto out;
+    }
     if (meta && !(mf.meta = strdup(meta))) {
         rc = err_set(e, ERR_NOMEM, "out of memory for an adapter");
         goto out;

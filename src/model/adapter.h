@@ -1,5 +1,8 @@
 /* Adapters as files: what LoRA training made, without the base it was made for.
  *
+ * What --set made of the base's description belongs to what was trained: the file records it, and
+ * adapter_open sets it again.
+ *
  * An adapter is a BLZT v5 file whose config has an object "duet_adapter" (docs/formats.md) and
  * whose tensors are lora_A, lora_B and, if norms were trained, the norm weights, all f32. It names
  * its base by the xxh3 of the base's file, and is refused with any other.
@@ -27,6 +30,7 @@ struct adapter_info {
     char model_type[32]; /* of the base, for people; so are the sizes */
     int64_t dim, hidden, layers, vocab;
     int64_t params; /* numbers in the file */
+    json_t *set;    /* {"key": value}: what was set on the base's description, or NULL; owned */
     char *meta;     /* JSON text or NULL; owned */
 };
 
@@ -53,7 +57,8 @@ struct adapter_use {
     enum dtype weights; /* storage of the base, or MODEL_AS_STORED */
     double scale;       /* factor on alpha/rank; 1: as trained */
     bool merge;         /* compute with merged weights */
-    const struct conf_pairs *sets;
+    const struct conf_pairs *sets; /* on the base's description, beside those of the adapter, which
+                                    * must not contradict; or NULL */
 };
 
 /* Opens the base with the adapter attached and loaded. Nothing is trainable but LoRA and norms. */

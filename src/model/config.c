@@ -49,23 +49,23 @@ static const struct key {
 };
 enum { N_KEYS = sizeof keys / sizeof *keys };
 
-static json_t *lookup(const struct model_config *c, const char *name) {
+static json_t *find(const json_t *json, const char *name) {
     if (!strncmp(name, "duet.", 5)) {
-        json_t *d = json_object_get(c->json, "duet");
+        json_t *d = json_object_get(json, "duet");
         return json_is_object(d) ? json_object_get(d, name + 5) : NULL;
     }
-    return json_object_get(c->json, name);
+    return json_object_get(json, name);
+}
+
+static json_t *lookup(const struct model_config *c, const char *name) {
+    return find(c->json, name);
 }
 
 static int apply_sets(struct model_config *c, const struct conf_pairs *sets, struct err *e) {
     for (size_t i = 0; sets && i < sets->n; i++) {
         const char *words[N_KEYS];
-        bool known = config_refuse_knows(sets->key[i]);
-        for (int k = 0; k < N_KEYS; k++) {
-            words[k] = keys[k].name;
-            known |= !strcmp(keys[k].name, sets->key[i]);
-        }
-        if (!known) {
+        for (int k = 0; k < N_KEYS; k++) words[k] = keys[k].name;
+        if (!model_config_settable(sets->key[i])) {
             const char *near = conf_suggest(sets->key[i], words, N_KEYS);
             return err_set(e, ERR_USAGE, "--set %s: no such model key%s%s%s", sets->key[i],
                            near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
@@ -272,6 +272,96 @@ bool model_config_reads(const char *key) {
     for (int i = 0; i < N_KEYS; i++)
         if (!strcmp(keys[i].name, key)) return true;
     return false;
+}
+
+bool model_config_settable(const char *key) {
+    return model_config_reads(key) || config_refuse_knows(key);
+}
+
+/* ---- against another description --------------------------------------------------------------
+ */
+
+bool model_config_same_value(const json_t *a, const json_t *b) {
+    if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
+    return json_equal(a, b);
+}
+
+/* What is not said has its default. */
+static bool says_same(const struct key *k, const json_t *a, const json_t *b) {
+    if (json_is_null(a)) a = NULL;
+    if (json_is_null(b)) b = NULL;
+    json_t *def = k && k->def && (k->kind == K_REAL || k->kind == K_INT)
+                      ? json_loads(k->def, JSON_DECODE_ANY, NULL)
+                      : NULL;
+    const bool same = a == b || model_config_same_value(a ? a : def, b ? b : def);
+    json_decref(def);
+    return same;
+}
+
+/* Those that change no logit, or that the shapes of the weights decide. */
+static bool is_left_out(const char *key) {
+    static const char *const out[] = {"vocab_size", "initializer_range", "duet.seq_len", "duet.init"};
+    for (size_t i = 0; i < sizeof out / sizeof *out; i++)
+        if (!strcmp(key, out[i])) return true;
+    return false;
+}
+
+/* Factors that stand in the file, rather than the rule that they come from, are what they are. */
+static int check_rope(const struct model_config *c, const json_t *base, const char *name,
+                      struct err *e) {
+    double *f = NULL;
+    struct err ignored;
+    bool same = true;
+    if (find(base, "duet.rope_factors") ||
+        rope_factors(base, c->theta, c->head_dim, name, &f, &ignored))
+        return 0;
+    for (int64_t i = 0; i < c->head_dim / 2; i++) {
+        const double a = f ? f[i] : 1, b = c->rope_factors ? c->rope_factors[i] : 1;
+        same &= fabs(a - b) <= 1e-6 * fabs(a);
+    }
+    free(f);
+    return same ? 0
+                : err_set(e, ERR_USAGE,
+                          "%s has another rope_scaling than the description, which an adapter "
+                          "cannot say",
+                          name);
+}
+
+static int note_change(json_t *set, const char *key, json_t *v, const char *name, struct err *e) {
+    return json_object_set_new(set, key, v ? json_deep_copy(v) : json_null())
+               ? err_set(e, ERR_NOMEM, "%s: out of memory", name)
+               : 0;
+}
+
+int model_config_changes(const struct model_config *c, const char *base, const char *name,
+                         json_t **set, struct err *e) {
+    int rc;
+    json_error_t je;
+    const char *key;
+    json_t *v, *out = json_object(), *b = layout_json_load(base, strlen(base), &je);
+    *set = NULL;
+    if (!out || !json_is_object(b)) {
+        rc = err_set(e, out ? ERR_INPUT : ERR_NOMEM, "%s: its description is not usable", name);
+        goto out;
+    }
+    TRY(rope_keys_flatten(b, name, e));
+    TRY(check_rope(c, b, name, e));
+    for (int i = 0; i < N_KEYS; i++) {
+        v = lookup(c, keys[i].name);
+        if (!is_left_out(keys[i].name) && !says_same(keys + i, v, find(b, keys[i].name)))
+            TRY(note_change(out, keys[i].name, v, name, e));
+    }
+    /* of the keys that must be neutral: those that the description passes over */
+    json_object_foreach(b, key, v) {
+        if (config_refuse_knows(key) && !model_config_reads(key) &&
+            !says_same(NULL, v, json_object_get(c->json, key)))
+            TRY(note_change(out, key, json_object_get(c->json, key), name, e));
+    }
+    if (json_object_size(out)) *set = json_incref(out);
+out:
+    json_decref(out);
+    json_decref(b);
+    return rc;
 }
 
 char *model_config_dump(const struct model_config *c) {

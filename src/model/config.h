@@ -43,6 +43,16 @@ int model_config_read(struct model_config *c, const char *path, const struct con
 int64_t model_config_context(const struct model_config *c);
 /* Is it a key that model_config reads? */
 bool model_config_reads(const char *key);
+/* Is it one that `--set` takes? */
+bool model_config_settable(const char *key);
+/* *set: what `--set` on the description `base` (JSON text, of the file name) makes c of it, as
+ * {"key": value, ...}, null for "as if it were not said"; NULL: nothing. For the caller to decref.
+ * Only what changes logits: not seq_len and how weights begin. A rope_scaling that differs, which
+ * cannot be said so, is refused. */
+int model_config_changes(const struct model_config *c, const char *base, const char *name,
+                         json_t **set, struct err *e);
+/* Are two values the same, as 10000 and 10000.0 are? */
+bool model_config_same_value(const json_t *a, const json_t *b);
 /* Compact JSON text of c->json, malloc()ed. */
 char *model_config_dump(const struct model_config *c);
 void model_config_release(struct model_config *c);

@@ -170,6 +170,8 @@ int model_load_file(struct model *m, struct model_file *mf, struct err *e) {
     int rc = load_params(m, mf, &mapped, e);
     if (!rc) rc = remember_path(m, mf->path, e);
     if (!rc && m->lora && !m->lora->base_hash) m->lora->base_hash = model_file_digest(mf);
+    if (!rc && m->lora && !m->lora->set)
+        rc = model_config_changes(&m->config, mf->config, mf->path, &m->lora->set, e);
     for (int i = 0; i < m->n_params && rc; i++) m->params[i].data = model_slot(m, i);
     model_drop_maps(m);
     return mapped && !rc ? take_maps(m, mf, e) : rc;

@@ -293,6 +293,7 @@ void lora_unload(struct model *m) {
 void lora_release(struct model *m) {
     if (m->lora) free(m->lora->trainable);
     if (m->lora) free(m->lora->origin);
+    if (m->lora) json_decref(m->lora->set);
     free(m->lora);
     m->lora = NULL;
 }

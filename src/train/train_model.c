@@ -1,6 +1,7 @@
 #include "train_model.h"
 
 #include "adapter.h"
+#include "adapter_set.h"
 #include "import.h"
 
 #include <stdio.h>
@@ -38,6 +39,8 @@ int train_take_adapter(struct train_opts *o, const struct conf *conf, struct ada
     if (!rc && conf_given(conf, "lora-norms") && o->lora_norms != a.norms)
         rc = contradicts("lora-norms", o->adapter, a.norms ? "norms" : "no norms", e);
     if (rc) goto out;
+    TRY(adapter_set_join(&text->set, &o->set, a.set, o->adapter, e));
+    o->set = text->set;
     snprintf(text->targets, sizeof text->targets, "%s", a.targets);
     snprintf(text->init, sizeof text->init, "%s", *a.init ? a.init : o->lora_init);
     o->lora_rank = a.rank;
@@ -49,6 +52,10 @@ int train_take_adapter(struct train_opts *o, const struct conf *conf, struct ada
 out:
     adapter_info_release(&a);
     return rc;
+}
+
+void train_release_adapter(struct adapter_words *text) {
+    adapter_set_release(&text->set);
 }
 
 int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,

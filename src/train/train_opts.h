@@ -54,9 +54,11 @@ extern const struct conf_row train_rows[];
  * for them, as long as o lives. */
 struct adapter_words {
     char targets[48], init[16];
+    struct conf_pairs set; /* --set, and what the adapter was trained with */
 };
 int train_take_adapter(struct train_opts *o, const struct conf *conf, struct adapter_words *text,
                        struct err *e);
+void train_release_adapter(struct adapter_words *text); /* accepts all zeros */
 
 /* What follows from the options, checked. */
 struct train_setup {

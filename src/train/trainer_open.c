@@ -343,6 +343,7 @@ void trainer_close(struct trainer *t) {
     for (int i = 0; i < N_RUN_SOURCES; i++) free(t->moved[i]);
     free(t->own_run);
     run_start_release(&t->start);
+    train_release_adapter(&t->adapter);
     train_summary_release(&t->ended);
     if (t->lock >= 0) close(t->lock);
     *t = (struct trainer){0};

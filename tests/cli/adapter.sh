@@ -95,6 +95,58 @@ for f in plain-lora.gguf peft; do
     check "info of $f: nothing that it does not say" sh -c "! grep 'base_hash\|_size\|: 0\$\|:0[,}]\|: \$' i.out"
 done
 
+# ---- --set on the base belongs to the adapter
+must "$DUET" train --init $BASE --data text.txt --set rope_theta=500 --lora 4 --steps 20 --lr 2e-2 --val-windows 20 --seq 32 \
+    --batch 4 --threads 1 --quiet --out setl >setl.out 2>setl.err
+SETL=setl/adapter.blzt
+must evaluate $BASE --adapter $SETL >set.out
+check "--set in training: eval computes with it" equal "$(loss set.out)" "$(loss setl.out)"
+must evaluate $BASE --adapter $SETL --set rope_theta=500.0 >set2.out
+check "--set of the same value: the same" same set.out set2.out
+must evaluate setl >set3.out
+check "eval of the folder: the same" same set.out set3.out
+must "$DUET" adapter merge $BASE setl --out setm.blzt
+must evaluate setm.blzt >set4.out
+check "adapter merge: the same but for rounding" close_to "$(loss set4.out)" "$(loss set.out)" 1e-4
+must "$DUET" info setm.blzt >info.out
+check "the merged model says it" says info.out '"rope_theta": 500'
+must "$DUET" adapter info $SETL >i.out
+check "adapter info says it" says i.out '^set: {"rope_theta": 500}'
+must "$DUET" adapter info $ADAPTER >i.out
+check "and nothing where nothing was set" sh -c '! grep "^set" i.out'
+must gen --adapter $SETL >g5
+must gen --adapter $SETL --set rope_theta=500 >g6
+check "generate: with it" same g5 g6
+must "$DUET" audit $BASE --adapter $SETL --data text.txt --threads 1 --quiet >au1
+must "$DUET" audit $BASE --adapter $SETL --set rope_theta=500 --data text.txt --threads 1 --quiet >au2
+check "audit: with it" same au1 au2
+must "$DUET" train --resume setl --steps 24 --quiet >setl.out 2>setl.err
+must evaluate setl >set5.out
+check "gone on with: it is still there" equal "$(loss set5.out)" "$(loss setl.out)"
+must "$DUET" train --init $BASE --adapter $SETL --data text.txt --out setl2 --steps 2 --seq 32 --batch 4 --val-windows 20 \
+    --threads 1 --quiet >setl2.out 2>setl2.err
+must evaluate setl2 >set6.out
+check "train --adapter: begins with it" says setl2/log.jsonl "\"step\":0,.*\"val_loss\":$(loss set5.out)"
+check "and hands it on" equal "$(loss set6.out)" "$(loss setl2.out)"
+cp setl/adapter.blzt set5.blzt
+must "$DUET" convert set5.blzt set6.blzt --base $BASE --verify >convert.out 2>&1
+must evaluate $BASE --adapter set6.blzt >set7.out
+check "convert to duet's own: it is still there" equal "$(loss set7.out)" "$(loss set5.out)"
+refuses "PEFT cannot say it" 1 'cannot say: duet adapter merge' "$DUET" convert $SETL setpeft/ --base $BASE
+check "nothing is written" absent setpeft
+for with in "evaluate $BASE --adapter $SETL" "gen --adapter $SETL" "$DUET audit $BASE --adapter $SETL --data text.txt" \
+    "$DUET adapter merge $BASE $SETL --out x.blzt" "$DUET convert $SETL x.blzt --base $BASE" "evaluate setl" \
+    "$DUET train --init $BASE --adapter $SETL --data text.txt --out x --steps 1"; do
+    refuses "another value: $with" 2 "rope_theta=400 contradicts setl.*, which was trained with 500" $with --set rope_theta=400
+done
+must "$DUET" convert $BASE old.bin --to blzt4 >convert.out 2>&1
+must "$DUET" train --init old.bin --tokenizer byte --data text.txt --set duet.residual_scale=0.5 --set rms_norm_eps=1e-4 \
+    --set rope_theta=500 --lora 4 \
+    --steps 20 --lr 2e-2 --val-windows 20 --seq 32 --batch 4 --threads 1 --quiet --out setold >setold.out 2>setold.err
+must "$DUET" eval setold --tokenizer byte --data text.txt --split val --windows 20 --threads 1 >set8.out 2>set8.err
+check "what an old format leaves out, set in training, is known" equal "$(loss set8.out)" "$(loss setold.out)"
+check "and not said to be assumed" sh -c '! grep assumed set8.err'
+
 # ---- refusing
 refuses "another base" 1 'belongs to a base with hash' evaluate other/model.blzt --adapter $ADAPTER
 refuses "merging into another base" 1 'belongs to a base with hash' "$DUET" adapter merge other/model.blzt $ADAPTER -o x.blzt

@@ -237,6 +237,7 @@ static void write_hostile(const struct model *m, const char *settings, const cha
     ",\"alpha\":" alpha ",\"rslora\":" rslora ",\"targets\":" targets ",\"init\":" init            \
     ",\"norms\":" norms more "}}"
 #define GOOD S("1", RIGHT, "4", "8.0", "false", "\"q\"", "\"peft\"", "false", "")
+#define SET(set) S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "false", ",\"set\":" set)
 #define A0 "model.layers.0.self_attn.q_proj.lora_A.weight"
 
 static void hostile(void **state) {
@@ -284,6 +285,8 @@ static void hostile(void **state) {
          "\"norms\""},
         {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "false", ",\"dora\":true"), 0, 0, 0,
          0, "unknown key \"dora\""},
+        {SET("[]"), 0, 0, 0, 0, "\"set\" is not an object"},
+        {SET("{\"rope_teta\":500}"), 0, 0, 0, 0, "set: no such model key \"rope_teta\""},
         {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "true", ""), 0, 0, 0, 0,
          "layernorm.weight is missing"},
         {S("1", RIGHT, "4", "8", "false", "\"q,k\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
@@ -314,6 +317,39 @@ static void hostile(void **state) {
                      e.msg);
         assert_null(n.params);
     }
+    model_close(&m);
+}
+
+/* What was set on the base in training comes with the adapter, and is not contradicted. */
+static void set_on_the_base(void **state) {
+    (void)state;
+    struct model m, n;
+    struct lora_opts o = lora_default;
+    char key[] = "rope_theta", good[] = "5e2", bad[] = "400";
+    char *word = key, *same = good, *other = bad;
+    const struct conf_pairs right = {&word, &same, 1, 1}, wrong = {&word, &other, 1, 1};
+    struct adapter_use use = {.weights = DT_F32, .scale = 1};
+    write_base(at("base"), 1);
+    o.targets = "q";
+    open_lora(&m, at("base"), &o, DT_F32, 2);
+    assert_true(m.config.theta != 500 && !m.lora->set);
+    write_hostile(&m, SET("{\"rope_theta\":500}"), NULL, NULL, 0, DT_F32);
+    for (int i = 0; i < 2; i++, use.sets = &right) {
+        must(adapter_open(&n, at("base"), at("b"), &use, &e));
+        assert_true(n.config.theta == 500);
+        must(adapter_save(&n, at("a"), "blzt5", NULL, &e));
+        assert_int_equal(adapter_save(&n, at("c.gguf"), "gguf", NULL, &e), i ? 0 : ERR_INPUT);
+        if (!i) assert_non_null(strstr(e.msg, "{\"rope_theta\":500}"));
+        model_close(&n);
+        must(adapter_open(&n, at("base"), at("a"), &use, &e)); /* it was recorded again */
+        assert_true(n.config.theta == 500);
+        model_close(&n);
+    }
+    use.sets = &wrong;
+    assert_int_equal(adapter_open(&n, at("base"), at("b"), &use, &e), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "--set rope_theta=400 contradicts"));
+    assert_int_equal(adapter_load_values(&m, at("b"), &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "trained with rope_theta=500"));
     model_close(&m);
 }
 
@@ -398,7 +434,7 @@ int main(void) {
         cmocka_unit_test(round_trip),        cmocka_unit_test(hashes),
         cmocka_unit_test(use_of_an_adapter), cmocka_unit_test(not_together),
         cmocka_unit_test(damaged),           cmocka_unit_test(hostile),
-        cmocka_unit_test(foreign),
+        cmocka_unit_test(foreign),           cmocka_unit_test(set_on_the_base),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
