@@ -160,6 +160,42 @@ out:
     return rc;
 }
 
+/* A run that is there: its own options, and what its folder holds of what they name. */
+struct plan_run {
+    char *config, *start, *tokens;
+    const char *data;
+};
+
+static void release_run(struct plan_run *r) {
+    free(r->config);
+    free(r->start);
+    free(r->tokens);
+}
+
+static int take_run(struct train_opts *o, struct conf *conf, struct plan_run *r, struct err *e) {
+    int rc = 0;
+    if (!o->resume) return 0;
+    r->config = file_join(o->resume, "config.json");
+    r->start = file_join(o->resume, "start.blzt");
+    r->tokens = file_join(o->resume, "tokens.shard");
+    if (!r->config || !r->start || !r->tokens) return err_set(e, ERR_NOMEM, "out of memory");
+    if (!file_exists(r->config))
+        return err_set(e, ERR_INPUT, "%s: no config.json: not the folder of a run", o->resume);
+    TRY(conf_read_defaults(conf, r->config, e));
+    train_opts_old(o, conf);
+    if (file_exists(r->start)) {
+        o->init = r->start;
+        o->model = o->tokenizer = o->adapter = NULL;
+        o->set = (struct conf_pairs){0};
+    }
+    if (file_exists(r->tokens)) {
+        r->data = r->tokens;
+        o->data = (struct conf_list){&r->data, 1};
+    }
+out:
+    return rc;
+}
+
 static void print_text(const struct job *j) {
     const struct model_config *c = &j->model.config;
     const struct engine_memory *mem = &j->memory;
@@ -229,8 +265,10 @@ static int run(int argc, char **argv, struct err *e) {
     struct adapter_words words = {0};
     struct train_opts o = {0};
     struct job j = {.o = &o};
+    struct plan_run at = {0};
     TRY(cmd_parse(&cmd_plan, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
+    TRY(take_run(&o, &conf, &at, e));
     if (o.threads) par_init((int)o.threads);
     TRY(train_take_adapter(&o, &conf, &words, e));
     TRY(make_plan(&j, e));
@@ -243,6 +281,7 @@ out:
     task_close(&j.task_eval);
     free(j.ids);
     train_release_adapter(&words);
+    release_run(&at);
     conf_release(&conf);
     return rc;
 }
@@ -251,7 +290,7 @@ const struct cmd cmd_plan = {
     .name = "plan",
     .summary =
         "Memory by purpose and floating point operations of a training step, without training.",
-    .usage = "--model FILE [--batch B] [--seq T] [any option of train] [--json]",
+    .usage = "--model FILE | --resume DIR [any option of train] [--json]",
     .notes = "Takes every option of `duet train`, and with the same options gives the numbers that "
              "it will report:\n"
              "a tokenizer or data that is named decides the vocabulary as it does there. A run is "

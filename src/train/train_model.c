@@ -60,6 +60,8 @@ void train_release_adapter(struct adapter_words *text) {
 
 int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,
                        struct err *e) {
+    if (!o->model && !o->init)
+        return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
     if (o->model) return model_config_read(c, o->model, &o->set, e);
     struct model_file mf = {0};
     int rc = model_import(&mf, o->init, false, e);
@@ -78,8 +80,6 @@ static bool vocab_was_set(const struct train_opts *o) {
 
 int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e) {
     struct model_config c = {0};
-    if (!o->model && !o->init)
-        return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
     int rc = train_model_config(&c, o, NULL, e);
     if (rc) return rc;
     const bool free_size = !o->init && !vocab_was_set(o);

@@ -120,6 +120,12 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
     t->from = *o;
     t->origin = t->base = o->init;
     if (!t->resumed) return 0;
+    const char *weights = t->setup.lora.rank ? "adapter.blzt" : "model.blzt";
+    if (!checkpoint_exists(t->dir) && trainer_has_file(t, weights))
+        return err_set(e, ERR_INPUT,
+                       "%s holds %s but no state, which says how far it is: to begin from these "
+                       "weights, start another run with --init",
+                       t->dir, weights);
     t->restores = checkpoint_exists(t->dir) && !t->setup.lora.rank;
     if (t->restores && t->given.init && t->setup.engine->backward)
         return err_set(e, ERR_USAGE,

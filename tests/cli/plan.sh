@@ -77,6 +77,8 @@ for o in "--batch 2" "--batch 2 --engine mezo --lr 1e-6"; do
     check "plan $o: the tokenizer decides the vocabulary" equal "$(json vocab small.json)" 700
     must "$DUET" train $NET --data text.txt --tokenizer tok.json --steps 8 --quiet --out small --overwrite --json $o >run.json 2>run.err
     check "plan $o: the run's number" equal "$(json planned_mb run.json)" "$(json planned_mb small.json)"
+    must "$DUET" plan --resume small $o --json >again.json
+    check "plan --resume, $o: the run's number" equal "$(json planned_mb run.json)" "$(json planned_mb again.json)"
     within "small run, $o" small.json "$(json peak_rss_mb run.json)" 12
 done
 # The same from a shard, from raw tokens with one window too few to validate on, and beside q8_0 weights.
@@ -95,6 +97,7 @@ T="--init small/model.blzt --task a.tsv --task-eval a.tsv --batch 2"
 must "$DUET" plan $T --template "{sentence} It was" --labels "!,?" --json >small.json
 must "$DUET" train $T --template "{sentence} It was" --labels "!,?" --steps 2 --quiet --out task --json >run.json 2>run.err
 check "plan of a task: the run's number" equal "$(json planned_mb run.json)" "$(json planned_mb small.json)"
+refuses "no model" 2 'give the model' "$DUET" plan
 refuses "a tokenizer that is not there" 1 'no-such' "$DUET" plan --model "$SRC/models/demo.json" --tokenizer no-such.json
 refuses "data that is not there" 1 'no-such' "$DUET" plan --model "$SRC/models/demo.json" --tokenizer byte --data no-such.txt
 must "$DUET" plan --model "$SRC/models/smollm2_135m.json" --lora 8 --engine mezo --weights q8_0 >lora.txt

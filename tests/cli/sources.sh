@@ -147,4 +147,8 @@ check "options of MeZO that had no meaning: --config" "$DUET" train --config aga
 check "without start.blzt: description and tokenizer of model.blzt" on old --steps 6
 check "without start.blzt: weights" same old/model.blzt six/model.blzt
 check "without start.blzt: it is made" [ -s old/start.blzt ]
+cp -r six headless && rm headless/state
+refuses "weights without a state are not begun anew" 1 'headless holds model.blzt but no state' \
+    "$DUET" train --resume headless --steps 9 --quiet
+check "weights without a state stay" same headless/model.blzt six/model.blzt
 finish
