@@ -29,14 +29,15 @@ static int check_field(const struct shard *s, const char *field, uint64_t found,
 }
 
 static int check_magic(const struct shard *s, const struct shard_header *h, struct err *e) {
-    if (s->map.size < sizeof *h)
-        return err_set(e, ERR_INPUT, "shard %s: the file has %zu bytes, the header alone has %zu",
-                       s->map.path, s->map.size, sizeof *h);
     if (memcmp(h->magic, SHARD_MAGIC, sizeof h->magic))
         return err_set(e, ERR_INPUT,
                        "%s is not a shard of duet: it does not begin with " SHARD_MAGIC
                        " (headerless tokens of 16 bits are --format raw16)",
                        s->map.path);
+    if (s->map.size < sizeof *h)
+        return err_set(e, ERR_INPUT,
+                       "shard %s is cut off: it has %zu bytes, the header alone has %zu",
+                       s->map.path, s->map.size, sizeof *h);
     if (h->version != SHARD_VERSION)
         return err_set(e, ERR_INPUT, "shard %s: version is %" PRIu32 ", this program reads %d",
                        s->map.path, h->version, SHARD_VERSION);
@@ -70,8 +71,8 @@ static int check_values(const struct shard *s, const struct shard_header *h, str
     uint64_t size = s->map.size;
     if (h->n_tokens > size / h->width || h->n_docs > size / sizeof(uint64_t))
         return err_set(e, ERR_INPUT,
-                       "shard %s: %" PRIu64 " tokens of %" PRIu32 " bytes and %" PRIu64
-                       " documents do not fit in the file of %" PRIu64 " bytes",
+                       "shard %s is cut off: %" PRIu64 " tokens of %" PRIu32 " bytes and %" PRIu64
+                       " documents do not fit in its %" PRIu64 " bytes",
                        path, h->n_tokens, h->width, h->n_docs, size);
     return 0;
 }
@@ -97,6 +98,10 @@ static int check_layout(const struct shard *s, const struct shard_header *h, str
                                s->map.path, j, s->map.data[j]);
         at += pad + bytes;
     }
+    if (s->map.size < at)
+        return err_set(e, ERR_INPUT,
+                       "shard %s is cut off: it has %zu bytes, its sections end at %" PRIu64,
+                       s->map.path, s->map.size, at);
     return check_field(s, "the size of the file", s->map.size, at, e);
 }
 

@@ -92,11 +92,12 @@ refuses "eval: shard of another tokenizer" 1 'made by another tokenizer' "$DUET"
 refuses "eval: tokens that the model has not" 1 'do not belong together' "$DUET" eval $MODEL --data text.txt --tokenizer bpe.json
 refuses "generate: another tokenizer" 1 'do not belong together' "$DUET" generate $MODEL --tokenizer bpe.json --prompt a
 size=$(wc -c <byte.shard)
-bad=0
 for n in 8 20 60 100 1000 $((size / 2)) $((size - 1)); do
     head -c "$n" byte.shard >cut.shard
-    refuses "shard cut to $n bytes" 1 'cut.shard' "$DUET" eval $MODEL --data cut.shard
+    refuses "shard cut to $n bytes" 1 'shard cut.shard is cut off: ' "$DUET" eval $MODEL --data cut.shard
 done
+no_train "a cut shard" 1 'shard cut.shard is cut off: ' --data cut.shard
+no_train "a cut shard to validate on" 1 'shard cut.shard is cut off: ' --data text.txt --val-data cut.shard
 
 # ---- model descriptions
 no_train "missing model" 1 'nope.json: No such file' --model nope.json
