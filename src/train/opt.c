@@ -73,6 +73,13 @@ int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper 
     return 0;
 }
 
+void opt_reset(struct opt *o) {
+    for (int i = 0; i < o->n_params; i++)
+        for (int k = 0; k < o->kind->n_state && o->state[i][k]; k++)
+            memset(o->state[i][k], 0, (size_t)param_count(o->params + i) * sizeof(float));
+    o->t = 0;
+}
+
 void opt_close(struct opt *o) {
     arena_release(&o->mem);
     free(o->state);

@@ -67,6 +67,8 @@ size_t opt_bytes(const struct opt_kind *kind, const struct param *params, int n)
 int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper *h,
              struct param *params, int n, struct err *e);
 void opt_close(struct opt *o);
+/* As opened: no updates done, every state 0. */
+void opt_reset(struct opt *o);
 
 /* L2 norm of all gradients, in double, tile by tile in table order. Not finite if any gradient is
  * not. */

@@ -116,8 +116,13 @@ out:
 
 int train_model_load(struct model *m, const struct train_setup *s, const struct train_opts *o,
                      const char *base, struct err *e) {
+    const int rc = model_reserve(m, e);
+    return rc ? rc : train_model_begin(m, s, o, base, e);
+}
+
+int train_model_begin(struct model *m, const struct train_setup *s, const struct train_opts *o,
+                      const char *base, struct err *e) {
     int rc;
-    TRY(model_reserve(m, e));
     if (base)
         TRY(model_load(m, base, e));
     else

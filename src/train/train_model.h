@@ -23,6 +23,9 @@ int train_model_shape(struct model *m, const struct train_setup *s, const uint32
 /* base: the model file, or NULL: random weights of the seed. */
 int train_model_load(struct model *m, const struct train_setup *s, const struct train_opts *o,
                      const char *base, struct err *e);
+/* The first weights again, of a model that has its memory. */
+int train_model_begin(struct model *m, const struct train_setup *s, const struct train_opts *o,
+                      const char *base, struct err *e);
 
 /* The description of --model or --init. tok: gets the tokenizer inside --init's file, or NULL. */
 int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,

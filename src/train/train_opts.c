@@ -180,7 +180,8 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, patience, "patience", "0", 0, 1e9,
              "end after N validations without a better one; 0: never", FREE),
     CONF_BOOL(O, rollback, "rollback",
-              "when training diverges: once, go back to the last checkpoint with half the rate",
+              "when training diverges: once, go back to the last checkpoint, or else to the start, with "
+              "half the rate",
               FREE, .def = "true"),
     CONF_INT(O, log_every, "log-every", "10", 1, 1e12, "updates a line of log.jsonl", FREE),
     CONF_BOOL(O, json, "json", "print the summary as JSON on stdout", .internal = true, FREE),

@@ -198,6 +198,7 @@ static int loop(struct trainer *t, struct err *e) {
     stop_phase(t->p.step ? STOP_RUNNING : STOP_FRESH, t->p.step);
     /* What the run begins from is part of what it shows. */
     if ((t->opts->init && t->p.step == 0) || val_due(t)) TRY(trainer_validate(t, &r, e));
+    if (t->p.step == 0) t->first = t->p;
     while (!stop_asked() && !trainer_finished(t)) TRY(one_step(t, e));
     if (!stop_asked() && t->saved_step != t->p.step) TRY(trainer_save(t, false, e));
     stop_phase(STOP_SAVED, t->p.step);

@@ -67,6 +67,7 @@ struct trainer {
     struct engine_memory memory;
     int64_t seq;
     struct progress p;
+    struct progress first; /* p at step 0, of a run without a checkpoint */
     struct pace pace;
     double stopped; /* seconds of stops that were told of */
     struct val_change change;
@@ -174,7 +175,8 @@ int trainer_note_best(struct trainer *t, const struct validation *v, struct err 
 /* After a checkpoint is loaded: the best of before, or of the end before. */
 int trainer_reopen_best(struct trainer *t, struct err *e);
 void trainer_say_best(struct trainer *t);
-/* After an update that diverged (ERR_NUMERIC in e): back to the last checkpoint with half the rate.
+/* After an update that diverged (ERR_NUMERIC in e): back to the last checkpoint, before the first
+ * one to the start, with half the rate.
  * ERR_NUMERIC if there is no way back. */
 int trainer_roll_back(struct trainer *t, struct err *e);
 

@@ -282,6 +282,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
         TRY(trainer_reopen_best(t, e));
     }
     TRY(trainer_find_rate(t, e));
+    t->first = t->p;
     TRY(trainer_write_start(t, e));
     TRY(open_log(t, e));
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));

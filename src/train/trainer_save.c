@@ -1,6 +1,7 @@
 /* What a run keeps: checkpoints, the best model by validation beside the last, the last N, and a way
  * back when the loss runs away. */
 #include "trainer_impl.h"
+#include "train_model.h"
 
 #include "clock.h"
 #include "file.h"
@@ -273,13 +274,25 @@ void trainer_say_best(struct trainer *t) {
 /* ---- divergence --------------------------------------------------------------------------------
  */
 
+/* What a run begins from is a function of its options and its base. */
+static int load_start(struct trainer *t, struct err *e) {
+    const int64_t key = t->p.val_key;
+    const int rc = train_model_begin(&t->model, &t->setup, &t->from, t->base, e);
+    opt_reset(&t->engine.opt);
+    t->p = t->first;
+    t->p.val_key = key;
+    return rc;
+}
+
 int trainer_roll_back(struct trainer *t, struct err *e) {
     int rc = ERR_NUMERIC;
     const struct progress from = t->p;
     struct err not_loaded;
     if (!*t->why) snprintf(t->why, sizeof t->why, "%.150s", e->msg);
-    if (!t->opts->rollback || from.rollbacks || t->saved_step < 1) return rc;
-    rc = checkpoint_aside(t->dir)
+    /* no rate helps where the weights of the start have no loss */
+    if (!t->opts->rollback || from.rollbacks || from.step < 1) return rc;
+    rc = t->saved_step < 0 ? load_start(t, &not_loaded)
+         : checkpoint_aside(t->dir)
              ? checkpoint_load_aside(t->dir, &t->engine, &t->p, &not_loaded)
              : checkpoint_load(t->dir, &t->engine, &t->p, &not_loaded);
     if (rc) {
@@ -290,6 +303,7 @@ int trainer_roll_back(struct trainer *t, struct err *e) {
     t->p.lr_scale = from.lr_scale / 2;
     t->p.seconds = from.seconds; /* spent is spent */
     t->last_val_step = -1;
+    if (t->logged > t->p.step) t->logged = t->p.step;
     if (t->trajectory.writing) TRY(trajectory_cut(&t->trajectory, t->p.step, e));
     log_lines_write(&t->log,
                     "{\"event\":\"rollback\",\"step\":%lld,\"from\":%lld,\"seconds\":%.3f,"

@@ -123,7 +123,37 @@ check "--rollback: killed after it, the same weights" same wild/model.blzt wild2
 refuses "a second divergence stops" 1 'training stopped, the last good checkpoint' \
     "$DUET" train $WILD --lr 2 --out twice
 check "after one rollback" [ "$(grep -c '"rollback"' twice/log.jsonl)" -eq 1 ]
-refuses "nothing saved yet" 1 'nothing had been saved yet' "$DUET" train $WILD --lr 100 --warmup 0 --out none
+refuses "nothing saved yet" 1 'nothing had been saved yet' "$DUET" train $WILD --lr 100 --warmup 0 --no-rollback --out none
+# before the first checkpoint the way back is the start: from there on as with half the rate
+START="$WILD --checkpoint-every 1000 --lr 2 --steps 60"
+must "$DUET" train $START --out begin >s.out 2>s.err
+check "no checkpoint yet: back to the start" says s.err 'going back to step 0, with 0.5 of the rate'
+must "$DUET" train $START --lr 1 --out half >s.out 2>s.err
+check "no checkpoint yet: the weights of half the rate" same begin/model.blzt half/model.blzt
+check "with half the rate it did not come to that" sh -c '! grep -q "going back" s.err'
+(exec "$DUET" train $START --out begin2) >k.out 2>k.err &
+pid=$!
+while ! grep -q rollback begin2/log.jsonl 2>/dev/null && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+must on begin2
+check "no checkpoint yet: killed after it, the same weights" same begin/model.blzt begin2/model.blzt
+check "no checkpoint yet: so too with sgd" sh -c '! "$@" 2>s.err && grep -q "going back to step 0" s.err' - \
+    "$DUET" train $TINY --data text.txt --steps 50 --optimizer sgd --lr 100 --clip 0 --out sgd
+check "no checkpoint yet: once" [ "$(grep -c '"rollback"' sgd/log.jsonl)" -eq 1 ]
+LORA="--init start/model.blzt --data text.txt --lora 4 --lora-norms --batch 4 --seq 32 --clip 0 --steps 40 --spike 0.3 --warmup 60 \
+    --schedule constant --threads 1 --checkpoint-every 1000"
+must "$DUET" train $LORA --lr 64 --out ladapter >s.out 2>s.err
+check "LoRA: back to the start" says s.err 'going back to step 0'
+must "$DUET" train $LORA --lr 32 --out lhalf >s.out 2>s.err
+check "LoRA: the weights of half the rate" same ladapter/adapter.blzt lhalf/adapter.blzt
+ZO="$TINY --data text.txt --engine mezo --clip 0 --spike 0.3 --checkpoint-every 1000 --warmup 200 --schedule constant --steps 12"
+must "$DUET" train $ZO --lr 0.02 --out zo >s.out 2>s.err
+check "MeZO: back to the start" says s.err 'going back to step 0'
+must "$DUET" train $ZO --lr 0.01 --out zohalf >s.out 2>s.err
+check "MeZO: the weights of half the rate" same zo/model.blzt zohalf/model.blzt
+must "$DUET" replay zo/base.blzt zo/trajectory.zo -o zo.blzt --threads 1 --quiet
+check "MeZO: the trajectory begins again" same zo.blzt zo/model.blzt
 M="$TINY --data text.txt --engine mezo --lr 0.1 --clip 0 --spike 0.3 --checkpoint-every 4 --warmup 200 --schedule constant --steps 120"
 "$DUET" train $M --out m >m.out 2>m.err
 check "MeZO: goes back" says m/log.jsonl '"rollback"'
