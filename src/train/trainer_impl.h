@@ -17,6 +17,7 @@
 
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
+    bool any; /* one of these, or of the options of recorded updates */
     bool model, init, adapter, data, val_data, tokenizer, lr;
 };
 
@@ -94,6 +95,8 @@ void trainer_close(struct trainer *t);
 /* Opens the run's trajectory; the updates in it that the checkpoint does not have are made again.
  * */
 int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e);
+/* The options against those of the trajectory that is there. */
+int trainer_check_trajectory(const struct trainer *t, struct conf *conf, struct err *e);
 /* MeZO: measures the learning rate where none was given, and says so where eps is of no use. */
 int trainer_find_rate(struct trainer *t, struct err *e);
 /* Appends the update that s made. Nothing for other engines. */

@@ -156,20 +156,28 @@ static int check_disk(const struct trainer *t, struct err *e) {
                      weights > state ? weights : state, e);
 }
 
+/* Description and tables. */
+static int create_model(struct trainer *t, struct err *e) {
+    int rc;
+    const int64_t vocab =
+        t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer) : t->data.shard.vocab;
+    TRY(train_model_create(&t->model, &t->from, vocab, e));
+    if (t->data.tokenizer) TRY(match_tokenizer(t, e));
+    TRY(trainer_check_model(t, e));
+out:
+    return rc;
+}
+
 static int open_model(struct trainer *t, struct err *e) {
     int rc;
     const struct train_opts *o = &t->from;
     const struct train_setup *s = &t->setup;
     uint32_t *ids = NULL;
     int64_t n_ids = 0;
-    const int64_t vocab =
-        t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer) : t->data.shard.vocab;
-    TRY(train_model_create(&t->model, o, vocab, e));
-    if (t->data.tokenizer) TRY(match_tokenizer(t, e));
+    TRY(create_model(t, e));
     if (!o->init && !t->resumed && !o->quiet && t->model.config.vocab != t->described)
         log_note(&t->line, "the tokenizer decides the vocabulary: %lld tokens, not the %lld of %s",
                  (long long)t->model.config.vocab, (long long)t->described, o->model);
-    TRY(trainer_check_model(t, e));
     if (o->compact_vocab)
         TRY(dataset_ids(&t->data.shard, &t->val_data.shard, t->model.config.vocab, &ids, &n_ids, e));
     TRY(train_model_shape(&t->model, s, ids, n_ids, e));
@@ -292,6 +300,19 @@ out:
     return rc;
 }
 
+/* A run that is over goes on from nothing, but what is given must still be its own. */
+static int check_over(struct trainer *t, struct conf *conf, struct err *e) {
+    int rc;
+    train_opts_resolve(t->opts, &t->setup);
+    TRY(trainer_find_sources(t, e));
+    TRY(open_data(t, e));
+    TRY(create_model(t, e));
+    if (t->given.init) TRY(trainer_check_base(t, e));
+    TRY(trainer_check_trajectory(t, conf, e));
+out:
+    return rc;
+}
+
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e) {
     int rc;
     *t = (struct trainer){.opts = o,
@@ -315,7 +336,10 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     train_opts_old(o, conf);
     TRY(train_setup_make(&t->setup, o, e));
     if (t->resumed) TRY(trainer_look_at_end(t, e));
-    if (t->over) goto out;
+    if (t->over) {
+        if (t->given.any) TRY(check_over(t, conf, e));
+        goto out;
+    }
     train_opts_resolve(o, &t->setup);
     TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
     if (!t->resumed) TRY(check_inputs(o, e));

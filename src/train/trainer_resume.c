@@ -72,6 +72,10 @@ int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
                                       .val_data = conf_given(conf, "val-data"),
                                       .tokenizer = conf_given(conf, "tokenizer"),
                                       .lr = conf_given(conf, "lr")};
+    const bool recorded = trainer_has_file(t, "trajectory.zo");
+    for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++)
+        if (r->resume == RESUME_SOURCE || (r->resume == RESUME_RECORDED && recorded))
+            t->given.any |= r->name && conf_given(conf, r->name);
     TRY(conf_read_defaults(conf, config, e));
 out:
     conf_release(&then);

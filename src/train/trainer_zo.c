@@ -127,6 +127,21 @@ static int same_base(const struct trainer *t, const struct trajectory *old, stru
     return rc;
 }
 
+int trainer_check_trajectory(const struct trainer *t, struct conf *conf, struct err *e) {
+    int rc = 0;
+    struct trajectory old = {0};
+    char *path = file_join(t->dir, "trajectory.zo");
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory");
+    if (!file_exists(path)) goto out;
+    TRY(trajectory_open(&old, path, e));
+    TRY(same_options(t, &old, conf, e));
+    TRY(same_base(t, &old, e));
+out:
+    trajectory_close(&old);
+    free(path);
+    return rc;
+}
+
 /* The last step that the log has a line of: a killed process may have recorded one more. */
 static int64_t last_logged(const struct trainer *t) {
     char line[1024], *path = file_join(t->dir, "log.jsonl");

@@ -26,6 +26,29 @@ on() { # RUN OPTION...
 must go six --steps 6
 must go three --steps 3
 
+# ---- a finished run: what is given must be its own, too
+cp -r three over
+cksum over/* >over.sums
+sed 's/"rope_theta": [0-9.]*/"rope_theta": 500/' model.json >model500.json
+check "finished: its own description, tokenizer and text" on over --model model.json --tokenizer tok2.json --data text.txt
+check "finished: says so" says on.err 'over is finished: 3 updates'
+refuses "finished: another description" 1 'model500.json: rope_theta is 500, not 10000' \
+    "$DUET" train --resume over --model model500.json --quiet
+refuses "finished: no description" 1 'nothing.json' "$DUET" train --resume over --model nothing.json --quiet
+refuses "finished: another tokenizer" 1 'tok_other.json is another tokenizer' "$DUET" train --resume over --tokenizer tok_other.json --quiet
+refuses "finished: another text" 1 'other.txt is not what .* was begun with' "$DUET" train --resume over --data other.txt --quiet
+refuses "finished: another base" 2 '--init does not belong to --resume' "$DUET" train --resume over --init six/model.blzt --quiet
+must "$DUET" train --init three/model.blzt --data text.txt $LONG --lora 2 --steps 2 --out overlora >s.out 2>s.err
+check "finished, LoRA: its own base" on overlora --init three/model.blzt
+refuses "finished, LoRA: another base" 1 'six/model.blzt is not what' "$DUET" train --resume overlora --init six/model.blzt --quiet
+must go overzo --engine mezo --steps 2
+check "finished, MeZO: its own options" on overzo --seed 1
+refuses "finished, MeZO: other options" 2 '--seed differs from what' "$DUET" train --resume overzo --seed 2 --quiet
+check "finished: nothing is written" sh -c 'cksum over/* | cmp - over.sums'
+cp -r three moved && mv text.txt away.txt
+check "finished: the text is not needed" on moved --tokenizer tok1.json
+mv away.txt text.txt
+
 # ---- description and tokenizer (edited, replaced, gone)
 cp -r three a && describe 500
 check "an edited description: goes on as it began" on a --steps 6
