@@ -176,7 +176,10 @@ int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, in
         run = both_sides(g, seed, eps, B, plus, minus);
         if (d < directions) zo_measure_add(m, eps, B, base, plus, minus);
         if (d >= checks) continue;
-        for (int64_t b = 0; b < B; b++) c[b] = (plus[b] - minus[b]) / (2 * eps);
+        for (int64_t b = 0; b < B; b++) {
+            c[b] = (plus[b] - minus[b]) / (2 * eps);
+            m->loss = fmax(m->loss, plus[b]);
+        }
         run = run && both_sides(g, seed, 2 * eps, B, plus, minus);
         for (int64_t b = 0; b < B; b++) c2[b] = (plus[b] - minus[b]) / (4 * eps);
         zo_measure_check(m, B, c, c2);

@@ -15,6 +15,7 @@ void zo_measure_add(struct zo_measure *m, double eps, int64_t B, const double *b
     m->example2 += square / n;
     m->grad2 += B > 1 ? (sum * sum - square) / (n * (n - 1)) : square;
     m->curvature += bend / (n * eps * eps);
+    m->examples = n;
     m->directions++;
 }
 
@@ -23,6 +24,7 @@ void zo_measure_check(struct zo_measure *m, int64_t n, const double *c, const do
         m->change2 += (c2[i] - c[i]) * (c2[i] - c[i]);
         m->coef2 += c[i] * c[i];
     }
+    m->checked += n;
 }
 
 void zo_measure_finish(struct zo_measure *m) {
@@ -34,6 +36,27 @@ void zo_measure_finish(struct zo_measure *m) {
 
 double zo_measure_error(const struct zo_measure *m) {
     return m->coef2 > 0 ? sqrt(m->change2 / m->coef2) : INFINITY;
+}
+
+/* Mean square of the rounding of one loss. The two coefficients have independent errors of two losses
+ * each: (1 + 1/4) 2 r^2 / (2 eps)^2. Curvature makes them differ as well, so that it is at most what
+ * f32 leaves of a loss. */
+static double rounding2(const struct zo_measure *m, double eps) {
+    const double found = m->checked ? m->change2 / (double)m->checked * 4 * eps * eps / 2.5 : 0,
+                 most = m->loss * 0x1p-24;
+    return fmin(found, most * most);
+}
+
+double zo_measure_rounding(const struct zo_measure *m, double eps) {
+    const double coef2 = m->coef2 / (double)(m->checked ? m->checked : 1);
+    return coef2 > 0 ? sqrt(2 * rounding2(m, eps) / coef2) / (2 * eps) : INFINITY;
+}
+
+bool zo_curvature_hidden(const struct zo_measure *m, double eps) {
+    if (!m->directions) return false;
+    const double B = m->examples, n = B * (double)m->directions; /* the base is the same for all */
+    const double noise = sqrt(rounding2(m, eps) * (4 / B + 2 / n)) / (eps * eps);
+    return noise > m->example2 && fabs(m->curvature) < 3 * noise;
 }
 
 /* Of few directions both figures can come out near 0 or below it. Of |g|^2 at least a twentieth of
@@ -67,4 +90,10 @@ double zo_best_rate(const struct zo_measure *m, const struct zo_kind *k, const s
     const double step = zo_best_step(m, k, s);
     if (!(step > 0)) return 0;
     return step / k->unit(s) / (k->normalises ? 1 : sqrt(coef2(m, k, s)));
+}
+
+double zo_update_change(const struct zo_measure *m, const struct zo_kind *k,
+                        const struct zo_shape *s, double lr) {
+    const double rms = m->checked ? sqrt(m->coef2 / (double)m->checked) : 0;
+    return (double)k->directions(s) * lr * k->unit(s) * (k->normalises ? 1 : rms) * rms;
 }

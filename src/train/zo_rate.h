@@ -25,7 +25,9 @@
 struct zo_measure {
     double example2, grad2, curvature; /* see above; sums until zo_measure_finish */
     double change2, coef2; /* sums of (c(2 eps) - c(eps))^2 and c(eps)^2 */
-    int64_t directions;
+    double loss;           /* largest that was checked */
+    double examples;       /* of each direction */
+    int64_t directions, checked; /* checked: addends of change2 */
 };
 
 /* Losses (B) at the weights, at plus eps z and at minus eps z. */
@@ -38,6 +40,17 @@ void zo_measure_finish(struct zo_measure *m);
 /* How far c(2 eps) is from c(eps), as a share of c(eps): rounding (eps too small) or curvature (too
  * large) where it is near 1. Infinite if all c are 0. */
 double zo_measure_error(const struct zo_measure *m);
+
+/* The part of it that is rounding of f32: share of c(eps). Infinite if all c are 0. */
+double zo_measure_rounding(const struct zo_measure *m, double eps);
+
+/* The second differences are mostly rounding, which falls with eps^2: no rate can be had from them. */
+bool zo_curvature_hidden(const struct zo_measure *m, double eps);
+
+/* By how much an update of rate lr would change the loss, were it linear and all examples alike; from
+ * what was checked. */
+double zo_update_change(const struct zo_measure *m, const struct zo_kind *k,
+                        const struct zo_shape *s, double lr);
 
 /* The best s above for this estimator, times a quarter: few directions know it badly, twice the best
  * gains nothing and more loses, and the gradient shrinks as the run goes on while the curvature

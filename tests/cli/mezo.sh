@@ -167,14 +167,44 @@ check "worse: in the summary" awk -v c="$(value val_change worse.out)" 'BEGIN { 
 must "$DUET" train --init own/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --quiet --steps 10 --lr 0.3 --spike 0 --out worse2 \
     >worse2.out 2>worse2.err
 check "worse: backpropagation" says worse2.err 'warning: the validation loss is above that of step 0'
-# An eps whose coefficients are 0, or rounding: a note before the first update. One that works: none.
-for eps in 1e-30 1e-10; do
+# An eps whose coefficients are 0, or rounding, or whose rate is: a note before the first update. One that works: none.
+# small ESTIMATOR EPS [RATE]
+small() {
     rm -rf small
-    must "$DUET" train --init own/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 --threads 1 --quiet --steps 1 --eps $eps --lr 0 \
-        --out small >small.out 2>small.err
-    check "eps $eps: a note that names duet audit" says small.err "warning: eps $eps .*duet audit"
+    must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 --threads 1 --quiet --steps 1 --spike 0 --val-windows 4 \
+        --estimator "$1" ${2:+--eps $2} ${3:+--lr $3} --out small >small.out 2>small.err
+}
+for name in grzo spsa; do
+    for eps in 1e-30 1e-12; do
+        for rate in "" 1e-6; do
+            small $name $eps $rate
+            check "$name, eps $eps, rate ${rate:-to be measured}: it changes nothing" says small.err \
+                "warning: eps $eps changes no loss of the first batch: every coefficient is 0 there, and rounding decides what is learned.*duet audit"
+            check "$name, eps $eps, rate ${rate:-to be measured}: none was measured" [ "$(grep -c '(measured)' small.err)" -eq 0 ]
+        done
+    done
+    for eps in 1e-10 1e-08; do
+        for rate in "" 1e-6; do
+            small $name $eps $rate
+            check "$name, eps $eps, rate ${rate:-to be measured}: rounding" says small.err \
+                "warning: eps $eps is too small: .* rounding decides what is learned.*duet audit"
+        done
+    done
+    for eps in 1e-07 1e-06; do
+        small $name $eps
+        check "$name, eps $eps: no rate can be measured" says small.err "warning: eps $eps is too small.*duet audit"
+    done
+    small $name
+    check "$name: no note at the default" [ "$(grep -c 'warning: ' small.err)" -eq 0 ]
+    small $name "" 1e-6
+    check "$name: no note at the default and a rate" [ "$(grep -c 'warning: ' small.err)" -eq 0 ]
 done
-check "an eps that works: no note" [ "$(grep -c 'warning: eps' worse.err)" -eq 0 ]
+for eps in 1e-07 1e-06; do # the differences are good, the step is not: rate / eps
+    small grzo $eps 1e-6
+    check "eps $eps: the rate is too large for it" says small.err \
+        "warning: with eps $eps, learning rate 1e-06 is a step that would change the loss by about [0-9.e+]* at the first update.*duet audit"
+done
+check "an eps that works: no note" [ "$(grep -c 'warning: .*eps' worse.err)" -eq 0 ]
 
 # duet audit: which eps and which rate; they work.
 must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --quiet >audit.out 2>audit.err

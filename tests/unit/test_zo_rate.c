@@ -112,7 +112,34 @@ static void test_check(void **state) {
     near(zo_measure_error(&m), 0.1);
     struct zo_measure none = {0};
     zo_measure_check(&none, 3, zero, zero);
-    assert_true(isinf(zo_measure_error(&none)));
+    assert_true(isinf(zo_measure_error(&none)) && isinf(zo_measure_rounding(&none, 0.1)));
+}
+
+/* Losses of about 4 with an error of r each. */
+static void test_rounding(void **state) {
+    (void)state;
+    const double r = 1e-8, eps = 1e-7, off = r * sqrt(2) / (2 * eps);
+    const double c[2] = {3, -4}, c2[2] = {3 + off * sqrt(1.25), -4 - off * sqrt(1.25)};
+    struct zo_measure m = {.loss = 4};
+    zo_measure_check(&m, 2, c, c2);
+    const double share = off / sqrt(12.5);
+    near(zo_measure_rounding(&m, eps), share);
+    m.loss = 4e-4; /* smaller ones have less: the rest is curvature */
+    near(zo_measure_rounding(&m, eps), share * 4e-4 * 0x1p-24 / r);
+    m.loss = 4;
+    assert_false(zo_curvature_hidden(&m, eps)); /* it was not measured */
+    m.example2 = 10, m.directions = 2, m.examples = 4;
+    const double noise = r * sqrt(4.0 / 4 + 2.0 / 8) / (eps * eps);
+    m.curvature = 2.9 * noise;
+    assert_true(zo_curvature_hidden(&m, eps));
+    m.curvature = 3.1 * noise;
+    assert_false(zo_curvature_hidden(&m, eps));
+    m.curvature = 1, m.example2 = 1.1 * noise; /* then it counts as that */
+    assert_false(zo_curvature_hidden(&m, eps));
+    /* n s rms(c), with the step s = lr / (2 eps B) of grzo and lr rms(c) of one direction of spsa */
+    const struct zo_shape s = {.directions = 1, .batch = 4, .accum = 1, .eps = eps};
+    near(zo_update_change(&m, zo_find("grzo"), &s, 1e-8), 1e-8 / (2 * eps) * sqrt(12.5));
+    near(zo_update_change(&m, zo_find("spsa"), &s, 1e-2), 1e-2 * 12.5);
 }
 
 static void take(struct val_change *v, int64_t step, double a, double b, double c) {
@@ -238,7 +265,7 @@ int main(void) {
         cmocka_unit_test(test_measure),    cmocka_unit_test(test_rate),
         cmocka_unit_test(test_unit),       cmocka_unit_test(test_check),
         cmocka_unit_test(test_val_change), cmocka_unit_test(test_old),
-        cmocka_unit_test(test_new),
+        cmocka_unit_test(test_new),        cmocka_unit_test(test_rounding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
