@@ -99,8 +99,8 @@ static char *merge_meta(const struct lora *l) {
 }
 
 /* The merged model to a file. */
-static int write_merged(const struct opts *o, struct model *m, const struct format *f,
-                        struct err *e) {
+static int write_merged(const struct opts *o, struct model *m, const char *base,
+                        const struct format *f, struct err *e) {
     int rc;
     struct model_file mf = {0};
     struct model_as_file *hold = NULL;
@@ -110,6 +110,10 @@ static int write_merged(const struct opts *o, struct model *m, const struct form
     if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", o->out);
     TRY(lora_merge(m, e));
     TRY(model_as_file(m, &mf, &hold, meta, e));
+    if (!(mf.path = strdup(base))) { /* for messages */
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", o->out);
+        goto out;
+    }
     TRY(model_export(&mf, f, o->out, &x, &r, e));
     fputs(r.text, stderr);
 out:
@@ -130,7 +134,7 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     TRY(out_format(o->out, o->to, false, &f, e));
     TRY(adapter_open(&m, base, adapter, &use, e));
     open_say_assumed(&m, false);
-    TRY(write_merged(o, &m, f, e));
+    TRY(write_merged(o, &m, base, f, e));
 out:
     model_close(&m);
     return rc;

@@ -360,7 +360,7 @@ static int make_header(const struct model_file *mf, const char *path, char **tex
     else
         free(json);
     if (e->code)
-        rc = err_prefix(e, "%s", path);
+        rc = e->code;
     else if (!*text)
         rc = err_set(e, ERR_NOMEM, "%s: no memory for its header", path);
     else if (*bytes > MAX_HEADER)

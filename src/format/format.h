@@ -194,12 +194,16 @@ void mf_tensor_read(const struct mf_tensor *t, float *dst);
 /* The bytes of t as they are to be written, as t->dtype, from first to last in pieces of a few MB:
  * what writers use, whatever t is made from. pair_heads > 0: rows as interleaved pairs within each
  * of so many heads, else split halves. Many threads convert. The pages of maps leave memory behind
- * it. */
+ * it. Weights are numbers: one that is NaN or infinite, or becomes so as t->dtype, is an error that
+ * names file, tensor and index (rows and columns in the layout of Hugging Face). */
 int mf_tensor_stream(const struct model_file *mf, const struct mf_tensor *t, int pair_heads,
                      void (*emit)(void *ctx, const void *p, size_t n), void *ctx, struct err *e);
 /* The same into a file. */
 int mf_tensor_write(struct file_out *o, const struct model_file *mf, const struct mf_tensor *t,
                     int pair_heads, struct err *e);
+
+/* The same error of a tensor of mf with data, as it is stored. */
+int mf_tensor_check(const struct model_file *mf, const struct mf_tensor *t, struct err *e);
 
 /* Row r of that layout, as stored. t has 2 dimensions and data. */
 const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r);

@@ -225,6 +225,7 @@ struct gguf_out {
     uint64_t n_kv;
     json_t *keys; /* a set of the keys that are there */
     bool nomem, twice;
+    bool described; /* everything but the weights: GGUF can hold this model */
     struct gguf_out_tensor *tensors;
     size_t n_tensors;
 };
@@ -257,6 +258,8 @@ int gguf_put_vocab(struct gguf_out *o, const struct vocab *v, const json_t *conf
  * one on its values. What t points to must live until the file is written. */
 int gguf_out_tensor(struct gguf_out *o, const char *name, const struct mf_tensor *t, int heads,
                     double factor, struct err *e);
+/* Forwards rc, the error of a model that GGUF cannot hold said to be that. */
+int gguf_out_refuse(const struct gguf_out *o, const struct model_file *mf, int rc, struct err *e);
 /* Writes the file. */
 int gguf_out_write(struct gguf_out *o, const struct model_file *mf, const char *path,
                    struct err *e);

@@ -239,6 +239,7 @@ int gguf_write_adapter(const struct model_file *mf, const json_t *config, const 
     if (rc) goto out;
     TRY(gguf_out_write(&o, mf, path, e));
 out:
+    rc = gguf_out_refuse(&o, mf, rc, e);
     gguf_out_release(&o);
     return rc;
 }

@@ -166,12 +166,18 @@ static void put_infos(struct gguf_out *o) {
     }
 }
 
+int gguf_out_refuse(const struct gguf_out *o, const struct model_file *mf, int rc, struct err *e) {
+    if (rc != ERR_INPUT || o->described) return rc;
+    return err_prefix(e, "%s: cannot be written as GGUF", mf->path ? mf->path : "model");
+}
+
 int gguf_out_write(struct gguf_out *o, const struct model_file *mf, const char *path,
                    struct err *e) {
     struct file_out f = {0};
     const uint64_t n_tensors = o->n_tensors;
     int rc;
     assert(!o->twice);
+    o->described = true;
     put_infos(o);
     if (o->nomem) {
         rc = err_set(e, ERR_NOMEM, "%s: no memory for its header", path);

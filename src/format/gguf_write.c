@@ -275,6 +275,7 @@ static int write_model(const struct model_file *mf, json_t *config, const char *
     TRY(add_tensors(&o, mf, arch, &d, e));
     TRY(gguf_out_write(&o, mf, path, e));
 out:
+    rc = gguf_out_refuse(&o, mf, rc, e);
     gguf_out_release(&o);
     free(factors);
     return rc;
@@ -285,13 +286,13 @@ int gguf_write(const struct model_file *mf, const char *path, struct err *e) {
     json_t *config = json_loads(mf->config ? mf->config : "", JSON_REJECT_DUPLICATES, &je);
     int rc;
     if (!json_is_object(config))
-        rc = err_set(e, ERR_INPUT, "the config is not a JSON object");
+        rc = err_set(e, ERR_INPUT,
+                     "%s: cannot be written as GGUF: the config is not a JSON object",
+                     mf->path ? mf->path : "model");
     else if (json_object_get(config, "duet_adapter"))
         rc = gguf_write_adapter(mf, config, path, e);
     else
         rc = write_model(mf, config, path, e);
     json_decref(config);
-    if (rc == ERR_INPUT)
-        err_prefix(e, "%s: cannot be written as GGUF", mf->path ? mf->path : "model");
     return rc;
 }

@@ -133,11 +133,20 @@ int adapter_probe(const struct model_file *mf, bool *adapter, struct err *e) {
     return rc;
 }
 
+/* An adapter is small: that its numbers are some is known before anything is made of them. */
+static int check_finite(const struct model_file *mf, struct err *e) {
+    int rc = 0;
+    for (size_t i = 0; i < mf->n_tensors && !rc; i++) rc = mf_tensor_check(mf, mf->tensors + i, e);
+    return rc;
+}
+
 int adapter_info_read(struct adapter_info *a, const char *path, struct err *e) {
     struct model_file mf = {0};
     *a = (struct adapter_info){0};
     int rc = model_file_open(&mf, path, false, e);
     if (!rc) rc = info_from(a, &mf, e);
+    if (!rc) rc = check_finite(&mf, e);
+    if (rc) adapter_info_release(a);
     model_file_close(&mf);
     return rc;
 }

@@ -65,3 +65,43 @@ void dtype_convert(enum dtype from, const void *src, enum dtype to, void *dst, s
         dtype_from_f32(to, buf, (unsigned char *)dst + dtype_bytes(to, i), part);
     }
 }
+
+/* Are the bits of mask all set in one of n words? */
+static bool any16(const unsigned char *p, size_t n, uint16_t mask) {
+    uint16_t any = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t u;
+        memcpy(&u, p + i * sizeof u, sizeof u);
+        any |= (u & mask) == mask;
+    }
+    return any;
+}
+
+static bool any32(const unsigned char *p, size_t n, uint32_t mask) {
+    uint32_t any = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, p + i * sizeof u, sizeof u);
+        any |= (u & mask) == mask;
+    }
+    return any;
+}
+
+/* Blocks have one or two numbers of f16 that the others are multiplied by: scale and minimum. */
+static bool any_block(enum dtype t, const unsigned char *p, size_t blocks) {
+    const size_t bytes = (size_t)dtype_row(t)->bytes, at = t == DT_Q6_K ? 208 : 0;
+    const bool two = t == DT_Q4_1 || t == DT_Q5_1 || t == DT_Q4_K || t == DT_Q5_K;
+    for (size_t i = 0; i < blocks; i++)
+        if (any16(p + i * bytes + at, 1 + two, 0x7C00)) return true;
+    return false;
+}
+
+bool dtype_finite(enum dtype t, const void *p, size_t n) {
+    assert(n % (size_t)dtype_row(t)->block == 0);
+    switch (t) {
+    case DT_F32: return !any32(p, n, 0x7F800000);
+    case DT_F16: return !any16(p, n, 0x7C00);
+    case DT_BF16: return !any16(p, n, 0x7F80);
+    default: return !dtype_is_float(t) || !any_block(t, p, n / (size_t)dtype_row(t)->block);
+    }
+}

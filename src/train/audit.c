@@ -1,5 +1,6 @@
 #include "audit_impl.h"
 
+#include "finite.h"
 #include "opt.h"
 #include "par.h"
 #include "zo.h"
@@ -205,7 +206,7 @@ int audit_gradient(struct audit *a, struct err *e) {
     exec_run(&x, &b);
     exec_close(&x);
     a->loss = mean_nll(a->nll, o->batch * o->seq);
-    return isfinite(a->loss) ? 0 : err_set(e, ERR_NUMERIC, "the loss is not a number");
+    return isfinite(a->loss) ? 0 : finite_explain(a->model, "the loss", e);
 }
 
 /* c of one direction, as the MeZO engine makes it. */

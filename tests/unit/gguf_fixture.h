@@ -39,6 +39,7 @@ static inline const void *make_data(enum dtype t, size_t n, struct rng *r) {
         dtype_from_f32(t, x, p, n);
     else
         for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)rng_next(r);
+    make_finite(t, p, n);
     free(x);
     return p;
 }

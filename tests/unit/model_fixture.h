@@ -92,7 +92,7 @@ static inline void build(struct model_file *mf, bool tied, const char *extra) {
                  {"mlp.down_proj", DIM, HIDDEN}};
     struct rng r = rng_make(1, RNG_TEST, 0, 0, 0);
     for (size_t i = 0; i < sizeof pool / sizeof *pool; i++) pool[i] = (float)rng_normal(&r);
-    pool[3] = NAN; /* weights are bits: nothing may be lost, whatever they are */
+    pool[3] = -0.0f; /* weights are bits: nothing may be lost, whatever they are */
     pool[4] = -0.0f;
     pool[5] = 1e-42f;
     float *next = pool;
@@ -142,6 +142,13 @@ static inline void assert_same_json(const char *a, const char *b) {
     json_decref(y);
 }
 
+/* Random bits as numbers: no block of n elements has an exponent or scale of all ones. */
+static inline void make_finite(enum dtype t, uint8_t *p, size_t n) {
+    const size_t block = (size_t)dtype_row(t)->block, bytes = (size_t)dtype_row(t)->bytes;
+    for (size_t i = 0; i < n / block; i++, p += bytes)
+        for (size_t k = 0; k < bytes && !dtype_finite(t, p, block); k++) p[k] &= 0xbf;
+}
+
 /* One tensor of each type, odd sizes, 1 and 2 dimensions, a tokenizer, meta. */
 static inline void build_mixed(struct model_file *mf) {
     static uint8_t bytes[DT_COUNT][4 * 5 * 256];
@@ -150,6 +157,9 @@ static inline void build_mixed(struct model_file *mf) {
     *mf = (struct model_file){0};
     for (int d = 0; d < DT_COUNT; d++) {
         for (size_t i = 0; i < sizeof bytes[d]; i++) bytes[d][i] = (uint8_t)rng_next(&r);
+        make_finite((enum dtype)d, bytes[d],
+                    sizeof bytes[d] / (size_t)dtype_row((enum dtype)d)->bytes *
+                        (size_t)dtype_row((enum dtype)d)->block);
         char name[] = "t\xc3\xa9_0";
         name[4] = (char)('0' + d);
         struct mf_tensor t = {.name = name,

@@ -181,6 +181,33 @@ static void odd_rows(void **state) {
     model_close(&m);
 }
 
+/* dtype_finite says of every type what its numbers do, wherever in a block the bits of an infinite
+ * f16 or f32 stand. */
+static void finite_types(void **state) {
+    (void)state;
+    for (int t = 0; t < DT_COUNT; t++) {
+        const size_t block = (size_t)dtype_row((enum dtype)t)->block,
+                     bytes = (size_t)dtype_row((enum dtype)t)->bytes, n = 3 * block;
+        uint8_t raw[1 + 3 * 210], *p = raw + 1; /* unaligned */
+        float x[3 * DTYPE_MAX_BLOCK];
+        int bad = 0;
+        if (!dtype_is_float((enum dtype)t)) continue;
+        for (size_t at = bytes; at + 1 < 3 * bytes; at++) {
+            memset(raw, 0, sizeof raw);
+            p[at] = t == DT_F32 || t == DT_BF16 ? 0x80 : 0;
+            p[at + 1] = t == DT_F32 || t == DT_BF16 ? 0x7f : 0x7c;
+            dtype_to_f32((enum dtype)t, p, x, n);
+            bool finite = true;
+            for (size_t i = 0; i < n; i++) finite = finite && isfinite(x[i]);
+            assert_int_equal(dtype_finite((enum dtype)t, p, n), finite);
+            bad += !finite;
+        }
+        const bool two = t == DT_Q4_1 || t == DT_Q5_1 || t == DT_Q4_K || t == DT_Q5_K;
+        assert_int_equal(bad, two ? 4 : 2);
+    }
+    assert_true(dtype_finite(DT_U32, "\377\377\377\377", 1)); /* no weight */
+}
+
 /* Frozen weights that stand in the file as they are stored are not copied, all others are. */
 static void mapped(void **state) {
     (void)state;
@@ -339,6 +366,7 @@ int main(void) {
         cmocka_unit_test(compaction),
         cmocka_unit_test(refused),
         cmocka_unit_test(odd_rows),
+        cmocka_unit_test(finite_types),
         cmocka_unit_test(mapped),
         cmocka_unit_test(as_stored),
         cmocka_unit_test(mapped_base),
