@@ -223,8 +223,9 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     }
     if (json_object_get(c->json, "duet_adapter")) {
         rc = err_set(e, ERR_INPUT,
-                     "%s is an adapter for another model: give the base and --adapter %s", name,
-                     name);
+                     "%s is an adapter, and a model is wanted here: give its base, and --adapter %s "
+                     "beside it, or the folder of the run that trained it",
+                     name, name);
         goto out;
     }
     TRY(rope_keys_flatten(c->json, name, e));

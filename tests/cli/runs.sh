@@ -80,7 +80,7 @@ refuses "another base" 1 'belongs to a base with hash' "$DUET" train $S --init t
 refuses "with MeZO" 2 '--adapter does not go with --engine mezo' \
     "$DUET" train $S --init run --adapter lora --engine mezo --data text.txt --steps 2 --out no
 refuses "with --resume" 2 '--adapter does not belong to --resume' "$DUET" train --resume more --adapter lora --steps 9
-refuses "an adapter as --init" 1 'is an adapter for another model: give the base and --adapter' \
+refuses "an adapter as --init" 1 'is an adapter, and a model is wanted here: give its base, and --adapter' \
     "$DUET" train $S --init lora --data text.txt --steps 2 --out no
 check "nothing was made" absent no
 "$DUET" plan --init run --adapter lora --json >p1.out 2>p.err

@@ -117,7 +117,7 @@ static void use_of_an_adapter(void **state) {
     model_close(&m);
     /* As a model it says what it is, and a model is no adapter. */
     assert_int_equal(model_open(&m, at("a"), NULL, &e), ERR_INPUT);
-    assert_non_null(strstr(e.msg, "is an adapter for another model: give the base and --adapter"));
+    assert_non_null(strstr(e.msg, "is an adapter, and a model is wanted here: give its base, and --adapter"));
     assert_int_equal(adapter_open(&m, at("base"), at("base"), &use, &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "is not an adapter"));
 }
