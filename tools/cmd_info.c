@@ -1,6 +1,7 @@
 /* duet info: what a file is. Models of every readable format, token shards, tokenizers. */
 #include "cmd.h"
 #include "import.h"
+#include "magic.h"
 #include "shard.h"
 #include "tokenizer.h"
 
@@ -239,9 +240,10 @@ static int info(json_t *o, const char *path, const struct opts *opt, struct err 
     if (rc) return rc;
     struct err ignored;
     const bool model = format_probe(map.data, map.size);
-    if (!model && map.size > 0 && map.data[0] == '{') /* a tokenizer.json, or what is wrong in it */
+    const struct magic *known = magic_find(map.data, map.size);
+    if (!model && !known && map.size > 0 && map.data[0] == '{') /* a tokenizer.json, or what is wrong in it */
         rc = info_tokenizer(o, path, e);
-    else if (model || info_tokenizer(o, path, &ignored) != 0)
+    else if (model || known || info_tokenizer(o, path, &ignored) != 0)
         rc = model_file_open_map(&mf, &map, opt->verify, e); /* or says what could have been */
     if (!rc && !json_object_size(o)) rc = info_model(o, &mf, opt, e);
     file_map_close(&map);

@@ -1,5 +1,5 @@
-/* What a file is by its first bytes: one table for every reader of text and JSON, so that what is
- * no text is refused by name and not taken for one. */
+/* What a file is by its first bytes: one table for every reader of text, JSON and models, so
+ * that what is no such thing is refused by name and not taken for one. */
 #ifndef DUET_MAGIC_H
 #define DUET_MAGIC_H
 
@@ -9,13 +9,15 @@ enum magic_kind {
     MAGIC_OTHER, /* to be refused */
     MAGIC_GZIP,  /* readers of text unpack it */
     MAGIC_ZSTD,
+    MAGIC_MODEL,   /* its advice is for readers of text alone */
+    MAGIC_OWN,     /* another file of duet's, with advice for everybody */
     MAGIC_RECORD,  /* JSON that a run writes about itself: no text to learn from, but JSON */
     MAGIC_POINTER, /* of Git LFS to another file: never what is meant, for models neither */
 };
 
 struct magic {
     const char *is;     /* "is compressed by xz": follows the file's name */
-    const char *advice; /* what to do instead; NULL: nothing more to say */
+    const char *advice; /* what to do instead, where text is read; NULL: nothing more to say */
     enum magic_kind kind;
 };
 

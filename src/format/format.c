@@ -2,6 +2,7 @@
 
 #include "disk.h"
 #include "layout.h"
+#include "magic.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,7 +97,34 @@ out:
     return rc;
 }
 
+/* No byte is a control character that text does not have. */
+static bool is_text(const uint8_t *p, size_t n) {
+    if (n > MAGIC_BYTES) n = MAGIC_BYTES;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] == 127 || (p[i] < 32 && (p[i] < '\t' || p[i] > '\r'))) return false;
+    return n > 0;
+}
+
+/* What to do with a file that is no model, if there is something; the table's advice is mostly for
+ * readers of text. */
+static const char *advice_of(const struct magic *m) {
+    switch (m->kind) {
+    case MAGIC_OWN:
+    case MAGIC_GZIP:
+    case MAGIC_ZSTD: return m->advice;
+    case MAGIC_RECORD: return "give the folder that it lies in";
+    default: return NULL;
+    }
+}
+
 static int unknown_format(const struct file_map *map, struct err *e) {
+    const struct magic *m = magic_find(map->data, map->size);
+    const char *advice = m ? advice_of(m) : NULL;
+    if (m && m->kind != MAGIC_MODEL)
+        return err_set(e, ERR_INPUT, "%s: not a model file: it %s%s%s", map->path, m->is,
+                       advice ? ": " : "", advice ? advice : "");
+    if (!m && is_text(map->data, map->size))
+        return err_set(e, ERR_INPUT, "%s: not a model file: it is text", map->path);
     char names[128] = "", bytes[32] = "nothing";
     size_t n = 0;
     for (size_t i = 0; i < n_formats && n < sizeof names; i++)

@@ -18,7 +18,7 @@
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
     bool any; /* one of these, or of the options of recorded updates */
-    bool model, init, adapter, data, val_data, tokenizer, lr;
+    bool model, init, adapter, data, val_data, task, task_eval, tokenizer, lr;
 };
 
 struct validation {

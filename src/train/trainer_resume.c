@@ -70,6 +70,8 @@ int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
                                       .adapter = conf_given(conf, "adapter"),
                                       .data = conf_given(conf, "data"),
                                       .val_data = conf_given(conf, "val-data"),
+                                      .task = conf_given(conf, "task"),
+                                      .task_eval = conf_given(conf, "task-eval"),
                                       .tokenizer = conf_given(conf, "tokenizer"),
                                       .lr = conf_given(conf, "lr")};
     const bool recorded = trainer_has_file(t, "trajectory.zo");
@@ -159,11 +161,27 @@ out:
 /* ---- comparing --------------------------------------------------------------------------------
  */
 
+static bool is_given(const struct trainer *t, enum run_source s) {
+    const bool given[N_RUN_SOURCES] = {
+#define X(name) [SOURCE_##name] = t->given.name,
+        RUN_SOURCES(X)
+#undef X
+    };
+    return given[s];
+}
+
 /* What a source holds now, against what the run began with, and on to the record. */
 static int check_source(struct trainer *t, enum run_source s, const char *path, uint64_t hash,
                         struct err *e) {
     const struct run_start *r = &t->start;
-    if (r->source[s].known && r->source[s].hash != hash)
+    const bool differs = r->source[s].known && r->source[s].hash != hash;
+    if (differs && is_given(t, s))
+        return err_set(e, ERR_INPUT,
+                       "%s is not what %s was begun with: its hash is %016" PRIx64
+                       ", not %016" PRIx64 ", that of %s; without --%s the run goes on with that",
+                       path, t->dir, hash, r->source[s].hash, r->source[s].path,
+                       run_source_name(s));
+    if (differs)
         return err_set(e, ERR_INPUT,
                        "%s is not what %s was begun with: its hash is %016" PRIx64
                        ", not %016" PRIx64 "; --%s FILE names the file where it is now",

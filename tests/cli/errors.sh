@@ -152,6 +152,22 @@ refuses "model cut: info" 1 'cut.blzt' "$DUET" info cut.blzt
 no_train "model cut: --init" 1 'cut.blzt' --init cut.blzt
 refuses "missing model" 1 'nope: No such file' "$DUET" eval nope --data text.txt
 refuses "a text as model" 1 'text.txt: not a model file' "$DUET" generate text.txt
+printf 'DUETZO\r\n\1\0\0\0' >zo
+printf '\375\067zXZ\0' >xz
+gzip -c text.txt >text.gz
+not_model() { # NAME WHAT
+    for verb in info 'adapter info' generate; do
+        refuses "$verb: $1" 1 "$1: not a model file: it is $2" "$DUET" $verb $1
+    done
+}
+not_model zo 'the trajectory of a run: it belongs to duet replay'
+not_model good/state 'the state of a run: go on with it: train --resume FOLDER'
+not_model good/log.jsonl 'the log of a run.*: give the folder that it lies in'
+not_model good/summary.json 'the summary of a run'
+not_model text.gz 'compressed by gzip: unpack it: gzip -d'
+not_model xz 'compressed by xz$'
+not_model text.txt 'text$'
+refuses "a shard as model" 1 'not a model file: it is a token shard' "$DUET" generate good/tokens.shard
 mkdir -p no-model
 refuses "a folder without a model" 1 'no-model' "$DUET" generate no-model
 : >flips.txt

@@ -93,7 +93,7 @@ check "what it began from is on record as it was" same "$WORK/alone/six/start.bl
 # ---- data: text is in the folder, shards and raw16 are not
 check "another text, given, of the same tokens" on deep/three --steps 6 --data text.txt
 cp -r three e
-refuses "another text, given" 1 'other.txt is not what .* was begun with: its hash is' "$DUET" train --resume e --data other.txt --steps 6 --quiet
+refuses "another text, given" 1 'other.txt is not what .* was begun with: its hash is .*, that of .*; without --data the run goes on with that' "$DUET" train --resume e --data other.txt --steps 6 --quiet
 check "another text: the tokens stay" same e/tokens.shard three/tokens.shard
 cp -r three e2 && rm e2/tokens.shard
 check "tokens lost: made again from the text" on e2 --steps 6
@@ -108,6 +108,9 @@ for f in text other; do
 done
 must "$DUET" train $T --data text.shard --steps 3 --out shard >s.out 2>s.err
 must "$DUET" train $T --data text.raw --format raw16 --steps 3 --out raw >s.out 2>s.err
+must "$DUET" train $T --data text.shard --val-data other.shard --steps 3 --out val >s.out 2>s.err
+refuses "other validation data, given" 1 'text.shard is not what .*, that of .*/other.shard; without --val-data the run' \
+    "$DUET" train --resume val --val-data text.shard --steps 6 --quiet
 for kind in shard raw; do
     mv text.$kind kept.$kind && cp other.$kind text.$kind
     refuses "$kind: a replaced file" 1 "text.$kind is not what .* was begun with: its hash is .*--data FILE" "$DUET" train --resume $kind --steps 6 --quiet
@@ -136,7 +139,7 @@ mv base.blzt elsewhere.blzt && cp three/model.blzt base.blzt
 refuses "LoRA: a replaced base" 1 'base.blzt is not what .* was begun with: its hash is .*--init FILE' "$DUET" train --resume lora --steps 6 --quiet
 rm base.blzt
 refuses "LoRA: a base that is gone" 1 'base.blzt' "$DUET" train --resume lora --steps 6 --quiet
-refuses "LoRA: another base, given" 1 'three/model.blzt is not what' "$DUET" train --resume lora --init three/model.blzt --steps 6 --quiet
+refuses "LoRA: another base, given" 1 'three/model.blzt is not what .*, that of .*base.blzt; without --init the run' "$DUET" train --resume lora --init three/model.blzt --steps 6 --quiet
 check "LoRA: the same base elsewhere" on lora --steps 6 --init elsewhere.blzt
 check "LoRA: the same base elsewhere: adapter" same lora/adapter.blzt lora6/adapter.blzt
 check "LoRA: is found there again" on lora --steps 7
@@ -158,7 +161,10 @@ cp ok.tsv task.tsv
 must "$DUET" train $TASK --template '{text} a' --labels ' b,c' --steps 2 --out task >s.out 2>s.err
 printf '0\tmore\n' >>task.tsv
 refuses "a task table that has changed" 1 'task.tsv is not what .* was begun with: its hash is' "$DUET" train --resume task --steps 4 --quiet
+refuses "another task table, given" 1 'task.tsv is not what .*, that of .*; without --task the run' "$DUET" train --resume task --task task.tsv --steps 4 --quiet
 cp ok.tsv task.tsv
+printf '0\tmore\n' | cat ok.tsv - >other.tsv
+refuses "another table to evaluate on, given" 1 'other.tsv is not what .*, that of .*/ok.tsv; without --task-eval the run' "$DUET" train --resume task --task-eval other.tsv --steps 4 --quiet
 check "the task table is back" on task --steps 4
 
 # ---- runs of an earlier version have no start.blzt
