@@ -338,6 +338,10 @@ static char *widen_integers(const char *s, size_t n, size_t *out_n) {
     return out;
 }
 
+int layout_json_code(const json_error_t *je) {
+    return je->position < 0 ? ERR_NOMEM : ERR_INPUT;
+}
+
 json_t *layout_json_load(const char *text, size_t n, json_error_t *je) {
     char *wide = widen_integers(text, n, &n);
     json_t *j = wide ? json_loadb(wide, n, JSON_REJECT_DUPLICATES, je) : NULL;

@@ -85,5 +85,6 @@ enum { HF_MISTRAL_WINDOW = 4096 };
 /* JSON as Python's programs write it: duplicate keys are refused, and an integer beyond 64 bits (10^30
  * where a length has no limit) is a real. NULL: *je says why. */
 json_t *layout_json_load(const char *text, size_t n, json_error_t *je);
+int layout_json_code(const json_error_t *je); /* of its failure: ERR_NOMEM or ERR_INPUT */
 
 #endif

@@ -3,6 +3,7 @@
 #include "adapter_set.h"
 #include "export.h"
 #include "import.h"
+#include "layout.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -128,7 +129,7 @@ int adapter_probe(const struct model_file *mf, bool *adapter, struct err *e) {
     json_t *root = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     *adapter = json_object_get(root, KEY) != NULL;
     const int rc =
-        root ? 0 : err_set(e, ERR_INPUT, "%s: config: line %d: %s", mf->path, je.line, je.text);
+        root ? 0 : err_set(e, layout_json_code(&je), "%s: config: line %d: %s", mf->path, je.line, je.text);
     json_decref(root);
     return rc;
 }

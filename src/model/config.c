@@ -216,7 +216,7 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     int rc;
     json_error_t je;
     *c = (struct model_config){.json = layout_json_load(text, bytes, &je)};
-    if (!c->json) return err_set(e, ERR_INPUT, "%s: line %d: %s", name, je.line, je.text);
+    if (!c->json) return err_set(e, layout_json_code(&je), "%s: line %d: %s", name, je.line, je.text);
     if (!json_is_object(c->json)) {
         rc = err_set(e, ERR_INPUT, "%s: the model description is not a JSON object", name);
         goto out;

@@ -57,7 +57,8 @@ make() {
     "$DUET" train --tokenizer tok.json --out "$m_name" --quiet "$@" >"$m_name.out" 2>>train.err || { cat train.err; return 1; }
     cp "$m_name/model.blzt" "$m_name.blzt"
 }
-NEW="--model $SRC/models/stories260k.json --data data.shard --seq 64 --batch 4 --set vocab_size=1024 --set num_hidden_layers=3"
+SHAPE="--model $SRC/models/stories260k.json --seq 64 --batch 4 --set vocab_size=1024 --set num_hidden_layers=3"
+NEW="$SHAPE --data data.shard"
 # A residual scale, which GGUF has no key for, and a classifier of its own.
 must make trained $NEW --steps 150 --batch 8 --lr 3e-3 --embed-lr 4 --set hidden_size=96 --set intermediate_size=256 \
     --set num_attention_heads=6 --set num_key_value_heads=2 --set head_dim=16 --set duet.residual_scale=0.6 \
@@ -79,7 +80,7 @@ must "$DUET" adapter merge trained.blzt lora/adapter.blzt --out merged.blzt >mer
 # Vocabularies that llama.cpp knows by name.
 SMOLLM=$DATA/tokenizers/smollm2/tokenizer.json
 if [ -f "$SMOLLM" ]; then
-    must make smollm2 $NEW --steps 1 --data other.txt --tokenizer "$SMOLLM" --set vocab_size=49152 --set hidden_size=32
+    must make smollm2 $SHAPE --steps 1 --data other.txt --tokenizer "$SMOLLM" --set vocab_size=49152 --set hidden_size=32
 fi
 
 # ---- trying them -------------------------------------------------------------------------------
