@@ -24,7 +24,7 @@ void train_opts_resolve(struct train_opts *o, const struct train_setup *s) {
     if (!s->estimator) return;
     put_word(&o->estimator, s->estimator->name);
     put(&o->eps, s->eps);
-    if (o->directions < 0) o->directions = s->directions;
+    if (o->directions < 0 && !s->estimator->per_example) o->directions = s->directions;
 }
 
 void train_opts_old(struct train_opts *o, const struct conf *conf) {

@@ -35,7 +35,7 @@ static const char *const run_files[] = {
     "log.jsonl",     "summary.json", "tokens.shard",      "base.blzt",
     "trajectory.zo", "adapter.blzt", "adapter.next.blzt", "model.next.blzt",
     "best.blzt",     "adapter.best.blzt", "state.good",   "model.good.blzt",
-    "adapter.good.blzt", "val.shard"};
+    "adapter.good.blzt", "val.shard",   "val-first.json"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 static int not_over_input(const struct trainer *t, const char *input, const char *path,

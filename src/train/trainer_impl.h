@@ -148,6 +148,8 @@ static inline const struct shard *trainer_val_shard(const struct trainer *t) {
 int trainer_validate(struct trainer *t, struct validation *r, struct err *e);
 /* The same without a word to log and terminal, of the weights as they are. */
 int trainer_measure_model(struct trainer *t, struct validation *r, struct err *e);
+/* Of a run that goes on: the first validation's losses, which later ones are compared with. */
+int trainer_reopen_first(struct trainer *t, struct err *e);
 /* The same windows with another model. losses: room for one of each, or NULL. */
 int trainer_validate_model(struct trainer *t, struct model *m, struct eval_result *r,
                            double *losses, struct err *e);

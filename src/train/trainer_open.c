@@ -295,6 +295,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     TRY(open_log(t, e));
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
     if (t->saved_step < 0) TRY(trainer_reopen_best(t, e));
+    TRY(trainer_reopen_first(t, e));
     TRY(trainer_write_config(t, conf, e)); /* a new run's again, with the measured rate */
 out:
     return rc;

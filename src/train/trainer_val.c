@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int trainer_open_splits(struct trainer *t, const struct dataset_opts *d, struct err *e) {
     const struct train_opts *o = &t->from;
@@ -141,12 +142,49 @@ static int validate(struct trainer *t, struct validation *r, bool tell, struct e
     return t->opts->task ? validate_task(t, r, tell, e) : validate_text(t, r, tell, e);
 }
 
+static const char FIRST[] = "val-first.json";
+
+static int save_first(const struct trainer *t, struct err *e) {
+    const struct val_place at = {
+        .step = t->change.step, .rollbacks = t->p.rollbacks, .key = t->p.val_key};
+    char *path = file_join(t->dir, FIRST);
+    const int rc = path ? val_change_save(&t->change, path, &at, e)
+                        : err_set(e, ERR_NOMEM, "out of memory for validation losses");
+    free(path);
+    return rc;
+}
+
+/* Was this validation before where the run goes on? One that is made again is the first again. */
+static bool was_before(const struct trainer *t, const struct val_place *at) {
+    const struct progress *p = &t->p;
+    if (at->key != p->val_key) return false;
+    if (at->step < p->step || at->rollbacks < p->rollbacks) return true;
+    return at->step == p->step && p->step > 0 && p->val_step == p->step;
+}
+
+int trainer_reopen_first(struct trainer *t, struct err *e) {
+    int rc = 0;
+    struct val_place at;
+    char *path = file_join(t->dir, FIRST);
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory for validation losses");
+    if (!t->resumed || !file_exists(path)) goto out;
+    TRY(val_change_load(&t->change, path, &at, e));
+    if (was_before(t, &at)) goto out;
+    val_change_release(&t->change);
+    unlink(path);
+out:
+    free(path);
+    return rc;
+}
+
 int trainer_validate(struct trainer *t, struct validation *r, struct err *e) {
     if (t->last_val_step == t->p.step) {
         *r = t->last_val;
         return 0;
     }
     int rc = validate(t, r, true, e);
+    if (rc) return rc;
+    if (t->change.step == t->p.step && isnan(t->change.change)) rc = save_first(t, e);
     if (rc) return rc;
     t->last_val = *r;
     t->last_val_step = t->p.val_step = t->p.step;

@@ -147,6 +147,8 @@ must "$DUET" train $LORA --lr 64 --out ladapter >s.out 2>s.err
 check "LoRA: back to the start" says s.err 'going back to step 0'
 must "$DUET" train $LORA --lr 32 --out lhalf >s.out 2>s.err
 check "LoRA: the weights of half the rate" same ladapter/adapter.blzt lhalf/adapter.blzt
+check "LoRA: the change since the start" equal "$(json val_change ladapter/summary.json)" "$(json val_change lhalf/summary.json)"
+check "LoRA: it is there" [ -n "$(json val_change ladapter/summary.json)" ]
 ZO="$TINY --data text.txt --engine mezo --clip 0 --spike 0.3 --checkpoint-every 1000 --warmup 200 --schedule constant --steps 12"
 must "$DUET" train $ZO --lr 0.02 --out zo >s.out 2>s.err
 check "MeZO: back to the start" says s.err 'going back to step 0'
@@ -161,6 +163,45 @@ must "$DUET" info m/model.blzt >info.out
 at=$(sed -n 's/.*"step": *\([0-9]*\).*/\1/p' info.out | head -1)
 check "MeZO: the trajectory leads to the weights" "$DUET" replay m/base.blzt m/trajectory.zo -o m.blzt --to-step "$at" --threads 1 --quiet
 check "MeZO: to the bit" same m.blzt m/model.blzt
+
+# ---- later validations are compared with the first of the run, not of the process
+# changes RUN: of its validations
+changes() { sed -n '/"event":"val"/s/"seconds":[^,]*,//p' "$1/log.jsonl"; }
+FROM="--init start/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --val-windows 6 --steps 18 --val-every 6 --keep 9 --checkpoint-every 3"
+# as_if_killed NAME STEP OPTION...
+as_if_killed() {
+    c_name=$1 c_step=$2
+    shift 2
+    rm -rf whole half
+    must "$DUET" train "$@" --out whole >whole.out 2>whole.err
+    cp -r whole half
+    cp half/checkpoints/$c_step/* half
+    rm half/summary.json
+    [ -f half/trajectory.zo ] && sed -i "/\"step\":$((c_step + 1)),/,\$d" half/log.jsonl
+    must "$DUET" train --resume half --threads 1 >half.out 2>half.err
+    changes whole >whole.val
+    changes half >half.val
+    check "$c_name: the change is that of the run that went through" same whole.val half.val
+    check "$c_name: so in the summary" equal "$(json val_change half/summary.json) $(json val_change_stderr half/summary.json)" \
+        "$(json val_change whole/summary.json) $(json val_change_stderr whole/summary.json)"
+    check "$c_name: so at the end" equal "$(grep -c val_change half.out)" "$(grep -c val_change whole.out)"
+}
+as_if_killed "from a file" 9 $FROM --lr 1e-2
+check "from a file: since step 0" says half.err 'step 12: val_loss .*; since step 0 '
+as_if_killed "MeZO" 9 $FROM --engine mezo --schedule constant --val-every 18
+as_if_killed "at a validation" 6 $FROM --lr 1e-2
+as_if_killed "before the first validation" 3 $TINY --data text.txt --val-windows 6 --steps 18 --val-every 6 --keep 9 --checkpoint-every 3
+check "before the first validation: since step 6" says half.err 'step 12: val_loss .*; since step 6 '
+as_if_killed "after it" 9 $TINY --data text.txt --val-windows 6 --steps 18 --val-every 6 --keep 9 --checkpoint-every 3
+cp -r half other
+must "$DUET" train --resume other --val-windows 5 --steps 24 --threads 1 >other.out 2>other.err
+check "other windows: what was before is nothing to compare with" sh -c '! grep -q "since step 6 " other.err'
+cp -r half bad
+head -c 50 half/val-first.json >bad/val-first.json
+refuses "a damaged file of losses" 1 'bad/val-first.json:1: ' "$DUET" train --resume bad --steps 24 --threads 1 --quiet
+rm bad/val-first.json
+must "$DUET" train --resume bad --steps 24 --threads 1 >bad.out 2>bad.err
+check "without the file the next is the first" sh -c '! grep -q "since step [06] " bad.err'
 
 # ---- options that make no sense
 refuses "--patience without --val-every" 2 '--patience counts validations' "$DUET" train $TINY --data text.txt --steps 3 --patience 2

@@ -52,6 +52,7 @@ check "the defaults are recorded: schedule" equal "$(json schedule defaults/conf
 check "the defaults are recorded: the measured rate is that of the first update" equal \
     "$(awk -v r="$(json lr defaults/config.json)" 'BEGIN { printf "%.6g", r }')" \
     "$(sed -n 's/.*"event":"start".*"lr":\([^,]*\),.*/\1/p' defaults/log.jsonl | awk '{ printf "%.6g", $1 }')"
+check "one direction a sequence is no choice" [ "$(grep -c '"directions"' defaults/config.json)" -eq 0 ]
 check "nothing is left to be decided" [ "$(grep -c '": -1\|"auto"' defaults/config.json)" -eq 0 ]
 replays "momentum, accumulation ramp, cosine, clip" mezo ramp --steps 10 --optimizer momentum --accum 1 --accum-end 3 --estimator spsa \
     --schedule cosine --clip 0.5
@@ -59,6 +60,7 @@ replays "adamw, decay" mezo adamw --steps 8 --optimizer adamw --weight-decay 0.2
 replays "bf16, compacted vocabulary, untied" mezo bf16 --steps 8 --weights bf16 --estimator spsa --lr 1e-3 --compact-vocab \
     --set tie_word_embeddings=false
 replays "fzoo, 4 directions" mezo fzoo --steps 6 --estimator fzoo --directions 4
+check "directions that are one are recorded" equal "$(json directions fzoo/config.json) $(json directions sgd/config.json)" "4 1"
 replays "grzo" mezo grzo --steps 6 --estimator grzo
 replays "compat signs, 2 directions" mezo compat --steps 4 --rng compat --directions 2
 replays "from a file" tune init --steps 8

@@ -13,7 +13,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct err e;
 
@@ -148,6 +150,41 @@ static void take(struct val_change *v, int64_t step, double a, double b, double 
     val_change_take(v, step);
 }
 
+/* Over a file the same losses to the last bit. */
+static void test_val_file(void **state) {
+    (void)state;
+    struct val_change v, w;
+    struct val_place at = {.step = 3, .rollbacks = 1, .key = 77}, back;
+    char path[] = "/tmp/duet-val-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0 && !close(fd));
+    val_change_init(&v);
+    val_change_init(&w);
+    take(&v, 3, 1.0 / 3, 2e-300, 3);
+    ok(val_change_save(&v, path, &at, &e));
+    ok(val_change_load(&w, path, &back, &e));
+    assert_memory_equal(w.first, v.first, 3 * sizeof *v.first);
+    assert_true(back.step == 3 && back.rollbacks == 1 && back.key == 77 && w.step == 3);
+    take(&v, 9, 2, 3, 5);
+    take(&w, 9, 2, 3, 5);
+    assert_true(w.change == v.change && w.stderr_ == v.stderr_ && w.change > 1);
+    take(&w, 3, 2, 3, 5); /* the same again: nothing to compare */
+    assert_true(isnan(w.change) && isnan(w.stderr_));
+    static const char *const bad[] = {
+        "", "[1]", "{\"step\":1,\"rollbacks\":0,\"key\":1,\"losses\":[]}",
+        "{\"step\":-1,\"rollbacks\":0,\"key\":1,\"losses\":[1]}",
+        "{\"step\":1,\"rollbacks\":0,\"key\":1,\"losses\":[1,\"2\"]}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        FILE *f = fopen(path, "w");
+        assert_true(f && fputs(bad[i], f) >= 0 && !fclose(f));
+        assert_int_equal(val_change_load(&w, path, &back, &e), ERR_INPUT);
+        assert_non_null(strstr(e.msg, path));
+    }
+    unlink(path);
+    val_change_release(&v);
+    val_change_release(&w);
+}
+
 static void test_val_change(void **state) {
     (void)state;
     struct val_change v;
@@ -266,6 +303,7 @@ int main(void) {
         cmocka_unit_test(test_unit),       cmocka_unit_test(test_check),
         cmocka_unit_test(test_val_change), cmocka_unit_test(test_old),
         cmocka_unit_test(test_new),        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_val_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
