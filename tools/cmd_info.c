@@ -241,7 +241,7 @@ static int info(json_t *o, const char *path, const struct opts *opt, struct err 
     struct err ignored;
     const bool model = format_probe(map.data, map.size);
     const struct magic *known = magic_find(map.data, map.size);
-    if (!model && !known && map.size > 0 && map.data[0] == '{') /* a tokenizer.json, or what is wrong in it */
+    if (!model && !known && map.size > 0 && map.data[0] == '{') /* a tokenizer, or why not */
         rc = info_tokenizer(o, path, e);
     else if (model || known || info_tokenizer(o, path, &ignored) != 0)
         rc = model_file_open_map(&mf, &map, opt->verify, e); /* or says what could have been */

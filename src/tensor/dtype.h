@@ -75,8 +75,8 @@ void dtype_from_f32(enum dtype t, const float *src, void *dst, size_t n);
  * whole blocks of both. */
 void dtype_convert(enum dtype from, const void *src, enum dtype to, void *dst, size_t n);
 
-/* Are n elements all finite? By the bits of their exponents and scales, as fast as memory is. True of
- * types that are not float. p may be unaligned. */
+/* Are n elements all finite? By the bits of their exponents and scales, as fast as memory is. True
+ * of types that are not float. p may be unaligned. */
 bool dtype_finite(enum dtype t, const void *p, size_t n);
 
 #endif

@@ -272,12 +272,15 @@ static void refused_tensors(void **state) {
 
 static void unknown_files(void **state) {
     (void)state;
-    static const char *const texts[] = {"", "x", "GGML\3", "{\"model_type\": \"llama\"}  ",
+    static const char *const bytes[] = {"", "x\1", "GGML\3"},
+                      *const texts[] = {"x", "{\"model_type\": \"llama\"}  ",
                                         "Once upon a time there was a file that was not a model."};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        assert_refused(texts[i], strlen(texts[i]), false, "blzt5, gguf, safetensors, blzt4, llama2c");
-        assert_refused(texts[i], strlen(texts[i]), true, i ? "begins with" : "begins with nothing");
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        assert_refused(bytes[i], strlen(bytes[i]), false, "blzt5, gguf, safetensors, blzt4, llama2c");
+        assert_refused(bytes[i], strlen(bytes[i]), true, i ? "begins with" : "begins with nothing");
     }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_refused(texts[i], strlen(texts[i]), true, "not a model file: it is text");
     struct model_file mf;
     assert_int_equal(model_file_open(&mf, at("missing"), false, &e), ERR_IO);
     assert_non_null(strstr(e.msg, "missing"));
