@@ -115,7 +115,8 @@ int duet_open_adapter(duet_model **out, const char *base, const char *adapter,
 static int has_adapter(const duet_model *m, duet_error *err) {
     struct err e;
     if (m && m->model.lora) return DUET_OK;
-    return report(!m ? missing("m", &e) : err_set(&e, ERR_USAGE, "the model has no adapter"), &e, err);
+    return report(!m ? missing("m", &e) : err_set(&e, ERR_USAGE, "the model has no adapter"), &e,
+                  err);
 }
 
 int duet_adapter_scale(duet_model *m, double factor, duet_error *err) {

@@ -77,8 +77,9 @@ DUET_API void duet_close(duet_model **m);
 DUET_API int64_t duet_vocab_size(const duet_model *m);
 DUET_API int64_t duet_param_count(const duet_model *m);
 
-/* What decides the function, is not in the file (BLZT v4, llama2.c) and was taken to be something: a
- * sentence that names keys and values, or NULL if the file says everything. The model's. `duet convert
+/* What decides the function, is not in the file (BLZT v4, llama2.c) and was taken to be something:
+ * a sentence that names keys and values, or NULL if the file says everything. The model's. `duet
+ * convert
  * --set` writes a file that says other values. */
 DUET_API const char *duet_assumed(const duet_model *m);
 
@@ -118,9 +119,9 @@ DUET_API duet_sampling duet_default_sampling(void);
 
 /* Continues a prompt until the end of the text, max_tokens, or the context is full. A prompt longer
  * than the context is DUET_ERR_INPUT. piece is called with every new token's text (not
- * NUL-terminated) in whole UTF-8 characters: one that a token leaves incomplete comes with the next,
- * or as U+FFFD at the end, and so do bytes that are no UTF-8. It returns 0 to go on, and may call
- * the library. s: NULL for the defaults. */
+ * NUL-terminated) in whole UTF-8 characters: one that a token leaves incomplete comes with the
+ * next, or as U+FFFD at the end, and so do bytes that are no UTF-8. It returns 0 to go on, and may
+ * call the library. s: NULL for the defaults. */
 DUET_API int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
                            int (*piece)(void *ctx, const char *bytes, size_t n), void *ctx,
                            duet_error *err);
@@ -135,10 +136,10 @@ typedef enum {
 } duet_end;
 DUET_API duet_end duet_end_reason(const duet_model *m);
 
-/* Writes the model at `in`, a file or folder of any readable format, to `out`. format: "gguf", "hf" (a
- * folder of Hugging Face), "blzt5", "llama2c", ...; dtype: "f32", "f16", "bf16", "q8_0", "q4_0", or
- * NULL for the types that the weights have. What the format cannot hold is an error, and nothing is
- * written then. */
+/* Writes the model at `in`, a file or folder of any readable format, to `out`. format: "gguf", "hf"
+ * (a folder of Hugging Face), "blzt5", "llama2c", ...; dtype: "f32", "f16", "bf16", "q8_0", "q4_0",
+ * or NULL for the types that the weights have. What the format cannot hold is an error, and nothing
+ * is written then. */
 DUET_API int duet_convert(const char *in, const char *out, const char *format, const char *dtype,
                           duet_error *err);
 

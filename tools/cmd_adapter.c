@@ -31,7 +31,8 @@ static const struct conf_row rows[] = {
     CONF_FLOAT(O, scale, "scale", "1", -1e3, 1e3, "merge: factor on the adapter"),
     CONF_CHOICE(O, dtype, "dtype", "f32", "f32 f16 bf16 q8_0 q4_0",
                 "merge: type of the matrices to write"),
-    CONF_PAIRS(O, set, "set", "KEY=VALUE", "merge: override a key of the base's description (repeatable)"),
+    CONF_PAIRS(O, set, "set", "KEY=VALUE",
+               "merge: override a key of the base's description (repeatable)"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "merge: threads; 0: one per processor"),
     CONF_BOOL(O, json, "json", "info: print JSON"),
     CONF_END};
@@ -58,7 +59,8 @@ static json_t *describe(const char *path, const struct adapter_info *a) {
                      "norms", (int)a->norms, "parameters", (json_int_t)a->params, "model_type",
                      word(a->model_type), "hidden_size", size(a->dim), "intermediate_size",
                      size(a->hidden), "num_hidden_layers", size(a->layers), "vocab_size",
-                     size(a->vocab), "set", a->set, "meta", a->meta ? json_loads(a->meta, 0, &je) : NULL);
+                     size(a->vocab), "set", a->set, "meta",
+                     a->meta ? json_loads(a->meta, 0, &je) : NULL);
 }
 
 static int info(const struct opts *o, const char *path, struct err *e) {
@@ -127,7 +129,8 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     int rc;
     struct model m = {0};
     const struct format *f;
-    const struct adapter_use use = {.weights = DT_F32, .scale = o->scale, .merge = true, .sets = &o->set};
+    const struct adapter_use use = {
+        .weights = DT_F32, .scale = o->scale, .merge = true, .sets = &o->set};
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
     TRY(out_is_other(o->out, base, e));
     TRY(out_is_other(o->out, adapter, e));

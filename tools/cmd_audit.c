@@ -41,8 +41,8 @@ static const struct conf_row rows[] = {
     CONF_SECTION("Model"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     CONF_CHOICE(O, weights, "weights", "f32", weights_words,
-                "how matrices are held in memory; q8_0 is for frozen weights (--lora, --adapter), f16 "
-                "where a row is not whole blocks of 32"),
+                "how matrices are held in memory; q8_0 is for frozen weights (--lora, --adapter), "
+                "f16 where a row is not whole blocks of 32"),
     CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
              "audit new adapters of this rank beside frozen weights; 0: audit the weights"),
     CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",
@@ -55,14 +55,15 @@ static const struct conf_row rows[] = {
     CONF_SECTION("Audit"),
     CONF_INT(O, seeds, "seeds", "8", AUDIT_LEAST_SEEDS, 4096, "directions"),
     CONF_FLOAT(O, eps, "eps", "-1", -1, 10,
-               "size of a perturbation; -1: of seven from 1e-4 to 0.1 the largest with an error of at "
-               "most 1 %, else that with the least"),
+               "size of a perturbation; -1: of seven from 1e-4 to 0.1 the largest with an error of "
+               "at most 1 %, else that with the least"),
     CONF_CHOICE(O, group_by, "group-by", "role", "role layer",
                 "groups of weights: kinds of them, or layers"),
     CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of the batch, the directions and new adapters"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
-                "type of GEMM inputs of the probes; auto: the faster here; the gradient is computed in f32"),
+                "type of GEMM inputs of the probes; auto: the faster here; the gradient is "
+                "computed in f32"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
     CONF_BOOL(O, recompute, "recompute",
               "for the gradient keep only block inputs and run blocks again"),
@@ -89,8 +90,7 @@ struct job {
     struct log_progress line;
 };
 
-/* ---- model ----------------------------------------------------------------------------------
- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 static int check_options(const struct opts *o, const struct conf *conf, struct err *e) {
     const bool norms = o->lora_norms || conf_given(conf, "lora-targets");
@@ -162,8 +162,7 @@ out:
     return rc;
 }
 
-/* ---- batch ----------------------------------------------------------------------------------
- */
+/* ---- batch ----------------------------------------------------------------------------------- */
 
 static int check_ids(const struct job *j, const uint32_t *ids, int64_t n, struct err *e) {
     char name[256];
@@ -213,8 +212,7 @@ out:
     return rc;
 }
 
-/* ---- output ---------------------------------------------------------------------------------
- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 /* x with so many digits, or a dash for what is not known. */
 static const char *figure(double x, int digits, char room[32]) {
@@ -243,12 +241,13 @@ static void print_notes(const struct audit *a) {
 }
 
 static void print_derivatives(const struct audit *a) {
-    printf("\nDerivatives along a direction z of signs, with eps %g: c by MeZO's two forward passes, "
-           "g.z by\nbackpropagation. Error: the root mean square of c - g.z over %lld directions, as "
-           "a share of |g|.\n\n"
-           "%-18s %10s %9s  %11s %11s  %9s %9s\n",
-           a->opts.eps, (long long)a->opts.seeds, "weights", "number", "|g|", "c of first",
-           "g.z of first", "error", "allowed");
+    printf(
+        "\nDerivatives along a direction z of signs, with eps %g: c by MeZO's two forward passes, "
+        "g.z by\nbackpropagation. Error: the root mean square of c - g.z over %lld directions, "
+        "as a share of |g|.\n\n"
+        "%-18s %10s %9s  %11s %11s  %9s %9s\n",
+        a->opts.eps, (long long)a->opts.seeds, "weights", "number", "|g|", "c of first",
+        "g.z of first", "error", "allowed");
     for (int k = 0; k < a->n_groups; k++) {
         const struct audit_group *g = a->group + k;
         const char *unit = g->norm > 0 ? "%" : " ";
@@ -285,8 +284,9 @@ static void print_estimates(const struct audit *a) {
 
 static void print_scan(const struct audit_advice *v, double taken) {
     if (!v->n) return;
-    printf("\nError of c for all weights together, by eps (small: rounding; large: curvature)\n\n%-8s",
-           "eps");
+    printf(
+        "\nError of c for all weights together, by eps (small: rounding; large: curvature)\n\n%-8s",
+        "eps");
     for (int i = 0; i < v->n; i++)
         printf(" %7g%s", v->eps[i], v->eps[i] == taken ? "*" : " ");
     printf("\n%-8s", "error");
@@ -306,8 +306,9 @@ static double advised_rate(const struct job *j) {
 static void print_advice(const struct job *j) {
     const double rate = advised_rate(j);
     if (rate > 0)
-        printf("\nFor train --engine mezo: use eps = %g, a rate near %.2g (grzo, --batch %d, sgd)\n",
-               j->audit.opts.eps, rate, ADVICE_BATCH);
+        printf(
+            "\nFor train --engine mezo: use eps = %g, a rate near %.2g (grzo, --batch %d, sgd)\n",
+            j->audit.opts.eps, rate, ADVICE_BATCH);
     else
         printf("\nFor train --engine mezo: no eps and no rate: no perturbation changes the loss\n");
 }
@@ -325,8 +326,8 @@ static void print_text(const struct job *j) {
 }
 
 static json_t *check_json(const struct audit_check *c) {
-    return json_pack("{s:o,s:o,s:o}", "found", num_json(c->found), "theory", num_json(c->theory), "allowed",
-                     num_json(c->allowed));
+    return json_pack("{s:o,s:o,s:o}", "found", num_json(c->found), "theory", num_json(c->theory),
+                     "allowed", num_json(c->allowed));
 }
 
 static json_t *list_json(const double *x, int64_t n) {
@@ -351,12 +352,12 @@ static void print_json(const struct job *j) {
     json_t *groups = json_array();
     for (int k = 0; k < a->n_groups; k++)
         json_array_append_new(groups, group_json(a->group + k, o->seeds));
-    json_t *root =
-        json_pack("{s:s,s:I,s:I,s:f,s:I,s:I,s:f,s:s,s:s,s:s,s:I,s:o}", "model", j->path, "batch",
-                  (json_int_t)o->batch, "seq", (json_int_t)o->seq, "loss", a->loss, "seeds",
-                  (json_int_t)o->seeds, "seed", (json_int_t)o->seed, "eps", o->eps, "compute",
-                  dtype_row(o->gemm->compute)->name, "weights", j->o->weights, "backend", o->gemm->backend->name,
-                  "planned_bytes", (json_int_t)j->memory.total, "groups", groups);
+    json_t *root = json_pack("{s:s,s:I,s:I,s:f,s:I,s:I,s:f,s:s,s:s,s:s,s:I,s:o}", "model", j->path,
+                             "batch", (json_int_t)o->batch, "seq", (json_int_t)o->seq, "loss",
+                             a->loss, "seeds", (json_int_t)o->seeds, "seed", (json_int_t)o->seed,
+                             "eps", o->eps, "compute", dtype_row(o->gemm->compute)->name, "weights",
+                             j->o->weights, "backend", o->gemm->backend->name, "planned_bytes",
+                             (json_int_t)j->memory.total, "groups", groups);
     json_t *scan = json_array();
     for (int i = 0; i < j->advice.n; i++)
         json_array_append_new(scan, json_pack("{s:f,s:o}", "eps", j->advice.eps[i], "error",
@@ -383,8 +384,7 @@ static int verdict(const struct audit *a, struct err *e) {
     return n ? err_set(e, ERR_NUMERIC, "the two engines differ: %s", names) : 0;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void progress(void *ctx, int64_t done, int64_t total) {
     log_progress_show(ctx, false, "audit: %lld of %lld directions", (long long)done,

@@ -14,8 +14,8 @@ static const struct conf_row rows[] = {
                "override a key of the model description (repeatable)"),
     CONF_INT(O, vocab, "vocab", "0", 0, 1 << 24, "vocabulary; 0: the model description's"),
     CONF_CHOICE(O, train.weights, "weights", "f32", weights_words,
-                "storage of matrices and embeddings; q8_0 with --lora, f16 where a row is not whole "
-                "blocks of 32"),
+                "storage of matrices and embeddings; q8_0 with --lora, f16 where a row is not "
+                "whole blocks of 32"),
     CONF_INT(O, train.lora_rank, "lora", "0", 0, 65536, "adapters of this rank; 0: none"),
     CONF_STRING(O, train.lora_targets, "lora-targets", "q,k,v,o", "LIST",
                 "which weights get adapters: some of q,k,v,o,gate,up,down"),
@@ -37,7 +37,8 @@ static const struct conf_row rows[] = {
              "measured steps, or seconds of measuring a GEMM shape times 10"),
     CONF_INT(O, warmup, "warmup", "2", 0, 1e6, "steps before measuring"),
     CONF_SECTION("Computing"),
-    CONF_CHOICE(O, train.compute, "compute", "f32", compute_words, "type of GEMM inputs; auto: the faster here"),
+    CONF_CHOICE(O, train.compute, "compute", "f32", compute_words,
+                "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, train.gemm, "gemm", "auto", gemm_words,
                 "matrix product backend (gemm: auto measures all)"),
     CONF_INT(O, train.threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),

@@ -52,19 +52,20 @@ static int judge(const struct verifier *v, struct err *e) {
     const struct compare *c = &v->c;
     const double bound = !v->report ? 1e-6 : v->report->exact ? -1 : v->report->bound;
     if (!c->finite)
-        return err_set(e, ERR_INPUT, "verification failed, nothing is written: %s or %s computes logits that "
+        return err_set(e, ERR_INPUT,
+                       "verification failed, nothing is written: %s or %s computes logits that "
                        "are no numbers",
                        v->in.path, v->name);
     if (c->exact) return 0;
     if (bound < 0)
         return err_set(e, ERR_INPUT,
-                       "verification failed, nothing is written: %s computes other logits than %s (by %.3g), "
-                       "though no weight was rounded",
+                       "verification failed, nothing is written: %s computes other logits than %s "
+                       "(by %.3g), though no weight was rounded",
                        v->name, v->in.path, c->max_diff);
     if (!(c->max_diff <= bound * c->max_logit))
         return err_set(e, ERR_INPUT,
-                       "verification failed, nothing is written: the logits of %s differ from those of %s by "
-                       "%.3g, more than rounding explains (%.3g)",
+                       "verification failed, nothing is written: the logits of %s differ from "
+                       "those of %s by %.3g, more than rounding explains (%.3g)",
                        v->name, v->in.path, c->max_diff, bound * c->max_logit);
     return 0;
 }

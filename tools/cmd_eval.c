@@ -46,11 +46,12 @@ static const struct conf_row rows[] = {
              "tokens a window; 0: the model's training length, with --exact all that it has"),
     CONF_SECTION("Whole documents"),
     CONF_BOOL(O, exact, "exact",
-              "every byte of every document once, each document apart: figures that can be compared "
-              "between models, tokenizers and lengths"),
+              "every byte of every document once, each document apart: figures that can be "
+              "compared between models, tokenizers and lengths"),
     CONF_STRING(O, out, "out", NULL, "FILE", "write the nats of each document, a line each (TSV)"),
     CONF_STRING(O, paired, "paired", NULL, "FILE",
-                "what another model's --out wrote of the same text: the difference, with its error"),
+                "what another model's --out wrote of the same text: the difference, with its "
+                "error"),
     CONF_SECTION("Prompt classification"),
     CONF_STRING(O, task, "task", NULL, "FILE",
                 "instead of --data: labelled examples (TSV or CSV with a column `label`)"),
@@ -58,14 +59,15 @@ static const struct conf_row rows[] = {
                 "the prompt, with {column} for a column: '{sentence} It was'; special tokens are "
                 "tokens here, and text in a column"),
     CONF_STRING(O, labels, "labels", NULL, "WORDS",
-                "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the label's "
-                "name in the table: 'no= bad,yes= good'"),
+                "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the "
+                "label's name in the table: 'no= bad,yes= good'"),
     CONF_SECTION("Model"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     OPEN_MODEL_ROWS(O, open),
     CONF_SECTION("Computing"),
     CONF_INT(O, batch, "batch", "8", 1, 65536, "windows at a time"),
-    CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs; auto: the faster here"),
+    CONF_CHOICE(O, compute, "compute", "f32", compute_words,
+                "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_SECTION("Output"),
@@ -89,11 +91,11 @@ static void print_text(const struct eval_result *r) {
 }
 
 static void print_json(const struct eval_result *r) {
-    json_t *j =
-        json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "val_loss", num_json(r->loss), "val_loss_stderr",
-                  num_json(r->stderr_), "perplexity", num_json(exp(r->loss)), "val_bpb", num_json(r->bpb),
-                  "floor_bpb", num_json(r->floor_bpb), "tokens", (json_int_t)r->tokens, "bytes",
-                  (json_int_t)r->bytes, "windows", (json_int_t)r->windows);
+    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "val_loss", num_json(r->loss),
+                          "val_loss_stderr", num_json(r->stderr_), "perplexity",
+                          num_json(exp(r->loss)), "val_bpb", num_json(r->bpb), "floor_bpb",
+                          num_json(r->floor_bpb), "tokens", (json_int_t)r->tokens, "bytes",
+                          (json_int_t)r->bytes, "windows", (json_int_t)r->windows);
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -122,10 +124,11 @@ static void print_task(const struct task_result *r, const struct task *t, bool j
     json_t *counts = json_array();
     for (int i = 0; i < r->n_labels * r->n_labels; i++)
         json_array_append_new(counts, json_integer(r->counts[i]));
-    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "accuracy", num_json(r->accuracy),
-                          "accuracy_stderr", num_json(r->accuracy_stderr), "f1", num_json(r->f1),
-                          "f1_stderr", num_json(r->f1_stderr), "loss", num_json(r->loss), "loss_stderr",
-                          num_json(r->loss_stderr), "examples", (json_int_t)r->n, "counts", counts);
+    json_t *j =
+        json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "accuracy", num_json(r->accuracy),
+                  "accuracy_stderr", num_json(r->accuracy_stderr), "f1", num_json(r->f1),
+                  "f1_stderr", num_json(r->f1_stderr), "loss", num_json(r->loss), "loss_stderr",
+                  num_json(r->loss_stderr), "examples", (json_int_t)r->n, "counts", counts);
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");
     free(text);
@@ -142,8 +145,8 @@ static void task_progress(void *ctx, uint64_t done, uint64_t total) {
                       (unsigned long long)total);
 }
 
-/* The data's windows to evaluate, of *T tokens: a text too short for one of the model's own length is
- * one window. A model must know every token. */
+/* The data's windows to evaluate, of *T tokens: a text too short for one of the model's own length
+ * is one window. A model must know every token. */
 static int choose_split(const struct opts *o, const struct dataset *d, int64_t *T, struct split *v,
                         struct log_progress *line, struct err *e) {
     struct split rest;
@@ -303,7 +306,8 @@ static int check_work(const struct opts *o, const struct conf *conf, struct err 
     if (!o->task) {
         if (o->prompt || o->labels)
             return err_set(e, ERR_USAGE, "--template and --labels belong to --task");
-        if (!o->data.n) return err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
+        if (!o->data.n)
+            return err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
         return o->logits ? refuse_given(conf, loss, sizeof loss / sizeof *loss, "logits", e) : 0;
     }
     rc = refuse_given(conf, text, sizeof text / sizeof *text, "task", e);
@@ -327,7 +331,10 @@ static int run(int argc, char **argv, struct err *e) {
     }
     TRY(check_work(&o, &conf, e));
     if (o.threads) par_init((int)o.threads);
-    TRY((o.exact ? evaluate_exact : o.task ? evaluate_task : o.logits ? write_logits : evaluate)(&o, &conf, e));
+    TRY((o.exact    ? evaluate_exact
+         : o.task   ? evaluate_task
+         : o.logits ? write_logits
+                    : evaluate)(&o, &conf, e));
 out:
     conf_release(&conf);
     return rc;

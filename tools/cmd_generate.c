@@ -44,7 +44,8 @@ static const struct conf_row rows[] = {
              "seed of the sampling; -1: the clock's, which is printed"),
     CONF_SECTION("Model"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
-                "byte, a tokenizer or model file; default: the one in the model file, and no other"),
+                "byte, a tokenizer or model file; default: the one in the model file, and no "
+                "other"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)"),
     OPEN_MODEL_ROWS(O, open),
     CONF_INT(O, context, "context", "0", 0, 1 << 20,
@@ -53,7 +54,8 @@ static const struct conf_row rows[] = {
     CONF_BOOL(O, shift, "context-shift",
               "when the context is full, forget its older half and go on, instead of stopping"),
     CONF_SECTION("Computing"),
-    CONF_CHOICE(O, compute, "compute", "f32", compute_words, "type of GEMM inputs; auto: the faster here"),
+    CONF_CHOICE(O, compute, "compute", "f32", compute_words,
+                "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_BOOL(O, quiet, "quiet", "no speed report on stderr"),
@@ -204,13 +206,14 @@ const struct cmd cmd_generate = {
     .name = "generate",
     .summary = "Continue a text with a model.",
     .usage = "MODEL --prompt TEXT [--tokens N] [--temperature X] [--adapter FILE]",
-    .notes = "stdout is exactly the prompt and its continuation, in whole characters: bytes that are "
-             "no UTF-8, and\n"
-             "a character that the last token leaves incomplete, become U+FFFD. A prompt longer "
-             "than the context\n"
-             "is refused; text stops where the context is full. Without --quiet stderr says why "
-             "the text ends and,\n"
-             "if none was given, the seed.\n",
+    .notes =
+        "stdout is exactly the prompt and its continuation, in whole characters: bytes that are "
+        "no UTF-8, and\n"
+        "a character that the last token leaves incomplete, become U+FFFD. A prompt longer "
+        "than the context\n"
+        "is refused; text stops where the context is full. Without --quiet stderr says why "
+        "the text ends and,\n"
+        "if none was given, the seed.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,

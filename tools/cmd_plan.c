@@ -141,7 +141,8 @@ static int make_plan(struct job *j, struct err *e) {
     const struct train_opts *o = j->o;
     struct train_opts any = *o;
     if (!any.steps && !(any.time > 0)) any.steps = 1;
-    if (!any.init) any.init = any.model; /* what a model will need can be asked before it is there */
+    if (!any.init)
+        any.init = any.model; /* what a model will need can be asked before it is there */
     TRY(train_setup_make(&j->setup, &any, e));
     TRY(gemm_init(&j->gemm, o->gemm, j->setup.compute, e));
     TRY(read_data(j, e));
@@ -150,7 +151,8 @@ static int make_plan(struct job *j, struct err *e) {
                                                 : 0;
     TRY(train_model_create(&j->model, o, vocab, e));
     if (o->compact_vocab && o->data.n)
-        TRY(dataset_ids(&j->data.shard, &j->val_data.shard, j->model.config.vocab, &j->ids, &j->n_ids, e));
+        TRY(dataset_ids(&j->data.shard, &j->val_data.shard, j->model.config.vocab, &j->ids,
+                        &j->n_ids, e));
     TRY(train_model_shape(&j->model, &j->setup, j->ids, j->n_ids, e));
     j->engine = train_engine_opts(&j->setup, o, &j->gemm, j->seq);
     j->engine.n_answers = j->task.n_labels;

@@ -46,8 +46,7 @@ struct replay {
     double ema;      /* smoothed loss, as training smooths it */
 };
 
-/* ---- settings ---------------------------------------------------------------------------------
- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 static int check_end(const struct trajectory *t, const char *path, int64_t to_step, int64_t *steps,
                      struct err *e) {
@@ -96,8 +95,7 @@ static int check_base(const struct replay *r, struct err *e) {
     return rc;
 }
 
-/* ---- weights ----------------------------------------------------------------------------------
- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 static int check_memory(const struct replay *r, struct err *e) {
     const struct memory_part parts[] = {
@@ -168,8 +166,7 @@ static int need_bits(struct replay *r, const struct engine_opts *eo, int n, stru
     return 0;
 }
 
-/* ---- updates ----------------------------------------------------------------------------------
- */
+/* ---- updates --------------------------------------------------------------------------------- */
 
 /* The settings say how large an update can be: other records are not of this run. */
 static int check_update(const struct replay *r, const struct engine_opts *eo,
@@ -240,8 +237,7 @@ static int save(const struct replay *r, struct err *e) {
     return rc;
 }
 
-/* ---- the command ------------------------------------------------------------------------------
- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int replay_run(struct replay *r, const struct opts *o, struct err *e) {
     int rc;

@@ -176,8 +176,8 @@ const struct cmd cmd_tokenize = {
     .usage = "--tokenizer T --out SHARD FILE...\n--verify SHARD",
     .notes =
         "FILE is plain text or compressed by gzip or zstd, a folder of such files, or \"-\" for\n"
-        "standard input. Documents end at the text <|endoftext|> and at the end of a file. Text of\n"
-        "any size takes little memory.",
+        "standard input. Documents end at the text <|endoftext|> and at the end of a file. Text "
+        "of\nany size takes little memory.",
     .rows = rows,
     .run = run,
 };

@@ -40,8 +40,8 @@ static const struct conf_row rows[] = {
              "pairs that occur less often are not merged"),
     CONF_SECTION("encode, decode, info"),
     CONF_STRING(struct opts, tokenizer, "tokenizer", NULL, "T",
-                "\"byte\", a tokenizer.json, tokenizer.model, llama2.c tokenizer.bin, a folder with one, "
-                "or a model file with a tokenizer in it (a GGUF may hold nothing else)"),
+                "\"byte\", a tokenizer.json, tokenizer.model, llama2.c tokenizer.bin, a folder "
+                "with one, or a model file with a tokenizer in it (a GGUF may hold nothing else)"),
     CONF_STRING(struct opts, text, "text", NULL, "STR", "encode this text instead of a file"),
     CONF_BOOL(struct opts, plain, "plain",
               "encode: special tokens in the text are ordinary text; decode: leave them out"),
@@ -77,7 +77,8 @@ static int read_text(const char *path, struct tok_bytes *text, struct log_progre
         text->n += got;
         if (line) log_progress_show(line, false, "tokenizer: read %.1f MB", (double)text->n / 1e6);
     }
-    if (line && textscan_note(&in.scan, in.name, note, sizeof note)) log_note(line, "note: %s", note);
+    if (line && textscan_note(&in.scan, in.name, note, sizeof note))
+        log_note(line, "note: %s", note);
 out:
     textin_close(&in);
     return rc;
@@ -89,7 +90,8 @@ static void show_merges(void *ctx, uint32_t done, uint32_t total) {
     log_progress_show(ctx, false, "tokenizer: %u of %u tokens", done, total);
 }
 
-/* The texts of the files in one buffer, without the trailers of built-in corpora. bytes: of each. */
+/* The texts of the files in one buffer, without the trailers of built-in corpora. bytes: of
+ * each. */
 static int read_corpus(const struct textlist *l, struct tok_bytes *text, size_t *bytes,
                        struct log_progress *line, struct err *e) {
     int rc = 0;
@@ -420,8 +422,8 @@ const struct cmd cmd_tokenizer = {
     .notes =
         "train learns a byte-level BPE (GPT-2's words, Unicode classes) and writes Hugging Face's\n"
         "tokenizer.json. Texts may be compressed by gzip or zstd; a folder is its files; \"-\" is\n"
-        "standard input, as is no file for encode and decode. encode prints ids on one line; decode\n"
-        "writes exactly the bytes that they stand for.\n\n"
+        "standard input, as is no file for encode and decode. encode prints ids on one line; "
+        "decode\nwrites exactly the bytes that they stand for.\n\n"
         "convert writes any tokenizer that can be read in the form that FILE's ending says:\n"
         ".json for Hugging Face, .bin for llama2.c, .model for SentencePiece. What the form "
         "cannot\n"

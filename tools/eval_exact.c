@@ -64,11 +64,12 @@ static void print(json_t *j, bool json) {
 /* Positions that training never reached make a document look worse than it is. */
 static void note_length(const struct model *m, const struct exact_result *r) {
     const json_t *trained = json_object_get(json_object_get(m->config.json, "duet"), "seq_len");
-    const int64_t used = (int64_t)r->longest - 1 < r->context ? (int64_t)r->longest - 1 : r->context;
+    const int64_t used =
+        (int64_t)r->longest - 1 < r->context ? (int64_t)r->longest - 1 : r->context;
     if (json_is_integer(trained) && used > m->config.seq_len)
         fprintf(stderr,
-                "windows of up to %lld tokens, the model was last trained at %lld; --seq %lld keeps "
-                "to that\n",
+                "windows of up to %lld tokens, the model was last trained at %lld; --seq %lld "
+                "keeps to that\n",
                 (long long)used, (long long)m->config.seq_len, (long long)m->config.seq_len);
 }
 

@@ -16,8 +16,9 @@ struct open_opts {
 
 #define OPEN_WEIGHTS "f32 bf16 q8_0"
 #define OPEN_MODEL_ROWS(S, f)                                                                      \
-    CONF_CHOICE(S, f.weights, "weights", "f32", OPEN_WEIGHTS,                                      \
-                "how matrices are held in memory; q8_0: f16 where a row is not whole blocks of 32"), \
+    CONF_CHOICE(                                                                                   \
+        S, f.weights, "weights", "f32", OPEN_WEIGHTS,                                              \
+        "how matrices are held in memory; q8_0: f16 where a row is not whole blocks of 32"),       \
         CONF_STRING(S, f.adapter, "adapter", NULL, "FILE",                                         \
                     "LoRA adapter to compute with; MODEL must be its base"),                       \
         CONF_FLOAT(S, f.adapter_scale, "adapter-scale", "1", -1e3, 1e3,                            \
@@ -26,7 +27,8 @@ struct open_opts {
                     "beside the weights, or merged into them as they are read")
 
 /* path: a model file of any format, or the folder of a run: its last model, of a LoRA run its base
- * with its last adapter. conf: of the command, to refuse options that would have no effect, and for `quiet`. */
+ * with its last adapter. conf: of the command, to refuse options that would have no effect, and for
+ * `quiet`. */
 int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct err *e);
 

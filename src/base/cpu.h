@@ -37,8 +37,8 @@ bool cpu_has_amx_bf16(void);
 /* Model name from the system, for reports; a static string. */
 const char *cpu_model(void);
 
-/* Logical processors this process may run on, and has the time of: by affinity, and by the CPU quota
- * of its control groups, rounded up. */
+/* Logical processors this process may run on, and has the time of: by affinity, and by the CPU
+ * quota of its control groups, rounded up. */
 int cpu_count(void);
 
 #endif

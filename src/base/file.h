@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /* A file mapped read-only. An empty file has size 0 and a non-NULL data. Something that cannot be
- * mapped (a pipe) is read into memory. guard.h says what happens if the file is cut. A pointer of Git
- * LFS is an error, here and below. */
+ * mapped (a pipe) is read into memory. guard.h says what happens if the file is cut. A pointer of
+ * Git LFS is an error, here and below. */
 struct file_map {
     const uint8_t *data;
     size_t size;
@@ -64,8 +64,8 @@ void file_out_discard(struct file_out *o);              /* accepts a committed o
 /* Renames a complete file onto another name in the same directory, and syncs the directory. */
 int file_replace(const char *from, const char *to, struct err *e);
 
-/* A complete file gets a further name in the same file system, in the place of what has it now; where
- * there are no further names a copy. Atomic; the directory is synced. */
+/* A complete file gets a further name in the same file system, in the place of what has it now;
+ * where there are no further names a copy. Atomic; the directory is synced. */
 int file_link(const char *from, const char *to, struct err *e);
 
 /* Removes a file, if it is there, and syncs its directory. */

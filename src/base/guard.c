@@ -21,8 +21,7 @@ static struct map {
 static _Atomic(const char *) temps[MAX_TEMPS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* ---- lists --------------------------------------------------------------------------------------
- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 void guard_temp(const char *path) {
     pthread_mutex_lock(&lock);
@@ -104,8 +103,7 @@ int guard_check_at(const void *p, struct err *e) {
     return m ? check_map(m, e) : 0;
 }
 
-/* ---- handlers: async-signal-safe all of it ------------------------------------------------------
- */
+/* ---- handlers: async-signal-safe all of it --------------------------------------------------- */
 
 static void remove_temps(void) {
     for (int i = 0; i < MAX_TEMPS; i++) {

@@ -25,9 +25,9 @@ void log_progress_end(struct log_progress *p);
 /* A note for people on stderr, on a line of its own. */
 void log_note(struct log_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Append-only JSON lines, flushed line by line. A line that cannot be written (disk full, a pipe that
- * nobody reads) is lost, without half a line left; stderr tells of the first, and of how many when
- * it works again. */
+/* Append-only JSON lines, flushed line by line. A line that cannot be written (disk full, a pipe
+ * that nobody reads) is lost, without half a line left; stderr tells of the first, and of how many
+ * when it works again. */
 struct log_lines {
     FILE *f;
     char *path;
@@ -38,7 +38,8 @@ struct log_lines {
 /* keep: bytes of an existing log to keep (the rest is from steps that will be repeated); -1 all.
  * Half a line at the end of what is kept, left by a killed process, is dropped. */
 int log_lines_open(struct log_lines *l, const char *path, long long keep, struct err *e);
-/* fmt must produce one JSON object without line breaks. Numbers that are NaN or infinite become null.
+/* fmt must produce one JSON object without line breaks. Numbers that are NaN or infinite become
+ * null.
  */
 void log_lines_write(struct log_lines *l, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -10,8 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* ---- small files --------------------------------------------------------------------------------
- */
+/* ---- small files ----------------------------------------------------------------------------- */
 
 /* The number after `key` in the first line that begins with it; the limit "max" is no number. */
 static bool read_number(const char *path, const char *key, uint64_t *value) {
@@ -34,8 +33,7 @@ static bool read_in(const char *folder, const char *name, const char *key, uint6
            read_number(path, key, value);
 }
 
-/* ---- the groups of this process -----------------------------------------------------------------
- */
+/* ---- the groups of this process -------------------------------------------------------------- */
 
 /* A control group's folder, and where its hierarchy is mounted. */
 struct group {
@@ -130,8 +128,7 @@ static bool group_up(struct group *g) {
     return true;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static uint64_t less(uint64_t a, uint64_t b) {
     return a > b ? a - b : 0;
@@ -213,8 +210,7 @@ size_t memory_available(void) {
     return known(have);
 }
 
-/* ---- processors ---------------------------------------------------------------------------------
- */
+/* ---- processors ------------------------------------------------------------------------------ */
 
 static void grant(double *least, double quota, double period) {
     if (quota > 0 && period > 0 && quota / period < *least) *least = quota / period;

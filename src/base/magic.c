@@ -138,7 +138,8 @@ static const struct row {
     {AT(0, "{\n \"val_loss\": "), NULL,
      {"is the summary of a run, not its data", NULL, MAGIC_RECORD}},
     /* documents, pictures, programs */
-    {AT(0, "%PDF-"), NULL, {"is a PDF document", "pipe its text in: pdftotext FILE - | duet ...", 0}},
+    {AT(0, "%PDF-"), NULL,
+     {"is a PDF document", "pipe its text in: pdftotext FILE - | duet ...", 0}},
     {AT(0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), NULL,
      {"is a document of an office program", "save it as plain text in UTF-8", 0}},
     {AT(0, "version https://git-lfs.github.com/spec/v"), NULL,

@@ -5,8 +5,8 @@
 
 #include <jansson.h>
 
-/* x with so many digits behind the point, or "unknown", into the caller's buffer, which is returned.
- */
+/* x with so many digits behind the point, or "unknown", into the caller's buffer, which is
+ * returned. */
 const char *num_text(double x, int digits, char buf[32]);
 
 /* New JSON value: x, or null. */

@@ -22,8 +22,9 @@ void par_init(int threads);
 
 int par_threads(void);
 
-/* Between the two the number stays what it is for the calling thread, whatever par_init says: scratch
- * is cut for so many. They nest. Inside a par_for it is that of the loop, on every thread. */
+/* Between the two the number stays what it is for the calling thread, whatever par_init says:
+ * scratch is cut for so many. They nest. Inside a par_for it is that of the loop, on every
+ * thread. */
 void par_hold(void);
 void par_release(void);
 

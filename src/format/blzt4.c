@@ -50,8 +50,8 @@ static int refuse_sidecar(const struct model_file *mf, struct err *e) {
                    mf->path, w[1], w[2]);
 }
 
-/* Before version 4 the last fields were padding: every head had its own keys and values if n_kv_heads
- * is 0, and a head's size was dim / n_heads. */
+/* Before version 4 the last fields were padding: every head had its own keys and values if
+ * n_kv_heads is 0, and a head's size was dim / n_heads. */
 static int old_header(struct header *h, const char *path, struct err *e) {
     if (h->n_heads < 1 || h->dim % h->n_heads != 0)
         return err_set(e, ERR_INPUT, "%s: dim %d at offset 24 is not a multiple of n_heads %d",

@@ -400,7 +400,8 @@ int model_file_ready(const struct model_file *mf, struct file_out *o, struct err
     int rc = file_out_sync(o, e);
     if (rc || !mf->check) return rc;
     if (!o->temp)
-        return err_set(e, ERR_USAGE, "%s is no file, and cannot be read again to verify it", o->path);
+        return err_set(e, ERR_USAGE, "%s is no file, and cannot be read again to verify it",
+                       o->path);
     return mf->check->fn(mf->check->ctx, o->temp, e);
 }
 

@@ -74,7 +74,7 @@ struct model_file {
     struct file_map map;   /* of path, if it is a file */
     struct file_map *maps; /* of the other files, weights and sides, that data points into; owned */
     size_t n_maps;
-    const struct model_file *source; /* of a file to be written: the one whose data it uses, or NULL */
+    const struct model_file *source; /* of a file to be written: whose data it uses, or NULL */
     const struct mf_check *check;    /* of a file to be written, or NULL */
     char *config;          /* JSON object: Hugging Face config.json keys plus "duet"; owned */
     char *meta;            /* JSON object or NULL: where the weights come from (step, ...); owned */
@@ -141,8 +141,9 @@ const struct format *format_find(const char *name);
  * tensor data, where the format has them (reads the whole file, a few MB in memory at a time). */
 int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e);
 
-/* Of the folder of a training run its last model.blzt, else its last adapter.blzt; malloc()ed. NULL:
- * path is no such folder. Whatever opens or hashes a model file takes the folder for the file. */
+/* Of the folder of a training run its last model.blzt, else its last adapter.blzt; malloc()ed.
+ * NULL: path is no such folder. Whatever opens or hashes a model file takes the folder for the
+ * file. */
 char *model_file_of_run(const char *path);
 
 /* The same of a map that is there already. Takes the map over, also on failure, and zeroes it. */
@@ -164,7 +165,8 @@ void model_file_drop(const struct model_file *mf, const void *data, size_t bytes
 int model_file_map(struct model_file *mf, const char *path, const struct file_map **m,
                    struct err *e);
 
-/* Appends a file beside the weights. owned: malloc()ed data to take over (also on failure), or NULL.
+/* Appends a file beside the weights. owned: malloc()ed data to take over (also on failure), or
+ * NULL.
  */
 int model_file_side(struct model_file *mf, const char *name, const void *data, size_t bytes,
                     void *owned, struct err *e);

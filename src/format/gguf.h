@@ -125,8 +125,9 @@ int gguf_get(const struct gguf *g, const char *key, enum gguf_type t, const stru
 int gguf_get_arch(const struct gguf *g, const char *key, enum gguf_type t,
                   const struct gguf_kv **kv, struct err *e);
 
-/* The id that a key holds: one of n tokens (0: not known), or -1 if it is absent. 2^32 - 1 is absent,
- * as converters of llama.cpp write it, and so is every other id that is no token, with a note. */
+/* The id that a key holds: one of n tokens (0: not known), or -1 if it is absent. 2^32 - 1 is
+ * absent, as converters of llama.cpp write it, and so is every other id that is no token, with a
+ * note. */
 int gguf_token_id(const struct gguf *g, const char *key, uint64_t n, int64_t *id, struct err *e);
 /* The same of every other key of an id: one that is no token is not kept. */
 void gguf_drop_ids(const struct gguf *g, uint64_t n);

@@ -289,7 +289,8 @@ out:
 /* Rows beyond the vocabulary are called "[PADi]", as llama.cpp's converter does. */
 static int check_pads(const struct vocab *v, uint32_t rows, struct err *e) {
     if (v->n > rows)
-        return err_set(e, ERR_INPUT, "the tokenizer has %u tokens, but the model's vocabulary only %u: they do "
+        return err_set(e, ERR_INPUT,
+                       "the tokenizer has %u tokens, but the model's vocabulary only %u: they do "
                        "not belong together",
                        (unsigned)v->n, (unsigned)rows);
     for (uint32_t i = 0; i < v->n && v->n < rows; i++) {

@@ -60,8 +60,8 @@ json_t *llama_config(const struct llama_dims *d);
 bool llama_assume(json_t *config, bool scale, bool softcap);
 
 /* The sizes of mf, whose config must describe a Llama of exactly these parts and of the constants
- * that the readers of these formats assume: SiLU, theta 10000, eps 1e-5, residual scale 1, no rotary
- * scaling, no softcap, no further tensors. *config is a new reference. */
+ * that the readers of these formats assume: SiLU, theta 10000, eps 1e-5, residual scale 1, no
+ * rotary scaling, no softcap, no further tensors. *config is a new reference. */
 int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_file *mf,
                     const char *format, struct err *e);
 
@@ -82,8 +82,8 @@ char *layout_json_dump(const json_t *j, size_t flags);
  * Folders of Hugging Face are read so; elsewhere no key means no window. */
 enum { HF_MISTRAL_WINDOW = 4096 };
 
-/* JSON as Python's programs write it: duplicate keys are refused, and an integer beyond 64 bits (10^30
- * where a length has no limit) is a real. NULL: *je says why. */
+/* JSON as Python's programs write it: duplicate keys are refused, and an integer beyond 64 bits
+ * (10^30 where a length has no limit) is a real. NULL: *je says why. */
 json_t *layout_json_load(const char *text, size_t n, json_error_t *je);
 int layout_json_code(const json_error_t *je); /* of its failure: ERR_NOMEM or ERR_INPUT */
 

@@ -104,7 +104,8 @@ static int v1_header(struct llama_dims *d, const uint8_t *data, size_t size, con
 
 static int make_config(struct model_file *mf, const struct llama_dims *d, struct err *e) {
     json_t *config = llama_config(d);
-    bool ok = config && llama_assume(config, false, false) && !json_object_set_new(config, "bos_token_id", json_integer(1)) &&
+    bool ok = config && llama_assume(config, false, false) &&
+              !json_object_set_new(config, "bos_token_id", json_integer(1)) &&
               !json_object_set_new(config, "eos_token_id", json_integer(2)) &&
               (mf->config = layout_json_text(config));
     json_decref(config);

@@ -95,8 +95,8 @@ void exec_close(struct exec *x); /* accepts all zeros */
 /* Bytes that exec_open reserves besides weights and gradients. */
 size_t exec_bytes(const struct exec *x);
 
-/* False if it was cancelled: outputs and gradients are then worth nothing, and the next run is as if
- * this one had not been. */
+/* False if it was cancelled: outputs and gradients are then worth nothing, and the next run is as
+ * if this one had not been. */
 bool exec_run(struct exec *x, const struct batch *b);
 
 /* ---- for ops ------------------------------------------------------------------------------- */

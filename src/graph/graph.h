@@ -27,7 +27,7 @@ struct node {
     /* Attributes; each op's file says which it reads. */
     float eps, scale, cap;
     double theta;
-    const double *rope_factors; /* rope: head_dim/2 divisors of the frequencies, or NULL; borrowed */
+    const double *rope_factors; /* rope: head_dim/2 divisors of frequencies, or NULL; borrowed */
     int heads, kv_heads, head_dim;
     /* linear: LoRA of output i: the parameter A_i (rank, I); B_i (O, rank) is the next. 0: none. */
     int lora[NODE_MAX_OUT];

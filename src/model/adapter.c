@@ -128,8 +128,9 @@ int adapter_probe(const struct model_file *mf, bool *adapter, struct err *e) {
     json_error_t je;
     json_t *root = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     *adapter = json_object_get(root, KEY) != NULL;
-    const int rc =
-        root ? 0 : err_set(e, layout_json_code(&je), "%s: config: line %d: %s", mf->path, je.line, je.text);
+    const int rc = root ? 0
+                        : err_set(e, layout_json_code(&je), "%s: config: line %d: %s", mf->path,
+                                  je.line, je.text);
     json_decref(root);
     return rc;
 }

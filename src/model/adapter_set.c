@@ -14,8 +14,9 @@ int adapter_set_read(json_t **set, json_t *said, const char *path, struct err *e
     *set = NULL;
     if (!said) return 0;
     if (!json_is_object(said) || json_object_size(said) > MAX_SET)
-        return err_set(e, ERR_INPUT, "%s: duet_adapter: \"set\" is not an object of at most %d keys",
-                       path, MAX_SET);
+        return err_set(e, ERR_INPUT,
+                       "%s: duet_adapter: \"set\" is not an object of at most %d keys", path,
+                       MAX_SET);
     json_object_foreach(said, key, v) {
         if (!model_config_settable(key))
             return err_set(e, ERR_INPUT, "%s: duet_adapter: set: no such model key \"%.60s\"", path,
@@ -63,8 +64,9 @@ int adapter_set_join(struct conf_pairs *to, const struct conf_pairs *given, json
         char text[80];
         if (trained && !is_same(trained, given->value[i])) {
             shown(trained, text);
-            rc = err_set(e, ERR_USAGE, "--set %.60s=%.60s contradicts %s, which was trained with %s",
-                         given->key[i], given->value[i], path, text);
+            rc =
+                err_set(e, ERR_USAGE, "--set %.60s=%.60s contradicts %s, which was trained with %s",
+                        given->key[i], given->value[i], path, text);
             goto out;
         }
         TRY(add(to, strdup(given->key[i]), strdup(given->value[i]), e));

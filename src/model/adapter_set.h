@@ -1,6 +1,6 @@
-/* What an adapter was trained with in place of its base's description: {"key": value, ...}, as --set
- * says it (model_config_changes). It is recorded in the adapter's file and set wherever that is opened
- * (adapter.h); what contradicts it is refused. NULL: the base as it is. */
+/* What an adapter was trained with in place of its base's description: {"key": value, ...}, as
+ * --set says it (model_config_changes). It is recorded in the adapter's file and set wherever that
+ * is opened (adapter.h); what contradicts it is refused. NULL: the base as it is. */
 #ifndef DUET_ADAPTER_SET_H
 #define DUET_ADAPTER_SET_H
 

@@ -169,7 +169,8 @@ static bool is_set(const struct conf_pairs *sets, const char *name) {
     return false;
 }
 
-/* " does not say rope_theta (10000 is assumed), ...": the numbers of duet.assumed that nobody set. */
+/* " does not say rope_theta (10000 is assumed), ...": the numbers of duet.assumed that nobody
+ * set. */
 static void say_assumed(const struct model_config *c, const struct conf_pairs *sets, char *text,
                         size_t size) {
     const json_t *list = json_object_get(json_object_get(c->json, "duet"), "assumed"), *v;
@@ -193,15 +194,16 @@ static void say_assumed(const struct model_config *c, const struct conf_pairs *s
     if (n) say(text, size, "; --set KEY=VALUE says it");
 }
 
-/* The sentence of what the file does not say. The keys behind it do not go further: what is computed
- * from here on is a fact. */
+/* The sentence of what the file does not say. The keys behind it do not go further: what is
+ * computed from here on is a fact. */
 static int take_assumed(struct model_config *c, const char *name, const struct conf_pairs *sets,
                         struct err *e) {
     char text[1024] = "";
     json_t *duet = json_object_get(c->json, "duet");
     const char *left_out = json_string_value(json_object_get(duet, "left_out"));
     say_assumed(c, sets, text, sizeof text);
-    if (left_out) say(text, sizeof text, "%s %.200s", *text ? "; left out:" : ": left out:", left_out);
+    if (left_out)
+        say(text, sizeof text, "%s %.200s", *text ? "; left out:" : ": left out:", left_out);
     if (*text && asprintf(&c->assumed, "%s%s", name, text) < 0) {
         c->assumed = NULL;
         return err_set(e, ERR_NOMEM, "%s: out of memory", name);
@@ -216,7 +218,8 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     int rc;
     json_error_t je;
     *c = (struct model_config){.json = layout_json_load(text, bytes, &je)};
-    if (!c->json) return err_set(e, layout_json_code(&je), "%s: line %d: %s", name, je.line, je.text);
+    if (!c->json)
+        return err_set(e, layout_json_code(&je), "%s: line %d: %s", name, je.line, je.text);
     if (!json_is_object(c->json)) {
         rc = err_set(e, ERR_INPUT, "%s: the model description is not a JSON object", name);
         goto out;
@@ -279,8 +282,7 @@ bool model_config_settable(const char *key) {
     return model_config_reads(key) || config_refuse_knows(key);
 }
 
-/* ---- against another description --------------------------------------------------------------
- */
+/* ---- against another description ------------------------------------------------------------- */
 
 bool model_config_same_value(const json_t *a, const json_t *b) {
     if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
@@ -301,7 +303,8 @@ static bool says_same(const struct key *k, const json_t *a, const json_t *b) {
 
 /* Those that change no logit, or that the shapes of the weights decide. */
 static bool is_left_out(const char *key) {
-    static const char *const out[] = {"vocab_size", "initializer_range", "duet.seq_len", "duet.init"};
+    static const char *const out[] = {"vocab_size", "initializer_range", "duet.seq_len",
+                                      "duet.init"};
     for (size_t i = 0; i < sizeof out / sizeof *out; i++)
         if (!strcmp(key, out[i])) return true;
     return false;

@@ -18,10 +18,10 @@ struct model_config {
     json_t *json;  /* owned */
     char arch[32]; /* model_type: a row of arch.h */
     int64_t dim, hidden, layers, heads, kv_heads, head_dim, vocab, max_pos;
-    int64_t window; /* "sliding_window", which duet has not where it acts (config_refuse.h); <= 0: none */
+    int64_t window; /* "sliding_window", refused where it acts (config_refuse.h); <= 0: none */
     double eps, theta;
     bool tied, attention_bias, qk_norm;
-    double *rope_factors; /* head_dim/2 divisors of the rotary frequencies (rope.h), or NULL; owned */
+    double *rope_factors; /* head_dim/2 divisors of rotary frequencies (rope.h), or NULL; owned */
     /* "duet" */
     int64_t seq_len;       /* sequence length for training, default min(max_pos, 256) */
     double residual_scale; /* x += residual_scale * branch; default 1 */

@@ -176,8 +176,8 @@ int model_import_file(struct model_file *mf, struct err *e) {
     if (mf->vocab && !mf->tokenizer) TRY(or_problem(mf, vocab_tokenizer(mf, e), e));
     config = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     if (!json_is_object(config)) {
-        rc = err_set(e, config ? ERR_INPUT : layout_json_code(&je), "%s: config: line %d: %s", mf->path, config ? 1 : je.line,
-                     config ? "not a JSON object" : je.text);
+        rc = err_set(e, config ? ERR_INPUT : layout_json_code(&je), "%s: config: line %d: %s",
+                     mf->path, config ? 1 : je.line, config ? "not a JSON object" : je.text);
         goto out;
     }
     json_t *before = json_deep_copy(config);

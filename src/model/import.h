@@ -5,7 +5,8 @@
  * vocabulary. What Hugging Face keeps beside config.json goes into the config:
  *   duet.chat_template       text of tokenizer_config.json or chat_template.jinja
  *   duet.hf.tokenizer_config, duet.hf.special_tokens_map, duet.hf.generation_config   as they are
- * and rope_scaling is found again from a GGUF's rope_freqs (rope.h). rope_parameters of transformers
+ * and rope_scaling is found again from a GGUF's rope_freqs (rope.h). rope_parameters of
+ * transformers
  * 5 become rope_theta and rope_scaling.
  *
  * A tokenizer that is there and that duet cannot use is left out, and tokenizer_problem says why.

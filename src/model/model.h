@@ -60,8 +60,8 @@ int model_create(struct model *m, struct model_config *config, struct err *e);
  * not trained (else ERR_USAGE); a matrix whose rows are not whole blocks is stored as f16 then. */
 int model_set_storage(struct model *m, enum dtype t, struct err *e);
 
-/* Each matrix as the file has it, where that is f32, bf16 or (of what is not trained) q8_0; else f32.
- * In the place of a type, below and in adapter.h: what the file has is not copied at all. */
+/* Each matrix as the file has it, where that is f32, bf16 or (of what is not trained) q8_0; else
+ * f32. In the place of a type, below and in adapter.h: what the file has is not copied at all. */
 #define MODEL_AS_STORED DT_COUNT
 void model_keep_storage(struct model *m, const struct model_file *mf);
 

@@ -42,10 +42,10 @@ struct lora {
     bool *trainable;    /* of these, as they were */
     double factor;      /* of lora_set_scale */
     uint64_t base_hash; /* xxh3 of the file that the base came from; 0: not loaded yet */
-    json_t *set;  /* how the model differs from its base's description (model_config_changes), or NULL;
-                   * owned */
-    bool set_by_file; /* the adapter's file said some of it, and nobody else */
-    char *origin;       /* JSON: what else the file of the adapter said (adapter.h), or NULL; owned */
+    json_t *set;        /* how the model differs from its base's description
+                         * (model_config_changes), or NULL; owned */
+    bool set_by_file;   /* the adapter's file said some of it, and nobody else */
+    char *origin;       /* JSON: what else the file of the adapter said (adapter.h); NULL, owned */
 };
 
 /* Before model_set_storage and model_reserve. Unknown words, a rank that does not fit and targets

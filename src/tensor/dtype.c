@@ -66,26 +66,20 @@ void dtype_convert(enum dtype from, const void *src, enum dtype to, void *dst, s
     }
 }
 
-/* Are the bits of mask all set in one of n words? */
-static bool any16(const unsigned char *p, size_t n, uint16_t mask) {
-    uint16_t any = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint16_t u;
-        memcpy(&u, p + i * sizeof u, sizeof u);
-        any |= (u & mask) == mask;
+/* any16, any32: are the bits of mask all set in one of n words? */
+#define ANY(bits)                                                                                  \
+    static bool any##bits(const unsigned char *p, size_t n, uint##bits##_t mask) {                 \
+        uint##bits##_t any = 0;                                                                    \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            uint##bits##_t u;                                                                      \
+            memcpy(&u, p + i * sizeof u, sizeof u);                                                \
+            any |= (u & mask) == mask;                                                             \
+        }                                                                                          \
+        return any;                                                                                \
     }
-    return any;
-}
-
-static bool any32(const unsigned char *p, size_t n, uint32_t mask) {
-    uint32_t any = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, p + i * sizeof u, sizeof u);
-        any |= (u & mask) == mask;
-    }
-    return any;
-}
+ANY(16)
+ANY(32)
+#undef ANY
 
 /* Blocks have one or two numbers of f16 that the others are multiplied by: scale and minimum. */
 static bool any_block(enum dtype t, const unsigned char *p, size_t blocks) {

@@ -38,8 +38,8 @@ static enum gemm_rate most(enum dtype compute) {
     return cpu_tier() >= CPU_avx512bf16 ? GEMM_VECTORS : GEMM_ROUNDED;
 }
 
-/* The backend that the name means, or NULL. Asking a backend can load a library, so those behind one
- * that cannot be beaten are not asked. */
+/* The backend that the name means, or NULL. Asking a backend can load a library, so those behind
+ * one that cannot be beaten are not asked. */
 static const struct gemm_backend *choose(const char *name, enum dtype compute) {
     const bool any = !strcmp(name, "auto");
     enum gemm_rate rate[N_BACKENDS] = {GEMM_NONE};

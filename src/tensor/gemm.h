@@ -10,12 +10,12 @@
  * products.
  *
  * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the one with the best rate
- * for the compute type on this CPU, of equals the first. Adding one: gemm_x.c and one word in the list. All work is cut by the
- * problem, so every backend marked exact gives the same bits for any number of threads. The native
- * backend's f32 result is the plain left-to-right chain of fused multiply-adds over k, starting
- * from C (or 0), whatever the blocking: on every tier with FMA it is bit-identical to the reference
- * loop. (Products of at most four rows take another way, see gemm_few; bf16 dot products add
- * pairs.) */
+ * for the compute type on this CPU, of equals the first. Adding one: gemm_x.c and one word in the
+ * list. All work is cut by the problem, so every backend marked exact gives the same bits for any
+ * number of threads. The native backend's f32 result is the plain left-to-right chain of fused
+ * multiply-adds over k, starting from C (or 0), whatever the blocking: on every tier with FMA it is
+ * bit-identical to the reference loop. (Products of at most four rows take another way, see
+ * gemm_few; bf16 dot products add pairs.) */
 #ifndef DUET_GEMM_H
 #define DUET_GEMM_H
 
@@ -187,8 +187,8 @@ double gemm_pack_seconds(void);
 void gemm_count_packing(double seconds);
 
 /* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median
- * of the runs that fit into about `seconds`, of the largest square that fits into `room` bytes. 0 if
- * there is no memory for it. */
+ * of the runs that fit into about `seconds`, of the largest square that fits into `room` bytes. 0
+ * if there is no memory for it. */
 double gemm_peak(const struct gemm *g, double seconds, size_t room);
 
 #endif

@@ -87,8 +87,7 @@ static int64_t cut(int64_t n, int64_t parts, int64_t i) {
     return i * (n / parts) + (i < n % parts ? i : n % parts);
 }
 
-/* ---- operands ---------------------------------------------------------------------------------
- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 /* Rows at a multiple of a page apart fall into the same cache set, fourteen at a time. */
 static bool bad_stride(int64_t ld) {
@@ -178,8 +177,7 @@ static void native_pack(const struct gemm *g, enum gemm_side side, struct gemm_p
     }
 }
 
-/* ---- products ---------------------------------------------------------------------------------
- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 struct mul_job {
     const struct gemm_kern *kn;

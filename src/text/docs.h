@@ -1,5 +1,6 @@
 /* A text as documents, the same for every tokenizer: what stands between the marks <|endoftext|>,
- * without the white space around it, which is layout. A corpus' trailer line (stories.h) is none. */
+ * without the white space around it, which is layout. A corpus' trailer line (stories.h) is
+ * none. */
 #ifndef DUET_DOCS_H
 #define DUET_DOCS_H
 

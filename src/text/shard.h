@@ -66,11 +66,11 @@ struct shard_stats {
  *
  * Documents end behind <|endoftext|> and behind the text of the tokenizer's end-of-text token,
  * which belong to them, and at the end of a file; the end-of-text token is put between two files
- * where it is missing, so no document goes over from one file to the next. White space behind the last separator of a file belongs to the document
- * before it. A tokenizer with a start-of-text token begins every document with it. One for which it
- * is also the end, or which has no token <|endoftext|> (llama2.c's), writes no other token between
- * documents (end of text if there is no start of text), and white space around them is dropped: the
- * stream that llama2.c trains on.
+ * where it is missing, so no document goes over from one file to the next. White space behind the
+ * last separator of a file belongs to the document before it. A tokenizer with a start-of-text
+ * token begins every document with it. One for which it is also the end, or which has no token
+ * <|endoftext|> (llama2.c's), writes no other token between documents (end of text if there is no
+ * start of text), and white space around them is dropped: the stream that llama2.c trains on.
  *
  * A stories.h trailer becomes doc_bits (when every file carries one). A file without text is
  * ERR_INPUT. progress may be NULL: gets bytes read, and total bytes or 0 if unknown; it is called

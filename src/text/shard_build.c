@@ -546,8 +546,8 @@ static void put_tables(struct builder *b) {
     file_out_patch(&b->out, 0, &b->h, sizeof b->h);
 }
 
-/* Of bytes it is known ahead how many tokens they are, but for marks of ends of documents: a tenth is
- * allowed for these. A compressed file is at least as long as it is. */
+/* Of bytes it is known ahead how many tokens they are, but for marks of ends of documents: a tenth
+ * is allowed for these. A compressed file is at least as long as it is. */
 static int check_room(const struct builder *b, const char *out, struct err *e) {
     if (strcmp(tokenizer_kind(b->t), "byte")) return 0;
     const uint64_t bytes = b->total / 10 * 9 * sizeof(uint16_t);

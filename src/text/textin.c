@@ -103,7 +103,8 @@ static int gzip_error(const struct textin *in, int code, struct err *e) {
         return err_set(e, ERR_NOMEM, "no memory to decompress %s", in->name);
     if (in->member_at && packed_at(in) - in->member_at <= 2)
         return err_set(e, ERR_INPUT,
-                       "%s is damaged: what follows the gzip data from byte %llu on is no gzip data",
+                       "%s is damaged: what follows the gzip data from byte %llu on is no gzip "
+                       "data",
                        in->name, (unsigned long long)in->member_at);
     if (code == Z_BUF_ERROR) return cut_off(in, "gzip member", e);
     return damaged(in, in->gzip->msg ? in->gzip->msg : "broken gzip data", e);

@@ -4,8 +4,8 @@
  * without the suffix may be compressed too, and nothing is opened twice: a pipe loses no byte. A
  * name that ends in .gz or .zst and content that is not compressed is an error; so is whatever
  * is known to be no text, plain or unpacked. Several gzip members (RFC 1952) or zstd frames (RFC
- * 8878) in a row are one text; checksums are checked. A byte order mark of UTF-8 at the start of the text is not part
- * of it. Memory does not depend on the size of the text. */
+ * 8878) in a row are one text; checksums are checked. A byte order mark of UTF-8 at the start of
+ * the text is not part of it. Memory does not depend on the size of the text. */
 #ifndef DUET_TEXTIN_H
 #define DUET_TEXTIN_H
 

@@ -98,7 +98,7 @@ bool textscan_note(const struct textscan *s, const char *name, char *out, size_t
                  "-t UTF-8)",
                  percent(end.invalid, end.bytes), end.nul ? "are" : "of its bytes are",
                  (unsigned long long)end.first_bad);
-    snprintf(out, room, "%s: %s%s%s; taken as text all the same", name, nul, end.nul && bad ? ", " : "",
-             other);
+    snprintf(out, room, "%s: %s%s%s; taken as text all the same", name, nul,
+             end.nul && bad ? ", " : "", other);
     return end.nul || bad;
 }

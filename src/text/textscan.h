@@ -1,5 +1,5 @@
-/* Signs, while a text is read in pieces, that it may be no text or not in UTF-8: NUL bytes, and bytes
- * that are no UTF-8 (RFC 3629). The text is taken all the same; a note says what was seen. */
+/* Signs, while a text is read in pieces, that it may be no text or not in UTF-8: NUL bytes, and
+ * bytes that are no UTF-8 (RFC 3629). The text is taken all the same; a note says what was seen. */
 #ifndef DUET_TEXTSCAN_H
 #define DUET_TEXTSCAN_H
 
@@ -11,7 +11,7 @@ struct textscan {
     uint64_t bytes;                /* seen so far */
     uint64_t nul, invalid;         /* bytes of either kind */
     uint64_t first_nul, first_bad; /* their first offsets */
-    uint8_t need, seen;            /* of the character that the last piece cut: bytes to come, had */
+    uint8_t need, seen;            /* of a character that a piece cut: bytes to come, had */
     uint8_t low, high;             /* range of its next byte */
 };
 

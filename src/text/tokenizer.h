@@ -6,8 +6,8 @@
  *   bpe   BPE of a Hugging Face tokenizer.json: byte-level as in GPT-2, or over characters with
  *         byte fallback as in Llama 2
  *   spm   SentencePiece-style BPE with scores and byte fallback (tokenizer.model, llama2.c's
- *         tokenizer.bin); puts a blank in front of a text and of what follows a special token, which
- *         decoding takes away
+ *         tokenizer.bin); puts a blank in front of a text and of what follows a special token,
+ *         which decoding takes away
  *
  * A tokenizer is immutable once open, and may be used by many threads at once. */
 #ifndef DUET_TOKENIZER_H

@@ -48,8 +48,8 @@ bool checkpoint_exists(const char *dir);
 /* Restores weights, optimizer and counters. The engine must be open for the same model. */
 int checkpoint_load(const char *dir, struct engine *g, struct progress *p, struct err *e);
 
-/* A second pair of the same files, model.good.blzt and state.good: set aside from the last checkpoint
- * (further names), loaded, removed. */
+/* A second pair of the same files, model.good.blzt and state.good: set aside from the last
+ * checkpoint (further names), loaded, removed. */
 int checkpoint_set_aside(const char *dir, const struct engine *g, struct err *e);
 bool checkpoint_aside(const char *dir);
 int checkpoint_load_aside(const char *dir, struct engine *g, struct progress *p, struct err *e);

@@ -91,7 +91,8 @@ static int score_all(struct model *m, const struct gemm *gemm, const struct job 
                      const struct exact_opts *o, struct exact_result *r, struct err *e) {
     int rc = 0;
     struct scorer s = {0};
-    const int64_t most = (int64_t)r->longest - 1 < r->context ? (int64_t)r->longest - 1 : r->context;
+    const int64_t most =
+        (int64_t)r->longest - 1 < r->context ? (int64_t)r->longest - 1 : r->context;
     float *nll = malloc((size_t)(most + 1) * sizeof *nll);
     if (!nll) return err_set(e, ERR_NOMEM, "out of memory for losses");
     if (most > 0) TRY(scorer_open(&s, m, gemm, most, e));
@@ -149,7 +150,7 @@ void exact_release(struct exact_result *r) {
     *r = (struct exact_result){0};
 }
 
-/* ---- totals ------------------------------------------------------------------------------------- */
+/* ---- totals ---------------------------------------------------------------------------------- */
 
 struct exact_total exact_paired(const struct exact_result *r, const struct exact_result *other) {
     struct exact_total t = {.bpb_stderr = NAN};
@@ -177,7 +178,7 @@ struct exact_total exact_total(const struct exact_result *r) {
     return exact_paired(r, NULL);
 }
 
-/* ---- files -------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static const char heading[] = "document\toffset\tbytes\txxh3\ttokens\tnats\n";
 
@@ -189,9 +190,10 @@ int exact_write(const struct exact_result *r, const char *path, struct err *e) {
     for (size_t i = 0; i < r->n; i++) {
         const struct exact_doc *d = r->docs + i;
         char line[256];
-        const int n = snprintf(line, sizeof line,
-                               "%zu\t%" PRIu64 "\t%" PRIu64 "\t%016" PRIx64 "\t%" PRIu64 "\t%.17g\n",
-                               i + 1, d->offset, d->bytes, d->hash, d->tokens, d->nats);
+        const int n =
+            snprintf(line, sizeof line,
+                     "%zu\t%" PRIu64 "\t%" PRIu64 "\t%016" PRIx64 "\t%" PRIu64 "\t%.17g\n", i + 1,
+                     d->offset, d->bytes, d->hash, d->tokens, d->nats);
         file_out_write(&out, line, (size_t)n);
     }
     TRY(file_out_commit(&out, e));

@@ -97,8 +97,7 @@ void run_start_release(struct run_start *r) {
     *r = (struct run_start){0};
 }
 
-/* ---- the base of LoRA --------------------------------------------------------------------------
- */
+/* ---- the base of LoRA ------------------------------------------------------------------------ */
 
 static int find_base(const char *dir, const char *config, char **base, struct err *e) {
     int rc;
@@ -147,8 +146,7 @@ out:
     return rc;
 }
 
-/* ---- descriptions ------------------------------------------------------------------------------
- */
+/* ---- descriptions ---------------------------------------------------------------------------- */
 
 static bool same_value(const json_t *a, const json_t *b) {
     if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);

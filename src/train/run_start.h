@@ -36,8 +36,9 @@ int run_start_write(const struct run_start *r, const struct model *m, const char
 int run_start_read(struct run_start *r, const char *path, struct err *e);
 void run_start_release(struct run_start *r); /* accepts all zeros */
 
-/* The base of the LoRA run in a folder, or in one of the checkpoints that it keeps: where config.json
- * says, else where it was at the start. *base is malloc()ed; NULL: not a LoRA run's folder. */
+/* The base of the LoRA run in a folder, or in one of the checkpoints that it keeps: where
+ * config.json says, else where it was at the start. *base is malloc()ed; NULL: not a LoRA run's
+ * folder. */
 int run_base(const char *dir, char **base, struct err *e);
 
 /* The first key in which two descriptions differ, as "key is A, not B" in text: true if there is

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- choosing ----------------------------------------------------------------------------------
- */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 struct sample_cand {
     float p; /* relative to the most likely token */
@@ -91,8 +90,7 @@ uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n
     return best;
 }
 
-/* ---- ends ---------------------------------------------------------------------------------------
- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static bool is_stop(const struct sample_opts *o, int64_t id) {
     for (int i = 0; i < o->n_stops; i++)
@@ -126,8 +124,7 @@ void sample_stops(const struct model *m, const struct tokenizer *t, struct sampl
     add_stops(m, json_object_get(json_object_get(hf, "generation_config"), key), o);
 }
 
-/* ---- prompts ------------------------------------------------------------------------------------
- */
+/* ---- prompts --------------------------------------------------------------------------------- */
 
 int sample_prompt(const struct tokenizer *t, const char *prompt, bool specials,
                   struct tok_ids *ids, struct err *e) {
@@ -143,8 +140,7 @@ int sample_prompt(const struct tokenizer *t, const char *prompt, bool specials,
     return 0;
 }
 
-/* ---- running ------------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 enum { CHUNK = 64 }; /* prompt tokens a pass */
 

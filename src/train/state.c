@@ -17,8 +17,7 @@
 static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'S', 'T', 'A', 'T'};
 enum { HEADER = 40, VERSION = 2, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
 
-/* ---- counters ---------------------------------------------------------------------------------
- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
 static const struct field {
     const char *name;
@@ -85,8 +84,7 @@ static int progress_read(struct progress *p, json_t *root, int version, const ch
     return 0;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int write_frame(struct file_out *f, ZSTD_CCtx *z, uint8_t *room,
                        const struct engine_item *item, struct err *e) {
@@ -171,8 +169,7 @@ out:
     return rc;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static uint64_t get(const uint8_t *at, int bytes) {
     uint64_t x = 0;

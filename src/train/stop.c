@@ -19,8 +19,7 @@ static atomic_bool save_wanted;
 static _Atomic int phase;
 static _Atomic int64_t step;
 
-/* ---- handlers: async-signal-safe ----------------------------------------------------------------
- */
+/* ---- handlers: async-signal-safe ------------------------------------------------------------- */
 
 /* A line of its own on stderr: "duet: TEXT" and, with a step, its number behind it. */
 static void say(const char *text, bool with_step) {
@@ -69,8 +68,7 @@ static void on_save(int sig) {
     errno = saved;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------
- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 void stop_catch(void) {
     cancel = 0;

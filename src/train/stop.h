@@ -3,8 +3,8 @@
  * SIGINT, SIGTERM, SIGHUP and SIGXCPU ask for the end: the handler says so at once, and the walk
  * over the ops ends before the next one (exec_opts.cancel). A further one changes nothing, so that
  * it cannot break the save. While the run starts there is nothing to save: the signal then does
- * what it did before. SIGUSR1 asks for a checkpoint, and training goes on. Signals that the process was
- * told to ignore when it began (nohup, background of a shell) stay ignored.
+ * what it did before. SIGUSR1 asks for a checkpoint, and training goes on. Signals that the process
+ * was told to ignore when it began (nohup, background of a shell) stay ignored.
  *
  * There is one set of handlers a process, so one run at a time catches signals. */
 #ifndef DUET_STOP_H

@@ -39,7 +39,7 @@ struct reader {
     struct tok_range ranges[PARTS]; /* of the prompt: the template's own parts */
     int n_parts;
     struct text *fields; /* of the line, as many as the header has */
-    struct text name[CHOICE_MAX]; /* what a label is called in the table; empty: it has only its number */
+    struct text name[CHOICE_MAX]; /* of the label in the table; empty: it has only its number */
     bool named[CHOICE_MAX];       /* by name=word */
     size_t n_fields, label;
     char *prompt;
@@ -61,8 +61,7 @@ static int no_memory(struct err *e) {
     return err_set(e, ERR_NOMEM, "out of memory for the examples of a task");
 }
 
-/* ---- template ---------------------------------------------------------------------------------
- */
+/* ---- template -------------------------------------------------------------------------------- */
 
 static int add_part(struct reader *r, struct text text, bool is_column, struct err *e) {
     if (!text.n && !is_column) return 0;
@@ -95,8 +94,7 @@ out:
     return rc;
 }
 
-/* ---- label words ------------------------------------------------------------------------------
- */
+/* ---- label words ----------------------------------------------------------------------------- */
 
 /* "a|b|c": the tokens of a text, for a message. */
 static void show_tokens(const struct reader *r, const struct tok_ids *ids, char *out, size_t cap) {
@@ -148,8 +146,8 @@ static bool same(struct text a, struct text b) {
     return a.n == b.n && !memcmp(a.s, b.s, a.n);
 }
 
-/* "name=word", or a word alone, whose label is then called like it. *word: what stands for the label
- * in a prompt. */
+/* "name=word", or a word alone, whose label is then called like it. *word: what stands for the
+ * label in a prompt. */
 static int read_name(struct reader *r, char **word, struct err *e) {
     char *equals = **word ? strchr(*word + 1, '=') : NULL;
     const int k = r->t->n_labels;
@@ -208,8 +206,7 @@ out:
     return rc;
 }
 
-/* ---- table ------------------------------------------------------------------------------------
- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static int check_utf8(const struct reader *r, struct text line, struct err *e) {
     uint32_t cp;
@@ -255,8 +252,9 @@ static size_t cut(struct text line, struct text *fields, size_t max) {
     }
 }
 
-/* One field of CSV (RFC 4180), which begins at *s and ends before a comma or at end; its text goes to
- * out. The bytes of the text, or -1: something stands behind the closing quote, or there is none. */
+/* One field of CSV (RFC 4180), which begins at *s and ends before a comma or at end; its text goes
+ * to out. The bytes of the text, or -1: something stands behind the closing quote, or there is
+ * none. */
 static int64_t csv_field(const char **s, const char *end, char *out) {
     const char *p = *s;
     int64_t n = 0;
@@ -337,8 +335,8 @@ static int find_name(const struct reader *r, struct text x, bool named) {
     return -1;
 }
 
-/* name=word goes before a number (the numbers of a table may stand for other labels there), a number
- * before a word. */
+/* name=word goes before a number (the numbers of a table may stand for other labels there), a
+ * number before a word. */
 static int read_label(const struct reader *r, int32_t *label, struct err *e) {
     char shown[SHOWN + 4];
     const struct text x = trim(r->fields[r->label]);
@@ -355,8 +353,7 @@ static int read_label(const struct reader *r, int32_t *label, struct err *e) {
                    r->o->path, (long long)r->line, show(x, shown), r->t->n_labels - 1);
 }
 
-/* ---- prompts ----------------------------------------------------------------------------------
- */
+/* ---- prompts --------------------------------------------------------------------------------- */
 
 /* Where the parts of one prompt lie in its text. */
 struct layout {
@@ -530,8 +527,7 @@ out:
     return rc;
 }
 
-/* ---- batches ----------------------------------------------------------------------------------
- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 /* Fisher and Yates' shuffle (Knuth, TAOCP vol. 2, algorithm 3.4.2P). */
 static void shuffle(struct task *t, uint64_t seed, uint64_t epoch) {

@@ -1,16 +1,17 @@
 /* Prompt classification: examples of a labelled table as prompts whose next token is the answer.
  *
  * The table is a TSV file in UTF-8: a line of column names, one of them "label", then one example a
- * line (GLUE's files look like this); or CSV (RFC 4180, texts in double quotes may hold commas and line
- * breaks), where the names are separated by commas and no tab is among them. A byte order mark, CR before LF and empty lines at the end are
- * passed over. A label is a number 0, 1, ... or a name. The template makes a prompt of
- * an example: {name} stands for the column of that name, without the blanks around it. labels has
- * the word that answers for label 0, for label 1, ..., separated by commas; blanks belong to the
- * words. "name=word" says what the label is called in the table, where it is no number or the words
- * are not in the order of the numbers ("not_entailment= no,entailment= yes" for RTE); a word alone is
- * also its label's name, without blanks. With template "{sentence} It was" and labels " terrible, great" (SST-2 as in MeZO's paper,
- * Malladi et al. 2023, arXiv 2305.17333; verbalisers after Gao et al. 2021, arXiv 2012.15723) the
- * prompt "a joy It was" is followed by " great".
+ * line (GLUE's files look like this); or CSV (RFC 4180, texts in double quotes may hold commas and
+ * line breaks), where the names are separated by commas and no tab is among them. A byte order
+ * mark, CR before LF and empty lines at the end are passed over. A label is a number 0, 1, ... or a
+ * name. The template makes a prompt of an example: {name} stands for the column of that name,
+ * without the blanks around it. labels has the word that answers for label 0, for label 1, ...,
+ * separated by commas; blanks belong to the words. "name=word" says what the label is called in the
+ * table, where it is no number or the words are not in the order of the numbers ("not_entailment=
+ * no,entailment= yes" for RTE); a word alone is also its label's name, without blanks. With
+ * template "{sentence} It was" and labels " terrible, great" (SST-2 as in MeZO's paper, Malladi et
+ * al. 2023, arXiv 2305.17333; verbalisers after Gao et al. 2021, arXiv 2012.15723) the prompt "a
+ * joy It was" is followed by " great".
  *
  * Each word must be one token behind the template's text, and no two the same. Special tokens
  * in the template are these tokens; in the table they are ordinary text, so that no row can end a

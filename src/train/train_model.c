@@ -21,8 +21,8 @@ int train_take_adapter(struct train_opts *o, const struct conf *conf, struct ada
         return err_set(e, ERR_USAGE, "--adapter needs the model it was trained on: --init FILE");
     if (!engine_find(o->engine)->backward)
         return err_set(e, ERR_USAGE,
-                       "--adapter does not go with --engine %s, whose trajectory begins at one file; "
-                       "duet adapter merge makes one of base and adapter",
+                       "--adapter does not go with --engine %s, whose trajectory begins at one "
+                       "file; duet adapter merge makes one of base and adapter",
                        o->engine);
     TRY(adapter_info_read(&a, o->adapter, e));
     snprintf(word, sizeof word, "rank %lld", (long long)a.rank);

@@ -33,7 +33,8 @@ const struct conf_row train_rows[] = {
                 SOURCE),
     CONF_BOOL(O, compact_vocab, "compact-vocab",
               "train and score over the tokens that occur in the data; the full vocabulary is "
-              "restored on save", FIXED),
+              "restored on save",
+              FIXED),
     CONF_BOOL(O, full_vocab_loss, "full-vocab-loss",
               "with --compact-vocab: also report the final loss over the full vocabulary", FREE),
     CONF_CHOICE(O, weights, "weights", "f32", weights_words,
@@ -81,15 +82,18 @@ const struct conf_row train_rows[] = {
              "ramp the micro-batches an update up to this over the run; 0: no ramp", RECORDED),
     CONF_SECTION("Prompt classification"),
     CONF_STRING(O, task, "task", NULL, "FILE",
-                "instead of --data: labelled examples (TSV or CSV with a column `label`), learned as the "
-                "next word of a prompt", SOURCE),
+                "instead of --data: labelled examples (TSV or CSV with a column `label`), learned "
+                "as the next word of a prompt",
+                SOURCE),
     CONF_STRING(O, task_eval, "task-eval", NULL, "FILE", "examples to validate on", SOURCE),
     CONF_STRING(O, prompt, "template", NULL, "TEXT",
                 "the prompt, with {column} for a column: '{sentence} It was'; special tokens are "
-                "tokens here, and text in a column", FIXED),
+                "tokens here, and text in a column",
+                FIXED),
     CONF_STRING(O, labels, "labels", NULL, "WORDS",
-                "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the label's "
-                "name in the table: 'no= bad,yes= good'", FIXED),
+                "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the "
+                "label's name in the table: 'no= bad,yes= good'",
+                FIXED),
     CONF_CHOICE(O, objective, "objective", "ce", objective_words,
                 "what is minimised: cross-entropy over the answers, or (mezo) 1 - accuracy, 1 - F1",
                 FIXED),
@@ -98,24 +102,29 @@ const struct conf_row train_rows[] = {
     CONF_CHOICE(O, optimizer, "optimizer", "auto", auto_optimizer_words,
                 "update rule; auto: adamw, with mezo sgd", FIXED),
     CONF_CHOICE(O, estimator, "estimator", "auto", auto_estimator_words,
-                "mezo: how losses become a gradient; auto: grzo, spsa where --directions is given or "
-                "there is one sequence an update, fzoo for --objective f1", RECORDED),
+                "mezo: how losses become a gradient; auto: grzo, spsa where --directions is given "
+                "or there is one sequence an update, fzoo for --objective f1",
+                RECORDED),
     CONF_INT(O, directions, "directions", "-1", -1, 4096,
              "mezo: directions an update; -1: spsa 1, fzoo 8 (at least 2); grzo has one a sequence",
              RECORDED),
     CONF_FLOAT(O, eps, "eps", "-1", -1, 10,
                "mezo: size of a perturbation; -1: 1e-3, with --lora 1e-2, three times that for "
-               "--objective accuracy and f1", RECORDED),
+               "--objective accuracy and f1",
+               RECORDED),
     CONF_CHOICE(O, rng, "rng", "counter", "counter compat",
                 "mezo: signs as a function of seed, step, tensor and block, or the predecessors' "
-                "sequential stream", RECORDED),
+                "sequential stream",
+                RECORDED),
     CONF_INT(O, steps, "steps", "0", 0, 1e12, "number of updates; 0: until --time is used", FREE),
     CONF_FLOAT(O, time, "time", "0", 0, 1e9,
                "seconds of training, without those in which the process is stopped; schedules then "
-               "follow the share of time used; 0: until --steps are done", FREE),
+               "follow the share of time used; 0: until --steps are done",
+               FREE),
     CONF_FLOAT(O, lr, "lr", "-1", -1, 100,
-               "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo measured "
-               "at the start", FREE),
+               "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo "
+               "measured at the start",
+               FREE),
     CONF_CHOICE(O, schedule, "schedule", "auto", auto_schedule_words,
                 "learning rate over the run; auto: wsd, with mezo linear", FREE),
     CONF_INT(O, warmup, "warmup", "-1", -1, 1e9,
@@ -150,20 +159,22 @@ const struct conf_row train_rows[] = {
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
                 "type of GEMM inputs; accumulation is f32; auto: bf16 where the CPU multiplies it, "
-                "else f32, which is faster then", FREE),
+                "else f32, which is faster then",
+                FREE),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words,
                 "matrix product backend; auto: the fastest exact one for this CPU", FREE),
     CONF_BOOL(O, recompute, "recompute",
               "keep only block inputs and run blocks again for the backward pass", FREE),
     CONF_INT(O, threads, "threads", "0", 0, 4096,
-             "threads; 0: one per processor, within the CPU quota. Results do not depend on it", .internal = true, FREE),
+             "threads; 0: one per processor, within the CPU quota. Results do not depend on it",
+             .internal = true, FREE),
     CONF_SECTION("Run"),
     CONF_STRING(O, out, "out", NULL, "DIR", "folder of the run; default: the first free runs/N",
                 .internal = true, START),
     CONF_STRING(O, resume, "resume", NULL, "DIR",
                 "go on with a run from what its folder holds; options that are given again must be "
-                "those of the run, or ones that may change", .internal = true,
-                FREE),
+                "those of the run, or ones that may change",
+                .internal = true, FREE),
     CONF_BOOL(O, overwrite, "overwrite", "start over in a folder that holds a run",
               .internal = true, START),
     CONF_STRING(O, checkpoint_every, "checkpoint-every", "60s", "N|Ns",
@@ -180,8 +191,8 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, patience, "patience", "0", 0, 1e9,
              "end after N validations without a better one; 0: never", FREE),
     CONF_BOOL(O, rollback, "rollback",
-              "when training diverges: once, go back to the last checkpoint, or else to the start, with "
-              "half the rate",
+              "when training diverges: once, go back to the last checkpoint, or else to the start, "
+              "with half the rate",
               FREE, .def = "true"),
     CONF_INT(O, log_every, "log-every", "10", 1, 1e12, "updates a line of log.jsonl", FREE),
     CONF_BOOL(O, json, "json", "print the summary as JSON on stdout", .internal = true, FREE),
@@ -232,7 +243,8 @@ static int check_numbers(const struct train_opts *o, struct err *e) {
                            "--%s is %g, expected a number from 0, or -1 for the default",
                            own[i].name, own[i].value);
     if (o->directions == 0)
-        return err_set(e, ERR_USAGE, "--directions is 0, expected at least 1, or -1 for the default");
+        return err_set(e, ERR_USAGE,
+                       "--directions is 0, expected at least 1, or -1 for the default");
     if (o->eps == 0 || o->lora_alpha == 0)
         return err_set(e, ERR_USAGE, "--%s is 0, expected a number above 0, or -1 for the default",
                        o->eps == 0 ? "eps" : "lora-alpha");

@@ -50,8 +50,8 @@ struct train_opts {
 
 extern const struct conf_row train_rows[];
 
-/* With --adapter: the LoRA options become the adapter's, and those that were given must be. text: room
- * for them, as long as o lives. */
+/* With --adapter: the LoRA options become the adapter's, and those that were given must be. text:
+ * room for them, as long as o lives. */
 struct adapter_words {
     char targets[48], init[16];
     struct conf_pairs set; /* --set, and what the adapter was trained with */

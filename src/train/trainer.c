@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- one update --------------------------------------------------------------------------------
- */
+/* ---- one update ------------------------------------------------------------------------------ */
 
 double trainer_progress(const struct trainer *t) {
     const double a = t->opts->steps ? (double)t->p.step / (double)t->opts->steps : 0;
@@ -69,8 +68,9 @@ static int watch_loss(struct trainer *t, double loss, struct err *e) {
     p->ema = isnan(p->ema) ? loss : 0.95 * p->ema + 0.05 * loss;
     if (isnan(p->best) || p->ema < p->best) p->best = p->ema;
     if (!(t->opts->spike > 0) || p->ema - p->best <= t->opts->spike) return 0;
-    snprintf(t->why, sizeof t->why, "the smoothed loss rose from %.3f to %.3f, more than --spike %g",
-             p->best, p->ema, t->opts->spike);
+    snprintf(t->why, sizeof t->why,
+             "the smoothed loss rose from %.3f to %.3f, more than --spike %g", p->best, p->ema,
+             t->opts->spike);
     return diverged(t, e);
 }
 
@@ -115,8 +115,8 @@ int trainer_count(struct trainer *t, const struct engine_step *s, double seconds
     return 0;
 }
 
-/* Counts it, unless it was cancelled: by a signal, by the time that ran out, or by a checkpoint that
- * failed. */
+/* Counts it, unless it was cancelled: by a signal, by the time that ran out, or by a checkpoint
+ * that failed. */
 static int update(struct trainer *t, struct err *e) {
     const double progress = trainer_progress(t);
     struct engine_step s = {.step = t->p.step,
@@ -146,8 +146,7 @@ static int update(struct trainer *t, struct err *e) {
     return rc ? rc : trainer_count(t, &s, seconds, e);
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------
- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static bool save_due(const struct trainer *t) {
     const struct train_setup *s = &t->setup;
@@ -213,8 +212,9 @@ static void say_rate(struct trainer *t) {
                  now = t->setup.lr * t->p.lr_scale *
                        sched_factor(s, t->p.step, trainer_progress(t));
     if (t->ended.num_steps == t->p.step && now > end)
-        log_note(&t->line, "the schedule is that of the longer run: the learning rate is %.3g again, "
-                           "not %.3g as at the end",
+        log_note(&t->line,
+                 "the schedule is that of the longer run: the learning rate is %.3g again, "
+                 "not %.3g as at the end",
                  now, end);
 }
 

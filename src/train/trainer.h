@@ -26,9 +26,9 @@ struct train_summary {
     char *history;     /* JSON array of the summaries of earlier ends, or NULL; owned */
 };
 
-/* Runs (or resumes) to the end, or until a signal asks for it (stop.h), which gives ERR_STOP. conf: the
- * parse that filled o; its JSON becomes config.json. dir: the run's folder, malloc()ed, also set on
- * ERR_STOP; may be NULL. A run that has ended already gives its summary and a note. */
+/* Runs (or resumes) to the end, or until a signal asks for it (stop.h), which gives ERR_STOP. conf:
+ * the parse that filled o; its JSON becomes config.json. dir: the run's folder, malloc()ed, also
+ * set on ERR_STOP; may be NULL. A run that has ended already gives its summary and a note. */
 int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,
                 struct err *e);
 

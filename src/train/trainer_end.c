@@ -64,12 +64,13 @@ void trainer_say_over(struct trainer *t) {
     const struct train_opts *o = t->opts;
     const long long step = (long long)t->p.step;
     if (o->steps && t->p.step >= o->steps)
-        log_note(&t->line, "%s is finished: %lld updates (--steps %lld); --steps N above %lld trains on",
+        log_note(&t->line,
+                 "%s is finished: %lld updates (--steps %lld); --steps N above %lld trains on",
                  t->dir, step, (long long)o->steps, step);
     else if (o->time > 0 && t->p.seconds >= o->time)
         log_note(&t->line,
-                 "%s is finished: %.1f s of training (--time %g), %lld updates; a --time above %.1f "
-                 "trains on",
+                 "%s is finished: %.1f s of training (--time %g), %lld updates; a --time above "
+                 "%.1f trains on",
                  t->dir, t->p.seconds, o->time, step, t->p.seconds);
     else
         log_note(&t->line,
@@ -130,7 +131,8 @@ void trainer_warn_if_worse(struct trainer *t) {
     if (!val_change_risen(v)) return;
     if (isfinite(v->stderr_)) snprintf(pm, sizeof pm, " +- %.4f", v->stderr_);
     log_note(&t->line,
-             "warning: the %s above that of step %lld, by %.4f%s on the same %s: try a lower --lr%s",
+             "warning: the %s above that of step %lld, by %.4f%s on the same %s: try a lower "
+             "--lr%s",
              trainer_counts_errors(t) ? "share of wrong answers is" : "validation loss is",
              (long long)v->step, v->change, pm, t->opts->task ? "examples" : "windows",
              t->setup.estimator ? "; duet audit measures one" : "");

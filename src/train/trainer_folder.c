@@ -42,7 +42,8 @@ static int not_over_input(const struct trainer *t, const char *input, const char
                           struct err *e) {
     if (!input || !file_same(input, path)) return 0;
     return err_set(e, ERR_USAGE,
-                   "%s is to be read, but would be overwritten by a run in %s: choose another --out",
+                   "%s is to be read, but would be overwritten by a run in %s: choose another "
+                   "--out",
                    input, t->dir);
 }
 

@@ -136,7 +136,8 @@ int trainer_write_start(const struct trainer *t, struct err *e);
 /* The start and end tokens of a new model are the tokenizer's. */
 void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t);
 
-/* What to train on and what to validate on: the end of the data, or --val-data, opened as d says. */
+/* What to train on and what to validate on: the end of the data, or --val-data, opened as d
+ * says. */
 int trainer_open_splits(struct trainer *t, const struct dataset_opts *d, struct err *e);
 
 /* The tokens that the validation split is of. */

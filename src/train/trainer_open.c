@@ -21,8 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- model ------------------------------------------------------------------------------------
- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 /* The tokenizer inside --init's file, if there is one. */
 static int init_tokenizer(struct trainer *t, struct model *holder, struct err *e) {
@@ -179,7 +178,8 @@ static int open_model(struct trainer *t, struct err *e) {
         log_note(&t->line, "the tokenizer decides the vocabulary: %lld tokens, not the %lld of %s",
                  (long long)t->model.config.vocab, (long long)t->described, o->model);
     if (o->compact_vocab)
-        TRY(dataset_ids(&t->data.shard, &t->val_data.shard, t->model.config.vocab, &ids, &n_ids, e));
+        TRY(dataset_ids(&t->data.shard, &t->val_data.shard, t->model.config.vocab, &ids, &n_ids,
+                        e));
     TRY(train_model_shape(&t->model, s, ids, n_ids, e));
     if (o->task) TRY(task_map(&t->task, &t->model, e));
     if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));
@@ -201,8 +201,7 @@ out:
     return rc;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 /* What is wrong with the command line and can be seen without tokenising is said before the folder
  * is touched. */
@@ -257,8 +256,8 @@ static int64_t end_of_log(const struct trainer *t, const char *path, int64_t fro
     return end;
 }
 
-/* What was logged after the checkpoint is logged again; but not the updates that a trajectory holds,
- * nor what an end has said. */
+/* What was logged after the checkpoint is logged again; but not the updates that a trajectory
+ * holds, nor what an end has said. */
 static int open_log(struct trainer *t, struct err *e) {
     char *path = file_join(t->dir, "log.jsonl");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");

@@ -11,8 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- options ----------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static int is_fixed(const struct trainer *t, const char *name, const char *now, const char *then,
                     struct err *e) {
@@ -85,8 +84,7 @@ out:
     return rc;
 }
 
-/* ---- sources ----------------------------------------------------------------------------------
- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 /* A file that is not where config.json says, from the folder, may be where it was at the start. */
 static const char *find(struct trainer *t, enum run_source s, const char *path) {
@@ -138,7 +136,8 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
                        "--init does not belong to --resume: the weights of %s are its own", t->dir);
     if (checkpoint_exists(t->dir) && t->given.adapter)
         return err_set(e, ERR_USAGE,
-                       "--adapter does not belong to --resume: the adapter of %s is its own", t->dir);
+                       "--adapter does not belong to --resume: the adapter of %s is its own",
+                       t->dir);
     if (trainer_has_file(t, "start.blzt")) {
         TRY(take_from_folder(t, "start.blzt", e));
         TRY(run_start_read(&t->start, t->from.init, e));
@@ -158,8 +157,7 @@ out:
     return rc;
 }
 
-/* ---- comparing --------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static bool is_given(const struct trainer *t, enum run_source s) {
     const bool given[N_RUN_SOURCES] = {

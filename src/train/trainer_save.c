@@ -1,5 +1,5 @@
-/* What a run keeps: checkpoints, the best model by validation beside the last, the last N, and a way
- * back when the loss runs away. */
+/* What a run keeps: checkpoints, the best model by validation beside the last, the last N, and a
+ * way back when the loss runs away. */
 #include "trainer_impl.h"
 #include "train_model.h"
 
@@ -22,8 +22,7 @@ static const char *best_name(const struct trainer *t) {
     return t->setup.lora.rank ? "adapter.best.blzt" : "best.blzt";
 }
 
-/* ---- the last N --------------------------------------------------------------------------------
- */
+/* ---- the last N ------------------------------------------------------------------------------ */
 
 /* Name of a checkpoint's folder; -1: no such name. */
 static long long step_of(const char *name) {
@@ -101,8 +100,7 @@ void trainer_clear_kept(const struct trainer *t) {
     free(dir);
 }
 
-/* ---- saving ------------------------------------------------------------------------------------
- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 /* While the loss is on its way up, the checkpoint from before is not given up. */
 static bool rising(const struct trainer *t) {
@@ -127,8 +125,7 @@ out:
     return rc;
 }
 
-/* ---- the best ----------------------------------------------------------------------------------
- */
+/* ---- the best -------------------------------------------------------------------------------- */
 
 double trainer_measure(const struct trainer *t, double loss, double accuracy, double f1) {
     const char *what = t->setup.objective ? t->setup.objective->name : "ce";
@@ -271,8 +268,7 @@ void trainer_say_best(struct trainer *t) {
                  (long long)p->val_best_step, p->val_best);
 }
 
-/* ---- divergence --------------------------------------------------------------------------------
- */
+/* ---- divergence ------------------------------------------------------------------------------ */
 
 /* What a run begins from is a function of its options and its base. */
 static int load_start(struct trainer *t, struct err *e) {

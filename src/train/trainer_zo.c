@@ -91,7 +91,8 @@ static int same_options(const struct trainer *t, const struct trajectory *old, s
     json_t *value;
     int rc = settled(t, old, &before, e);
     if (!rc) then = json_loads(before, 0, NULL);
-    if (!rc) rc = now && then ? 0 : err_set(e, ERR_NOMEM, "out of memory for the trajectory's options");
+    if (!rc)
+        rc = now && then ? 0 : err_set(e, ERR_NOMEM, "out of memory for the trajectory's options");
     if (!rc) json_object_foreach(then, key, value) {
             if (may_change(key) || json_equal(value, json_object_get(now, key))) continue;
             rc = err_set(e, ERR_USAGE,
@@ -208,8 +209,7 @@ int trainer_record(struct trainer *t, const struct engine_step *s, double second
     return trajectory_append(&t->trajectory, &r, e);
 }
 
-/* ---- rate -------------------------------------------------------------------------------------
- */
+/* ---- rate ------------------------------------------------------------------------------------ */
 
 enum { RATE_DIRECTIONS = 12, CHECKED_DIRECTIONS = 2 };
 
@@ -217,7 +217,8 @@ enum { RATE_DIRECTIONS = 12, CHECKED_DIRECTIONS = 2 };
 static const double LARGE_CHANGE = 0.2;
 
 /* A rate that was given; normalised differences make steps of lr / eps, whatever the losses say. */
-static void check_rate(struct trainer *t, const struct zo_measure *m, const struct zo_shape *shape) {
+static void check_rate(struct trainer *t, const struct zo_measure *m,
+                       const struct zo_shape *shape) {
     const struct train_setup *s = &t->setup;
     const double change = zo_update_change(m, s->estimator, shape, s->lr);
     if (s->find_lr || s->optimizer->normalises || !(change > LARGE_CHANGE)) return;
@@ -233,9 +234,9 @@ static void check_eps(struct trainer *t, const struct zo_measure *m, const struc
                  rounding = zo_measure_rounding(m, eps);
     if (isinf(error))
         log_note(&t->line,
-                 "warning: eps %g changes no loss of the first batch: every coefficient is 0 there, "
-                 "and rounding decides what is learned, if anything; duet audit finds an eps that "
-                 "works",
+                 "warning: eps %g changes no loss of the first batch: every coefficient is 0 "
+                 "there, and rounding decides what is learned, if anything; duet audit finds an "
+                 "eps that works",
                  eps);
     else if (trainer_counts_errors(t))
         return;

@@ -53,8 +53,7 @@ static double get_f64(const uint8_t *at) {
     return x;
 }
 
-/* ---- head -------------------------------------------------------------------------------------
- */
+/* ---- head ------------------------------------------------------------------------------------ */
 
 static int parse_hash(const char *text, uint64_t *hash) {
     if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16) return -1;
@@ -171,8 +170,7 @@ out:
     return rc;
 }
 
-/* ---- records ----------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static size_t record_bytes(uint64_t n) {
     return FIXED + n * DIRECTION + SUM;
@@ -271,8 +269,7 @@ out:
     return rc;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 int trajectory_open(struct trajectory *t, const char *path, struct err *e) {
     int rc;
@@ -306,8 +303,7 @@ bool trajectory_next(struct trajectory *t, struct zo_record *r) {
     return true;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int open_end(struct trajectory *t, struct err *e) {
     t->fd = open(t->path, O_RDWR | O_APPEND | O_CLOEXEC);

@@ -45,7 +45,7 @@ bool val_change_risen(const struct val_change *v) {
     return v->change > (isnan(v->stderr_) ? 0 : 2 * v->stderr_);
 }
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 int val_change_save(const struct val_change *v, const char *path, const struct val_place *p,
                     struct err *e) {

@@ -3,7 +3,7 @@
  *
  *   TRY(val_change_reserve(&v, n, e));   before every validation: room for n losses
  *   ... v.now is filled ...
- *   val_change_take(&v, step);           after it: the first one is kept, later ones are compared */
+ *   val_change_take(&v, step);           after it: the first is kept, later ones are compared */
 #ifndef DUET_VAL_CHANGE_H
 #define DUET_VAL_CHANGE_H
 
@@ -29,8 +29,8 @@ struct val_place {
     int64_t key; /* of what it was made on: losses of another are not compared */
 };
 
-/* The first losses as a file, JSON: {"step", "rollbacks", "key", "losses": [...]}. Nothing is written
- * where one is not a number. */
+/* The first losses as a file, JSON: {"step", "rollbacks", "key", "losses": [...]}. Nothing is
+ * written where one is not a number. */
 int val_change_save(const struct val_change *v, const char *path, const struct val_place *p,
                     struct err *e);
 /* Goes on from such a file; p is filled. ERR_INPUT if it is none. */

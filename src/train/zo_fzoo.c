@@ -55,15 +55,16 @@ static double unit(const struct zo_shape *s) {
     return 1 / (s->eps * (double)s->directions);
 }
 
-const struct zo_kind zo_fzoo = {.name = "fzoo",
-                                .help = "one side of each direction, differences over their deviation; for f1",
-                                .eps = {1e-3, 1e-2},
-                                .old_lr = {1e-7, 3e-5},
-                                .normalises = true,
-                                .unit = unit,
-                                .own = 8,
-                                .least = 2,
-                                .probes = probes,
-                                .directions = directions,
-                                .probe = probe,
-                                .estimate = estimate};
+const struct zo_kind zo_fzoo = {
+    .name = "fzoo",
+    .help = "one side of each direction, differences over their deviation; for f1",
+    .eps = {1e-3, 1e-2},
+    .old_lr = {1e-7, 3e-5},
+    .normalises = true,
+    .unit = unit,
+    .own = 8,
+    .least = 2,
+    .probes = probes,
+    .directions = directions,
+    .probe = probe,
+    .estimate = estimate};

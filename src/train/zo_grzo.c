@@ -49,15 +49,16 @@ static double unit(const struct zo_shape *s) {
     return 1 / (2 * s->eps * (double)(s->batch * s->accum));
 }
 
-const struct zo_kind zo_grzo = {.name = "grzo",
-                                .help = "one direction a sequence, differences over their deviation; learns most",
-                                .eps = {1e-3, 1e-2},
-                                .old_lr = {5e-7, 1e-4},
-                                .normalises = true,
-                                .unit = unit,
-                                .least = 2,
-                                .per_example = true,
-                                .probes = probes,
-                                .directions = directions,
-                                .probe = probe,
-                                .estimate = estimate};
+const struct zo_kind zo_grzo = {
+    .name = "grzo",
+    .help = "one direction a sequence, differences over their deviation; learns most",
+    .eps = {1e-3, 1e-2},
+    .old_lr = {5e-7, 1e-4},
+    .normalises = true,
+    .unit = unit,
+    .least = 2,
+    .per_example = true,
+    .probes = probes,
+    .directions = directions,
+    .probe = probe,
+    .estimate = estimate};

@@ -38,9 +38,9 @@ double zo_measure_error(const struct zo_measure *m) {
     return m->coef2 > 0 ? sqrt(m->change2 / m->coef2) : INFINITY;
 }
 
-/* Mean square of the rounding of one loss. The two coefficients have independent errors of two losses
- * each: (1 + 1/4) 2 r^2 / (2 eps)^2. Curvature makes them differ as well, so that it is at most what
- * f32 leaves of a loss. */
+/* Mean square of the rounding of one loss. The two coefficients have independent errors of two
+ * losses each: (1 + 1/4) 2 r^2 / (2 eps)^2. Curvature makes them differ as well, so that it is at
+ * most what f32 leaves of a loss. */
 static double rounding2(const struct zo_measure *m, double eps) {
     const double found = m->checked ? m->change2 / (double)m->checked * 4 * eps * eps / 2.5 : 0,
                  most = m->loss * 0x1p-24;

@@ -9,7 +9,7 @@
  *   grad^2    = |g|^2               from pairs of different examples: E g_b.g_b' (no noise in it)
  *   curvature = tr H                the second derivative in a random direction
  * An update w -= s sum_i a_i z_i of n directions, with a_i = c_i / rms(c), lowers the loss by
- *   n s |g|^2 / rms(c) - n s^2 tr H / 2                        (rms(c) = |g_b|, of what a probe sees)
+ *   n s |g|^2 / rms(c) - n s^2 tr H / 2                        (rms(c) = |g_b|, as a probe sees it)
  * at best with s = |g|^2 / (rms(c) tr H), whatever n. From there each estimator knows its rate,
  * because it knows what it multiplies a_i by (struct zo_kind, unit).
  *
@@ -44,18 +44,19 @@ double zo_measure_error(const struct zo_measure *m);
 /* The part of it that is rounding of f32: share of c(eps). Infinite if all c are 0. */
 double zo_measure_rounding(const struct zo_measure *m, double eps);
 
-/* The second differences are mostly rounding, which falls with eps^2: no rate can be had from them. */
+/* The second differences are mostly rounding, which falls with eps^2: no rate can be had from
+ * them. */
 bool zo_curvature_hidden(const struct zo_measure *m, double eps);
 
-/* By how much an update of rate lr would change the loss, were it linear and all examples alike; from
- * what was checked. */
+/* By how much an update of rate lr would change the loss, were it linear and all examples alike;
+ * from what was checked. */
 double zo_update_change(const struct zo_measure *m, const struct zo_kind *k,
                         const struct zo_shape *s, double lr);
 
-/* The best s above for this estimator, times a quarter: few directions know it badly, twice the best
- * gains nothing and more loses, and the gradient shrinks as the run goes on while the curvature
- * does not. Far from the model's own texts the gradient is large and the curvature small, but not
- * for long: a step is also at most one that would lower the loss by 0.002 nats, were it
+/* The best s above for this estimator, times a quarter: few directions know it badly, twice the
+ * best gains nothing and more loses, and the gradient shrinks as the run goes on while the
+ * curvature does not. Far from the model's own texts the gradient is large and the curvature small,
+ * but not for long: a step is also at most one that would lower the loss by 0.002 nats, were it
  * linear. 0 if nothing can be said, as all coefficients are 0. */
 double zo_best_step(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s);
 /* The learning rate of plain descent that makes such steps. */

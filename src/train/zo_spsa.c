@@ -38,13 +38,14 @@ static double unit(const struct zo_shape *s) {
     return 1 / (double)s->directions;
 }
 
-const struct zo_kind zo_spsa = {.name = "spsa",
-                                .help = "two sides of each direction, all of the batch (MeZO as published)",
-                                .eps = {1e-3, 1e-2},
-                                .old_lr = {1e-6, 1e-4},
-                                .own = 1,
-                                .unit = unit,
-                                .probes = probes,
-                                .directions = directions,
-                                .probe = probe,
-                                .estimate = estimate};
+const struct zo_kind zo_spsa = {
+    .name = "spsa",
+    .help = "two sides of each direction, all of the batch (MeZO as published)",
+    .eps = {1e-3, 1e-2},
+    .old_lr = {1e-6, 1e-4},
+    .own = 1,
+    .unit = unit,
+    .probes = probes,
+    .directions = directions,
+    .probe = probe,
+    .estimate = estimate};

@@ -1,5 +1,5 @@
-/* Model descriptions from any bytes: what is accepted builds tables and a graph whose counts agree, and
- * its JSON is accepted again with the same meaning. */
+/* Model descriptions from any bytes: what is accepted builds tables and a graph whose counts agree,
+ * and its JSON is accepted again with the same meaning. */
 #include "arch.h"
 #include "model.h"
 
@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *text = model_config_dump(&c);
     must(text && !model_config_parse(&again, text, strlen(text), "dump", NULL, &e));
     must(again.dim == c.dim && again.layers == c.layers && again.head_dim == c.head_dim &&
-         again.theta == c.theta && again.residual_scale == c.residual_scale && again.tied == c.tied);
+         again.theta == c.theta && again.residual_scale == c.residual_scale &&
+         again.tied == c.tied);
     free(text);
     model_config_release(&again);
     if (c.layers > 16) { /* long graphs only take time */

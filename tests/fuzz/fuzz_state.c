@@ -1,5 +1,5 @@
-/* The `state` file of a run from any bytes; the first byte says whether its footer's checksum is put
- * right, which no fuzzer would guess. */
+/* The `state` file of a run from any bytes; the first byte says whether its footer's checksum is
+ * put right, which no fuzzer would guess. */
 #include "state.h"
 
 #include <stdio.h>
@@ -20,16 +20,19 @@ static void must(bool ok) {
 }
 
 static void open_once(void) {
-    static const char text[] = "{\"hidden_size\": 8, \"intermediate_size\": 8, \"num_hidden_layers\": 1, "
-                               "\"num_attention_heads\": 2, \"vocab_size\": 16}";
+    static const char text[] =
+        "{\"hidden_size\": 8, \"intermediate_size\": 8, \"num_hidden_layers\": 1, "
+        "\"num_attention_heads\": 2, \"vocab_size\": 16}";
     struct err e;
     struct model_config c;
     if (engine.kind) return;
     snprintf(path, sizeof path, "/tmp/duet-fuzz-state-%ld", (long)getpid());
     must(!gemm_init(&gemm, "auto", DT_F32, &e));
-    must(!model_config_parse(&c, text, strlen(text), "fuzz", NULL, &e) && !model_create(&model, &c, &e));
+    must(!model_config_parse(&c, text, strlen(text), "fuzz", NULL, &e) &&
+         !model_create(&model, &c, &e));
     must(!model_reserve(&model, &e) && !model_init(&model, 1, &e));
-    const struct engine_opts o = {.batch = 1, .seq = 4, .gemm = &gemm, .optimizer = opt_find("adamw")};
+    const struct engine_opts o = {
+        .batch = 1, .seq = 4, .gemm = &gemm, .optimizer = opt_find("adamw")};
     must(!engine_open(&engine, engine_find("backprop"), &model, &o, &e));
 }
 

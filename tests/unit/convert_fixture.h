@@ -1,54 +1,15 @@
-/* What the tests of conversion share: a folder that goes away, models of random weights, and how far
- * two of them are apart. */
+/* What the tests of conversion share: a folder that goes away, models of random weights, and how
+ * far two of them are apart. */
 #ifndef DUET_CONVERT_FIXTURE_H
 #define DUET_CONVERT_FIXTURE_H
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "folder_fixture.h"
 
 #include "export.h"
 #include "import.h"
 #include "rng.h"
-#include <ftw.h>
 #include <jansson.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static char dir[64];
-static struct err e;
-
-static inline const char *at(const char *name) {
-    static char path[4][192];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
-
-static inline int make_dir(void **state) {
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/duet-test-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static inline int forget(const char *path, const struct stat *st, int type, struct FTW *f) {
-    (void)st, (void)type, (void)f;
-    return remove(path);
-}
-
-static inline int remove_dir(void **state) {
-    (void)state;
-    return nftw(dir, forget, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static inline void must(int rc) {
-    if (rc) fail_msg("%s", e.msg);
-}
 
 /* A file of random weights: norms and biases too, every tensor as dtype t. */
 static inline void write_model(const char *path, const char *keys, enum dtype t) {
@@ -66,11 +27,11 @@ static inline void write_model(const char *path, const char *keys, enum dtype t)
         if (!strstr(keys, base[i][0]))
             n += snprintf(text + n, sizeof text - (size_t)n, ",\"%s\":%s", base[i][0], base[i][1]);
     snprintf(text + n, sizeof text - (size_t)n, "}");
-    must(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
-    must(model_create(&m, &c, &e));
-    must(model_set_storage(&m, t, &e));
-    must(model_reserve(&m, &e));
-    must(model_init(&m, 7, &e));
+    ok(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
+    ok(model_create(&m, &c, &e));
+    ok(model_set_storage(&m, t, &e));
+    ok(model_reserve(&m, &e));
+    ok(model_init(&m, 7, &e));
     struct rng g = rng_make(3, RNG_TEST, 0, 0, 0);
     for (int i = 0; i < m.n_params; i++)
         if (m.params[i].ndim == 1) {
@@ -78,7 +39,7 @@ static inline void write_model(const char *path, const char *keys, enum dtype t)
             for (int64_t k = 0; k < m.params[i].cols; k++)
                 x[k] = (m.params[i].role == ROLE_norm) + 0.2f * (float)rng_normal(&g);
         }
-    must(model_save(&m, path, "blzt5", NULL, &e));
+    ok(model_save(&m, path, "blzt5", NULL, &e));
     model_close(&m);
 }
 
@@ -96,7 +57,7 @@ static inline int convert(const char *from, const char *to, const char *format, 
 static inline struct compare compare(const char *a, const char *b) {
     struct compare c;
     const struct compare_side x = {a, NULL, NULL}, y = {b, NULL, NULL};
-    must(model_compare(&x, &y, &c, &e));
+    ok(model_compare(&x, &y, &c, &e));
     return c;
 }
 

@@ -5,24 +5,6 @@
 
 #include "model_fixture.h"
 
-#include <ftw.h>
-#include <sys/stat.h>
-
-static inline int remove_one(const char *path, const struct stat *st, int kind, struct FTW *f) {
-    (void)st, (void)kind, (void)f;
-    return remove(path);
-}
-
-static inline void remove_tree(const char *path) {
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static inline int remove_all(void **state) {
-    (void)state;
-    remove_tree(dir);
-    return 0;
-}
-
 /* dir/folder/name, in one of a few buffers. */
 static inline const char *in(const char *folder, const char *name) {
     static char path[8][192];

@@ -3,11 +3,7 @@
 #ifndef DUET_LLAMA_FIXTURE_H
 #define DUET_LLAMA_FIXTURE_H
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "err_fixture.h"
 
 #include "exec.h"
 #include "model.h"
@@ -54,12 +50,6 @@ static const struct variant variants[] = {
     {"all together, tied", "qwen2", ALL_ON, {22, 35, 2, 3, 1, 2, 260}, true},
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };
-
-static struct err e;
-
-static inline void ok(int rc) {
-    if (rc) fail_msg("%s", e.msg);
-}
 
 /* Random weights; norms around one and biases around zero, so that they matter. */
 static inline void randomize(struct model *m, uint64_t seed) {

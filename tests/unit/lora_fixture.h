@@ -3,51 +3,14 @@
 #ifndef DUET_LORA_FIXTURE_H
 #define DUET_LORA_FIXTURE_H
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "folder_fixture.h"
 
 #include "adapter.h"
 #include "file.h"
 #include "rng.h"
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum { DIM = 32, HIDDEN = 64, LAYERS = 2, HEADS = 4, KV = 2, HD = 8, VOCAB = 40 };
-
-static char dir[64];
-static struct err e;
-
-static inline const char *at(const char *name) {
-    static char path[4][128];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
-
-static inline int make_dir(void **state) {
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%.40s/duet-test-XXXXXX", tmp ? tmp : "/tmp");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static inline int remove_dir(void **state) {
-    (void)state;
-    static const char *const names[] = {"base", "other", "a", "b", "c.bin"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) remove(at(names[i]));
-    return rmdir(dir); /* fails if anything else, such as a temporary file, was left */
-}
-
-static inline void must(int rc) {
-    if (rc) fail_msg("%s", e.msg);
-}
 
 static inline void create(struct model *m, const char *init, bool tied) {
     char text[512];
@@ -55,10 +18,11 @@ static inline void create(struct model *m, const char *init, bool tied) {
     snprintf(text, sizeof text,
              "{\"hidden_size\":%d,\"intermediate_size\":%d,\"num_hidden_layers\":%d,"
              "\"num_attention_heads\":%d,\"num_key_value_heads\":%d,\"vocab_size\":%d,"
-             "\"rms_norm_eps\":1e-05,\"max_position_embeddings\":64,\"tie_word_embeddings\":%s,\"duet\":{\"init\":\"%s\"}}",
+             "\"rms_norm_eps\":1e-05,\"max_position_embeddings\":64,\"tie_word_embeddings\":%s,"
+             "\"duet\":{\"init\":\"%s\"}}",
              DIM, HIDDEN, LAYERS, HEADS, KV, VOCAB, tied ? "true" : "false", init);
-    must(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
-    must(model_create(m, &c, &e));
+    ok(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
+    ok(model_create(m, &c, &e));
 }
 
 static inline struct param *find(const struct model *m, const char *name) {
@@ -76,9 +40,9 @@ static inline size_t bytes_of(const struct param *p) {
 static inline void write_base(const char *path, uint64_t seed) {
     struct model m;
     create(&m, "fan_in", true);
-    must(model_reserve(&m, &e));
-    must(model_init(&m, seed, &e));
-    must(model_save(&m, path, "blzt5", NULL, &e));
+    ok(model_reserve(&m, &e));
+    ok(model_init(&m, seed, &e));
+    ok(model_save(&m, path, "blzt5", NULL, &e));
     model_close(&m);
 }
 
@@ -89,10 +53,10 @@ static const struct lora_opts lora_default = {
 static inline void open_lora(struct model *m, const char *base, const struct lora_opts *o,
                              enum dtype t, uint64_t seed) {
     create(m, "fan_in", true);
-    must(lora_attach(m, o, &e));
-    must(model_set_storage(m, t, &e));
-    must(model_reserve(m, &e));
-    must(model_load(m, base, &e));
+    ok(lora_attach(m, o, &e));
+    ok(model_set_storage(m, t, &e));
+    ok(model_reserve(m, &e));
+    ok(model_load(m, base, &e));
     lora_init(m, seed);
     struct rng g = rng_make(seed, RNG_TEST, 0, 0, 0);
     for (int i = 0; i < m->n_params; i++) {

@@ -2,20 +2,12 @@
 #ifndef DUET_MODEL_FIXTURE_H
 #define DUET_MODEL_FIXTURE_H
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "folder_fixture.h"
 
 #include "format.h"
 #include "rng.h"
 #include <jansson.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* A decoder small enough to damage at every bit: 2 layers, 2 heads of 4, 1 kv head. */
 enum { DIM = 8, HIDDEN = 3, LAYERS = 2, HEADS = 2, KV = 1, HD = 4, VOCAB = 5, SEQ = 6 };
@@ -28,17 +20,6 @@ static const char config[] =
     "\"num_attention_heads\":2,\"num_key_value_heads\":1,\"head_dim\":4,\"vocab_size\":5,"
     "\"max_position_embeddings\":6,\"rms_norm_eps\":1e-05,\"rope_theta\":10000.0,"
     "\"hidden_act\":\"silu\",\"tie_word_embeddings\":%s%s}";
-
-static char dir[64]; /* of the files that the test writes */
-static struct err e;
-
-static inline const char *at(const char *name) {
-    static char path[2][128];
-    static int turn;
-    turn = !turn;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
 
 static inline uint8_t *slurp(const char *path, size_t *size) {
     struct file_map m;
@@ -190,21 +171,6 @@ static inline uint8_t *sample(const char *format, size_t *size) {
     assert_int_equal(model_file_write(&mf, format, at("sample"), &e), 0);
     model_file_close(&mf);
     return slurp(at("sample"), size);
-}
-
-static inline int make_dir(void **state) {
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%.40s/duet-test-XXXXXX", tmp ? tmp : "/tmp");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-/* Everything in it has been written by at(). */
-static inline int remove_dir(void **state) {
-    (void)state;
-    static const char *const names[] = {"a.blzt", "b.blzt", "a.bin", "b.bin", "c.bin", "sample"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) remove(at(names[i]));
-    return rmdir(dir); /* fails if anything else, such as a temporary file, was left */
 }
 
 #endif

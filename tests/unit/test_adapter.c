@@ -8,7 +8,7 @@
 
 static uint8_t *slurp(const char *path, size_t *size) {
     struct file_map m;
-    must(file_map_open(&m, path, &e));
+    ok(file_map_open(&m, path, &e));
     uint8_t *copy = malloc(m.size + 1);
     memcpy(copy, m.data, m.size);
     *size = m.size;
@@ -44,23 +44,23 @@ static void round_trip(void **state) {
         o.alpha = 0.1 + k; /* not a short decimal in binary */
         o.targets = k & 4 ? "down,q" : "q,k,v,o,gate,up,down";
         open_lora(&m, at("base"), &o, DT_F32, 2);
-        must(adapter_save(&m, at("a"), "blzt5", k & 1 ? "{\"step\":7}" : NULL, &e));
+        ok(adapter_save(&m, at("a"), "blzt5", k & 1 ? "{\"step\":7}" : NULL, &e));
         const struct adapter_use use = {.weights = DT_F32, .scale = 1};
-        must(adapter_open(&n, at("base"), at("a"), &use, &e));
+        ok(adapter_open(&n, at("base"), at("a"), &use, &e));
         same_table(&m, &n);
         for (int i = 0; i < m.graph.n_nodes; i++)
             assert_memory_equal(m.graph.nodes + i, n.graph.nodes + i, sizeof *m.graph.nodes);
-        must(adapter_save(&n, at("b"), "blzt5", k & 1 ? "{\"step\":7}" : NULL, &e));
+        ok(adapter_save(&n, at("b"), "blzt5", k & 1 ? "{\"step\":7}" : NULL, &e));
         size_t sa, sb;
         uint8_t *x = slurp(at("a"), &sa), *y = slurp(at("b"), &sb);
         assert_int_equal(sa, sb);
         assert_memory_equal(x, y, sa);
         free(x);
         free(y);
-        must(adapter_info_read(&info, at("a"), &e));
+        ok(adapter_info_read(&info, at("a"), &e));
         uint64_t hash;
         int64_t trained = 0;
-        must(model_file_hash(at("base"), &hash, &e));
+        ok(model_file_hash(at("base"), &hash, &e));
         for (int i = 0; i < m.n_params; i++)
             if (m.params[i].trainable) trained += param_count(m.params + i);
         assert_true(info.base_hash == hash && info.rank == 4 && info.alpha == o.alpha);
@@ -87,7 +87,7 @@ static void hashes(void **state) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         uint64_t hash;
         spill(at("a"), data, sizes[i]);
-        must(model_file_hash(at("a"), &hash, &e));
+        ok(model_file_hash(at("a"), &hash, &e));
         assert_true(hash == XXH3_64bits(data, sizes[i]));
     }
     uint64_t hash;
@@ -100,9 +100,9 @@ static void use_of_an_adapter(void **state) {
     struct model m, n;
     write_base(at("base"), 1);
     open_lora(&m, at("base"), &lora_default, DT_F32, 2);
-    must(adapter_save(&m, at("a"), "blzt5", NULL, &e));
+    ok(adapter_save(&m, at("a"), "blzt5", NULL, &e));
     const struct adapter_use use = {.weights = DT_Q8_0, .scale = 0.25, .merge = true};
-    must(adapter_open(&n, at("base"), at("a"), &use, &e));
+    ok(adapter_open(&n, at("base"), at("a"), &use, &e));
     assert_int_equal(find(&n, "model.layers.0.self_attn.q_proj.weight")->dtype, DT_Q8_0);
     for (int i = 0; i < n.graph.n_nodes; i++)
         if (n.graph.nodes[i].lora[0]) {
@@ -117,7 +117,8 @@ static void use_of_an_adapter(void **state) {
     model_close(&m);
     /* As a model it says what it is, and a model is no adapter. */
     assert_int_equal(model_open(&m, at("a"), NULL, &e), ERR_INPUT);
-    assert_non_null(strstr(e.msg, "is an adapter, and a model is wanted here: give its base, and --adapter"));
+    assert_non_null(
+        strstr(e.msg, "is an adapter, and a model is wanted here: give its base, and --adapter"));
     assert_int_equal(adapter_open(&m, at("base"), at("base"), &use, &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "is not an adapter"));
 }
@@ -131,11 +132,11 @@ static void not_together(void **state) {
     write_base(at("base"), 1);
     write_base(at("other"), 2);
     open_lora(&m, at("base"), &lora_default, DT_F32, 2);
-    must(adapter_save(&m, at("a"), "blzt5", NULL, &e));
+    ok(adapter_save(&m, at("a"), "blzt5", NULL, &e));
     const struct adapter_use use = {.weights = DT_F32, .scale = 1};
     assert_int_equal(adapter_open(&n, at("other"), at("a"), &use, &e), ERR_INPUT);
     for (int i = 0; i < 2; i++) {
-        must(model_file_hash(at(i ? "other" : "base"), &hash[i], &(struct err){0}));
+        ok(model_file_hash(at(i ? "other" : "base"), &hash[i], &(struct err){0}));
         snprintf(hex, sizeof hex, "%016" PRIx64, hash[i]);
         assert_non_null(strstr(e.msg, hex));
     }
@@ -155,7 +156,7 @@ static void not_together(void **state) {
         model_close(&n);
     }
     open_lora(&n, at("base"), &lora_default, DT_F32, 3);
-    must(adapter_load_values(&n, at("a"), &e));
+    ok(adapter_load_values(&n, at("a"), &e));
     same_table(&m, &n);
     model_close(&m);
     model_close(&n);
@@ -171,7 +172,7 @@ static void damaged(void **state) {
     o.targets = "k";
     o.rank = 1;
     open_lora(&m, at("base"), &o, DT_F32, 2);
-    must(adapter_save(&m, at("a"), "blzt5", NULL, &e));
+    ok(adapter_save(&m, at("a"), "blzt5", NULL, &e));
     uint8_t *file = slurp(at("a"), &size);
     struct param *b = find(&m, "model.layers.0.self_attn.k_proj.lora_B.weight");
     *(float *)b->data = 42;
@@ -187,14 +188,13 @@ static void damaged(void **state) {
         file[i] ^= (uint8_t)(1u << i % 8);
     }
     assert_true(*(float *)b->data == 42);
-    must(adapter_load_values(&m, at("a"), &e));
+    ok(adapter_load_values(&m, at("a"), &e));
     assert_true(*(float *)b->data != 42);
     free(file);
     model_close(&m);
 }
 
-/* ---- hostile files whose checksums are right --------------------------------------------------
- */
+/* ---- hostile files whose checksums are right ------------------------------------------------- */
 
 /* Stands for the hash of the base. */
 #define RIGHT "\"the base's hash.\""
@@ -219,16 +219,16 @@ static void write_hostile(const struct model *m, const char *settings, const cha
                                     .ndim = 2,
                                     .shape = {(uint64_t)p->rows, (uint64_t)p->cols},
                                     .data = p->data};
-        must(model_file_add(&mf, &t, &e));
+        ok(model_file_add(&mf, &t, &e));
     }
     if (add) {
         char name[96];
         snprintf(name, sizeof name, "%s", add);
         const struct mf_tensor t = {
             .name = name, .dtype = type, .ndim = 2, .shape = {add_rows, DIM}, .data = zeros};
-        must(model_file_add(&mf, &t, &e));
+        ok(model_file_add(&mf, &t, &e));
     }
-    must(model_file_write(&mf, "blzt5", at("b"), &e));
+    ok(model_file_write(&mf, "blzt5", at("b"), &e));
     model_file_close(&mf);
 }
 
@@ -306,7 +306,7 @@ static void hostile(void **state) {
     o.targets = "q";
     open_lora(&m, at("base"), &o, DT_F32, 2);
     write_hostile(&m, GOOD, NULL, NULL, 0, DT_F32);
-    must(adapter_open(&n, at("base"), at("b"), &use, &e)); /* as it is, it would be good */
+    ok(adapter_open(&n, at("base"), at("b"), &use, &e)); /* as it is, it would be good */
     model_close(&n);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_hostile(&m, cases[i].settings, cases[i].drop, cases[i].add, cases[i].rows,
@@ -335,13 +335,13 @@ static void set_on_the_base(void **state) {
     assert_true(m.config.theta != 500 && !m.lora->set);
     write_hostile(&m, SET("{\"rope_theta\":500}"), NULL, NULL, 0, DT_F32);
     for (int i = 0; i < 2; i++, use.sets = &right) {
-        must(adapter_open(&n, at("base"), at("b"), &use, &e));
+        ok(adapter_open(&n, at("base"), at("b"), &use, &e));
         assert_true(n.config.theta == 500);
-        must(adapter_save(&n, at("a"), "blzt5", NULL, &e));
+        ok(adapter_save(&n, at("a"), "blzt5", NULL, &e));
         assert_int_equal(adapter_save(&n, at("a"), "gguf", NULL, &e), i ? 0 : ERR_INPUT);
         if (!i) assert_non_null(strstr(e.msg, "{\"rope_theta\":500}"));
         model_close(&n);
-        must(adapter_open(&n, at("base"), at("a"), &use, &e)); /* it was recorded again */
+        ok(adapter_open(&n, at("base"), at("a"), &use, &e)); /* it was recorded again */
         assert_true(n.config.theta == 500);
         model_close(&n);
     }
@@ -382,9 +382,9 @@ static void write_foreign(const char *path, const char *format) {
                                         .ndim = 2,
                                         .shape = {(uint64_t)rows, (uint64_t)cols},
                                         .data = x[m][b]};
-            must(model_file_add(&mf, &t, &e));
+            ok(model_file_add(&mf, &t, &e));
         }
-    must(model_file_write(&mf, format, path, &e));
+    ok(model_file_write(&mf, format, path, &e));
     model_file_close(&mf);
 }
 
@@ -396,7 +396,7 @@ static void foreign(void **state) {
     const struct adapter_use use = {.weights = DT_F32, .scale = 1};
     write_base(at("base"), 1);
     write_foreign(at("a"), "gguf");
-    must(adapter_open(&m, at("base"), at("a"), &use, &e));
+    ok(adapter_open(&m, at("base"), at("a"), &use, &e));
     assert_int_equal(m.lora->opts.rank, 3);
     int seen = 0;
     for (int i = 0; i < m.n_params; i++) {
@@ -419,13 +419,13 @@ static void foreign(void **state) {
         seen += module >= 0;
     }
     assert_int_equal(seen, 4);
-    must(adapter_save(&m, at("b"), "blzt5", NULL, &e)); /* now it is duet's, for this base */
+    ok(adapter_save(&m, at("b"), "blzt5", NULL, &e)); /* now it is duet's, for this base */
     model_close(&m);
-    must(adapter_open(&m, at("base"), at("b"), &use, &e));
+    ok(adapter_open(&m, at("base"), at("b"), &use, &e));
     model_close(&m);
     write_base(at("base"), 2);
     assert_int_equal(adapter_open(&m, at("base"), at("b"), &use, &e), ERR_INPUT);
-    must(adapter_open(&m, at("base"), at("a"), &use, &e));
+    ok(adapter_open(&m, at("base"), at("a"), &use, &e));
     model_close(&m);
 }
 

@@ -179,7 +179,7 @@ static void conversion(void **state) {
     assert_int_equal(duet_convert("not there", "x", "gguf", NULL, &err), DUET_ERR_IO);
 }
 
-/* ---- arguments --------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 /* NULL where something is needed is a code and a sentence that names it, never a crash. */
 static void nothing_given(void **state) {
@@ -362,7 +362,7 @@ static void characters(void **state) {
     duet_close(&m);
 }
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 enum { ROUNDS = 15 };
 
@@ -415,7 +415,8 @@ static void *change_threads(void *arg) {
 /* Two models in two threads, while a third changes the number of threads: what each gives alone. */
 static void threads(void **state) {
     (void)state;
-    struct job alone[2] = {{.prompt = 'T'}, {.prompt = 'S'}}, j[2] = {{.prompt = 'T'}, {.prompt = 'S'}};
+    struct job alone[2] = {{.prompt = 'T'}, {.prompt = 'S'}},
+               j[2] = {{.prompt = 'T'}, {.prompt = 'S'}};
     pthread_t t[3];
     duet_error err;
     atomic_store(&stop, 0);

@@ -291,8 +291,9 @@ static void split_whole(void **state) {
     assert_true(val.begin == 100 && val.end == 100 && val.bytes == 0);
     assert_int_equal(val_rows(&val, 99, 0), 0);
     assert_int_equal(split_make(&f.s, "data", 0, 100, &train, &val, &e), ERR_INPUT);
-    assert_string_equal(e.msg, "data has 100 tokens, a window of 100 needs at least 101 (--seq 99 is "
-                               "possible)");
+    assert_string_equal(e.msg,
+                        "data has 100 tokens, a window of 100 needs at least 101 (--seq 99 is "
+                        "possible)");
     fixture_release(&f);
 }
 
@@ -328,7 +329,8 @@ static void split_short_document(void **state) {
     assert_int_equal(val.begin, 1807);
     assert_int_equal(val.end, 2008);
     assert_true(train.bytes == 0 && val.bytes == 0 && train.bits == -1 && val.bits == -1);
-    assert_int_equal(split_make(&f.s, "data", 0.1, 7, &train, &val, &e), 0); /* one window fits into it */
+    assert_int_equal(split_make(&f.s, "data", 0.1, 7, &train, &val, &e),
+                     0); /* one window fits into it */
     assert_int_equal(val.begin, 2000);
     check_sums(&f.s, &val);
     f.docs[1] = 5;

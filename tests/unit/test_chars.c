@@ -114,6 +114,7 @@ static void random_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(well_formed), cmocka_unit_test(replaced),
-                                       cmocka_unit_test(incomplete), cmocka_unit_test(random_bytes)};
+                                       cmocka_unit_test(incomplete),
+                                       cmocka_unit_test(random_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

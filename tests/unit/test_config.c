@@ -190,12 +190,13 @@ static void unknown(void **state) {
     (void)state;
     struct model_config c;
     char text[64];
-    assert_int_equal(parse(&c,
-                           "\"warp_factor\":9,\"architectures\":[],\"is_causal\":true,\"top_p\":0.9,"
-                           "\"nothing\":null,\"rope_parameters\":{\"rope_theta\":500},\"duet\":{},"
-                           "\"flux\":[],\"torch_dtype\":\"float32\"",
-                           NULL),
-                     0);
+    assert_int_equal(
+        parse(&c,
+              "\"warp_factor\":9,\"architectures\":[],\"is_causal\":true,\"top_p\":0.9,"
+              "\"nothing\":null,\"rope_parameters\":{\"rope_theta\":500},\"duet\":{},"
+              "\"flux\":[],\"torch_dtype\":\"float32\"",
+              NULL),
+        0);
     assert_int_equal(config_unknown(&c, text, sizeof text), 2);
     assert_string_equal(text, "\"warp_factor\", \"flux\"");
     assert_int_equal(config_unknown(&c, text, 16), 2);
@@ -239,7 +240,7 @@ static double factor_of(const struct model_config *c, int i) {
 }
 
 #define LLAMA3                                                                                     \
-    "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"                              \
+    "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"                             \
     "\"original_max_position_embeddings\":32"
 
 /* The base, wherever it stands, and the factor of the slowest pair. */
@@ -252,32 +253,36 @@ static void rotary(void **state) {
         {"\"rope_theta\":500", 500, 1},
         {"\"rope_parameters\":{\"rope_theta\":500}", 500, 1},
         {"\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"}", 500, 1},
-        {"\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"},\"rope_theta\":10000", 500,
-         1},
+        {"\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"},\"rope_theta\":10000",
+         500, 1},
         {"\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2},\"rope_theta\":700", 700, 2},
         {"\"rope_parameters\":null,\"rope_scaling\":null", 10000, 1},
         {"\"rope_parameters\":{},\"rope_scaling\":{},\"rope_theta\":7000", 7000, 1},
         {"\"rope_parameters\":{\"rope_theta\":null},\"rope_theta\":7000", 7000, 1},
         {"\"rope_scaling\":{\"rope_theta\":500,\"type\":\"linear\",\"factor\":4}", 500, 4},
-        {"\"rope_scaling\":{\"rope_theta\":500,\"type\":\"linear\",\"factor\":4},\"rope_theta\":9", 500,
-         4},
-        {"\"rope_scaling\":{\"rope_theta\":500000.0,\"rope_type\":\"llama3\"," LLAMA3 "}", 500000, 8},
+        {"\"rope_scaling\":{\"rope_theta\":500,\"type\":\"linear\",\"factor\":4},\"rope_theta\":9",
+         500, 4},
+        {"\"rope_scaling\":{\"rope_theta\":500000.0,\"rope_type\":\"llama3\"," LLAMA3 "}", 500000,
+         8},
         {"\"rope_scaling\":{\"rope_type\":\"default\"}", 10000, 1},
         {"\"rope_scaling\":{\"rope_type\":\"default\",\"factor\":3}", 10000, 1},
         {"\"rope_scaling\":{\"rope_type\":null,\"type\":\"linear\",\"factor\":4}", 10000, 4},
-        {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4,\"partial_rotary_factor\":1}", 10000, 4},
+        {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4,\"partial_rotary_factor\":1}", 10000,
+         4},
         /* both, and the same */
-        {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4},\"rope_parameters\":{\"type\":\"linear\","
+        {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4},\"rope_parameters\":{\"type\":"
+         "\"linear\","
          "\"factor\":4.0,\"rope_theta\":300}",
          300, 4},
         {"\"rope_scaling\":{\"type\":\"default\"},\"rope_parameters\":{\"rope_type\":\"default\","
          "\"rope_theta\":300}",
          300, 1},
         /* one for each kind of layer */
-        {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"default\"}}", 500,
-         1},
+        {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"default\"}}",
+         500, 1},
         {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"linear\","
-         "\"factor\":2},\"sliding_attention\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_theta\":"
+         "\"factor\":2},\"sliding_attention\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_"
+         "theta\":"
          "500.0}}",
          500, 2},
         {"\"layer_types\":[\"full_attention\",\"full_attention\"],\"rope_parameters\":{"
@@ -324,7 +329,8 @@ static void rotary_refused(void **state) {
         {"\"layer_types\":[\"attention\",\"attention\"],\"rope_parameters\":{\"full_attention\":{"
          "\"rope_theta\":500}}",
          "layer_types"},
-        {"\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":500,\"partial_rotary_factor\":"
+        {"\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":500,\"partial_rotary_"
+         "factor\":"
          "0.5}",
          "partial_rotary_factor"},
         {"\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2,\"partial_rotary_factor\":0.5}",
@@ -333,8 +339,8 @@ static void rotary_refused(void **state) {
         {"\"rope_scaling\":{\"rope_type\":\"proportional\",\"factor\":2}", "\"proportional\""},
         {"\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":2}", "\"dynamic\""},
         {"\"rope_scaling\":{\"rope_type\":\"longrope\",\"short_factor\":[1]}", "\"longrope\""},
-        {"\"original_max_position_embeddings\":64,\"rope_scaling\":{\"rope_type\":\"llama3\"," LLAMA3
-         "}",
+        {"\"original_max_position_embeddings\":64,\"rope_scaling\":{\"rope_type\":"
+         "\"llama3\"," LLAMA3 "}",
          "original_max_position_embeddings differs"},
         {"\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
          "\"high_freq_factor\":4.0}",
@@ -349,8 +355,8 @@ static void set_base(void **state) {
     struct model_config c;
     char *key = strdup("rope_theta"), *value = strdup("600");
     const struct conf_pairs sets = {.n = 1, .key = &key, .value = &value};
-    assert_int_equal(parse(&c, "\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"}", &sets),
-                     0);
+    assert_int_equal(
+        parse(&c, "\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"}", &sets), 0);
     assert_true(c.theta == 600);
     model_config_release(&c);
     free(key);
@@ -387,7 +393,8 @@ static void integers(void **state) {
     assert_true(json_real_value(json_object_get(c.json, "g")) == 12345678901234567890.5);
     model_config_release(&c);
     refused("\"rope_theta\":1000000000000000019884624838656", "rope_theta is 1e+30");
-    refused("\"sliding_window\":1000000000000000019884624838656", "sliding_window is not an integer");
+    refused("\"sliding_window\":1000000000000000019884624838656",
+            "sliding_window is not an integer");
 }
 
 /* Cut anywhere, a description is refused; with any byte changed it is read or refused, and what is
@@ -429,9 +436,10 @@ static void damaged(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_change), cmocka_unit_test(keys_that_do_not),
-        cmocka_unit_test(unknown),          cmocka_unit_test(windows),          cmocka_unit_test(rotary),
-        cmocka_unit_test(rotary_refused),   cmocka_unit_test(set_base),
-        cmocka_unit_test(integers),         cmocka_unit_test(damaged),
+        cmocka_unit_test(unknown),          cmocka_unit_test(windows),
+        cmocka_unit_test(rotary),           cmocka_unit_test(rotary_refused),
+        cmocka_unit_test(set_base),         cmocka_unit_test(integers),
+        cmocka_unit_test(damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

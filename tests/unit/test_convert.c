@@ -39,8 +39,8 @@ enum { N_KINDS = sizeof kinds / sizeof *kinds };
 /* Every tensor of a is in b with the same type and bits, and the other way. */
 static void same_tensors(const char *a, const char *b) {
     struct model_file x, y;
-    must(model_file_open(&x, a, true, &e));
-    must(model_file_open(&y, b, true, &e));
+    ok(model_file_open(&x, a, true, &e));
+    ok(model_file_open(&y, b, true, &e));
     assert_int_equal(x.n_tensors, y.n_tensors);
     for (size_t i = 0; i < x.n_tensors; i++) {
         const struct mf_tensor *t = x.tensors + i, *u = model_file_find(&y, t->name);
@@ -58,7 +58,7 @@ static void same_tensors(const char *a, const char *b) {
 static json_t *config_of(const char *path) {
     struct model_file mf;
     json_error_t je;
-    must(model_import(&mf, path, false, &e));
+    ok(model_import(&mf, path, false, &e));
     json_t *j = json_loads(mf.config, 0, &je);
     model_file_close(&mf);
     return j;
@@ -70,7 +70,7 @@ static void same_function(const char *a, const char *b) {
     for (int i = 0; i < 2; i++) {
         json_t *j = config_of(i ? b : a);
         char *text = json_dumps(j, 0);
-        must(model_config_parse(i ? &y : &x, text, strlen(text), "test", NULL, &e));
+        ok(model_config_parse(i ? &y : &x, text, strlen(text), "test", NULL, &e));
         free(text);
         json_decref(j);
     }
@@ -103,7 +103,7 @@ static void round_trip(const struct kind *k, const char *format, const char *oth
     snprintf(again, sizeof again, "again%s", other);
     const bool scaled = strstr(k->name, "llama3") != NULL;
     write_model(at("a.blzt"), k->keys, t);
-    must(convert(at("a.blzt"), at(there), format, -1));
+    ok(convert(at("a.blzt"), at(there), format, -1));
     assert_int_equal(report.exact, !scaled || strcmp(format, "gguf") != 0);
     const struct compare c = compare(at("a.blzt"), at(there));
     if (scaled) /* the factors become f32 */
@@ -111,10 +111,10 @@ static void round_trip(const struct kind *k, const char *format, const char *oth
     else
         assert_true(c.exact);
     assert_true(c.max_logit > 0.1);
-    must(convert(at(there), at("b.blzt"), "blzt5", -1));
+    ok(convert(at(there), at("b.blzt"), "blzt5", -1));
     if (t == DT_F32) same_tensors(at("a.blzt"), at("b.blzt"));
     if (strcmp(k->name, "llama with QK-norm") != 0) same_function(at("a.blzt"), at("b.blzt"));
-    must(convert(at("b.blzt"), at(again), format, -1));
+    ok(convert(at("b.blzt"), at(again), format, -1));
     same_tensors(at(there), at(again));
     same_function(at(there), at(again));
 }
@@ -171,19 +171,19 @@ static void types(void **state) {
     write_model(at("a.blzt"), kinds[1].keys, DT_F32);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct model_file mf;
-        must(convert(at("a.blzt"), at(cases[i].file), cases[i].format, cases[i].ask));
+        ok(convert(at("a.blzt"), at(cases[i].file), cases[i].format, cases[i].ask));
         assert_false(report.exact);
         const struct compare c = compare(at("a.blzt"), at(cases[i].file));
         assert_false(c.exact);
         assert_true(c.max_diff <= report.bound * c.max_logit);
-        must(model_file_open(&mf, at(cases[i].file), true, &e));
+        ok(model_file_open(&mf, at(cases[i].file), true, &e));
         assert_int_equal(model_file_find(&mf, "model.layers.1.mlp.down_proj.weight")->dtype,
                          cases[i].matrix);
         assert_int_equal(model_file_find(&mf, "lm_head.weight")->dtype, cases[i].vocab);
         assert_int_equal(model_file_find(&mf, "model.norm.weight")->dtype, cases[i].vector);
         model_file_close(&mf);
         /* what was rounded once comes through other formats as it is */
-        must(convert(at(cases[i].file), at("back.blzt"), "blzt5", -1));
+        ok(convert(at(cases[i].file), at("back.blzt"), "blzt5", -1));
         assert_true(compare(at(cases[i].file), at("back.blzt")).exact);
     }
     assert_int_equal(convert(at("a.blzt"), at("u/"), "hf", DT_Q8_0), ERR_USAGE);
@@ -195,8 +195,8 @@ static void types(void **state) {
 static void dequantised(void **state) {
     (void)state;
     write_model(at("a.blzt"), kinds[0].keys, DT_F32);
-    must(convert(at("a.blzt"), at("q.gguf"), "gguf", DT_Q4_0));
-    must(convert(at("q.gguf"), at("h/"), "hf", -1));
+    ok(convert(at("a.blzt"), at("q.gguf"), "gguf", DT_Q4_0));
+    ok(convert(at("q.gguf"), at("h/"), "hf", -1));
     assert_true(report.exact);
     assert_true(compare(at("q.gguf"), at("h/")).exact);
 }
@@ -206,9 +206,9 @@ static void odd_rows(void **state) {
     (void)state;
     struct model_file mf;
     write_model(at("a.blzt"), "\"intermediate_size\":72", DT_F32);
-    must(convert(at("a.blzt"), at("q.gguf"), "gguf", DT_Q8_0));
+    ok(convert(at("a.blzt"), at("q.gguf"), "gguf", DT_Q8_0));
     assert_non_null(strstr(report.text, "2 tensors are written as f16"));
-    must(model_file_open(&mf, at("q.gguf"), true, &e));
+    ok(model_file_open(&mf, at("q.gguf"), true, &e));
     assert_int_equal(model_file_find(&mf, "model.layers.0.mlp.down_proj.weight")->dtype, DT_F16);
     assert_int_equal(model_file_find(&mf, "model.layers.0.mlp.up_proj.weight")->dtype, DT_Q8_0);
     model_file_close(&mf);
@@ -225,8 +225,8 @@ static void missing(void **state) {
     for (size_t i = 0; i < 3; i++) {
         struct model_file mf;
         const struct export_opts o = {.dtype = -1};
-        must(convert(at("a.blzt"), at(formats_of[i][1]), formats_of[i][0], -1));
-        must(model_import(&mf, at(formats_of[i][1]), true, &e));
+        ok(convert(at("a.blzt"), at(formats_of[i][1]), formats_of[i][0], -1));
+        ok(model_import(&mf, at(formats_of[i][1]), true, &e));
         char *layers = strstr(mf.config, "\"num_hidden_layers\":2");
         assert_non_null(layers);
         layers[strlen("\"num_hidden_layers\":")] = '3';
@@ -249,7 +249,7 @@ static void folding(void **state) {
                         half ? "\"duet\":{\"residual_scale\":0.5}"
                              : "\"duet\":{\"residual_scale\":0.35355339059327379}",
                         i == 1 ? DT_BF16 : DT_F32);
-            must(convert(at("a.blzt"), at(plain[i][1]), plain[i][0], -1));
+            ok(convert(at("a.blzt"), at(plain[i][1]), plain[i][0], -1));
             const struct compare c = compare(at("a.blzt"), at(plain[i][1]));
             assert_true(c.max_diff <= 2e-6 * c.max_logit);
             json_t *j = config_of(at(plain[i][1]));
@@ -268,18 +268,18 @@ static void compacted(void **state) {
     struct model_config c;
     struct model_file mf;
     write_model(at("a.blzt"), kinds[0].keys, DT_F32);
-    must(model_file_open(&mf, at("a.blzt"), true, &e));
-    must(model_config_parse(&c, mf.config, strlen(mf.config), "test", NULL, &e));
+    ok(model_file_open(&mf, at("a.blzt"), true, &e));
+    ok(model_config_parse(&c, mf.config, strlen(mf.config), "test", NULL, &e));
     model_file_close(&mf);
-    must(model_create(&m, &c, &e));
-    must(model_compact(&m, ids, 5, &e));
-    must(model_reserve(&m, &e));
-    must(model_load(&m, at("a.blzt"), &e));
-    must(model_save(&m, at("c.blzt"), "blzt5", NULL, &e));
+    ok(model_create(&m, &c, &e));
+    ok(model_compact(&m, ids, 5, &e));
+    ok(model_reserve(&m, &e));
+    ok(model_load(&m, at("a.blzt"), &e));
+    ok(model_save(&m, at("c.blzt"), "blzt5", NULL, &e));
     model_close(&m);
-    must(convert(at("c.blzt"), at("c.gguf"), "gguf", -1));
+    ok(convert(at("c.blzt"), at("c.gguf"), "gguf", -1));
     assert_true(compare(at("a.blzt"), at("c.gguf")).exact);
-    must(model_file_open(&mf, at("c.gguf"), true, &e));
+    ok(model_file_open(&mf, at("c.gguf"), true, &e));
     assert_null(model_file_find(&mf, "duet.vocab_map"));
     model_file_close(&mf);
 }
@@ -315,7 +315,7 @@ static void refused(void **state) {
     for (int i = 0; i < 64 * 50; i++) big[i] = 1e6f;
     const struct export_opts o = {.dtype = DT_F16};
     write_model(at("a.blzt"), kinds[0].keys, DT_F32);
-    must(model_import(&mf, at("a.blzt"), true, &e));
+    ok(model_import(&mf, at("a.blzt"), true, &e));
     ((struct mf_tensor *)(uintptr_t)model_file_find(&mf, "model.embed_tokens.weight"))->data = big;
     assert_int_equal(model_export(&mf, format_find("gguf"), at("no.out"), &o, &report, &e),
                      ERR_INPUT);
@@ -344,7 +344,7 @@ static void contradictions(void **state) {
                  "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":50,"
                  "\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":true,%s}",
                  cases[i]);
-        must(model_file_open(&mf, at("a.blzt"), true, &e));
+        ok(model_file_open(&mf, at("a.blzt"), true, &e));
         free(mf.config);
         mf.config = strdup(text);
         const struct export_opts o = {.dtype = -1};
@@ -362,18 +362,18 @@ static void comparing(void **state) {
     (void)state;
     struct model_file mf;
     write_model(at("a.blzt"), kinds[0].keys, DT_BF16);
-    must(convert(at("a.blzt"), at("w.blzt"), "blzt5", DT_F32));
+    ok(convert(at("a.blzt"), at("w.blzt"), "blzt5", DT_F32));
     assert_true(report.exact);
     assert_true(compare(at("a.blzt"), at("w.blzt")).exact);
-    must(convert(at("a.blzt"), at("q.gguf"), "gguf", DT_Q8_0));
-    must(convert(at("q.gguf"), at("w.blzt"), "blzt5", DT_F32));
+    ok(convert(at("a.blzt"), at("q.gguf"), "gguf", DT_Q8_0));
+    ok(convert(at("q.gguf"), at("w.blzt"), "blzt5", DT_F32));
     assert_true(compare(at("q.gguf"), at("w.blzt")).exact);
     static float bad[64];
     for (int i = 0; i < 64; i++) bad[i] = 3e38f;
-    must(model_import(&mf, at("a.blzt"), true, &e));
+    ok(model_import(&mf, at("a.blzt"), true, &e));
     ((struct mf_tensor *)(uintptr_t)model_file_find(&mf, "model.norm.weight"))->data = bad;
     const struct export_opts o = {.dtype = -1};
-    must(model_export(&mf, format_find("gguf"), at("n.gguf"), &o, &report, &e));
+    ok(model_export(&mf, format_find("gguf"), at("n.gguf"), &o, &report, &e));
     model_file_close(&mf);
     assert_false(compare(at("a.blzt"), at("n.gguf")).finite);
     assert_true(compare(at("a.blzt"), at("q.gguf")).finite);
@@ -387,19 +387,19 @@ static void folder_hash(void **state) {
     struct model_file mf;
     uint64_t hash, again;
     write_model(at("a.blzt"), kinds[0].keys, DT_F32);
-    must(convert(at("a.blzt"), at("f/"), "hf", -1));
-    must(model_file_hash(at("f/"), &hash, &e));
+    ok(convert(at("a.blzt"), at("f/"), "hf", -1));
+    ok(model_file_hash(at("f/"), &hash, &e));
     FILE *f = fopen(at("f/generation_config.json"), "w");
     assert_non_null(f);
     fputs("{\"eos_token_id\": [1, 2]}", f);
     fclose(f);
-    must(model_import(&mf, at("f/"), true, &e));
+    ok(model_import(&mf, at("f/"), true, &e));
     assert_non_null(strstr(mf.config, "generation_config"));
     assert_true(model_file_digest(&mf) == hash);
     model_file_close(&mf);
     assert_true(remove(at("f/config.json")) == 0);
-    must(convert(at("a.blzt"), at("f/"), "hf", DT_BF16));
-    must(model_file_hash(at("f/"), &again, &e));
+    ok(convert(at("a.blzt"), at("f/"), "hf", DT_BF16));
+    ok(model_file_hash(at("f/"), &again, &e));
     assert_true(again != hash);
 }
 
@@ -413,5 +413,5 @@ int main(void) {
         cmocka_unit_test(missing),        cmocka_unit_test(compacted),
         cmocka_unit_test(refused),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, remove_all);
 }

@@ -230,7 +230,8 @@ static void test_items(void **state) {
     assert_null(engine_find("no such engine"));
 }
 
-/* The disk becomes full between the weights and the state: the old pair stays, the next model goes. */
+/* The disk becomes full between the weights and the state: the old pair stays, the next model
+ * goes. */
 static void test_full_disk(void **state) {
     (void)state;
     const struct gemm gemm = gemm_of("auto", DT_F32);
@@ -301,7 +302,8 @@ static void cancelled_then_whole(const char *engine) {
             assert_int_equal(g.opt.t, 0);
             cancel = 0;
             c.at = -1;
-            s = (struct engine_step){.accum = MICRO, .lr = 1e-3, .fill = fill_and_cancel, .ctx = &c};
+            s = (struct engine_step){
+                .accum = MICRO, .lr = 1e-3, .fill = fill_and_cancel, .ctx = &c};
             g.kind->step(&g, &s);
         }
         assert_true(!s.cancelled && s.finite);
@@ -323,7 +325,8 @@ static void test_cancelled(void **state) {
     cancelled_then_whole("mezo");
 }
 
-/* A mapped file was cut within its last page: what is missing reads as zeros, so no loss is told. */
+/* A mapped file was cut within its last page: what is missing reads as zeros, so no loss is
+ * told. */
 static void test_cut_file(void **state) {
     (void)state;
     const struct gemm gemm = gemm_of("auto", DT_F32);

@@ -1,5 +1,6 @@
 /* Whole documents: what is one, that every token is scored once with enough before it, totals and
  * their errors against long-hand ones, pairs. */
+#include "folder_fixture.h"
 #include "llama_fixture.h"
 
 #include "exact.h"
@@ -8,20 +9,13 @@
 #include "shard.h"
 #include "tokenizer.h"
 
-#include <unistd.h>
-
-static char dir[64];
-
 static const char *put_file(const char *name, const char *text, size_t bytes) {
-    static char path[4][128];
-    static int turn;
-    char *at = path[turn++ % 4];
-    snprintf(at, sizeof path[0], "%s/%s", dir, name);
-    FILE *f = fopen(at, "wb");
+    const char *path = at(name);
+    FILE *f = fopen(path, "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(text, 1, bytes, f), bytes);
     assert_int_equal(fclose(f), 0);
-    return at;
+    return path;
 }
 
 static struct docs docs_of(const char *text) {
@@ -60,7 +54,8 @@ static void documents(void **state) {
     }
     struct docs d;
     const char *none = "\n " MARK "\n";
-    assert_int_equal(docs_read(&d, (const char *[]){put_file("none", none, strlen(none))}, 1, &e), ERR_INPUT);
+    assert_int_equal(docs_read(&d, (const char *[]){put_file("none", none, strlen(none))}, 1, &e),
+                     ERR_INPUT);
     assert_int_equal(docs_read(&d, (const char *[]){"/nonexistent"}, 1, &e), ERR_IO);
 }
 
@@ -168,10 +163,11 @@ static void apart(void **state) {
 /* A tokenizer of 64 pairs and all bytes, without any special token: no start of text. */
 static const char *no_start(void) {
     char json[20000];
-    size_t at = (size_t)sprintf(json, "{\"version\":\"1.0\",\"added_tokens\":[],\"normalizer\":null,"
-                                      "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":"
-                                      "false,\"use_regex\":false},\"post_processor\":null,\"decoder\":"
-                                      "{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{");
+    size_t at =
+        (size_t)sprintf(json, "{\"version\":\"1.0\",\"added_tokens\":[],\"normalizer\":null,"
+                              "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":"
+                              "false,\"use_regex\":false},\"post_processor\":null,\"decoder\":"
+                              "{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{");
     for (int i = 0; i < 26; i++)
         at += (size_t)sprintf(json + at, "%s\"%c\":%d", i ? "," : "", 'a' + i, i);
     for (int i = 0; i < 8; i++)
@@ -291,8 +287,8 @@ static void files(void **state) {
     struct exact_doc x[] = {{0, 4, 0xabcdefULL, 2, 3.25}, {4, 6, UINT64_MAX, 3, 1234.5}};
     const struct exact_result a = {.docs = x, .n = 2};
     struct exact_result back;
-    char path[128], good[512];
-    snprintf(path, sizeof path, "%s/a.tsv", dir);
+    char good[512];
+    const char *path = at("a.tsv");
     ok(exact_write(&a, path, &e));
     ok(exact_read(&back, path, &a, &e));
     assert_int_equal(back.n, 2);
@@ -343,23 +339,6 @@ static void starts(void **state) {
     assert_int_equal(shard_start(t, &keeps), -1);
     assert_false(keeps);
     tokenizer_close(t);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    strcpy(dir, "/tmp/duet-exact-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    static const char *const names[] = {"text", "none", "tokenizer.json", "other.tsv", "a.tsv"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        unlink(path);
-    }
-    return rmdir(dir);
 }
 
 int main(void) {

@@ -276,7 +276,8 @@ static void unknown_files(void **state) {
                       *const texts[] = {"x", "{\"model_type\": \"llama\"}  ",
                                         "Once upon a time there was a file that was not a model."};
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
-        assert_refused(bytes[i], strlen(bytes[i]), false, "blzt5, gguf, safetensors, blzt4, llama2c");
+        assert_refused(bytes[i], strlen(bytes[i]), false,
+                       "blzt5, gguf, safetensors, blzt4, llama2c");
         assert_refused(bytes[i], strlen(bytes[i]), true, i ? "begins with" : "begins with nothing");
     }
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

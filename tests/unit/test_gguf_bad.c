@@ -208,8 +208,9 @@ static void settings(void **state) {
         assert_bad(&g, sizes[i]);
         g = f;
         set_array(&g, key, U32, 2, "\1\0\0\0\1\0\0\0", 8); /* more than there are layers */
-        assert_bad(&g, strstr(key, "head_count") || strstr(key, "feed_forward") ? "is a list of 2 u32"
-                                                                               : "is of type array");
+        assert_bad(&g, strstr(key, "head_count") || strstr(key, "feed_forward")
+                           ? "is a list of 2 u32"
+                           : "is of type array");
         if (i == 5) continue;
         g = f;
         set_u32(&g, key, 0);

@@ -52,7 +52,8 @@ static void null_ids(void **state) {
             assert_int_equal(mf.vocab->eos, 1);
         }
         assert_null(strstr(mf.config, "4294967295"));
-        for (size_t i = 0; i < sizeof more / sizeof *more; i++) assert_null(strstr(mf.config, more[i]));
+        for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+            assert_null(strstr(mf.config, more[i]));
         assert_non_null(strstr(mf.config, "\"tokenizer.ggml.eom_token_id\":[\"u32\",2]"));
         model_file_close(&mf);
     }

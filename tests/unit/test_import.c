@@ -9,7 +9,7 @@
 
 static char *slurp(const char *path, size_t *n) {
     struct file_map m;
-    must(file_map_open(&m, path, &e));
+    ok(file_map_open(&m, path, &e));
     char *text = calloc(1, m.size + 1);
     assert_non_null(text);
     memcpy(text, m.data, m.size);
@@ -30,7 +30,7 @@ static void write_folder(const char *keys, const char *changes) {
     size_t n;
     json_error_t je;
     write_model(at("a.blzt"), keys, DT_F32);
-    must(convert(at("a.blzt"), at("f/"), "hf", -1));
+    ok(convert(at("a.blzt"), at("f/"), "hf", -1));
     char *text = slurp(at("f/config.json"), &n);
     json_t *config = json_loads(text, 0, &je), *change = json_loads(changes, 0, &je), *v;
     const char *key;
@@ -64,14 +64,14 @@ static void biases(void **state) {
     write_folder("\"model_type\":\"qwen2\"", "{\"attention_bias\":false}");
     same_as_before();
     struct model_file mf;
-    must(model_import(&mf, at("f"), true, &e));
+    ok(model_import(&mf, at("f"), true, &e));
     assert_non_null(model_file_find(&mf, "model.layers.1.self_attn.k_proj.bias"));
     assert_null(strstr(mf.config, "attention_bias"));
     model_file_close(&mf);
     /* And there and back. */
-    must(convert(at("f"), at("q.gguf"), "gguf", -1));
+    ok(convert(at("f"), at("q.gguf"), "gguf", -1));
     assert_true(compare(at("a.blzt"), at("q.gguf")).exact);
-    must(convert(at("q.gguf"), at("g/"), "hf", -1));
+    ok(convert(at("q.gguf"), at("g/"), "hf", -1));
     assert_true(compare(at("a.blzt"), at("g")).exact);
     write_folder("\"model_type\":\"mistral\"", "{\"attention_bias\":true}");
     same_as_before();
@@ -96,7 +96,7 @@ static void windows(void **state) {
     struct model m;
     char *key = strdup("sliding_window"), *value = strdup("null");
     const struct conf_pairs sets = {.n = 1, .key = &key, .value = &value};
-    must(model_open(&m, at("f"), &sets, &e));
+    ok(model_open(&m, at("f"), &sets, &e));
     assert_int_equal(m.config.max_pos, 4097);
     model_close(&m);
     free(key);
@@ -120,11 +120,11 @@ static void bases(void **state) {
         struct model_file mf;
         write_folder("\"rope_theta\":700", changes[i]);
         same_as_before();
-        must(convert(at("f"), at("b.gguf"), "gguf", -1));
-        must(model_import(&mf, at("b.gguf"), true, &e));
+        ok(convert(at("f"), at("b.gguf"), "gguf", -1));
+        ok(model_import(&mf, at("b.gguf"), true, &e));
         assert_non_null(strstr(mf.config, "\"rope_theta\":700.0"));
         model_file_close(&mf);
-        must(convert(at("f"), at("g/"), "hf", -1));
+        ok(convert(at("f"), at("g/"), "hf", -1));
         assert_true(compare(at("a.blzt"), at("g")).exact);
     }
 }
@@ -150,8 +150,8 @@ static void integers(void **state) {
     free(text);
     json_decref(config);
     same_as_before();
-    must(convert(at("f"), at("i.gguf"), "gguf", -1));
-    must(convert(at("f"), at("g/"), "hf", -1));
+    ok(convert(at("f"), at("i.gguf"), "gguf", -1));
+    ok(convert(at("f"), at("g/"), "hf", -1));
     config = json_load_file(at("g/config.json"), 0, &je);
     assert_true(json_real_value(json_object_get(config, "model_max_length")) == 1e30);
     json_decref(config);
@@ -165,7 +165,7 @@ static void integers(void **state) {
 static json_t *config_of(const char *path) {
     struct model_file mf;
     json_error_t je;
-    must(model_import(&mf, path, true, &e));
+    ok(model_import(&mf, path, true, &e));
     json_t *c = json_loads(mf.config, 0, &je);
     model_file_close(&mf);
     return c;
@@ -194,7 +194,7 @@ static void ids(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t k = 0; k < 2; k++) {
             write_model(at("a.blzt"), cases[i].keys, DT_F32);
-            must(convert(at("a.blzt"), at(outs[k][1]), outs[k][0], -1));
+            ok(convert(at("a.blzt"), at(outs[k][1]), outs[k][0], -1));
             int notes = 0;
             for (const char *p = report.text; *p; p++) notes += *p == '\n';
             if (notes != cases[i].notes) fail_msg("%s: %s", cases[i].keys, report.text);
@@ -204,7 +204,7 @@ static void ids(void **state) {
                 fail_msg("%s as %s: %s", cases[i].keys, outs[k][0], json_dumps(c, 0));
             json_decref(c);
         }
-    must(convert(at("a.blzt"), at("o.blzt"), "blzt5", -1));
+    ok(convert(at("a.blzt"), at("o.blzt"), "blzt5", -1));
     json_t *c = config_of(at("o.blzt"));
     assert_int_equal(json_integer_value(json_object_get(c, "bos_token_id")), 4294967295);
     json_decref(c);
@@ -239,7 +239,7 @@ static void pointers(void **state) {
     write_folder("\"model_type\":\"llama\"", "{}");
     put(at("f/tokenizer.model"), pointer);
     same_as_before();
-    must(model_open(&m, at("f"), NULL, &e));
+    ok(model_open(&m, at("f"), NULL, &e));
     assert_non_null(strstr(m.tok_problem, "tokenizer.model is a Git LFS pointer"));
     model_close(&m);
     assert_int_equal(convert(at("f"), at("p2.gguf"), "gguf", -1), ERR_INPUT);
@@ -251,7 +251,7 @@ static void pointers(void **state) {
     text[sizeof text - 1] = 0;
     put(at("long"), text);
     struct file_map map;
-    must(file_map_open(&map, at("long"), &e));
+    ok(file_map_open(&map, at("long"), &e));
     file_map_close(&map);
     remove(at("f/tokenizer.model"));
 }
@@ -356,7 +356,7 @@ static void checked(void **state) {
         assert_true(state_of(at("c")) == before);
         /* a model was there */
         s = (struct seen){0};
-        must(export_checked(outs[i][0], at(outs[i][1]), &s));
+        ok(export_checked(outs[i][0], at(outs[i][1]), &s));
         assert_true(s.calls == 1 && s.same);
         assert_true(compare(at("a.blzt"), at(outs[i][1])).exact);
         const uint64_t there = state_of(at("c"));
@@ -366,7 +366,7 @@ static void checked(void **state) {
         assert_true(s.calls == 1 && s.same);
         assert_true(state_of(at("c")) == there);
         s = (struct seen){0};
-        must(export_checked(outs[i][0], at(outs[i][1]), &s));
+        ok(export_checked(outs[i][0], at(outs[i][1]), &s));
         assert_true(compare(at("a.blzt"), at(outs[i][1])).exact);
         assert_true(state_of(at("c")) != there);
     }
@@ -380,7 +380,7 @@ static void check_again(void **state) {
     mkdir(at("k/.duet-check"), 0777);
     assert_int_equal(symlink("../gone", at("k/.duet-check/config.json")), 0);
     write_model(at("a.blzt"), "\"model_type\":\"llama\"", DT_F32);
-    must(export_checked("hf", at("k/"), &s));
+    ok(export_checked("hf", at("k/"), &s));
     assert_true(s.calls == 1 && s.same);
     assert_false(file_exists(at("k/.duet-check")));
 }
@@ -405,5 +405,5 @@ int main(void) {
         cmocka_unit_test(pointers),    cmocka_unit_test(checked),  cmocka_unit_test(check_again),
         cmocka_unit_test(run_folders), cmocka_unit_test(quantised),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, remove_all);
 }

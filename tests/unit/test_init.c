@@ -21,8 +21,10 @@ static void make(struct model *m, const char *init, bool tied, const uint32_t *i
     struct err e;
     struct model_config c;
     snprintf(text, sizeof text,
-             "{\"hidden_size\":%d,\"intermediate_size\":%d,\"num_hidden_layers\":%d,\"num_attention_heads\":%d,"
-             "\"num_key_value_heads\":%d,\"vocab_size\":%d,\"tie_word_embeddings\":%s,\"duet\":{\"init\":\"%s\"}}",
+             "{\"hidden_size\":%d,\"intermediate_size\":%d,\"num_hidden_layers\":%d,\"num_"
+             "attention_heads\":%d,"
+             "\"num_key_value_heads\":%d,\"vocab_size\":%d,\"tie_word_embeddings\":%s,\"duet\":{"
+             "\"init\":\"%s\"}}",
              DIM, HIDDEN, LAYERS, HEADS, KV, VOCAB, tied ? "true" : "false", init);
     assert_int_equal(model_config_parse(&c, text, strlen(text), "test", NULL, &e), 0);
     assert_int_equal(model_create(m, &c, &e), 0);
@@ -40,7 +42,8 @@ static const struct param *find(const struct model *m, const char *name) {
 
 static double deviation(const struct param *p) {
     double sum = 0;
-    for (int64_t i = 0; i < param_count(p); i++) sum += (double)((float *)p->data)[i] * (double)((float *)p->data)[i];
+    for (int64_t i = 0; i < param_count(p); i++)
+        sum += (double)((float *)p->data)[i] * (double)((float *)p->data)[i];
     return sqrt(sum / (double)param_count(p));
 }
 
@@ -49,8 +52,11 @@ static void scales(void **state) {
     struct model m;
     make(&m, "fan_in", true, NULL, 0);
     const double depth = 1 / sqrt(2.0 * LAYERS);
-    assert_true(fabs(deviation(find(&m, "model.layers.0.mlp.gate_proj.weight")) * sqrt(DIM) - 1) < 0.1);
-    assert_true(fabs(deviation(find(&m, "model.layers.1.mlp.down_proj.weight")) * sqrt(HIDDEN) / depth - 1) < 0.1);
+    assert_true(fabs(deviation(find(&m, "model.layers.0.mlp.gate_proj.weight")) * sqrt(DIM) - 1) <
+                0.1);
+    assert_true(
+        fabs(deviation(find(&m, "model.layers.1.mlp.down_proj.weight")) * sqrt(HIDDEN) / depth -
+             1) < 0.1);
     assert_true(fabs(deviation(find(&m, "model.embed_tokens.weight")) / 0.02 - 1) < 0.1);
     assert_true(deviation(find(&m, "model.norm.weight")) == 1);
     model_close(&m);
@@ -59,8 +65,8 @@ static void scales(void **state) {
     model_close(&m);
 }
 
-/* The stream as its authors wrote it, with the C library's generator: per layer q, k, v, o, gate, down,
- * up, then the embedding; the rows of q and k are interleaved pairs. */
+/* The stream as its authors wrote it, with the C library's generator: per layer q, k, v, o, gate,
+ * down, up, then the embedding; the rows of q and k are interleaved pairs. */
 static void draw(float *x, int n, double s) {
     for (int i = 0; i < n; i++) x[i] = (float)s * (float)(2 * drand48() - 1);
 }
@@ -69,15 +75,17 @@ static void same_rows(const float *got, const float *pairs, int heads) {
     for (int h = 0; h < heads; h++)
         for (int i = 0; i < HD / 2; i++)
             for (int part = 0; part < 2; part++)
-                assert_memory_equal(got + (h * HD + part * HD / 2 + i) * DIM, pairs + (h * HD + 2 * i + part) * DIM,
-                                    DIM * sizeof(float));
+                assert_memory_equal(got + (h * HD + part * HD / 2 + i) * DIM,
+                                    pairs + (h * HD + 2 * i + part) * DIM, DIM * sizeof(float));
 }
 
 static void compat(void **state) {
     (void)state;
-    static const char *const names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                                        "mlp.gate_proj", "mlp.down_proj", "mlp.up_proj"};
-    const double depth = 1 / sqrt(2.0 * LAYERS), d = 1 / sqrt((double)DIM), f = 1 / sqrt((double)HIDDEN);
+    static const char *const names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                        "self_attn.o_proj", "mlp.gate_proj",    "mlp.down_proj",
+                                        "mlp.up_proj"};
+    const double depth = 1 / sqrt(2.0 * LAYERS), d = 1 / sqrt((double)DIM),
+                 f = 1 / sqrt((double)HIDDEN);
     const double scale[] = {d, d, d, depth / sqrt((double)(HEADS * HD)), f, depth * d, f};
     static float want[HIDDEN * DIM];
     struct model m;
@@ -93,7 +101,8 @@ static void compat(void **state) {
             else assert_memory_equal(p->data, want, (size_t)param_count(p) * sizeof *want);
         }
     draw(want, VOCAB * DIM, 0.02);
-    assert_memory_equal(find(&m, "model.embed_tokens.weight")->data, want, VOCAB * DIM * sizeof *want);
+    assert_memory_equal(find(&m, "model.embed_tokens.weight")->data, want,
+                        VOCAB * DIM * sizeof *want);
     model_close(&m);
 }
 
@@ -110,7 +119,8 @@ static void compaction_of(const char *init, bool tied) {
         const char *name = t ? "lm_head.weight" : "model.embed_tokens.weight";
         const float *a = find(&full, name)->data;
         float *b = find(&small, name)->data;
-        for (int i = 0; i < 5; i++) assert_memory_equal(a + ids[i] * DIM, b + i * DIM, DIM * sizeof *a);
+        for (int i = 0; i < 5; i++)
+            assert_memory_equal(a + ids[i] * DIM, b + i * DIM, DIM * sizeof *a);
         b[2 * DIM] = 42; /* training */
     }
     assert_int_equal(model_save(&small, path, "blzt5", NULL, &e), 0);
@@ -139,6 +149,7 @@ static void compaction(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(scales), cmocka_unit_test(compat), cmocka_unit_test(compaction)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(scales), cmocka_unit_test(compat),
+                                       cmocka_unit_test(compaction)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ static void table(void **state) {
         struct lora_opts o = lora_default;
         o.targets = targets;
         o.rank = 3;
-        must(lora_attach(&m, &o, &e));
+        ok(lora_attach(&m, &o, &e));
         assert_ptr_equal(m.graph.params, m.params);
         assert_int_equal(m.graph.n_params, m.n_params);
         const struct param *p = m.params + base;
@@ -58,7 +58,7 @@ static void nodes(void **state) {
         o.merge = rs;
         o.norms = true;
         create(&m, "fan_in", true);
-        must(lora_attach(&m, &o, &e));
+        ok(lora_attach(&m, &o, &e));
         const float scale = rs ? 4 : 2; /* 8 / sqrt(4), 8 / 4 */
         int found = 0;
         for (int pass = 0; pass < 2; pass++) {
@@ -134,10 +134,10 @@ static void values(void **state) {
         o.targets = "q,down";
         write_base(at("base"), 1);
         create(&m, "fan_in", true);
-        must(lora_attach(&m, &o, &e));
-        must(model_reserve(&m, &e));
-        must(model_load(&m, at("base"), &e));
-        must(model_open(&other, at("base"), NULL, &e));
+        ok(lora_attach(&m, &o, &e));
+        ok(model_reserve(&m, &e));
+        ok(model_load(&m, at("base"), &e));
+        ok(model_open(&other, at("base"), NULL, &e));
         lora_init(&m, 3);
         for (int i = 0; i < other.n_params; i++)
             assert_memory_equal(other.params[i].data, m.params[i].data, bytes_of(m.params + i));
@@ -177,7 +177,7 @@ static void unload(void **state) {
     (void)state;
     struct model m, plain;
     write_base(at("base"), 1);
-    must(model_open(&plain, at("base"), NULL, &e));
+    ok(model_open(&plain, at("base"), NULL, &e));
     for (int trained = 0; trained < 2; trained++) {
         struct lora_opts o = lora_default;
         o.norms = trained;
@@ -195,7 +195,7 @@ static void unload(void **state) {
         assert_int_equal(m.graph.n_nodes, plain.graph.n_nodes);
         for (int k = 0; k < m.graph.n_nodes; k++)
             assert_memory_equal(m.graph.nodes + k, plain.graph.nodes + k, sizeof *m.graph.nodes);
-        must(model_save(&m, at("a"), "blzt5", NULL, &e)); /* a model like any other again */
+        ok(model_save(&m, at("a"), "blzt5", NULL, &e)); /* a model like any other again */
         model_close(&m);
     }
     model_close(&plain);
@@ -210,11 +210,11 @@ static void merging(void **state) {
         struct lora_opts o = lora_default;
         o.targets = "k,down";
         open_lora(&m, at("base"), &o, t ? DT_BF16 : DT_F32, 2);
-        must(model_open_frozen(&plain, at("base"), NULL, t ? DT_BF16 : DT_F32, &e));
+        ok(model_open_frozen(&plain, at("base"), NULL, t ? DT_BF16 : DT_F32, &e));
         lora_set_scale(&m, -1.5);
         struct model before = m; /* its table stays where it is: unload only forgets the end */
         int64_t corrected = 0;
-        must(lora_merge(&m, &e));
+        ok(lora_merge(&m, &e));
         assert_int_equal(m.n_params, plain.n_params);
         for (int i = 0; i < m.n_params; i++) {
             const struct param *p = m.params + i, *q = plain.params + i, *a = NULL;
@@ -269,9 +269,9 @@ static double loss_of(struct model *m) {
         ids[i] = (uint32_t)(i * 7 % VOCAB);
         next[i] = (uint32_t)(i * 11 % VOCAB);
     }
-    must(gemm_init(&gemm, "native", DT_F32, &e));
+    ok(gemm_init(&gemm, "native", DT_F32, &e));
     const struct exec_opts o = {.B = B, .T = T};
-    must(exec_open(&x, &m->graph, &gemm, &o, &e));
+    ok(exec_open(&x, &m->graph, &gemm, &o, &e));
     const struct batch b = {.B = B, .T = T, .input = ids, .target = next, .nll = nll};
     exec_run(&x, &b);
     exec_close(&x);
@@ -290,13 +290,13 @@ static void one_function(void **state) {
     open_lora(&split, at("base"), &o, DT_F32, 2);
     o.merge = true;
     open_lora(&merged, at("base"), &o, DT_F32, 2);
-    must(model_open_frozen(&plain, at("base"), NULL, DT_F32, &e));
+    ok(model_open_frozen(&plain, at("base"), NULL, DT_F32, &e));
     const double beside = loss_of(&split), inside = loss_of(&merged), base = loss_of(&plain);
     assert_true(fabs(beside - inside) < 1e-4 * fabs(inside));
     assert_true(fabs(beside - base) > 1e-2);
     lora_set_scale(&split, 0);
     assert_true(loss_of(&split) == base);
-    must(lora_merge(&merged, &e));
+    ok(lora_merge(&merged, &e));
     assert_true(loss_of(&merged) == inside); /* bit for bit */
     lora_unload(&split);
     assert_true(loss_of(&split) == base);

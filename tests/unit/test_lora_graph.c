@@ -31,8 +31,7 @@ static struct engine_opts options(const struct gemm *g, const char *optimizer, i
     return o;
 }
 
-/* ---- against the reference --------------------------------------------------------------------
- */
+/* ---- against the reference ------------------------------------------------------------------- */
 
 /* The linear output that LoRA parameter a (an A) corrects. */
 static const struct param *target_of(const struct model *m, int a, float *scale) {
@@ -154,8 +153,7 @@ static void test_gradients(void **state) {
         }
 }
 
-/* ---- beside and merged ------------------------------------------------------------------------
- */
+/* ---- beside and merged ----------------------------------------------------------------------- */
 
 static void copy_trainable(struct model *to, const struct model *from) {
     for (int i = 0; i < to->n_params; i++)
@@ -264,8 +262,7 @@ static void test_training_together(void **state) {
     }
 }
 
-/* ---- what is frozen ---------------------------------------------------------------------------
- */
+/* ---- what is frozen -------------------------------------------------------------------------- */
 
 /* U12: no gradient, no optimizer state, no change; the memory of training is the adapters'. */
 static void test_frozen(void **state) {
@@ -349,8 +346,7 @@ static void test_storages(void **state) {
         }
 }
 
-/* ---- files ------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static char dir[] = "/tmp/duet-test-XXXXXX";
 

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- malloc and mmap, counted ------------------------------------------------------------------ */
+/* ---- malloc and mmap, counted ---------------------------------------------------------------- */
 
 static atomic_long until = -1; /* allocations that still succeed; -1: all */
 static atomic_long calls, live;
@@ -84,7 +84,7 @@ int munmap(void *at, size_t n) {
 #define COUNTED 0
 #endif
 
-/* ---- what is done ------------------------------------------------------------------------------ */
+/* ---- what is done ---------------------------------------------------------------------------- */
 
 static const char *model, *adapter, *other;
 static const char text[] = "Once upon a time, there was a cat. It sat on a mat.";
@@ -178,7 +178,7 @@ static const struct step {
              {"score", score},           {"generate", generate},
              {"convert", convert}};
 
-/* ---- every n ----------------------------------------------------------------------------------- */
+/* ---- every n --------------------------------------------------------------------------------- */
 
 static int failed;
 

@@ -1,7 +1,7 @@
 /* stories260K through the program's own path, against the golden values of the independent double
- * reference (tests/golden/make_golden.c): log-probability of every token of a text, greedy text, loss of
- * the first windows of TinyStories. Needs weights/stories260K of the data; the golden file's own
- * sums: test_ref_files.c. */
+ * reference (tests/golden/make_golden.c): log-probability of every token of a text, greedy text,
+ * loss of the first windows of TinyStories. Needs weights/stories260K of the data; the golden
+ * file's own sums: test_ref_files.c. */
 #include "batch.h"
 #include "data.h"
 #include "exec.h"
@@ -97,7 +97,8 @@ static void greedy(void **state) {
         const size_t n = ids_of(json_object_get(g, "prompt_ids"), prompt, 64);
         const size_t m = ids_of(json_object_get(g, "ids"), want, 512);
         const struct sample_opts o = {.temperature = 0, .top_p = 1, .tokens = (int64_t)m};
-        assert_int_equal(sample_run(&model, &gemm, &o, prompt, (int64_t)n, collect, &got, &stats, &e), 0);
+        assert_int_equal(
+            sample_run(&model, &gemm, &o, prompt, (int64_t)n, collect, &got, &stats, &e), 0);
         assert_int_equal(got.n, m);
         for (size_t i = 0; i < m; i++) assert_int_equal(got.ids[i], want[i]);
     }

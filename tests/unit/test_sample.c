@@ -320,7 +320,8 @@ static void not_finite(void **state) {
         model_of(&m, "");
         *weight(&m, cases[i].tensor, 3, 5) = cases[i].x;
         assert_int_equal(continue_of(&m, &o, 9, &x, &stats), ERR_NUMERIC);
-        if (!isfinite(cases[i].x)) assert_int_equal(x.n, 0); /* else it takes tokens that overflow */
+        if (!isfinite(cases[i].x))
+            assert_int_equal(x.n, 0); /* else it takes tokens that overflow */
         if (!strstr(e.msg, cases[i].says) || !strstr(e.msg, cases[i].tensor))
             fail_msg("no %s in: %s", cases[i].says, e.msg);
         model_close(&m);

@@ -3,7 +3,9 @@
 #include "llama_fixture.h"
 #include "score.h"
 
-enum { LONG = 700 }; /* more than a piece of 512, and past 640: three blocks of queries in the second */
+enum {
+    LONG = 700
+}; /* more than a piece of 512, and past 640: three blocks of queries in the second */
 
 static const struct variant *const some[] = {variants + 2, variants + 8};
 

@@ -1,9 +1,5 @@
 /* The state of a run: counters come back, also from states of version 1, which lack some. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "err_fixture.h"
 
 #include "state.h"
 
@@ -18,12 +14,7 @@
 static struct model model;
 static struct engine engine;
 static struct gemm gemm;
-static struct err e;
 static char path[] = "/tmp/duet-state-XXXXXX";
-
-static void ok(int rc) {
-    if (rc) fail_msg("%s", e.msg);
-}
 
 static int setup(void **state) {
     (void)state;

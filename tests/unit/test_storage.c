@@ -12,10 +12,10 @@ static const uint32_t kept[] = {0, 3, 4, 17, 39};
 /* A frozen model with storage t. */
 static void make(struct model *m, const char *init, enum dtype t, bool compact) {
     create(m, init, false);
-    if (compact) must(model_compact(m, kept, 5, &e));
+    if (compact) ok(model_compact(m, kept, 5, &e));
     model_freeze(m);
-    must(model_set_storage(m, t, &e));
-    must(model_reserve(m, &e));
+    ok(model_set_storage(m, t, &e));
+    ok(model_reserve(m, &e));
 }
 
 static bool is_matrix(const struct param *p) {
@@ -58,8 +58,8 @@ static void initialisation(void **state) {
             struct model a, b;
             make(&a, inits[k / 2], DT_F32, k % 2);
             make(&b, inits[k / 2], types[t], k % 2);
-            must(model_init(&a, 5, &e));
-            must(model_init(&b, 5, &e));
+            ok(model_init(&a, 5, &e));
+            ok(model_init(&b, 5, &e));
             converted(&a, &b, types[t]);
             model_close(&a);
             model_close(&b);
@@ -73,9 +73,9 @@ static void round_trips(void **state) {
     for (int s = 0; s < N_TYPES; s++) {
         struct model a, wide;
         make(&a, "fan_in", types[s], false);
-        must(model_init(&a, 5, &e));
-        must(model_save(&a, at("a"), "blzt5", NULL, &e));
-        must(model_open(&wide, at("a"), NULL, &e)); /* f32, trainable */
+        ok(model_init(&a, 5, &e));
+        ok(model_save(&a, at("a"), "blzt5", NULL, &e));
+        ok(model_open(&wide, at("a"), NULL, &e)); /* f32, trainable */
         for (int i = 0; i < wide.n_params; i++) {
             static float want[HIDDEN * DIM];
             assert_true(wide.params[i].trainable);
@@ -84,13 +84,13 @@ static void round_trips(void **state) {
             assert_memory_equal(want, wide.params[i].data, bytes_of(wide.params + i));
         }
         struct model plain; /* a format that holds f32 only gets what the storage says */
-        must(model_save(&a, at("c.bin"), "llama2c", NULL, &e));
-        must(model_open(&plain, at("c.bin"), NULL, &e));
+        ok(model_save(&a, at("c.bin"), "llama2c", NULL, &e));
+        ok(model_open(&plain, at("c.bin"), NULL, &e));
         same_weights(&wide, &plain);
         model_close(&plain);
         for (int t = 0; t < N_TYPES; t++) {
             struct model b;
-            must(model_open_frozen(&b, at("a"), NULL, types[t], &e));
+            ok(model_open_frozen(&b, at("a"), NULL, types[t], &e));
             assert_int_equal(b.storage, types[t]);
             if (s == t)
                 same_weights(&a, &b);
@@ -111,12 +111,12 @@ static void compaction(void **state) {
         const bool loaded = k % 2;
         struct model full, direct, small, back;
         make(&full, "fan_in", s, false);
-        must(model_init(&full, 5, &e));
-        must(model_save(&full, at("a"), "blzt5", NULL, &e));
+        ok(model_init(&full, 5, &e));
+        ok(model_save(&full, at("a"), "blzt5", NULL, &e));
         /* With s = t the rows are copied; else converted as a whole load converts them. */
-        must(model_open_frozen(&direct, at("a"), NULL, t, &e));
+        ok(model_open_frozen(&direct, at("a"), NULL, t, &e));
         make(&small, "fan_in", t, true);
-        must(loaded ? model_load(&small, at("a"), &e) : model_init(&small, 5, &e));
+        ok(loaded ? model_load(&small, at("a"), &e) : model_init(&small, 5, &e));
         for (int i = 0; i < full.n_params; i++) /* "training" of a row: 0 in every type */
             if (small.params[i].role == ROLE_embed) {
                 const size_t row = bytes_of(small.params + i) / 5;
@@ -124,8 +124,8 @@ static void compaction(void **state) {
                 model_own(&direct, i);
                 memset((char *)direct.params[i].data + kept[2] * row, 0, row);
             }
-        must(model_save(&small, at("b"), "blzt5", NULL, &e));
-        must(model_open_frozen(&back, at("b"), NULL, t, &e));
+        ok(model_save(&small, at("b"), "blzt5", NULL, &e));
+        ok(model_open_frozen(&back, at("b"), NULL, t, &e));
         if (loaded || s == DT_F32) same_weights(&direct, &back);
         model_close(&full);
         model_close(&direct);
@@ -140,7 +140,7 @@ static void refused(void **state) {
     create(&m, "fan_in", true);
     assert_int_equal(model_set_storage(&m, DT_Q8_0, &e), ERR_USAGE); /* trainable */
     assert_non_null(strstr(e.msg, "--lora"));
-    must(model_set_storage(&m, DT_BF16, &e)); /* that may be trained */
+    ok(model_set_storage(&m, DT_BF16, &e)); /* that may be trained */
     model_close(&m);
 }
 
@@ -153,30 +153,31 @@ static void odd_rows(void **state) {
     struct model_config c;
     struct model m, q;
     float want[32 * 44], got[32 * 44];
-    must(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
-    must(model_create(&m, &c, &e));
-    must(model_reserve(&m, &e));
-    must(model_init(&m, 5, &e));
-    must(model_save(&m, at("a"), "blzt5", NULL, &e));
-    must(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, &e));
+    ok(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
+    ok(model_create(&m, &c, &e));
+    ok(model_reserve(&m, &e));
+    ok(model_init(&m, 5, &e));
+    ok(model_save(&m, at("a"), "blzt5", NULL, &e));
+    ok(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, &e));
     for (int i = 0; i < q.n_params; i++) {
         const struct param *p = q.params + i, *from = m.params + i;
         const bool down = !!strstr(p->name, "down_proj");
         const enum dtype t = down ? DT_F16 : is_matrix(p) ? DT_Q8_0 : DT_F32;
         assert_int_equal(p->dtype, t);
         for (int64_t r = 0; r < p->rows; r++)
-            dtype_round_trip(t, (const float *)from->data + r * p->cols, want + r * p->cols, p->cols);
+            dtype_round_trip(t, (const float *)from->data + r * p->cols, want + r * p->cols,
+                             p->cols);
         dtype_to_f32(t, p->data, got, (size_t)param_count(p));
         assert_memory_equal(got, want, (size_t)param_count(p) * sizeof *got);
     }
     model_close(&q);
     /* What f16 cannot hold is an error, not infinity. */
     ((float *)find(&m, "model.layers.0.mlp.down_proj.weight")->data)[7] = 1e6f;
-    must(model_save(&m, at("a"), "blzt5", NULL, &e));
+    ok(model_save(&m, at("a"), "blzt5", NULL, &e));
     assert_int_equal(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "model.layers.0.mlp.down_proj.weight"));
     assert_non_null(strstr(e.msg, "f16"));
-    must(model_open_frozen(&q, at("a"), NULL, DT_BF16, &e));
+    ok(model_open_frozen(&q, at("a"), NULL, DT_BF16, &e));
     model_close(&q);
     model_close(&m);
 }
@@ -214,11 +215,11 @@ static void mapped(void **state) {
     for (int s = 0; s < N_TYPES; s++) {
         struct model a;
         make(&a, "fan_in", types[s], false);
-        must(model_init(&a, 5, &e));
-        must(model_save(&a, at("a"), "blzt5", NULL, &e));
+        ok(model_init(&a, 5, &e));
+        ok(model_save(&a, at("a"), "blzt5", NULL, &e));
         for (int t = 0; t < N_TYPES; t++) {
             struct model b;
-            must(model_open_frozen(&b, at("a"), NULL, types[t], &e));
+            ok(model_open_frozen(&b, at("a"), NULL, types[t], &e));
             for (int i = 0; i < b.n_params; i++)
                 assert_int_equal(in_map(&b, b.params + i), s == t || !is_matrix(b.params + i));
             /* Its own copy, if it needs one, has the same bits; the file is not written. */
@@ -236,7 +237,7 @@ static void mapped(void **state) {
             model_close(&b);
         }
         struct model all;
-        must(model_open(&all, at("a"), NULL, &e));
+        ok(model_open(&all, at("a"), NULL, &e));
         assert_int_equal((int)all.n_maps, 0); /* nothing of a trainable model is in a map */
         model_close(&all);
         model_close(&a);
@@ -253,10 +254,10 @@ static void as_stored(void **state) {
     for (int i = 0; i < a.n_params; i++)
         if (is_matrix(a.params + i)) a.params[i].dtype = types[k++ % N_TYPES];
     assert_true(k > N_TYPES);
-    must(model_reserve(&a, &e));
-    must(model_init(&a, 5, &e));
-    must(model_save(&a, at("b"), "blzt5", NULL, &e));
-    must(model_open_frozen(&b, at("b"), NULL, MODEL_AS_STORED, &e));
+    ok(model_reserve(&a, &e));
+    ok(model_init(&a, 5, &e));
+    ok(model_save(&a, at("b"), "blzt5", NULL, &e));
+    ok(model_open_frozen(&b, at("b"), NULL, MODEL_AS_STORED, &e));
     same_weights(&a, &b);
     for (int i = 0; i < b.n_params; i++) assert_true(in_map(&b, b.params + i));
     model_close(&b);
@@ -276,9 +277,9 @@ static void mapped_base(void **state) {
         assert_int_equal(in_map(&m, m.params + i), is_matrix(m.params + i));
     model_close(&m);
 
-    must(model_open(&plain, at("base"), NULL, &e));
-    must(model_save(&plain, at("c.bin"), "llama2c", NULL, &e));
-    must(model_open_frozen(&m, at("c.bin"), NULL, DT_F32, &e));
+    ok(model_open(&plain, at("base"), NULL, &e));
+    ok(model_save(&plain, at("c.bin"), "llama2c", NULL, &e));
+    ok(model_open_frozen(&m, at("c.bin"), NULL, DT_F32, &e));
     for (int i = 0; i < m.n_params; i++) {
         const struct param *p = m.params + i;
         const bool paired = strstr(p->name, "q_proj") || strstr(p->name, "k_proj");
@@ -287,12 +288,12 @@ static void mapped_base(void **state) {
     same_weights(&plain, &m);
     model_close(&m);
 
-    must(model_open_frozen(&m, at("base"), NULL, DT_F32, &e));
+    ok(model_open_frozen(&m, at("base"), NULL, DT_F32, &e));
     write_base(at("other"), 2);
-    must(model_load(&m, at("other"), &e));
+    ok(model_load(&m, at("other"), &e));
     assert_string_equal(m.maps[m.n_maps - 1].path, at("other"));
     model_close(&plain);
-    must(model_open(&plain, at("other"), NULL, &e));
+    ok(model_open(&plain, at("other"), NULL, &e));
     same_weights(&plain, &m);
     assert_int_equal(model_load(&m, at("nothing"), &e), ERR_IO);
     struct model_file bad = {.path = strdup(at("other"))};
@@ -339,10 +340,10 @@ static void memory_of_loading(void **state) {
     struct model_config c;
     struct model m;
     if (!peak_kb()) skip();
-    must(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
-    must(model_create(&m, &c, &e));
-    must(model_reserve(&m, &e)); /* zeros: 84 MB of f32 */
-    must(model_save(&m, at("a"), "blzt5", NULL, &e));
+    ok(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
+    ok(model_create(&m, &c, &e));
+    ok(model_reserve(&m, &e)); /* zeros: 84 MB of f32 */
+    ok(model_save(&m, at("a"), "blzt5", NULL, &e));
     const int all = (int)(model_weight_bytes(&m) >> 20);
     model_close(&m);
     assert_true(all > 75 && all < 100);

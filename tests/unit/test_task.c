@@ -1,37 +1,5 @@
-/* Tasks: tables to prompts and answers, their order, evaluation, objectives. */
-#include "data.h"
-#include "llama_fixture.h"
-#include "objective.h"
-#include "task.h"
-#include "tok_util.h"
-
-#include <unistd.h>
-
-static char path[64];
-static struct tokenizer *byte;
-
-static int open_bytes(struct task *t, const char *text, size_t n, const char *prompt,
-                      const char *labels, int64_t seq, const struct tokenizer *tok) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-    const struct task_opts o = {.path = path, .prompt = prompt, .labels = labels, .seq = seq};
-    e = (struct err){0};
-    const int rc = task_open(t, &o, tok, &e);
-    if (rc) {
-        assert_int_equal(rc, e.code);
-        assert_true(e.msg[0] && !t->ids && !t->words && !t->start);
-    }
-    return rc;
-}
-
-static struct task task_of(const char *text, const char *prompt, const char *labels, int64_t seq,
-                           const struct tokenizer *tok) {
-    struct task t;
-    ok(open_bytes(&t, text, strlen(text), prompt, labels, seq, tok));
-    return t;
-}
+/* Tasks: tables to prompts and answers, their order. */
+#include "task_fixture.h"
 
 static void check_prompt(const struct task *t, int64_t i, const struct tokenizer *tok,
                          const char *want, int label) {
@@ -43,8 +11,7 @@ static void check_prompt(const struct task *t, int64_t i, const struct tokenizer
     free(text.data);
 }
 
-/* ---- tables ------------------------------------------------------------------------------------
- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static void test_prompts(void **state) {
     (void)state;
@@ -97,7 +64,8 @@ static void test_names(void **state) {
     assert_true(t.answers[0] == '=' && t.label[0] == 0);
     task_close(&t);
     static const char *const bad[][3] = {
-        {rte, "n,y", "line 2: label is \"not_entailment\", expected a number from 0 to 1 or a name"},
+        {rte, "n,y",
+         "line 2: label is \"not_entailment\", expected a number from 0 to 1 or a name"},
         {rte, "not_entailment=n,y", "line 3: label is \"entailment\""},
         {rte, "a=n,a=y", "names the label \"a\" twice"},
         {rte, "a=,b=y", "label word 0 is empty"},
@@ -112,7 +80,8 @@ static void test_names(void **state) {
 /* As editors of other systems save it: byte order mark, CR LF, empty lines at the end. */
 static void test_editors(void **state) {
     (void)state;
-    struct task t = task_of("\xef\xbb\xbflabel\ts\r\n1\ta\r\n0\tb\r\n\r\n\n", "{s}?", "n,y", 0, byte);
+    struct task t =
+        task_of("\xef\xbb\xbflabel\ts\r\n1\ta\r\n0\tb\r\n\r\n\n", "{s}?", "n,y", 0, byte);
     assert_int_equal(t.n, 2);
     check_prompt(&t, 0, byte, "a?", 1);
     check_prompt(&t, 1, byte, "b?", 0);
@@ -124,8 +93,9 @@ static void test_editors(void **state) {
 
 static void test_csv(void **state) {
     (void)state;
-    struct task t = task_of("id,\"text\",label\r\n1,\"a, \"\"b\"\"\nc\",good\r\n2,x,1\n\"3\",,bad\n", "<{text}>",
-                            "bad=n,good=y", 0, byte);
+    struct task t =
+        task_of("id,\"text\",label\r\n1,\"a, \"\"b\"\"\nc\",good\r\n2,x,1\n\"3\",,bad\n",
+                "<{text}>", "bad=n,good=y", 0, byte);
     assert_int_equal(t.n, 3);
     check_prompt(&t, 0, byte, "<a, \"b\"\nc>", 1);
     check_prompt(&t, 1, byte, "<x>", 1);
@@ -142,7 +112,8 @@ static void test_csv(void **state) {
         {"s,\"label\n", "the quotes of column 2"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(open_bytes(&t, bad[i][0], strlen(bad[i][0]), "{s}?", "n,y", 0, byte), ERR_INPUT);
+        assert_int_equal(open_bytes(&t, bad[i][0], strlen(bad[i][0]), "{s}?", "n,y", 0, byte),
+                         ERR_INPUT);
         if (!strstr(e.msg, bad[i][1])) fail_msg("\"%s\" lacks \"%s\"", e.msg, bad[i][1]);
     }
 }
@@ -322,19 +293,7 @@ static void test_truncated(void **state) {
     assert_in_range(good, 3, 12);
 }
 
-/* ---- batches -----------------------------------------------------------------------------------
- */
-
-enum { N = 23 };
-
-static struct task letters(void) {
-    char text[512] = "x\tlabel\n";
-    size_t used = strlen(text);
-    for (int i = 0; i < N; i++) /* lengths 1 to 5 */
-        used += (size_t)snprintf(text + used, sizeof text - used, "%.*s%c\t%d\n", i % 5, "----",
-                                 'a' + i, i % 3);
-    return task_of(text, "{x}", "0,1,2", 0, byte);
-}
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static void test_order(void **state) {
     (void)state;
@@ -398,118 +357,7 @@ static void test_map(void **state) {
     task_close(&t);
 }
 
-/* ---- evaluation --------------------------------------------------------------------------------
- */
-
-static const struct variant small = {"bytes", "llama", "", {24, 40, 2, 4, 2, 6, 257}, true};
-
-/* One example after another, unpadded, with the classifier's whole row of logits. */
-static void plain_eval(struct model *m, const struct gemm *g, const struct task *t, int64_t *counts,
-                       double *losses) {
-    float *z = malloc((size_t)m->config.vocab * sizeof *z);
-    struct exec x;
-    ok(exec_open(&x, &m->graph, g, &(struct exec_opts){.B = 1, .T = t->T}, &e));
-    for (int64_t i = 0; i < t->n; i++) {
-        exec_run(&x, &(struct batch){
-                         .B = 1, .T = task_len(t, i), .input = t->ids + t->start[i], .logits = z});
-        double sum = 0;
-        int best = 0;
-        for (int k = 0; k < t->n_labels; k++) {
-            sum += exp((double)z[t->answers[k]]);
-            if (z[t->answers[k]] > z[t->answers[best]]) best = k;
-        }
-        losses[i] = log(sum) - (double)z[t->answers[t->label[i]]];
-        counts[t->label[i] * t->n_labels + best]++;
-    }
-    exec_close(&x);
-    free(z);
-}
-
-static uint64_t seen_total;
-
-static void watch(void *ctx, uint64_t done, uint64_t total) {
-    uint64_t *last = ctx;
-    assert_true(done > *last && done <= total);
-    *last = done;
-    seen_total = total;
-}
-
-static void test_eval(void **state) {
-    (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
-    struct model m = model_of(&small);
-    struct task t = letters();
-    int64_t counts[9] = {0}, right = 0;
-    double losses[N], sum = 0, squares = 0;
-    ok(task_map(&t, &m, &e));
-    plain_eval(&m, &g, &t, counts, losses);
-    for (int i = 0; i < N; i++) sum += losses[i];
-    for (int i = 0; i < N; i++) squares += pow(losses[i] - sum / N, 2);
-    for (int k = 0; k < 3; k++) right += counts[4 * k];
-    assert_in_range(right, 1, N - 1); /* both right and wrong answers */
-    const double p = (double)right / N;
-    for (int64_t batch = 1; batch <= 2 * N; batch += 5) {
-        struct task_result r;
-        uint64_t last = 0;
-        ok(task_eval(&m, &g, &t,
-                     &(struct task_eval_opts){.batch = batch, .progress = watch, .ctx = &last}, &r,
-                     &e));
-        assert_true(last == N && seen_total == N && r.n == N && r.n_labels == 3);
-        assert_memory_equal(r.counts, counts, sizeof counts);
-        assert_true(fabs(r.loss - sum / N) < 1e-5);
-        assert_true(fabs(r.loss_stderr - sqrt(squares / (N - 1) / N)) < 1e-5);
-        assert_true(fabs(r.accuracy - p) < 1e-12);
-        assert_true(fabs(r.accuracy_stderr - sqrt(p * (1 - p) / (N - 1))) < 1e-12);
-        assert_true(fabs(r.f1 - objective_f1(counts, 3)) < 1e-12);
-        double f[N], mean_f = 0, spread = 0; /* the jackknife, one by one */
-        int n = 0;
-        for (int c = 0; c < 9; c++)
-            for (int64_t k = 0; k < r.counts[c]; k++) {
-                counts[c]--;
-                f[n++] = objective_f1(counts, 3);
-                counts[c]++;
-            }
-        assert_int_equal(n, N);
-        for (int i = 0; i < N; i++) mean_f += f[i] / N;
-        for (int i = 0; i < N; i++) spread += pow(f[i] - mean_f, 2);
-        assert_true(r.f1_stderr > 0);
-        assert_true(fabs(r.f1_stderr - sqrt((N - 1.0) / N * spread)) < 1e-12);
-    }
-    ((float *)m.params[0].data)[24 * 'c'] = NAN;
-    struct task_result r;
-    assert_int_equal(task_eval(&m, &g, &t, &(struct task_eval_opts){.batch = 4}, &r, &e),
-                     ERR_NUMERIC);
-    task_close(&t);
-    t = task_of("x\tlabel\na\t1\n", "{x}", "0,1", 0, byte);
-    ok(task_eval(&m, &g, &t, &(struct task_eval_opts){.batch = 4}, &r, &e));
-    assert_true(isfinite(r.loss) && isnan(r.loss_stderr) && isnan(r.accuracy_stderr));
-    task_close(&t);
-    close_model(&m);
-}
-
-static void test_objectives(void **state) {
-    (void)state;
-    const float logits[] = {1, 2, 3, 0, 0, 0, -1, 5}, nll[] = {0.5f, 1, 1.5f, 3};
-    const int32_t label[] = {1, 1, 0, 1}; /* answers 1, 0, 0 (a tie), 1 */
-    const struct objective *ce = objective_find("ce"), *acc = objective_find("accuracy"),
-                           *f1 = objective_find("f1");
-    assert_true(ce && acc && f1 && !objective_find("f2"));
-    assert_true(ce->differentiable && !acc->differentiable && !f1->differentiable);
-    assert_true(objective_value(ce, logits, label, nll, 4, 2) == 1.5);
-    assert_true(objective_value(acc, logits, label, nll, 4, 2) == 0.25);
-    /* TP 2, FN 1, FP 0 */
-    assert_true(fabs(objective_value(f1, logits, label, nll, 4, 2) - (1 - 4.0 / 5)) < 1e-15);
-    const float bad[] = {1, NAN};
-    assert_true(isnan(objective_value(acc, bad, label, nll, 1, 2)));
-    assert_true(isnan(objective_value(f1, bad, label, nll, 1, 2)));
-    const int64_t none[4] = {5, 0, 0, 0}, three[9] = {2, 1, 0, 0, 3, 0, 1, 0, 0};
-    assert_true(objective_f1(none, 2) == 0);
-    /* 4/6, 6/7, 0 */
-    assert_true(fabs(objective_f1(three, 3) - (4.0 / 6 + 6.0 / 7) / 3) < 1e-15);
-}
-
-/* ---- real data ---------------------------------------------------------------------------------
- */
+/* ---- real data ------------------------------------------------------------------------------- */
 
 static void check_file(const char *name, const struct tokenizer *tok, int64_t n, int64_t ones) {
     const char *file = data_file(name);
@@ -567,25 +415,13 @@ static void test_rte(void **state) {
         ok(task_open(&t, &o, tok, &e));
         int64_t ones = 0;
         for (int64_t k = 0; k < t.n; k++) ones += t.label[k];
-        print_message("%s: %lld examples, %lld entailed\n", files[i].name, (long long)t.n, (long long)ones);
+        print_message("%s: %lld examples, %lld entailed\n", files[i].name, (long long)t.n,
+                      (long long)ones);
         assert_int_equal(t.n, files[i].n);
         assert_int_equal(ones, files[i].entailed);
         task_close(&t);
     }
     tokenizer_close(tok);
-}
-
-static int setup(void **state) {
-    (void)state;
-    snprintf(path, sizeof path, "/tmp/duet-task-%ld", (long)getpid());
-    return tokenizer_open(&byte, "byte", &e);
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tokenizer_close(byte);
-    unlink(path);
-    return 0;
 }
 
 int main(int argc, char **argv) {
@@ -596,7 +432,6 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_start_token), cmocka_unit_test(test_words),
         cmocka_unit_test(test_bad_tables),  cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_order),       cmocka_unit_test(test_map),
-        cmocka_unit_test(test_eval),        cmocka_unit_test(test_objectives),
         data_test(test_sst2),               data_test(test_rte),
     };
     par_init(1);

@@ -192,7 +192,8 @@ static void inside(void **state) {
 
 static void marks(void **state) {
     (void)state;
-    static const char text[] = "\xef\xbb\xbfOnce\n" EOT "\xef\xbb\xbfTwice\n"; /* the second stays */
+    static const char text[] =
+        "\xef\xbb\xbfOnce\n" EOT "\xef\xbb\xbfTwice\n"; /* the second stays */
     const size_t n = sizeof text - 1;
     put_file("plain", text + 3, n - 3);
     assert_int_equal(build("plain", "plain.bin"), 0);
@@ -317,7 +318,8 @@ static void text_after_all(void **state) {
         put_file("text", texts[i], strlen(texts[i]));
         if (build("text", "text.bin")) fail_msg("%s: %s", texts[i], e.msg);
     }
-    struct rng r = rng_make(5, RNG_TEST, 0, 0, 0); /* random bytes and tokens are taken, with a note */
+    struct rng r =
+        rng_make(5, RNG_TEST, 0, 0, 0); /* random bytes and tokens are taken, with a note */
     uint16_t ids[3000];
     for (size_t i = 0; i < 3000; i++) ids[i] = (uint16_t)rng_below(&r, 512);
     put_file("ids", ids, sizeof ids);
@@ -334,8 +336,8 @@ static void text_after_all(void **state) {
 
 /* Notes --------------------------------------------------------------------------------------- */
 
-/* Bytes that are no UTF-8, by the plain rule: at each place the longest valid character, or else one
- * byte after another until one starts. */
+/* Bytes that are no UTF-8, by the plain rule: at each place the longest valid character, or else
+ * one byte after another until one starts. */
 static size_t char_len(const uint8_t *p, size_t n) {
     static const struct {
         uint8_t from, to, low, high, len;
@@ -358,9 +360,18 @@ static size_t char_len(const uint8_t *p, size_t n) {
 static void scanned(void **state) {
     (void)state;
     struct rng r = rng_make(6, RNG_TEST, 0, 0, 0);
-    static const char *const parts[] = {"a",   "plain words, all ASCII ", "\xc3\xa9", "\xe4\xba\xba",
-                                        "\xf0\x9f\x98\x80", "\0",  "\xff",   "\xe4\xba", "\x80",
-                                        "\xf0\x9f",         "\xed\xa0\x80",  "\xc0\xaf"};
+    static const char *const parts[] = {"a",
+                                        "plain words, all ASCII ",
+                                        "\xc3\xa9",
+                                        "\xe4\xba\xba",
+                                        "\xf0\x9f\x98\x80",
+                                        "\0",
+                                        "\xff",
+                                        "\xe4\xba",
+                                        "\x80",
+                                        "\xf0\x9f",
+                                        "\xed\xa0\x80",
+                                        "\xc0\xaf"};
     for (int round = 0; round < 400; round++) {
         uint8_t text[600];
         size_t n = 0, nul = 0, bad = 0, first_nul = 0, first_bad = 0;
@@ -411,7 +422,8 @@ static void notes(void **state) {
     assert_string_equal(note_of(text, sizeof text), ""); /* 3 of 4,000 are not much */
     memset(text + 1400, '\xe9', 2);
     const char *note = note_of(text, sizeof text);
-    assert_non_null(strstr(note, "noted: 0.125% of its bytes are not UTF-8, the first at byte 1234"));
+    assert_non_null(
+        strstr(note, "noted: 0.125% of its bytes are not UTF-8, the first at byte 1234"));
     text[100] = 0;
     note = note_of(text, sizeof text);
     assert_non_null(strstr(note, "noted: 0.025% of its bytes are NUL, the first at byte 100"));
@@ -504,7 +516,8 @@ static void pipes(void **state) {
         struct shard_stats stats;
         const char *files[1] = {at("fifo")};
         assert_false(shard_probe(files[0])); /* would take bytes out of it */
-        assert_int_equal(shard_build(byte, files, 1, at("fifo.bin"), count_calls, &c, &stats, &e), 0);
+        assert_int_equal(shard_build(byte, files, 1, at("fifo.bin"), count_calls, &c, &stats, &e),
+                         0);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         assert_same_files("plain.bin", "fifo.bin");
         assert_true(c.n >= 2);

@@ -174,7 +174,8 @@ static void test_spm_sides(void **state) {
     struct err e = {0};
     struct vocab v;
     for (int i = 0; i < 2; i++) {
-        struct tokenizer *t = i ? open_sides(NULL, added[1], map, &e) : open_sides(config, NULL, NULL, &e);
+        struct tokenizer *t =
+            i ? open_sides(NULL, added[1], map, &e) : open_sides(config, NULL, NULL, &e);
         if (!t) fail_msg("%s", e.msg);
         assert_int_equal(tokenizer_vocab_size(t), 263);
         assert_int_equal(tokenizer_eos(t), 261);

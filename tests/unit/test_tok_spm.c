@@ -242,7 +242,7 @@ static void test_types(void **state) {
     check(t, "zzbzz", "0 3 4 3");    /* a run of unknown characters is one */
     check(t, "[x]b", "0 8 4");       /* the blank stays in front */
     check(t, "b<go>b", "0 4 5 0 4"); /* and is put in front again behind a control piece */
-    check(t, "?", "3");              /* the unknown piece's own text is found like a control piece's */
+    check(t, "?", "3"); /* the unknown piece's own text is found like a control piece's */
     struct tok_bytes out = {0};
     struct err e = {0};
     assert_int_equal(tokenizer_decode(t, (uint32_t[]){5, 9, 9, 8}, 4, false, &out, &e), 0);

@@ -308,7 +308,8 @@ static void killed(void **state) {
         const int64_t n = t.records;
         trajectory_close(&t);
         assert_true(n > 0);
-        assert_int_equal(trajectory_append_open(&t, "a", &e), 0); /* cuts a write across two pages */
+        assert_int_equal(trajectory_append_open(&t, "a", &e),
+                         0); /* cuts a write across two pages */
         trajectory_close(&t);
         holds("a", n);
         unlink("a");

@@ -1,11 +1,7 @@
 /* The rate of a zeroth-order run: what is measured against a quadratic by hand, with all four
  * directions of two weights, so that means over directions are exact; the change of validation; and
  * what -1 and auto are resolved to, in new runs and in old ones. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "err_fixture.h"
 
 #include "train_opts.h"
 #include "val_change.h"
@@ -17,21 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct err e;
-
-static void ok(int rc) {
-    if (rc) fail_msg("%s", e.msg);
-}
-
 static void near(double found, double want) {
-    if (!(fabs(found - want) <= 1e-9 * (1 + fabs(want)))) fail_msg("%.12g, by hand %.12g", found, want);
+    if (!(fabs(found - want) <= 1e-9 * (1 + fabs(want))))
+        fail_msg("%.12g, by hand %.12g", found, want);
 }
 
 /* L_b(w + d) = L_b + g_b.d + d'Hd / 2, H = 4 1; 1 2. */
 static const double gradient[2][2] = {{1, 2}, {3, 0}}, level[2] = {5, 7};
 
 static double loss(int b, double x, double y) {
-    return level[b] + gradient[b][0] * x + gradient[b][1] * y + (4 * x * x + 2 * x * y + 2 * y * y) / 2;
+    return level[b] + gradient[b][0] * x + gradient[b][1] * y +
+           (4 * x * x + 2 * x * y + 2 * y * y) / 2;
 }
 
 static struct zo_measure measured(double eps) {
@@ -138,7 +130,8 @@ static void test_rounding(void **state) {
     assert_false(zo_curvature_hidden(&m, eps));
     m.curvature = 1, m.example2 = 1.1 * noise; /* then it counts as that */
     assert_false(zo_curvature_hidden(&m, eps));
-    /* n s rms(c), with the step s = lr / (2 eps B) of grzo and lr rms(c) of one direction of spsa */
+    /* n s rms(c), with the step s = lr / (2 eps B) of grzo and lr rms(c) of one direction of
+     * spsa */
     const struct zo_shape s = {.directions = 1, .batch = 4, .accum = 1, .eps = eps};
     near(zo_update_change(&m, zo_find("grzo"), &s, 1e-8), 1e-8 / (2 * eps) * sqrt(12.5));
     near(zo_update_change(&m, zo_find("spsa"), &s, 1e-2), 1e-2 * 12.5);
@@ -273,12 +266,14 @@ static void test_new(void **state) {
     free(text);
     conf_release(&c);
     /* An estimator that the other options leave possible. */
-    char *one[] = {word("--engine"), word("mezo"), word("--steps"), word("3"), word("--batch"), word("1")};
+    char *one[] = {word("--engine"), word("mezo"),    word("--steps"),
+                   word("3"),        word("--batch"), word("1")};
     ok(conf_parse(&c, train_rows, &o, 6, one, &e));
     ok(train_setup_make(&s, &o, &e));
     assert_string_equal(s.estimator->name, "spsa");
     conf_release(&c);
-    char *more[] = {word("--engine"), word("mezo"), word("--steps"), word("3"), word("--directions"), word("2")};
+    char *more[] = {word("--engine"), word("mezo"),         word("--steps"),
+                    word("3"),        word("--directions"), word("2")};
     ok(conf_parse(&c, train_rows, &o, 6, more, &e));
     ok(train_setup_make(&s, &o, &e));
     assert_string_equal(s.estimator->name, "spsa");
