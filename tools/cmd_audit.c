@@ -295,16 +295,8 @@ static void print_scan(const struct audit_advice *v, double taken) {
 }
 
 /* What a run of training that says nothing else would take. */
-enum { ADVICE_BATCH = 8 };
-
-static double advised_rate(const struct job *j) {
-    const struct zo_shape shape = {
-        .directions = 1, .batch = ADVICE_BATCH, .accum = 1, .eps = j->audit.opts.eps};
-    return zo_best_rate(&j->advice.measure, zo_find("grzo"), &shape);
-}
-
 static void print_advice(const struct job *j) {
-    const double rate = advised_rate(j);
+    const double rate = j->advice.lr;
     if (rate > 0)
         printf(
             "\nFor train --engine mezo: use eps = %g, a rate near %.2g (grzo, --batch %d, sgd)\n",
@@ -364,7 +356,7 @@ static void print_json(const struct job *j) {
                                               num_json(j->advice.error[i])));
     json_object_set_new(root, "scan", scan);
     json_object_set_new(root, "advice",
-                        json_pack("{s:f,s:f,s:s,s:i}", "eps", o->eps, "lr", advised_rate(j),
+                        json_pack("{s:f,s:f,s:s,s:i}", "eps", o->eps, "lr", j->advice.lr,
                                   "estimator", "grzo", "batch", ADVICE_BATCH));
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     printf("%s\n", text ? text : "{}");

@@ -75,10 +75,12 @@ struct audit_group {
 
 /* What eps and rate a run on this batch should take. */
 enum { AUDIT_EPS = 7 };
+enum { ADVICE_BATCH = 8 };
 struct audit_advice {
     int n; /* eps tried; 0: the caller's was kept */
     double eps[AUDIT_EPS], error[AUDIT_EPS]; /* error: rms of c - g.z over that of g.z */
     struct zo_measure measure; /* at the eps that is taken, all groups together */
+    double lr; /* for the default estimator with ADVICE_BATCH sequences; 0: nothing can be said */
 };
 
 /* Bytes. The gradient's activations and the probes' are not needed at the same time. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 static const double tried[AUDIT_EPS] = {1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1};
-enum { LEAST_MEASURED = 12 };
+enum { LEAST_MEASURED = 12, WALK_DIRECTIONS = 4 };
 static const double GOOD_ENOUGH = 0.01;
 
 static double error_of(struct audit *a, const double *slope, double eps) {
@@ -43,6 +43,39 @@ static void read_losses(const struct audit *a, double *plus, double *minus) {
     }
 }
 
+/* ctx of rise: losses of a batch at the weights and at both sides. */
+struct walker {
+    struct audit *a;
+    const double *base;
+    double *plus, *minus;
+};
+
+static int rise(void *ctx, double size, double *out, struct err *e) {
+    const struct walker *w = ctx;
+    const int64_t B = w->a->opts.batch;
+    (void)e;
+    *out = 0;
+    for (int64_t s = 0; s < WALK_DIRECTIONS; s++) {
+        audit_coefficient(w->a, audit_seed(w->a, s), size);
+        read_losses(w->a, w->plus, w->minus);
+        for (int64_t b = 0; b < B; b++)
+            *out += ((w->plus[b] + w->minus[b]) / 2 - w->base[b]) / (double)(B * WALK_DIRECTIONS);
+    }
+    return 0;
+}
+
+/* What a run of training that says nothing else would take. */
+static int find_rate(struct walker *w, struct audit_advice *out, struct err *e) {
+    const struct zo_kind *k = zo_find("grzo");
+    const struct zo_shape shape = {
+        .directions = 1, .batch = ADVICE_BATCH, .accum = 1, .eps = w->a->opts.eps};
+    const struct zo_walk walk = {.rise = rise, .ctx = w, .directions = k->directions(&shape)};
+    double step = zo_best_step(&out->measure, k, &shape);
+    const int rc = zo_walk_limit(&walk, &step, e);
+    out->lr = step > 0 ? zo_step_rate(&out->measure, k, &shape, step) : 0;
+    return rc;
+}
+
 int audit_advise(struct audit *a, bool find, struct audit_advice *out, struct err *e) {
     int rc;
     const int64_t B = a->opts.batch;
@@ -62,6 +95,7 @@ int audit_advise(struct audit *a, bool find, struct audit_advice *out, struct er
         if (a->opts.progress) a->opts.progress(a->opts.ctx, s + 1, n);
     }
     zo_measure_finish(&out->measure);
+    TRY(find_rate(&(struct walker){a, room, room + B, room + 2 * B}, out, e));
 out:
     exec_close(&a->exec);
     free(room);

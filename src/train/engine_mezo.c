@@ -189,6 +189,25 @@ int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, in
     return run ? 0 : err_set(e, ERR_STOP, "stopped while the learning rate was measured");
 }
 
+int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t directions,
+              double *rise, struct err *e) {
+    const int64_t B = g->opts.batch;
+    double *room = malloc((size_t)B * 4 * sizeof *room), sum = 0;
+    if (!room) return err_set(e, ERR_NOMEM, "out of memory for the losses of a batch");
+    double *base = room, *same = room + B, *plus = same + B, *minus = plus + B;
+    fill_twice(g, s, B);
+    bool run = both_sides(g, 0, 0, B, base, same);
+    for (int64_t d = 0; run && d < directions; d++) {
+        run = both_sides(g, zo_seed(g->opts.seed, -1 - s->step, d, g->opts.compat_rng), size, B,
+                         plus, minus);
+        for (int64_t b = 0; run && b < B; b++)
+            sum += (plus[b] + minus[b]) / 2 - base[b];
+    }
+    *rise = sum / (double)(B * directions);
+    free(room);
+    return run ? 0 : err_set(e, ERR_STOP, "stopped while the learning rate was measured");
+}
+
 static void apply(struct engine *g, const struct engine_step *s) {
     const struct zo_update u = {
         .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef, .bits = g->mezo->bits};

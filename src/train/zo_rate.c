@@ -86,10 +86,29 @@ double zo_best_step(const struct zo_measure *m, const struct zo_kind *k, const s
     return fmin(SAFETY * best, most);
 }
 
-double zo_best_rate(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s) {
-    const double step = zo_best_step(m, k, s);
-    if (!(step > 0)) return 0;
+double zo_step_rate(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s,
+                    double step) {
     return step / k->unit(s) / (k->normalises ? 1 : sqrt(coef2(m, k, s)));
+}
+
+/* Nats an update, about a twentieth of MOST_GAIN; updates that are looked ahead at least, and when
+ * only the time of the run is known. */
+static const double MOST_RISE = 1.2e-4, LEAST_AHEAD = 256, UNKNOWN_AHEAD = 1024;
+
+enum { MOST_TRIES = 12 };
+
+/* A rise goes with the square of the step, or with its fourth power where two factors walk, or with
+ * more of it. */
+int zo_walk_limit(const struct zo_walk *w, double *step, struct err *e) {
+    const double updates = w->steps ? fmax((double)w->steps, LEAST_AHEAD) : UNKNOWN_AHEAD,
+                 most = MOST_RISE * updates;
+    for (int i = 0; *step > 0 && i < MOST_TRIES; i++) {
+        double rise;
+        const int rc = w->rise(w->ctx, *step * sqrt((double)w->directions * updates), &rise, e);
+        if (rc || rise <= most) return rc;
+        *step *= isfinite(rise) ? fmax(0.5, fmin(0.9, cbrt(most / rise))) : 0.5;
+    }
+    return 0;
 }
 
 double zo_update_change(const struct zo_measure *m, const struct zo_kind *k,

@@ -59,7 +59,22 @@ double zo_update_change(const struct zo_measure *m, const struct zo_kind *k,
  * but not for long: a step is also at most one that would lower the loss by 0.002 nats, were it
  * linear. 0 if nothing can be said, as all coefficients are 0. */
 double zo_best_step(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s);
-/* The learning rate of plain descent that makes such steps. */
-double zo_best_rate(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s);
+/* The learning rate of plain descent that makes steps of this size. */
+double zo_step_rate(const struct zo_measure *m, const struct zo_kind *k, const struct zo_shape *s,
+                    double step);
+
+/* What the best step leaves out: of n directions most of an update is random, and u updates of them
+ * are a walk that moves every weight by about s sqrt(n u). The curvature where the run begins does
+ * not say what the loss is there: both factors of an adapter walk, so that their product grows with
+ * the square of the distance, from a point where it is 0. So the loss is measured there: moved
+ * that far at random, it may rise by a twentieth of what the bound above lets the updates gain. */
+struct zo_walk {
+    /* How much the loss rises where every weight is moved by `size`, up or down at random. */
+    int (*rise)(void *ctx, double size, double *rise, struct err *e);
+    void *ctx;
+    int64_t directions, steps; /* of an update; of the run, 0 if not known */
+};
+/* Makes *step as small as that takes; an error is that of `rise`. */
+int zo_walk_limit(const struct zo_walk *w, double *step, struct err *e);
 
 #endif

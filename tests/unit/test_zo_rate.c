@@ -56,9 +56,10 @@ static void test_rate(void **state) {
     const double grzo = fmin(0.25 * 3 / (sqrt(7) * 7), 0.002 * sqrt(7) / (2 * 3)),
                  three = fmin(0.25 * 3 / (sqrt(5) * 7), 0.002 * sqrt(5) / (3 * 3));
     near(zo_best_step(&m, zo_find("grzo"), &s), grzo);
-    near(zo_best_rate(&m, zo_find("grzo"), &s), grzo * 2 * 0.01 * 2);
-    near(zo_best_rate(&m, zo_find("spsa"), &s), three * 3 / sqrt(5));
-    near(zo_best_rate(&m, zo_find("fzoo"), &s), three * 0.01 * 3);
+    near(zo_best_step(&m, zo_find("spsa"), &s), three);
+    near(zo_step_rate(&m, zo_find("grzo"), &s, grzo), grzo * 2 * 0.01 * 2);
+    near(zo_step_rate(&m, zo_find("spsa"), &s, three), three * 3 / sqrt(5));
+    near(zo_step_rate(&m, zo_find("fzoo"), &s, three), three * 0.01 * 3);
     /* Small gradients: the curvature decides. */
     struct zo_measure flat = m;
     flat.example2 = 7e-4, flat.grad2 = 3e-4;
@@ -67,7 +68,59 @@ static void test_rate(void **state) {
     flat.grad2 = -1e-4;
     near(zo_best_step(&flat, zo_find("grzo"), &s), 0.25 * 0.05 * 7e-4 / (sqrt(7e-4) * 6));
     const struct zo_measure nothing = {.directions = 4};
-    assert_true(zo_best_rate(&nothing, zo_find("grzo"), &s) == 0);
+    assert_true(zo_best_step(&nothing, zo_find("grzo"), &s) == 0);
+}
+
+/* A loss that rises with a power of the distance, at most by `roof`. */
+struct slope {
+    double factor, power, roof;
+    int asked;
+};
+
+static int slope_rise(void *ctx, double size, double *rise, struct err *err) {
+    struct slope *s = ctx;
+    (void)err;
+    s->asked++;
+    *rise = fmin(s->roof, s->factor * pow(size, s->power));
+    return 0;
+}
+
+static int slope_stopped(void *ctx, double size, double *rise, struct err *err) {
+    (void)ctx, (void)size, (void)rise;
+    return err_set(err, ERR_STOP, "stopped");
+}
+
+/* Two directions an update: 200 updates are looked at as 256 and may raise the loss by 256 x 1.2e-4,
+ * 10,000 by 1.2. */
+static void test_walk(void **state) {
+    (void)state;
+    static const struct {
+        int64_t steps, updates;
+        double power;
+    } row[] = {{200, 256, 2}, {200, 256, 4}, {200, 256, 9}, {10000, 10000, 4}, {0, 1024, 2}};
+    for (int i = 0; i < 5; i++) {
+        struct slope s = {3, row[i].power, 7, 0};
+        const struct zo_walk w = {slope_rise, &s, 2, row[i].steps};
+        const double u = (double)row[i].updates, far = pow(1.2e-4 * u / 3, 1 / row[i].power),
+                     most = far / sqrt(2 * u);
+        double step = most * 0.99;
+        ok(zo_walk_limit(&w, &step, &e)); /* what is small enough stays as it is */
+        assert_true(step == most * 0.99 && s.asked == 1);
+        step = most * 9;
+        ok(zo_walk_limit(&w, &step, &e));
+        if (!(step <= most && step >= most * 0.5)) fail_msg("row %d: %g of %g", i, step, most);
+        s.factor = INFINITY;
+        s.roof = INFINITY;
+        ok(zo_walk_limit(&w, &step, &e));
+        assert_true(step < most * 1e-3);
+    }
+    struct slope flat = {-1, 2, 0, 0};
+    double step = 5;
+    ok(zo_walk_limit(&(struct zo_walk){slope_rise, &flat, 2, 10}, &step, &e));
+    assert_true(step == 5 && flat.asked == 1); /* falls */
+    assert_int_equal(zo_walk_limit(&(struct zo_walk){slope_stopped, NULL, 2, 10}, &step, &e), ERR_STOP);
+    step = 0;
+    ok(zo_walk_limit(&(struct zo_walk){slope_stopped, NULL, 2, 10}, &step, &e)); /* nothing to limit */
 }
 
 /* An update of that rate moves each weight by the step along each direction. */
@@ -295,6 +348,7 @@ static void test_new(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measure),    cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_walk),
         cmocka_unit_test(test_unit),       cmocka_unit_test(test_check),
         cmocka_unit_test(test_val_change), cmocka_unit_test(test_old),
         cmocka_unit_test(test_new),        cmocka_unit_test(test_rounding),
