@@ -294,9 +294,13 @@ void file_out_pad(struct file_out *o, size_t align) {
     }
 }
 
+bool file_out_can_patch(const struct file_out *o) {
+    return o->temp || (o->fd != STDOUT_FILENO && lseek(o->fd, 0, SEEK_CUR) >= 0);
+}
+
 void file_out_patch(struct file_out *o, uint64_t offset, const void *data, size_t bytes) {
     assert(offset <= o->offset && bytes <= o->offset - offset);
-    if (o->fd == STDOUT_FILENO && !o->temp && !o->error) o->error = ESPIPE;
+    if (!file_out_can_patch(o) && !o->error) o->error = ESPIPE;
     flush(o);
     const uint8_t *p = data;
     while (bytes && !o->error) {

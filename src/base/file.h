@@ -52,7 +52,9 @@ int file_out_open(struct file_out *o, const char *path, struct err *e);
 void file_out_write(struct file_out *o, const void *data, size_t bytes);
 /* Zero bytes up to the next multiple of align (a power of two). */
 void file_out_pad(struct file_out *o, size_t align);
-/* Overwrites bytes written earlier (headers whose content is known last). Not for "-". */
+/* Overwrites bytes written earlier (headers whose content is known last), where that can be: not on
+ * "-", nor in a pipe. */
+bool file_out_can_patch(const struct file_out *o);
 void file_out_patch(struct file_out *o, uint64_t offset, const void *data, size_t bytes);
 /* What was written so far is on the disk, so that little can fail in a later commit. */
 int file_out_sync(struct file_out *o, struct err *e);

@@ -286,24 +286,25 @@ out:
 
 /* ---- writing ---- */
 
-static void hash_run(void *ctx, const void *p, size_t n) {
-    XXH3_64bits_update(ctx, p, n);
+/* Stands for a hash in a header whose data has not been seen. */
+#define NO_HASH "0000000000000000"
+
+static int put_hash(json_t *o, uint64_t xxh3) {
+    char hex[sizeof NO_HASH];
+    snprintf(hex, sizeof hex, "%016" PRIx64, xxh3);
+    return json_object_set_new(o, "xxh3", json_string(hex));
 }
 
 /* Appends {"offset", "bytes", "xxh3"} of the next section to o. */
-static int put_section(json_t *o, uint64_t bytes, uint64_t xxh3, uint64_t *end) {
-    char hex[17];
+static int put_section(json_t *o, uint64_t bytes, uint64_t *end) {
     uint64_t offset = align_up(*end);
     *end = offset + bytes;
-    snprintf(hex, sizeof hex, "%016" PRIx64, xxh3);
     return json_object_set_new(o, "offset", json_integer((json_int_t)offset)) |
            json_object_set_new(o, "bytes", json_integer((json_int_t)bytes)) |
-           json_object_set_new(o, "xxh3", json_string(hex));
+           json_object_set_new(o, "xxh3", json_string(NO_HASH));
 }
 
-static int put_tensor(json_t *list, const struct model_file *mf, const struct mf_tensor *t,
-                      XXH3_state_t *hash, uint64_t *end, struct err *e) {
-
+static int put_tensor(json_t *list, const struct mf_tensor *t, uint64_t *end) {
     json_t *o = json_pack("{s:s, s:s, s:[I]}", "name", t->name, "dtype", dtype_row(t->dtype)->name,
                           "shape", (json_int_t)t->shape[0]);
     int bad = json_array_append_new(list, o);
@@ -311,11 +312,7 @@ static int put_tensor(json_t *list, const struct model_file *mf, const struct mf
     if (t->ndim == 2)
         bad |= json_array_append_new(json_object_get(o, "shape"),
                                      json_integer((json_int_t)t->shape[1]));
-    XXH3_64bits_reset(hash);
-    bad |= mf_tensor_stream(mf, t, 0, hash_run, hash, e);
-    bad |= put_section(o, dtype_bytes(t->dtype, (size_t)mf_tensor_count(t)),
-                       XXH3_64bits_digest(hash), end);
-    return bad;
+    return bad | put_section(o, dtype_bytes(t->dtype, (size_t)mf_tensor_count(t)), end);
 }
 
 /* A JSON object from the text of mf, which a caller may have written by hand. */
@@ -332,74 +329,116 @@ static int put_object(json_t *root, const char *key, const char *text, const cha
     return 0;
 }
 
-/* *text: the header with room for its padding, *bytes of it; *data_bytes: of all sections. */
-static int make_header(const struct model_file *mf, const char *path, char **text, size_t *bytes,
+/* The header as JSON, but for the hashes of tensors. *data_bytes: of all sections. */
+static int make_header(const struct model_file *mf, const char *path, json_t *root,
                        uint64_t *data_bytes, struct err *e) {
-    json_t *root = json_object(), *list = json_array(), *tok = NULL;
-    XXH3_state_t *hash = XXH3_createState();
-    int rc, bad = !root || !list || !hash;
-    e->code = 0;
-    *data_bytes = *bytes = 0;
-    *text = NULL;
+    json_t *list = json_array(), *tok = NULL;
+    int rc, bad = !root || !list;
+    *data_bytes = 0;
     TRY(put_object(root, "config", mf->config, path, e));
     if (mf->meta) TRY(put_object(root, "meta", mf->meta, path, e));
     for (size_t i = 0; i < mf->n_tensors && !bad; i++)
-        bad = put_tensor(list, mf, &mf->tensors[i], hash, data_bytes, e);
+        bad = put_tensor(list, &mf->tensors[i], data_bytes);
     bad = bad || json_object_set(root, "tensors", list);
     if (mf->tokenizer && !bad) {
         tok = json_object();
-        bad = put_section(tok, mf->tokenizer_bytes, XXH3_64bits(mf->tokenizer, mf->tokenizer_bytes),
-                          data_bytes) ||
+        bad = put_section(tok, mf->tokenizer_bytes, data_bytes) ||
+              put_hash(tok, XXH3_64bits(mf->tokenizer, mf->tokenizer_bytes)) ||
               json_object_set(root, "tokenizer", tok);
     }
-    char *json = bad ? NULL : layout_json_text(root);
-    size_t n = json ? strlen(json) : 0;
-    *bytes = align_up(sizeof(struct prelude) + n) - sizeof(struct prelude);
-    if (json && (*text = realloc(json, *bytes + 1)))
-        memset(*text + n, ' ', *bytes - n);
-    else
-        free(json);
-    if (e->code)
-        rc = e->code;
-    else if (!*text)
-        rc = err_set(e, ERR_NOMEM, "%s: no memory for its header", path);
-    else if (*bytes > MAX_HEADER)
-        rc = err_set(e, ERR_INPUT, "%s: cannot be written: header of %zu bytes, at most %" PRIu64,
-                     path, *bytes, MAX_HEADER);
+    if (bad) rc = err_set(e, ERR_NOMEM, "%s: no memory for its header", path);
 out:
-    XXH3_freeState(hash);
     json_decref(tok);
     json_decref(list);
-    json_decref(root);
     return rc;
 }
 
+/* Prelude and header, padded; as long whatever the hashes are. */
+static int header_bytes(const json_t *root, uint64_t data_bytes, const char *path, uint8_t **head,
+                        size_t *bytes, struct err *e) {
+    struct prelude p = {.magic = MAGIC, .version = 5};
+    char *json = layout_json_text(root);
+    const size_t n = json ? strlen(json) : 0;
+    int rc = 0;
+    *bytes = align_up(sizeof p + n);
+    p.header_bytes = *bytes - sizeof p;
+    p.file_bytes = *bytes + data_bytes;
+    *head = json ? malloc(*bytes) : NULL;
+    if (*head && p.header_bytes <= MAX_HEADER) {
+        memset(*head, ' ', *bytes);
+        memcpy(*head + sizeof p, json, n);
+        p.header_xxh3 = XXH3_64bits(*head + sizeof p, (size_t)p.header_bytes);
+        memcpy(*head, &p, sizeof p);
+    } else if (*head) {
+        rc = err_set(e, ERR_INPUT,
+                     "%s: cannot be written: header of %" PRIu64 " bytes, at most %" PRIu64, path,
+                     p.header_bytes, MAX_HEADER);
+    } else {
+        rc = err_set(e, ERR_NOMEM, "%s: no memory for its header", path);
+    }
+    free(json);
+    return rc;
+}
+
+/* Where the bytes of a tensor go: into its hash, and to a file unless that is NULL. */
+struct sink {
+    XXH3_state_t *hash;
+    struct file_out *file;
+};
+
+static void take(void *ctx, const void *p, size_t n) {
+    struct sink *s = ctx;
+    XXH3_64bits_update(s->hash, p, n);
+    if (s->file) file_out_write(s->file, p, n);
+}
+
+/* Every tensor once: its hash into root's list. */
+static int put_data(json_t *root, const struct model_file *mf, struct file_out *file,
+                    struct err *e) {
+    struct sink s = {XXH3_createState(), file};
+    int rc = s.hash ? 0 : err_set(e, ERR_NOMEM, "no memory for a hash");
+    for (size_t i = 0; i < mf->n_tensors && !rc; i++) {
+        json_t *o = json_array_get(json_object_get(root, "tensors"), i);
+        XXH3_64bits_reset(s.hash);
+        if (file) file_out_pad(file, ALIGN);
+        rc = mf_tensor_stream(mf, &mf->tensors[i], 0, take, &s, e);
+        if (!rc && put_hash(o, XXH3_64bits_digest(s.hash)))
+            rc = err_set(e, ERR_NOMEM, "no memory for a hash");
+    }
+    XXH3_freeState(s.hash);
+    return rc;
+}
+
+/* The hashes stand before the data: a file's are filled in at the end, while for a pipe, where
+ * nothing can be, every tensor is made twice. */
 static int write_blzt5(const struct model_file *mf, const char *path, struct err *e) {
     struct file_out o = {0};
-    struct prelude p = {.magic = MAGIC, .version = 5};
-    char *text;
+    json_t *root = json_object();
+    uint8_t *head = NULL;
     size_t bytes;
     uint64_t data_bytes;
     int rc;
-    TRY(make_header(mf, path, &text, &bytes, &data_bytes, e));
-    p.header_bytes = bytes;
-    p.header_xxh3 = XXH3_64bits(text, bytes);
-    p.file_bytes = sizeof p + bytes + data_bytes;
+    TRY(make_header(mf, path, root, &data_bytes, e));
     TRY(file_out_open(&o, path, e));
-    file_out_write(&o, &p, sizeof p);
-    file_out_write(&o, text, bytes);
-    for (size_t i = 0; i < mf->n_tensors; i++) {
-        file_out_pad(&o, ALIGN);
-        TRY(mf_tensor_write(&o, mf, &mf->tensors[i], 0, e));
-    }
+    const bool again = file_out_can_patch(&o);
+    if (!again) TRY(put_data(root, mf, NULL, e));
+    TRY(header_bytes(root, data_bytes, path, &head, &bytes, e));
+    file_out_write(&o, head, bytes);
+    TRY(put_data(root, mf, &o, e));
     if (mf->tokenizer) {
         file_out_pad(&o, ALIGN);
         file_out_write(&o, mf->tokenizer, mf->tokenizer_bytes);
     }
+    if (again) {
+        free(head);
+        TRY(header_bytes(root, data_bytes, path, &head, &bytes, e));
+        file_out_patch(&o, 0, head, bytes);
+    }
     TRY(model_file_commit(mf, &o, e));
 out:
     file_out_discard(&o);
-    free(text);
+    json_decref(root);
+    free(head);
     return rc;
 }
 

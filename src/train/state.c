@@ -245,35 +245,50 @@ static int read_sections(const struct file_map *m, json_t *sections, struct engi
     return 0;
 }
 
-int state_hash(const char *path, uint64_t *model_hash, struct err *e) {
-    int rc, version;
-    struct file_map m = {0};
-    json_t *root = NULL;
-    TRY(file_map_open(&m, path, e));
-    TRY(read_footer(&m, &root, &version, e));
-    const char *model = json_string_value(json_object_get(root, "model"));
+/* A state whose footer is good. */
+struct reader {
+    struct file_map m;
+    json_t *root;
+    int version;
+    uint64_t model; /* hash of the model file that it belongs to */
+};
+
+static int reader_open(struct reader *r, const char *path, struct err *e) {
+    int rc;
+    *r = (struct reader){0};
+    TRY(file_map_open(&r->m, path, e));
+    TRY(read_footer(&r->m, &r->root, &r->version, e));
+    const char *model = json_string_value(json_object_get(r->root, "model"));
     if (model && strlen(model) == 16)
-        *model_hash = strtoull(model, NULL, 16);
+        r->model = strtoull(model, NULL, 16);
     else
         rc = err_set(e, ERR_INPUT, "%s: footer: model is missing", path);
 out:
-    json_decref(root);
-    file_map_close(&m);
+    return rc;
+}
+
+static void reader_close(struct reader *r) {
+    json_decref(r->root);
+    file_map_close(&r->m);
+}
+
+int state_hash(const char *path, uint64_t *model_hash, struct err *e) {
+    struct reader r;
+    const int rc = reader_open(&r, path, e);
+    if (!rc) *model_hash = r.model;
+    reader_close(&r);
     return rc;
 }
 
 int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash,
                struct err *e) {
-    int rc, version;
-    struct file_map m = {0};
-    json_t *root = NULL;
-    TRY(file_map_open(&m, path, e));
-    TRY(read_footer(&m, &root, &version, e));
-    const char *model = json_string_value(json_object_get(root, "model"));
-    const char *optimizer = json_string_value(json_object_get(root, "optimizer"));
-    const json_int_t t = json_integer_value(json_object_get(root, "t"));
-    if (!model || strlen(model) != 16 || !optimizer || t < 0) {
-        rc = err_set(e, ERR_INPUT, "%s: footer: model, optimizer or t is missing", path);
+    int rc;
+    struct reader r;
+    TRY(reader_open(&r, path, e));
+    const char *optimizer = json_string_value(json_object_get(r.root, "optimizer"));
+    const json_int_t t = json_integer_value(json_object_get(r.root, "t"));
+    if (!optimizer || t < 0) {
+        rc = err_set(e, ERR_INPUT, "%s: footer: optimizer or t is missing", path);
         goto out;
     }
     if (strcmp(optimizer, g->opt.kind->name)) {
@@ -281,25 +296,21 @@ int state_read(const char *path, struct engine *g, struct progress *p, uint64_t 
                      optimizer, g->opt.kind->name);
         goto out;
     }
-    *model_hash = strtoull(model, NULL, 16);
-    TRY(progress_read(p, root, version, path, e));
-    TRY(read_sections(&m, json_object_get(root, "sections"), g, e));
+    *model_hash = r.model;
+    TRY(progress_read(p, r.root, r.version, path, e));
+    TRY(read_sections(&r.m, json_object_get(r.root, "sections"), g, e));
     g->opt.t = t;
 out:
-    json_decref(root);
-    file_map_close(&m);
+    reader_close(&r);
     return rc;
 }
 
 int state_read_progress(const char *path, struct progress *p, struct err *e) {
-    int rc, version;
-    struct file_map m = {0};
-    json_t *root = NULL;
-    TRY(file_map_open(&m, path, e));
-    TRY(read_footer(&m, &root, &version, e));
-    TRY(progress_read(p, root, version, path, e));
+    struct reader r;
+    int rc;
+    TRY(reader_open(&r, path, e));
+    TRY(progress_read(p, r.root, r.version, path, e));
 out:
-    json_decref(root);
-    file_map_close(&m);
+    reader_close(&r);
     return rc;
 }

@@ -18,7 +18,7 @@
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
     bool any; /* one of these, or of the options of recorded updates */
-    bool model, init, adapter, data, val_data, task, task_eval, tokenizer, lr;
+    bool source[N_RUN_SOURCES], model, tokenizer, lr;
 };
 
 struct validation {

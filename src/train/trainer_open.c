@@ -83,7 +83,7 @@ static int open_data(struct trainer *t, struct err *e) {
     struct dataset_opts d = {.data = o->data,
                              .format = o->format,
                              .tokenizer = o->tokenizer,
-                             .cache = t->given.data ? NULL : cache,
+                             .cache = t->given.source[SOURCE_data] ? NULL : cache,
                              .reuse = t->resumed,
                              .expect = t->start.source[SOURCE_data].hash,
                              .expected = t->start.source[SOURCE_data].known,
@@ -307,7 +307,7 @@ static int check_over(struct trainer *t, struct conf *conf, struct err *e) {
     TRY(trainer_find_sources(t, e));
     TRY(open_data(t, e));
     TRY(create_model(t, e));
-    if (t->given.init) TRY(trainer_check_base(t, e));
+    if (t->given.source[SOURCE_init]) TRY(trainer_check_base(t, e));
     TRY(trainer_check_trajectory(t, conf, e));
 out:
     return rc;

@@ -65,14 +65,10 @@ int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
     for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++)
         if (r->name && conf_given(conf, r->name)) TRY(check_option(t, conf, &then, r, e));
     t->given = (struct trainer_given){.model = conf_given(conf, "model"),
-                                      .init = conf_given(conf, "init"),
-                                      .adapter = conf_given(conf, "adapter"),
-                                      .data = conf_given(conf, "data"),
-                                      .val_data = conf_given(conf, "val-data"),
-                                      .task = conf_given(conf, "task"),
-                                      .task_eval = conf_given(conf, "task-eval"),
                                       .tokenizer = conf_given(conf, "tokenizer"),
                                       .lr = conf_given(conf, "lr")};
+    for (int i = 0; i < N_RUN_SOURCES; i++)
+        t->given.source[i] = conf_given(conf, run_source_name(i));
     const bool recorded = trainer_has_file(t, "trajectory.zo");
     for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++)
         if (r->resume == RESUME_SOURCE || (r->resume == RESUME_RECORDED && recorded))
@@ -131,10 +127,10 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
                        "weights, start another run with --init",
                        t->dir, weights);
     t->restores = checkpoint_exists(t->dir) && !t->setup.lora.rank;
-    if (t->restores && t->given.init && t->setup.engine->backward)
+    if (t->restores && t->given.source[SOURCE_init] && t->setup.engine->backward)
         return err_set(e, ERR_USAGE,
                        "--init does not belong to --resume: the weights of %s are its own", t->dir);
-    if (checkpoint_exists(t->dir) && t->given.adapter)
+    if (checkpoint_exists(t->dir) && t->given.source[SOURCE_adapter])
         return err_set(e, ERR_USAGE,
                        "--adapter does not belong to --resume: the adapter of %s is its own",
                        t->dir);
@@ -145,12 +141,12 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
         TRY(take_from_folder(
             t, trainer_has_file(t, "model.blzt") ? "model.blzt" : "model.next.blzt", e));
     }
-    if (!t->given.init) t->origin = find(t, SOURCE_init, o->init);
+    if (!t->given.source[SOURCE_init]) t->origin = find(t, SOURCE_init, o->init);
     t->base = t->restores ? NULL : t->origin;
-    if (!t->given.data) find_data(t, SOURCE_data, &t->from.data, t->found);
-    if (!t->given.val_data) find_data(t, SOURCE_val_data, &t->from.val_data, t->found + 1);
-    t->from.adapter =
-        checkpoint_exists(t->dir) ? NULL : find(t, SOURCE_adapter, o->adapter);
+    if (!t->given.source[SOURCE_data]) find_data(t, SOURCE_data, &t->from.data, t->found);
+    if (!t->given.source[SOURCE_val_data])
+        find_data(t, SOURCE_val_data, &t->from.val_data, t->found + 1);
+    t->from.adapter = checkpoint_exists(t->dir) ? NULL : find(t, SOURCE_adapter, o->adapter);
     t->from.task = find(t, SOURCE_task, o->task);
     t->from.task_eval = find(t, SOURCE_task_eval, o->task_eval);
 out:
@@ -159,21 +155,12 @@ out:
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
-static bool is_given(const struct trainer *t, enum run_source s) {
-    const bool given[N_RUN_SOURCES] = {
-#define X(name) [SOURCE_##name] = t->given.name,
-        RUN_SOURCES(X)
-#undef X
-    };
-    return given[s];
-}
-
 /* What a source holds now, against what the run began with, and on to the record. */
 static int check_source(struct trainer *t, enum run_source s, const char *path, uint64_t hash,
                         struct err *e) {
     const struct run_start *r = &t->start;
     const bool differs = r->source[s].known && r->source[s].hash != hash;
-    if (differs && is_given(t, s))
+    if (differs && t->given.source[s])
         return err_set(e, ERR_INPUT,
                        "%s is not what %s was begun with: its hash is %016" PRIx64
                        ", not %016" PRIx64 ", that of %s; without --%s the run goes on with that",

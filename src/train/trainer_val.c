@@ -22,7 +22,7 @@ int trainer_open_splits(struct trainer *t, const struct dataset_opts *d, struct 
     if (!cache) return err_set(e, ERR_NOMEM, "out of memory");
     struct dataset_opts v = *d;
     v.data = o->val_data;
-    v.cache = t->given.val_data ? NULL : cache;
+    v.cache = t->given.source[SOURCE_val_data] ? NULL : cache;
     v.expect = t->start.source[SOURCE_val_data].hash;
     v.expected = t->start.source[SOURCE_val_data].known;
     TRY(dataset_open(&t->val_data, &v, e));

@@ -113,7 +113,7 @@ static int same_base(const struct trainer *t, const struct trajectory *old, stru
     uint64_t hash;
     char *own = t->origin ? NULL : file_join(t->dir, "base.blzt");
     const char *path = t->origin ? t->origin : own;
-    if (path && t->restores && !t->given.init && !file_exists(path)) {
+    if (path && t->restores && !t->given.source[SOURCE_init] && !file_exists(path)) {
         free(own);
         return 0;
     }

@@ -105,6 +105,16 @@ must "$DUET" train $OVER --steps 2 --overwrite --out broken >s.out 2>s.err
 check "--overwrite removes kept checkpoints and the best" absent broken/checkpoints broken/best.blzt
 
 # ---- divergence
+killed() { # RUN OPTION...: it goes on after it was killed behind its rollback
+    k_run=$1
+    shift
+    (exec "$DUET" train "$@" --out "$k_run") >k.out 2>k.err &
+    pid=$!
+    while ! grep -q rollback "$k_run/log.jsonl" 2>/dev/null && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    must on "$k_run"
+}
 WILD="$TINY --data text.txt --steps 150 --lr 1 --clip 0 --spike 1 --checkpoint-every 5 --warmup 100 --schedule constant --log-every 1"
 refuses "--no-rollback stops" 1 'more than --spike 1; training stopped' "$DUET" train $WILD --no-rollback --out gaveup
 check "--rollback goes on" "$DUET" train $WILD --out wild
@@ -113,12 +123,7 @@ check "--rollback: once, to a checkpoint" [ "${at:-1}" -gt 1 -a $((at % 5)) -eq 
 rate() { sed -n "/rollback/,\$s/.*\"event\":\"step\",\"step\":$1,.*\"lr\":\([0-9.e-]*\),.*/\1/p" wild/log.jsonl | head -1; }
 check "--rollback: half the rate" close_to "$(rate 150)" 0.5 1e-9
 check "--rollback: nothing is left over" absent wild/state.good wild/model.good.blzt
-(exec "$DUET" train $WILD --out wild2) >k.out 2>k.err &
-pid=$!
-while ! grep -q rollback wild2/log.jsonl 2>/dev/null && kill -0 $pid 2>/dev/null; do sleep 0.02; done
-kill -9 $pid 2>/dev/null
-wait $pid 2>/dev/null
-must on wild2
+killed wild2 $WILD
 check "--rollback: killed after it, the same weights" same wild/model.blzt wild2/model.blzt
 refuses "a second divergence stops" 1 'training stopped, the last good checkpoint' \
     "$DUET" train $WILD --lr 2 --out twice
@@ -131,12 +136,7 @@ check "no checkpoint yet: back to the start" says s.err 'going back to step 0, w
 must "$DUET" train $START --lr 1 --out half >s.out 2>s.err
 check "no checkpoint yet: the weights of half the rate" same begin/model.blzt half/model.blzt
 check "with half the rate it did not come to that" sh -c '! grep -q "going back" s.err'
-(exec "$DUET" train $START --out begin2) >k.out 2>k.err &
-pid=$!
-while ! grep -q rollback begin2/log.jsonl 2>/dev/null && kill -0 $pid 2>/dev/null; do sleep 0.02; done
-kill -9 $pid 2>/dev/null
-wait $pid 2>/dev/null
-must on begin2
+killed begin2 $START
 check "no checkpoint yet: killed after it, the same weights" same begin/model.blzt begin2/model.blzt
 check "no checkpoint yet: so too with sgd" sh -c '! "$@" 2>s.err && grep -q "going back to step 0" s.err' - \
     "$DUET" train $TINY --data text.txt --steps 50 --optimizer sgd --lr 100 --clip 0 --out sgd
