@@ -2,6 +2,7 @@
 #include "cmd.h"
 #include "import.h"
 #include "magic.h"
+#include "model.h"
 #include "shard.h"
 #include "tokenizer.h"
 
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define OPTIONS_MAX ((size_t)1 << 20) /* bytes of a run's config.json */
 
 struct opts {
     bool tensors, verify, json;
@@ -231,18 +234,52 @@ static int info_folder(json_t *o, const char *path, const struct opts *opt, stru
     return has_weights(path) || info_tokenizer(o, path, &ignored) ? rc : 0;
 }
 
-static int info(json_t *o, const char *path, const struct opts *opt, struct err *e) {
-    if (file_is_dir(path)) return info_folder(o, path, opt, e);
-    if (shard_probe(path)) return info_shard(o, path, opt, e);
+/* A description alone: what a model of it would have. */
+static int info_description(json_t *o, const char *path, struct err *e) {
+    int rc;
+    struct model_config c;
+    struct model m = {0};
+    TRY(model_config_read(&c, path, NULL, e));
+    TRY(model_create(&m, &c, e)); /* takes c over */
+    put(o, "kind", json_string("description of a model"));
+    put(o, "model", architecture(m.config.json));
+    put(o, "parameters", whole((uint64_t)model_param_count(&m)));
+    put(o, "config", json_incref(m.config.json));
+out:
+    model_close(&m);
+    return rc;
+}
+
+static int info_options(json_t *o, const char *path, struct err *e) {
+    char *text;
+    size_t n;
+    json_error_t je;
+    int rc = file_read_text(path, OPTIONS_MAX, &text, &n, e);
+    if (rc) return rc;
+    json_t *options = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+    free(text);
+    if (!options)
+        return err_set(e, ERR_INPUT, "%s: line %d: not valid JSON: %s", path, je.line, je.text);
+    put(o, "kind", json_string("options of a run"));
+    put(o, "options", options);
+    return 0;
+}
+
+static int info_file(json_t *o, const char *path, const struct opts *opt, struct err *e) {
     struct file_map map;
     struct model_file mf;
+    struct err ignored;
     int rc = file_map_open(&map, path, e);
     if (rc) return rc;
-    struct err ignored;
     const bool model = format_probe(map.data, map.size);
     const struct magic *known = magic_find(map.data, map.size);
-    if (!model && !known && map.size > 0 && map.data[0] == '{') /* a tokenizer, or why not */
+    const bool object = !known && map.size > 0 && map.data[0] == '{'; /* a tokenizer, or why not */
+    if (!model && (object || (known && known->kind == MAGIC_TOKENIZER)))
         rc = info_tokenizer(o, path, e);
+    else if (!model && known && known->kind == MAGIC_DESCRIPTION)
+        rc = info_description(o, path, e);
+    else if (!model && known && known->kind == MAGIC_OPTIONS)
+        rc = info_options(o, path, e);
     else if (model || known || info_tokenizer(o, path, &ignored) != 0)
         rc = model_file_open_map(&mf, &map, opt->verify, e); /* or says what could have been */
     if (!rc && !json_object_size(o)) rc = info_model(o, &mf, opt, e);
@@ -250,8 +287,13 @@ static int info(json_t *o, const char *path, const struct opts *opt, struct err 
     return rc;
 }
 
+static int info(json_t *o, const char *path, const struct opts *opt, struct err *e) {
+    if (file_is_dir(path)) return info_folder(o, path, opt, e);
+    return shard_probe(path) ? info_shard(o, path, opt, e) : info_file(o, path, opt, e);
+}
+
 /* Long texts are cut: --json has all of them. */
-static void print_fact(const char *key, const json_t *v) {
+static void print_wide(int width, const char *key, const json_t *v) {
     enum { WIDTH = 240 };
     char *text =
         json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
@@ -260,8 +302,21 @@ static void print_fact(const char *key, const json_t *v) {
     snprintf(line, sizeof line, "%s", s);
     for (char *p = line; *p; p++)
         if ((unsigned char)*p < ' ' || *p == 127) *p = '?'; /* a file's, to a terminal */
-    printf("  %-15s %s%s\n", key, line, strlen(s) > WIDTH ? " ..." : "");
+    printf("  %-*s %s%s\n", width, key, line, strlen(s) > WIDTH ? " ..." : "");
     free(text);
+}
+
+static void print_fact(const char *key, const json_t *v) {
+    print_wide(15, key, v);
+}
+
+static void print_options(json_t *options) {
+    const char *key;
+    json_t *v;
+    int width = 0;
+    json_object_foreach(options, key, v)
+        if ((int)strlen(key) > width) width = (int)strlen(key);
+    json_object_foreach(options, key, v) print_wide(width + 1, key, v);
 }
 
 /* The config without what files of other formats keep beside it, each of which has a line. */
@@ -291,6 +346,8 @@ static void print_text(const char *path, json_t *o) {
         if (json_is_array(v)) continue;
         if (!strcmp(key, "config"))
             print_config(v);
+        else if (!strcmp(key, "options"))
+            print_options(v);
         else
             print_fact(key, v);
     }
@@ -340,7 +397,7 @@ out:
 
 const struct cmd cmd_info = {
     .name = "info",
-    .summary = "Say what a model, adapter, token shard or tokenizer is.",
+    .summary = "Say what a model, adapter, token shard, tokenizer or config.json is.",
     .usage = "FILE [--tensors] [--verify] [--json]",
     .lists = cmd_list_formats,
     .rows = rows,

@@ -154,7 +154,7 @@ static int check_text(int fd, const char *path, struct err *e) {
     char head[MAGIC_BYTES];
     const ssize_t n = pread(fd, head, sizeof head, 0);
     const struct magic *m = n > 0 ? magic_find(head, (size_t)n) : NULL;
-    return m && m->kind != MAGIC_RECORD ? refuse(path, m, e) : 0;
+    return m && !magic_is_json(m) ? refuse(path, m, e) : 0;
 }
 
 int file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *e) {
@@ -170,7 +170,7 @@ int file_read_text(const char *path, size_t limit, char **text, size_t *size, st
     if (rc) return rc;
     const struct magic *m = magic_find(*text, *size); /* of a pipe */
     const size_t mark = magic_mark(*text, *size);
-    if (m && m->kind != MAGIC_RECORD) {
+    if (m && !magic_is_json(m)) {
         free(*text);
         *text = NULL;
         return refuse(path, m, e);

@@ -3,6 +3,7 @@
 #ifndef DUET_MAGIC_H
 #define DUET_MAGIC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum magic_kind {
@@ -11,8 +12,12 @@ enum magic_kind {
     MAGIC_ZSTD,
     MAGIC_MODEL,   /* its advice is for readers of text alone */
     MAGIC_OWN,     /* another file of duet's, with advice for everybody */
-    MAGIC_RECORD,  /* JSON that a run writes about itself: no text to learn from, but JSON */
     MAGIC_POINTER, /* of Git LFS to another file: never what is meant, for models neither */
+    /* no text to learn from, but JSON for those who read it (magic_is_json) */
+    MAGIC_RECORD,      /* what a run writes about itself; what lies beside a model */
+    MAGIC_TOKENIZER,   /* tokenizer.json */
+    MAGIC_DESCRIPTION, /* of a model */
+    MAGIC_OPTIONS,     /* of a run */
 };
 
 struct magic {
@@ -26,6 +31,10 @@ struct magic {
 
 /* What data, the first n bytes of a file, begins with; NULL: nothing that is known, so text. */
 const struct magic *magic_find(const void *data, size_t n);
+
+static inline bool magic_is_json(const struct magic *m) {
+    return m && m->kind >= MAGIC_RECORD;
+}
 
 /* Bytes of the byte order mark that a UTF-8 text begins with: 3, or 0 without one. Not part of the
  * text: every reader skips it. */

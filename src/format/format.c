@@ -111,8 +111,11 @@ static const char *advice_of(const struct magic *m) {
     switch (m->kind) {
     case MAGIC_OWN:
     case MAGIC_GZIP:
-    case MAGIC_ZSTD: return m->advice;
-    case MAGIC_RECORD: return "give the folder that it lies in";
+    case MAGIC_ZSTD:
+    case MAGIC_TOKENIZER: return m->advice;
+    case MAGIC_RECORD:
+    case MAGIC_DESCRIPTION:
+    case MAGIC_OPTIONS: return "give the folder that it lies in";
     default: return NULL;
     }
 }

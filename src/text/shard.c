@@ -28,8 +28,14 @@ static int check_field(const struct shard *s, const char *field, uint64_t found,
                    field, found, expected);
 }
 
+/* Does a file of n bytes or more begin as a shard does? Fewer than 6 could be a word. */
+static bool is_shard(const void *data, size_t n) {
+    const size_t all = sizeof SHARD_MAGIC - 1;
+    return n >= 6 && !memcmp(data, SHARD_MAGIC, n < all ? n : all);
+}
+
 static int check_magic(const struct shard *s, const struct shard_header *h, struct err *e) {
-    if (memcmp(h->magic, SHARD_MAGIC, sizeof h->magic))
+    if (!is_shard(s->map.data, s->map.size))
         return err_set(e, ERR_INPUT,
                        "%s is not a shard of duet: it does not begin with " SHARD_MAGIC
                        " (headerless tokens of 16 bits are --format raw16)",
@@ -261,9 +267,17 @@ bool shard_probe(const char *path) {
     struct stat st;
     if (stat(path, &st) || !S_ISREG(st.st_mode)) return false; /* what a pipe gives is gone then */
     FILE *f = fopen(path, "rb");
-    bool yes = f && fread(magic, sizeof magic, 1, f) == 1 && !memcmp(magic, SHARD_MAGIC, 8);
+    const size_t n = f ? fread(magic, 1, sizeof magic, f) : 0;
     if (f) fclose(f);
-    return yes;
+    return is_shard(magic, n);
+}
+
+int shard_whole(const char *path, struct err *e) {
+    struct shard s;
+    if (!shard_probe(path)) return 0;
+    const int rc = shard_open(&s, path, SHARD_DUET, 0, false, e);
+    if (!rc) shard_close(&s);
+    return rc;
 }
 
 int64_t shard_start(const struct tokenizer *t, bool *keeps) {

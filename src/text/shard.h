@@ -40,8 +40,11 @@ int shard_open(struct shard *s, const char *path, enum shard_kind kind, uint32_t
                bool verify, struct err *e);
 void shard_close(struct shard *s);
 
-/* True if it is a regular file that begins with the magic of a shard. */
+/* True if it is a regular file that begins with the magic of a shard, or ends within it. */
 bool shard_probe(const char *path);
+/* What is wrong with a file that is such a shard, as opening it would say; 0: nothing, or it is
+ * none. */
+int shard_whole(const char *path, struct err *e);
 
 static inline uint32_t shard_token(const struct shard *s, uint64_t i) {
     return s->width == 2 ? ((const uint16_t *)s->tokens)[i] : ((const uint32_t *)s->tokens)[i];

@@ -1,5 +1,6 @@
 #include "textin.h"
 #include "magic.h"
+#include "shard.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -156,7 +157,10 @@ static int start_unpacking(struct textin *in, enum magic_kind kind, struct err *
     return ready ? 0 : err_set(e, ERR_NOMEM, "no memory to decompress %s", in->name);
 }
 
+/* A shard that is damaged is said to be that first. */
 static int refuse(const struct textin *in, const char *how, const struct magic *m, struct err *e) {
+    const int rc = *how ? 0 : shard_whole(in->name, e);
+    if (rc) return rc;
     return err_set(e, ERR_INPUT, "%s%s %s%s%s", in->name, how, m->is, m->advice ? ": " : "",
                    m->advice ? m->advice : "");
 }

@@ -147,6 +147,8 @@ static int check_kind(const struct conf_list *data, const char *format, bool *to
     const bool raw = !strcmp(format, "raw16");
     *tokens = raw || shard_probe(first);
     if (!*tokens || data->n == 1) return 0;
+    const int rc = raw ? 0 : shard_whole(first, e);
+    if (rc) return rc;
     return err_set(e, ERR_USAGE,
                    "%s %s: only texts can be several files; tokenize them together", first,
                    raw ? "is to be raw16 tokens" : "is a token shard");

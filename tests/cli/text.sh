@@ -184,7 +184,14 @@ x.txt          | x.txt is text in UTF-16: duet reads UTF-8: iconv
 base/model.blzt| model.blzt is a BLZT file
 base/state     | state is the state of a run
 base/log.jsonl | log.jsonl is the log of a run
+base/config.json | config.json is the options of a run
+want.json      | want.json is a tokenizer (tokenizer.json): a tokenizer is given with --tokenizer
+hf/config.json | hf/config.json is a model.s description
+want.json.gz   | want.json.gz, unpacked, is a tokenizer
+index.json     | index.json is the index of a model.s weights
 END
+gzip -c want.json >want.json.gz
+echo '{"metadata": {"total_size": 4}, "weight_map": {"model.norm.weight": "model-1.safetensors"}}' >index.json
 while IFS='|' read -r file word; do
     file=$(echo $file) word=$(echo $word)
     refuses "train on $file" 1 "$word" "$DUET" train $TINY --data $file --steps 1 --out no
@@ -195,6 +202,23 @@ while IFS='|' read -r file word; do
     refuses "a task in $file" 1 "$word" task_shown $file
 done <kinds.table
 check "nothing is written" absent no no.shard no.json
+for file in want.json hf/config.json base/config.json; do
+    refuses "$file by a pipe" 1 'standard input is ' "$DUET" train $TINY --data - --steps 1 --out no <$file
+    refuses "$file among texts" 1 "$file is " "$DUET" train $TINY --data text.txt --data $file --steps 1 --out no
+    refuses "$file to validate on" 1 "$file is " "$DUET" train $TINY --data text.txt --val-data $file --steps 1 --out no
+done
+awk '{ gsub(/["\\\\]/, ""); printf "{\"text\": \"%s\", \"version\": %d}\n", $0, NR }' text.txt >docs.jsonl
+must train jsonl --steps 2 --data docs.jsonl
+(printf '{"version": 1, "documents": ["'; tr -d '"\\\n' <text.txt; printf '"]}\n') >docs.json
+must train json --steps 2 --data docs.json
+check "documents in JSON are text" [ "$(value num_steps json.out) $(value num_steps jsonl.out)" = "2 2" ]
+head -c 7 two.shard >cut.shard
+refuses "7 bytes of a shard" 1 'shard cut.shard is cut off' "$DUET" train $TINY --data cut.shard --steps 1 --out no
+for n in 7 60 900; do
+    head -c $n two.shard >cut.shard
+    refuses "$n bytes of a shard among texts" 1 'cut.shard is .*cut off' "$DUET" train $TINY --data text.txt --data cut.shard --steps 1 --out no
+    refuses "$n bytes of a shard, then texts" 1 'cut.shard is .*cut off' "$DUET" train $TINY --data cut.shard --data text.txt --steps 1 --out no
+done
 head -c 900 text.txt.gz >cut.gz
 refuses "gzip that is cut" 1 'cut.gz is cut off: it ends at byte 900' "$DUET" train $TINY --data cut.gz --steps 1 --out no
 refuses "UTF-16 as a config" 1 'x.txt is text in UTF-16' "$DUET" train --config x.txt

@@ -81,6 +81,17 @@ must "$DUET" train --config ../run/config.json --threads 1 --quiet >../here.out 
 cd ..
 check "without --out: the first free runs/N" same here/runs/1/model.blzt here/runs/2/model.blzt
 
+# ---- what info says of it
+must "$DUET" info run/config.json >info.out
+check "info of a run's config.json" says info.out '^  kind  *options of a run$'
+check "every option has a line" equal "$(grep -c '^  ' info.out)" $(($(grep -c '^  "' run/config.json) + 1))
+check "aligned" equal "$(sed -n '3,$s/^\(  [a-z0-9-]*  *\).*/\1/p' info.out | awk '{ print length }' | sort -u | wc -l)" 1
+check "with its value" says info.out "^  steps  *$(json steps run/config.json)$"
+must "$DUET" info run/config.json --json >info.json
+check "info --json of it" equal "$(json kind info.json), $(json steps info.json)" "options of a run, $(json steps run/config.json)"
+must "$DUET" info "$SRC/models/demo.json" >info.out
+check "info of a model's description" says info.out '^  parameters  *1000576$'
+
 # ---- seconds
 must train timed --time 2 --lr 0.01 --schedule linear --min-lr 0 --log-every 1 --warmup 0
 spent=$(value training_seconds timed.out)

@@ -266,7 +266,6 @@ static const struct {
     {BYTES("TZLB\5\0\0\0"), "BLZT"},
     {BYTES("TZLB\4\0\0\0"), "BLZT"},
     {BYTES("24ka\1\0\0\0"), "llama2.c"},
-    {BYTES("DUETSHRD\1\0\0\0"), "a token shard"},
     {BYTES("DUETSTAT"), "the state of a run"},
     {BYTES("DUETZO\r\n"), "the trajectory of a run"},
     {BYTES("{\"event\":\"start\",\"params\":9}\n"), "the log of a run"},
@@ -303,6 +302,24 @@ static void refused_by_name(void **state) {
             free(exact);
         }
     }
+}
+
+/* A shard is no text; one that is cut is said to be that. */
+static void shards(void **state) {
+    (void)state;
+    char *text;
+    size_t n;
+    put_file("text", "Once upon a time", 16);
+    assert_int_equal(build("text", "whole.bin"), 0);
+    assert_refused("whole.bin", ERR_INPUT, "whole.bin is a token shard: it is read only");
+    char *bytes = get_file("whole.bin", &n);
+    for (size_t cut = 6; cut < n; cut++) {
+        put_file("cut.bin", bytes, cut);
+        assert_refused("cut.bin", ERR_INPUT, "cut.bin is cut off");
+    }
+    free(bytes);
+    assert_int_equal(file_read_text(at("whole.bin"), n, &text, &n, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "whole.bin is a token shard"));
 }
 
 static void text_after_all(void **state) {
@@ -532,9 +549,9 @@ int main(void) {
         cmocka_unit_test(flipped_bits),    cmocka_unit_test(wrong_sums),
         cmocka_unit_test(garbage_behind),  cmocka_unit_test(inside),
         cmocka_unit_test(marks),           cmocka_unit_test(refused_by_name),
-        cmocka_unit_test(text_after_all),  cmocka_unit_test(scanned),
-        cmocka_unit_test(notes),           cmocka_unit_test(folders),
-        cmocka_unit_test(pipes),
+        cmocka_unit_test(shards),          cmocka_unit_test(text_after_all),
+        cmocka_unit_test(scanned),         cmocka_unit_test(notes),
+        cmocka_unit_test(folders),         cmocka_unit_test(pipes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
