@@ -12,30 +12,37 @@ static const struct row {
     int least;
     struct magic magic;
 } rows[] = {
-    {"version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model",
-     3, {"is a tokenizer (tokenizer.json)", TOKENIZER, MAGIC_TOKENIZER}},
+    {"version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder "
+     "model",
+     3,
+     {"is a tokenizer (tokenizer.json)", TOKENIZER, MAGIC_TOKENIZER}},
     {"added_tokens_decoder tokenizer_class add_bos_token add_eos_token bos_token eos_token "
      "unk_token pad_token additional_special_tokens chat_template model_max_length",
-     2, {"is a part of a tokenizer of Hugging Face", TOKENIZER, MAGIC_RECORD}},
-    {"weight_map", 1,
+     2,
+     {"is a part of a tokenizer of Hugging Face", TOKENIZER, MAGIC_RECORD}},
+    {"weight_map",
+     1,
      {"is the index of a model's weights", "it lies in the folder of the model", MAGIC_RECORD}},
     {"peft_type lora_alpha lora_dropout target_modules base_model_name_or_path r bias task_type "
      "inference_mode fan_in_fan_out",
-     3, {"is the configuration of an adapter", "it lies in the adapter's folder", MAGIC_RECORD}},
+     3,
+     {"is the configuration of an adapter", "it lies in the adapter's folder", MAGIC_RECORD}},
     {"architectures model_type hidden_size intermediate_size num_hidden_layers "
      "num_attention_heads num_key_value_heads head_dim vocab_size max_position_embeddings "
      "rms_norm_eps rope_theta hidden_act tie_word_embeddings initializer_range torch_dtype",
-     3, {"is a model's description (config.json)", "it is given with --model", MAGIC_DESCRIPTION}},
-    {"_from_model_config bos_token_id eos_token_id pad_token_id transformers_version", 3,
+     3,
+     {"is a model's description (config.json)", "it is given with --model", MAGIC_DESCRIPTION}},
+    {"_from_model_config bos_token_id eos_token_id pad_token_id transformers_version",
+     3,
      {"is how to generate with a model (generation_config.json)",
       "it lies in the folder of the model", MAGIC_RECORD}},
     {"compact-vocab full-vocab-loss lora-targets lora-mode lora-norms lora-init val-fraction "
      "accum-end min-lr decay-share adam-eps weight-decay embed-decay norm-decay checkpoint-every "
      "val-every val-windows keep-best log-every engine optimizer",
-     3, {"is the options of a run (config.json)", "train --config FILE begins such a run",
-         MAGIC_OPTIONS}},
-    {"step rollbacks key losses", 4,
-     {"is a record of a run, not its data", NULL, MAGIC_RECORD}},
+     3,
+     {"is the options of a run (config.json)", "train --config FILE begins such a run",
+      MAGIC_OPTIONS}},
+    {"step rollbacks key losses", 4, {"is a record of a run, not its data", NULL, MAGIC_RECORD}},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 

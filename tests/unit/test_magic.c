@@ -1,5 +1,5 @@
-/* Which objects of JSON are no text: files of tokenizers, models, adapters and runs, however much of
- * them is seen; documents in JSON are text. */
+/* Which objects of JSON are no text: files of tokenizers, models, adapters and runs, however much
+ * of them is seen; documents in JSON are text. */
 #include "err_fixture.h"
 
 #include "magic.h"
