@@ -7,6 +7,7 @@
 #include "import.h"
 #include "jsonmem.h"
 #include "par.h"
+#include "run_start.h"
 #include "sample.h"
 #include "score.h"
 
@@ -82,14 +83,17 @@ static int open_any(duet_model **out, const char *path, const char *adapter, con
     int rc;
     const struct adapter_use use = {.weights = MODEL_AS_STORED, .scale = 1};
     duet_model *m = calloc(1, sizeof *m);
+    struct run_files f = {0};
     if (!m) return err_set(e, ERR_NOMEM, "out of memory");
     TRY(gemm_init(&m->gemm, "auto", DT_F32, e));
-    TRY(adapter ? adapter_open(&m->model, path, adapter, &use, e)
-                : model_open_frozen(&m->model, path, NULL, MODEL_AS_STORED, e));
+    TRY(run_files_find(&f, path, adapter, e));
+    TRY(f.adapter ? adapter_open(&m->model, f.model, f.adapter, &use, e)
+                  : model_open_frozen(&m->model, f.model, NULL, MODEL_AS_STORED, e));
     TRY(open_tokenizer(m, path, tokenizer, e));
     m->context = model_config_context(&m->model.config);
     *out = m;
 out:
+    run_files_release(&f);
     if (rc) duet_close(&m);
     return rc;
 }

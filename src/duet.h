@@ -54,7 +54,8 @@ DUET_API void duet_set_threads(int threads);
 /* Frees what this library allocated: ids of duet_encode, text of duet_decode. Accepts NULL. */
 DUET_API void duet_free(void *p);
 
-/* Opens a model file of any readable format. tokenizer: "byte", a tokenizer file, or NULL for the
+/* Opens a model file of any readable format, or the folder of a training run: its last model, of a
+ * LoRA run its base with its last adapter (duet_open_adapter). tokenizer: "byte", a tokenizer file, or NULL for the
  * one in the model file; without either, functions that need it are DUET_ERR_INPUT, and ids can be
  * scored. Weights of types f32, bf16 and q8_0 are used where they stand in the file, which must not
  * change while it is open. On success *m belongs to the caller. */

@@ -8,6 +8,7 @@
 #include "num.h"
 #include "open_model.h"
 #include "par.h"
+#include "run_start.h"
 #include "train_model.h"
 
 #include <jansson.h>
@@ -79,6 +80,7 @@ static const struct conf_row rows[] = {
 struct job {
     const struct opts *o;
     const char *path;
+    struct run_files files; /* what it stands for */
     struct model model;
     struct dataset data;
     struct gemm gemm, gemm_grad;
@@ -100,11 +102,18 @@ static int check_options(const struct opts *o, const struct conf *conf, struct e
     if (o->eps <= 0 && o->eps != -1)
         return err_set(e, ERR_USAGE,
                        "--eps is %g, expected a number above 0, or -1 to try several", o->eps);
-    if (o->lora_rank && o->adapter)
-        return err_set(e, ERR_USAGE, "give either --lora for new adapters or --adapter");
     if (norms && !o->lora_rank)
         return err_set(e, ERR_USAGE, "--lora-targets and --lora-norms belong to --lora RANK");
-    if (conf_given(conf, "lora-mode") && !o->lora_rank && !o->adapter)
+    return 0;
+}
+
+/* Of MODEL or of --adapter. */
+static int check_adapter(const struct job *j, const struct conf *conf, struct err *e) {
+    const char *adapter = j->files.adapter;
+    if (j->o->lora_rank && adapter)
+        return err_set(e, ERR_USAGE,
+                       "either --lora for new adapters or a trained one, that of %s", adapter);
+    if (conf_given(conf, "lora-mode") && !j->o->lora_rank && !adapter)
         return err_set(e, ERR_USAGE, "--lora-mode has no effect without --lora or --adapter");
     return 0;
 }
@@ -135,7 +144,7 @@ static int open_with_adapter(struct job *j, struct err *e) {
                                     .scale = 1,
                                     .merge = !strcmp(o->lora_mode, "merge"),
                                     .sets = &o->set};
-    const int rc = adapter_open(&j->model, j->path, o->adapter, &use, e);
+    const int rc = adapter_open(&j->model, j->files.model, j->files.adapter, &use, e);
     return rc ? rc : check_memory(j, true, e);
 }
 
@@ -383,7 +392,7 @@ static void progress(void *ctx, int64_t done, int64_t total) {
                       (long long)total);
 }
 
-static int audit(struct job *j, struct err *e) {
+static int audit(struct job *j, const struct conf *conf, struct err *e) {
     int rc;
     const struct opts *o = j->o;
     log_progress_init(&j->line, o->quiet);
@@ -399,7 +408,9 @@ static int audit(struct job *j, struct err *e) {
                                         .eps = o->eps > 0 ? o->eps : 1e-3,
                                         .progress = progress,
                                         .ctx = &j->line};
-    TRY(o->adapter ? open_with_adapter(j, e) : open_to_train(j, e));
+    TRY(run_files_find(&j->files, j->path, o->adapter, e));
+    TRY(check_adapter(j, conf, e));
+    TRY(j->files.adapter ? open_with_adapter(j, e) : open_to_train(j, e));
     open_say_assumed(&j->model, o->quiet);
     TRY(read_batch(j, e));
     TRY(audit_open(&j->audit, &j->model, &j->audit_opts, e));
@@ -414,6 +425,7 @@ out:
     audit_close(&j->audit);
     dataset_close(&j->data);
     model_close(&j->model);
+    run_files_release(&j->files);
     free(j->input);
     free(j->target);
     return rc;
@@ -429,7 +441,7 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(check_options(&o, &conf, e));
     if (o.threads) par_init((int)o.threads);
     struct job j = {.o = &o, .path = conf.pos[0]};
-    TRY(audit(&j, e));
+    TRY(audit(&j, &conf, e));
 out:
     conf_release(&conf);
     return rc;
@@ -446,7 +458,7 @@ const struct cmd cmd_audit = {
         "docs/numerics.md, for n\n"
         "weights and N directions:  c = g.z,  mean of c^2 = |g|^2,\n"
         "|mean of c z - g|^2 = (n-1)/N |g|^2.\n"
-        "MODEL is only read. Exit status 1 if a group differs; \"too coarse\" is no difference.\n",
+        "MODEL is a file or a run's folder, of a LoRA run with its adapter, and only read. Exit status 1 if a group differs; \"too coarse\" is no difference.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,

@@ -16,18 +16,12 @@ void open_say_assumed(const struct model *m, bool quiet) {
 int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct err *e) {
     int rc;
-    char *base = NULL; /* of a LoRA run, whose folder stands for both */
+    struct run_files f;
     static const char *const only[] = {"adapter-scale", "lora-mode"};
     const enum dtype weights = (enum dtype)dtype_find(o->weights);
-    TRY(run_base(path, &base, e));
-    if (base && o->adapter) {
-        rc = err_set(e, ERR_USAGE, "%s is a LoRA run, with its own adapter: --adapter is another",
-                     path);
-        goto out;
-    }
-    const char *adapter = base ? path : o->adapter;
+    TRY(run_files_find(&f, path, o->adapter, e));
     for (size_t i = 0; i < sizeof only / sizeof *only; i++)
-        if (!adapter && conf_given(conf, only[i])) {
+        if (!f.adapter && conf_given(conf, only[i])) {
             rc = err_set(e, ERR_USAGE, "--%s has no effect without --adapter", only[i]);
             goto out;
         }
@@ -35,11 +29,11 @@ int open_model(struct model *m, const char *path, const struct open_opts *o,
                                     .scale = o->adapter_scale,
                                     .merge = !strcmp(o->lora_mode, "merge"),
                                     .sets = sets};
-    TRY(adapter ? adapter_open(m, base ? base : path, adapter, &use, e)
-                : model_open_frozen(m, path, sets, weights, e));
+    TRY(f.adapter ? adapter_open(m, f.model, f.adapter, &use, e)
+                  : model_open_frozen(m, f.model, sets, weights, e));
     open_say_assumed(m, conf_given(conf, "quiet"));
 out:
-    free(base);
+    run_files_release(&f);
     return rc;
 }
 

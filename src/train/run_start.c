@@ -105,15 +105,21 @@ static int find_base(const char *dir, const char *config, char **base, struct er
     struct train_opts o;
     struct run_start start = {0};
     char *path = file_join(dir, "start.blzt");
+    if (!path) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
+        goto out;
+    }
     TRY(conf_parse(&c, train_rows, &o, 0, NULL, e));
     TRY(conf_read_file(&c, config, e));
     const char *init = o.init;
-    if (path && (!init || !file_exists(init)) && file_exists(path)) {
+    if ((!init || !file_exists(init)) && file_exists(path)) {
         TRY(run_start_read(&start, path, e));
         if (start.source[SOURCE_init].path) init = start.source[SOURCE_init].path;
     }
     *base = init ? strdup(init) : NULL;
-    if (!*base)
+    if (init && !*base)
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
+    else if (!init)
         rc = err_set(e, ERR_INPUT, "%s: config.json names no base (init) of the adapter", dir);
 out:
     run_start_release(&start);
@@ -122,7 +128,8 @@ out:
     return rc;
 }
 
-int run_base(const char *dir, char **base, struct err *e) {
+/* *base: malloc()ed, or NULL if dir is not the folder of a LoRA run. */
+static int run_base(const char *dir, char **base, struct err *e) {
     int rc = 0;
     char *model = file_join(dir, "model.blzt"), *adapter = file_join(dir, "adapter.blzt");
     char *up = file_join(dir, "../..");
@@ -134,7 +141,10 @@ int run_base(const char *dir, char **base, struct err *e) {
     if (file_exists(model) || !file_exists(adapter)) goto out;
     for (int i = 0; i < 2 && !*base && !rc; i++) {
         char *config = file_join(i ? up : dir, "config.json");
-        if (config && file_exists(config)) rc = find_base(i ? up : dir, config, base, e);
+        if (!config)
+            rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
+        else if (file_exists(config))
+            rc = find_base(i ? up : dir, config, base, e);
         free(config);
     }
     if (!rc && !*base)
@@ -144,6 +154,23 @@ out:
     free(adapter);
     free(up);
     return rc;
+}
+
+int run_files_find(struct run_files *f, const char *path, const char *adapter, struct err *e) {
+    *f = (struct run_files){.model = path, .adapter = adapter};
+    const int rc = run_base(path, &f->base, e);
+    if (rc || !f->base) return rc;
+    if (adapter)
+        return err_set(e, ERR_USAGE, "%s is a LoRA run, with its own adapter: %s is another", path,
+                       adapter);
+    f->model = f->base;
+    f->adapter = path;
+    return 0;
+}
+
+void run_files_release(struct run_files *f) {
+    free(f->base);
+    *f = (struct run_files){0};
 }
 
 /* ---- descriptions ---------------------------------------------------------------------------- */

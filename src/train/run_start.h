@@ -36,10 +36,15 @@ int run_start_write(const struct run_start *r, const struct model *m, const char
 int run_start_read(struct run_start *r, const char *path, struct err *e);
 void run_start_release(struct run_start *r); /* accepts all zeros */
 
-/* The base of the LoRA run in a folder, or in one of the checkpoints that it keeps: where
- * config.json says, else where it was at the start. *base is malloc()ed; NULL: not a LoRA run's
- * folder. */
-int run_base(const char *dir, char **base, struct err *e);
+/* What to open for `path` with `adapter` (or NULL). The folder of a LoRA run, or of one of the
+ * checkpoints that it keeps, stands for both: its base, where config.json says, else where it was
+ * at the start, and its own adapter. With a further one it is refused. */
+struct run_files {
+    const char *model, *adapter; /* adapter NULL: none */
+    char *base;                  /* model, if it is a LoRA run's; owned */
+};
+int run_files_find(struct run_files *f, const char *path, const char *adapter, struct err *e);
+void run_files_release(struct run_files *f); /* accepts all zeros */
 
 /* The first key in which two descriptions differ, as "key is A, not B" in text: true if there is
  * one. */

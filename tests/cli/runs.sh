@@ -41,6 +41,12 @@ evaluate lora/checkpoints/3 >e3.out 2>e.err
 check "eval of an earlier checkpoint" sh -c 'grep -q val_loss e3.out && ! diff e3.out e1.out >d'
 generate lora --adapter-scale 0 >g3.out 2>g.err
 check "generate of a LoRA run, without effect of the adapter" same g3.out g1.out
+must "$DUET" audit run/model.blzt --adapter lora/adapter.blzt --data text.txt --seq 32 --batch 2 --threads 1 --quiet >one.audit
+must "$DUET" audit lora --data text.txt --seq 32 --batch 2 --threads 1 --quiet >folder.audit
+check "audit: a LoRA run's folder" equal "$(sed 1d folder.audit)" "$(sed 1d one.audit)"
+check "audit: audits its adapter" says folder.audit '^LoRA B '
+refuses "audit: with new adapters" 2 'either --lora for new adapters or a trained one, that of lora' \
+    "$DUET" audit lora --lora 4 --data text.txt
 refuses "a LoRA run with another adapter" 2 'lora is a LoRA run, with its own adapter' evaluate lora --adapter lora/adapter.blzt
 check "info of a LoRA run" sh -c '"$1" info lora | grep -q rank' - "$DUET"
 check "adapter info RUN" sh -c '"$1" adapter info lora --json | grep -q "\"rank\": *2"' - "$DUET"

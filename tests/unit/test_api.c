@@ -157,6 +157,31 @@ static void adapters(void **state) {
     duet_close(&base);
 }
 
+/* A run's folder is its model; a LoRA run's its base with its adapter. */
+static void folders(void **state) {
+    (void)state;
+    duet_model *file, *folder;
+    duet_error err = {0};
+    char run[128], lora[128];
+    snprintf(run, sizeof run, "%.*s", (int)(strrchr(path, '/') - path), path);
+    snprintf(lora, sizeof lora, "%.*s", (int)(strrchr(adapter, '/') - adapter), adapter);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(i ? duet_open_adapter(&file, path, adapter, NULL, &err)
+                           : duet_open(&file, path, NULL, &err),
+                         DUET_OK);
+        if (duet_open(&folder, i ? lora : run, NULL, &err)) fail_msg("%s", err.msg);
+        assert_true(loss(folder) == loss(file));
+        assert_int_equal(duet_adapter_unload(folder, &err), i ? DUET_OK : DUET_ERR_USAGE);
+        duet_close(&file);
+        duet_close(&folder);
+    }
+    assert_int_equal(duet_open_adapter(&file, run, lora, NULL, &err), DUET_OK);
+    duet_close(&file);
+    assert_int_equal(duet_open_adapter(&file, lora, adapter, NULL, &err), DUET_ERR_USAGE);
+    assert_non_null(strstr(err.msg, "lora is a LoRA run, with its own adapter"));
+    assert_null(file);
+}
+
 /* Another format, the same function; what makes no sense is said. The script's folder is here. */
 static void conversion(void **state) {
     (void)state;
@@ -450,7 +475,8 @@ static void threads(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(open_close), cmocka_unit_test(round_trip),
                                        cmocka_unit_test(score),      cmocka_unit_test(generate),
-                                       cmocka_unit_test(adapters),   cmocka_unit_test(conversion),
+                                       cmocka_unit_test(adapters),   cmocka_unit_test(folders),
+                                       cmocka_unit_test(conversion),
                                        cmocka_unit_test(nothing_given), cmocka_unit_test(context),
                                        cmocka_unit_test(no_tokenizer), cmocka_unit_test(no_number),
                                        cmocka_unit_test(characters), cmocka_unit_test(threads)};

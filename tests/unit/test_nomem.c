@@ -125,6 +125,12 @@ static int open_adapter(struct outcome *o, duet_error *err) {
     return open_and_close(model, adapter, "byte", o, err);
 }
 
+static int open_run(struct outcome *o, duet_error *err) {
+    char run[128];
+    snprintf(run, sizeof run, "%.*s", (int)(strrchr(adapter, '/') - adapter), adapter);
+    return open_and_close(run, NULL, NULL, o, err);
+}
+
 static duet_model *m; /* open, for what follows */
 
 static int encode(struct outcome *o, duet_error *err) {
@@ -173,10 +179,10 @@ static int convert(struct outcome *o, duet_error *err) {
 static const struct step {
     const char *name;
     int (*run)(struct outcome *o, duet_error *err);
-} steps[] = {{"open", open_model},       {"open with a tokenizer.json", open_other},
-             {"open_adapter", open_adapter}, {"encode and decode", encode},
-             {"score", score},           {"generate", generate},
-             {"convert", convert}};
+} steps[] = {{"open", open_model},           {"open with a tokenizer.json", open_other},
+             {"open_adapter", open_adapter}, {"open a LoRA run", open_run},
+             {"encode and decode", encode},  {"score", score},
+             {"generate", generate},         {"convert", convert}};
 
 /* ---- every n --------------------------------------------------------------------------------- */
 
