@@ -458,7 +458,8 @@ const struct cmd cmd_audit = {
         "docs/numerics.md, for n\n"
         "weights and N directions:  c = g.z,  mean of c^2 = |g|^2,\n"
         "|mean of c z - g|^2 = (n-1)/N |g|^2.\n"
-        "MODEL is a file or a run's folder, of a LoRA run with its adapter, and only read. Exit status 1 if a group differs; \"too coarse\" is no difference.\n",
+        "MODEL is a file or a run's folder (of a LoRA run with its adapter), and only read.\n"
+        "Exit status 1 if a group differs; \"too coarse\" is no difference.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,
