@@ -155,7 +155,8 @@ static int check(struct model_config *c, const char *name, struct err *e) {
 }
 
 /* Appends to the sentence in text. */
-static void say(char *text, size_t size, const char *fmt, ...) {
+__attribute__((format(printf, 3, 4))) static void say(char *text, size_t size, const char *fmt,
+                                                      ...) {
     const size_t n = strlen(text);
     va_list ap;
     va_start(ap, fmt);

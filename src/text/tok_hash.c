@@ -96,8 +96,9 @@ uint64_t tokenizer_hash(const struct tokenizer *t) {
     _Atomic uint64_t *known = &((struct tokenizer *)(uintptr_t)t)->hash;
     uint64_t hash = *known;
     if (hash) return hash;
-    hash = compute(t);
-    return *known = hash ? hash : 1;
+    if (!(hash = compute(t))) hash = 1;
+    *known = hash;
+    return hash;
 }
 
 bool tokenizer_is(const struct tokenizer *t, uint64_t hash) {

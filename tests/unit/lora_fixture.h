@@ -74,4 +74,16 @@ static inline bool in_map(const struct model *m, const struct param *p) {
     return false;
 }
 
+/* Every member, and not the bytes between them, which hold anything. */
+static inline void same_nodes(const struct graph *a, const struct graph *b) {
+    static const size_t from = offsetof(struct node, theta);
+    assert_int_equal(a->n_nodes, b->n_nodes);
+    for (int i = 0; i < a->n_nodes; i++) {
+        const struct node *x = a->nodes + i, *y = b->nodes + i;
+        assert_memory_equal(x, y, offsetof(struct node, cap) + sizeof x->cap);
+        assert_memory_equal(&x->theta, &y->theta, offsetof(struct node, lora_merge) - from);
+        assert_int_equal(x->lora_merge, y->lora_merge);
+    }
+}
+
 #endif
