@@ -1,7 +1,9 @@
 /* Token shards from any bytes. The first byte says how: as a shard (bit 0 puts its checksums right,
  * which no fuzzer would guess; bit 1 verifies), with bit 2 as headerless tokens, or with bit 3 as a
- * text, plain or zstd, that is made into a shard which must give the text back. */
+ * text, plain, gzip or zstd, that is made into a shard which must give the text back, and into
+ * documents. */
 #include "batch.h"
+#include "docs.h"
 #include "shard.h"
 #include "shard_format.h"
 #include "textin.h"
@@ -96,6 +98,23 @@ static void check_text(const struct tokenizer *t, const struct shard *s, const c
     free(ids);
 }
 
+/* The same text as documents: those of eval --exact, in their order, without blanks around them. */
+static void check_docs(const char *path) {
+    static const char blanks[] = " \t\n\v\f\r";
+    struct docs d = {0};
+    struct err e = {0};
+    size_t end = 0;
+    if (!refused(docs_read(&d, &path, 1, &e), &e)) must(d.n > 0);
+    for (size_t i = 0; i < d.n && !e.code; i++) {
+        const struct doc_span *s = d.spans + i;
+        must(s->bytes > 0 && s->offset >= end + s->before && s->offset <= d.bytes);
+        end = s->offset + s->bytes;
+        must(s->bytes <= d.bytes - s->offset);
+        must(!memchr(blanks, d.text[s->offset], 6) && !memchr(blanks, d.text[end - 1], 6));
+    }
+    docs_release(&d);
+}
+
 static void build_text(const char *path) {
     static struct tokenizer *t;
     static char out[64];
@@ -129,10 +148,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (data[0] & 1 && !(data[0] & 8)) repair(file, size - 1);
     must(ftruncate(fd, 0) == 0 && pwrite(fd, file, size - 1, 0) == (ssize_t)(size - 1));
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (data[0] & 8)
+    if (data[0] & 8) {
         build_text(path);
-    else
+        check_docs(path);
+    } else {
         open_file(path, data[0] & 4 ? SHARD_RAW16 : SHARD_DUET, data[0] & 2);
+    }
     free(file);
     return 0;
 }
