@@ -5,6 +5,7 @@
 #include "import.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int contradicts(const char *name, const char *path, const char *value, struct err *e) {
@@ -58,8 +59,10 @@ void train_release_adapter(struct adapter_words *text) {
     adapter_set_release(&text->set);
 }
 
-int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,
-                       struct err *e) {
+/* Into tok the file's tokenizer, into *notes what was read otherwise than it says; either may be
+ * NULL. */
+static int read_config(struct model_config *c, const struct train_opts *o, struct model *tok,
+                       char **notes, struct err *e) {
     if (!o->model && !o->init)
         return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
     if (o->model) return model_config_read(c, o->model, &o->set, e);
@@ -68,8 +71,17 @@ int train_model_config(struct model_config *c, const struct train_opts *o, struc
     if (rc) return rc;
     rc = model_config_parse(c, mf.config, strlen(mf.config), o->init, &o->set, e);
     if (!rc && tok) rc = model_take_tokenizer(tok, &mf, e);
+    if (!rc && notes) {
+        *notes = mf.notes;
+        mf.notes = NULL;
+    }
     model_file_close(&mf);
     return rc;
+}
+
+int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,
+                       struct err *e) {
+    return read_config(c, o, tok, NULL, e);
 }
 
 static bool vocab_was_set(const struct train_opts *o) {
@@ -80,13 +92,15 @@ static bool vocab_was_set(const struct train_opts *o) {
 
 int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e) {
     struct model_config c = {0};
-    int rc = train_model_config(&c, o, NULL, e);
+    char *notes = NULL;
+    int rc = read_config(&c, o, NULL, &notes, e);
     if (rc) return rc;
     const bool free_size = !o->init && !vocab_was_set(o);
     const char *name = o->init ? o->init : "--set vocab_size";
     rc = free_size ? 0 : tokenizer_check_size((uint32_t)vocab, c.vocab, name, e);
     if (rc) {
         model_config_release(&c);
+        free(notes);
         return rc;
     }
     if (vocab && vocab != c.vocab && free_size) {
@@ -101,7 +115,12 @@ int train_model_create(struct model *m, const struct train_opts *o, int64_t voca
         json_object_set_new(duet, "seq_len", json_integer(o->seq));
         c.seq_len = o->seq;
     }
-    return model_create(m, &c, e);
+    rc = model_create(m, &c, e);
+    if (rc)
+        free(notes);
+    else
+        m->notes = notes;
+    return rc;
 }
 
 int train_model_shape(struct model *m, const struct train_setup *s, const uint32_t *ids,

@@ -239,6 +239,14 @@ static void describe_setup(struct trainer *t) {
              s->find_lr ? " (measured)" : "", o->schedule, warmup, clip, decay);
 }
 
+/* What was passed over when the model's file was read: lines. */
+static void say_notes(struct trainer *t) {
+    for (const char *at = t->model.notes, *end; at && *at; at = end + 1) {
+        end = strchr(at, '\n');
+        log_note(&t->line, "%.*s", (int)(end - at), at);
+    }
+}
+
 static void describe_start(struct trainer *t) {
     const struct model_config *c = &t->model.config;
     char data[64], trained[64] = "";
@@ -262,6 +270,7 @@ static void describe_start(struct trainer *t) {
         log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
                  (long long)t->model.full_vocab, (long long)c->vocab);
     if (c->assumed && !t->p.step) log_note(&t->line, "%s", c->assumed);
+    if (!t->p.step) say_notes(t);
     if (t->p.step) {
         log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
         say_rate(t);
@@ -300,6 +309,7 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     TRY(trainer_write_summary(&t, s, e));
     trainer_say_best(&t);
 out:
+    if (rc && rc != ERR_STOP) trainer_forget(&t);
     if (dir) {
         *dir = t.dir;
         t.dir = NULL;

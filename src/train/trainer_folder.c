@@ -83,13 +83,18 @@ static int lock_folder(struct trainer *t, struct err *e) {
     return 0;
 }
 
-void trainer_clear_folder(const struct trainer *t) {
+static void clear_folder(const struct trainer *t) {
     for (int i = 0; i < N_RUN_FILES; i++) {
         char *path = file_join(t->dir, run_files[i]);
         if (path) unlink(path);
         free(path);
     }
     trainer_clear_kept(t);
+}
+
+void trainer_forget(const struct trainer *t) {
+    if (t->cleared && t->p.step == 0 && t->saved_step < 0) clear_folder(t);
+    if (t->made_dir) rmdir(t->dir); /* unless there is something in it */
 }
 
 static int name_folder(struct trainer *t, const char *dir, struct err *e) {
@@ -126,7 +131,7 @@ static int open_new(struct trainer *t, struct err *e) {
     }
     TRY(lock_folder(t, e));
     TRY(check_folder(t, e));
-    trainer_clear_folder(t);
+    clear_folder(t);
     t->cleared = true;
 out:
     return rc;

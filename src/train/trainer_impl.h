@@ -120,7 +120,8 @@ double trainer_progress(const struct trainer *t); /* share of the run done, 0..1
 
 /* The folder of --resume or --out, locked; a new run's is made and cleared. */
 int trainer_open_folder(struct trainer *t, struct err *e);
-void trainer_clear_folder(const struct trainer *t);
+/* Of a new run that fails before its first update nothing is left. */
+void trainer_forget(const struct trainer *t);
 bool trainer_has_file(const struct trainer *t, const char *name);
 int trainer_write_config(struct trainer *t, struct conf *conf, struct err *e);
 

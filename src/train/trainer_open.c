@@ -343,9 +343,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     train_opts_resolve(o, &t->setup);
     TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
     if (!t->resumed) TRY(check_inputs(o, e));
-    rc = open_run(t, conf, e);
-    if (rc && t->cleared) trainer_clear_folder(t);
-    if (rc && t->made_dir) rmdir(t->dir);
+    TRY(open_run(t, conf, e));
     t->last_save = clock_seconds();
 out:
     return rc;

@@ -41,6 +41,16 @@ done
 refuses "audit names the tensor" 1 'loss is not a finite number: tensor model.norm.weight holds NaN at \[31\]' \
     "$DUET" audit nan.gguf --data text.txt --batch 1 --seq 32 --threads 1
 
+# A run that fails before its first update leaves nothing: in its validation or, without one, in the update.
+T="--data text.txt --seq 32 --batch 4 --threads 1 --quiet --steps 2"
+refused "train: the validation of step 0" 'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train --init nan.gguf $T --out out/run
+refused "train: the first update" 'step 0: the loss is not a number; training stopped' \
+    "$DUET" train --init nan.gguf $T --val-fraction 0 --out out/run
+refused "train --engine mezo" 'is not a finite number' "$DUET" train --init nan.gguf $T --engine mezo --out out/run
+refused "train --lora" 'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train --init nan.gguf $T --lora 2 --out out/run
+refused "train in an empty folder" 'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train --init nan.gguf $T --out out
+check "train: no --overwrite is needed" "$DUET" train --init ok.gguf $T --out again
+
 # ---- matrices: the last of the file, before the 32 numbers of the norm; in the types that hold it
 DOWN="tensor model.layers.1.mlp.down_proj.weight holds"
 must poke half.gguf nanhalf.gguf '\000\176' $((128 + 2))

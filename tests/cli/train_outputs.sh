@@ -92,6 +92,18 @@ check "info --json of it" equal "$(json kind info.json), $(json steps info.json)
 must "$DUET" info "$SRC/models/demo.json" >info.out
 check "info of a model's description" says info.out '^  parameters  *1000576$'
 
+# ---- what was read otherwise than the file says
+must "$DUET" convert run/model.blzt noted.gguf >conv.out 2>conv.err
+key=tokenizer.ggml.eos_token_id
+at=$(grep -abo $key noted.gguf | cut -d: -f1)
+printf '\377\377\001\000' | dd of=noted.gguf bs=1 seek=$((at + ${#key} + 4)) conv=notrunc 2>dd.err
+for engine in backprop mezo; do
+    must "$DUET" train --init noted.gguf --data text.txt --engine $engine --steps 1 --batch 2 --seq 32 --threads 1 --out noted-$engine \
+        >noted.out 2>noted.err
+    check "--engine $engine: a note of the model's reader, once" \
+        equal "$(grep -c 'noted.gguf: key tokenizer.ggml.eos_token_id is 131071, but there are [0-9]* tokens' noted.err)" 1
+done
+
 # ---- seconds
 must train timed --time 2 --lr 0.01 --schedule linear --min-lr 0 --log-every 1 --warmup 0
 spent=$(value training_seconds timed.out)
