@@ -93,7 +93,9 @@ must "$DUET" info "$SRC/models/demo.json" >info.out
 check "info of a model's description" says info.out '^  parameters  *1000576$'
 
 # ---- what was read otherwise than the file says
-must "$DUET" convert run/model.blzt noted.gguf >conv.out 2>conv.err
+must "$DUET" tokenizer train --vocab 300 --out bpe.json --quiet text.txt
+must "$DUET" train $TINY --tokenizer bpe.json --data text.txt --steps 1 --out bpe >s.out 2>s.err
+must "$DUET" convert bpe/model.blzt noted.gguf >conv.out 2>conv.err
 key=tokenizer.ggml.eos_token_id
 at=$(grep -abo $key noted.gguf | cut -d: -f1)
 printf '\377\377\001\000' | dd of=noted.gguf bs=1 seek=$((at + ${#key} + 4)) conv=notrunc 2>dd.err
