@@ -5,6 +5,7 @@
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
+#include "screen.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -117,7 +118,7 @@ static int write_merged(const struct opts *o, struct model *m, const char *base,
         goto out;
     }
     TRY(model_export(&mf, f, o->out, &x, &r, e));
-    fputs(r.text, stderr);
+    screen_write(stderr, r.text, strlen(r.text));
 out:
     free(meta);
     model_file_close(&mf);

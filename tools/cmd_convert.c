@@ -6,6 +6,7 @@
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
+#include "screen.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -151,8 +152,8 @@ static int convert_model(const struct conf *conf, const struct opts *o, const st
                        in);
     TRY(out_format(out, o->to, false, &f, e));
     TRY(model_export(mf, f, out, &x, &r, e));
-    if (mf->notes) fputs(mf->notes, stderr);
-    fputs(r.text, stderr);
+    if (mf->notes) screen_write(stderr, mf->notes, strlen(mf->notes));
+    screen_write(stderr, r.text, strlen(r.text));
     printf("%s: %zu tensors as %s\n", out, mf->n_tensors, f->name);
     if (o->verify) print_verified(&v);
 out:

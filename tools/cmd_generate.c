@@ -3,6 +3,7 @@
 #include "open_model.h"
 #include "par.h"
 #include "sample.h"
+#include "screen.h"
 #include "train_opts.h"
 
 #include <stdlib.h>
@@ -74,9 +75,9 @@ struct stream {
 
 static bool put(struct stream *s) {
     if (s->rc) return false;
-    if (s->prompt) fputs(s->prompt, stdout);
+    if (s->prompt) screen_write(stdout, s->prompt, strlen(s->prompt));
     s->prompt = NULL;
-    fwrite(s->chars.out.data, 1, s->chars.out.n, stdout);
+    screen_write(stdout, s->chars.out.data, s->chars.out.n);
     return fflush(stdout) == 0;
 }
 
@@ -134,8 +135,9 @@ static void note_special(const struct opts *o, const struct tokenizer *t) {
     const int64_t id = tokenizer_first_special(t, o->prompt, strlen(o->prompt));
     if (o->special || o->quiet || id < 0) return;
     const char *name = tokenizer_piece(t, -1, (uint32_t)id, &n);
-    fprintf(stderr, "note: %.*s in the prompt is read as text; --special reads it as the token\n",
-            (int)n, name);
+    fputs("note: ", stderr);
+    screen_write(stderr, name, n);
+    fputs(" in the prompt is read as text; --special reads it as the token\n", stderr);
 }
 
 static int write_text(const struct opts *o, struct model *m, const struct gemm *gemm,
@@ -209,11 +211,13 @@ const struct cmd cmd_generate = {
     .notes =
         "stdout is exactly the prompt and its continuation, in whole characters: bytes that are "
         "no UTF-8, and\n"
-        "a character that the last token leaves incomplete, become U+FFFD. A prompt longer "
-        "than the context\n"
-        "is refused; text stops where the context is full. Without --quiet stderr says why "
-        "the text ends and,\n"
-        "if none was given, the seed.\n",
+        "a character that the last token leaves incomplete, become U+FFFD. On a terminal "
+        "control\n"
+        "characters other than line breaks and tabs stand as \\x1b. A prompt longer than the "
+        "context is refused;\n"
+        "text stops where the context is full. Without --quiet stderr says why the text ends and, "
+        "if none was\n"
+        "given, the seed.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "map.h"
 #include "par.h"
+#include "screen.h"
 #include "stories.h"
 #include "textin.h"
 #include "textlist.h"
@@ -264,13 +265,10 @@ static int decode(const struct opts *o, const struct conf *c, const struct token
                   struct err *e) {
     struct tok_ids ids = {0};
     struct tok_bytes text = {0};
-    struct file_out out = {0};
     int rc;
     TRY(read_ids(c, &ids, e));
     TRY(tokenizer_decode(t, ids.ids, ids.n, !o->plain, &text, e));
-    TRY(file_out_open(&out, "-", e));
-    file_out_write(&out, text.data, text.n);
-    TRY(file_out_commit(&out, e));
+    screen_write(stdout, text.data, text.n);
 out:
     free(ids.ids);
     free(text.data);
@@ -423,7 +421,8 @@ const struct cmd cmd_tokenizer = {
         "train learns a byte-level BPE (GPT-2's words, Unicode classes) and writes Hugging Face's\n"
         "tokenizer.json. Texts may be compressed by gzip or zstd; a folder is its files; \"-\" is\n"
         "standard input, as is no file for encode and decode. encode prints ids on one line; "
-        "decode\nwrites exactly the bytes that they stand for.\n\n"
+        "decode\nwrites exactly the bytes that they stand for, and on a terminal control characters as "
+        "\\x1b.\n\n"
         "convert writes any tokenizer that can be read in the form that FILE's ending says:\n"
         ".json for Hugging Face, .bin for llama2.c, .model for SentencePiece. What the form "
         "cannot\n"

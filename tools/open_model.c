@@ -2,6 +2,7 @@
 
 #include "adapter.h"
 #include "run_start.h"
+#include "screen.h"
 #include "train_opts.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 void open_say_assumed(const struct model *m, bool quiet) {
     if (m->config.assumed && !quiet) fprintf(stderr, "%s\n", m->config.assumed);
-    if (m->notes && !quiet) fputs(m->notes, stderr);
+    if (m->notes && !quiet) screen_write(stderr, m->notes, strlen(m->notes));
 }
 
 int open_model(struct model *m, const char *path, const struct open_opts *o,

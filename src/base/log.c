@@ -1,6 +1,7 @@
 #include "log.h"
 #include "clock.h"
 #include "num.h"
+#include "screen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,9 +56,14 @@ void log_progress_end(struct log_progress *p) {
 void log_note(struct log_progress *p, const char *fmt, ...) {
     log_progress_end(p);
     va_list ap;
+    char *text;
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    const int n = vasprintf(&text, fmt, ap);
     va_end(ap);
+    if (n >= 0) { /* else there is no memory for it */
+        screen_write(stderr, text, (size_t)n);
+        free(text);
+    }
     fputc('\n', stderr);
 }
 

@@ -180,4 +180,20 @@ check "and says so" says e1.err 'end of text'
 check "the end token is not printed" [ "$(tail -c 1 e1 | od -An -tx1 | tr -d ' ')" = 0a ]
 must gen --prompt 'ab' --tokens 100 --temperature 0 --ignore-eos --quiet >e2
 check "--ignore-eos goes on" [ "$(grep -c 'ab cd' e2)" -gt 5 ]
+# ---- terminals: nothing that a model or a prompt says drives one
+ESCAPE=$(printf 'a\033[31mb')
+gen_escape() { "$DUET" generate $MODEL --prompt "$ESCAPE" --tokens 1 --temperature 0 --threads 1 --quiet; }
+gen_escape >escape.out
+check "a file gets the bytes" grep -qF "$ESCAPE" escape.out
+if script -qec true /dev/null >script.out 2>&1; then
+    cat >shown.sh <<END
+"$DUET" generate $MODEL --prompt "$ESCAPE" --tokens 1 --temperature 0 --threads 1 --quiet
+"$DUET" tokenizer decode --tokenizer byte 0 99 27 100
+END
+    script -qec "sh shown.sh" /dev/null >shown.out 2>&1 </dev/null
+    check "generate: a terminal gets a word for a control character" grep -qF 'a\x1b[31mb' shown.out
+    check "tokenizer decode: so too" grep -qF '\x00c\x1bd' shown.out
+else
+    skip "a terminal gets a word for a control character" "no script(1) that makes one"
+fi
 finish
