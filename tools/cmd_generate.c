@@ -214,10 +214,10 @@ const struct cmd cmd_generate = {
         "a character that the last token leaves incomplete, become U+FFFD. On a terminal "
         "control\n"
         "characters other than line breaks and tabs stand as \\x1b. A prompt longer than the "
-        "context is refused;\n"
-        "text stops where the context is full. Without --quiet stderr says why the text ends and, "
-        "if none was\n"
-        "given, the seed.\n",
+        "context is\n"
+        "refused; text stops where the context is full. Without --quiet stderr says why the text "
+        "ends and,\n"
+        "if none was given, the seed.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,
