@@ -55,10 +55,10 @@ DUET_API void duet_set_threads(int threads);
 DUET_API void duet_free(void *p);
 
 /* Opens a model file of any readable format, or the folder of a training run: its last model, of a
- * LoRA run its base with its last adapter (duet_open_adapter). tokenizer: "byte", a tokenizer file, or NULL for the
- * one in the model file; without either, functions that need it are DUET_ERR_INPUT, and ids can be
- * scored. Weights of types f32, bf16 and q8_0 are used where they stand in the file, which must not
- * change while it is open. On success *m belongs to the caller. */
+ * LoRA run its base with its last adapter (duet_open_adapter). tokenizer: "byte", a tokenizer file,
+ * or NULL for the one in the model file; without either, functions that need it are DUET_ERR_INPUT,
+ * and ids can be scored. Weights of types f32, bf16 and q8_0 are used where they stand in the file,
+ * which must not change while it is open. On success *m belongs to the caller. */
 DUET_API int duet_open(duet_model **m, const char *path, const char *tokenizer, duet_error *err);
 
 /* Opens a base and a LoRA adapter made for it (adapter.blzt of a training run); they compute side

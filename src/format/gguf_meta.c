@@ -187,9 +187,11 @@ static int read_scaling(const struct gguf *g, struct gguf_dims *d, struct err *e
     TRY(gguf_get_arch(g, "rope.scaling.type", GGUF_STRING, &type, e));
     TRY(read_f32(g, "rope.scale_linear", 0, &old, e));
     TRY(read_f32(g, "rope.scaling.factor", old, &d->rope_factor, e));
+    const bool one = d->rope_factor == 1;
     if (type && gguf_text_is(gguf_text(type->value), "none"))
         d->rope_factor = 1;
-    else if (type && !gguf_text_is(gguf_text(type->value), "linear"))
+    else if (type && !gguf_text_is(gguf_text(type->value), "linear") &&
+             !(one && gguf_text_is(gguf_text(type->value), "yarn"))) /* yarn by 1 is none */
         rc = err_set(e, ERR_INPUT,
                      "%s: key %s.rope.scaling.type at offset %" PRIu64
                      " is \"%.*s\"; duet computes none and linear",

@@ -80,10 +80,55 @@ static bool is_default(const json_t *type) {
     return json_is_string(type) && !strcmp(json_string_value(type), "default");
 }
 
+/* Not said, or the number x. */
+static bool is_or_absent(const json_t *o, const char *key, double x) {
+    const json_t *v = json_object_get(o, key);
+    return !v || json_is_null(v) || (json_is_number(v) && json_number_value(v) == x);
+}
+
+/* Every number of a list 1? */
+static bool all_ones(const json_t *list) {
+    const json_t *v;
+    size_t i;
+    json_array_foreach(list, i, v) {
+        if (!json_is_number(v) || json_number_value(v) != 1) return false;
+    }
+    return json_array_size(list) > 0;
+}
+
+/* A length that says how far the context was stretched: not at all. */
+static bool not_stretched(const json_t *config, const json_t *scaling) {
+    static const char key[] = "original_max_position_embeddings";
+    const json_t *max = json_object_get(config, "max_position_embeddings");
+    const double n = json_is_number(max) ? json_number_value(max) : -1;
+    return is_or_absent(scaling, key, n) && is_or_absent(config, key, n);
+}
+
+/* Scaling that changes nothing, by the formulas of transformers (modeling_rope_utils.py): a factor
+ * of 1 divides no frequency, and yarn's and longrope's factor on the scores is 1 then, unless it is
+ * given. dynamic's base is the given one up to max_position_embeddings. */
+static bool is_identity(const json_t *config, const json_t *scaling) {
+    const json_t *type = json_object_get(scaling, "rope_type"),
+                 *factor = json_object_get(scaling, "factor");
+    if (!json_is_string(type)) type = json_object_get(scaling, "type");
+    const char *word = json_is_string(type) ? json_string_value(type) : "";
+    if (!is_or_absent(scaling, "partial_rotary_factor", 1)) return false;
+    if (!strcmp(word, "longrope") || !strcmp(word, "su"))
+        return all_ones(json_object_get(scaling, "short_factor")) &&
+               all_ones(json_object_get(scaling, "long_factor")) &&
+               is_or_absent(scaling, "factor", 1) &&
+               is_or_absent(scaling, "attention_factor", 1) && not_stretched(config, scaling);
+    if (!json_is_number(factor) || json_number_value(factor) != 1) return false;
+    if (!strcmp(word, "yarn"))
+        return is_or_absent(scaling, "attention_factor", 1) && not_stretched(config, scaling);
+    return !strcmp(word, "linear") || !strcmp(word, "llama3") || !strcmp(word, "dynamic");
+}
+
 /* Nothing but a base: every pair is turned, and by nothing else. */
-static bool is_plain(json_t *scaling) {
+static bool is_plain(const json_t *config, json_t *scaling) {
     const char *key;
     json_t *v;
+    if (is_identity(config, scaling)) return true;
     json_object_foreach(scaling, key, v) {
         const bool type = (!strcmp(key, "rope_type") || !strcmp(key, "type")) && is_default(v);
         const bool all = !strcmp(key, "partial_rotary_factor") && json_number_value(v) == 1;
@@ -109,8 +154,9 @@ static int read_object(const json_t *config, const char *key, const char *name, 
 }
 
 /* Both are there: do they say the same? */
-static int compare(struct said *old, struct said *newer, const char *name, struct err *e) {
-    const bool plain = is_plain(old->scaling) && is_plain(newer->scaling);
+static int compare(const json_t *config, struct said *old, struct said *newer, const char *name,
+                   struct err *e) {
+    const bool plain = is_plain(config, old->scaling) && is_plain(config, newer->scaling);
     if ((plain || same_members(old->scaling, newer->scaling)) &&
         (!old->theta || !newer->theta || same_value(old->theta, newer->theta)))
         return 0;
@@ -124,12 +170,12 @@ int rope_keys_flatten(json_t *config, const char *name, struct err *e) {
     int rc;
     TRY(read_object(config, SCALING, name, &old, e));
     TRY(read_object(config, NEWER, name, &newer, e));
-    if (old.scaling && newer.scaling) TRY(compare(&old, &newer, name, e));
+    if (old.scaling && newer.scaling) TRY(compare(config, &old, &newer, name, e));
     json_t *theta = old.theta ? old.theta : newer.theta;
     json_t *scaling = old.scaling ? old.scaling : newer.scaling;
     int bad = 0;
     if (theta) bad |= json_object_set(config, THETA, theta);
-    if (scaling && is_plain(scaling))
+    if (scaling && is_plain(config, scaling))
         json_object_del(config, SCALING);
     else if (scaling)
         bad |= json_object_set(config, SCALING, scaling);

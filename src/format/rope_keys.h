@@ -7,6 +7,9 @@
  * inside and another outside, the inner counts, as in transformers 5 and llama.cpp. Two objects
  * that say different things are refused, since these two readers choose differently.
  *
+ * Scaling that is none, of whichever type (a factor of 1), is taken away: the config then says what
+ * is computed.
+ *
  * The object may hold one object for every kind of layer ("full_attention", ...). Those of the
  * kinds that layer_types names must be the same, which is what duet computes. */
 #ifndef DUET_ROPE_KEYS_H

@@ -309,6 +309,57 @@ static void rotary(void **state) {
     }
 }
 
+/* Scaling of each type that is none: the config is then the one without it, and nearly none is
+ * not. */
+static void rotary_identities(void **state) {
+    (void)state;
+    static const char *const same[] = {
+        "\"type\":\"linear\",\"factor\":1",
+        "\"rope_type\":\"linear\",\"factor\":1.0,\"rope_theta\":500",
+        "\"rope_type\":\"llama3\",\"factor\":1.0,\"low_freq_factor\":1.0,"
+        "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":32",
+        "\"type\":\"dynamic\",\"factor\":1.0",
+        "\"rope_type\":\"yarn\",\"factor\":1.0",
+        "\"type\":\"yarn\",\"factor\":1,\"attention_factor\":1.0,\"beta_fast\":32,\"beta_slow\":1,"
+        "\"mscale\":0.707,\"mscale_all_dim\":1.0,\"original_max_position_embeddings\":64",
+        "\"rope_type\":\"yarn\",\"factor\":1,\"attention_factor\":null",
+        "\"rope_type\":\"longrope\",\"short_factor\":[1,1.0],\"long_factor\":[1.0,1]",
+        "\"type\":\"su\",\"short_factor\":[1],\"long_factor\":[1],\"factor\":1,"
+        "\"original_max_position_embeddings\":64"};
+    static const char *const other[][2] = {
+        {"\"type\":\"linear\",\"factor\":1,\"partial_rotary_factor\":0.5", "partial_rotary_factor"},
+        {"\"type\":\"dynamic\",\"factor\":1.01", "\"dynamic\""},
+        {"\"type\":\"dynamic\"", "\"dynamic\""},
+        {"\"type\":\"yarn\",\"factor\":true", "\"yarn\""},
+        {"\"type\":\"yarn\",\"factor\":1,\"attention_factor\":1.1", "\"yarn\""},
+        {"\"type\":\"yarn\",\"factor\":1,\"original_max_position_embeddings\":32", "\"yarn\""},
+        {"\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1,2]", "\"longrope\""},
+        {"\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[]", "\"longrope\""},
+        {"\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1],\"factor\":4",
+         "\"longrope\""},
+        {"\"type\":\"proportional\",\"factor\":1", "\"proportional\""}};
+    char keys[512];
+    struct model_config plain, c;
+    assert_int_equal(parse(&plain, "\"rope_theta\":500", NULL), 0);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        for (int newer = 0; newer < 2; newer++) {
+            snprintf(keys, sizeof keys, "\"rope_theta\":500,\"%s\":{%s}",
+                     newer ? "rope_parameters" : "rope_scaling", same[i]);
+            if (parse(&c, keys, NULL)) fail_msg("%s: %s", keys, e.msg);
+            assert_null(c.rope_factors);
+            if (!json_equal(c.json, plain.json)) fail_msg("%s: not the plain config", keys);
+            model_config_release(&c);
+        }
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        snprintf(keys, sizeof keys, "\"rope_scaling\":{%s}", other[i][0]);
+        refused(keys, other[i][1]);
+    }
+    refused(
+        "\"original_max_position_embeddings\":32,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":1}",
+        "yarn");
+    model_config_release(&plain);
+}
+
 static void rotary_refused(void **state) {
     (void)state;
     static const char *const cases[][2] = {
@@ -437,9 +488,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_change), cmocka_unit_test(keys_that_do_not),
         cmocka_unit_test(unknown),          cmocka_unit_test(windows),
-        cmocka_unit_test(rotary),           cmocka_unit_test(rotary_refused),
-        cmocka_unit_test(set_base),         cmocka_unit_test(integers),
-        cmocka_unit_test(damaged),
+        cmocka_unit_test(rotary),           cmocka_unit_test(rotary_identities),
+        cmocka_unit_test(rotary_refused),   cmocka_unit_test(set_base),
+        cmocka_unit_test(integers),         cmocka_unit_test(damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -255,6 +255,11 @@ static void settings_of_models(void **state) {
     g = f;
     set_text(&g, "llama.rope.scaling.type", "yarn");
     assert_bad(&g, "llama.rope.scaling.type");
+    set_f32(&g, "llama.rope.scaling.factor", 2);
+    assert_bad(&g, "llama.rope.scaling.type");
+    set_f32(&g, "llama.rope.scaling.factor", 1);
+    set_f32(&g, "llama.rope.scaling.attn_factor", 1.5f);
+    assert_bad(&g, "llama.rope.scaling.attn_factor");
     g = f;
     set_bool(&g, "llama.attention.causal", 0);
     assert_bad(&g, "llama.attention.causal");
@@ -280,6 +285,12 @@ static void idle_settings(void **state) {
     assert_ok(open_parts(&mf, &f));
     assert_null(strstr(mf.config, "rope_scaling"));
     model_file_close(&mf);
+    set_text(&f, "llama.rope.scaling.type", "yarn"); /* by 1: none */
+    set_f32(&f, "llama.rope.scaling.factor", 1);
+    assert_ok(open_parts(&mf, &f));
+    assert_null(strstr(mf.config, "rope_scaling"));
+    model_file_close(&mf);
+    set_f32(&f, "llama.rope.scaling.factor", 4);
     drop_key(&f, "llama.rope.scaling.type"); /* a factor alone is linear */
     assert_ok(open_parts(&mf, &f));
     assert_non_null(strstr(mf.config, "\"linear\""));
