@@ -11,6 +11,7 @@
 #include "sample.h"
 #include "score.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,9 @@ int duet_adapter_scale(duet_model *m, double factor, duet_error *err) {
     if (rc) return rc;
     if (m->model.lora->opts.norms)
         return report(err_set(&e, ERR_USAGE, "the adapter's tuned norms have no scale"), &e, err);
+    if (!isfinite(factor))
+        return report(err_set(&e, ERR_USAGE, "factor %g: expected a finite number", factor), &e,
+                      err);
     lora_set_scale(&m->model, factor);
     return DUET_OK;
 }
@@ -336,12 +340,60 @@ int duet_generate(duet_model *m, const char *prompt, const duet_sampling *s,
     return end(rc, &e, err);
 }
 
+/* ---- converting ------------------------------------------------------------------------------ */
+
+/* "key=value", the NULL behind them not counted. */
+static int read_sets(const char *const *set, struct conf_pairs *p, struct err *e) {
+    size_t n = 0;
+    while (set && set[n]) n++;
+    if (!n) return 0;
+    p->key = calloc(n, sizeof *p->key);
+    p->value = calloc(n, sizeof *p->value);
+    if (!p->key || !p->value) return err_set(e, ERR_NOMEM, "out of memory for %zu keys", n);
+    for (size_t i = 0; i < n; i++) {
+        const char *is = strchr(set[i], '=');
+        if (!is || is == set[i])
+            return err_set(e, ERR_USAGE, "set: expected key=value, found \"%s\"", set[i]);
+        p->key[i] = strndup(set[i], (size_t)(is - set[i]));
+        p->value[i] = strdup(is + 1);
+        p->n = i + 1;
+        if (!p->key[i] || !p->value[i])
+            return err_set(e, ERR_NOMEM, "out of memory for %zu keys", n);
+    }
+    return 0;
+}
+
+static void release_sets(struct conf_pairs *p) {
+    for (size_t i = 0; i < p->n; i++) {
+        free(p->key[i]);
+        free(p->value[i]);
+    }
+    free(p->key);
+    free(p->value);
+}
+
+/* What is known of the file, then of what was written. */
+static int join_notes(const struct model_file *mf, const struct export_report *r, char **notes,
+                      struct err *e) {
+    const char *first = mf->notes ? mf->notes : "";
+    const size_t n = strlen(first) + r->n + 1;
+    char *text = malloc(n);
+    if (!text) return err_set(e, ERR_NOMEM, "out of memory for notes");
+    snprintf(text, n, "%s%s", first, r->text);
+    *notes = text;
+    return 0;
+}
+
 static int convert(const char *in, const char *out, const struct format *f,
-                   const struct export_opts *o, struct err *e) {
+                   const duet_conversion *d, char **notes, struct err *e) {
     int rc;
     struct model_file mf = {0};
     struct export_report r;
+    struct conf_pairs sets = {0};
+    const struct export_opts o = {
+        .dtype = d->dtype ? dtype_find(d->dtype) : -1, .tokenizer = d->tokenizer, .sets = &sets};
     bool adapter;
+    TRY(read_sets(d->set, &sets, e));
     TRY(model_file_open(&mf, in, true, e));
     TRY(adapter_probe(&mf, &adapter, e));
     if (adapter) {
@@ -349,24 +401,33 @@ static int convert(const char *in, const char *out, const struct format *f,
         goto out;
     }
     TRY(model_import_file(&mf, e));
-    TRY(model_export(&mf, f, out, o, &r, e));
+    TRY(model_export(&mf, f, out, &o, &r, e));
+    if (notes) TRY(join_notes(&mf, &r, notes, e));
 out:
     model_file_close(&mf);
+    release_sets(&sets);
     return rc;
+}
+
+int duet_convert_with(const char *in, const char *out, const char *format, const duet_conversion *o,
+                      char **notes, duet_error *err) {
+    struct err e;
+    const duet_conversion d = o ? *o : (duet_conversion){0};
+    if (notes) *notes = NULL;
+    if (!in || !out || !format)
+        return report(missing(!in ? "in" : !out ? "out" : "format", &e), &e, err);
+    const bool no_type = d.dtype && dtype_find(d.dtype) < 0;
+    const struct format *f = format_find(format);
+    if (!f || !f->write || !f->models || no_type)
+        return report(err_set(&e, ERR_USAGE, "\"%s\" is no %s that duet writes",
+                              no_type ? d.dtype : format, no_type ? "type" : "format"),
+                      &e, err);
+    begin();
+    return end(convert(in, out, f, &d, notes, &e), &e, err);
 }
 
 int duet_convert(const char *in, const char *out, const char *format, const char *dtype,
                  duet_error *err) {
-    struct err e;
-    if (!in || !out || !format)
-        return report(missing(!in ? "in" : !out ? "out" : "format", &e), &e, err);
-    const struct export_opts o = {.dtype = dtype ? dtype_find(dtype) : -1};
-    const struct format *f = format_find(format);
-    if (!f || !f->write || !f->models || (dtype && o.dtype < 0))
-        return report(err_set(&e, ERR_USAGE, "\"%s\" is no %s that duet writes",
-                              dtype && o.dtype < 0 ? dtype : format,
-                              dtype && o.dtype < 0 ? "type" : "format"),
-                      &e, err);
-    begin();
-    return end(convert(in, out, f, &o, &e), &e, err);
+    const duet_conversion o = {.dtype = dtype};
+    return duet_convert_with(in, out, format, &o, NULL, err);
 }

@@ -67,7 +67,8 @@ DUET_API int duet_open_adapter(duet_model **m, const char *base, const char *ada
                                const char *tokenizer, duet_error *err);
 
 /* The adapter counts factor times what it was trained with: 1 at first, 0 is the base alone.
- * DUET_ERR_USAGE if the model has none, or if it tuned norms, which have no scale. */
+ * DUET_ERR_USAGE if the model has none, if it tuned norms, which have no scale, or if factor is not
+ * finite. */
 DUET_API int duet_adapter_scale(duet_model *m, double factor, duet_error *err);
 /* Takes the adapter away: the model is its base again (norms stay as the adapter tuned them). */
 DUET_API int duet_adapter_unload(duet_model *m, duet_error *err);
@@ -79,9 +80,8 @@ DUET_API int64_t duet_vocab_size(const duet_model *m);
 DUET_API int64_t duet_param_count(const duet_model *m);
 
 /* What decides the function, is not in the file (BLZT v4, llama2.c) and was taken to be something:
- * a sentence that names keys and values, or NULL if the file says everything. The model's. `duet
- * convert
- * --set` writes a file that says other values. */
+ * a sentence that names keys and values, or NULL if the file says everything. The model's.
+ * duet_convert_with and its set write a file that says other values. */
 DUET_API const char *duet_assumed(const duet_model *m);
 
 /* Most tokens of a generation (prompt and text) and of a score: all positions that the model has,
@@ -106,13 +106,14 @@ DUET_API int duet_decode(const duet_model *m, const uint32_t *ids, size_t n, cha
  * duet_context + 1. */
 DUET_API int duet_score(duet_model *m, const uint32_t *ids, size_t n, float *nll, duet_error *err);
 
+/* Others than these are DUET_ERR_USAGE. */
 typedef struct {
-    double temperature; /* 0: greedy */
-    int64_t top_k;      /* 0: off */
-    double top_p;       /* 1: off */
-    double min_p;       /* 0: off */
+    double temperature; /* finite, 0 or more; 0: greedy */
+    int64_t top_k;      /* 0 or more; 0: off */
+    double top_p;       /* 0 to 1; 1: off */
+    double min_p;       /* 0 to 1; 0: off */
     uint64_t seed;
-    int64_t max_tokens;
+    int64_t max_tokens; /* 0 or more; 0: no text */
 } duet_sampling;
 
 /* temperature 0.8, nothing cut off, seed 1, 256 tokens. */
@@ -143,6 +144,21 @@ DUET_API duet_end duet_end_reason(const duet_model *m);
  * is written then. */
 DUET_API int duet_convert(const char *in, const char *out, const char *format, const char *dtype,
                           duet_error *err);
+
+/* What else `duet convert` can be told; all zeros: duet_convert with dtype NULL. */
+typedef struct {
+    const char *dtype;
+    const char *tokenizer;  /* of a model that has none, or its own from another file; "none": write
+                             * none; NULL: the model's */
+    const char *const *set; /* "key=value" of the config to change first, then NULL; or NULL */
+} duet_conversion;
+
+/* duet_convert that also tells what `duet convert` says on the way: what was assumed because `in`
+ * does not say it (duet_assumed), what was left out, what reads the model in another way. *notes:
+ * sentences, each with a line break, "" if there are none; duet_free it. NULL after an error. o and
+ * notes may be NULL. */
+DUET_API int duet_convert_with(const char *in, const char *out, const char *format,
+                               const duet_conversion *o, char **notes, duet_error *err);
 
 #ifdef __cplusplus
 }

@@ -206,6 +206,27 @@ static int session_shift(struct session *s, struct err *e) {
     return rc;
 }
 
+static int check_opts(const struct sample_opts *o, struct err *e) {
+    const struct {
+        const char *name;
+        double value;
+        bool ok;
+        const char *want;
+    } all[] = {
+        {"temperature", o->temperature, isfinite(o->temperature) && o->temperature >= 0,
+         "a finite number, 0 or more"},
+        {"top_k", (double)o->top_k, o->top_k >= 0, "0 or more"},
+        {"top_p", o->top_p, o->top_p >= 0 && o->top_p <= 1, "0 to 1"},
+        {"min_p", o->min_p, o->min_p >= 0 && o->min_p <= 1, "0 to 1"},
+        {"tokens to generate", (double)o->tokens, o->tokens >= 0, "0 or more"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!all[i].ok)
+            return err_set(e, ERR_USAGE, "%s %g: expected %s", all[i].name, all[i].value,
+                           all[i].want);
+    return 0;
+}
+
 /* *cap: positions that are needed, as far as the context goes. */
 static int find_room(const struct model *m, const struct sample_opts *o, int64_t n, int64_t *cap,
                      struct err *e) {
@@ -260,6 +281,7 @@ int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opt
     struct session s = {0};
     int64_t cap = 0;
     *stats = (struct sample_stats){.prompt_tokens = n};
+    TRY(check_opts(o, e));
     TRY(find_room(m, o, n, &cap, e));
     TRY(session_open(&s, m, gemm, cap, e));
     const double begin = clock_seconds();

@@ -10,10 +10,10 @@
 enum { SAMPLE_STOPS = 16 };
 
 struct sample_opts {
-    double temperature; /* 0: greedy, the most likely token (lowest id on ties) */
+    double temperature; /* finite, not negative; 0: greedy, the most likely token (lowest id on ties) */
     int64_t top_k;      /* 0: off */
-    double top_p;       /* 1: off */
-    double min_p;       /* relative to the most likely token; 0: off */
+    double top_p;       /* 0 to 1; 1: off */
+    double min_p;       /* 0 to 1, relative to the most likely token; 0: off */
     uint64_t seed;
     int64_t tokens;  /* at most so many new ones */
     int64_t context; /* positions used at most; 0: all that the model has. More is ERR_USAGE */
@@ -57,8 +57,8 @@ int sample_prompt(const struct tokenizer *t, const char *prompt, bool specials,
 
 /* Continues the prompt (n ids below the vocabulary; at least one). emit is called for every new
  * token, a stop token not included; it returns false to stop. Memory is reserved for prompt and
- * tokens, at most for the context. A prompt that does not fit into it is ERR_INPUT; ERR_NUMERIC:
- * logits that are not finite. *stats is valid on failure too. */
+ * tokens, at most for the context. A prompt that does not fit into it is ERR_INPUT; ERR_USAGE:
+ * sampling that is outside of what sample_opts says; ERR_NUMERIC: logits that are not finite. *stats is valid on failure too. */
 int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
                const uint32_t *prompt, int64_t n,
                bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,

@@ -204,6 +204,102 @@ static void conversion(void **state) {
     assert_int_equal(duet_convert("not there", "x", "gguf", NULL, &err), DUET_ERR_IO);
 }
 
+/* What a type or a key cannot be is said, and nothing is left behind; what was assumed comes with
+ * the conversion, and set says otherwise. */
+static int there(const char *name) {
+    FILE *f = fopen(name, "rb");
+    if (f) fclose(f);
+    return f != NULL;
+}
+
+static void conversion_options(void **state) {
+    (void)state;
+    static const char *const only_read[] = {"q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"},
+                      *const no_weights[] = {"i8", "u16", "u32"};
+    duet_error err = {0};
+    duet_model *m;
+    char *notes;
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(duet_convert(path, "t.gguf", "gguf", only_read[i], &err), DUET_ERR_USAGE);
+        if (!strstr(err.msg, only_read[i]) || !strstr(err.msg, "are only read"))
+            fail_msg("%s", err.msg);
+    }
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(duet_convert(path, "t.gguf", "gguf", no_weights[i], &err), DUET_ERR_USAGE);
+    assert_false(there("t.gguf") || there("t.gguf.duet-tmp"));
+
+    if (duet_convert_with(path, "t.bin", "llama2c", NULL, &notes, &err)) fail_msg("%s", err.msg);
+    if (!strstr(notes, "The tokenizer is not written")) fail_msg("%s", notes);
+    duet_free(notes);
+    if (duet_convert_with("t.bin", "t.gguf", "gguf", NULL, &notes, &err)) fail_msg("%s", err.msg);
+    if (!strstr(notes, "does not say rope_theta (10000 is assumed)")) fail_msg("%s", notes);
+    duet_free(notes);
+
+    static const char *const set[] = {"rope_theta=500", "rms_norm_eps=1e-5", NULL},
+                      *const bad[] = {"rope_theta", NULL}, *const wrong[] = {"rope_theta=x", NULL};
+    const duet_conversion all = {.dtype = "f16", .tokenizer = "byte", .set = set};
+    if (duet_convert_with("t.bin", "t.blzt", "blzt5", &all, &notes, &err)) fail_msg("%s", err.msg);
+    if (strstr(notes, "rope_theta")) fail_msg("%s", notes);
+    duet_free(notes);
+    const uint32_t ids[3] = {65, 66, 67};
+    float a[2], b[2];
+    if (duet_open(&m, "t.blzt", NULL, &err)) fail_msg("%s", err.msg);
+    assert_null(duet_assumed(m));
+    assert_int_equal(duet_score(m, ids, 3, a, &err), DUET_OK);
+    uint32_t *of_text;
+    size_t n;
+    assert_int_equal(duet_encode(m, "a", 1, &of_text, &n, &err), DUET_OK); /* its tokenizer */
+    assert_int_equal(of_text[0], 'a');
+    duet_free(of_text);
+    duet_close(&m);
+    if (duet_open(&m, "t.bin", NULL, &err)) fail_msg("%s", err.msg);
+    assert_int_equal(duet_score(m, ids, 3, b, &err), DUET_OK);
+    assert_true(a[1] != b[1]);
+    duet_close(&m);
+
+    assert_int_equal(duet_convert_with("t.bin", "u.blzt", "blzt5",
+                                       &(duet_conversion){.set = bad}, &notes, &err),
+                     DUET_ERR_USAGE);
+    assert_string_equal(err.msg, "set: expected key=value, found \"rope_theta\"");
+    assert_null(notes);
+    assert_int_not_equal(duet_convert_with("t.bin", "u.blzt", "blzt5",
+                                           &(duet_conversion){.set = wrong}, NULL, &err),
+                         DUET_OK);
+    assert_false(there("u.blzt"));
+}
+
+/* Numbers that no sampling and no adapter can have. */
+static void nonsense(void **state) {
+    (void)state;
+    duet_model *m;
+    duet_error err;
+    struct sink s = {.n = 0};
+    const duet_sampling d = duet_default_sampling();
+    duet_sampling o[12];
+    for (size_t i = 0; i < 12; i++) o[i] = d;
+    o[0].temperature = NAN, o[1].temperature = -1, o[2].temperature = INFINITY;
+    o[3].top_p = NAN, o[4].top_p = 2, o[5].top_p = -0.5;
+    o[6].min_p = NAN, o[7].min_p = 2, o[8].min_p = -1;
+    o[9].top_k = -5, o[10].max_tokens = -3, o[11].max_tokens = INT64_MIN;
+    static const char *const names[] = {"temperature", "top_p", "min_p"};
+    if (duet_open_adapter(&m, path, adapter, NULL, &err)) fail_msg("%s", err.msg);
+    for (size_t i = 0; i < 12; i++) {
+        assert_int_equal(duet_generate(m, "a", o + i, collect, &s, &err), DUET_ERR_USAGE);
+        const char *name = i < 9 ? names[i / 3] : i == 9 ? "top_k" : "tokens to generate";
+        if (strncmp(err.msg, name, strlen(name)) != 0) fail_msg("%s", err.msg);
+    }
+    assert_int_equal(s.calls, 0);
+    o[0] = d;
+    o[0].max_tokens = 0;
+    assert_int_equal(duet_generate(m, "a", o, collect, &s, &err), DUET_OK);
+    assert_int_equal(s.calls, 0);
+    const double before = loss(m);
+    assert_int_equal(duet_adapter_scale(m, (double)NAN, &err), DUET_ERR_USAGE);
+    assert_int_equal(duet_adapter_scale(m, -(double)INFINITY, &err), DUET_ERR_USAGE);
+    assert_true(loss(m) == before);
+    duet_close(&m);
+}
+
 /* ---- arguments ------------------------------------------------------------------------------- */
 
 /* NULL where something is needed is a code and a sentence that names it, never a crash. */
@@ -473,13 +569,23 @@ static void threads(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(open_close), cmocka_unit_test(round_trip),
-                                       cmocka_unit_test(score),      cmocka_unit_test(generate),
-                                       cmocka_unit_test(adapters),   cmocka_unit_test(folders),
-                                       cmocka_unit_test(conversion),
-                                       cmocka_unit_test(nothing_given), cmocka_unit_test(context),
-                                       cmocka_unit_test(no_tokenizer), cmocka_unit_test(no_number),
-                                       cmocka_unit_test(characters), cmocka_unit_test(threads)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(open_close),
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(score),
+        cmocka_unit_test(generate),
+        cmocka_unit_test(adapters),
+        cmocka_unit_test(folders),
+        cmocka_unit_test(conversion),
+        cmocka_unit_test(conversion_options),
+        cmocka_unit_test(nonsense),
+        cmocka_unit_test(nothing_given),
+        cmocka_unit_test(context),
+        cmocka_unit_test(no_tokenizer),
+        cmocka_unit_test(no_number),
+        cmocka_unit_test(characters),
+        cmocka_unit_test(threads),
+    };
     if (argc != 3) return 2;
     path = argv[1];
     adapter = argv[2];

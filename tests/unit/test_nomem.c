@@ -173,7 +173,12 @@ static int generate(struct outcome *o, duet_error *err) {
 
 static int convert(struct outcome *o, duet_error *err) {
     (void)o;
-    return duet_convert(model, "nomem.gguf", "gguf", "bf16", err);
+    static const char *const set[] = {"rope_theta=5000", "rms_norm_eps=1e-4", NULL};
+    const duet_conversion how = {.dtype = "bf16", .set = set};
+    char *notes;
+    const int rc = duet_convert_with(model, "nomem.gguf", "gguf", &how, &notes, err);
+    duet_free(notes);
+    return rc;
 }
 
 static const struct step {
