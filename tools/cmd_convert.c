@@ -6,6 +6,7 @@
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
+#include "run_folder.h"
 #include "screen.h"
 
 #include <stdio.h>
@@ -119,6 +120,7 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     int rc;
     TRY(check_adapter_opts(conf, in, o, e));
     TRY(out_format(out, o->to, true, &f, e));
+    TRY(run_folder_spare(out, e));
     TRY(out_is_other(out, in, e));
     TRY(out_is_other(out, o->base, e));
     TRY(adapter_open(&m, o->base, in, &use, e));

@@ -6,7 +6,9 @@
 #include "log.h"
 #include "num.h"
 #include "open_model.h"
+#include "out_format.h"
 #include "par.h"
+#include "run_folder.h"
 #include "task.h"
 #include "train_opts.h"
 
@@ -318,6 +320,21 @@ out:
     return rc;
 }
 
+/* What is read stays as it is. */
+static int check_out(const struct opts *o, const char *model, struct err *e) {
+    int rc = 0;
+    const char *out = o->out ? o->out : o->logits;
+    if (!out) return 0;
+    TRY(run_folder_spare(out, e));
+    TRY(out_spares(out, o->tokenizer, e));
+    TRY(out_spares(out, o->paired, e));
+    for (size_t i = 0; i < o->data.n; i++) TRY(out_spares(out, o->data.item[i], e));
+    TRY(out_is_other(out, model, e));
+    if (o->open.adapter) TRY(out_is_other(out, o->open.adapter, e));
+out:
+    return rc;
+}
+
 static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
@@ -330,6 +347,7 @@ static int run(int argc, char **argv, struct err *e) {
         goto out;
     }
     TRY(check_work(&o, &conf, e));
+    TRY(check_out(&o, conf.pos[0], e));
     if (o.threads) par_init((int)o.threads);
     TRY((o.exact    ? evaluate_exact
          : o.task   ? evaluate_task

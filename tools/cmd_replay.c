@@ -6,6 +6,7 @@
 #include "log.h"
 #include "machine.h"
 #include "par.h"
+#include "run_folder.h"
 #include "train_model.h"
 #include "trajectory.h"
 
@@ -278,7 +279,7 @@ static int check_args(const struct conf *conf, const struct opts *o, struct err 
     for (int i = 0; i < 2; i++)
         if (file_same(conf->pos[i], o->out))
             return err_set(e, ERR_USAGE, "%s is to be read: choose another --out", o->out);
-    return 0;
+    return run_folder_spare(o->out, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {

@@ -4,6 +4,7 @@
 #include "disk.h"
 #include "file.h"
 #include "log.h"
+#include "run_folder.h"
 #include "stories.h"
 
 #include <inttypes.h>
@@ -161,6 +162,7 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     TRY(check_opts(&o, &c, e));
     log_progress_init(&line, o.quiet);
+    TRY(run_folder_spare(o.out, e));
     TRY(disk_fits(o.out, "the text", (uint64_t)o.bytes, (uint64_t)o.bytes, e));
     TRY(file_out_open(&out, o.out, e));
     TRY(write_documents(&o, &out, &f, &line, e));

@@ -3,7 +3,9 @@
 #include "cmd.h"
 #include "import.h"
 #include "log.h"
+#include "out_format.h"
 #include "par.h"
+#include "run_folder.h"
 #include "shard.h"
 
 #include <inttypes.h>
@@ -152,7 +154,8 @@ static int check_opts(const struct opts *o, const struct conf *c, struct err *e)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
     if (!o->out) return err_set(e, ERR_USAGE, "--out is missing: the shard to write");
     if (!c->n_pos) return err_set(e, ERR_USAGE, "no text file given (\"-\" is standard input)");
-    return 0;
+    const int rc = out_spares(o->out, o->tokenizer, e);
+    return rc ? rc : run_folder_spare(o->out, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {

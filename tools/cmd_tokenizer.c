@@ -5,7 +5,9 @@
 #include "import.h"
 #include "log.h"
 #include "map.h"
+#include "out_format.h"
 #include "par.h"
+#include "run_folder.h"
 #include "screen.h"
 #include "stories.h"
 #include "textin.h"
@@ -373,9 +375,9 @@ static int check_opts(const struct opts *o, const struct conf *c, const struct v
         return err_set(e, ERR_USAGE, "--out is missing: the file to write");
     if (v != verbs && !convert && !o->tokenizer)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
-    if (convert && file_same(o->out, c->pos[1]))
-        return err_set(e, ERR_USAGE, "--out %s would overwrite the tokenizer to convert", o->out);
-    return 0;
+    const bool writes = convert || v == &verbs[0];
+    const int rc = convert ? out_spares(o->out, c->pos[1], e) : 0;
+    return rc || !writes ? rc : run_folder_spare(o->out, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {

@@ -1,6 +1,11 @@
 #include "out_format.h"
 
+#include "file.h"
+#include "run_start.h"
+
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool writes(const struct format *f, bool adapter) {
     return f->write && (adapter ? f->adapters : f->models);
@@ -34,13 +39,45 @@ int out_format(const char *path, const char *to, bool adapter, const struct form
                    path);
 }
 
-int out_is_other(const char *path, const char *in, struct err *e) {
+static int refuse(const char *path, const char *in, struct err *e) {
+    return err_set(e, ERR_USAGE, "writing %s would overwrite %s, which is being read", path, in);
+}
+
+static int check_model(const char *path, const char *in, struct err *e) {
     struct model_file mf;
-    const int rc = model_file_open(&mf, in, false, e);
-    if (rc) return rc;
+    const int rc = in ? model_file_open(&mf, in, false, e) : 0;
+    if (rc || !in) return rc;
     const bool same = model_file_uses(&mf, path);
     model_file_close(&mf);
-    return same ? err_set(e, ERR_USAGE, "writing %s would overwrite %s, which is being read", path,
-                          in)
-                : 0;
+    return same ? refuse(path, in, e) : 0;
+}
+
+int out_is_other(const char *path, const char *in, struct err *e) {
+    int rc;
+    struct run_files f;
+    if (!file_exists(path)) return 0;
+    TRY(run_files_find(&f, in, NULL, e));
+    TRY(check_model(path, f.model, e));
+    TRY(check_model(path, f.adapter, e));
+out:
+    run_files_release(&f);
+    return rc;
+}
+
+/* Is the file, through links, somewhere in the folder? */
+static bool is_below(const char *file, const char *folder) {
+    char *a = realpath(file, NULL), *b = realpath(folder, NULL);
+    const size_t n = b ? strlen(b) : 0;
+    const bool yes = a && b && !strncmp(a, b, n) && a[n] == '/';
+    free(a);
+    free(b);
+    return yes;
+}
+
+/* A terminal or /dev/null may well be read and written. */
+int out_spares(const char *path, const char *in, struct err *e) {
+    struct stat st;
+    if (!in || stat(path, &st) || !S_ISREG(st.st_mode)) return 0;
+    if (file_same(in, path) || (file_is_dir(in) && is_below(path, in))) return refuse(path, in, e);
+    return 0;
 }

@@ -2,6 +2,7 @@
 #include "hf.h"
 
 #include "layout.h"
+#include "run_folder.h"
 #include "safetensors.h"
 
 #include <assert.h>
@@ -46,11 +47,6 @@ static void remove_folders(struct hf_out *d) {
     }
 }
 
-/* The log is what every run has from its beginning. */
-static bool is_run(const char *dir) {
-    return hf_has(dir, "log.jsonl") && (hf_has(dir, "config.json") || hf_has(dir, "state"));
-}
-
 int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, struct err *e) {
     bool same =
         (mf->path && file_same(mf->path, dir)) || (mf->map.path && file_lies_in(mf->map.path, dir));
@@ -58,7 +54,7 @@ int hf_out_open(struct hf_out *d, const struct model_file *mf, const char *dir, 
     for (size_t i = 0; i < mf->n_maps; i++) same |= file_lies_in(mf->maps[i].path, dir);
     if (same)
         return err_set(e, ERR_INPUT, "%s: is the folder being read; write to another name", dir);
-    if (is_run(dir))
+    if (run_folder_is(dir))
         return err_set(e, ERR_INPUT,
                        "%s is the folder of a training run, whose config.json would be replaced; "
                        "write to another folder",

@@ -4,6 +4,7 @@
 #include "config_refuse.h"
 #include "export_impl.h"
 #include "layout.h"
+#include "run_folder.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -284,6 +285,7 @@ int model_export(const struct model_file *in, const struct format *f, const char
         rc = err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
         goto out;
     }
+    TRY(run_folder_spare(path, e));
     TRY(model_file_write(&out, f->name, path, e));
 out:
     json_decref(j);

@@ -18,7 +18,7 @@
 #include "model.h"
 
 struct export_opts {
-    int dtype;             /* enum dtype, or -1: as they are */
+    int dtype;             /* one that dtype_can_write, or -1: as they are; others are ERR_USAGE */
     const char *tokenizer; /* model_open_tokenizer: for a model without one, or its own; "none": no
                             * tokenizer, or NULL */
     const struct conf_pairs *sets; /* keys of the config to change first, or NULL */
@@ -34,7 +34,7 @@ struct export_report {
 };
 
 /* Writes in, which came from model_import or model_as_file, to path. Everything is checked before
- * the first byte is written. */
+ * the first byte is written. A training run's own files are not written over (run_folder.h). */
 int model_export(const struct model_file *in, const struct format *f, const char *path,
                  const struct export_opts *o, struct export_report *r, struct err *e);
 

@@ -2,6 +2,7 @@
 #include "trainer_impl.h"
 
 #include "file.h"
+#include "run_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,15 +30,6 @@ static int make_free_folder(struct trainer *t, struct err *e) {
     return err_set(e, ERR_USAGE, "no free folder in runs/; choose one with --out");
 }
 
-/* What a run writes. */
-static const char *const run_files[] = {
-    "config.json",   "start.blzt",   "state",             "model.blzt",
-    "log.jsonl",     "summary.json", "tokens.shard",      "base.blzt",
-    "trajectory.zo", "adapter.blzt", "adapter.next.blzt", "model.next.blzt",
-    "best.blzt",     "adapter.best.blzt", "state.good",   "model.good.blzt",
-    "adapter.good.blzt", "val.shard",   "val-first.json"};
-enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
-
 static int not_over_input(const struct trainer *t, const char *input, const char *path,
                           struct err *e) {
     if (!input || !file_same(input, path)) return 0;
@@ -54,15 +46,15 @@ static int check_folder(const struct trainer *t, struct err *e) {
     const char *const inputs[] = {o->model,     o->init, o->adapter,
                                   o->tokenizer, o->task, o->task_eval};
     int rc = 0;
-    for (int i = 0; i < N_RUN_FILES && !rc; i++) {
-        char *path = file_join(t->dir, run_files[i]);
+    for (size_t i = 0; i < n_run_folder_files && !rc; i++) {
+        char *path = file_join(t->dir, run_folder_files[i]);
         if (!path) return err_set(e, ERR_NOMEM, "out of memory");
         if (file_exists(path) && !o->overwrite)
             rc =
                 err_set(e, ERR_USAGE,
                         "%s already holds a run (%s): continue it with --resume %s, choose another "
                         "--out, or give --overwrite",
-                        t->dir, run_files[i], t->dir);
+                        t->dir, run_folder_files[i], t->dir);
         for (size_t k = 0; k < sizeof inputs / sizeof *inputs && !rc; k++)
             rc = not_over_input(t, inputs[k], path, e);
         for (size_t k = 0; k < o->data.n && !rc; k++)
@@ -84,8 +76,8 @@ static int lock_folder(struct trainer *t, struct err *e) {
 }
 
 static void clear_folder(const struct trainer *t) {
-    for (int i = 0; i < N_RUN_FILES; i++) {
-        char *path = file_join(t->dir, run_files[i]);
+    for (size_t i = 0; i < n_run_folder_files; i++) {
+        char *path = file_join(t->dir, run_folder_files[i]);
         if (path) unlink(path);
         free(path);
     }

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "file.h"
 #include "format.h"
+#include "run_folder.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -16,7 +17,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static const char KEPT[] = "checkpoints";
+static const char KEPT[] = RUN_FOLDER_KEPT;
 
 static const char *best_name(const struct trainer *t) {
     return t->setup.lora.rank ? "adapter.best.blzt" : "best.blzt";

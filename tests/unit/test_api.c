@@ -201,6 +201,9 @@ static void conversion(void **state) {
     assert_int_equal(duet_convert(path, "x", "gguf", "f33", &err), DUET_ERR_USAGE);
     assert_int_equal(duet_convert(path, "x", "hf", "q8_0", &err), DUET_ERR_USAGE);
     assert_int_equal(duet_convert(adapter, "x", "gguf", NULL, &err), DUET_ERR_INPUT);
+    /* one of a run's own files */
+    assert_int_equal(duet_convert(path, adapter, "blzt5", NULL, &err), DUET_ERR_USAGE);
+    assert_non_null(strstr(err.msg, "is a name of the training run"));
     assert_int_equal(duet_convert("not there", "x", "gguf", NULL, &err), DUET_ERR_IO);
 }
 
