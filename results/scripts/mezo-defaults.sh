@@ -1,7 +1,7 @@
 #!/bin/sh
 # The runs of results/mezo-defaults.md, one thread each, JOBS (1) at a time:
 #   results/scripts/mezo-defaults.sh DUET DIR STAGE [LEDGER]
-# DIR gets the texts, bases and runs. Stages: bases, sweep, confirm, f1. A row of the ledger (default DIR/STAGE.tsv) that is
+# DIR gets the texts, bases and runs. Stages: bases, sweep, confirm. A row of the ledger (default DIR/STAGE.tsv) that is
 # there already is not run again, so that a stage can be stopped and gone on with. DUET_DATA is the folder of the data.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -142,8 +142,10 @@ static int update(struct trainer *t, struct err *e) {
     }
     const double seconds = pace_seconds(t);
     if (t->trajectory.writing) s.loss = (double)(float)s.loss; /* as the record has it */
-    const int rc = trainer_record(t, &s, seconds, e);
-    return rc ? rc : trainer_count(t, &s, seconds, e);
+    int rc = trainer_record(t, &s, seconds, e);
+    if (!rc) rc = trainer_count(t, &s, seconds, e);
+    if (!rc) trainer_note_idle(t, &s);
+    return rc;
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */

@@ -71,6 +71,7 @@ struct trainer {
     struct progress first; /* p at step 0, of a run without a checkpoint */
     struct pace pace;
     double stopped; /* seconds of stops that were told of */
+    int idle;       /* mezo: updates of this process that changed nothing; -1: one did, or said */
     struct val_change change;
     struct log_progress line;
     struct log_lines log;
@@ -101,6 +102,8 @@ int trainer_check_trajectory(const struct trainer *t, struct conf *conf, struct 
 int trainer_find_rate(struct trainer *t, struct err *e);
 /* Appends the update that s made. Nothing for other engines. */
 int trainer_record(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
+/* MeZO on accuracy or F1: says so once if the first updates s find no answer that differs. */
+void trainer_note_idle(struct trainer *t, const struct engine_step *s);
 /* Tokens of micro-batch `micro` of the present update. */
 int64_t trainer_tokens(struct trainer *t, int64_t micro);
 /* Fills micro-batch `micro` of the present update: an engine_fill of a trainer. */

@@ -208,3 +208,16 @@ int trainer_record(struct trainer *t, const struct engine_step *s, double second
                                 .coef = s->coef};
     return trajectory_append(&t->trajectory, &r, e);
 }
+
+enum { IDLE = 20 };
+
+void trainer_note_idle(struct trainer *t, const struct engine_step *s) {
+    if (t->idle < 0 || !t->setup.estimator || !trainer_counts_errors(t)) return;
+    t->idle = s->grad_norm == 0 ? t->idle + 1 : -1;
+    if (t->idle < IDLE && !(t->idle > 0 && trainer_finished(t))) return;
+    log_note(&t->line,
+             "warning: %d updates have learned nothing, as eps %g changes no answer in their "
+             "batches: learn with --objective ce first, or give a larger --eps or --batch",
+             t->idle, t->setup.eps);
+    t->idle = -1;
+}
