@@ -21,11 +21,11 @@ static json_t *real(double x) {
 static json_t *describe(const struct model *m, const struct tokenizer *t,
                         const struct exact_result *r, const struct exact_result *other) {
     const struct exact_total a = exact_total(r);
-    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "nats", real(a.nats),
+    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I}", "nats", real(a.nats),
                           "bits_per_byte", real(a.bpb), "bits_per_byte_stderr", real(a.bpb_stderr),
                           "nats_per_token", real(a.nats / (double)a.tokens), "documents",
-                          (json_int_t)r->n, "bytes", (json_int_t)a.bytes, "tokens",
-                          (json_int_t)a.tokens, "context", (json_int_t)r->context);
+                          (json_int_t)r->n, "bytes", (json_int_t)a.bytes, "lost_bytes",
+                          (json_int_t)a.lost, "tokens", (json_int_t)a.tokens, "context", (json_int_t)r->context);
     if (r->start >= 0) {
         size_t n;
         const char *text = tokenizer_piece(t, -1, (uint32_t)r->start, &n);
@@ -73,6 +73,19 @@ static void note_length(const struct model *m, const struct exact_result *r) {
                 (long long)used, (long long)m->config.seq_len, (long long)m->config.seq_len);
 }
 
+/* bits_per_byte divides by bytes that nothing was paid for. */
+static void warn_lost(const struct exact_result *r) {
+    const struct exact_total a = exact_total(r);
+    size_t documents = 0;
+    for (size_t i = 0; i < r->n; i++) documents += r->docs[i].lost > 0;
+    if (a.lost)
+        fprintf(stderr,
+                "warning: the tokenizer has no tokens for %llu of the %llu bytes, in %zu of %zu "
+                "documents (it drops them, or they become an unknown token): they cost no nats, "
+                "and bits_per_byte cannot be compared with that of another tokenizer\n",
+                (unsigned long long)a.lost, (unsigned long long)a.bytes, documents, r->n);
+}
+
 int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
                const struct eval_exact_opts *o, struct err *e) {
     int rc;
@@ -91,6 +104,7 @@ int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer 
     if (o->paired) TRY(exact_read(&other, o->paired, &r, e));
     if (o->out) TRY(exact_write(&r, o->out, e));
     if (!o->quiet) note_length(m, &r);
+    warn_lost(&r);
     json_t *j = describe(m, t, &r, o->paired ? &other : NULL);
     print(j, o->json);
     json_decref(j);

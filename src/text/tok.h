@@ -46,7 +46,8 @@ struct tok_kind {
     const char *name;
     /* True if the file is, or is meant to be, of this kind. */
     bool (*probe)(const uint8_t *data, size_t bytes);
-    /* Reads t->blob: fills the table of tokens, marks, bos, eos, exact and impl. Messages start
+    /* Reads t->blob: fills the table of tokens, marks, bos, eos, unk, exact and
+     * impl. Messages start
      * with name. After a failure release is called. */
     int (*load)(struct tokenizer *t, const char *name, struct err *e);
     void (*release)(void *impl); /* accepts NULL */
@@ -55,6 +56,10 @@ struct tok_kind {
     /* Appends the ids of text (n > 0), in which no mark of added[0] occurs. */
     int (*encode)(const struct tokenizer *t, struct tok_scratch *s, const char *text, size_t n,
                   struct tok_ids *out, struct err *e);
+    /* The text (n > 0) after the normal forms of its normalizer, or (all) after the whole of it, in
+     * a buffer of s or as it is. NULL: the kind changes no text. */
+    int (*normalise)(const struct tokenizer *t, struct tok_scratch *s, bool all, const char *text,
+                     size_t n, const char **out, size_t *out_n, struct err *e);
     /* As tokenizer_to_*; NULL: that form cannot hold this kind. */
     int (*to_vocab)(const struct tokenizer *t, struct vocab *v, struct err *e);
     int (*to_json)(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
@@ -90,6 +95,7 @@ struct tokenizer {
     /* [0] is looked for in the text as it comes, [1] in the text as the normaliser left it */
     struct tok_added added[2];
     int64_t bos, eos;
+    int64_t unk; /* id of what has no token, or -1 */
     enum tok_drop drops; /* load may change it */
     bool exact;
     const char *note; /* what of the file is passed over, or NULL; static text */

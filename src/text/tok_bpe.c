@@ -270,6 +270,15 @@ static bool bpe_hash(const struct tokenizer *t, struct tok_hash *h) {
     return add_merges(b, h);
 }
 
+static int bpe_normal(const struct tokenizer *t, struct tok_scratch *s, bool all, const char *text,
+                      size_t n, const char **out, size_t *out_n, struct err *e) {
+    const struct bpe *b = t->impl;
+    struct bpe_norm norm = {.n = 0};
+    for (int i = 0; i < b->norm.n; i++)
+        if (all || b->norm.step[i].op < BPE_PREPEND) norm.step[norm.n++] = b->norm.step[i];
+    return bpe_normalise(&norm, s, text, n, out, out_n, e);
+}
+
 static bool bpe_cuts_lines(const struct tokenizer *t) {
     const struct bpe *b = t->impl; /* normal forms never join a line break to what follows */
     for (int i = 0; i < b->norm.n; i++)
@@ -304,6 +313,7 @@ const struct tok_kind tok_bpe = {.name = "bpe",
                                  .release = bpe_release,
                                  .cuts_lines = bpe_cuts_lines,
                                  .encode = bpe_encode,
+                                 .normalise = bpe_normal,
                                  .to_vocab = bpe_to_vocab,
                                  .to_json = bpe_to_json,
                                  .hash = bpe_hash};

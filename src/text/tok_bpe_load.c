@@ -418,7 +418,9 @@ static int load_options(struct tokenizer *t, struct bpe *b, const struct bpe_jso
     b->unk = (uint32_t)json_integer_value(id);
     bool lacks = false;
     for (int i = 0; i < 256; i++) lacks |= b->byte_id[i] == MAP_NONE;
-    if (lacks) t->exact = false;
+    if (!lacks) goto out;
+    t->exact = false;
+    t->unk = b->unk;
 out:
     return rc;
 }

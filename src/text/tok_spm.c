@@ -422,6 +422,7 @@ static int spm_load(struct tokenizer *t, const char *name, struct err *e) {
     t->bos = special_or_none(t, m->model.bos);
     t->eos = special_or_none(t, m->model.eos);
     t->drops = m->model.prefix ? TOK_DROPS_EACH : TOK_DROPS_NONE;
+    t->unk = m->model.byte_fallback ? -1 : m->model.unk;
     t->exact = m->model.byte_fallback && !m->model.squeeze;
 out:
     return rc;

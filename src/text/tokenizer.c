@@ -81,7 +81,7 @@ int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, 
     t->blob[bytes] = '\0';
     t->blob_bytes = bytes;
     t->kind = kind;
-    t->bos = t->eos = -1;
+    t->bos = t->eos = t->unk = -1;
     t->blob_hash = XXH3_64bits_withSeed(data, bytes, XXH3_64bits(kind->name, strlen(kind->name)));
     TRY(kind->load(t, name, e));
     tok_table_finish(t);

@@ -114,6 +114,11 @@ int64_t tokenizer_bos(const struct tokenizer *t);            /* id put before a 
 int64_t tokenizer_eos(const struct tokenizer *t);            /* id of end of text, or -1 */
 /* True if decode(encode(x)) == x for every x that encode accepts: no normaliser, no added blank. */
 bool tokenizer_is_exact(const struct tokenizer *t);
+/* Bytes of text that its ids stand for nowhere: dropped, or behind an unknown token. ids are those
+ * of tokenizer_encode without specials and bos. Other spellings of the same characters (normal
+ * forms) lose nothing; of a text that comes back as another one all is lost. */
+int tokenizer_lost(const struct tokenizer *t, const char *text, size_t bytes, const uint32_t *ids,
+                   size_t n, uint64_t *lost, struct err *e);
 /* What of its file is passed over because no ids depend on it: a sentence to show, or NULL. */
 const char *tokenizer_note(const struct tokenizer *t);
 /* Id of a token by its exact text (special tokens as written, others as bytes), or -1. */

@@ -2,6 +2,7 @@
 
 #include "file.h"
 #include "guard.h"
+#include "map.h"
 #include "par.h"
 #include "score.h"
 #include "shard.h"
@@ -12,12 +13,21 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* A document's ids: `front` of context, then those to score. */
+/* Documents that are encoded at a time, by all threads. */
+enum { BATCH = 256 };
+
 struct encoded {
     struct tok_ids ids;
     size_t front;
+    uint64_t lost;
     int rc;
     struct err e;
+};
+
+/* A document's ids: `front` of context, then those to score. */
+struct span {
+    size_t at, n;
+    uint32_t front;
 };
 
 struct job {
@@ -25,7 +35,10 @@ struct job {
     const struct docs *d;
     int64_t start, vocab;
     bool keeps; /* the white space in front counts as context */
-    struct encoded *enc;
+    size_t first; /* document of part[0] */
+    struct encoded *part; /* BATCH of them */
+    struct tok_ids all; /* of all documents */
+    struct span *spans;
 };
 
 static int encode(const struct job *j, const struct doc_span *s, struct encoded *x) {
@@ -46,6 +59,8 @@ static int encode(const struct job *j, const struct doc_span *s, struct encoded 
         if (x->ids.ids[i] >= j->vocab)
             return err_set(e, ERR_INPUT, "token id %u is outside the model's vocabulary of %lld",
                            x->ids.ids[i], (long long)j->vocab);
+    TRY(tokenizer_lost(j->t, text, s->bytes, x->ids.ids + x->front, x->ids.n - x->front, &x->lost,
+                       e));
 out:
     return rc;
 }
@@ -53,33 +68,50 @@ out:
 static void encode_one(void *ctx, int64_t i, int tid) {
     (void)tid;
     const struct job *j = ctx;
-    j->enc[i].rc = encode(j, j->d->spans + i, j->enc + i);
+    j->part[i].rc = encode(j, j->d->spans + j->first + i, j->part + i);
 }
 
-static int encode_all(struct job *j, struct exact_result *r, struct err *e) {
-    par_for((int64_t)r->n, encode_one, j);
-    for (size_t i = 0; i < r->n; i++) {
-        const struct encoded *x = j->enc + i;
-        if (x->rc) {
-            *e = x->e;
-            return err_prefix(e, "document %zu, from byte %zu on", i + 1, j->d->spans[i].offset);
-        }
-        if (x->ids.n > r->longest) r->longest = x->ids.n;
+static int add_document(struct job *j, const struct encoded *x, size_t i, struct exact_result *r,
+                        struct err *e) {
+    if (x->rc) {
+        *e = x->e;
+        return err_prefix(e, "document %zu, from byte %zu on", i + 1, j->d->spans[i].offset);
     }
+    if (grow(&j->all.ids, &j->all.cap, j->all.n + x->ids.n + 1, sizeof *j->all.ids))
+        return err_set(e, ERR_NOMEM, "out of memory for tokens");
+    if (x->ids.n) memcpy(j->all.ids + j->all.n, x->ids.ids, x->ids.n * sizeof *x->ids.ids);
+    j->spans[i] = (struct span){j->all.n, x->ids.n, (uint32_t)x->front};
+    j->all.n += x->ids.n;
+    r->docs[i].lost = x->lost;
+    if (x->ids.n > r->longest) r->longest = x->ids.n;
     return 0;
 }
 
+static int encode_all(struct job *j, struct exact_result *r, struct err *e) {
+    int rc = 0;
+    for (; j->first < r->n && !rc; j->first += BATCH) {
+        const size_t n = r->n - j->first < BATCH ? r->n - j->first : BATCH;
+        for (size_t i = 0; i < n; i++) j->part[i] = (struct encoded){.rc = 0};
+        par_for((int64_t)n, encode_one, j);
+        for (size_t i = 0; i < n; i++) {
+            if (!rc) rc = add_document(j, j->part + i, j->first + i, r, e);
+            free(j->part[i].ids.ids);
+        }
+    }
+    return rc;
+}
+
 /* Nats of ids[front..n): in windows, each with half a context before what it scores. */
-static int score_doc(struct scorer *s, const struct encoded *x, int64_t context, float *nll,
-                     double *nats, struct err *e) {
-    const int64_t n = (int64_t)x->ids.n, half = context / 2;
+static int score_doc(struct scorer *s, const uint32_t *ids, const struct span *x, int64_t context,
+                     float *nll, double *nats, struct err *e) {
+    const int64_t n = (int64_t)x->n, half = context / 2;
     int64_t next = (int64_t)x->front; /* the next to be scored */
     double sum = 0;
     if (!next) sum += log((double)s->m->config.vocab), next++;
     while (next < n) {
         const int64_t from = next <= context ? 0 : next - half;
         const int64_t to = n - from - 1 < context ? n : from + context + 1;
-        const int rc = scorer_run(s, x->ids.ids + from, to - from, nll, e);
+        const int rc = scorer_run(s, ids + from, to - from, nll, e);
         if (rc) return rc;
         for (; next < to; next++) sum += (double)nll[next - from - 1];
     }
@@ -99,13 +131,14 @@ static int score_all(struct model *m, const struct gemm *gemm, const struct job 
     s.m = m;
     for (size_t i = 0; i < r->n; i++) {
         const struct doc_span *span = j->d->spans + i;
-        const struct encoded *x = j->enc + i;
+        const struct span *x = j->spans + i;
         struct exact_doc *doc = r->docs + i;
         *doc = (struct exact_doc){.offset = span->offset,
                                   .bytes = span->bytes,
                                   .hash = XXH3_64bits(j->d->text + span->offset, span->bytes),
-                                  .tokens = x->ids.n - x->front};
-        rc = score_doc(&s, x, r->context, nll, &doc->nats, e);
+                                  .tokens = x->n - x->front,
+                                  .lost = doc->lost};
+        rc = score_doc(&s, j->all.ids + x->at, x, r->context, nll, &doc->nats, e);
         if (rc) {
             err_prefix(e, "document %zu, from byte %zu on", i + 1, span->offset);
             goto out;
@@ -131,16 +164,18 @@ int exact_run(struct model *m, const struct gemm *gemm, const struct tokenizer *
                        (long long)r->context, (long long)all);
     r->start = j.start = shard_start(t, &j.keeps);
     r->docs = calloc(d->n, sizeof *r->docs);
-    j.enc = calloc(d->n, sizeof *j.enc);
-    if (!r->docs || !j.enc) {
+    j.spans = calloc(d->n, sizeof *j.spans);
+    j.part = malloc(BATCH * sizeof *j.part);
+    if (!r->docs || !j.spans || !j.part) {
         rc = err_set(e, ERR_NOMEM, "out of memory for %zu documents", d->n);
         goto out;
     }
     TRY(encode_all(&j, r, e));
     TRY(score_all(m, gemm, &j, o, r, e));
 out:
-    for (size_t i = 0; i < d->n && j.enc; i++) free(j.enc[i].ids.ids);
-    free(j.enc);
+    free(j.all.ids);
+    free(j.spans);
+    free(j.part);
     if (rc) exact_release(r);
     return rc;
 }
@@ -161,6 +196,7 @@ struct exact_total exact_paired(const struct exact_result *r, const struct exact
         t.nats += x;
         t.bytes += r->docs[i].bytes;
         t.tokens += r->docs[i].tokens;
+        t.lost += r->docs[i].lost;
         t.better += x < 0;
     }
     const double ratio = t.nats / (double)t.bytes;
@@ -180,7 +216,7 @@ struct exact_total exact_total(const struct exact_result *r) {
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static const char heading[] = "document\toffset\tbytes\txxh3\ttokens\tnats\n";
+static const char heading[] = "document\toffset\tbytes\txxh3\ttokens\tnats\tlost\n";
 
 int exact_write(const struct exact_result *r, const char *path, struct err *e) {
     int rc;
@@ -192,8 +228,9 @@ int exact_write(const struct exact_result *r, const char *path, struct err *e) {
         char line[256];
         const int n =
             snprintf(line, sizeof line,
-                     "%zu\t%" PRIu64 "\t%" PRIu64 "\t%016" PRIx64 "\t%" PRIu64 "\t%.17g\n", i + 1,
-                     d->offset, d->bytes, d->hash, d->tokens, d->nats);
+                     "%zu\t%" PRIu64 "\t%" PRIu64 "\t%016" PRIx64 "\t%" PRIu64 "\t%.17g\t%" PRIu64
+                     "\n",
+                     i + 1, d->offset, d->bytes, d->hash, d->tokens, d->nats, d->lost);
         file_out_write(&out, line, (size_t)n);
     }
     TRY(file_out_commit(&out, e));
@@ -202,16 +239,18 @@ out:
     return rc;
 }
 
-/* One line of six numbers; *at moves behind it. */
+/* One line of seven numbers; *at moves behind it. */
 static bool read_line(char **at, uint64_t *number, struct exact_doc *d) {
     int used = 0;
     char *end = strchr(*at, '\n');
     if (!end) return false;
     *end = 0; /* sscanf measures what is before it first */
     const int n = sscanf(*at,
-                         "%" SCNu64 "\t%" SCNu64 "\t%" SCNu64 "\t%" SCNx64 "\t%" SCNu64 "\t%lf%n",
-                         number, &d->offset, &d->bytes, &d->hash, &d->tokens, &d->nats, &used);
-    const bool ok = n == 6 && !(*at)[used] && isfinite(d->nats);
+                         "%" SCNu64 "\t%" SCNu64 "\t%" SCNu64 "\t%" SCNx64 "\t%" SCNu64
+                         "\t%lf\t%" SCNu64 "%n",
+                         number, &d->offset, &d->bytes, &d->hash, &d->tokens, &d->nats, &d->lost,
+                         &used);
+    const bool ok = n == 7 && !(*at)[used] && isfinite(d->nats);
     *at = end + 1;
     return ok;
 }
@@ -230,7 +269,7 @@ static int read_docs(struct exact_result *other, char *at, const char *path,
             return err_set(e, ERR_INPUT, "%s has %zu documents, the text here has %zu", path, i,
                            r->n);
         if (!read_line(&at, &number, d) || number != i + 1)
-            return err_set(e, ERR_INPUT, "%s: line %zu is not document %zu's six numbers", path,
+            return err_set(e, ERR_INPUT, "%s: line %zu is not document %zu's seven numbers", path,
                            i + 2, i + 1);
         if (d->offset != want->offset || d->bytes != want->bytes || d->hash != want->hash)
             return err_set(e, ERR_INPUT,
@@ -239,6 +278,12 @@ static int read_docs(struct exact_result *other, char *at, const char *path,
                            " on with %016" PRIx64,
                            path, i + 1, d->bytes, d->offset, d->hash, want->bytes, want->offset,
                            want->hash);
+        if (d->lost != want->lost)
+            return err_set(e, ERR_INPUT,
+                           "%s: document %zu: its tokenizer stands for all but %" PRIu64
+                           " bytes, the one here for all but %" PRIu64
+                           ": losses of other bytes do not pair",
+                           path, i + 1, d->lost, want->lost);
     }
     return *at ? err_set(e, ERR_INPUT, "%s has more documents than the %zu of the text here", path,
                          r->n)

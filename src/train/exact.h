@@ -9,6 +9,8 @@
  * and is not scored.
  * A document of more tokens than the context is read in windows of the context, each beginning half
  * a context before the first token that it scores.
+ * Bytes that no token stands for (tokenizer_lost) are in no token's loss: they are counted, and
+ * figures with other losses do not pair.
  * A document's figures depend on nothing but it, the model and the context. */
 #ifndef DUET_EXACT_H
 #define DUET_EXACT_H
@@ -23,6 +25,7 @@ struct exact_doc {
     uint64_t offset, bytes, hash; /* in the text; xxh3 of the bytes */
     uint64_t tokens;              /* that were scored */
     double nats;
+    uint64_t lost; /* bytes that no token stands for */
 };
 
 struct exact_opts {
@@ -50,7 +53,7 @@ void exact_release(struct exact_result *r); /* accepts all zeros */
  * the error is sqrt(n/(n-1) sum (x - r b)^2) / sum b (Cochran 1977, section 6.4). */
 struct exact_total {
     double nats, bpb, bpb_stderr; /* stderr NaN for one document */
-    uint64_t bytes, tokens;
+    uint64_t bytes, tokens, lost;
     size_t better; /* paired: documents with fewer nats than there */
 };
 struct exact_total exact_total(const struct exact_result *r);
@@ -58,10 +61,11 @@ struct exact_total exact_total(const struct exact_result *r);
 /* r minus other, document by document. */
 struct exact_total exact_paired(const struct exact_result *r, const struct exact_result *other);
 
-/* Tab-separated with a heading: document, offset, bytes, xxh3, tokens, nats. */
+/* Tab-separated with a heading: document, offset, bytes, xxh3, tokens, nats, lost. */
 int exact_write(const struct exact_result *r, const char *path, struct err *e);
 
-/* What exact_write wrote, of the same documents as r's: else ERR_INPUT names the line. */
+/* What exact_write wrote, of the same documents as r's with as many bytes lost: else ERR_INPUT names
+ * the line. */
 int exact_read(struct exact_result *other, const char *path, const struct exact_result *r,
                struct err *e);
 

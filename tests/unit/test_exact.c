@@ -9,6 +9,10 @@
 #include "shard.h"
 #include "tokenizer.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 static const char *put_file(const char *name, const char *text, size_t bytes) {
     const char *path = at(name);
     FILE *f = fopen(path, "wb");
@@ -254,17 +258,127 @@ static void specials_are_text(void **state) {
     close_model(&m);
 }
 
+/* ---- bytes that no token stands for ---------------------------------------------------------- */
+
+static const struct lossy {
+    const char *normalizer, *pre, *decoder, *model, *vocab;
+    const char *text;
+    size_t lost;
+} lossy[] = {
+#define BYTES_PRE "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
+#define BYTES_DEC "{\"type\":\"ByteLevel\"}"
+#define REMOVED                                                                                    \
+    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\" +\"},"  \
+    "\"behavior\":\"Removed\",\"invert\":false}," BYTES_PRE "]}"
+#define UNK "\"unk_token\":\"<unk>\",\"fuse_unk\":"
+#define SIGN                                                                                       \
+    "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\xe2\x96\x81\"},"  \
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xe2\x96\x81\"}]}"
+#define SIGN_DEC                                                                                   \
+    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"            \
+    "\"\xe2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"         \
+    "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"
+#define REPLACE(from, to)                                                                          \
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" from "\"},\"content\":\"" to "\"}"
+    {"null", BYTES_PRE, BYTES_DEC, UNK "false", "", "a b", 0},
+    {"null", REMOVED, BYTES_DEC, UNK "false", "", "ab  b a", 3},
+    {"null", BYTES_PRE, BYTES_DEC, UNK "false", "", "aWORb", 3},
+    {"null", BYTES_PRE, BYTES_DEC, UNK "true", "", "aWORbW", 4},
+    {"null", REMOVED, BYTES_DEC, UNK "true", "", "a Wb", 2},
+    {"null", BYTES_PRE, BYTES_DEC, UNK "true", "", "<unk>", 5},
+    {SIGN, "null", SIGN_DEC, UNK "true", ",\"\xe2\x96\x81\":9", "a b a", 0},
+    {SIGN, "null", SIGN_DEC, UNK "true", ",\"\xe2\x96\x81\":9", "a WORLD b", 5},
+    {SIGN, "null", SIGN_DEC, UNK "false", ",\"\xe2\x96\x81\":9", "WORLD \xc3\xa4", 7},
+    /* the blank's sign in the text comes back as a blank: normalised, not lost */
+    {SIGN, "null", SIGN_DEC, UNK "true", ",\"\xe2\x96\x81\":9", "a\xe2\x96\x81" "b", 0},
+    {"{\"type\":\"NFC\"}", BYTES_PRE, BYTES_DEC, UNK "true", "", "e\xcc\x81", 0},
+    {"{\"type\":\"NFC\"}", BYTES_PRE, BYTES_DEC, UNK "true", "", "Xe\xcc\x81 Y", 2},
+    {REPLACE("``", "b"), BYTES_PRE, BYTES_DEC, UNK "true", "", "``a", 0},
+    {REPLACE("x", ""), BYTES_PRE, BYTES_DEC, UNK "true", "", "axxb", 2},
+};
+
+static const char *lossy_file(const struct lossy *l) {
+    char json[4000];
+    const int n = snprintf(
+        json, sizeof json,
+        "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"single_word\":false,\"lstrip\":false,"
+        "\"rstrip\":false,\"normalized\":false,\"special\":true}],\"normalizer\":%s,"
+        "\"pre_tokenizer\":%s,\"post_processor\":null,\"decoder\":%s,\"model\":{\"type\":\"BPE\",%s,"
+        "\"vocab\":{\"<unk>\":0,\"a\":1,\"b\":2,\"\xc4\xa0\":3,\"\xc3\x83\":4,\"\xc2\xa9\":5%s},"
+        "\"merges\":[]}}",
+        l->normalizer, l->pre, l->decoder, l->model, l->vocab);
+    return put_file("lossy.json", json, (size_t)n);
+}
+
+static void lost_bytes(void **state) {
+    (void)state;
+    struct model m = model_of(v);
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    for (size_t i = 0; i < sizeof lossy / sizeof *lossy; i++) {
+        struct tokenizer *t;
+        struct exact_result r;
+        struct docs d = docs_of(lossy[i].text);
+        ok(tokenizer_open(&t, lossy_file(lossy + i), &e));
+        ok(exact_run(&m, &gemm, t, &d, &(struct exact_opts){.context = 32}, &r, &e));
+        assert_int_equal(r.docs[0].bytes, strlen(lossy[i].text));
+        if (r.docs[0].lost != lossy[i].lost)
+            fail_msg("\"%s\": %d lost, not %d", lossy[i].text, (int)r.docs[0].lost,
+                     (int)lossy[i].lost);
+        exact_release(&r);
+        docs_release(&d);
+        tokenizer_close(t);
+    }
+    close_model(&m);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+#ifdef __GLIBC__
+static void look(void *ctx, uint64_t done, uint64_t total) {
+    (void)total;
+    if (done == 1) *(size_t *)ctx = mallinfo2().uordblks;
+}
+
+/* Of many documents no more is held than their tokens and figures. */
+static void many_documents(void **state) {
+    (void)state;
+    enum { MANY = 6000 };
+    struct model m = model_of(v);
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    struct tokenizer *t;
+    struct exact_result r;
+    int *ones = malloc(MANY * sizeof *ones);
+    for (int i = 0; i < MANY; i++) ones[i] = 1;
+    char *text = text_of(ones, MANY);
+    struct docs d = docs_of(text);
+    size_t held = 0;
+    ok(tokenizer_open(&t, "byte", &e));
+    const size_t before = mallinfo2().uordblks;
+    ok(exact_run(&m, &gemm, t, &d,
+                 &(struct exact_opts){.context = 8, .progress = look, .ctx = &held}, &r, &e));
+    assert_int_equal(r.n, MANY);
+    if (held > before + MANY * 200 + ((size_t)1 << 21))
+        fail_msg("%zu bytes for %d documents", held - before, MANY);
+    exact_release(&r);
+    docs_release(&d);
+    tokenizer_close(t);
+    free(text);
+    free(ones);
+    close_model(&m);
+}
+#endif
+
 /* x/b of 4 and 3 documents, long-hand: sum x 10, sum b 20, r = 0.5 nats a byte. */
 static void totals(void **state) {
     (void)state;
-    struct exact_doc x[] = {{0, 4, 1, 2, 3}, {4, 6, 2, 3, 2}, {10, 10, 3, 5, 5}},
-                     y[] = {{0, 4, 1, 1, 1}, {4, 6, 2, 1, 3}, {10, 10, 3, 1, 4}};
+    struct exact_doc x[] = {{0, 4, 1, 2, 3, 0}, {4, 6, 2, 3, 2, 1}, {10, 10, 3, 5, 5, 3}},
+                     y[] = {{0, 4, 1, 1, 1, 0}, {4, 6, 2, 1, 3, 1}, {10, 10, 3, 1, 4, 3}};
     const struct exact_result a = {.docs = x, .n = 3}, b = {.docs = y, .n = 3},
                               one = {.docs = x, .n = 1};
     struct exact_total t = exact_total(&a);
     /* x - r b: 1, -1, 0 */
     const double se = sqrt(3.0 / 2.0 * 2) / 20 / log(2);
-    assert_true(t.nats == 10 && t.bytes == 20 && t.tokens == 10);
+    assert_true(t.nats == 10 && t.bytes == 20 && t.tokens == 10 && t.lost == 4);
     assert_true(fabs(t.bpb - 0.5 / log(2)) < 1e-12);
     assert_true(fabs(t.bpb_stderr - se) < 1e-12);
     assert_true(isnan(exact_total(&one).bpb_stderr));
@@ -284,7 +398,7 @@ static int read_text(const char *text, const struct exact_result *r) {
 
 static void files(void **state) {
     (void)state;
-    struct exact_doc x[] = {{0, 4, 0xabcdefULL, 2, 3.25}, {4, 6, UINT64_MAX, 3, 1234.5}};
+    struct exact_doc x[] = {{0, 4, 0xabcdefULL, 2, 3.25, 0}, {4, 6, UINT64_MAX, 3, 1234.5, 2}};
     const struct exact_result a = {.docs = x, .n = 2};
     struct exact_result back;
     char good[512];
@@ -300,9 +414,9 @@ static void files(void **state) {
     assert_true(bytes < sizeof good);
     strcpy(good, text);
     free(text);
-    assert_string_equal(good, "document\toffset\tbytes\txxh3\ttokens\tnats\n"
-                              "1\t0\t4\t0000000000abcdef\t2\t3.25\n"
-                              "2\t4\t6\tffffffffffffffff\t3\t1234.5\n");
+    assert_string_equal(good, "document\toffset\tbytes\txxh3\ttokens\tnats\tlost\n"
+                              "1\t0\t4\t0000000000abcdef\t2\t3.25\t0\n"
+                              "2\t4\t6\tffffffffffffffff\t3\t1234.5\t2\n");
     ok(read_text(good, &a));
     static const struct {
         const char *from, *to, *says;
@@ -313,9 +427,12 @@ static void files(void **state) {
                {"abcdef", "abcdee", "document 1 is another text"},
                {"3.25", "nan", "line 2"},
                {"3.25", "x", "line 2"},
-               {"1234.5\n", "1234.5 \n", "line 3"},
-               {"1234.5\n", "1234.5\n3\t9\t1\tff\t1\t1\n", "more documents"},
-               {"2\t4\t6\tffffffffffffffff\t3\t1234.5\n", "", "has 1 documents"}};
+               {"1234.5\t2\n", "1234.5\t2 \n", "line 3"},
+               {"1234.5\t2\n", "1234.5\n", "line 3"},
+               {"1234.5\t2\n", "1234.5\t1\n", "losses of other bytes do not pair"},
+               {"3.25\t0\n", "3.25\t4\n", "document 1: its tokenizer stands for all but 4"},
+               {"1234.5\t2\n", "1234.5\t2\n3\t9\t1\tff\t1\t1\t0\n", "more documents"},
+               {"2\t4\t6\tffffffffffffffff\t3\t1234.5\t2\n", "", "has 1 documents"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char changed[600];
         const char *p = strstr(good, bad[i].from);
@@ -346,6 +463,10 @@ int main(void) {
         cmocka_unit_test(documents), cmocka_unit_test(rule),
         cmocka_unit_test(apart),     cmocka_unit_test(two_tokenizers),
         cmocka_unit_test(totals),    cmocka_unit_test(specials_are_text),
-        cmocka_unit_test(files),     cmocka_unit_test(starts)};
+        cmocka_unit_test(files),     cmocka_unit_test(starts),
+#ifdef __GLIBC__
+        cmocka_unit_test(many_documents),
+#endif
+        cmocka_unit_test(lost_bytes)};
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
