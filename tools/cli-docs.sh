@@ -12,7 +12,8 @@ DUET_CPU=generic # `duet --help` names the tier in use
 export DUET_CPU
 
 for c in $("$1" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
-    grep -q "^<!-- duet $c --help -->\$" "$page" || { echo "cli-docs: $page has no marker for duet $c" >&2; exit 1; }
+    grep -q "^<!-- duet $c --help -->\$" "$page" || { echo \
+        "cli-docs: $page has no marker for duet $c" >&2; exit 1; }
 done
 
 DUET=$1 awk '

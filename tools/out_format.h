@@ -13,9 +13,9 @@ int out_format(const char *path, const char *to, bool adapter, const struct form
  * or the folder of a run. */
 int out_is_other(const char *path, const char *in, struct err *e);
 
-/* ERR_USAGE if writing to path would replace `in`, a file that is read, or a file of the folder `in`.
- * in NULL or a word that names no file: nothing. Every command that writes a file asks this of all
- * that it reads, and run_folder_spare of the file. */
+/* ERR_USAGE if writing to path would replace `in`, a file that is read, or a file of the folder
+ * `in`. in NULL or a word that names no file: nothing. Every command that writes a file asks this
+ * of all that it reads, and run_folder_spare of the file. */
 int out_spares(const char *path, const char *in, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
-/* The folder of a training run: which files in it are the run's own. Commands that write files leave
- * them as they are, for the run to go on. */
+/* The folder of a training run: which files in it are the run's own. Commands that write files
+ * leave them as they are, for the run to go on. */
 #ifndef DUET_RUN_FOLDER_H
 #define DUET_RUN_FOLDER_H
 
@@ -15,8 +15,8 @@ extern const size_t n_run_folder_files;
 
 bool run_folder_is(const char *dir);
 
-/* ERR_USAGE where writing to `path` (a file, there or not; through symbolic links) would replace one
- * of a run's own files, or put another in the place of one that it has yet to write. */
+/* ERR_USAGE where writing to `path` (a file, there or not; through symbolic links) would replace
+ * one of a run's own files, or put another in the place of one that it has yet to write. */
 int run_folder_spare(const char *path, struct err *e);
 
 #endif

@@ -152,8 +152,8 @@ int mezo_replay(struct engine *g, struct engine_step *s, struct err *e);
 int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, int64_t checks,
                  struct zo_measure *m, struct err *e);
 
-/* MeZO: by how much the loss of micro-batch 0 of s->fill rises where all trained weights are moved by
- * `size`, up or down at random: the mean over `directions` of them and their opposites. */
+/* MeZO: by how much the loss of micro-batch 0 of s->fill rises where all trained weights are moved
+ * by `size`, up or down at random: the mean over `directions` of them and their opposites. */
 int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t directions,
               double *rise, struct err *e);
 

@@ -10,7 +10,7 @@
 enum { SAMPLE_STOPS = 16 };
 
 struct sample_opts {
-    double temperature; /* finite, not negative; 0: greedy, the most likely token (lowest id on ties) */
+    double temperature; /* finite, not negative; 0: the most likely token (lowest id on ties) */
     int64_t top_k;      /* 0: off */
     double top_p;       /* 0 to 1; 1: off */
     double min_p;       /* 0 to 1, relative to the most likely token; 0: off */
@@ -58,7 +58,8 @@ int sample_prompt(const struct tokenizer *t, const char *prompt, bool specials,
 /* Continues the prompt (n ids below the vocabulary; at least one). emit is called for every new
  * token, a stop token not included; it returns false to stop. Memory is reserved for prompt and
  * tokens, at most for the context. A prompt that does not fit into it is ERR_INPUT; ERR_USAGE:
- * sampling that is outside of what sample_opts says; ERR_NUMERIC: logits that are not finite. *stats is valid on failure too. */
+ * sampling that is outside of what sample_opts says; ERR_NUMERIC: logits that are not finite.
+ * *stats is valid on failure too. */
 int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
                const uint32_t *prompt, int64_t n,
                bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,

@@ -1,5 +1,5 @@
-/* The learning rate of a MeZO run, measured before its first update, and what eps and rate that were
- * given look like there. */
+/* The learning rate of a MeZO run, measured before its first update, and what eps and rate that
+ * were given look like there. */
 #include "trainer_impl.h"
 
 #include <math.h>

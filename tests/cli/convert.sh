@@ -1,11 +1,13 @@
 #!/bin/sh
-# Model files from one format to another: the same weights, the same loss; what cannot be held is refused.
+# Model files from one format to another: the same weights, the same loss; what cannot be held is
+# refused.
 . "$(dirname "$0")/lib.sh"
 "$DUET" stories --bytes 40000 --seed 1 >text.txt 2>/dev/null
 train() { # NAME OPTION...
     name=$1
     shift
-    "$DUET" train --model "$SRC/models/stories260k.json" --set num_hidden_layers=2 --data text.txt --tokenizer byte \
+    "$DUET" train --model "$SRC/models/stories260k.json" --set num_hidden_layers=2 --data text.txt \
+        --tokenizer byte \
         --seq 32 --batch 4 --steps 5 --out "$name" --quiet "$@" >"$name.out" 2>"$name.err"
 }
 loss() { "$DUET" eval "$1" --data text.txt --tokenizer byte --seq 32 --quiet | grep '^val_loss:'; }
@@ -16,7 +18,8 @@ check "convert to BLZT v4 by name" "$DUET" convert plain/model.blzt a.blzt4
 check "convert to llama2.c by --to" "$DUET" convert plain/model.blzt a2 --to llama2c
 check "name and --to write the same file" same a.bin a2
 check "llama2.c back to BLZT v5" "$DUET" convert a.bin back.blzt
-check "BLZT v4 to v5 and back: the same file" sh -c "'$DUET' convert a.blzt4 c.blzt && '$DUET' convert c.blzt c.blzt4 && cmp c.blzt4 a.blzt4"
+check "BLZT v4 to v5 and back: the same file" sh \
+    -c "'$DUET' convert a.blzt4 c.blzt && '$DUET' convert c.blzt c.blzt4 && cmp c.blzt4 a.blzt4"
 check "and again to llama2.c" sh -c "'$DUET' convert back.blzt d.bin && cmp d.bin a.bin"
 loss plain/model.blzt >want
 for f in a.bin a.blzt4 back.blzt; do
@@ -28,19 +31,26 @@ done
 "$DUET" convert plain/model.blzt q8.blzt --dtype q8_0 2>q8.err
 check "convert says what it writes as f16" grep -q '2 tensors are written as f16' q8.err
 loss q8.blzt | sed 's/.*: *//; s/ .*//' >want
-"$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet --weights q8_0 | grep '^val_loss:' | sed 's/.*: *//; s/ .*//' >got
-check "eval --weights q8_0: the loss of what convert writes" close_to "$(cat got)" "$(cat want)" 0.00002
-check "generate --weights q8_0" sh -c "'$DUET' generate plain/model.blzt --tokenizer byte --prompt Once --temperature 0 --tokens 8 --quiet --weights q8_0"
-check "train --weights q8_0 --lora" sh -c "'$DUET' train --init plain/model.blzt --data text.txt --tokenizer byte --seq 32 --batch 4 --steps 2 --lora 2 --weights q8_0 --out q8lora --quiet"
-check "audit --weights q8_0 --lora" sh -c "'$DUET' audit plain/model.blzt --data text.txt --tokenizer byte --seq 32 --batch 1 --lora 2 --weights q8_0"
-check "bench step --weights q8_0 --lora" sh -c "'$DUET' bench step --model '$SRC/models/stories260k.json' --batch 1 --seq 16 --lora 2 --weights q8_0 --runs 1 --engine backprop"
+"$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet --weights q8_0 |
+    grep '^val_loss:' | sed 's/.*: *//; s/ .*//' >got
+check "eval --weights q8_0: the loss of what convert writes" close_to "$(cat got)" "$(cat want)" \
+    0.00002
+check "generate --weights q8_0" sh \
+    -c "'$DUET' generate plain/model.blzt --tokenizer byte --prompt Once --temperature 0 --tokens 8 --quiet --weights q8_0"
+check "train --weights q8_0 --lora" sh \
+    -c "'$DUET' train --init plain/model.blzt --data text.txt --tokenizer byte --seq 32 --batch 4 --steps 2 --lora 2 --weights q8_0 --out q8lora --quiet"
+check "audit --weights q8_0 --lora" sh \
+    -c "'$DUET' audit plain/model.blzt --data text.txt --tokenizer byte --seq 32 --batch 1 --lora 2 --weights q8_0"
+check "bench step --weights q8_0 --lora" sh \
+    -c "'$DUET' bench step --model '$SRC/models/stories260k.json' --batch 1 --seq 16 --lora 2 --weights q8_0 --runs 1 --engine backprop"
 
 refused() { # NAME STATUS PATTERN COMMAND...
     label=$1 status=$2 pattern=$3
     shift 3
     "$@" >r.out 2>r.err
     got=$?
-    if [ $got -eq "$status" ] && [ "$(wc -l <r.err)" -eq 1 ] && grep -q "$pattern" r.err; then ok "$label"; else not_ok "$label: status $got" r.err; fi
+    if [ $got -eq "$status" ] && [ "$(wc -l <r.err)" -eq 1 ] &&
+        grep -q "$pattern" r.err; then ok "$label"; else not_ok "$label: status $got" r.err; fi
 }
 refused "an unknown ending" 2 'say it with --to' "$DUET" convert plain/model.blzt out.xyz
 refused "one argument" 2 'found 1' "$DUET" convert plain/model.blzt
@@ -49,15 +59,18 @@ refused "a file that is no model" 1 'not a model file' "$DUET" convert text.txt 
 train capped --set duet.logit_softcap=30
 refused "a softcap in llama2.c" 1 'softcap' "$DUET" convert capped/model.blzt out.bin
 train untied --set tie_word_embeddings=false
-refused "an untied classifier in BLZT v4" 1 'lm_head\|tie' "$DUET" convert untied/model.blzt out.blzt4
+refused "an untied classifier in BLZT v4" 1 'lm_head\|tie' "$DUET" convert untied/model.blzt \
+    out.blzt4
 check "but llama2.c holds it" "$DUET" convert untied/model.blzt untied.bin
 loss untied/model.blzt >want
 loss untied.bin >got
 check "with the same loss" same want got
 # ---- GGUF and Hugging Face ----
 "$DUET" tokenizer train --vocab 400 --out tok.json text.txt >/dev/null 2>&1
-"$DUET" train --model "$SRC/models/stories260k.json" --set num_hidden_layers=2 --set intermediate_size=192 --set duet.residual_scale=0.5 \
-    --data text.txt --tokenizer tok.json --seq 32 --batch 4 --steps 5 --out full --quiet >/dev/null 2>&1
+"$DUET" train --model "$SRC/models/stories260k.json" --set num_hidden_layers=2 \
+    --set intermediate_size=192 --set duet.residual_scale=0.5 \
+    --data text.txt --tokenizer tok.json --seq 32 --batch 4 --steps 5 --out full --quiet \
+    >/dev/null 2>&1
 M=full/model.blzt
 bytes() { wc -c <"$1"; }
 evaluate() { "$DUET" eval "$1" --data text.txt --seq 32 --quiet | grep '^val_loss:\|^val_bpb:'; }
@@ -70,9 +83,11 @@ for out in m.gguf hf/; do
         '$DUET' generate $M --prompt 'Once upon' --temperature 0 --tokens 20 --quiet >g1 2>/dev/null &&
         '$DUET' generate $out --prompt 'Once upon' --temperature 0 --tokens 20 --quiet >g2 2>/dev/null && cmp g1 g2"
 done
-check "the folder has what transformers reads" [ -s hf/config.json -a -s hf/model.safetensors -a -s hf/tokenizer.json \
+check "the folder has what transformers reads" [ -s hf/config.json -a -s hf/model.safetensors -a \
+    -s hf/tokenizer.json \
     -a -s hf/tokenizer_config.json -a -s hf/generation_config.json ]
-check "GGUF to BLZT to GGUF: the same file" sh -c "'$DUET' convert m.gguf r.blzt && '$DUET' convert r.blzt r.gguf && cmp r.gguf m.gguf"
+check "GGUF to BLZT to GGUF: the same file" sh \
+    -c "'$DUET' convert m.gguf r.blzt && '$DUET' convert r.blzt r.gguf && cmp r.gguf m.gguf"
 check "Hugging Face to BLZT to Hugging Face: the same weights" sh -c "
     '$DUET' convert hf r.blzt && '$DUET' convert r.blzt hf2/ && cmp hf/model.safetensors hf2/model.safetensors &&
     cmp hf/config.json hf2/config.json && cmp hf/tokenizer.json hf2/tokenizer.json"
@@ -81,20 +96,27 @@ for t in f16 bf16 q8_0 q4_0; do
     check "--dtype $t: smaller" [ "$(bytes $t.gguf)" -lt "$(bytes m.gguf)" ]
     check "--dtype $t: the types are there" sh -c "'$DUET' info $t.gguf --json | grep -q '\"$t\"'"
 done
-check "--threads makes no difference" sh -c "'$DUET' convert $M t3.gguf --dtype q8_0 --threads 3 && cmp t3.gguf q8_0.gguf"
-check "a GGUF can be trained on" sh -c "'$DUET' train --init m.gguf --data text.txt --seq 32 --batch 4 --steps 2 --out on --quiet"
-check "a quantised GGUF is a base for LoRA" sh -c "'$DUET' train --init q8_0.gguf --lora 4 --weights q8_0 --data text.txt --seq 32 \
+check "--threads makes no difference" sh \
+    -c "'$DUET' convert $M t3.gguf --dtype q8_0 --threads 3 && cmp t3.gguf q8_0.gguf"
+check "a GGUF can be trained on" sh \
+    -c "'$DUET' train --init m.gguf --data text.txt --seq 32 --batch 4 --steps 2 --out on --quiet"
+check "a quantised GGUF is a base for LoRA" sh \
+    -c "'$DUET' train --init q8_0.gguf --lora 4 --weights q8_0 --data text.txt --seq 32 \
     --batch 4 --steps 2 --lr 1e-2 --out lora --quiet"
-check "--tokenizer none leaves it out" sh -c "'$DUET' convert $M bare.gguf --tokenizer none && ! '$DUET' info bare.gguf | grep -q '^  tokenizer'"
-check "--set changes the config" sh -c "'$DUET' convert $M th.gguf --set rope_theta=5000 && '$DUET' info th.gguf | grep -q '\"rope_theta\": 5000'"
+check "--tokenizer none leaves it out" sh \
+    -c "'$DUET' convert $M bare.gguf --tokenizer none && ! '$DUET' info bare.gguf | grep -q '^  tokenizer'"
+check "--set changes the config" sh \
+    -c "'$DUET' convert $M th.gguf --set rope_theta=5000 && '$DUET' info th.gguf | grep -q '\"rope_theta\": 5000'"
 
 # ---- adapters ----
 A=lora/adapter.blzt B=q8_0.gguf
 check "an adapter to PEFT, verified" sh -c "'$DUET' convert $A peft/ --base $B --verify"
 check "an adapter to GGUF, verified" sh -c "'$DUET' convert $A a.gguf --base $B --verify"
-check "PEFT back to duet's: the same values" sh -c "'$DUET' convert peft back.blzt --base $B && '$DUET' convert back.blzt peft2/ --base $B &&
+check "PEFT back to duet's: the same values" sh \
+    -c "'$DUET' convert peft back.blzt --base $B && '$DUET' convert back.blzt peft2/ --base $B &&
     cmp peft/adapter_model.safetensors peft2/adapter_model.safetensors && cmp peft/adapter_config.json peft2/adapter_config.json"
-check "GGUF back to duet's: the same values" sh -c "'$DUET' convert a.gguf back2.blzt --base $B && '$DUET' convert back2.blzt a2.gguf --base $B && cmp a.gguf a2.gguf"
+check "GGUF back to duet's: the same values" sh \
+    -c "'$DUET' convert a.gguf back2.blzt --base $B && '$DUET' convert back2.blzt a2.gguf --base $B && cmp a.gguf a2.gguf"
 adapted() { "$DUET" eval $B --adapter "$1" --data text.txt --seq 32 --quiet | grep '^val_loss:'; }
 adapted $A >want
 "$DUET" eval $B --data text.txt --seq 32 --quiet | grep '^val_loss:' >plain.loss
@@ -105,7 +127,8 @@ for f in peft a.gguf back.blzt; do
 done
 check "merged into a GGUF" "$DUET" adapter merge $B $A --out merged.gguf
 "$DUET" eval merged.gguf --data text.txt --seq 32 --quiet | grep '^val_loss:' >got
-check "merged: the adapter's loss" close_to "$(sed 's/.*: *//; s/ .*//' got)" "$(sed 's/.*: *//; s/ .*//' want)" 0.0005
+check "merged: the adapter's loss" close_to "$(sed 's/.*: *//; s/ .*//' got)" \
+    "$(sed 's/.*: *//; s/ .*//' want)" 0.0005
 refused "an adapter without its base" 2 'give its base model with --base' "$DUET" convert $A x/
 refused "--base for a model" 2 '\-\-base is for adapters' "$DUET" convert $M x.gguf --base $M
 refused "an adapter as BLZT v4" 2 'does not hold adapters' "$DUET" convert $A x.blzt4 --base $B
@@ -116,7 +139,8 @@ head -c 3000 hf/model.safetensors >cut/model.safetensors
 refused "info of cut weights" 1 'cut/model.safetensors' "$DUET" info cut
 refused "conversion of cut weights" 1 'cut/model.safetensors' "$DUET" convert cut cut.gguf
 rm cut/model.safetensors
-check "info of a folder with a tokenizer alone" sh -c "'$DUET' info cut | grep -q '\"kind\": \"bpe\"'"
+check "info of a folder with a tokenizer alone" sh \
+    -c "'$DUET' info cut | grep -q '\"kind\": \"bpe\"'"
 
 # ---- verification that fails: nothing is written, and what was there stays ----
 # A weight that is no number, the last of the file.
@@ -125,7 +149,8 @@ cp m.gguf nan.gguf
 printf '\377\377\377\177' | dd of=nan.gguf bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
 mkdir bad
 for out in bad/m.gguf bad/m.blzt bad/m/ bad/m.bin; do
-    refused "--verify of a model without numbers, to $out" 1 'nan.gguf' "$DUET" convert nan.gguf $out --verify --tokenizer none
+    refused "--verify of a model without numbers, to $out" 1 'nan.gguf' "$DUET" convert nan.gguf \
+        $out --verify --tokenizer none
 done
 check "nothing is written" [ -z "$(ls -A bad)" ]
 cp m.gguf bad/m.gguf
@@ -134,12 +159,16 @@ refused "over a file" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m.gguf --verify
 refused "over a folder" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m/ --verify
 check "the file stays" cmp bad/m.gguf m.gguf
 check "the folder stays, and nothing is beside it" diff -r bad/m hf
-check "--verify to a folder leaves nothing but the model" sh -c "'$DUET' convert m.gguf bad/n/ --verify && [ ! -e bad/n/.duet-check ] && [ -z \"\$(find bad -name '*duet-tmp*')\" ]"
+check "--verify to a folder leaves nothing but the model" sh \
+    -c "'$DUET' convert m.gguf bad/n/ --verify && [ ! -e bad/n/.duet-check ] && [ -z \"\$(find bad -name '*duet-tmp*')\" ]"
 refused "into the folder of a run" 1 'folder of a training run' "$DUET" convert m.gguf plain/
 check "whose config stays" grep -q '"steps"' plain/config.json
-check "an adapter verified before it is written" sh -c "'$DUET' convert $A bad/p/ --base $B --verify && [ ! -e bad/p/.duet-check ]"
-refused "over a tokenizer that is read" 1 'being read' "$DUET" convert m.gguf hf/ --tokenizer hf/tokenizer.json
-refused "a key that is not computed" 1 'is_causal is false.*--set is_causal=null' "$DUET" convert $M x.gguf --set is_causal=false
+check "an adapter verified before it is written" sh \
+    -c "'$DUET' convert $A bad/p/ --base $B --verify && [ ! -e bad/p/.duet-check ]"
+refused "over a tokenizer that is read" 1 'being read' "$DUET" convert m.gguf hf/ \
+    --tokenizer hf/tokenizer.json
+refused "a key that is not computed" 1 'is_causal is false.*--set is_causal=null' "$DUET" convert \
+    $M x.gguf --set is_causal=false
 
 # ---- writes that fail ----
 cp m.gguf keep.gguf
@@ -153,15 +182,21 @@ check "a folder on a full disk: no config.json" absent full_dir/config.json
 check "no temporary file is left" [ -z "$(find . -name '*duet-tmp*')" ]
 refused "to standard output" 2 'not to standard output' "$DUET" convert $M - --to gguf
 for out in hf/model.safetensors hf/ hf/config.json; do
-    refused "an adapter over its base's $out" 2 'would overwrite' "$DUET" convert peft $out --to blzt5 --base hf
-    refused "a merged model over its base's $out" 2 'would overwrite' "$DUET" adapter merge hf peft --out $out --to blzt5
+    refused "an adapter over its base's $out" 2 'would overwrite' "$DUET" convert peft $out \
+        --to blzt5 --base hf
+    refused "a merged model over its base's $out" 2 'would overwrite' "$DUET" adapter merge hf \
+        peft --out $out --to blzt5
 done
-refused "an adapter over itself" 2 'would overwrite' "$DUET" convert peft peft/adapter_model.safetensors --to blzt5 --base $B
-check "LoRA on a folder with everything in it" sh -c "'$DUET' train --init hf --lora 2 --data text.txt --seq 32 --batch 4 --steps 2 --out hflora \
+refused "an adapter over itself" 2 'would overwrite' "$DUET" convert peft \
+    peft/adapter_model.safetensors --to blzt5 --base $B
+check "LoRA on a folder with everything in it" sh \
+    -c "'$DUET' train --init hf --lora 2 --data text.txt --seq 32 --batch 4 --steps 2 --out hflora \
     --quiet && '$DUET' eval hf --adapter hflora/adapter.blzt --data text.txt --seq 32 --quiet"
 "$DUET" tokenizer train --vocab 300 --out tok2.json text.txt >/dev/null 2>&1
-refused "another tokenizer than the model's own" 1 'own tokenizer is another one' "$DUET" convert hf other.gguf --tokenizer tok2.json
-check "after none: nothing of the old one stays" sh -c "'$DUET' convert hf none.blzt --to blzt5 --tokenizer none &&
+refused "another tokenizer than the model's own" 1 'own tokenizer is another one' "$DUET" convert \
+    hf other.gguf --tokenizer tok2.json
+check "after none: nothing of the old one stays" sh \
+    -c "'$DUET' convert hf none.blzt --to blzt5 --tokenizer none &&
     '$DUET' convert none.blzt other.gguf --tokenizer tok2.json &&
     ! '$DUET' info other.gguf --json | grep -q tokenizer_config"
 refused "a folder over itself" 1 'file being read' "$DUET" convert hf hf/

@@ -1,6 +1,6 @@
 #!/bin/sh
-# `duet eval` agrees with the training's own validation and reads every kind of data; `duet generate`
-# prints exactly the prompt and its continuation, deterministically where it says so.
+# `duet eval` agrees with the training's own validation and reads every kind of data; `duet
+# generate` prints exactly the prompt and its continuation, deterministically where it says so.
 . "$(dirname "$0")/lib.sh"
 must stories 40000 3 >text.txt
 must train run --steps 40 --lr 5e-3 --val-windows 20
@@ -10,7 +10,8 @@ evaluate() { "$DUET" eval "$MODEL" --quiet --threads 1 "$@"; }
 # ---- eval
 must evaluate --data text.txt --split val --windows 20 >e.out
 for key in val_loss val_loss_stderr val_bpb floor_bpb; do
-    check "eval --split val: $key as in training" equal "$(value $key e.out)" "$(value $key run.out)"
+    check "eval --split val: $key as in training" equal "$(value $key e.out)" \
+        "$(value $key run.out)"
 done
 check "perplexity is exp of the loss" close_to "$(value perplexity e.out)" \
     "$(awk -v l="$(value val_loss e.out)" 'BEGIN { print exp(l) }')" 1e-2
@@ -23,8 +24,10 @@ done
 must evaluate --data text.txt --split val --windows 20 --batch 3 >e2.out
 check "the batch does not matter" same e.out e2.out
 must evaluate --data text.txt >all.out
-check "all of the text, every window" equal "$(value windows all.out)" "$(awk -v n="$("$DUET" tokenize --tokenizer byte \
-    text.txt --out text.shard --json | sed 's/.*"tokens":\([0-9]*\).*/\1/')" 'BEGIN { print int((n - 1) / 32) }')"
+check "all of the text, every window" equal "$(value windows all.out)" \
+    "$(awk -v n="$("$DUET" tokenize --tokenizer byte \
+    text.txt --out text.shard --json | sed 's/.*"tokens":\([0-9]*\).*/\1/')" \
+    'BEGIN { print int((n - 1) / 32) }')"
 must evaluate --data text.shard >shard.out
 check "a shard gives what its text gives" same all.out shard.out
 if command -v zstd >zstd.out 2>&1; then
@@ -41,23 +44,27 @@ must evaluate --data plain.txt >plain.out
 must evaluate --data raw.bin --format raw16 >raw.out
 check "raw16 gives what its text gives" same plain.out raw.out
 must evaluate --data text.txt --seq 16 >short.out
-check "--seq: shorter windows, higher loss" awk -v a="$(value val_loss short.out)" -v b="$(value val_loss all.out)" \
+check "--seq: shorter windows, higher loss" awk -v a="$(value val_loss short.out)" \
+    -v b="$(value val_loss all.out)" \
     'BEGIN { exit !(a > b) }'
 must evaluate --data text.txt --split val --val-fraction 0.5 >half.out
 check "--val-fraction" awk -v a="$(value windows half.out)" -v b="$(value windows all.out)" \
     'BEGIN { exit !(a > 0.4 * b && a < 0.6 * b) }'
 must evaluate --data text.txt --compute bf16 >bf16.out
-check "--compute bf16: near, but not the same" close_to "$(value val_loss bf16.out)" "$(value val_loss all.out)" 0.05
+check "--compute bf16: near, but not the same" close_to "$(value val_loss bf16.out)" \
+    "$(value val_loss all.out)" 0.05
 check "--compute bf16: another number" differ bf16.out all.out
 must evaluate --data text.txt --set duet.logit_softcap=1 >cap.out
 check "--set changes the function" differ cap.out all.out
 
 # ---- compacted vocabulary: saved whole
 must train compact --steps 40 --lr 5e-3 --val-windows 20 --compact-vocab --full-vocab-loss
-must "$DUET" eval compact/model.blzt --data text.txt --split val --windows 20 --quiet --threads 1 >c.out
+must "$DUET" eval compact/model.blzt --data text.txt --split val --windows 20 --quiet --threads 1 \
+    >c.out
 check "a compacted run's model scores over the full vocabulary as --full-vocab-loss says" \
     equal "$(value val_loss c.out)" "$(value val_loss_full compact.out)"
-check "over the tokens that occur the loss is lower" awk -v a="$(value val_loss compact.out)" -v b="$(value val_loss c.out)" \
+check "over the tokens that occur the loss is lower" awk -v a="$(value val_loss compact.out)" \
+    -v b="$(value val_loss c.out)" \
     'BEGIN { exit !(a < b) }'
 
 # ---- generate
@@ -90,14 +97,19 @@ must gen --tokens 8 --temperature 0 --quiet --ignore-eos >empty.out
 check "without a prompt" [ "$(wc -c <empty.out)" -eq 8 ]
 must gen --prompt 'Once upon a time' --tokens 200 --temperature 0 --ignore-eos --quiet >long
 check "past the training length" [ "$(wc -c <long)" -eq 216 ]
-must gen --prompt "$(head -c 300 plain.txt | tr '\n' ' ')" --tokens 20 --temperature 0 --ignore-eos >longer 2>longer.err
+must gen --prompt "$(head -c 300 plain.txt | tr '\n' ' ')" --tokens 20 --temperature 0 \
+    --ignore-eos >longer 2>longer.err
 check "a prompt longer than the training length" [ "$(wc -c <longer)" -eq 320 ]
 check "which is said" says longer.err 'longer than the 32 tokens that the model was last trained at'
-must gen --prompt 'Once upon a time' --tokens 30 --temperature 0 --context 64 --ignore-eos --quiet >wide
-must gen --prompt 'Once upon a time' --tokens 30 --temperature 0 --context 256 --ignore-eos --quiet >wider
+must gen --prompt 'Once upon a time' --tokens 30 --temperature 0 --context 64 --ignore-eos --quiet \
+    >wide
+must gen --prompt 'Once upon a time' --tokens 30 --temperature 0 --context 256 --ignore-eos \
+    --quiet >wider
 check "the size of the cache does not matter while it lasts" same wide wider
-must gen --prompt "$(printf 'caf\303\251 \360\237\230\200')" --tokens 5 --temperature 0 --ignore-eos --quiet >utf8
-check "a prompt of any UTF-8" [ "$(head -c 10 utf8 | od -An -tx1 | tr -d ' \n')" = "636166c3a920f09f9880" ]
+must gen --prompt "$(printf 'caf\303\251 \360\237\230\200')" --tokens 5 --temperature 0 \
+    --ignore-eos --quiet >utf8
+check "a prompt of any UTF-8" [ "$(head -c 10 utf8 | od -An -tx1 | tr -d ' \n')" \
+    = "636166c3a920f09f9880" ]
 
 
 # ---- the context: max_position_embeddings (512 here), a prompt fits or is refused, the end is said
@@ -111,14 +123,17 @@ refuses "--context beyond the model's" 2 'a context of 513 tokens is more than t
 must gen --prompt "$(head -c 510 p513)" --tokens 9 --temperature 0 --ignore-eos >full 2>full.err
 check "text stops where the context is full" [ "$(wc -c <full)" -eq 513 ]
 check "and says so" says full.err '; context full'
-must gen --prompt "$(head -c 510 p513)" --tokens 9 --temperature 0 --ignore-eos --context-shift >shift 2>shift.err
+must gen --prompt "$(head -c 510 p513)" --tokens 9 --temperature 0 --ignore-eos --context-shift \
+    >shift 2>shift.err
 check "--context-shift goes on" [ "$(wc -c <shift)" -eq 519 ]
 check "with the same text until then" [ "$(cat full)" = "$(head -c 513 shift)" ]
-check "and says so" says shift.err 'the older half of the context was forgotten 1 time;\|forgotten 1 time\]'
+check "and says so" says shift.err \
+    'the older half of the context was forgotten 1 time;\|forgotten 1 time\]'
 
 # ---- the seed of the clock is printed, and gives the text again
 must gen --prompt 'The dog' --tokens 40 >c1 2>c1.err
-must gen --prompt 'The dog' --tokens 40 --seed "$(sed -n 's/.*; seed \([0-9]*\).*/\1/p' c1.err)" >c2 2>c2.err
+must gen --prompt 'The dog' --tokens 40 --seed "$(sed -n 's/.*; seed \([0-9]*\).*/\1/p' c1.err)" \
+    >c2 2>c2.err
 check "the seed is printed and repeats the text" same c1 c2
 check "a seed that was given is not printed" [ -z "$(grep seed c2.err)" ]
 check "nor one that nothing was drawn with" [ -z "$(grep seed g1.err)" ]
@@ -128,19 +143,22 @@ awk 'BEGIN { for (i = 0; i < 300; i++) printf "\344\275\240\345\245\275\344\270\
 must "$DUET" train $TINY --data zh.txt --out zh --steps 80 --lr 1e-2 >zh.out 2>zh.err
 utf8() { iconv -f UTF-8 -t UTF-16 "$1" >utf16.out; }
 for n in 3 4 5; do
-    must "$DUET" generate zh/model.blzt --prompt "$(head -c 6 zh.txt)" --tokens $n --temperature 0 --threads 1 >zh$n 2>zh$n.err
+    must "$DUET" generate zh/model.blzt --prompt "$(head -c 6 zh.txt)" --tokens $n --temperature 0 \
+        --threads 1 >zh$n 2>zh$n.err
     check "$n byte tokens: UTF-8" utf8 zh$n
 done
 check "three bytes are a character" [ "$(cat zh3)" = "$(head -c 9 zh.txt)" ]
 check "which is said to be whole" [ -z "$(grep 'no character' zh3.err)" ]
-check "one more is an incomplete one: U+FFFD" [ "$(cat zh4)" = "$(head -c 9 zh.txt)$(printf '\357\277\275')" ]
+check "one more is an incomplete one: U+FFFD" [ "$(cat zh4)" \
+    = "$(head -c 9 zh.txt)$(printf '\357\277\275')" ]
 check "so are two" [ "$(cat zh5)" = "$(cat zh4)" ]
 check "which is said" says zh5.err '; 1 U+FFFD in place of bytes that are no character'
 
 # ---- a weight that is no number, or too large: an error that names it
 must "$DUET" convert run/model.blzt ok.gguf --dtype f32 >conv.out 2>conv.err
 evil() { # FILE BYTES: the last number of the file replaced
-    cp ok.gguf "$1" && printf "$2" | dd of="$1" bs=1 seek=$(($(wc -c <ok.gguf) - 4)) conv=notrunc 2>dd.err
+    cp ok.gguf "$1" && printf "$2" | dd of="$1" bs=1 seek=$(($(wc -c <ok.gguf) - 4)) conv=notrunc \
+        2>dd.err
 }
 must evil nan.gguf '\000\000\300\177'
 must evil inf.gguf '\000\000\200\177'
@@ -149,11 +167,14 @@ head -c 65 text.txt >short.txt
 for what in nan inf; do
     said=NaN
     [ $what = inf ] && said=infinity
-    refuses "$what: eval" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --data text.txt --quiet
-    refuses "$what: generate" 1 "tensor .* holds $said at \[" "$DUET" generate $what.gguf --prompt 'The dog' --quiet
+    refuses "$what: eval" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --data text.txt \
+        --quiet
+    refuses "$what: generate" 1 "tensor .* holds $said at \[" "$DUET" generate $what.gguf \
+        --prompt 'The dog' --quiet
     refuses "$what: eval --exact" 1 "document 1, from byte 0 on: .* tensor .* holds $said at \[" \
         "$DUET" eval $what.gguf --data text.txt --exact --quiet
-    refuses "$what: eval --logits" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --data short.txt --logits $what.f32
+    refuses "$what: eval --logits" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf \
+        --data short.txt --logits $what.f32
     check "$what: eval --logits writes nothing" absent $what.f32
     refuses "$what: eval --task" 1 "tensor .* holds $said at \[" "$DUET" eval $what.gguf --quiet \
         --task task.tsv --template '{sentence} It was' --labels 'b,g'
@@ -163,12 +184,15 @@ done
 must "$DUET" tokenize --tokenizer byte short.txt --out short.shard --quiet 2>/dev/null
 must "$DUET" eval $MODEL --data short.shard --seq 64 --logits logits.f32 --quiet
 must "$DUET" eval $MODEL --data short.shard --seq 64 --quiet >short.out
-{ od -An -v -tu1 -w1 short.txt; od -An -v -tf4 -w4 logits.f32; } | awk 'NR <= 65 { id[NR - 1] = $1; next }
+{ od -An -v -tu1 -w1 short.txt; od -An -v -tf4 -w4 logits.f32; } |
+    awk 'NR <= 65 { id[NR - 1] = $1; next }
     { x[n++] = $1 } END { v = n / 64; for (t = 0; t < 64; t++) { s = 0; for (i = 0; i < v; i++) s += exp(x[t * v + i]);
     nll += log(s) - x[t * v + id[t + 1]] } printf "%.6f\n", nll / 64 }' >nll
 check "--logits: they give the loss" close_to "$(cat nll)" "$(value val_loss short.out)" 1e-4
-refuses "--logits with --windows" 2 'no effect on --logits' "$DUET" eval $MODEL --data short.shard --logits x --windows 2
-refuses "--logits with --task" 2 'no effect on --task' "$DUET" eval $MODEL --task x --template x --labels a --logits x
+refuses "--logits with --windows" 2 'no effect on --logits' "$DUET" eval $MODEL --data short.shard \
+    --logits x --windows 2
+refuses "--logits with --task" 2 'no effect on --task' "$DUET" eval $MODEL --task x --template x \
+    --labels a --logits x
 
 # ---- end of text
 awk 'BEGIN { for (i = 0; i < 400; i++) print "ab cd.\n<|endoftext|>" }' >ends.txt
@@ -182,7 +206,8 @@ must gen --prompt 'ab' --tokens 100 --temperature 0 --ignore-eos --quiet >e2
 check "--ignore-eos goes on" [ "$(grep -c 'ab cd' e2)" -gt 5 ]
 # ---- terminals: nothing that a model or a prompt says drives one
 ESCAPE=$(printf 'a\033[31mb')
-gen_escape() { "$DUET" generate $MODEL --prompt "$ESCAPE" --tokens 1 --temperature 0 --threads 1 --quiet; }
+gen_escape() { "$DUET" generate $MODEL --prompt "$ESCAPE" --tokens 1 --temperature 0 --threads 1 \
+    --quiet; }
 gen_escape >escape.out
 check "a file gets the bytes" grep -qF "$ESCAPE" escape.out
 if script -qec true /dev/null >script.out 2>&1; then

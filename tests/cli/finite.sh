@@ -1,17 +1,19 @@
 #!/bin/sh
-# A weight that is NaN or infinite is an error wherever weights are written or described: it names file,
-# tensor and index, and nothing is written.
+# A weight that is NaN or infinite is an error wherever weights are written or described: it names
+# file, tensor and index, and nothing is written.
 . "$(dirname "$0")/lib.sh"
 must stories 20000 3 >text.txt
 must train run --steps 2 --val-windows 4
-must "$DUET" train --init run/model.blzt --data text.txt --out lora --lora 2 --steps 2 --val-windows 4 --seq 32 --batch 4 \
+must "$DUET" train --init run/model.blzt --data text.txt --out lora --lora 2 --steps 2 \
+    --val-windows 4 --seq 32 --batch 4 \
     --threads 1 --quiet >lora.out 2>lora.err
 must "$DUET" convert run/model.blzt ok.gguf --dtype f32 >conv.out 2>conv.err
 must "$DUET" convert run/model.blzt half.gguf --dtype f16 >conv.out 2>conv.err
 must "$DUET" convert lora/adapter.blzt peft/ --base run/model.blzt >conv.out 2>conv.err
 must "$DUET" convert lora/adapter.blzt lora.gguf --base run/model.blzt >conv.out 2>conv.err
 poke() { # FROM TO BYTES BACK: bytes at so many from the end
-    cp "$1" "$2" && printf "$3" | dd of="$2" bs=1 seek=$(($(wc -c <"$1") - $4)) conv=notrunc 2>dd.err
+    cp "$1" "$2" && printf "$3" | dd of="$2" bs=1 seek=$(($(wc -c <"$1") - $4)) conv=notrunc \
+        2>dd.err
 }
 NAN='\000\000\300\177' INF='\000\000\200\377'
 refused() { # NAME PATTERN COMMAND...: and nothing is written
@@ -30,7 +32,8 @@ for what in nan inf; do
     said=NaN
     [ $what = inf ] && said=-infinity
     for to in x.gguf x.blzt x.blzt4 x.bin x/; do
-        refused "$what: convert to $to" "$what.gguf: tensor model.norm.weight holds $said at \[31\]" \
+        refused "$what: convert to $to" \
+            "$what.gguf: tensor model.norm.weight holds $said at \[31\]" \
             "$DUET" convert $what.gguf out/$to
     done
     for t in f16 bf16 q8_0 q4_0; do
@@ -38,17 +41,24 @@ for what in nan inf; do
             "$DUET" convert $what.gguf out/x.blzt --dtype $t
     done
 done
-refuses "audit names the tensor" 1 'loss is not a finite number: tensor model.norm.weight holds NaN at \[31\]' \
+refuses "audit names the tensor" 1 \
+    'loss is not a finite number: tensor model.norm.weight holds NaN at \[31\]' \
     "$DUET" audit nan.gguf --data text.txt --batch 1 --seq 32 --threads 1
 
-# A run that fails before its first update leaves nothing: in its validation or, without one, in the update.
+# A run that fails before its first update leaves nothing: in its validation or, without one, in the
+# update.
 T="--data text.txt --seq 32 --batch 4 --threads 1 --quiet --steps 2"
-refused "train: the validation of step 0" 'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train --init nan.gguf $T --out out/run
+refused "train: the validation of step 0" \
+    'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train --init nan.gguf $T \
+    --out out/run
 refused "train: the first update" 'step 0: the loss is not a number; training stopped' \
     "$DUET" train --init nan.gguf $T --val-fraction 0 --out out/run
-refused "train --engine mezo" 'is not a finite number' "$DUET" train --init nan.gguf $T --engine mezo --out out/run
-refused "train --lora" 'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train --init nan.gguf $T --lora 2 --out out/run
-refused "train in an empty folder" 'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train --init nan.gguf $T --out out
+refused "train --engine mezo" 'is not a finite number' "$DUET" train --init nan.gguf $T \
+    --engine mezo --out out/run
+refused "train --lora" 'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train \
+    --init nan.gguf $T --lora 2 --out out/run
+refused "train in an empty folder" 'loss of window 1 is not a finite number: tensor model.norm' \
+    "$DUET" train --init nan.gguf $T --out out
 check "train: no --overwrite is needed" "$DUET" train --init ok.gguf $T --out again
 
 # ---- matrices: the last of the file, before the 32 numbers of the norm; in the types that hold it
@@ -56,14 +66,18 @@ DOWN="tensor model.layers.1.mlp.down_proj.weight holds"
 must poke half.gguf nanhalf.gguf '\000\176' $((128 + 2))
 must poke half.gguf infhalf.gguf '\000\174' $((128 + 2))
 refused "f16 copied" "nanhalf.gguf: $DOWN NaN at \[31,47\]" "$DUET" convert nanhalf.gguf out/x.blzt
-refused "f16 widened" "infhalf.gguf: $DOWN infinity at \[31,47\]" "$DUET" convert infhalf.gguf out/x.blzt --dtype f32
-refused "f16 to q4_0" "infhalf.gguf: $DOWN infinity at \[31,47\]" "$DUET" convert infhalf.gguf out/x.gguf --dtype q4_0
+refused "f16 widened" "infhalf.gguf: $DOWN infinity at \[31,47\]" "$DUET" convert infhalf.gguf \
+    out/x.blzt --dtype f32
+refused "f16 to q4_0" "infhalf.gguf: $DOWN infinity at \[31,47\]" "$DUET" convert infhalf.gguf \
+    out/x.gguf --dtype q4_0
 
-# Rows of a rotary matrix, stored as pairs, are named as Hugging Face counts them: 1 of a head of 8 is its 4th.
+# Rows of a rotary matrix, stored as pairs, are named as Hugging Face counts them: 1 of a head of 8
+# is its 4th.
 must "$DUET" convert run/model.blzt ok.bin >conv.out 2>conv.err
 must poke ok.bin nan.bin $NAN $(($(wc -c <ok.bin) - 28 - 4 * (257 * 32 + 2 * 32 + 32 + 7)))
 for to in x.blzt x.bin x/; do
-    refused "a rotary row, to $to" "nan.bin: tensor model.layers.0.self_attn.q_proj.weight holds NaN at \[4,7\]" \
+    refused "a rotary row, to $to" \
+        "nan.bin: tensor model.layers.0.self_attn.q_proj.weight holds NaN at \[4,7\]" \
         "$DUET" convert nan.bin out/$to --tokenizer byte
 done
 
@@ -78,7 +92,8 @@ B=tensor\ model.layers.1.self_attn.v_proj.lora_B.weight\ holds
 cp -r peft nanpeft
 must poke peft/adapter_model.safetensors nanpeft/adapter_model.safetensors $NAN 4
 must poke lora.gguf nanlora.gguf $INF 4
-B="nanpeft.*: $B NaN at \[15,1\]" G='nanlora.gguf: tensor model.layers.1.[a-z_.]*.lora_B.weight holds -infinity at \[[0-9]*,1\]'
+B="nanpeft.*: $B NaN at \[15,1\]" \
+    G='nanlora.gguf: tensor model.layers.1.[a-z_.]*.lora_B.weight holds -infinity at \[[0-9]*,1\]'
 for a in nanpeft nanlora.gguf; do
     said=$B
     [ $a = nanlora.gguf ] && said=$G
@@ -87,7 +102,8 @@ for a in nanpeft nanlora.gguf; do
     for to in x.blzt x.gguf x/; do
         refused "convert $a to $to" "$said" "$DUET" convert $a out/$to --base run/model.blzt
     done
-    refuses "eval --adapter $a" 1 "$said" "$DUET" eval run/model.blzt --adapter $a --data text.txt --quiet
+    refuses "eval --adapter $a" 1 "$said" "$DUET" eval run/model.blzt --adapter $a --data text.txt \
+        --quiet
 done
 refused "merge into a base of NaN" 'nan.gguf: tensor model.norm.weight holds NaN at \[31\]' \
     "$DUET" adapter merge nan.gguf peft --out out/x.gguf

@@ -176,7 +176,8 @@ objective       | w | --objective accuracy |
 objective       | w | --objective f1 |
 END
 
-less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }' || { echo "$1 is not less than $2"; return 1; }; }
+less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }' ||
+    { echo "$1 is not less than $2"; return 1; }; }
 unlike() { [ "$1" != "$2" ] || { echo "both are $1"; return 1; }; }
 # A run on the text, or on labelled examples.
 classify() {
@@ -184,7 +185,8 @@ classify() {
     shift
     "$DUET" train --batch 4 --threads 1 --quiet --out "$t_out" "$@" >"$t_out.out" 2>"$t_out.err"
 }
-file_of() { if [ -f "$1/adapter.blzt" ]; then echo "$1/adapter.blzt"; else echo "$1/model.blzt"; fi; }
+file_of() { if [ -f "$1/adapter.blzt" ]; then echo "$1/adapter.blzt"; else echo "$1/model.blzt"; \
+    fi; }
 
 # try TABLE COMMAND OPTION...
 try() {
@@ -205,7 +207,8 @@ try() {
             tensors "$(file_of run)" >run.w
             check "$table: --$name ($options) changes the weights" differ run.w base.w
             ;;
-        =) check "$table: --$name ($options) leaves the weights alone" same "$(file_of run)" "$(file_of base)" ;;
+        =) check "$table: --$name ($options) leaves the weights alone" same "$(file_of run)" \
+            "$(file_of base)" ;;
         esac
         [ -z "$checking" ] || check "$table: --$name ($options) is seen:$checking" eval "$checking"
     done <$table.table
@@ -217,11 +220,15 @@ try objective classify $OBJECTIVE
 try backprop train $BACKPROP
 
 # ---- options that stop a run, or start one in another way
-refuses "--spike stops" 1 'more than --spike 1e-09' "$DUET" train $TINY --data text.txt --out run2 --steps 200 --lr 0 --spike 1e-9
-refuses "--no-rollback does not go back" 1 'training stopped' "$DUET" train $TINY --data text.txt --out run3 --steps 200 \
+refuses "--spike stops" 1 'more than --spike 1e-09' "$DUET" train $TINY --data text.txt --out run2 \
+    --steps 200 --lr 0 --spike 1e-9
+refuses "--no-rollback does not go back" 1 'training stopped' "$DUET" train $TINY --data text.txt \
+    --out run3 --steps 200 \
     --lr 0 --spike 1e-9 --no-rollback --checkpoint-every 1
-check "--rollback does" sh -c '! grep -q rollback run3/log.jsonl && ! "$@" 2>run4.err && grep -q "going back to step 1" run4.err' - \
-    "$DUET" train $TINY --data text.txt --out run4 --steps 200 --lr 0 --spike 1e-9 --checkpoint-every 1
+check "--rollback does" sh \
+    -c '! grep -q rollback run3/log.jsonl && ! "$@" 2>run4.err && grep -q "going back to step 1" run4.err' - \
+    "$DUET" train $TINY --data text.txt --out run4 --steps 200 --lr 0 --spike 1e-9 \
+    --checkpoint-every 1
 check "--resume goes on" "$DUET" train --resume base --steps 5 --threads 1 --quiet
 check "--help" "$DUET" train --help
 
@@ -231,7 +238,8 @@ check "help lists options" [ "$(wc -l <options.txt)" -gt 40 ]
 for name in $(cat options.txt); do
     case $name in
     spike | rollback | resume | help) ;;
-    *) cat ./*.table | grep -q "^$name *|" || not_ok "--$name has no line in the tables of tests/cli/flags.sh" ;;
+    *) cat ./*.table | grep -q "^$name *|" || not_ok \
+        "--$name has no line in the tables of tests/cli/flags.sh" ;;
     esac
 done
 for name in $(cat ./*.table | sed 's/ *|.*//' | sort -u); do

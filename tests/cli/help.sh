@@ -8,7 +8,8 @@ check "duet --help" [ $? -eq 0 ]
 check "duet --help: nothing on stderr" [ ! -s top.err ]
 sed -n '/^Commands:/,/^$/s/^  \([a-z]*\)  *\([^ ].*\)/\1/p' top >commands
 check "duet --help lists the commands" [ "$(wc -l <commands)" -ge 9 ]
-check "every command has a summary" [ "$(sed -n '/^Commands:/,/^$/p' top | grep -c '^  [a-z]*  *[^ ]')" -eq "$(wc -l <commands)" ]
+check "every command has a summary" \
+    [ "$(sed -n '/^Commands:/,/^$/p' top | grep -c '^  [a-z]*  *[^ ]')" -eq "$(wc -l <commands)" ]
 for command in train eval generate tokenize tokenizer stories info plan replay adapter bench; do
     check "duet --help lists $command" grep -qx $command commands
 done
@@ -31,16 +32,20 @@ for command in $(cat commands); do
     check "$command --help: nothing on stderr" [ ! -s h.err ]
     check "$command --help: usage" grep -q "^usage: duet $command" h
     check "$command --help: options" [ "$(options h | grep -vc '^config \|^help ')" -ge 1 ]
-    check "$command --help: no line is longer than 100 columns" awk 'length > 100 { print; bad = 1 } END { exit bad }' h
-    check "$command --help: no list of choices ends in the air" awk '/^  .*[a-z0-9]\|( |$)/ { print; bad = 1 } END { exit bad }' h
-    check "$command --help: every option is explained" awk -F'~' 'length($2) < 5 { print; bad = 1 } END { exit bad }' <<END
+    check "$command --help: no line is longer than 100 columns" awk \
+        'length > 100 { print; bad = 1 } END { exit bad }' h
+    check "$command --help: no list of choices ends in the air" awk \
+        '/^  .*[a-z0-9]\|( |$)/ { print; bad = 1 } END { exit bad }' h
+    check "$command --help: every option is explained" awk \
+        -F'~' 'length($2) < 5 { print; bad = 1 } END { exit bad }' <<END
 $(options h)
 END
     "$DUET" help $command >h2 2>&1
     check "duet help $command is the same" same h h2
     [ -f "$doc" ] || continue
     missing=
-    for option in $(options h | sed 's/ .*//'); do grep -q -e "--$option\([^a-z0-9-]\|\$\)" "$doc" || missing="$missing --$option"; done
+    for option in $(options h | sed 's/ .*//'); do grep -q -e "--$option\([^a-z0-9-]\|\$\)" "$doc" \
+        || missing="$missing --$option"; done
     check "docs/cli.md has every option of $command" [ -z "$missing" ] || echo "# missing:$missing"
     check "docs/cli.md has duet $command" grep -q "duet $command" "$doc"
 done
@@ -54,8 +59,10 @@ while IFS='~' read -r left text; do
     name=${left%% *}
     stated=$(printf %s "$text" | sed -n 's/.*(default \([^)]*\))$/\1/p')
     used=$(json "$name" run/config.json)
-    [ "$name" = lora-targets ] && used=$(sed -n 's/.*"lora-targets": *"\([^"]*\)".*/\1/p' run/config.json)
-    case " steps tokenizer seq batch data model " in *" $name "*) continue ;; esac # given to this run
+    [ "$name" = lora-targets ] && \
+        used=$(sed -n 's/.*"lora-targets": *"\([^"]*\)".*/\1/p' run/config.json)
+    case " steps tokenizer seq batch data model " in *" $name "*) continue ;; esac \
+        # given to this run
     [ -n "$stated" ] && [ -n "$used" ] || continue
     # What is left to the program is recorded as it decides; the help names that among others.
     case $stated in -1 | auto) stated=$(printf %s "$text" | tr -d '(),;') ;; esac
@@ -84,7 +91,8 @@ while IFS='~' read -r left text; do
     [ "$name" = checkpoint-every ] && continue # N|Ns
     for choice in $(echo "${left#* }" | tr '|' ' '); do
         choices=$((choices + 1))
-        "$DUET" plan $SHAPE $(with $name $choice) --$name $choice >plan.out 2>&1 || grep -q 'cannot compute\|library missing' plan.out ||
+        "$DUET" plan $SHAPE $(with $name $choice) --$name $choice >plan.out 2>&1 ||
+            grep -q 'cannot compute\|library missing' plan.out ||
             refused="$refused --$name $choice: $(cat plan.out);"
     done
 done <train.options

@@ -8,9 +8,11 @@ must "$DUET" train $TINY --data text.txt --steps 3 --out start >s.out 2>s.err
 on() { # RUN OPTION...
     o_run=$1
     shift
-    "$DUET" train --resume "$o_run" --threads 1 --quiet "$@" >on.out 2>on.err || { cat on.err; return 1; }
+    "$DUET" train --resume "$o_run" --threads 1 --quiet "$@" >on.out 2>on.err ||
+        { cat on.err; return 1; }
 }
-vals() { sed -n 's/{"event":"val","step":\([0-9]*\),.*"val_loss":\([0-9.]*\),.*/\1 \2/p' "$1/log.jsonl"; }
+vals() { sed -n 's/{"event":"val","step":\([0-9]*\),.*"val_loss":\([0-9.]*\),.*/\1 \2/p' \
+    "$1/log.jsonl"; }
 lowest() { vals "$1" | sort -k2,2 -n | head -1; }
 steps_done() { json num_steps "$1/summary.json"; }
 
@@ -19,11 +21,15 @@ OVER="$TINY --data small.txt --val-fraction 0.3 --lr 0.02 --schedule constant"
 must "$DUET" train $OVER --steps 600 --val-every 25 --patience 6 --out over >over.out 2>over.err
 best=$(lowest over | cut -d' ' -f1) end=$(steps_done over)
 check "--patience 6 ends it" equal "$end" $((best + 150))
-check "the summary names the best" equal "$(json best_step over/summary.json) $(json best_val_loss over/summary.json | cut -c1-6)" \
+check "the summary names the best" equal \
+    "$(json best_step over/summary.json) $(json best_val_loss over/summary.json | cut -c1-6)" \
     "$best $(lowest over | cut -d' ' -f2 | cut -c1-6)"
-check "and the last" equal "$(json val_loss over/summary.json | cut -c1-6)" "$(vals over | tail -1 | cut -d' ' -f2 | cut -c1-6)"
+check "and the last" equal \
+    "$(json val_loss over/summary.json | cut -c1-6)" \
+    "$(vals over | tail -1 | cut -d' ' -f2 | cut -c1-6)"
 check "the trailer names it" equal "$(value best_step over.out)" "$best"
-check "the last line says where it is" sh -c "tail -1 over.err | grep -q 'the best was step $best .*over/best.blzt'"
+check "the last line says where it is" sh \
+    -c "tail -1 over.err | grep -q 'the best was step $best .*over/best.blzt'"
 must "$DUET" train $OVER --steps "$best" --out upto >upto.out 2>upto.err
 check "best.blzt is the model of that step" same over/best.blzt upto/model.blzt
 check "each validation is there once" [ "$(vals over | cut -d' ' -f1 | uniq -d | wc -l)" -eq 0 ]
@@ -38,29 +44,36 @@ check "a larger --patience trains on" on over --patience 8
 check "the log keeps its history" sh -c 'head -c $(wc -c <log.kept) over/log.jsonl | cmp - log.kept'
 check "the best stays" same over/best.blzt upto/model.blzt
 check "the summary keeps the earlier end" equal "$(grep -c '"num_steps"' over/summary.json)" 2
-check "as it was" equal "$(sed -n '/history/,$p' over/summary.json | sed -n 's/.*"num_steps": \([0-9]*\).*/\1/p')" "$end"
+check "as it was" equal \
+    "$(sed -n '/history/,$p' over/summary.json | sed -n 's/.*"num_steps": \([0-9]*\).*/\1/p')" \
+    "$end"
 
 must "$DUET" train $TINY --data text.txt --steps 20 --out fin >fin.out 2>fin.err
 check "no best.blzt without --val-every" absent fin/best.blzt
 cp fin/model.blzt fin.blzt
 check "a finished run: --steps not above" on fin --steps 20
-check "a finished run: says what to give" says on.err 'fin is finished: 20 updates (--steps 20); --steps N above 20'
-check "a finished run: --steps above, a rate that spoils it" on fin --steps 30 --lr 3 --schedule linear --clip 0 --spike 0
-check "says that the finished model is kept" says on.err 'the finished model of step 20 is kept as fin/best.blzt'
+check "a finished run: says what to give" says on.err \
+    'fin is finished: 20 updates (--steps 20); --steps N above 20'
+check "a finished run: --steps above, a rate that spoils it" on fin --steps 30 --lr 3 \
+    --schedule linear --clip 0 --spike 0
+check "says that the finished model is kept" says on.err \
+    'the finished model of step 20 is kept as fin/best.blzt'
 check "says that the rate rises again" says on.err 'the learning rate is .* again, not'
 check "and at the end where it is" says on.err 'the best was step 20 .*fin/best.blzt'
 check "it is" same fin/best.blzt fin.blzt
 check "the summary names both" equal "$(json best_step fin/summary.json) $(steps_done fin)" "20 30"
 must "$DUET" train $TINY --data text.txt --steps 4 --no-keep-best --out lose >lose.out 2>lose.err
 check "--no-keep-best says what is lost" on lose --steps 5
-check "--no-keep-best says it" says on.err 'no-keep-best: the finished model of step 4 will be replaced'
+check "--no-keep-best says it" says on.err \
+    'no-keep-best: the finished model of step 4 will be replaced'
 must "$DUET" train $TINY --data text.txt --time 0.3 --out timed >timed.out 2>timed.err
 check "a finished run with --time" on timed
 check "says what to give" says on.err 'timed is finished: .* a --time above'
 
 must "$DUET" train $TINY --data text.txt --steps 10 --out stop >s.out 2>s.err
 cp stop/model.blzt stop.blzt
-(exec "$DUET" train --resume stop --steps 1000000 --lr 3 --clip 0 --spike 0 --threads 1) >k.out 2>k.err &
+(exec "$DUET" train --resume stop --steps 1000000 --lr 3 --clip 0 --spike 0 --threads 1) >k.out \
+    2>k.err &
 pid=$!
 while ! grep -q '"step":[2-9]0' stop/log.jsonl && kill -0 $pid 2>/dev/null; do sleep 0.05; done
 kill -TERM $pid
@@ -69,21 +82,25 @@ check "trained on and stopped: the finished model is there" same stop/best.blzt 
 check "trained on and stopped: says where" says k.err 'the best was step 10 .*stop/best.blzt'
 
 # ---- LoRA
-must "$DUET" train --init start/model.blzt --lora 2 --data text.txt --seq 32 --batch 4 --steps 6 --val-every 2 --threads 1 --quiet \
+must "$DUET" train --init start/model.blzt --lora 2 --data text.txt --seq 32 --batch 4 --steps 6 \
+    --val-every 2 --threads 1 --quiet \
     --out lora >s.out 2>s.err
 check "LoRA: adapter.best.blzt" same lora/adapter.best.blzt lora/adapter.blzt
 
 # ---- killed and resumed: the same best
-must "$DUET" train $OVER --steps 200 --val-every 10 --checkpoint-every 17 --keep 3 --out straight >s.out 2>s.err
+must "$DUET" train $OVER --steps 200 --val-every 10 --checkpoint-every 17 --keep 3 --out straight \
+    >s.out 2>s.err
 cp -r straight/checkpoints kept
-(exec "$DUET" train $OVER --steps 200 --val-every 10 --checkpoint-every 17 --keep 3 --out broken) >k.out 2>k.err &
+(exec "$DUET" train $OVER --steps 200 --val-every 10 --checkpoint-every 17 --keep 3 --out broken) \
+    >k.out 2>k.err &
 pid=$!
 while [ ! -f broken/state ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 must on broken
 check "killed and resumed: the same best" same straight/best.blzt broken/best.blzt
-check "killed and resumed: the same figures" equal "$(json best_val_loss broken/summary.json)" "$(json best_val_loss straight/summary.json)"
+check "killed and resumed: the same figures" equal "$(json best_val_loss broken/summary.json)" \
+    "$(json best_val_loss straight/summary.json)"
 check "killed and resumed: the same validations" equal "$(vals broken)" "$(vals straight)"
 
 # ---- the windows around the naming of the best
@@ -93,7 +110,8 @@ rm w/best.blzt
 check "a lost best: goes on" on w --steps 9 --val-windows 20
 check "a lost best: there is one again" [ -f w/best.blzt ]
 must "$DUET" train $OVER --steps 300 --val-every 25 --out again >s.out 2>s.err
-check "other validation windows: the best is measured again" on again --steps 325 --val-windows 3 --lr 0
+check "other validation windows: the best is measured again" on again --steps 325 --val-windows 3 \
+    --lr 0
 check "other validation windows: says so" says on.err 'validation has changed: the best, of step'
 
 # ---- --keep
@@ -110,17 +128,20 @@ killed() { # RUN OPTION...: it goes on after it was killed behind its rollback
     shift
     (exec "$DUET" train "$@" --out "$k_run") >k.out 2>k.err &
     pid=$!
-    while ! grep -q rollback "$k_run/log.jsonl" 2>/dev/null && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    while ! grep -q rollback "$k_run/log.jsonl" 2>/dev/null &&
+        kill -0 $pid 2>/dev/null; do sleep 0.02; done
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     must on "$k_run"
 }
 WILD="$TINY --data text.txt --steps 150 --lr 1 --clip 0 --spike 1 --checkpoint-every 5 --warmup 100 --schedule constant --log-every 1"
-refuses "--no-rollback stops" 1 'more than --spike 1; training stopped' "$DUET" train $WILD --no-rollback --out gaveup
+refuses "--no-rollback stops" 1 'more than --spike 1; training stopped' "$DUET" train $WILD \
+    --no-rollback --out gaveup
 check "--rollback goes on" "$DUET" train $WILD --out wild
 at=$(sed -n 's/{"event":"rollback","step":\([0-9]*\),.*/\1/p' wild/log.jsonl)
 check "--rollback: once, to a checkpoint" [ "${at:-1}" -gt 1 -a $((at % 5)) -eq 0 ]
-rate() { sed -n "/rollback/,\$s/.*\"event\":\"step\",\"step\":$1,.*\"lr\":\([0-9.e-]*\),.*/\1/p" wild/log.jsonl | head -1; }
+rate() { sed -n "/rollback/,\$s/.*\"event\":\"step\",\"step\":$1,.*\"lr\":\([0-9.e-]*\),.*/\1/p" \
+    wild/log.jsonl | head -1; }
 check "--rollback: half the rate" close_to "$(rate 150)" 0.5 1e-9
 check "--rollback: nothing is left over" absent wild/state.good wild/model.good.blzt
 killed wild2 $WILD
@@ -128,7 +149,8 @@ check "--rollback: killed after it, the same weights" same wild/model.blzt wild2
 refuses "a second divergence stops" 1 'training stopped, the last good checkpoint' \
     "$DUET" train $WILD --lr 2 --out twice
 check "after one rollback" [ "$(grep -c '"rollback"' twice/log.jsonl)" -eq 1 ]
-refuses "nothing saved yet" 1 'nothing had been saved yet' "$DUET" train $WILD --lr 100 --warmup 0 --no-rollback --out none
+refuses "nothing saved yet" 1 'nothing had been saved yet' "$DUET" train $WILD --lr 100 --warmup 0 \
+    --no-rollback --out none
 # before the first checkpoint the way back is the start: from there on as with half the rate
 START="$WILD --checkpoint-every 1000 --lr 2 --steps 60"
 must "$DUET" train $START --out begin >s.out 2>s.err
@@ -138,7 +160,8 @@ check "no checkpoint yet: the weights of half the rate" same begin/model.blzt ha
 check "with half the rate it did not come to that" sh -c '! grep -q "going back" s.err'
 killed begin2 $START
 check "no checkpoint yet: killed after it, the same weights" same begin/model.blzt begin2/model.blzt
-check "no checkpoint yet: so too with sgd" sh -c '! "$@" 2>s.err && grep -q "going back to step 0" s.err' - \
+check "no checkpoint yet: so too with sgd" sh \
+    -c '! "$@" 2>s.err && grep -q "going back to step 0" s.err' - \
     "$DUET" train $TINY --data text.txt --steps 50 --optimizer sgd --lr 100 --clip 0 --out sgd
 check "no checkpoint yet: once" [ "$(grep -c '"rollback"' sgd/log.jsonl)" -eq 1 ]
 LORA="--init start/model.blzt --data text.txt --lora 4 --lora-norms --batch 4 --seq 32 --clip 0 --steps 40 --spike 0.3 --warmup 60 \
@@ -147,7 +170,8 @@ must "$DUET" train $LORA --lr 64 --out ladapter >s.out 2>s.err
 check "LoRA: back to the start" says s.err 'going back to step 0'
 must "$DUET" train $LORA --lr 32 --out lhalf >s.out 2>s.err
 check "LoRA: the weights of half the rate" same ladapter/adapter.blzt lhalf/adapter.blzt
-check "LoRA: the change since the start" equal "$(json val_change ladapter/summary.json)" "$(json val_change lhalf/summary.json)"
+check "LoRA: the change since the start" equal "$(json val_change ladapter/summary.json)" \
+    "$(json val_change lhalf/summary.json)"
 check "LoRA: it is there" [ -n "$(json val_change ladapter/summary.json)" ]
 ZO="$TINY --data text.txt --engine mezo --clip 0 --spike 0.3 --checkpoint-every 1000 --warmup 200 --schedule constant --steps 12"
 must "$DUET" train $ZO --lr 0.02 --out zo >s.out 2>s.err
@@ -161,7 +185,8 @@ M="$TINY --data text.txt --engine mezo --lr 0.1 --clip 0 --spike 0.3 --checkpoin
 check "MeZO: goes back" says m/log.jsonl '"rollback"'
 must "$DUET" info m/model.blzt >info.out
 at=$(sed -n 's/.*"step": *\([0-9]*\).*/\1/p' info.out | head -1)
-check "MeZO: the trajectory leads to the weights" "$DUET" replay m/base.blzt m/trajectory.zo -o m.blzt --to-step "$at" --threads 1 --quiet
+check "MeZO: the trajectory leads to the weights" "$DUET" replay m/base.blzt m/trajectory.zo \
+    -o m.blzt --to-step "$at" --threads 1 --quiet
 check "MeZO: to the bit" same m.blzt m/model.blzt
 
 # ---- later validations are compared with the first of the run, not of the process
@@ -182,27 +207,35 @@ as_if_killed() {
     changes whole >whole.val
     changes half >half.val
     check "$c_name: the change is that of the run that went through" same whole.val half.val
-    check "$c_name: so in the summary" equal "$(json val_change half/summary.json) $(json val_change_stderr half/summary.json)" \
+    check "$c_name: so in the summary" equal \
+        "$(json val_change half/summary.json) $(json val_change_stderr half/summary.json)" \
         "$(json val_change whole/summary.json) $(json val_change_stderr whole/summary.json)"
-    check "$c_name: so at the end" equal "$(grep -c val_change half.out)" "$(grep -c val_change whole.out)"
+    check "$c_name: so at the end" equal "$(grep -c val_change half.out)" \
+        "$(grep -c val_change whole.out)"
 }
 as_if_killed "from a file" 9 $FROM --lr 1e-2
 check "from a file: since step 0" says half.err 'step 12: val_loss .*; since step 0 '
 as_if_killed "MeZO" 9 $FROM --engine mezo --schedule constant --val-every 18
 as_if_killed "at a validation" 6 $FROM --lr 1e-2
-as_if_killed "before the first validation" 3 $TINY --data text.txt --val-windows 6 --steps 18 --val-every 6 --keep 9 --checkpoint-every 3
-check "before the first validation: since step 6" says half.err 'step 12: val_loss .*; since step 6 '
-as_if_killed "after it" 9 $TINY --data text.txt --val-windows 6 --steps 18 --val-every 6 --keep 9 --checkpoint-every 3
+as_if_killed "before the first validation" 3 $TINY --data text.txt --val-windows 6 --steps 18 \
+    --val-every 6 --keep 9 --checkpoint-every 3
+check "before the first validation: since step 6" says half.err \
+    'step 12: val_loss .*; since step 6 '
+as_if_killed "after it" 9 $TINY --data text.txt --val-windows 6 --steps 18 --val-every 6 --keep 9 \
+    --checkpoint-every 3
 cp -r half other
 must "$DUET" train --resume other --val-windows 5 --steps 24 --threads 1 >other.out 2>other.err
-check "other windows: what was before is nothing to compare with" sh -c '! grep -q "since step 6 " other.err'
+check "other windows: what was before is nothing to compare with" sh \
+    -c '! grep -q "since step 6 " other.err'
 cp -r half bad
 head -c 50 half/val-first.json >bad/val-first.json
-refuses "a damaged file of losses" 1 'bad/val-first.json:1: ' "$DUET" train --resume bad --steps 24 --threads 1 --quiet
+refuses "a damaged file of losses" 1 'bad/val-first.json:1: ' "$DUET" train --resume bad \
+    --steps 24 --threads 1 --quiet
 rm bad/val-first.json
 must "$DUET" train --resume bad --steps 24 --threads 1 >bad.out 2>bad.err
 check "without the file the next is the first" sh -c '! grep -q "since step [06] " bad.err'
 
 # ---- options that make no sense
-refuses "--patience without --val-every" 2 '--patience counts validations' "$DUET" train $TINY --data text.txt --steps 3 --patience 2
+refuses "--patience without --val-every" 2 '--patience counts validations' "$DUET" train $TINY \
+    --data text.txt --steps 3 --patience 2
 finish

@@ -78,7 +78,8 @@ refuses() {
     r_found=$?
     if [ $r_found -ne "$r_status" ]; then
         not_ok "$r_name: exit status $r_found, expected $r_status ($*)" refuse.err
-    elif [ "$(grep -c '^duet: error: ' refuse.err)" -ne 1 ] || grep -qi 'sanitizer\|assert' refuse.err; then
+    elif [ "$(grep -c '^duet: error: ' refuse.err)" -ne 1 ] ||
+        grep -qi 'sanitizer\|assert' refuse.err; then
         not_ok "$r_name: not one line of error ($*)" refuse.err
     elif ! grep '^duet: error: ' refuse.err | grep -q -e "$r_pattern"; then
         not_ok "$r_name: the message lacks \"$r_pattern\"" refuse.err
@@ -104,7 +105,8 @@ data_for() { case " $* " in *" --data"*) ;; *) echo "--data text.txt" ;; esac; }
 train() {
     t_out=$1
     shift
-    "$DUET" train $TINY $(data_for "$@") --out "$t_out" "$@" >"$t_out.out" 2>"$t_out.err" && return 0
+    "$DUET" train $TINY $(data_for "$@") --out "$t_out" "$@" >"$t_out.out" 2>"$t_out.err" &&
+        return 0
     t_status=$?
     cat "$t_out.err" >&2
     return $t_status
@@ -135,5 +137,6 @@ value() { sed -n "s/^$1: //p" "$2"; }
 # json KEY FILE: of a simple value in JSON that is indented or on one line
 json() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p" "$2" | head -1; }
 # close_to A B TOLERANCE
-close_to() { awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a != "" && b != "" && d <= t) }' ||
+close_to() { awk -v a="$1" -v b="$2" -v t="$3" \
+    'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a != "" && b != "" && d <= t) }' ||
     { echo "$1 is not within $3 of $2"; return 1; }; }

@@ -37,7 +37,8 @@ for type in f32 bf16; do
     LD_LIBRARY_PATH=$WORK/none must train none-$type --steps 3 --warmup 1 --compute $type
     check "training in $type without OpenBLAS and oneDNN" [ -s none-$type/model.blzt ]
     for backend in openblas onednn; do
-        refuses "$backend $type that is not there" 1 "GEMM backend $backend cannot compute $type here (library missing" \
+        refuses "$backend $type that is not there" 1 \
+            "GEMM backend $backend cannot compute $type here (library missing" \
             without "$DUET" eval run-f32/model.blzt --data text.txt --gemm $backend --compute $type
     done
 done

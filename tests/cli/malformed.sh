@@ -22,7 +22,8 @@ fi
 limited() {
     l_status=$1 l_names=$2 l_name=$3
     shift 3
-    (ulimit -t $SECONDS_OF_CPU && ulimit -v $MEMORY && ulimit -c 0 && exec timeout 5 "$@") >l.out 2>l.err
+    (ulimit -t $SECONDS_OF_CPU && ulimit -v $MEMORY && ulimit -c 0 &&
+        exec timeout 5 "$@") >l.out 2>l.err
     l_found=$?
     if [ $l_found -ne "$l_status" ]; then
         echo "exit status $l_found, expected $l_status: $*"
@@ -30,7 +31,8 @@ limited() {
         echo "a sanitizer's report: $*"
     elif [ "$l_status" -ne 0 ] && [ "$(wc -l <l.err)" -ne 1 ]; then
         echo "not one line: $*"
-    elif [ "$l_status" -ne 0 ] && ! grep '^duet: error: ' l.err | grep -F -e "$l_name" | grep -qF -e "$l_names"; then
+    elif [ "$l_status" -ne 0 ] && ! grep '^duet: error: ' l.err | grep -F -e "$l_name" |
+        grep -qF -e "$l_names"; then
         echo "the message lacks \"$l_name\" or \"$l_names\": $*"
     elif grep -q "$(printf '\033')" l.out l.err; then
         echo "an escape sequence reaches the terminal: $*"
@@ -45,7 +47,8 @@ limited() {
 
 info() { limited "$1" "$2" "$3" "$DUET" info "files/$3"; }
 convert() { limited "$1" "$2" "$3" "$DUET" convert "files/$3" out/out.blzt; }
-tokenize() { limited "$1" "$2" "$3" "$DUET" tokenize --tokenizer "files/$3" text.txt --out out/out.shard; }
+tokenize() { limited "$1" "$2" "$3" "$DUET" tokenize --tokenizer "files/$3" text.txt \
+    --out out/out.shard; }
 # Whatever it says, it ends in an orderly way.
 info_any() { info 0 "$1" "$2" >any.out 2>&1 || info 1 "$1" "$2"; }
 
@@ -65,7 +68,8 @@ verdict() {
 
 while read -r kind name names label; do
     [ "$names" = - ] && names=
-    if verdict "$kind" "$name" "$names" >why 2>&1; then ok "$label"; else not_ok "$label ($kind $name)" why; fi
+    if verdict "$kind" "$name" "$names" >why 2>&1; then ok "$label"; else not_ok \
+        "$label ($kind $name)" why; fi
     rm -rf out
     mkdir out
 done <list

@@ -18,7 +18,8 @@ mezo() { # OUT OPTION...
 tune() { # OUT OPTION...: from the weights of start/model.blzt
     t_out=$1
     shift
-    "$DUET" train --init start/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 --threads 1 --quiet \
+    "$DUET" train --init start/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 \
+        --threads 1 --quiet \
         --out "$t_out" "$@" >"$t_out.out" 2>"$t_out.err" && return 0
     cat "$t_out.err" >&2
     return 1
@@ -51,21 +52,27 @@ check "the defaults are recorded: estimator" equal "$(json estimator defaults/co
 check "the defaults are recorded: schedule" equal "$(json schedule defaults/config.json)" linear
 check "the defaults are recorded: the measured rate is that of the first update" equal \
     "$(awk -v r="$(json lr defaults/config.json)" 'BEGIN { printf "%.6g", r }')" \
-    "$(sed -n 's/.*"event":"start".*"lr":\([^,]*\),.*/\1/p' defaults/log.jsonl | awk '{ printf "%.6g", $1 }')"
-check "one direction a sequence is no choice" [ "$(grep -c '"directions"' defaults/config.json)" -eq 0 ]
+    "$(sed -n 's/.*"event":"start".*"lr":\([^,]*\),.*/\1/p' defaults/log.jsonl |
+    awk '{ printf "%.6g", $1 }')"
+check "one direction a sequence is no choice" [ "$(grep -c '"directions"' defaults/config.json)" \
+    -eq 0 ]
 check "nothing is left to be decided" [ "$(grep -c '": -1\|"auto"' defaults/config.json)" -eq 0 ]
-replays "momentum, accumulation ramp, cosine, clip" mezo ramp --steps 10 --optimizer momentum --accum 1 --accum-end 3 --estimator spsa \
+replays "momentum, accumulation ramp, cosine, clip" mezo ramp --steps 10 --optimizer momentum \
+    --accum 1 --accum-end 3 --estimator spsa \
     --schedule cosine --clip 0.5
 replays "adamw, decay" mezo adamw --steps 8 --optimizer adamw --weight-decay 0.2
-replays "bf16, compacted vocabulary, untied" mezo bf16 --steps 8 --weights bf16 --estimator spsa --lr 1e-3 --compact-vocab \
+replays "bf16, compacted vocabulary, untied" mezo bf16 --steps 8 --weights bf16 --estimator spsa \
+    --lr 1e-3 --compact-vocab \
     --set tie_word_embeddings=false
 replays "fzoo, 4 directions" mezo fzoo --steps 6 --estimator fzoo --directions 4
-check "directions that are one are recorded" equal "$(json directions fzoo/config.json) $(json directions sgd/config.json)" "4 1"
+check "directions that are one are recorded" equal \
+    "$(json directions fzoo/config.json) $(json directions sgd/config.json)" "4 1"
 replays "grzo" mezo grzo --steps 6 --estimator grzo
 replays "compat signs, 2 directions" mezo compat --steps 4 --rng compat --directions 2
 replays "from a file" tune init --steps 8
 replays "LoRA, norms" tune lora --steps 8 --lora 4 --lora-norms
-replays "LoRA, merged, bf16 base, compacted vocabulary" tune lora2 --steps 6 --lora 2 --lora-mode merge \
+replays "LoRA, merged, bf16 base, compacted vocabulary" tune lora2 --steps 6 --lora 2 \
+    --lora-mode merge \
     --weights bf16 --compact-vocab
 check "each run moved its weights" differ sgd/model.blzt sgd/base.blzt
 
@@ -75,7 +82,8 @@ check "--to-step: replays" replay sgd/base.blzt sgd/trajectory.zo -o to5.blzt --
 check "--to-step: the weights of a run of so many steps" same to5.blzt five/model.blzt
 check "--to-step 0: replays" replay sgd/base.blzt sgd/trajectory.zo -o to0.blzt --to-step 0
 check "--to-step 0: the weights it began from" same_weights to0.blzt sgd/base.blzt
-check "3 threads: the same" "$DUET" replay sgd/base.blzt sgd/trajectory.zo -o threads.blzt --threads 3 --quiet
+check "3 threads: the same" "$DUET" replay sgd/base.blzt sgd/trajectory.zo -o threads.blzt \
+    --threads 3 --quiet
 check "3 threads: the same file" same threads.blzt sgd/model.blzt
 # one byte more: "steps": 12
 check "44 bytes an update of one direction" equal \
@@ -101,7 +109,8 @@ killed() {
         if [ -f broken/config.json ]; then
             (exec "$DUET" train --resume broken --threads 1 --quiet) >kill.out 2>kill.err &
         else
-            (exec "$DUET" train $base --data text.txt --out broken --engine mezo "$@") >kill.out 2>kill.err &
+            (exec "$DUET" train $base --data text.txt --out broken --engine mezo "$@") >kill.out \
+                2>kill.err &
         fi
         pid=$!
         while kill -0 $pid 2>/dev/null && ! grep -qs 'GEMM peak' kill.err; do sleep 0.02; done
@@ -125,11 +134,15 @@ killed() {
     rm -f broken.blzt
 }
 # The schedule goes on from the recorded rate, not from the one it had come down to.
-killed "cosine" 3 mezo --estimator spsa --steps 1200 --checkpoint-every 150 --log-every 10 --schedule cosine --lr 1e-4
-killed "adamw, bf16" 3 mezo --steps 1000 --checkpoint-every 100 --log-every 10 --optimizer adamw --weights bf16
-killed "LoRA, norms, q8_0 base, 2 directions" 3 tune --steps 500 --checkpoint-every 70 --log-every 10 --lora 4 \
+killed "cosine" 3 mezo --estimator spsa --steps 1200 --checkpoint-every 150 --log-every 10 \
+    --schedule cosine --lr 1e-4
+killed "adamw, bf16" 3 mezo --steps 1000 --checkpoint-every 100 --log-every 10 --optimizer adamw \
+    --weights bf16
+killed "LoRA, norms, q8_0 base, 2 directions" 3 tune --steps 500 --checkpoint-every 70 \
+    --log-every 10 --lora 4 \
     --lora-norms --weights q8_0 --directions 2 --schedule linear --warmup 20
-killed "LoRA merged, adamw, before any checkpoint" 2 tune --steps 400 --checkpoint-every 100000 --log-every 10 --lora 2 \
+killed "LoRA merged, adamw, before any checkpoint" 2 tune --steps 400 --checkpoint-every 100000 \
+    --log-every 10 --lora 2 \
     --lora-mode merge --optimizer adamw
 # Asking for another rate on the way is obeyed, from the next update on.
 cp -r five faster
@@ -137,52 +150,66 @@ must "$DUET" train --resume faster --steps 6 --lr 1e-3 --threads 1 --quiet >fast
 cp -r five slower
 must "$DUET" train --resume slower --steps 6 --threads 1 --quiet >slower.out 2>slower.err
 must mezo six --steps 6 --estimator spsa --schedule constant
-check "resumed with more steps: the run of so many steps" same_weights slower/model.blzt six/model.blzt
+check "resumed with more steps: the run of so many steps" same_weights slower/model.blzt \
+    six/model.blzt
 check "resumed with another rate: other weights" differ slower/model.blzt faster/model.blzt
-check "resumed with another rate: replays" replay faster/base.blzt faster/trajectory.zo -o faster.blzt
+check "resumed with another rate: replays" replay faster/base.blzt faster/trajectory.zo \
+    -o faster.blzt
 check "resumed with another rate: the same weights" same_weights faster.blzt faster/model.blzt
 
 # ---- out of the box
-# Defaults lower the loss on another text than the model's own, whatever the seed, by more than three standard errors of the
-# change on the same windows.
+# Defaults lower the loss on another text than the model's own, whatever the seed, by more than
+# three standard errors of the change on the same windows.
 tr a-z A-Z <text.txt >upper.txt
 must train own --steps 150 --lr 5e-3 --set intermediate_size=64
 for s in 1 2 3; do
     for l in "" "--lora 4"; do
         rm -rf learns
         # shellcheck disable=SC2086
-        must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 --threads 1 --quiet --steps 60 --seed $s \
+        must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 \
+            --threads 1 --quiet --steps 60 --seed $s \
             --out learns $l >learns.out 2>learns.err
-        check "learns: seed $s ${l:-all weights}" awk -v c="$(value val_change learns.out)" -v d="$(value val_change_stderr learns.out)" \
+        check "learns: seed $s ${l:-all weights}" awk -v c="$(value val_change learns.out)" \
+            -v d="$(value val_change_stderr learns.out)" \
             'BEGIN { print c, d; exit !(d > 0 && c < -3 * d) }'
-        check "learns: seed $s ${l:-all weights}: no warning" [ "$(grep -c warning learns.err)" -eq 0 ]
+        check "learns: seed $s ${l:-all weights}: no warning" [ "$(grep -c warning learns.err)" \
+            -eq 0 ]
     done
 done
 check "the change is that between the losses of the log" close_to "$(value val_change learns.out)" \
-    "$(awk -F'"val_loss":' '/"event":"val"/ { split($2, x, ","); if (!n++) a = x[1]; b = x[1] } END { print b - a }' learns/log.jsonl)" 2e-6
+    "$(awk -F'"val_loss":' \
+    '/"event":"val"/ { split($2, x, ","); if (!n++) a = x[1]; b = x[1] } END { print b - a }' \
+    learns/log.jsonl)" 2e-6
 # What makes it worse says so, and ends well: it did what it was told.
-must "$DUET" train --init own/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 --threads 1 --quiet --steps 20 --lr 1e-4 --spike 0 \
+must "$DUET" train --init own/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 \
+    --threads 1 --quiet --steps 20 --lr 1e-4 --spike 0 \
     --schedule constant --val-every 10 --out worse >worse.out 2>worse.err
 check "worse: at a validation" says worse.err 'step 10: val_loss .*; since step 0 +.*: worse'
-check "worse: at the end" says worse.err 'warning: the validation loss is above that of step 0, by .* on the same windows: try a lower --lr'
+check "worse: at the end" says worse.err \
+    'warning: the validation loss is above that of step 0, by .* on the same windows: try a lower --lr'
 check "worse: in the summary" awk -v c="$(value val_change worse.out)" 'BEGIN { exit !(c > 0) }'
-must "$DUET" train --init own/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --quiet --steps 10 --lr 0.3 --spike 0 --out worse2 \
+must "$DUET" train --init own/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --quiet \
+    --steps 10 --lr 0.3 --spike 0 --out worse2 \
     >worse2.out 2>worse2.err
-check "worse: backpropagation" says worse2.err 'warning: the validation loss is above that of step 0'
-# An eps whose coefficients are 0, or rounding, or whose rate is: a note before the first update. One that works: none.
-# small ESTIMATOR EPS [RATE]
+check "worse: backpropagation" says worse2.err \
+    'warning: the validation loss is above that of step 0'
+# An eps whose coefficients are 0, or rounding, or whose rate is: a note before the first update.
+# One that works: none. small ESTIMATOR EPS [RATE]
 small() {
     rm -rf small
-    must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 --threads 1 --quiet --steps 1 --spike 0 --val-windows 4 \
+    must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 --threads 1 \
+        --quiet --steps 1 --spike 0 --val-windows 4 \
         --estimator "$1" ${2:+--eps $2} ${3:+--lr $3} --out small >small.out 2>small.err
 }
 for name in grzo spsa; do
     for eps in 1e-30 1e-12; do
         for rate in "" 1e-6; do
             small $name $eps $rate
-            check "$name, eps $eps, rate ${rate:-to be measured}: it changes nothing" says small.err \
+            check "$name, eps $eps, rate ${rate:-to be measured}: it changes nothing" says \
+                small.err \
                 "warning: eps $eps changes no loss of the first batch: every coefficient is 0 there, and rounding decides what is learned.*duet audit"
-            check "$name, eps $eps, rate ${rate:-to be measured}: none was measured" [ "$(grep -c '(measured)' small.err)" -eq 0 ]
+            check "$name, eps $eps, rate ${rate:-to be measured}: none was measured" \
+                [ "$(grep -c '(measured)' small.err)" -eq 0 ]
         done
     done
     for eps in 1e-10 1e-08; do
@@ -194,7 +221,8 @@ for name in grzo spsa; do
     done
     for eps in 1e-07 1e-06; do
         small $name $eps
-        check "$name, eps $eps: no rate can be measured" says small.err "warning: eps $eps is too small.*duet audit"
+        check "$name, eps $eps: no rate can be measured" says small.err \
+            "warning: eps $eps is too small.*duet audit"
     done
     small $name
     check "$name: no note at the default" [ "$(grep -c 'warning: ' small.err)" -eq 0 ]
@@ -209,22 +237,31 @@ done
 check "an eps that works: no note" [ "$(grep -c 'warning: .*eps' worse.err)" -eq 0 ]
 
 # duet audit: which eps and which rate; they work.
-must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --quiet >audit.out 2>audit.err
+must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --quiet >audit.out \
+    2>audit.err
 tail -1 audit.out >advice.out
-check "audit: ends with its advice" says advice.out 'use eps = [0-9.e-]*, a rate near [0-9.e-]* (grzo, --batch 8, sgd)$'
-must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 --threads 1 --quiet --steps 60 --out advised \
-    --eps "$(sed 's/.*eps = \([^,]*\),.*/\1/' advice.out)" --lr "$(sed 's/.*rate near \([^ ]*\) .*/\1/' advice.out)" >advised.out 2>advised.err
-check "audit: its advice lowers the loss" awk -v c="$(value val_change advised.out)" -v d="$(value val_change_stderr advised.out)" \
+check "audit: ends with its advice" says advice.out \
+    'use eps = [0-9.e-]*, a rate near [0-9.e-]* (grzo, --batch 8, sgd)$'
+must "$DUET" train --init own/model.blzt --data upper.txt --engine mezo --seq 32 --threads 1 \
+    --quiet --steps 60 --out advised \
+    --eps "$(sed 's/.*eps = \([^,]*\),.*/\1/' advice.out)" \
+    --lr "$(sed 's/.*rate near \([^ ]*\) .*/\1/' advice.out)" >advised.out 2>advised.err
+check "audit: its advice lowers the loss" awk -v c="$(value val_change advised.out)" \
+    -v d="$(value val_change_stderr advised.out)" \
     'BEGIN { print c, d; exit !(d > 0 && c < -3 * d) }'
 check "audit: tries several eps" [ "$(grep -A1 '^eps ' audit.out | grep -c '%')" -eq 1 ]
-must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --quiet --eps 0.002 >given.out 2>given.err
+must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --quiet --eps 0.002 \
+    >given.out 2>given.err
 check "audit: --eps is taken" says given.out 'use eps = 0.002, a rate near'
-refuses "audit: --eps 0" 2 '--eps is 0, expected a number above 0' "$DUET" audit own/model.blzt --data upper.txt --eps 0
+refuses "audit: --eps 0" 2 '--eps is 0, expected a number above 0' "$DUET" audit own/model.blzt \
+    --data upper.txt --eps 0
 # F1 is of a batch: the estimator follows.
 awk 'BEGIN { print "sentence\tlabel"; for (i = 0; i < 24; i++) printf "the %d dog\t%d\n", i * 7 % 13, (i * 5 % 3 > 0) }' >f1.tsv
-must "$DUET" train --init own/model.blzt --task f1.tsv --task-eval f1.tsv --template '{sentence}:' --labels x,y --engine mezo --objective f1 \
+must "$DUET" train --init own/model.blzt --task f1.tsv --task-eval f1.tsv --template '{sentence}:' \
+    --labels x,y --engine mezo --objective f1 \
     --batch 6 --steps 3 --threads 1 --quiet --out f1 >f1.out 2>f1.err
-check "F1: with directions of the whole batch" says f1.err '^fzoo, 8 directions an update, eps 0.003;'
+check "F1: with directions of the whole batch" says f1.err \
+    '^fzoo, 8 directions an update, eps 0.003;'
 check "F1: wrong answers are compared" says f1.err 'wrong answers since step 0'
 check "F1: replays" replay own/model.blzt f1/trajectory.zo -o f1.blzt
 
@@ -239,7 +276,8 @@ must "$DUET" train --resume old --steps 6 --threads 1 --quiet >old.out 2>old.err
 check "old options: the same weights" same_weights was/model.blzt old/model.blzt
 check "old options: resolved now" same was/config.json old/config.json
 rm -rf again
-must "$DUET" train --config was/config.json --steps 6 --threads 1 --quiet --out again >again.out 2>again.err
+must "$DUET" train --config was/config.json --steps 6 --threads 1 --quiet --out again >again.out \
+    2>again.err
 check "config.json repeats the run" same_weights was/model.blzt again/model.blzt
 
 # ---- what backpropagation has saved is the same network here, to the last digit of its loss
@@ -248,15 +286,19 @@ first() {
     f_name=$1 f_key=$2
     shift 2
     must train trained --steps 12 --lr 3e-3 "$@"
-    must "$DUET" train --init trained/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 --threads 1 --quiet \
+    must "$DUET" train --init trained/model.blzt --data text.txt --engine mezo --seq 32 --batch 4 \
+        --threads 1 --quiet \
         --out first --steps 1 --lr 0 >first.out 2>first.err
-    check "$f_name: loss before the first step" equal "$(grep -c "\"step\":0,.*\"val_loss\":$(value $f_key trained.out)," first/log.jsonl)" 1
-    check "$f_name: all its digits" equal "$(json val_loss first/summary.json)" "$(json $f_key trained/summary.json)"
+    check "$f_name: loss before the first step" equal \
+        "$(grep -c "\"step\":0,.*\"val_loss\":$(value $f_key trained.out)," first/log.jsonl)" 1
+    check "$f_name: all its digits" equal "$(json val_loss first/summary.json)" \
+        "$(json $f_key trained/summary.json)"
     rm -rf trained first
 }
 first "plain" val_loss
 first "residual scale, softcap" val_loss --set duet.residual_scale=0.4 --set duet.logit_softcap=4
-first "untied, QK-norm, biases, compacted" val_loss_full --set tie_word_embeddings=false --set duet.qk_norm=true \
+first "untied, QK-norm, biases, compacted" val_loss_full --set tie_word_embeddings=false \
+    --set duet.qk_norm=true \
     --set attention_bias=true --compact-vocab --full-vocab-loss
 
 # An end that a power failure has torn: it goes, and the update is made again.
@@ -266,7 +308,8 @@ refuses "a torn end" 1 'record of step 10 at offset [0-9]* is cut off or damaged
     replay sgd/base.blzt torn/trajectory.zo -o x.blzt
 check "a torn end: what is before it" replay sgd/base.blzt torn/trajectory.zo -o x.blzt --to-step 10
 rm x.blzt
-refuses "fewer updates than the checkpoint has seen" 1 'torn/trajectory.zo' "$DUET" train --resume torn --steps 14 --quiet
+refuses "fewer updates than the checkpoint has seen" 1 'torn/trajectory.zo' "$DUET" train \
+    --resume torn --steps 14 --quiet
 rm torn/state torn/model.blzt torn/summary.json # as if there had been no checkpoint yet
 head -c $(($(wc -c <sgd/trajectory.zo) - 50)) sgd/trajectory.zo >torn/trajectory.zo
 check "a torn end: resumes" "$DUET" train --resume torn --threads 1 --quiet
@@ -276,14 +319,16 @@ check "a torn end: the replay is the same file" same x.blzt sgd/model.blzt
 rm x.blzt
 cp -r sgd lost
 rm lost/trajectory.zo
-refuses "a checkpoint without its trajectory" 1 'lost/trajectory.zo' "$DUET" train --resume lost --steps 14 --quiet
+refuses "a checkpoint without its trajectory" 1 'lost/trajectory.zo' "$DUET" train --resume lost \
+    --steps 14 --quiet
 check "a checkpoint without its trajectory: nothing is changed" same lost/base.blzt sgd/base.blzt
 
 # ---- what is refused
 T=sgd/trajectory.zo B=sgd/base.blzt
 cp $B base.copy
 cp $T trajectory.copy
-refuses "another base" 1 'is not the file that sgd/trajectory.zo began from: its hash is' replay start/model.blzt $T -o x.blzt
+refuses "another base" 1 'is not the file that sgd/trajectory.zo began from: its hash is' replay \
+    start/model.blzt $T -o x.blzt
 refuses "--to-step beyond the end" 1 'sgd/trajectory.zo holds 12 updates, --to-step asks for 13' \
     replay $B $T -o x.blzt --to-step 13
 refuses "not a trajectory" 1 'sgd/state: not a trajectory' replay $B sgd/state -o x.blzt
@@ -301,7 +346,8 @@ for at in 0 8 12 16 24 28 40 100 $((size - 500)) $((size - 100)); do
     cp $T flip.zo
     printf "\\$(printf %o $((byte ^ 16)))" | dd of=flip.zo bs=1 seek=$at conv=notrunc 2>/dev/null
     replay $B flip.zo -o x.blzt 2>flip.err && bad=1
-    [ "$(grep -c '^duet: error: flip.zo' flip.err)" -eq 1 ] || { bad=1; echo "# byte $at: $(cat flip.err)"; }
+    [ "$(grep -c '^duet: error: flip.zo' flip.err)" -eq 1 ] ||
+        { bad=1; echo "# byte $at: $(cat flip.err)"; }
 done
 check "a flipped bit is found, anywhere" [ $bad = 0 ]
 check "nothing was written" absent x.blzt x.blzt.duet-tmp
@@ -311,7 +357,8 @@ check "the trajectory is as it was" same $T trajectory.copy
 # ---- the benchmark takes the same engines
 for b in "--lora 2" "--weights bf16 --directions 2" "--lora 2 --weights q8_0 --estimator grzo"; do
     # shellcheck disable=SC2086
-    "$DUET" bench step --model "$SRC/models/stories260k.json" --set intermediate_size=64 --engine mezo --seq 16 --batch 2 --runs 1 --warmup 0 $b >bench.out 2>&1
+    "$DUET" bench step --model "$SRC/models/stories260k.json" --set intermediate_size=64 \
+        --engine mezo --seq 16 --batch 2 --runs 1 --warmup 0 $b >bench.out 2>&1
     check "bench step $b" grep -q 'step report: pack/perturb' bench.out
 done
 
@@ -323,12 +370,16 @@ mix() { # NAME PATTERN OPTION...
 }
 I="--init start/model.blzt"
 mix "q8_0 without LoRA" 'q8_0 is for frozen weights: give --lora' $I --weights q8_0
-mix "fzoo with one direction" 'fzoo needs at least 2 directions: give --directions' --engine mezo --estimator fzoo --directions 1
-mix "grzo with one example" 'grzo needs at least 2 directions: give a larger --batch' --engine mezo --estimator grzo --batch 1
-mix "grzo with directions" 'grzo has one direction an example' --engine mezo --estimator grzo --directions 2
+mix "fzoo with one direction" 'fzoo needs at least 2 directions: give --directions' --engine mezo \
+    --estimator fzoo --directions 1
+mix "grzo with one example" 'grzo needs at least 2 directions: give a larger --batch' \
+    --engine mezo --estimator grzo --batch 1
+mix "grzo with directions" 'grzo has one direction an example' --engine mezo --estimator grzo \
+    --directions 2
 mix "LoRA from scratch" '--lora needs a trained model: --init' --lora 4
 mix "rank larger than a side" 'rank is 17, expected 1 to 16' $I --lora 17 --set intermediate_size=64
-mix "an unknown target" '"x" is not one of q, k, v' $I --lora 4 --lora-targets q,x --set intermediate_size=64
+mix "an unknown target" '"x" is not one of q, k, v' $I --lora 4 --lora-targets q,x \
+    --set intermediate_size=64
 mix "an unknown estimator" 'estimator' --engine mezo --estimator spsaa
 mix "--lora-norms without --lora" 'belong to --lora' $I --lora-norms
 mix "--lora-mode without --lora" 'belong to --lora' $I --lora-mode merge
@@ -341,20 +392,25 @@ mix "--rng with backprop" 'belong to --engine mezo' --rng compat
 mix "--recompute with MeZO" '--recompute' --engine mezo --recompute
 mix "--model with --init" 'give either --model or --init' $I --engine mezo
 mix "--beta1 with SGD" '--beta1 has no effect on optimizer sgd' --engine mezo --beta1 0.9
-mix "--beta2 with momentum" '--beta2 has no effect on optimizer momentum' --optimizer momentum --beta2 0.9
+mix "--beta2 with momentum" '--beta2 has no effect on optimizer momentum' --optimizer momentum \
+    --beta2 0.9
 mix "eps 0" '--eps is 0' --engine mezo --eps 0
 mix "no directions" '--directions is 0' --engine mezo --directions 0
 mix "eps below 0" '--eps is -0.5' --engine mezo --eps -0.5
 mix "alpha 0" '--lora-alpha is 0' $I --lora 4 --lora-alpha 0
 mix "an objective without a task" 'belong to --task' --engine mezo --objective accuracy
 printf 'sentence\tlabel\na\t0\nb\t1\n' >task.tsv
-refuses "accuracy with backprop" 2 'accuracy has no gradient: it needs --engine mezo' "$DUET" train $I --task task.tsv \
+refuses "accuracy with backprop" 2 'accuracy has no gradient: it needs --engine mezo' "$DUET" \
+    train $I --task task.tsv \
     --template '{sentence}:' --labels x,y --objective accuracy --steps 1 --batch 2 --out x
-refuses "F1 of one example" 2 'sees one example at a time' "$DUET" train --init start/model.blzt --engine mezo --estimator grzo \
+refuses "F1 of one example" 2 'sees one example at a time' "$DUET" train --init start/model.blzt \
+    --engine mezo --estimator grzo \
     --task task.tsv --template '{sentence}:' --labels x,y --objective f1 --steps 1 --batch 2 --out x
-refuses "--order with a task" 2 'belong to --data' "$DUET" train --init start/model.blzt --task task.tsv --template '{sentence}:' \
+refuses "--order with a task" 2 'belong to --data' "$DUET" train --init start/model.blzt \
+    --task task.tsv --template '{sentence}:' \
     --labels x,y --order epoch --steps 1 --batch 2 --out x
-refuses "a MeZO run by backprop" 2 '--engine is "backprop", but sgd was begun with "mezo"' "$DUET" train --resume sgd --engine backprop --steps 20 --quiet
+refuses "a MeZO run by backprop" 2 '--engine is "backprop", but sgd was begun with "mezo"' "$DUET" \
+    train --resume sgd --engine backprop --steps 20 --quiet
 check "nothing was made" absent x
 
 # ---- the data is not needed

@@ -1,5 +1,6 @@
 #!/bin/sh
-# `duet plan` predicts the memory of the real run: it is resident within 10 % + 12 MB of its plan. MB are 10^6 bytes.
+# `duet plan` predicts the memory of the real run: it is resident within 10 % + 12 MB of its plan.
+# MB are 10^6 bytes.
 . "$(dirname "$0")/lib.sh"
 must stories 100000 2 >text.txt
 NET="--model $SRC/models/autoresearch.json --set num_hidden_layers=2 --set vocab_size=6000"
@@ -19,11 +20,14 @@ trains() {
     name=$1
     shift
     must "$DUET" plan $NET --json --threads 2 --tokenizer byte --data text.txt "$@" >plan.json
-    must "$DUET" train $NET --tokenizer byte --data text.txt --steps 1 --threads 2 --quiet --val-windows 8 --out run --json "$@" \
+    must "$DUET" train $NET --tokenizer byte --data text.txt --steps 1 --threads 2 --quiet \
+        --val-windows 8 --out run --json "$@" \
         >run.json 2>run.err
     within "$name" plan.json "$(json peak_rss_mb run.json)" 12
-    check "$name: planned_mb of the run is the plan" equal "$(json planned_mb run.json)" "$(json planned_mb plan.json)"
-    check "$name: parameters of the run are the plan's" close_to "$(json trained_params_M run.json)" \
+    check "$name: planned_mb of the run is the plan" equal "$(json planned_mb run.json)" \
+        "$(json planned_mb plan.json)"
+    check "$name: parameters of the run are the plan's" close_to \
+        "$(json trained_params_M run.json)" \
         "$(awk -v n="$(json trained_params plan.json)" 'BEGIN { printf "%.6f", n / 1e6 }')" 1e-6
     parts=0
     for key in weights gradients optimizer kept passing threads validation; do
@@ -40,7 +44,8 @@ trains recompute --batch 10 --seq 512 --recompute
 trains lion --batch 2 --seq 128 --optimizer lion
 trains mezo --batch 2 --seq 128 --engine mezo
 trains mezo_bf16 --batch 2 --seq 128 --engine mezo --weights bf16 --lr 1e-6
-must "$DUET" train $NET --tokenizer byte --data text.txt --steps 1 --batch 1 --seq 32 --threads 2 --quiet --val-windows 8 \
+must "$DUET" train $NET --tokenizer byte --data text.txt --steps 1 --batch 1 --seq 32 --threads 2 \
+    --quiet --val-windows 8 \
     --out start >start.out 2>start.err
 L="--init start/model.blzt --lora 8 --batch 2 --seq 128"
 trains lora $L
@@ -49,7 +54,8 @@ described=$NET NET= # a MeZO run takes its description from --init
 trains lora_mezo $L --weights bf16 --engine mezo
 NET=$described
 less() { [ "$(json "$1" $2.json)" -lt "$(json "$1" $3.json)" ]; }
-half() { awk -v a="$(json "$1" $2.json)" -v b="$(json "$1" $3.json)" 'BEGIN { exit !(a > 0 && a < 0.51 * b) }'; }
+half() { awk -v a="$(json "$1" $2.json)" -v b="$(json "$1" $3.json)" \
+    'BEGIN { exit !(a > 0 && a < 0.51 * b) }'; }
 for name in mezo mezo_bf16 lora_mezo; do
     check "$name: no gradients" equal "$(json gradients_bytes $name.json)" 0
     check "$name: nothing waits for a backward pass" equal "$(json kept_bytes $name.json)" 0
@@ -57,12 +63,16 @@ done
 check "mezo: no optimizer state" equal "$(json optimizer_bytes mezo.json)" 0
 check "bf16 weights take half" half weights_bytes mezo_bf16 mezo
 check "q8_0 weights take a third" less weights_bytes lora_q8_0 mezo_bf16
-check "LoRA: gradients of adapters only" [ "$(json gradients_bytes lora.json)" -lt $(($(json weights_bytes lora.json) / 20)) ]
-check "LoRA: state of adapters only" equal "$(json optimizer_bytes lora.json)" $((2 * $(json gradients_bytes lora.json)))
+check "LoRA: gradients of adapters only" [ "$(json gradients_bytes lora.json)" \
+    -lt $(($(json weights_bytes lora.json) / 20)) ]
+check "LoRA: state of adapters only" equal "$(json optimizer_bytes lora.json)" \
+    $((2 * $(json gradients_bytes lora.json)))
 check "recompute keeps less" less kept_bytes recompute long
-check "lion needs half of adamw's state" equal "$(json optimizer_bytes plain.json)" $((2 * $(json optimizer_bytes lion.json)))
+check "lion needs half of adamw's state" equal "$(json optimizer_bytes plain.json)" \
+    $((2 * $(json optimizer_bytes lion.json)))
 for name in plain recompute; do
-    opts=$([ $name = plain ] && echo "--batch 8 --seq 128" || echo "--batch 10 --seq 512 --recompute")
+    opts=$([ $name = plain ] && echo "--batch 8 --seq 128" ||
+        echo "--batch 10 --seq 512 --recompute")
     must "$DUET" bench step $NET $opts --runs 1 --warmup 0 --threads 2 --json >bench.json
     within "bench step, $name" $name.json "$(json peak_rss_mb bench.json)" 30
 done
@@ -75,32 +85,45 @@ NET="--model $SRC/models/demo.json"
 for o in "--batch 2" "--batch 2 --engine mezo --lr 1e-6"; do
     must "$DUET" plan $NET --json --tokenizer tok.json $o >small.json
     check "plan $o: the tokenizer decides the vocabulary" equal "$(json vocab small.json)" 700
-    must "$DUET" train $NET --data text.txt --tokenizer tok.json --steps 8 --quiet --out small --overwrite --json $o >run.json 2>run.err
-    check "plan $o: the run's number" equal "$(json planned_mb run.json)" "$(json planned_mb small.json)"
+    must "$DUET" train $NET --data text.txt --tokenizer tok.json --steps 8 --quiet --out small \
+        --overwrite --json $o >run.json 2>run.err
+    check "plan $o: the run's number" equal "$(json planned_mb run.json)" \
+        "$(json planned_mb small.json)"
     must "$DUET" plan --resume small $o --json >again.json
-    check "plan --resume, $o: the run's number" equal "$(json planned_mb run.json)" "$(json planned_mb again.json)"
+    check "plan --resume, $o: the run's number" equal "$(json planned_mb run.json)" \
+        "$(json planned_mb again.json)"
     within "small run, $o" small.json "$(json peak_rss_mb run.json)" 12
 done
-# The same from a shard, from raw tokens with one window too few to validate on, and beside q8_0 weights.
+# The same from a shard, from raw tokens with one window too few to validate on, and beside q8_0
+# weights.
 must "$DUET" tokenize --tokenizer tok.json text.txt --out text.shard --quiet 2>shard.err
 NET=
-for o in "--data text.shard --engine mezo --lora 4 --weights q8_0" "--data text.shard --lora 4 --val-fraction 0"; do
+for o in "--data text.shard --engine mezo --lora 4 --weights q8_0" \
+    "--data text.shard --lora 4 --val-fraction 0"; do
     must "$DUET" plan --init small/model.blzt --json --batch 2 $o >small.json
-    must "$DUET" train --init small/model.blzt --batch 2 --steps 3 --quiet --out tuned --overwrite --json $o >run.json 2>run.err
-    check "plan $o: the run's number" equal "$(json planned_mb run.json)" "$(json planned_mb small.json)"
+    must "$DUET" train --init small/model.blzt --batch 2 --steps 3 --quiet --out tuned --overwrite \
+        --json $o >run.json 2>run.err
+    check "plan $o: the run's number" equal "$(json planned_mb run.json)" \
+        "$(json planned_mb small.json)"
     check "plan $o: fewer parameters are trained than there are" \
-        awk -v t="$(json trained_params_M run.json)" -v n="$(json num_params_M run.json)" 'BEGIN { exit !(t > 0 && t < n / 10) }'
+        awk -v t="$(json trained_params_M run.json)" -v n="$(json num_params_M run.json)" \
+        'BEGIN { exit !(t > 0 && t < n / 10) }'
     within "small run, $o" small.json "$(json peak_rss_mb run.json)" 12
 done
 awk 'BEGIN { print "sentence\tlabel"; for (i = 0; i < 40; i++) printf "the %d dog barks\t%d\n", i * 7 % 13, i % 2 }' >a.tsv
 T="--init small/model.blzt --task a.tsv --task-eval a.tsv --batch 2"
 must "$DUET" plan $T --template "{sentence} It was" --labels "!,?" --json >small.json
-must "$DUET" train $T --template "{sentence} It was" --labels "!,?" --steps 2 --quiet --out task --json >run.json 2>run.err
-check "plan of a task: the run's number" equal "$(json planned_mb run.json)" "$(json planned_mb small.json)"
+must "$DUET" train $T --template "{sentence} It was" --labels "!,?" --steps 2 --quiet --out task \
+    --json >run.json 2>run.err
+check "plan of a task: the run's number" equal "$(json planned_mb run.json)" \
+    "$(json planned_mb small.json)"
 refuses "no model" 2 'give the model' "$DUET" plan
-refuses "a tokenizer that is not there" 1 'no-such' "$DUET" plan --model "$SRC/models/demo.json" --tokenizer no-such.json
-refuses "data that is not there" 1 'no-such' "$DUET" plan --model "$SRC/models/demo.json" --tokenizer byte --data no-such.txt
-must "$DUET" plan --model "$SRC/models/smollm2_135m.json" --lora 8 --engine mezo --weights q8_0 >lora.txt
+refuses "a tokenizer that is not there" 1 'no-such' "$DUET" plan --model "$SRC/models/demo.json" \
+    --tokenizer no-such.json
+refuses "data that is not there" 1 'no-such' "$DUET" plan --model "$SRC/models/demo.json" \
+    --tokenizer byte --data no-such.txt
+must "$DUET" plan --model "$SRC/models/smollm2_135m.json" --lora 8 --engine mezo --weights q8_0 \
+    >lora.txt
 check "LoRA can be planned before the model is there" says lora.txt 'of them trained'
 
 # ---- counts that a formula gives
@@ -109,12 +132,15 @@ check "parameters" equal "$(json params a.json)" 36442624
 check "weights are 4 bytes each" [ $(($(json weights_bytes a.json) - 4 * 36442624)) -lt 10000 ]
 # 6 flops a token and parameter of layers and classifier, and 12 H T D / 2 for causal attention
 expect=$(awk 'BEGIN { n = 36442624 - 9 * 512; print 1024 * 6 * n }')
-check "flops of a step: 6 per parameter and token, and attention" awk -v f="$(json flops_per_step a.json)" -v e="$expect" \
+check "flops of a step: 6 per parameter and token, and attention" awk \
+    -v f="$(json flops_per_step a.json)" -v e="$expect" \
     'BEGIN { exit !(f > e && f < 1.03 * e) }'
-must "$DUET" plan --model "$SRC/models/autoresearch.json" --batch 8 --seq 128 --accum 3 --json >a3.json
+must "$DUET" plan --model "$SRC/models/autoresearch.json" --batch 8 --seq 128 --accum 3 --json \
+    >a3.json
 check "--accum: three times the flops" close_to "$(json flops_per_step a3.json)" \
     "$(awk -v f="$(json flops_per_step a.json)" 'BEGIN { printf "%.0f", 3 * f }')" 1e6
 must "$DUET" plan --model "$SRC/models/autoresearch.json" >a.txt
 check "the table has a total" says a.txt '^total  *[0-9.]* MB$'
-check "a model larger than any memory can be planned" "$DUET" plan --model "$SRC/models/qwen3_06b.json" --batch 4096
+check "a model larger than any memory can be planned" "$DUET" plan \
+    --model "$SRC/models/qwen3_06b.json" --batch 4096
 finish

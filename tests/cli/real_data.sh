@@ -1,21 +1,26 @@
 #!/bin/sh
-# What needs real models and tokenizers ($DUET_DATA). Without them the whole script counts as skipped.
+# What needs real models and tokenizers ($DUET_DATA). Without them the whole script counts as
+# skipped.
 . "$(dirname "$0")/lib.sh"
-need weights/stories260K/stories260K.bin weights/stories260K/tok512.model weights/stories260K/tok512.bin \
+need weights/stories260K/stories260K.bin weights/stories260K/tok512.model \
+    weights/stories260K/tok512.bin \
     tokenizers/gpt2-openai/encoder.json
 must stories 20000 >text.txt
 
 # ---- stories260K of llama2.c, against the reference in tests/ref
 DIR=$DATA/weights/stories260K
 golden() { # NUMBER: prompt and text of the golden file, without JSON's escapes
-    sed -n 's/.*{"prompt": "\(.*\)",$/\1/p' "$SRC/tests/golden/stories260k.json" | sed -n "$1p" >prompt.txt
-    sed -n 's/ *"text": "\(.*\)"[],}]*$/\1/p' "$SRC/tests/golden/stories260k.json" | sed -n "$1p" | sed 's/\\"/"/g' >text.esc
+    sed -n 's/.*{"prompt": "\(.*\)",$/\1/p' "$SRC/tests/golden/stories260k.json" |
+        sed -n "$1p" >prompt.txt
+    sed -n 's/ *"text": "\(.*\)"[],}]*$/\1/p' "$SRC/tests/golden/stories260k.json" | sed -n "$1p" |
+        sed 's/\\"/"/g' >text.esc
     printf '%b' "$(cat text.esc)" >expected.txt
 }
 for i in 1 2; do
     golden $i
     check "golden text $i was read" [ "$(wc -c <expected.txt)" -gt 100 ]
-    must "$DUET" generate "$DIR/stories260K.bin" --tokenizer "$DIR/tok512.bin" --prompt "$(cat prompt.txt)" --tokens 200 \
+    must "$DUET" generate "$DIR/stories260K.bin" --tokenizer "$DIR/tok512.bin" \
+        --prompt "$(cat prompt.txt)" --tokens 200 \
         --temperature 0 --context 512 --quiet >llama.txt
     check "greedy text $i of stories260K" same llama.txt expected.txt
 done

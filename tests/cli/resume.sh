@@ -39,7 +39,8 @@ killed() {
         sleep "$delay"
         kill -9 $k_pid 2>/dev/null
         wait $k_pid 2>/dev/null
-        echo "# killed $((k_left % 2 ? 1 : 0))+$delay s: $(tail -1 "$k_dir/log.jsonl" 2>/dev/null | cut -c1-40)"
+        echo "# killed $((k_left % 2 ? 1 : 0))+$delay s: $(tail -1 "$k_dir/log.jsonl" 2>/dev/null |
+            cut -c1-40)"
         if grep -q 'duet: error' kill.err; then
             cat kill.err
             return 1
@@ -60,25 +61,31 @@ compare() {
     check "$c_name: killed and resumed without an error" [ $c_rc -eq 0 ]
     check "$c_name: weights are bit-identical" same straight/model.blzt broken/model.blzt
     check "$c_name: the log's steps are identical" same_steps straight broken
-    [ ! -f straight/best.blzt ] || check "$c_name: the best is the same" same straight/best.blzt broken/best.blzt
+    [ ! -f straight/best.blzt ] || check "$c_name: the best is the same" same straight/best.blzt \
+        broken/best.blzt
     check "$c_name: nothing is left over" absent broken/model.next.blzt broken/*.duet-tmp
     rm -rf straight broken
 }
 
 compare "adamw, checkpoint every update" 0.5 6 --steps 60 --checkpoint-every 1 --log-every 4
-compare "lion, accumulation ramp, epochs, recompute" 0.5 3 --steps 50 --checkpoint-every 2 --log-every 3 \
+compare "lion, accumulation ramp, epochs, recompute" 0.5 3 --steps 50 --checkpoint-every 2 \
+    --log-every 3 \
     --optimizer lion --accum 1 --accum-end 3 --order epoch --recompute --schedule cosine
-compare "compacted vocabulary, untied" 0.5 3 --steps 50 --checkpoint-every 3 --log-every 7 --compact-vocab \
+compare "compacted vocabulary, untied" 0.5 3 --steps 50 --checkpoint-every 3 --log-every 7 \
+    --compact-vocab \
     --set tie_word_embeddings=false --schedule linear
-compare "validation, the best, two checkpoints" 0.5 4 --steps 60 --val-every 6 --checkpoint-every 4 --keep 2 --lr 0.02 \
+compare "validation, the best, two checkpoints" 0.5 4 --steps 60 --val-every 6 \
+    --checkpoint-every 4 --keep 2 --lr 0.02 \
     --log-every 4
 compare "killed before the first checkpoint" 0.05 3 --steps 30 --checkpoint-every 1000 --log-every 5
 
 # ---- signals: once it trains, it saves and ends well
 # Background jobs of a script have SIGINT ignored, which duet keeps.
-env --default-signal=INT true 2>/dev/null && AS="env --default-signal=INT" SIGNALS="INT TERM" || AS= SIGNALS=TERM
+env --default-signal=INT true 2>/dev/null && AS="env --default-signal=INT" SIGNALS="INT TERM" ||
+    AS= SIGNALS=TERM
 for sig in $SIGNALS; do
-    $AS "$DUET" train $TINY --data text.txt --out stop --steps 100000 --schedule constant --log-every 1 \
+    $AS "$DUET" train $TINY --data text.txt --out stop --steps 100000 --schedule constant \
+        --log-every 1 \
         >stop.out 2>stop.err &
     pid=$!
     for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
@@ -112,7 +119,8 @@ check "killed before the new model got its name: weights" same w1/model.blzt nin
 cp -r six w2 && mv w2/model.blzt w2/model.next.blzt && cp three/model.blzt w2/model.blzt
 check "old model beside the new one: resumes" resume w2
 check "old model beside the new one: weights" same w2/model.blzt nine/model.blzt
-cp -r six w3 && head -c 1000 nine/model.blzt >w3/model.next.blzt && head -c 500 six/state >w3/state.duet-tmp
+cp -r six w3 && head -c 1000 nine/model.blzt >w3/model.next.blzt &&
+    head -c 500 six/state >w3/state.duet-tmp
 check "half-written next files: resumes" resume w3
 check "half-written next files: weights" same w3/model.blzt nine/model.blzt
 check "half-written next files: gone" absent w3/model.next.blzt w3/state.duet-tmp
@@ -139,7 +147,8 @@ damage() { # NAME: w/state is damaged
 }
 cp -r six w
 bad=0 benign=0
-for n in 0 1 7 8 39 40 41 100 1000 $((foot / 2)) $((foot - 1)) "$foot" $((foot + 1)) $((size - 1)); do
+for n in 0 1 7 8 39 40 41 100 1000 $((foot / 2)) $((foot - 1)) "$foot" $((foot + 1)) \
+    $((size - 1)); do
     head -c "$n" six/state >w/state
     damage "first $n bytes" >>damage.txt 2>&1 || bad=1
 done
@@ -163,7 +172,8 @@ while [ $i -lt "$size" ]; do
     i=$((i + (size - foot) / 40))
 done
 check "no bit of the header or the footer is ignored" [ $bad$benign = 00 ] || cat damage.txt
-for i in $(awk -v s=$seed -v n="$foot" 'BEGIN { srand(s); for (k = 0; k < 30; k++) print int(40 + rand() * (n - 40)) }'); do
+for i in $(awk -v s=$seed -v n="$foot" \
+    'BEGIN { srand(s); for (k = 0; k < 30; k++) print int(40 + rand() * (n - 40)) }'); do
     flip "$i"
 done
 check "flipped bits of the optimizer's arrays are found" [ $bad = 0 ] || cat damage.txt
@@ -171,7 +181,8 @@ check "the rest of the folder is untouched" same w/log.jsonl six/log.jsonl
 
 # ---- other options on resuming
 cp -r six o
-refuses "another optimizer" 2 '--optimizer is "lion", but o was begun with' "$DUET" train --resume o --optimizer lion
+refuses "another optimizer" 2 '--optimizer is "lion", but o was begun with' "$DUET" train \
+    --resume o --optimizer lion
 refuses "another shape" 2 '--set is intermediate_size=64, but o was begun with 48' \
     "$DUET" train --resume o --set intermediate_size=64
 check "a refused resume leaves the recorded options" same o/config.json six/config.json
@@ -186,7 +197,8 @@ check "the text is not needed any more: weights" same o/model.blzt nine/model.bl
 # ---- a finished run
 cp nine/summary.json before.json
 check "a finished run resumes to its summary" "$DUET" train --resume nine --quiet --threads 1
-check "the summary says the same" equal "$(json val_loss nine/summary.json) $(json num_steps nine/summary.json)" \
+check "the summary says the same" equal \
+    "$(json val_loss nine/summary.json) $(json num_steps nine/summary.json)" \
     "$(json val_loss before.json) $(json num_steps before.json)"
 check "one final validation in the log" [ "$(grep -c '"val"' nine/log.jsonl)" -eq 1 ]
 stories 30000 5 >text.txt
@@ -195,7 +207,8 @@ stories 30000 5 >text.txt
 (exec "$DUET" train $TINY --data text.txt --out two --steps 1000000) >two.out 2>two.err &
 pid=$!
 while [ ! -f two/log.jsonl ]; do sleep 0.1; done
-refuses "a second process in the folder" 1 'another process is training' "$DUET" train --resume two --quiet
+refuses "a second process in the folder" 1 'another process is training' "$DUET" train \
+    --resume two --quiet
 kill -9 $pid
 wait $pid 2>/dev/null
 finish

@@ -5,7 +5,8 @@ must stories 30000 5 >text.txt
 must stories 30000 6 >other.txt
 S="--seq 32 --batch 4 --threads 1 --quiet"
 must "$DUET" train $TINY --data text.txt --steps 6 --val-every 3 --out run >s.out 2>s.err
-must "$DUET" train $S --init run/model.blzt --lora 2 --lora-targets q,v --data other.txt --steps 6 --checkpoint-every 3 --keep 2 \
+must "$DUET" train $S --init run/model.blzt --lora 2 --lora-targets q,v --data other.txt --steps 6 \
+    --checkpoint-every 3 --keep 2 \
     --out lora >s.out 2>s.err
 evaluate() { "$DUET" eval "$@" --data text.txt --windows 4 --seq 32 --threads 1 --quiet; }
 generate() { "$DUET" generate "$@" --prompt One --tokens 8 --temperature 0 --threads 1 --quiet; }
@@ -13,7 +14,8 @@ generate() { "$DUET" generate "$@" --prompt One --tokens 8 --temperature 0 --thr
 # ---- whole weights
 evaluate run >e1.out 2>e.err
 evaluate run/model.blzt >e2.out 2>e.err
-check "eval RUN" sh -c 'grep -q val_loss e1.out && grep -v seconds e1.out >a; grep -v seconds e2.out | diff - a'
+check "eval RUN" sh -c \
+    'grep -q val_loss e1.out && grep -v seconds e1.out >a; grep -v seconds e2.out | diff - a'
 generate run >g1.out 2>g.err
 generate run/model.blzt >g2.out 2>g.err
 check "generate RUN" sh -c '[ -s g1.out ] && cmp g1.out g2.out'
@@ -28,7 +30,8 @@ check "plan --init RUN" sh -c 'grep -v available p1.out >p1 && grep -v available
 check "train --init RUN" "$DUET" train $S --init run --data other.txt --steps 2 --out t1
 must "$DUET" train $S --init run/model.blzt --data other.txt --steps 2 --out t2 >s.out 2>s.err
 check "train --init RUN: as from the file" same t1/model.blzt t2/model.blzt
-check "train --init RUN: on record is the file" equal "$(json init t1/config.json)" ../run/model.blzt
+check "train --init RUN: on record is the file" equal "$(json init t1/config.json)" \
+    ../run/model.blzt
 refuses "train --init RUN into RUN" 2 'run/model.blzt is to be read, but would be overwritten' \
     "$DUET" train $S --init run --data other.txt --steps 2 --out run --overwrite
 check "audit RUN" "$DUET" audit run --data text.txt --batch 2 --seq 32 --threads 1 --quiet
@@ -36,18 +39,22 @@ check "audit RUN" "$DUET" audit run --data text.txt --batch 2 --seq 32 --threads
 # ---- LoRA: base and adapter
 evaluate lora >e1.out 2>e.err
 evaluate run/model.blzt --adapter lora/adapter.blzt >e2.out 2>e.err
-check "eval of a LoRA run: its base with its adapter" sh -c 'grep -q val_loss e1.out && grep -v seconds e1.out >a; grep -v seconds e2.out | diff - a'
+check "eval of a LoRA run: its base with its adapter" sh \
+    -c 'grep -q val_loss e1.out && grep -v seconds e1.out >a; grep -v seconds e2.out | diff - a'
 evaluate lora/checkpoints/3 >e3.out 2>e.err
 check "eval of an earlier checkpoint" sh -c 'grep -q val_loss e3.out && ! diff e3.out e1.out >d'
 generate lora --adapter-scale 0 >g3.out 2>g.err
 check "generate of a LoRA run, without effect of the adapter" same g3.out g1.out
-must "$DUET" audit run/model.blzt --adapter lora/adapter.blzt --data text.txt --seq 32 --batch 2 --threads 1 --quiet >one.audit
+must "$DUET" audit run/model.blzt --adapter lora/adapter.blzt --data text.txt --seq 32 --batch 2 \
+    --threads 1 --quiet >one.audit
 must "$DUET" audit lora --data text.txt --seq 32 --batch 2 --threads 1 --quiet >folder.audit
 check "audit: a LoRA run's folder" equal "$(sed 1d folder.audit)" "$(sed 1d one.audit)"
 check "audit: audits its adapter" says folder.audit '^LoRA B '
-refuses "audit: with new adapters" 2 'either --lora for new adapters or a trained one, that of lora' \
+refuses "audit: with new adapters" 2 \
+    'either --lora for new adapters or a trained one, that of lora' \
     "$DUET" audit lora --lora 4 --data text.txt
-refuses "a LoRA run with another adapter" 2 'lora is a LoRA run, with its own adapter' evaluate lora --adapter lora/adapter.blzt
+refuses "a LoRA run with another adapter" 2 'lora is a LoRA run, with its own adapter' evaluate \
+    lora --adapter lora/adapter.blzt
 check "info of a LoRA run" sh -c '"$1" info lora | grep -q rank' - "$DUET"
 check "adapter info RUN" sh -c '"$1" adapter info lora --json | grep -q "\"rank\": *2"' - "$DUET"
 check "adapter merge RUN RUN" "$DUET" adapter merge run lora -o m1.blzt
@@ -59,19 +66,26 @@ evaluate sub/lora >e4.out 2>e.err
 check "a moved pair of runs" sh -c 'grep -v seconds e4.out | diff - a'
 mv sub/* .
 mkdir empty && echo '{"event":"start"}' >empty/log.jsonl && echo '{}' >empty/config.json
-refuses "a run without a checkpoint" 1 'empty: a run without a checkpoint: neither model.blzt nor adapter.blzt' evaluate empty
+refuses "a run without a checkpoint" 1 \
+    'empty: a run without a checkpoint: neither model.blzt nor adapter.blzt' evaluate empty
 refuses "a folder with nothing" 1 'sub: a folder with neither' evaluate sub
 
 # ---- training from an adapter
-check "--adapter goes on" "$DUET" train $S --init run --adapter lora --data text.txt --steps 4 --out more
-check "its settings are the adapter's" equal "$(json lora more/config.json) $(sed -n 's/.*"lora-targets": "\(.*\)",/\1/p' more/config.json)" "2 q,v"
+check "--adapter goes on" "$DUET" train $S --init run --adapter lora --data text.txt --steps 4 \
+    --out more
+check "its settings are the adapter's" equal \
+    "$(json lora more/config.json) $(sed -n 's/.*"lora-targets": "\(.*\)",/\1/p' \
+    more/config.json)" "2 q,v"
 first=$(sed -n 's/.*"val","step":0,.*"val_loss":\([0-9.]*\),.*/\1/p' more/log.jsonl)
 must "$DUET" adapter merge run lora -o merged.blzt >s.out 2>s.err
 must "$DUET" train $S --init merged.blzt --data text.txt --steps 1 --out whole >s.out 2>s.err
-check "it begins where the adapter ended" close_to "$first" "$(sed -n 's/.*"val","step":0,.*"val_loss":\([0-9.]*\),.*/\1/p' whole/log.jsonl)" 1e-4
+check "it begins where the adapter ended" close_to "$first" \
+    "$(sed -n 's/.*"val","step":0,.*"val_loss":\([0-9.]*\),.*/\1/p' whole/log.jsonl)" 1e-4
 check "and trains it" differ more/adapter.blzt lora/adapter.blzt
-must "$DUET" train $S --init run --adapter lora --data text.txt --steps 2 --schedule constant --out half >s.out 2>s.err
-must "$DUET" train $S --init run --adapter lora --data text.txt --steps 4 --schedule constant --out four >s.out 2>s.err
+must "$DUET" train $S --init run --adapter lora --data text.txt --steps 2 --schedule constant \
+    --out half >s.out 2>s.err
+must "$DUET" train $S --init run --adapter lora --data text.txt --steps 4 --schedule constant \
+    --out four >s.out 2>s.err
 mv lora away
 check "it resumes without that adapter" "$DUET" train --resume half --steps 4 --threads 1 --quiet
 check "to the same weights" same half/adapter.blzt four/adapter.blzt
@@ -82,11 +96,14 @@ refuses "other targets" 2 '--lora-targets contradicts --adapter lora, which has 
     "$DUET" train $S --init run --adapter lora --lora-targets k --data text.txt --steps 2 --out no
 refuses "without its base" 2 '--adapter needs the model it was trained on: --init' \
     "$DUET" train $TINY --adapter lora --data text.txt --steps 2 --out no
-refuses "another base" 1 'belongs to a base with hash' "$DUET" train $S --init t1 --adapter lora --data text.txt --steps 2 --out no
+refuses "another base" 1 'belongs to a base with hash' "$DUET" train $S --init t1 --adapter lora \
+    --data text.txt --steps 2 --out no
 refuses "with MeZO" 2 '--adapter does not go with --engine mezo' \
     "$DUET" train $S --init run --adapter lora --engine mezo --data text.txt --steps 2 --out no
-refuses "with --resume" 2 '--adapter does not belong to --resume' "$DUET" train --resume more --adapter lora --steps 9
-refuses "an adapter as --init" 1 'is an adapter, and a model is wanted here: give its base, and --adapter' \
+refuses "with --resume" 2 '--adapter does not belong to --resume' "$DUET" train --resume more \
+    --adapter lora --steps 9
+refuses "an adapter as --init" 1 \
+    'is an adapter, and a model is wanted here: give its base, and --adapter' \
     "$DUET" train $S --init lora --data text.txt --steps 2 --out no
 check "nothing was made" absent no
 "$DUET" plan --init run --adapter lora --json >p1.out 2>p.err

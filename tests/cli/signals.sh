@@ -32,7 +32,8 @@ ended() {
     wait $pid
     status=$?
 }
-resume() { "$DUET" train --resume "$1" --threads 1 --quiet >"$1.out" 2>"$1.err" || { cat "$1.err"; return 1; }; }
+resume() { "$DUET" train --resume "$1" --threads 1 --quiet >"$1.out" 2>"$1.err" ||
+    { cat "$1.err"; return 1; }; }
 
 # ---- in the middle of an accumulation: the update is dropped, and made again by the resumed run
 must train base --steps 2
@@ -42,7 +43,8 @@ dropped() {
     shift 2
     d_file=model.blzt
     case " $* " in *" --lora "*) d_file=adapter.blzt ;; esac
-    must "$DUET" train $ARGS --data text.txt --out straight --steps 3 --log-every 1 "$@" >straight.out 2>straight.err
+    must "$DUET" train $ARGS --data text.txt --out straight --steps 3 --log-every 1 "$@" \
+        >straight.out 2>straight.err
     start cut --steps 3 --log-every 1 "$@"
     wait_for logged cut 1
     sleep 0.2
@@ -52,7 +54,8 @@ dropped() {
     ended
     check "$d_name: exit status 0" [ $status -eq 0 ]
     check "$d_name: acknowledged" says cut.err 'stopping; saving at step [12]$'
-    check "$d_name: dropped the update" says cut.err 'stopped at step [12] (the unfinished update is dropped); go on'
+    check "$d_name: dropped the update" says cut.err \
+        'stopped at step [12] (the unfinished update is dropped); go on'
     check "$d_name: no summary" [ ! -s cut.out ]
     check "$d_name: resumes" resume cut
     check "$d_name: same weights as without" same straight/$d_file cut/$d_file
@@ -64,7 +67,8 @@ dropped "backprop, SIGTERM" TERM --accum 500
 dropped "backprop with clipping and lion, SIGHUP" HUP --accum 400 --optimizer lion --recompute
 if [ -n "$AS" ]; then
     dropped "mezo, SIGINT" INT --engine mezo --accum 600
-    dropped "mezo with adamw, SIGTERM" TERM --engine mezo --optimizer adamw --estimator fzoo --directions 3 --accum 300
+    dropped "mezo with adamw, SIGTERM" TERM --engine mezo --optimizer adamw --estimator fzoo \
+        --directions 3 --accum 300
 else
     skip "SIGINT" "env has no --default-signal"
 fi
@@ -77,12 +81,15 @@ ARGS="$SHAPE --tokenizer byte --seq 32 --batch 8 --threads 1"
 start long --steps 1 --accum 65536
 wait_for grep -q 'micro-batch' long.err
 ARGS=$TINY
-check "a long update shows its micro-batches" says long.err 'step 1, micro-batch [0-9]* of 65536, [0-9.e-]* s each'
+check "a long update shows its micro-batches" says long.err \
+    'step 1, micro-batch [0-9]* of 65536, [0-9.e-]* s each'
 kill -TERM $pid
 ended
 check "first update: exit status 0" [ $status -eq 0 ]
-check "first update: says that nothing is to be saved" says long.err 'no update is done yet, nothing to save'
-check "first update: says how to begin again" says long.err 'begin again with: duet train --resume long'
+check "first update: says that nothing is to be saved" says long.err \
+    'no update is done yet, nothing to save'
+check "first update: says how to begin again" says long.err \
+    'begin again with: duet train --resume long'
 
 # ---- while it starts
 mkfifo tok.fifo
@@ -91,7 +98,8 @@ wait_for catches $pid 10
 kill -TERM $pid
 ended
 check "while it starts: ends by the signal" [ $status -eq 143 ]
-check "while it starts: says that nothing is to be saved" says begin.err 'training has not begun, nothing to save'
+check "while it starts: says that nothing is to be saved" says begin.err \
+    'training has not begun, nothing to save'
 
 # ---- SIGUSR1
 must train straight --steps 3 --log-every 1 --accum 400
@@ -123,7 +131,8 @@ ended
 check "validation between updates: stops at that step" says mid.err 'stopped at step 2; go on'
 check "validation between updates: none in the log yet" [ "$(grep -c '"val"' mid/log.jsonl)" -eq 0 ]
 check "validation between updates: resumes" resume mid
-check "validation between updates: it is made then" equal "$(grep '"val"' mid/log.jsonl | sed 's/"seconds":[^,]*,//')" \
+check "validation between updates: it is made then" equal \
+    "$(grep '"val"' mid/log.jsonl | sed 's/"seconds":[^,]*,//')" \
     "$(grep '"val"' straight/log.jsonl | sed 's/"seconds":[^,]*,//')"
 check "validation between updates: same weights" same straight/model.blzt mid/model.blzt
 start last $VAL --steps 2
@@ -142,7 +151,8 @@ rm -rf straight mid last
 # ---- a progress pipe that nobody reads any more; signals that are ignored from the start
 must train straight --steps 6
 {
-    "$DUET" train $SHAPE --tokenizer byte --seq 32 --batch 4 --threads 1 --data text.txt --out pipe --steps 6 --val-every 1
+    "$DUET" train $SHAPE --tokenizer byte --seq 32 --batch 4 --threads 1 --data text.txt \
+        --out pipe --steps 6 --val-every 1
     echo $? >pipe.status
 } 2>&1 | head -n 1 >pipe.first
 check "closed pipe: exit status 0" equal "$(cat pipe.status)" 0
@@ -180,10 +190,12 @@ others() {
 }
 others "stories" made.duet-tmp "$DUET" stories --bytes 100000000000 --out made --quiet
 others "tokenize" made.duet-tmp "$DUET" tokenize --tokenizer byte --out made --quiet -
-others "generate" straight/model.blzt "$DUET" generate straight/model.blzt --prompt a --tokens 10000000 --ignore-eos --context-shift
+others "generate" straight/model.blzt "$DUET" generate straight/model.blzt --prompt a \
+    --tokens 10000000 --ignore-eos --context-shift
 others "eval" long.txt "$DUET" eval straight/model.blzt --data long.txt --seq 8 --quiet
 if [ -n "$AS" ]; then
-    $AS "$DUET" generate straight/model.blzt --prompt a --tokens 100000000 --ignore-eos --context-shift >others.out 2>&1 &
+    $AS "$DUET" generate straight/model.blzt --prompt a --tokens 100000000 --ignore-eos \
+        --context-shift >others.out 2>&1 &
     pid=$!
     wait_for test -s others.out
     kill -INT $pid
@@ -205,10 +217,12 @@ seconds=$(value training_seconds paused.out)
 check "stopped time is not training time" close_to "$seconds" 3 0.6
 check "stopped time is told" says paused.err 'paused [0-9.]* s, not counted'
 stopped=$(grep '"pause"' paused/log.jsonl | sed 's/.*"seconds":\([0-9.]*\).*/\1/' | head -1)
-check "stopped time is in the log" close_to "$stopped" "$(echo "$from $to" | awk '{ print $2 - $1 }')" 1
+check "stopped time is in the log" close_to "$stopped" \
+    "$(echo "$from $to" | awk '{ print $2 - $1 }')" 1
 last=$(grep '"event":"step"' paused/log.jsonl | tail -1)
 check "the rate has decayed" awk -v lr="$(echo "$last" | sed 's/.*"lr":\([^,]*\),.*/\1/')" \
-    -v peak="$(grep '"event":"step"' paused/log.jsonl | sed 's/.*"lr":\([^,]*\),.*/\1/' | sort -g | tail -1)" \
+    -v peak="$(grep '"event":"step"' paused/log.jsonl | sed 's/.*"lr":\([^,]*\),.*/\1/' | sort -g |
+    tail -1)" \
     'BEGIN { exit !(lr < peak / 2) }'
 # frozen VERSION FOLDER FILE FREEZE THAW: by a control group made in FOLDER
 frozen() {
@@ -223,7 +237,8 @@ frozen() {
         sleep 3
         echo "$5" >"$freezer/$3"
         ended
-        check "frozen time, v$1: is not training time" close_to "$(value training_seconds "frozen$1.out")" 3 0.6
+        check "frozen time, v$1: is not training time" close_to \
+            "$(value training_seconds "frozen$1.out")" 3 0.6
         check "frozen time, v$1: is told" says "frozen$1.err" 'paused [0-9.]* s, not counted'
     else
         ended
@@ -231,14 +246,17 @@ frozen() {
     fi
     for i in 1 2 3 4 5 6 7 8 9 10; do rmdir "$freezer" 2>/dev/null && break; sleep 0.2; done
 }
-frozen 1 "$(awk '$0 ~ " - cgroup " && $NF ~ "(^|,)freezer(,|$)" { print $5; exit }' /proc/self/mountinfo)" \
+frozen 1 "$(awk '$0 ~ " - cgroup " && $NF ~ "(^|,)freezer(,|$)" { print $5; exit }' \
+    /proc/self/mountinfo)" \
     freezer.state FROZEN THAWED
 frozen 2 "$(awk '$0 ~ " - cgroup2 " { print $5; exit }' /proc/self/mountinfo)" cgroup.freeze 1 0
 
 # ---- time that runs out in a long update
-"$DUET" train $TINY --data text.txt --out brief --time 1 --batch 16 --accum 65536 >brief.out 2>brief.err
+"$DUET" train $TINY --data text.txt --out brief --time 1 --batch 16 --accum 65536 >brief.out \
+    2>brief.err
 check "time in a long update: exit status 0" [ $? -eq 0 ]
-check "time in a long update: says so" says brief.err 'the time is used up after micro-batch [0-9]* of 65536 of update 1; .* it is dropped'
+check "time in a long update: says so" says brief.err \
+    'the time is used up after micro-batch [0-9]* of 65536 of update 1; .* it is dropped'
 check "time in a long update: not much longer" close_to "$(value training_seconds brief.out)" 1 0.5
 check "time in a long update: no update" equal "$(value num_steps brief.out)" 0
 
@@ -252,17 +270,20 @@ truncate -s 4096 text.shard
 ended
 check "a cut shard: exit status 1" [ $status -eq 1 ]
 check "a cut shard: one sentence" equal "$(grep '^duet: ' torn.err)" \
-    "duet: error: text.shard: was cut from $(wc -c <whole.shard | tr -d ' ') to 4096 bytes while it was in use"
+    "duet: error: text.shard: was cut from $(wc -c <whole.shard |
+    tr -d ' ') to 4096 bytes while it was in use"
 check "a cut shard: no temporary file" absent torn/*.duet-tmp
 cp whole.shard text.shard
 check "a cut shard: the run goes on from its last checkpoint" resume torn
 check "a cut shard: to the same weights" same straight3/model.blzt torn/model.blzt
 cp straight3/model.blzt cut.blzt
-$AS "$DUET" generate cut.blzt --prompt a --tokens 100000000 --ignore-eos --context-shift --quiet >sliced.out 2>sliced.err &
+$AS "$DUET" generate cut.blzt --prompt a --tokens 100000000 --ignore-eos --context-shift --quiet \
+    >sliced.out 2>sliced.err &
 pid=$!
 wait_for test -s sliced.out
 truncate -s 4096 cut.blzt
 ended
 check "a cut model: exit status 1" [ $status -eq 1 ]
-check "a cut model: one sentence" says sliced.err '^duet: error: cut.blzt: was cut from [0-9]* to 4096 bytes while it was in use$'
+check "a cut model: one sentence" says sliced.err \
+    '^duet: error: cut.blzt: was cut from [0-9]* to 4096 bytes while it was in use$'
 finish

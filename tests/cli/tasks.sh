@@ -16,8 +16,11 @@ must task rte.tsv --labels 'not_entailment=n,entailment=y' >rte.out
 check "names of labels, by name=word" same rte.out numbers.out
 must task rte.tsv --labels 'entailment=y,not_entailment=n' >swapped.out
 check "in any order" equal "$(value loss swapped.out)" "$(value loss numbers.out)"
-check "numbers beside names" sh -c "'$DUET' eval $M --template '{s}?' --quiet --task numbers.tsv --labels a=n,b=y >n.out && cmp n.out numbers.out"
-refuses "a name that no word has" 1 'line 2: label is "not_entailment", expected a number from 0 to 1 or a name' task rte.tsv --labels n,y
+check "numbers beside names" sh \
+    -c "'$DUET' eval $M --template '{s}?' --quiet --task numbers.tsv --labels a=n,b=y >n.out && cmp n.out numbers.out"
+refuses "a name that no word has" 1 \
+    'line 2: label is "not_entailment", expected a number from 0 to 1 or a name' task rte.tsv \
+    --labels n,y
 must task windows.tsv --labels n,y >windows.out
 check "byte order mark, CR LF and an empty last line" same windows.out numbers.out
 
@@ -33,18 +36,24 @@ for key in accuracy_stderr f1_stderr loss_stderr; do
 done
 check "no NaN anywhere" sh -c '! grep -i "nan\|inf\b" one.out one.json'
 
-must "$DUET" train --init $M --task numbers.tsv --task-eval one.tsv --template '{s}?' --labels n,y --steps 4 --batch 2 \
+must "$DUET" train --init $M --task numbers.tsv --task-eval one.tsv --template '{s}?' --labels n,y \
+    --steps 4 --batch 2 \
     --val-every 2 --out tuned --threads 1 >tuned.out 2>tuned.err
-check "validation on one example says what is not known" says tuned.err 'accuracy [01].0000 +- unknown'
-check "no NaN in log and summary" sh -c '! grep -i "nan\|[:,-]inf" tuned/log.jsonl tuned/summary.json tuned.out tuned.err'
+check "validation on one example says what is not known" says tuned.err \
+    'accuracy [01].0000 +- unknown'
+check "no NaN in log and summary" sh \
+    -c '! grep -i "nan\|[:,-]inf" tuned/log.jsonl tuned/summary.json tuned.out tuned.err'
 check "summary: unknown is null" says tuned/summary.json '"val_loss_stderr": null'
 
 printf 's\tlabel\n%s\t0\nc d\t1\n' "$(head -c 60 text.txt | tr '\n' ' ')" >long.tsv
 must "$DUET" eval $M --template '{s}?' --task long.tsv --labels n,y >long.out 2>long.err
-check "a prompt that is cut is said" says long.err 'long.tsv: 1 of 2 prompts are longer than 32 tokens (the longest has'
-must "$DUET" train --init $M --task long.tsv --task-eval long.tsv --template '{s}?' --labels n,y --steps 2 --batch 2 --out cut \
+check "a prompt that is cut is said" says long.err \
+    'long.tsv: 1 of 2 prompts are longer than 32 tokens (the longest has'
+must "$DUET" train --init $M --task long.tsv --task-eval long.tsv --template '{s}?' --labels n,y \
+    --steps 2 --batch 2 --out cut \
     --threads 1 >cut.out 2>cut.err
-check "in training too, of both tables" equal "$(grep -c 'long.tsv: 1 of 2 prompts are longer' cut.err)" 2
+check "in training too, of both tables" equal \
+    "$(grep -c 'long.tsv: 1 of 2 prompts are longer' cut.err)" 2
 must task long.tsv --labels n,y --seq 100 >wide.out 2>wide.err
 check "--seq takes it whole" [ ! -s wide.err ]
 finish

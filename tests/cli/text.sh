@@ -13,7 +13,8 @@ mark() { printf '\357\273\277'; cat "$1"; }
 # ---- one text, stored in any way, gives the same tokens in every command
 loss() { "$DUET" eval $MODEL --quiet --threads 1 "$@" 2>eval.err; }
 must loss --data text.txt >want.eval
-must "$DUET" audit $MODEL --quiet --threads 1 --seeds 8 --batch 2 --seq 16 --data text.txt --json >want.audit
+must "$DUET" audit $MODEL --quiet --threads 1 --seeds 8 --batch 2 --seq 16 --data text.txt --json \
+    >want.audit
 must "$DUET" tokenize --tokenizer byte --out want.shard --quiet text.txt >tok.out 2>&1
 must "$DUET" tokenizer train --vocab 300 --out want.json --quiet text.txt
 must "$DUET" tokenizer encode --tokenizer byte text.txt >want.ids
@@ -42,11 +43,14 @@ while IFS='|' read -r name file source; do
     name=$(echo $name) file=$(echo $file)
     way $file "$source" loss --data $file >got.eval
     check "eval: $name" same want.eval got.eval
-    way $file "$source" "$DUET" audit $MODEL --quiet --threads 1 --seeds 8 --batch 2 --seq 16 --data $file --json >got.audit 2>audit.err
+    way $file "$source" "$DUET" audit $MODEL --quiet --threads 1 --seeds 8 --batch 2 --seq 16 \
+        --data $file --json >got.audit 2>audit.err
     check "audit: $name" same want.audit got.audit
-    way $file "$source" "$DUET" tokenize --tokenizer byte --out got.shard --quiet $file >tok.out 2>&1
+    way $file "$source" "$DUET" tokenize --tokenizer byte --out got.shard --quiet $file >tok.out \
+        2>&1
     check "tokenize: $name" same want.shard got.shard
-    way $file "$source" "$DUET" tokenizer train --vocab 300 --out got.json --quiet $file >tok.out 2>&1
+    way $file "$source" "$DUET" tokenizer train --vocab 300 --out got.json --quiet $file >tok.out \
+        2>&1
     check "tokenizer train: $name" same want.json got.json
     way $file "$source" "$DUET" tokenizer encode --tokenizer byte $file >got.ids 2>tok.err
     check "tokenizer encode: $name" same want.ids got.ids
@@ -62,13 +66,15 @@ else
     skip "zstd by a pipe" "no zstd program"
 fi
 # A run on a pipe has its tokens in its folder.
-check "train - : it goes on without the pipe" sh -c "'$DUET' train --resume got --steps 6 --quiet >resumed.out 2>&1 </dev/null"
+check "train - : it goes on without the pipe" sh \
+    -c "'$DUET' train --resume got --steps 6 --quiet >resumed.out 2>&1 </dev/null"
 cp -r base six
 must "$DUET" train --resume six --steps 6 --quiet >six.out 2>&1
 check "and is the run of the file" same six/model.blzt got/model.blzt
 check "the pipe is named in config.json" grep -q '"data": \["../fifo"\]' got/config.json
 cat want.shard >fifo &
-refuses "a shard by a pipe" 1 'fifo is a token shard: it is read only as a file given alone' "$DUET" eval $MODEL --data fifo --quiet
+refuses "a shard by a pipe" 1 'fifo is a token shard: it is read only as a file given alone' \
+    "$DUET" eval $MODEL --data fifo --quiet
 
 # Off a terminal, too, a pipe that has to be waited for shows a line at its start, and its end.
 { head -c 20000 text.txt; sleep 0.3; tail -c +20001 text.txt; } |
@@ -86,7 +92,8 @@ check "in a description and a config" same lr/model.blzt lr-marked/model.blzt
 mark want.json >tok-marked.json
 must "$DUET" tokenizer info --tokenizer want.json --json >want.info
 must "$DUET" tokenizer info --tokenizer tok-marked.json --json >got.info
-check "in a tokenizer" sh -c "sed 's/\"tokenizer\":\"[^\"]*\"//' want.info >a; sed 's/\"tokenizer\":\"[^\"]*\"//' got.info >b; cmp a b"
+check "in a tokenizer" sh \
+    -c "sed 's/\"tokenizer\":\"[^\"]*\"//' want.info >a; sed 's/\"tokenizer\":\"[^\"]*\"//' got.info >b; cmp a b"
 must train bpe --steps 1 --tokenizer want.json
 must "$DUET" convert bpe/model.blzt hf/ >hf.out
 mkdir hf-marked
@@ -102,7 +109,8 @@ check "in the files of a model folder" same hf.eval hf-marked.eval
 awk 'BEGIN { print "sentence\tlabel"; for (i = 0; i < 40; i++) printf "the %d dog\t%d\n", i * 7 % 13, (i * 5 % 3 > 0) }' >a.tsv
 mark a.tsv >a-marked.tsv
 gzip -c a-marked.tsv >a.tsv.gz
-task() { "$DUET" eval $MODEL --template '{sentence} is ' --labels 'a,b' --quiet --threads 1 --task "$@" 2>task.err; }
+task() { "$DUET" eval $MODEL --template '{sentence} is ' --labels 'a,b' --quiet --threads 1 \
+    --task "$@" 2>task.err; }
 must task a.tsv >want.task
 must task a-marked.tsv >got.task
 check "in a task table" same want.task got.task
@@ -136,31 +144,42 @@ must "$DUET" tokenizer train --vocab 300 --out two.json --quiet other.txt text.t
 must "$DUET" tokenizer train --vocab 300 --out folder.json --quiet texts
 check "tokenizer train: a folder" same two.json folder.json
 mkdir texts/sub
-refuses "a folder in a folder" 1 'texts/sub is a folder, a folder of texts holds regular files only' "$DUET" eval $MODEL --data texts
+refuses "a folder in a folder" 1 \
+    'texts/sub is a folder, a folder of texts holds regular files only' "$DUET" eval $MODEL \
+    --data texts
 rmdir texts/sub
-refuses "a shard among texts" 1 'two.shard is a token shard' "$DUET" eval $MODEL --data text.txt --data two.shard
-refuses "a shard and a text" 2 'two.shard is a token shard: only texts can be several files' "$DUET" eval $MODEL --data two.shard --data text.txt
+refuses "a shard among texts" 1 'two.shard is a token shard' "$DUET" eval $MODEL --data text.txt \
+    --data two.shard
+refuses "a shard and a text" 2 'two.shard is a token shard: only texts can be several files' \
+    "$DUET" eval $MODEL --data two.shard --data text.txt
 mkdir none
-refuses "an empty folder" 1 'none is a folder without files' "$DUET" tokenize --tokenizer byte --out no.shard none
+refuses "an empty folder" 1 'none is a folder without files' "$DUET" tokenize --tokenizer byte \
+    --out no.shard none
 absent no no.shard
 
 # ---- validation on data of its own
 must train val --steps 4 --warmup 1 --val-data other.txt --val-fraction 0.1
 must train all --steps 4 --warmup 1 --val-fraction 0
 check "--val-data: all of --data is trained on" same all/model.blzt val/model.blzt
-must "$DUET" eval val/model.blzt --data other.txt --windows 256 --seq 32 --quiet --threads 1 >val.eval
-check "--val-data: val_loss is eval's of that file" equal "$(value val_loss val.out)" "$(value val_loss val.eval)"
+must "$DUET" eval val/model.blzt --data other.txt --windows 256 --seq 32 --quiet --threads 1 \
+    >val.eval
+check "--val-data: val_loss is eval's of that file" equal "$(value val_loss val.out)" \
+    "$(value val_loss val.eval)"
 must "$DUET" tokenize --tokenizer byte --out other.shard --quiet other.txt >tok.out 2>&1
 must train val-shard --steps 4 --warmup 1 --val-data other.shard
 check "--val-data: a shard" equal "$(value val_loss val.out)" "$(value val_loss val-shard.out)"
 must train val-pipe --steps 4 --warmup 1 --val-data - <other.txt
-check "--val-data: standard input" equal "$(value val_loss val.out)" "$(value val_loss val-pipe.out)"
+check "--val-data: standard input" equal "$(value val_loss val.out)" \
+    "$(value val_loss val-pipe.out)"
 cp other.txt gone.txt
 must train val-gone --steps 4 --warmup 1 --val-data gone.txt
 rm gone.txt
-check "--val-data: a run goes on without the file" sh -c "'$DUET' train --resume val-gone --steps 6 --quiet >gone.out 2>&1"
-must "$DUET" eval val-gone/model.blzt --data other.txt --windows 256 --seq 32 --quiet --threads 1 >val.eval
-check "--val-data: and validates on it" equal "$(value val_loss gone.out)" "$(value val_loss val.eval)"
+check "--val-data: a run goes on without the file" sh \
+    -c "'$DUET' train --resume val-gone --steps 6 --quiet >gone.out 2>&1"
+must "$DUET" eval val-gone/model.blzt --data other.txt --windows 256 --seq 32 --quiet --threads 1 \
+    >val.eval
+check "--val-data: and validates on it" equal "$(value val_loss gone.out)" \
+    "$(value val_loss val.eval)"
 printf 'zebra QUIZ' | tr -d '\n' >>text2.txt
 cat other.txt text2.txt >odd.txt
 must train compact --steps 4 --warmup 1 --compact-vocab --val-data odd.txt
@@ -168,8 +187,10 @@ check "--val-data: its tokens are in a compacted vocabulary" [ -n "$(value val_l
 refuses "--val-data and --val-fraction" 2 'either --val-data or --val-fraction' \
     "$DUET" train $TINY --data text.txt --val-data other.txt --val-fraction 0.2 --steps 1 --out no
 refuses "--val-data of another tokenizer" 1 'two.shard was made by another tokenizer' \
-    "$DUET" train $TINY --tokenizer want.json --data text.txt --val-data two.shard --steps 1 --out no
-refuses "--val-data that is not there" 1 'cannot read nope.txt' "$DUET" train $TINY --data text.txt --val-data nope.txt --steps 1 --out no
+    "$DUET" train $TINY --tokenizer want.json --data text.txt --val-data two.shard --steps 1 \
+    --out no
+refuses "--val-data that is not there" 1 'cannot read nope.txt' "$DUET" train $TINY \
+    --data text.txt --val-data nope.txt --steps 1 --out no
 refuses "--val-data too short" 1 'text2.txt has 1[01] tokens, a window of 32' \
     "$DUET" train $TINY --data text.txt --val-data text2.txt --steps 1 --out no
 check "nothing is left of them" absent no
@@ -191,7 +212,8 @@ want.json.gz   | want.json.gz, unpacked, is a tokenizer
 index.json     | index.json is the index of a model.s weights
 END
 gzip -c want.json >want.json.gz
-echo '{"metadata": {"total_size": 4}, "weight_map": {"model.norm.weight": "model-1.safetensors"}}' >index.json
+echo '{"metadata": {"total_size": 4}, "weight_map": {"model.norm.weight": "model-1.safetensors"}}' \
+    >index.json
 while IFS='|' read -r file word; do
     file=$(echo $file) word=$(echo $word)
     refuses "train on $file" 1 "$word" "$DUET" train $TINY --data $file --steps 1 --out no
@@ -203,28 +225,38 @@ while IFS='|' read -r file word; do
 done <kinds.table
 check "nothing is written" absent no no.shard no.json
 for file in want.json hf/config.json base/config.json; do
-    refuses "$file by a pipe" 1 'standard input is ' "$DUET" train $TINY --data - --steps 1 --out no <$file
-    refuses "$file among texts" 1 "$file is " "$DUET" train $TINY --data text.txt --data $file --steps 1 --out no
-    refuses "$file to validate on" 1 "$file is " "$DUET" train $TINY --data text.txt --val-data $file --steps 1 --out no
+    refuses "$file by a pipe" 1 'standard input is ' "$DUET" train $TINY --data - --steps 1 \
+        --out no <$file
+    refuses "$file among texts" 1 "$file is " "$DUET" train $TINY --data text.txt --data $file \
+        --steps 1 --out no
+    refuses "$file to validate on" 1 "$file is " "$DUET" train $TINY --data text.txt \
+        --val-data $file --steps 1 --out no
 done
-awk '{ gsub(/["\\\\]/, ""); printf "{\"text\": \"%s\", \"version\": %d}\n", $0, NR }' text.txt >docs.jsonl
+awk '{ gsub(/["\\\\]/, ""); printf "{\"text\": \"%s\", \"version\": %d}\n", $0, NR }' text.txt \
+    >docs.jsonl
 must train jsonl --steps 2 --data docs.jsonl
 (printf '{"version": 1, "documents": ["'; tr -d '"\\\n' <text.txt; printf '"]}\n') >docs.json
 must train json --steps 2 --data docs.json
-check "documents in JSON are text" [ "$(value num_steps json.out) $(value num_steps jsonl.out)" = "2 2" ]
+check "documents in JSON are text" [ "$(value num_steps json.out) $(value num_steps jsonl.out)" \
+    = "2 2" ]
 head -c 7 two.shard >cut.shard
-refuses "7 bytes of a shard" 1 'shard cut.shard is cut off' "$DUET" train $TINY --data cut.shard --steps 1 --out no
+refuses "7 bytes of a shard" 1 'shard cut.shard is cut off' "$DUET" train $TINY --data cut.shard \
+    --steps 1 --out no
 for n in 7 60 900; do
     head -c $n two.shard >cut.shard
-    refuses "$n bytes of a shard among texts" 1 'cut.shard is .*cut off' "$DUET" train $TINY --data text.txt --data cut.shard --steps 1 --out no
-    refuses "$n bytes of a shard, then texts" 1 'cut.shard is .*cut off' "$DUET" train $TINY --data cut.shard --data text.txt --steps 1 --out no
+    refuses "$n bytes of a shard among texts" 1 'cut.shard is .*cut off' "$DUET" train $TINY \
+        --data text.txt --data cut.shard --steps 1 --out no
+    refuses "$n bytes of a shard, then texts" 1 'cut.shard is .*cut off' "$DUET" train $TINY \
+        --data cut.shard --data text.txt --steps 1 --out no
 done
 head -c 900 text.txt.gz >cut.gz
-refuses "gzip that is cut" 1 'cut.gz is cut off: it ends at byte 900' "$DUET" train $TINY --data cut.gz --steps 1 --out no
+refuses "gzip that is cut" 1 'cut.gz is cut off: it ends at byte 900' "$DUET" train $TINY \
+    --data cut.gz --steps 1 --out no
 refuses "UTF-16 as a config" 1 'x.txt is text in UTF-16' "$DUET" train --config x.txt
 printf 'abc\000def ghi jkl mno pqr stu vwx yz 0123456789 and so on and on and on' >nul.txt
 loss --data nul.txt >nul.out
-check "NUL bytes get a note" says eval.err 'note: nul.txt: 1.45% of its bytes are NUL, the first at byte 3'
+check "NUL bytes get a note" says eval.err \
+    'note: nul.txt: 1.45% of its bytes are NUL, the first at byte 3'
 
 # ---- a text shorter than a window
 echo 'The dog ran.' >short.txt

@@ -15,7 +15,8 @@ trains() {
         must train t$n $WIDE --log-every 1 "$@" --threads $n
         check "$name: weights of $n threads" same t1/model.blzt t$n/model.blzt
         check "$name: losses and gradient norms of $n threads" same_steps t1 t$n
-        check "$name: validation with $n threads" equal "$(value val_loss t1.out)" "$(value val_loss t$n.out)"
+        check "$name: validation with $n threads" equal "$(value val_loss t1.out)" \
+            "$(value val_loss t$n.out)"
         rm -rf t$n
     done
     rm -rf t1
@@ -27,9 +28,11 @@ must train model $WIDE --steps 20 --lr 5e-3
 # reads BACKEND TYPE: evaluation and generation
 reads() {
     for n in 1 2 4; do
-        must "$DUET" eval model/model.blzt --data text.txt --split val --gemm $1 --compute $2 --threads $n \
+        must "$DUET" eval model/model.blzt --data text.txt --split val --gemm $1 --compute $2 \
+            --threads $n \
             --windows 12 --json --quiet >eval.$n
-        must "$DUET" generate model/model.blzt --prompt 'Once upon' --tokens 60 --seed 7 --gemm $1 --compute $2 \
+        must "$DUET" generate model/model.blzt --prompt 'Once upon' --tokens 60 --seed 7 --gemm $1 \
+            --compute $2 \
             --threads $n --quiet >text.$n
     done
     for n in 2 4; do
@@ -42,7 +45,8 @@ reads() {
 
 for type in f32 bf16; do
     for backend in native onednn openblas ref; do
-        if "$DUET" eval model/model.blzt --data text.txt --windows 1 --gemm $backend --compute $type --quiet \
+        if "$DUET" eval model/model.blzt --data text.txt --windows 1 --gemm $backend \
+            --compute $type --quiet \
             >here.out 2>&1; then
             reads $backend $type
             # ref takes minutes to measure its peak; native f32 was first
@@ -57,12 +61,17 @@ for type in f32 bf16; do
         fi
     done
 done
-(DUET_CPU=avx2; export DUET_CPU; must train plain --steps 3; must train auto --steps 3 --compute auto)
+(DUET_CPU=avx2; export DUET_CPU; must train plain --steps 3; must train auto --steps 3 \
+    --compute auto)
 check "--compute auto without bf16 products is f32" same plain/model.blzt auto/model.blzt
-DUET_CPU=avx2 "$DUET" eval model/model.blzt --data text.txt --windows 1 --compute auto >auto.out 2>auto.err
+DUET_CPU=avx2 "$DUET" eval model/model.blzt --data text.txt --windows 1 --compute auto >auto.out \
+    2>auto.err
 check "... and eval says so" says auto.err 'computing in f32 (native)'
-trains "recompute, accumulation, lion, untied, compacted, qk-norm, bias" 4 --recompute --accum 3 --optimizer lion \
-    --set tie_word_embeddings=false --compact-vocab --set duet.qk_norm=true --set attention_bias=true
-for n in 1 4; do must "$DUET" tokenize --tokenizer byte text.txt --out s$n --threads $n --quiet 2>/dev/null; done
+trains "recompute, accumulation, lion, untied, compacted, qk-norm, bias" 4 --recompute --accum 3 \
+    --optimizer lion \
+    --set tie_word_embeddings=false --compact-vocab --set duet.qk_norm=true \
+    --set attention_bias=true
+for n in 1 4; do must "$DUET" tokenize --tokenizer byte text.txt --out s$n --threads $n --quiet \
+    2>/dev/null; done
 check "tokenize" same s1 s4
 finish

@@ -19,11 +19,16 @@ fails() { # STATUS SENTENCE COMMAND...
 }
 hash_of() { "$DUET" tokenizer info --tokenizer "$1" | sed -n 's/^hash: //p'; }
 
-check "a new model gets the tokenizer's vocabulary, larger as well" train --model small.json --data text.txt --tokenizer text.json --out run
-check "that is said" says "the tokenizer decides the vocabulary: 300 tokens, not the 280 of small.json" err
-check "--set vocab_size is kept" fails 1 "the tokenizer has 300 tokens, but the model's vocabulary only 290: they do not belong together" \
-    "$DUET" train --steps 2 --batch 2 --model small.json --set vocab_size=290 --data text.txt --tokenizer text.json --out no
-check "larger than the tokenizer too" train --model small.json --set vocab_size=310 --data text.txt --tokenizer text.json --out run310
+check "a new model gets the tokenizer's vocabulary, larger as well" train --model small.json \
+    --data text.txt --tokenizer text.json --out run
+check "that is said" says \
+    "the tokenizer decides the vocabulary: 300 tokens, not the 280 of small.json" err
+check "--set vocab_size is kept" fails 1 \
+    "the tokenizer has 300 tokens, but the model's vocabulary only 290: they do not belong together" \
+    "$DUET" train --steps 2 --batch 2 --model small.json --set vocab_size=290 --data text.txt \
+    --tokenizer text.json --out no
+check "larger than the tokenizer too" train --model small.json --set vocab_size=310 \
+    --data text.txt --tokenizer text.json --out run310
 check "without a word" sh -c '! grep -q decides err'
 
 # the number is of what a tokenizer computes: through a GGUF and a folder
@@ -31,41 +36,59 @@ model=run/model.blzt
 must "$DUET" convert $model m.gguf >out
 must "$DUET" convert m.gguf folder/ >out
 number=$(hash_of text.json)
-for file in $model m.gguf folder; do check "$file has the tokenizer's number" test "$(hash_of $file)" = "$number"; done
+for file in $model m.gguf folder; do check "$file has the tokenizer's number" test \
+    "$(hash_of $file)" = "$number"; done
 must "$DUET" tokenize --tokenizer text.json --out text.shard text.txt >out 2>&1
-check "a GGUF made by duet takes the shard of its tokenizer" "$DUET" eval m.gguf --data text.shard --windows 2 --quiet
-check "encode takes a model file" sh -c "'$DUET' tokenizer encode --tokenizer m.gguf --text 'a boy' >a && '$DUET' tokenizer encode --tokenizer text.json --text 'a boy' >b && cmp a b"
+check "a GGUF made by duet takes the shard of its tokenizer" "$DUET" eval m.gguf --data text.shard \
+    --windows 2 --quiet
+check "encode takes a model file" sh \
+    -c "'$DUET' tokenizer encode --tokenizer m.gguf --text 'a boy' >a && '$DUET' tokenizer encode --tokenizer text.json --text 'a boy' >b && cmp a b"
 check "convert takes one too" "$DUET" tokenizer convert m.gguf --out again.json
 check "it is the same" test "$(hash_of again.json)" = "$number"
 must "$DUET" convert $model bare.gguf --tokenizer none >out
-check "a model file without one is named" fails 1 "bare.gguf: a model file without a tokenizer" "$DUET" tokenizer info --tokenizer bare.gguf
+check "a model file without one is named" fails 1 "bare.gguf: a model file without a tokenizer" \
+    "$DUET" tokenizer info --tokenizer bare.gguf
 
 # another one of the same size is an error with both numbers, wherever it meets the model
 other=$(hash_of other.json)
 check "the other number is another" test "$other" != "$number"
 sentence="the model's own tokenizer is another one (its hash is $number, this one's $other)"
-check "eval --tokenizer" fails 1 "$sentence" "$DUET" eval $model --data text.txt --tokenizer other.json --quiet
-check "eval --exact --tokenizer" fails 1 "$sentence" "$DUET" eval $model --exact --data text.txt --tokenizer other.json --quiet
-check "audit --tokenizer" fails 1 "$sentence" "$DUET" audit $model --data text.txt --tokenizer other.json --quiet --batch 1
-check "generate --tokenizer" fails 1 "$sentence" "$DUET" generate $model --prompt a --tokenizer other.json
-check "train --init --tokenizer" fails 1 "$sentence" "$DUET" train --steps 2 --init $model --data text.txt --tokenizer other.json --out no
+check "eval --tokenizer" fails 1 "$sentence" "$DUET" eval $model --data text.txt \
+    --tokenizer other.json --quiet
+check "eval --exact --tokenizer" fails 1 "$sentence" "$DUET" eval $model --exact --data text.txt \
+    --tokenizer other.json --quiet
+check "audit --tokenizer" fails 1 "$sentence" "$DUET" audit $model --data text.txt \
+    --tokenizer other.json --quiet --batch 1
+check "generate --tokenizer" fails 1 "$sentence" "$DUET" generate $model --prompt a \
+    --tokenizer other.json
+check "train --init --tokenizer" fails 1 "$sentence" "$DUET" train --steps 2 --init $model \
+    --data text.txt --tokenizer other.json --out no
 check "nothing is begun" absent no
-check "convert --tokenizer" fails 1 "$sentence" "$DUET" convert $model no.gguf --tokenizer other.json
+check "convert --tokenizer" fails 1 "$sentence" "$DUET" convert $model no.gguf \
+    --tokenizer other.json
 check "nothing is written" absent no.gguf
-check "a shard of the other" fails 1 "was made by another tokenizer" sh -c "'$DUET' tokenize --tokenizer other.json --out o.shard text.txt && '$DUET' eval $model --data o.shard"
+check "a shard of the other" fails 1 "was made by another tokenizer" sh \
+    -c "'$DUET' tokenize --tokenizer other.json --out o.shard text.txt && '$DUET' eval $model --data o.shard"
 must "$DUET" convert $model bare.blzt --to blzt5 --tokenizer none >out
-check "convert, when the own one was taken away" "$DUET" convert bare.blzt given.gguf --tokenizer other.json
-check "the same tokenizer from another file is none of that" "$DUET" generate $model --prompt a --tokens 2 --tokenizer again.json
+check "convert, when the own one was taken away" "$DUET" convert bare.blzt given.gguf \
+    --tokenizer other.json
+check "the same tokenizer from another file is none of that" "$DUET" generate $model --prompt a \
+    --tokens 2 --tokenizer again.json
 must "$DUET" tokenizer train --quiet --vocab 320 --out large.json text.txt
 for c in "eval $model --data text.txt" "generate $model --prompt a" "convert $model no.gguf"; do
-    check "too large: ${c%% *}" fails 1 "the tokenizer has 320 tokens, but the model's vocabulary only 300: they do not belong together" "$DUET" $c --tokenizer large.json
+    check "too large: ${c%% *}" fails 1 \
+        "the tokenizer has 320 tokens, but the model's vocabulary only 300: they do not belong together" "$DUET" $c --tokenizer large.json
 done
 
 # special tokens in a prompt are text unless asked for
-check "a prompt is text" "$DUET" generate $model --prompt '<|endoftext|>a' --tokens 1 --temperature 0
+check "a prompt is text" "$DUET" generate $model --prompt '<|endoftext|>a' --tokens 1 \
+    --temperature 0
 "$DUET" generate $model --prompt '<|endoftext|>a' --tokens 1 --temperature 0 >plain 2>plain.err
-"$DUET" generate $model --prompt '<|endoftext|>a' --tokens 1 --temperature 0 --special >special 2>special.err
-check "that is said" says "note: <|endoftext|> in the prompt is read as text; --special reads it as the token" plain.err
+"$DUET" generate $model --prompt '<|endoftext|>a' --tokens 1 --temperature 0 --special >special \
+    2>special.err
+check "that is said" says \
+    "note: <|endoftext|> in the prompt is read as text; --special reads it as the token" plain.err
 check "with --special it is the token" says "[prompt 2 tokens" special.err
-check "then nothing is said" sh -c '! grep -q note special.err && ! grep -q "prompt 2 tokens" plain.err'
+check "then nothing is said" sh \
+    -c '! grep -q note special.err && ! grep -q "prompt 2 tokens" plain.err'
 finish

@@ -1,5 +1,5 @@
-/* A file of options (`train --config`, the config.json of a run) from any bytes: what is accepted is
- * written as JSON that is accepted again and written the same. */
+/* A file of options (`train --config`, the config.json of a run) from any bytes: what is accepted
+ * is written as JSON that is accepted again and written the same. */
 #include "train_opts.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* The small text files that a run or an evaluation leaves and a later one reads, from any bytes. The
- * first byte says which: 0 summary.json, 1 the first validation's losses, 2 `eval --exact --out`.
- * What is accepted can be written, and then says the same. */
+/* The small text files that a run or an evaluation leaves and a later one reads, from any bytes.
+ * The first byte says which: 0 summary.json, 1 the first validation's losses, 2 `eval --exact
+ * --out`. What is accepted can be written, and then says the same. */
 #include "exact.h"
 #include "file.h"
 #include "trainer.h"

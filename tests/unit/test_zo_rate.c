@@ -90,8 +90,8 @@ static int slope_stopped(void *ctx, double size, double *rise, struct err *err) 
     return err_set(err, ERR_STOP, "stopped");
 }
 
-/* Two directions an update: 200 updates are looked at as 256 and may raise the loss by 256 x 1.2e-4,
- * 10,000 by 1.2. */
+/* Two directions an update: 200 updates are looked at as 256 and may raise the loss by 256 x
+ * 1.2e-4, 10,000 by 1.2. */
 static void test_walk(void **state) {
     (void)state;
     static const struct {
@@ -118,9 +118,11 @@ static void test_walk(void **state) {
     double step = 5;
     ok(zo_walk_limit(&(struct zo_walk){slope_rise, &flat, 2, 10}, &step, &e));
     assert_true(step == 5 && flat.asked == 1); /* falls */
-    assert_int_equal(zo_walk_limit(&(struct zo_walk){slope_stopped, NULL, 2, 10}, &step, &e), ERR_STOP);
+    assert_int_equal(zo_walk_limit(&(struct zo_walk){slope_stopped, NULL, 2, 10}, &step, &e),
+                     ERR_STOP);
     step = 0;
-    ok(zo_walk_limit(&(struct zo_walk){slope_stopped, NULL, 2, 10}, &step, &e)); /* nothing to limit */
+    /* nothing to limit */
+    ok(zo_walk_limit(&(struct zo_walk){slope_stopped, NULL, 2, 10}, &step, &e));
 }
 
 /* An update of that rate moves each weight by the step along each direction. */
