@@ -64,8 +64,8 @@ struct exact_total exact_paired(const struct exact_result *r, const struct exact
 /* Tab-separated with a heading: document, offset, bytes, xxh3, tokens, nats, lost. */
 int exact_write(const struct exact_result *r, const char *path, struct err *e);
 
-/* What exact_write wrote, of the same documents as r's with as many bytes lost: else ERR_INPUT names
- * the line. */
+/* What exact_write wrote, of the same documents as r's with as many bytes lost: else ERR_INPUT
+ * names the line. */
 int exact_read(struct exact_result *other, const char *path, const struct exact_result *r,
                struct err *e);
 

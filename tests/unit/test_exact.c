@@ -268,15 +268,16 @@ static const struct lossy {
 #define BYTES_PRE "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
 #define BYTES_DEC "{\"type\":\"ByteLevel\"}"
 #define REMOVED                                                                                    \
-    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\" +\"},"  \
+    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\" "     \
+    "+\"},"                                                                                        \
     "\"behavior\":\"Removed\",\"invert\":false}," BYTES_PRE "]}"
 #define UNK "\"unk_token\":\"<unk>\",\"fuse_unk\":"
 #define SIGN                                                                                       \
-    "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\xe2\x96\x81\"},"  \
+    "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\xe2\x96\x81\"}," \
     "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xe2\x96\x81\"}]}"
 #define SIGN_DEC                                                                                   \
-    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"            \
-    "\"\xe2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"         \
+    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"          \
+    "\"\xe2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"        \
     "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"
 #define REPLACE(from, to)                                                                          \
     "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" from "\"},\"content\":\"" to "\"}"
@@ -303,7 +304,8 @@ static const char *lossy_file(const struct lossy *l) {
         json, sizeof json,
         "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"single_word\":false,\"lstrip\":false,"
         "\"rstrip\":false,\"normalized\":false,\"special\":true}],\"normalizer\":%s,"
-        "\"pre_tokenizer\":%s,\"post_processor\":null,\"decoder\":%s,\"model\":{\"type\":\"BPE\",%s,"
+        "\"pre_tokenizer\":%s,\"post_processor\":null,\"decoder\":%s,\"model\":{\"type\":\"BPE\",%"
+        "s,"
         "\"vocab\":{\"<unk>\":0,\"a\":1,\"b\":2,\"\xc4\xa0\":3,\"\xc3\x83\":4,\"\xc2\xa9\":5%s},"
         "\"merges\":[]}}",
         l->normalizer, l->pre, l->decoder, l->model, l->vocab);
