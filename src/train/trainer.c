@@ -55,11 +55,13 @@ void trainer_fill(void *ctx, int64_t micro, struct engine_batch *out) {
 static int diverged(struct trainer *t, struct err *e) {
     if (t->saved_step < 0)
         return err_set(e, ERR_NUMERIC,
-                       "step %lld: %s; training stopped, nothing had been saved yet",
-                       (long long)t->p.step, t->why);
+                       "step %lld: %s; training stopped, nothing had been saved yet; --resume %s "
+                       "--lr N begins again at another rate",
+                       (long long)t->p.step, t->why, t->dir);
     return err_set(e, ERR_NUMERIC,
-                   "step %lld: %s; training stopped, the last good checkpoint is step %lld in %s",
-                   (long long)t->p.step, t->why, (long long)t->saved_step, t->dir);
+                   "step %lld: %s; training stopped, the last good checkpoint is step %lld in %s; "
+                   "--resume %s --lr N goes on from it at another rate",
+                   (long long)t->p.step, t->why, (long long)t->saved_step, t->dir, t->dir);
 }
 
 /* Smoothed over about 20 updates, so that one odd batch is not a spike. */
@@ -311,6 +313,10 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     TRY(trainer_write_summary(&t, s, e));
     trainer_say_best(&t);
 out:
+    if (rc == ERR_NUMERIC) {
+        if (!*t.why && t.p.step > t.saved_step) snprintf(t.why, sizeof t.why, "%.150s", e->msg);
+        trainer_drop_updates(&t);
+    }
     if (rc && rc != ERR_STOP) trainer_forget(&t);
     if (dir) {
         *dir = t.dir;

@@ -189,5 +189,10 @@ void trainer_say_best(struct trainer *t);
  * one to the start, with half the rate.
  * ERR_NUMERIC if there is no way back. */
 int trainer_roll_back(struct trainer *t, struct err *e);
+/* Weights, optimizer and counters of the start, of a run without a checkpoint. */
+int trainer_load_start(struct trainer *t, struct err *e);
+/* Training ends because it diverged: the updates since the last checkpoint go from the trajectory,
+ * else a run that goes on would make them again. */
+void trainer_drop_updates(struct trainer *t);
 
 #endif

@@ -272,7 +272,7 @@ void trainer_say_best(struct trainer *t) {
 /* ---- divergence ------------------------------------------------------------------------------ */
 
 /* What a run begins from is a function of its options and its base. */
-static int load_start(struct trainer *t, struct err *e) {
+int trainer_load_start(struct trainer *t, struct err *e) {
     const int64_t key = t->p.val_key;
     const int rc = train_model_begin(&t->model, &t->setup, &t->from, t->base, e);
     opt_reset(&t->engine.opt);
@@ -288,7 +288,7 @@ int trainer_roll_back(struct trainer *t, struct err *e) {
     if (!*t->why) snprintf(t->why, sizeof t->why, "%.150s", e->msg);
     /* no rate helps where the weights of the start have no loss */
     if (!t->opts->rollback || from.rollbacks || from.step < 1) return rc;
-    rc = t->saved_step < 0 ? load_start(t, &not_loaded)
+    rc = t->saved_step < 0 ? trainer_load_start(t, &not_loaded)
          : checkpoint_aside(t->dir)
              ? checkpoint_load_aside(t->dir, &t->engine, &t->p, &not_loaded)
              : checkpoint_load(t->dir, &t->engine, &t->p, &not_loaded);

@@ -150,15 +150,46 @@ static int64_t last_logged(const struct trainer *t) {
     long long step, last = 0;
     while (f && fgets(line, sizeof line, f))
         if (sscanf(line, "{\"event\":\"step\",\"step\":%lld", &step) == 1 ||
-            sscanf(line, "{\"event\":\"rollback\",\"step\":%lld", &step) == 1)
+            sscanf(line, "{\"event\":\"rollback\",\"step\":%lld", &step) == 1 ||
+            sscanf(line, "{\"event\":\"diverged\",\"step\":%lld", &step) == 1)
             last = step;
     if (f) fclose(f);
     free(path);
     return last;
 }
 
+/* Updates that were recorded after the checkpoint and led nowhere, of a run that could not cut them
+ * off itself. at: what was counted before they were made again, up to t->p.step. */
+static int drop_repeated(struct trainer *t, const struct progress *at, struct err *e) {
+    int rc;
+    struct progress loaded;
+    log_note(&t->line,
+             "step %lld: %s; the updates recorded behind step %lld are dropped: going on from there",
+             (long long)t->p.step, t->why, (long long)at->step);
+    trainer_drop_updates(t);
+    TRY(t->saved_step < 0 ? trainer_load_start(t, e)
+                          : checkpoint_load(t->dir, &t->engine, &loaded, e));
+    t->p = *at;
+    t->logged = at->step;
+out:
+    return rc;
+}
+
+void trainer_drop_updates(struct trainer *t) {
+    struct err ignored; /* what is left is dropped when the run goes on */
+    const int64_t keep = t->saved_step < 0 ? 0 : t->saved_step;
+    if (!*t->why) return;
+    log_lines_write(&t->log,
+                    "{\"event\":\"diverged\",\"step\":%lld,\"from\":%lld,\"seconds\":%.3f,"
+                    "\"why\":\"%s\"}",
+                    (long long)keep, (long long)t->p.step, t->p.seconds, t->why);
+    if (t->trajectory.writing && t->trajectory.records > keep)
+        trajectory_cut(&t->trajectory, keep, &ignored);
+}
+
 static int go_on(struct trainer *t, const char *path, struct conf *conf, struct err *e) {
     int rc;
+    const struct progress at = t->p;
     struct trajectory old = {0};
     struct zo_record r;
     TRY(trajectory_open(&old, path, e));
@@ -174,8 +205,9 @@ static int go_on(struct trainer *t, const char *path, struct conf *conf, struct 
     }
     TRY(trajectory_append_open(&t->trajectory, path, e));
     t->logged = last_logged(t);
-    while (trajectory_next(&old, &r))
-        if (r.step >= t->p.step) TRY(repeat(t, &r, e));
+    while (!rc && trajectory_next(&old, &r))
+        if (r.step >= t->p.step) rc = repeat(t, &r, e);
+    if (rc == ERR_NUMERIC) rc = drop_repeated(t, &at, e);
 out:
     trajectory_close(&old);
     return rc;
