@@ -137,7 +137,7 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     TRY(out_is_other(o->out, adapter, e));
     TRY(out_format(o->out, o->to, false, &f, e));
     TRY(adapter_open(&m, base, adapter, &use, e));
-    open_say_assumed(&m, false);
+    open_say_assumed(&m);
     TRY(write_merged(o, &m, base, f, e));
 out:
     model_close(&m);

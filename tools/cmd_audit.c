@@ -411,7 +411,8 @@ static int audit(struct job *j, const struct conf *conf, struct err *e) {
     TRY(run_files_find(&j->files, j->path, o->adapter, e));
     TRY(check_adapter(j, conf, e));
     TRY(j->files.adapter ? open_with_adapter(j, e) : open_to_train(j, e));
-    open_say_assumed(&j->model, o->quiet);
+    open_say(&j->model);
+    TRY(open_check_length(&j->model, j->audit_opts.seq, j->path, e));
     TRY(read_batch(j, e));
     TRY(audit_open(&j->audit, &j->model, &j->audit_opts, e));
     TRY(audit_gradient(&j->audit, e));

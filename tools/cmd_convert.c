@@ -124,7 +124,7 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     TRY(out_is_other(out, in, e));
     TRY(out_is_other(out, o->base, e));
     TRY(adapter_open(&m, o->base, in, &use, e));
-    open_say_assumed(&m, false);
+    open_say(&m);
     TRY(adapter_save_checked(&m, out, f->name, NULL, o->verify ? &check : NULL, e));
     printf("%s: an adapter as %s\n", out, f->name);
     if (o->verify) print_verified(&v);

@@ -193,6 +193,7 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
     TRY(open_data(&d, o, &m, conf->pos[0], e));
     int64_t T = o->seq ? o->seq : m.config.seq_len;
     TRY(choose_split(o, &d, &T, &v, &line, e));
+    TRY(open_check_length(&m, T, conf->pos[0], e));
     if (d.tokenizer) bytes = eval_token_bytes(d.tokenizer, d.shard.vocab);
     const struct eval_opts eo = {.batch = o->batch,
                                  .seq = T,
@@ -245,10 +246,11 @@ static int write_logits(const struct opts *o, const struct conf *conf, struct er
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
     TRY(open_data(&d, o, &m, conf->pos[0], e));
-    const uint64_t T = (uint64_t)(o->seq ? o->seq : m.config.seq_len);
+    const uint64_t all = (uint64_t)(o->seq ? o->seq : m.config.seq_len);
+    const int64_t T = (int64_t)(all < d.shard.n_tokens ? all : d.shard.n_tokens);
+    TRY(open_check_length(&m, T, conf->pos[0], e));
     TRY(file_out_open(&out, o->logits, e));
-    TRY(eval_logits(&m, &gemm, &d.shard, (int64_t)(T < d.shard.n_tokens ? T : d.shard.n_tokens),
-                    write_row, &out, e));
+    TRY(eval_logits(&m, &gemm, &d.shard, T, write_row, &out, e));
     TRY(file_out_commit(&out, e));
 out:
     file_out_discard(&out);
@@ -273,6 +275,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     TRY(model_pick_tokenizer(&m, o->tokenizer, conf->pos[0], &tok, e));
     to.seq = o->seq ? o->seq : m.config.seq_len;
     TRY(task_open(&t, &to, tok, e));
+    TRY(open_check_length(&m, t.T, conf->pos[0], e));
     task_say_shortened(&t, o->task, &line);
     TRY(task_map(&t, &m, e));
     TRY(task_eval(&m, &gemm, &t, &eo, &r, e));

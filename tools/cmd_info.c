@@ -1,5 +1,6 @@
 /* duet info: what a file is. Models of every readable format, token shards, tokenizers. */
 #include "cmd.h"
+#include "config_refuse.h"
 #include "import.h"
 #include "magic.h"
 #include "model.h"
@@ -145,6 +146,12 @@ static uint64_t file_bytes(const struct model_file *mf) {
     return sum;
 }
 
+/* Keys that duet passes over, and that may change what the model computes. */
+static void info_unknown(json_t *o, json_t *config) {
+    char text[600];
+    if (config_unknown(config, text, sizeof text)) put(o, "unknown_keys", json_string(text));
+}
+
 static void describe_file(json_t *o, const struct model_file *mf, const struct opts *opt) {
     json_error_t je;
     json_t *by_type = json_object(), *config = json_loads(mf->config, 0, &je);
@@ -157,6 +164,7 @@ static void describe_file(json_t *o, const struct model_file *mf, const struct o
     put(o, "tensors", whole(mf->n_tensors));
     put(o, "dtypes", by_type);
     put(o, "config", config);
+    if (!adapter) info_unknown(o, config);
     if (mf->meta) put(o, "meta", json_loads(mf->meta, 0, &je));
     if (mf->notes) {
         mf->notes[strlen(mf->notes) - 1] = 0; /* the last line break */
@@ -245,6 +253,7 @@ static int info_description(json_t *o, const char *path, struct err *e) {
     put(o, "model", architecture(m.config.json));
     put(o, "parameters", whole((uint64_t)model_param_count(&m)));
     put(o, "config", json_incref(m.config.json));
+    info_unknown(o, m.config.json);
 out:
     model_close(&m);
     return rc;

@@ -59,8 +59,8 @@ static int open_tokenizer(struct job *j, struct model *holder, struct err *e) {
     if (o->tokenizer) return model_open_tokenizer(&j->data.tokenizer, o->tokenizer, e);
     if (!o->init) return 0;
     struct train_opts base = *o;
+    if (base.model) base.set = (struct conf_pairs){0}; /* it is of that description */
     base.model = NULL;
-    base.set = (struct conf_pairs){0};
     TRY(train_model_config(&c, &base, holder, e));
     if (holder->tok_blob)
         TRY(tokenizer_open_blob(&j->data.tokenizer, holder->tok_blob, holder->tok_bytes, o->init,

@@ -103,7 +103,7 @@ int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer 
     log_progress_end(&line);
     if (o->paired) TRY(exact_read(&other, o->paired, &r, e));
     if (o->out) TRY(exact_write(&r, o->out, e));
-    if (!o->quiet) note_length(m, &r);
+    note_length(m, &r);
     warn_lost(&r);
     json_t *j = describe(m, t, &r, o->paired ? &other : NULL);
     print(j, o->json);

@@ -1,6 +1,7 @@
 #include "open_model.h"
 
 #include "adapter.h"
+#include "config_refuse.h"
 #include "run_start.h"
 #include "screen.h"
 #include "train_opts.h"
@@ -9,9 +10,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-void open_say_assumed(const struct model *m, bool quiet) {
-    if (m->config.assumed && !quiet) fprintf(stderr, "%s\n", m->config.assumed);
-    if (m->notes && !quiet) screen_write(stderr, m->notes, strlen(m->notes));
+void open_say_assumed(const struct model *m) {
+    if (m->config.assumed) fprintf(stderr, "%s\n", m->config.assumed);
+    if (m->notes) screen_write(stderr, m->notes, strlen(m->notes));
+}
+
+void open_say(const struct model *m) {
+    char text[600];
+    open_say_assumed(m);
+    if (!config_unknown_note(m->config.json, text, sizeof text)) return;
+    screen_write(stderr, text, strlen(text));
+    fputc('\n', stderr);
+}
+
+int open_check_length(const struct model *m, int64_t tokens, const char *path, struct err *e) {
+    const int64_t all = model_config_context(&m->config);
+    const int rc = config_check_length(&m->config, tokens, path, e);
+    if (!rc && tokens > all)
+        fprintf(stderr,
+                "%s: sequences of %lld tokens, the model is made for %lld; it has not learned the "
+                "positions beyond\n",
+                path, (long long)tokens, (long long)all);
+    return rc;
 }
 
 int open_model(struct model *m, const char *path, const struct open_opts *o,
@@ -32,7 +52,7 @@ int open_model(struct model *m, const char *path, const struct open_opts *o,
                                     .sets = sets};
     TRY(f.adapter ? adapter_open(m, f.model, f.adapter, &use, e)
                   : model_open_frozen(m, f.model, sets, weights, e));
-    open_say_assumed(m, conf_given(conf, "quiet"));
+    open_say(m);
 out:
     run_files_release(&f);
     return rc;

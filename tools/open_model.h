@@ -27,16 +27,22 @@ struct open_opts {
                     "beside the weights, or merged into them as they are read")
 
 /* path: a model file of any format, or the folder of a run: its last model, of a LoRA run its base
- * with its last adapter. conf: of the command, to refuse options that would have no effect, and for
- * `quiet`. */
+ * with its last adapter. conf: of the command, to refuse options that would have no effect. */
 int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct err *e);
 
 /* compute: f32, bf16, or auto, which is said with what it means here. */
 int open_gemm(struct gemm *g, const char *backend, const char *compute, bool quiet, struct err *e);
 
-/* Lines on stderr with what the file does not say and is assumed of it, and with what is read
- * otherwise than it says, if there is anything. */
-void open_say_assumed(const struct model *m, bool quiet);
+/* Lines on stderr with what the file does not say and is assumed of it, with what is read otherwise
+ * than it says, and with keys of its config that nobody knows, if there is anything. --quiet does
+ * not hide them: it is about progress. open_model has called it. */
+void open_say(const struct model *m);
+/* The same without unknown keys, before what tells them itself (model_export). */
+void open_say_assumed(const struct model *m);
+
+/* Sequences of so many tokens: an error beyond a sliding window, a line on stderr beyond the
+ * positions that the model is made for. path: for messages. */
+int open_check_length(const struct model *m, int64_t tokens, const char *path, struct err *e);
 
 #endif

@@ -206,7 +206,7 @@ static const char *const idle[] = {
     "name_or_path", "torch_dtype", "dtype", "torchscript", "_attn_implementation",
     "attn_implementation", "_from_model_config", "_commit_hash", "tokenizer_class",
     "model_max_length", "max_sequence_length", "max_window_layers", "layer_types",
-    "use_sliding_window", "rope_scaling", "rope_theta", "original_max_position_embeddings",
+    "use_sliding_window", "rope_scaling", "rope_parameters", "rope_theta", "original_max_position_embeddings",
     "initializer_factor", "pretraining_tp", "use_cache", "is_decoder", "attention_dropout",
     "hidden_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop",
     "embd_pdrop", "attn_pdrop", "dropout", "embedding_dropout", "classifier_dropout",
@@ -260,24 +260,47 @@ static bool is_neutral(const struct model_config *c, const struct rule *r, const
 static int refuse_window(const struct model_config *c, const char *name, struct err *e) {
     return err_set(e, ERR_INPUT,
                    "%s: sliding_window is %lld%s, which duet does not compute; within that many "
-                   "tokens the model is the same: --set max_position_embeddings=%lld",
+                   "tokens the model is the same: --set max_position_embeddings=%lld%s",
                    name, (long long)c->window,
                    c->window == HF_MISTRAL_WINDOW && !strcmp(c->arch, "mistral")
                        ? " (in transformers also where a mistral model says nothing)"
                        : "",
-                   (long long)c->window);
+                   (long long)c->window,
+                   c->max_pos <= c->window ? ", and --set duet.seq_len too" : "");
 }
 
 /* Qwen's window counts where it is asked for, and from a layer on. */
-static bool window_acts(const struct model_config *c) {
+static bool has_window(const struct model_config *c) {
     const json_t *use = json_object_get(c->json, "use_sliding_window");
     const json_t *full = json_object_get(c->json, "max_window_layers");
     const bool qwen = !strncmp(c->arch, "qwen", 4);
-    if (c->window <= 0 || c->window >= c->max_pos) return false;
+    if (c->window <= 0) return false;
     if (qwen ? !json_is_true(use) : json_is_false(use) && strcmp(c->arch, "mistral") != 0)
         return false;
     if (json_array_size(json_object_get(c->json, "layer_types")) && qwen) return false;
     return !(qwen && json_is_integer(full) && json_integer_value(full) >= c->layers);
+}
+
+static bool is_sliding(const json_t *type) {
+    return json_is_string(type) && !strcmp(json_string_value(type), "sliding_attention");
+}
+
+int64_t config_window(const struct model_config *c) {
+    const json_t *type;
+    size_t i;
+    bool acts = has_window(c);
+    json_array_foreach(json_object_get(c->json, "layer_types"), i, type) acts |= is_sliding(type);
+    return acts && c->window > 0 ? c->window : 0;
+}
+
+int config_check_length(const struct model_config *c, int64_t tokens, const char *name,
+                        struct err *e) {
+    const int64_t window = config_window(c);
+    if (!window || tokens <= window) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s: sequences of %lld tokens are longer than its sliding window of %lld, which "
+                   "duet does not compute; up to --seq %lld the model is the same",
+                   name, (long long)tokens, (long long)window, (long long)window);
 }
 
 /* "attention" is the older word for full attention. */
@@ -285,8 +308,7 @@ static int check_layer(const struct model_config *c, size_t i, const json_t *typ
                        struct err *e) {
     const char *word = json_is_string(type) ? json_string_value(type) : "";
     if (!strcmp(word, "full_attention") || !strcmp(word, "attention")) return 0;
-    if (!strcmp(word, "sliding_attention") && c->window > 0)
-        return c->window >= c->max_pos ? 0 : refuse_window(c, name, e);
+    if (is_sliding(type) && c->window > 0) return 0;
     return err_set(e, ERR_INPUT,
                    "%s: layer_types[%zu] is \"%.40s\", not \"full_attention\", which is all that "
                    "duet computes",
@@ -299,12 +321,12 @@ static int check_windows(const struct model_config *c, const char *name, struct 
     size_t i;
     if (use && !json_is_null(use) && !json_is_boolean(use))
         return err_set(e, ERR_INPUT, "%s: use_sliding_window is not true or false", name);
-    if (window_acts(c)) return refuse_window(c, name, e);
     json_array_foreach(layers, i, type) {
         const int rc = check_layer(c, i, type, name, e);
         if (rc) return rc;
     }
-    return 0;
+    const int64_t window = config_window(c);
+    return window && window < model_config_context(c) ? refuse_window(c, name, e) : 0;
 }
 
 /* ---- keys that nobody knows ----------------------------------------------------------------- */
@@ -315,12 +337,12 @@ static bool is_idle(const char *key) {
     return false;
 }
 
-size_t config_unknown(const struct model_config *c, char *text, size_t size) {
+size_t config_unknown(json_t *config, char *text, size_t size) {
     size_t n = 0, used = 0;
     const char *key;
     json_t *v;
     *text = 0;
-    json_object_foreach(c->json, key, v) {
+    json_object_foreach(config, key, v) {
         if (json_is_null(v) || is_idle(key) || config_refuse_knows(key) || model_config_reads(key))
             continue;
         const int k = snprintf(text + used, size - used, "%s\"%.60s\"", n ? ", " : "", key);
@@ -331,6 +353,17 @@ size_t config_unknown(const struct model_config *c, char *text, size_t size) {
         n++;
     }
     return n;
+}
+
+bool config_unknown_note(json_t *config, char *text, size_t size) {
+    char names[400];
+    const size_t n = config_unknown(config, names, sizeof names);
+    if (n)
+        snprintf(text, size,
+                 "%zu key%s of the config that duet does not know, and that may change what the "
+                 "model computes: %s.",
+                 n, n > 1 ? "s" : "", names);
+    return n > 0;
 }
 
 /* ---- all ------------------------------------------------------------------------------------ */

@@ -237,16 +237,6 @@ static int set_config(struct model_file *out, json_t *j, const struct format *f,
     return out->config ? 0 : err_set(e, ERR_NOMEM, "out of memory for a config");
 }
 
-static void note_unknown(const struct model_config *c, struct export_report *report) {
-    char text[400];
-    const size_t n = config_unknown(c, text, sizeof text);
-    if (n)
-        export_note(report,
-                    "%zu key%s of the config that duet does not know, and that may change what the "
-                    "model computes: %s.",
-                    n, n > 1 ? "s" : "", text);
-}
-
 /* Is the tokenizer that was asked for read from what is to be written? */
 static bool holds_tokenizer(const struct format *f, const char *path, const char *tokenizer) {
     if (!tokenizer) return false;
@@ -268,7 +258,9 @@ int model_export(const struct model_file *in, const struct format *f, const char
     TRY(check_dtype(f, o, e));
     TRY(check_model(in, o->sets, &m, e));
     if (m.config.assumed) export_note(report, "%s", m.config.assumed);
-    note_unknown(&m.config, report);
+    char unknown[600];
+    if (config_unknown_note(m.config.json, unknown, sizeof unknown))
+        export_note(report, "%s", unknown);
     j = json_deep_copy(m.config.json);
     if (!j || (in->meta && !(out.meta = strdup(in->meta)))) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a config");

@@ -2,6 +2,7 @@
 
 #include "adapter.h"
 #include "adapter_set.h"
+#include "config_refuse.h"
 #include "import.h"
 
 #include <stdio.h>
@@ -90,6 +91,19 @@ static bool vocab_was_set(const struct train_opts *o) {
     return false;
 }
 
+/* A line more of what there is to say. */
+static int note_longer(char **notes, const struct train_opts *o, int64_t context, struct err *e) {
+    char *all;
+    if (asprintf(&all,
+                 "%s%s: sequences of %lld tokens, the model is made for %lld; it begins without "
+                 "having learned the positions beyond\n",
+                 *notes ? *notes : "", o->init, (long long)o->seq, (long long)context) < 0)
+        return err_set(e, ERR_NOMEM, "out of memory for %s", o->init);
+    free(*notes);
+    *notes = all;
+    return 0;
+}
+
 int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e) {
     struct model_config c = {0};
     char *notes = NULL;
@@ -107,6 +121,14 @@ int train_model_create(struct model *m, const struct train_opts *o, int64_t voca
         /* From scratch the tokenizer decides: rows that no token uses would only cost time. */
         json_object_set_new(c.json, "vocab_size", json_integer(vocab));
         c.vocab = vocab;
+    }
+    const int64_t context = model_config_context(&c);
+    rc = config_check_length(&c, o->seq, o->init ? o->init : o->model, e);
+    if (!rc && o->init && o->seq > context) rc = note_longer(&notes, o, context, e);
+    if (rc) {
+        model_config_release(&c);
+        free(notes);
+        return rc;
     }
     if (o->seq && o->seq != c.seq_len) {
         /* The length it was trained at belongs to the model: eval and generate go by it. */

@@ -1,6 +1,7 @@
 #include "trainer_impl.h"
 
 #include "clock.h"
+#include "config_refuse.h"
 #include "file.h"
 #include "format.h"
 #include "heartbeat.h"
@@ -253,7 +254,7 @@ static void say_notes(struct trainer *t) {
 
 static void describe_start(struct trainer *t) {
     const struct model_config *c = &t->model.config;
-    char data[64], trained[64] = "";
+    char data[64], trained[64] = "", unknown[600];
     const int64_t all = model_param_count(&t->model), some = model_trained_count(&t->model);
     if (some != all)
         snprintf(trained, sizeof trained, ", %lld of them trained (%.2f %%)", (long long)some,
@@ -275,6 +276,8 @@ static void describe_start(struct trainer *t) {
                  (long long)t->model.full_vocab, (long long)c->vocab);
     if (c->assumed && !t->p.step) log_note(&t->line, "%s", c->assumed);
     if (!t->p.step) say_notes(t);
+    if (!t->p.step && config_unknown_note(c->json, unknown, sizeof unknown))
+        log_note(&t->line, "%s", unknown);
     if (t->p.step) {
         log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
         say_rate(t);

@@ -28,8 +28,8 @@ static int init_tokenizer(struct trainer *t, struct model *holder, struct err *e
     struct model_config c = {0};
     struct train_opts o = t->from;
     if (!o.init) return 0;
+    if (o.model) o.set = (struct conf_pairs){0}; /* it is of that description */
     o.model = NULL;
-    o.set = (struct conf_pairs){0};
     int rc = train_model_config(&c, &o, holder, e);
     model_config_release(&c);
     return rc;

@@ -197,9 +197,9 @@ static void unknown(void **state) {
               "\"flux\":[],\"torch_dtype\":\"float32\"",
               NULL),
         0);
-    assert_int_equal(config_unknown(&c, text, sizeof text), 2);
+    assert_int_equal(config_unknown(c.json, text, sizeof text), 2);
     assert_string_equal(text, "\"warp_factor\", \"flux\"");
-    assert_int_equal(config_unknown(&c, text, 16), 2);
+    assert_int_equal(config_unknown(c.json, text, 16), 2);
     assert_string_equal(text, "\"warp_factor\"");
     model_config_release(&c);
 }
@@ -213,6 +213,7 @@ static void windows(void **state) {
     refused(MISTRAL "\"sliding_window\":63", "--set max_position_embeddings=63");
     refused(MISTRAL "\"sliding_window\":63,\"use_sliding_window\":false", "sliding_window is 63");
     refused(LLAMA "\"sliding_window\":63", "sliding_window is 63");
+    refused(MISTRAL "\"sliding_window\":64,\"duet\":{\"seq_len\":65}", "sliding_window is 64");
     taken(LLAMA "\"sliding_window\":63,\"use_sliding_window\":false");
     refused(LLAMA "\"sliding_window\":\"63\"", "sliding_window is not an integer");
     taken(QWEN2 "\"sliding_window\":32");
