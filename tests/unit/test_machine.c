@@ -8,6 +8,7 @@
 #include "cpu.h"
 #include "file.h"
 #include "machine.h"
+#include "sanitized.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,7 +146,7 @@ static void container(void **state) {
 /* The real process: a limit on its address space, and one on its data. */
 static void rlimits(void **state) {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if SANITIZED
     skip(); /* their shadow memory needs more address space */
 #endif
     static const int which[] = {RLIMIT_AS, RLIMIT_DATA};

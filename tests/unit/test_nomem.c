@@ -2,6 +2,7 @@
  * every n. It returns a code and a sentence, leaks nothing, and works the next time. Arguments: a
  * model, an adapter for it, a model with a tokenizer.json of its own. */
 #include "duet.h"
+#include "sanitized.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -18,7 +19,7 @@
 static atomic_long until = -1; /* allocations that still succeed; -1: all */
 static atomic_long calls, live;
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__GLIBC__) && !SANITIZED
 #define COUNTED 1
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "par.h"
+#include "sanitized.h"
 #include "stories.h"
 
 #include <sys/wait.h>
@@ -185,16 +186,10 @@ static void progress(void **state) {
  * tokens (64 MB and more). */
 static void little_memory(void **state) {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__)
-    print_message("skipped: the address sanitizer keeps freed memory\n");
-    skip();
-#endif
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-    print_message("skipped: the address sanitizer keeps freed memory\n");
-    skip();
-#endif
-#endif
+    if (SANITIZED) {
+        print_message("skipped: sanitizers keep freed memory\n");
+        skip();
+    }
     const size_t n = (size_t)8 << 20;
     char *text = random_text(8, n, 3000, false);
     FILE *f = fopen(at("big.zst"), "wb");
