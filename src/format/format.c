@@ -380,6 +380,15 @@ uint64_t mf_tensor_count(const struct mf_tensor *t) {
     return t->ndim == 2 ? t->shape[0] * t->shape[1] : t->shape[0];
 }
 
+double mf_tensor_factor(const struct mf_tensor *t) {
+    return t->zero ? 0 : t->factor != 0 ? t->factor : 1;
+}
+
+void mf_tensor_set_factor(struct mf_tensor *t, double factor) {
+    t->zero = factor == 0;
+    t->factor = factor == 1 ? 0 : factor;
+}
+
 void mf_tensor_read(const struct mf_tensor *t, float *dst) {
     size_t count = (size_t)mf_tensor_count(t);
     if (t->rope_heads == 0) {
@@ -390,8 +399,8 @@ void mf_tensor_read(const struct mf_tensor *t, float *dst) {
             dtype_to_f32(t->dtype, (const uint8_t *)t->data + layout_row(t, r, 0) * bytes,
                          dst + r * cols, cols);
     }
-    if (t->factor != 0 && t->factor != 1)
-        for (size_t i = 0; i < count; i++) dst[i] = (float)((double)dst[i] * t->factor);
+    const double factor = mf_tensor_factor(t);
+    for (size_t i = 0; factor != 1 && i < count; i++) dst[i] = (float)((double)dst[i] * factor);
 }
 
 const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r) {

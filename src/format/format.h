@@ -44,6 +44,7 @@ struct mf_tensor {
     uint64_t offset;   /* of data in the file read, for messages and `info` */
     int rope_heads;    /* > 0: rows come as interleaved pairs within each of so many heads */
     double factor;     /* the values are to be multiplied by it; 0: as they are */
+    bool zero;         /* by 0, then factor is 0 (mf_tensor_factor has both) */
     /* Instead of data, for writing only. */
     const struct mf_tensor *from; /* rows of that tensor in the layout of Hugging Face, times
                                    * from->factor and factor, converted to dtype */
@@ -52,6 +53,10 @@ struct mf_tensor {
     const void *(*row)(void *ctx, uint64_t r, void *buf);
     void *row_ctx;
 };
+
+/* What the values are to be multiplied by, 1 for as they are. */
+double mf_tensor_factor(const struct mf_tensor *t);
+void mf_tensor_set_factor(struct mf_tensor *t, double factor);
 
 /* A file that belongs to the model, such as tokenizer.json, beside the weights. */
 struct mf_side {

@@ -106,7 +106,7 @@ void gguf_put_general(struct gguf_out *o, const json_t *config, const char *arch
 
 /* A product of factors that should be 1 is 1. */
 static double clean_factor(double f) {
-    return fabs(f - 1) < 1e-12 ? 0 : f;
+    return fabs(f - 1) < 1e-12 ? 1 : f;
 }
 
 /* Rows of an adapter whose heads its file did not know stand as they will be written. */
@@ -140,9 +140,9 @@ int gguf_out_tensor(struct gguf_out *o, const char *name, const struct mf_tensor
     snprintf(x->name, sizeof x->name, "%s", name);
     if (t->from) x->from = *t->from;
     if (!t->row)
-        x->t.factor = clean_factor(factor * (t->factor != 0 ? t->factor : 1) *
-                                   (t->from && t->from->factor != 0 ? t->from->factor : 1));
-    x->from.factor = 0;
+        mf_tensor_set_factor(&x->t, clean_factor(factor * mf_tensor_factor(t) *
+                                                 (t->from ? mf_tensor_factor(t->from) : 1)));
+    mf_tensor_set_factor(&x->from, 1);
     set_heads(t->from ? &x->from : &x->t, heads);
     o->n_tensors++;
     return 0;

@@ -279,7 +279,7 @@ int llama_write(struct file_out *o, const struct model_file *mf, const struct ll
                              .from = t};
     if (t->from) {
         wide.from = t->from;
-        wide.factor = t->factor;
+        mf_tensor_set_factor(&wide, mf_tensor_factor(t));
     }
     return mf_tensor_write(o, mf, &wide, part_tensor(d, part).rope_heads, e);
 }

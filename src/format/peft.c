@@ -321,10 +321,7 @@ static int add_tensor(const struct taker *k, const struct mf_tensor *from, struc
     const struct peft_part *p = peft_part_find(own, &n, &b);
     t.name = strdup(own);
     if (!t.name) return err_set(e, ERR_NOMEM, "%s: no memory", k->s.path);
-    if (p->word && b) {
-        const double factor = scale_factor(k, own, n, t.shape[1]);
-        t.factor = factor == 1 ? 0 : factor;
-    }
+    if (p->word && b) mf_tensor_set_factor(&t, scale_factor(k, own, n, t.shape[1]));
     int rc = 0;
     if (!isfinite(t.factor) || t.factor < 0)
         rc = bad_tensor(k, from->name, "has a scale that is no number", e);

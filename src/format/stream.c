@@ -48,10 +48,6 @@ static void convert_row(void *ctx, int64_t i, int tid) {
     if (!dtype_finite(j->to, out, (size_t)j->cols)) j->bad = true;
 }
 
-static double factor_of(const struct mf_tensor *t) {
-    return t->factor != 0 ? t->factor : 1;
-}
-
 /* A tensor of one dimension is a column where its rows are permuted, else a row. */
 static void shape_of(const struct mf_tensor *t, bool column, uint64_t *rows, uint64_t *cols) {
     *rows = t->ndim == 2 || column ? t->shape[0] : 1;
@@ -231,7 +227,7 @@ static int stream_raw(const struct model_file *mf, const struct mf_tensor *t,
 int mf_tensor_stream(const struct model_file *mf, const struct mf_tensor *t, int pair_heads,
                      void (*emit)(void *ctx, const void *p, size_t n), void *ctx, struct err *e) {
     const struct mf_tensor *src = t->from ? t->from : t;
-    const double factor = factor_of(t) * (t->from ? factor_of(src) : 1);
+    const double factor = mf_tensor_factor(t) * (t->from ? mf_tensor_factor(src) : 1);
     assert(src->rope_heads >= 0 && (!t->row || pair_heads == 0));
     if (t->row) return stream_rows(mf, t, emit, ctx, e);
     if (src->dtype == t->dtype && factor == 1 && src->rope_heads == pair_heads)

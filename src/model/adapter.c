@@ -287,7 +287,7 @@ static void load_param(const struct model *m, const struct param *p, const struc
     memset(dst, 0, (size_t)param_count(p) * sizeof *dst);
     if (!from) return;
     struct mf_tensor t = *from;
-    const double factor = (t.factor != 0 ? t.factor : 1) / folded;
+    const double factor = mf_tensor_factor(&t) / folded;
     if (t.rope_heads < 0)
         t.rope_heads = (int)(t.rope_heads == MF_ROPE_Q ? m->config.heads : m->config.kv_heads);
     for (uint64_t r = 0; r < t.shape[0]; r++) {

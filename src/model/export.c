@@ -184,7 +184,7 @@ static int add_tensors(struct model_file *out, const struct model_file *in,
         n_cut += cut;
         widen_bound(report, src->dtype, t.dtype, folded);
         t.from = src;
-        t.factor = folded ? scale : 0;
+        mf_tensor_set_factor(&t, folded ? scale : 1);
         t.data = NULL;
         t.rope_heads = 0;
         if (src->row) t = *src; /* made row by row as it is stored */

@@ -115,7 +115,7 @@ static int check_f16(const struct param *p, const char *path, struct err *e) {
  * Products read f32 and pairs of bf16 as words of 4 bytes; blocks begin with an f16. */
 static bool can_map(const struct model *m, const struct param *p, const struct mf_tensor *t) {
     const size_t align = dtype_row(t->dtype)->block > 1 ? sizeof(uint16_t) : sizeof(uint32_t);
-    return !p->trainable && t->dtype == p->dtype && !t->rope_heads && t->factor == 0 &&
+    return !p->trainable && t->dtype == p->dtype && !t->rope_heads && mf_tensor_factor(t) == 1 &&
            !(p->role == ROLE_embed && m->full_id) && (uintptr_t)t->data % align == 0;
 }
 

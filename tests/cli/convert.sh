@@ -27,6 +27,22 @@ for f in a.bin a.blzt4 back.blzt; do
     check "the loss of $f is the model's" same want got
 done
 
+# A residual scale of 0 leaves embedding and classifier: that is a model, and no other.
+ZERO="--set duet.residual_scale=0"
+"$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet $ZERO |
+    grep '^val_loss:' >want
+check "a residual scale of 0 is another model" differ want got
+for f in zero.gguf zero.bin zero.blzt4 zero.blzt zero/; do
+    check "a residual scale of 0 to $f" "$DUET" convert plain/model.blzt $f $ZERO --verify
+    loss $f >got 2>loss.err
+    check "$f: its loss" same want got
+done
+check "a residual scale of 0 in q8_0" "$DUET" convert plain/model.blzt zero8.gguf $ZERO --dtype q8_0
+"$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet $ZERO \
+    --weights q8_0 | grep '^val_loss:' >want
+loss zero8.gguf >got
+check "its loss" same want got
+
 # The rows of its down projection, 172, are not whole blocks: held as f16, as convert writes them.
 "$DUET" convert plain/model.blzt q8.blzt --dtype q8_0 2>q8.err
 check "convert says what it writes as f16" grep -q '2 tensors are written as f16' q8.err
