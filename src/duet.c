@@ -88,8 +88,7 @@ static int open_any(duet_model **out, const char *path, const char *adapter, con
     if (!m) return err_set(e, ERR_NOMEM, "out of memory");
     TRY(gemm_init(&m->gemm, "auto", DT_F32, e));
     TRY(run_files_find(&f, path, adapter, e));
-    TRY(f.adapter ? adapter_open(&m->model, f.model, f.adapter, &use, e)
-                  : model_open_frozen(&m->model, f.model, NULL, MODEL_AS_STORED, e));
+    TRY(run_files_open(&f, &m->model, &use, e));
     TRY(open_tokenizer(m, path, tokenizer, e));
     m->context = model_config_context(&m->model.config);
     *out = m;

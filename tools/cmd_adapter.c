@@ -5,6 +5,7 @@
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
+#include "run_start.h"
 #include "screen.h"
 
 #include <inttypes.h>
@@ -126,20 +127,29 @@ out:
     return rc;
 }
 
+/* adapter NULL: base is the folder of a LoRA run, which has both. */
 static int merge(const struct opts *o, const char *base, const char *adapter, struct err *e) {
     int rc;
     struct model m = {0};
+    struct run_files run = {0};
     const struct format *f;
     const struct adapter_use use = {
         .weights = DT_F32, .scale = o->scale, .merge = true, .sets = &o->set};
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
-    TRY(out_is_other(o->out, base, e));
-    TRY(out_is_other(o->out, adapter, e));
+    TRY(run_files_find(&run, base, adapter, e));
+    if (!run.adapter) {
+        rc = err_set(e, ERR_USAGE, "%s is no LoRA run's folder: give an adapter, too", base);
+        goto out;
+    }
+    TRY(run_files_there(&run, e));
+    TRY(out_is_other(o->out, run.model, e));
+    TRY(out_is_other(o->out, run.adapter, e));
     TRY(out_format(o->out, o->to, false, &f, e));
-    TRY(adapter_open(&m, base, adapter, &use, e));
+    TRY(run_files_open(&run, &m, &use, e));
     open_say_assumed(&m);
-    TRY(write_merged(o, &m, base, f, e));
+    TRY(write_merged(o, &m, run.model, f, e));
 out:
+    run_files_release(&run);
     model_close(&m);
     return rc;
 }
@@ -148,9 +158,10 @@ out:
 
 static const struct verb {
     const char *name, *needs, *options;
-    int n_pos;
-} verbs[] = {{"merge", "a base model and an adapter", "out to scale dtype set threads", 2},
-             {"info", "an adapter", "json", 1}};
+    int least, most;
+} verbs[] = {{"merge", "a base model and an adapter, or the folder of a LoRA run",
+              "out to scale dtype set threads", 1, 2},
+             {"info", "an adapter", "json", 1, 1}};
 
 /* Options that would have no effect are errors: each verb knows its own. */
 static int check_opts(const struct conf *c, const struct verb **verb, struct err *e) {
@@ -167,7 +178,7 @@ static int check_opts(const struct conf *c, const struct verb **verb, struct err
         if (!at && conf_given(c, r->name))
             return err_set(e, ERR_USAGE, "--%s has no effect on duet adapter %s", r->name, v->name);
     }
-    if (c->n_pos - 1 != v->n_pos)
+    if (c->n_pos - 1 < v->least || c->n_pos - 1 > v->most)
         return err_set(e, ERR_USAGE, "duet adapter %s takes %s, found %d arguments", v->name,
                        v->needs, c->n_pos - 1);
     return 0;
@@ -183,7 +194,8 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     TRY(check_opts(&conf, &v, e));
     if (o.threads) par_init((int)o.threads);
-    TRY(v == verbs ? merge(&o, conf.pos[1], conf.pos[2], e) : info(&o, conf.pos[1], e));
+    TRY(v == verbs ? merge(&o, conf.pos[1], conf.n_pos > 2 ? conf.pos[2] : NULL, e)
+                   : info(&o, conf.pos[1], e));
 out:
     conf_release(&conf);
     return rc;
@@ -193,6 +205,7 @@ const struct cmd cmd_adapter = {
     .name = "adapter",
     .summary = "What a LoRA adapter is; a model with one merged in.",
     .usage = "merge BASE ADAPTER --out FILE [--dtype TYPE] [--scale X]\n"
+             "merge RUN --out FILE [--dtype TYPE] [--scale X]\n"
              "info ADAPTER [--json]",
     .notes = "merge writes W + scale (alpha/rank) B A in place of every weight that the adapter "
              "corrects,\n"

@@ -144,7 +144,7 @@ static int open_with_adapter(struct job *j, struct err *e) {
                                     .scale = 1,
                                     .merge = !strcmp(o->lora_mode, "merge"),
                                     .sets = &o->set};
-    const int rc = adapter_open(&j->model, j->files.model, j->files.adapter, &use, e);
+    const int rc = run_files_open(&j->files, &j->model, &use, e);
     return rc ? rc : check_memory(j, true, e);
 }
 

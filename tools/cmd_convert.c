@@ -7,6 +7,7 @@
 #include "out_format.h"
 #include "par.h"
 #include "run_folder.h"
+#include "run_start.h"
 #include "screen.h"
 
 #include <stdio.h>
@@ -31,7 +32,7 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
                 "a tokenizer for a model that has none, or its own from another file; none: "
                 "write none, so that it can be given another"),
-    CONF_STRING(O, base, "base", NULL, "FILE", "an adapter's base model"),
+    CONF_STRING(O, base, "base", NULL, "FILE", "an adapter's base model; default: that of a LoRA run's folder"),
     CONF_PAIRS(O, set, "set", "key=value", "change a key of the model's config first"),
     CONF_BOOL(O, verify, "verify",
               "read what was written again, and compare its logits with the source's; nothing is "
@@ -97,14 +98,14 @@ static void print_verified(const struct verifier *v) {
 
 /* ---- adapters ------------------------------------------------------------------------------- */
 
-static int check_adapter_opts(const struct conf *conf, const char *in, const struct opts *o,
+static int check_adapter_opts(const struct conf *conf, const char *in, const char *base,
                               struct err *e) {
     static const char *const none[] = {"dtype", "tokenizer"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (conf_given(conf, none[i]))
             return err_set(e, ERR_USAGE, "--%s has no effect on an adapter, which %s is", none[i],
                            in);
-    if (!o->base)
+    if (!base)
         return err_set(e, ERR_USAGE, "%s is an adapter: give its base model with --base FILE", in);
     return 0;
 }
@@ -113,23 +114,30 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     const char *in = conf->pos[0], *out = conf->pos[1];
     const struct format *f;
     const struct adapter_use use = {.weights = DT_F32, .scale = 1, .sets = &o->set};
-    struct verifier v = {
-        .in = {o->base, in, &o->set}, .out = {o->base, NULL, &o->set}, .name = out};
+    struct verifier v = {.in = {o->base, in, &o->set}, .out = {o->base, NULL, &o->set}, .name = out};
     const struct mf_check check = {verify, &v};
     struct model m = {0};
+    struct run_files run = {0};
     int rc;
-    TRY(check_adapter_opts(conf, in, o, e));
+    if (!o->base) {
+        TRY(run_files_find(&run, in, NULL, e));
+        TRY(run_files_there(&run, e));
+        v.in.path = v.out.path = run.base;
+    }
+    const char *base = v.in.path;
+    TRY(check_adapter_opts(conf, in, base, e));
     TRY(out_format(out, o->to, true, &f, e));
     TRY(run_folder_spare(out, e));
     TRY(out_is_other(out, in, e));
-    TRY(out_is_other(out, o->base, e));
-    TRY(adapter_open(&m, o->base, in, &use, e));
+    TRY(out_is_other(out, base, e));
+    TRY(adapter_open(&m, base, in, &use, e));
     open_say(&m);
     TRY(adapter_save_checked(&m, out, f->name, NULL, o->verify ? &check : NULL, e));
     printf("%s: an adapter as %s\n", out, f->name);
     if (o->verify) print_verified(&v);
 out:
     model_close(&m);
+    run_files_release(&run);
     return rc;
 }
 
@@ -194,7 +202,8 @@ const struct cmd cmd_convert = {
     .name = "convert",
     .summary = "Write a model or an adapter in another format.",
     .usage = "IN OUT [--to FORMAT] [--dtype TYPE] [--verify]\n"
-             "ADAPTER OUT --base MODEL [--verify]",
+             "ADAPTER OUT --base MODEL [--verify]\n"
+             "RUN OUT [--verify]",
     .notes = "IN is recognised by its content; a folder is a model or an adapter (PEFT) of Hugging "
              "Face. The\n"
              "name of OUT tells its format: .gguf, .blzt, .blzt4, .bin (llama2.c), or a folder "

@@ -1,6 +1,5 @@
 #include "open_model.h"
 
-#include "adapter.h"
 #include "config_refuse.h"
 #include "run_start.h"
 #include "screen.h"
@@ -39,19 +38,17 @@ int open_model(struct model *m, const char *path, const struct open_opts *o,
     int rc;
     struct run_files f;
     static const char *const only[] = {"adapter-scale", "lora-mode"};
-    const enum dtype weights = (enum dtype)dtype_find(o->weights);
     TRY(run_files_find(&f, path, o->adapter, e));
     for (size_t i = 0; i < sizeof only / sizeof *only; i++)
         if (!f.adapter && conf_given(conf, only[i])) {
             rc = err_set(e, ERR_USAGE, "--%s has no effect without --adapter", only[i]);
             goto out;
         }
-    const struct adapter_use use = {.weights = weights,
+    const struct adapter_use use = {.weights = (enum dtype)dtype_find(o->weights),
                                     .scale = o->adapter_scale,
                                     .merge = !strcmp(o->lora_mode, "merge"),
                                     .sets = sets};
-    TRY(f.adapter ? adapter_open(m, f.model, f.adapter, &use, e)
-                  : model_open_frozen(m, f.model, sets, weights, e));
+    TRY(run_files_open(&f, m, &use, e));
     open_say(m);
 out:
     run_files_release(&f);

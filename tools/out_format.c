@@ -57,7 +57,7 @@ int out_is_other(const char *path, const char *in, struct err *e) {
     struct run_files f;
     if (!file_exists(path)) return 0;
     TRY(run_files_find(&f, in, NULL, e));
-    TRY(check_model(path, f.model, e));
+    if (!f.base || file_exists(f.base)) TRY(check_model(path, f.model, e));
     TRY(check_model(path, f.adapter, e));
 out:
     run_files_release(&f);

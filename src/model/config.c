@@ -226,10 +226,12 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
         goto out;
     }
     if (json_object_get(c->json, "duet_adapter")) {
-        rc = err_set(e, ERR_INPUT,
-                     "%s is an adapter, and a model is wanted here: give its base, and --adapter "
-                     "%s beside it, or the folder of the run that trained it",
-                     name, name);
+        rc = file_is_dir(name)
+                 ? err_set(e, ERR_INPUT, "%s is an adapter, and a model is wanted here", name)
+                 : err_set(e, ERR_INPUT,
+                           "%s is an adapter, and a model is wanted here: give its base, and "
+                           "--adapter %s beside it, or the folder of the run that trained it",
+                           name, name);
         goto out;
     }
     TRY(rope_keys_flatten(c->json, name, e));

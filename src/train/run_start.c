@@ -156,20 +156,71 @@ out:
     return rc;
 }
 
-int run_files_find(struct run_files *f, const char *path, const char *adapter, struct err *e) {
-    *f = (struct run_files){.model = path, .adapter = adapter};
-    const int rc = run_base(path, &f->base, e);
-    if (rc || !f->base) return rc;
-    if (adapter)
-        return err_set(e, ERR_USAGE, "%s is a LoRA run, with its own adapter: %s is another", path,
-                       adapter);
-    f->model = f->base;
-    f->adapter = path;
+/* *start: of the run that dir is, or one of the checkpoints that it keeps; else NULL. */
+static int run_record(const char *dir, char **start, struct err *e) {
+    static const char *const names[] = {"start.blzt", "../../start.blzt"};
+    *start = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !*start && file_is_dir(dir); i++) {
+        *start = file_join(dir, names[i]);
+        if (!*start) return err_set(e, ERR_NOMEM, "out of memory for %s", dir);
+        if (file_exists(*start)) break;
+        free(*start);
+        *start = NULL;
+    }
     return 0;
+}
+
+int run_files_find(struct run_files *f, const char *path, const char *adapter, struct err *e) {
+    int rc;
+    *f = (struct run_files){.model = path, .adapter = adapter};
+    TRY(run_base(path, &f->base, e));
+    if (f->base && adapter) {
+        rc = err_set(e, ERR_USAGE, "%s is a LoRA run, with its own adapter: %s is another", path,
+                     adapter);
+        goto out;
+    }
+    if (f->base) {
+        f->model = f->base;
+        f->adapter = path;
+    }
+    if (f->adapter) TRY(run_record(f->adapter, &f->start, e));
+out:
+    if (rc) run_files_release(f);
+    return rc;
+}
+
+int run_files_there(const struct run_files *f, struct err *e) {
+    if (!f->base || file_exists(f->base)) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s: its base %s is gone: give the base where it is now, and --adapter %s",
+                   f->adapter, f->base, f->adapter);
+}
+
+int run_files_tokenizer(const struct run_files *f, struct model *m, struct err *e) {
+    int rc = 0;
+    struct model_file mf = {0};
+    if (m->tok_blob || !f->start) return 0;
+    TRY(model_file_open(&mf, f->start, true, e));
+    if (mf.tokenizer) TRY(model_set_tokenizer(m, mf.tokenizer, mf.tokenizer_bytes, e));
+out:
+    model_file_close(&mf);
+    return rc;
+}
+
+int run_files_open(const struct run_files *f, struct model *m, const struct adapter_use *u,
+                   struct err *e) {
+    int rc;
+    TRY(run_files_there(f, e));
+    TRY(f->adapter ? adapter_open(m, f->model, f->adapter, u, e)
+                   : model_open_frozen(m, f->model, u->sets, u->weights, e));
+    TRY(run_files_tokenizer(f, m, e));
+out:
+    return rc;
 }
 
 void run_files_release(struct run_files *f) {
     free(f->base);
+    free(f->start);
     *f = (struct run_files){0};
 }
 

@@ -7,7 +7,7 @@
 #ifndef DUET_RUN_START_H
 #define DUET_RUN_START_H
 
-#include "model.h"
+#include "adapter.h"
 
 #define RUN_SOURCES(X) X(init) X(adapter) X(data) X(val_data) X(task) X(task_eval)
 
@@ -37,14 +37,24 @@ int run_start_read(struct run_start *r, const char *path, struct err *e);
 void run_start_release(struct run_start *r); /* accepts all zeros */
 
 /* What to open for `path` with `adapter` (or NULL). The folder of a LoRA run, or of one of the
- * checkpoints that it keeps, stands for both: its base, where config.json says, else where it was
- * at the start, and its own adapter. With a further one it is refused. */
+ * checkpoints that it keeps, stands for all: its base, where config.json says, else where it was at
+ * the start, its own adapter, and the tokenizer that it was trained with. With a further adapter it
+ * is refused. A folder given as the adapter has its run's tokenizer, too. */
 struct run_files {
     const char *model, *adapter; /* adapter NULL: none */
     char *base;                  /* model, if it is a LoRA run's; owned */
+    char *start;                 /* the run's start.blzt, or NULL; owned */
 };
 int run_files_find(struct run_files *f, const char *path, const char *adapter, struct err *e);
 void run_files_release(struct run_files *f); /* accepts all zeros */
+
+/* ERR_INPUT, with what to give, if a LoRA run's base is where it was no more. */
+int run_files_there(const struct run_files *f, struct err *e);
+/* The run's tokenizer for a model that has none. */
+int run_files_tokenizer(const struct run_files *f, struct model *m, struct err *e);
+/* All of it, with the adapter if there is one. */
+int run_files_open(const struct run_files *f, struct model *m, const struct adapter_use *u,
+                   struct err *e);
 
 /* The first key in which two descriptions differ, as "key is A, not B" in text: true if there is
  * one. */

@@ -13,11 +13,40 @@ static int contradicts(const char *name, const char *path, const char *value, st
     return err_set(e, ERR_USAGE, "--%s contradicts --adapter %s, which has %s", name, path, value);
 }
 
+/* Is there a tokenizer in the model file? */
+static int holds_tokenizer(const char *path, bool *yes, struct err *e) {
+    struct model_file mf;
+    const int rc = model_import(&mf, path, false, e);
+    if (rc) return rc;
+    *yes = mf.tokenizer != NULL;
+    model_file_close(&mf);
+    return 0;
+}
+
+/* What the folder of a LoRA run stands for. */
+static int take_run(struct train_opts *o, struct adapter_words *text, struct err *e) {
+    int rc;
+    bool has = false;
+    struct run_files *f = &text->files;
+    TRY(run_files_find(f, o->init, o->adapter, e));
+    TRY(run_files_there(f, e));
+    o->init = f->model;
+    o->adapter = f->adapter;
+    if (!f->start || o->tokenizer) goto out;
+    TRY(holds_tokenizer(o->init, &has, e));
+    if (has) goto out;
+    TRY(holds_tokenizer(f->start, &has, e)); /* of numbers there is none */
+    if (has) o->tokenizer = f->start;
+out:
+    return rc;
+}
+
 int train_take_adapter(struct train_opts *o, const struct conf *conf, struct adapter_words *text,
                        struct err *e) {
     int rc;
     struct adapter_info a = {0};
     char word[64];
+    if (o->init) TRY(take_run(o, text, e));
     if (!o->adapter) return 0;
     if (!o->init)
         return err_set(e, ERR_USAGE, "--adapter needs the model it was trained on: --init FILE");
@@ -51,6 +80,8 @@ int train_take_adapter(struct train_opts *o, const struct conf *conf, struct ada
     o->lora_norms = a.norms;
     o->lora_targets = text->targets;
     if (!conf_given(conf, "lora-init")) o->lora_init = text->init;
+    text->file = model_file_of_run(o->adapter);
+    if (text->file) o->adapter = text->file;
 out:
     adapter_info_release(&a);
     return rc;
@@ -58,6 +89,8 @@ out:
 
 void train_release_adapter(struct adapter_words *text) {
     adapter_set_release(&text->set);
+    run_files_release(&text->files);
+    free(text->file);
 }
 
 /* Into tok the file's tokenizer, into *notes what was read otherwise than it says; either may be

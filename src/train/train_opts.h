@@ -5,6 +5,7 @@
 #include "conf.h"
 #include "engine.h"
 #include "model_lora.h"
+#include "run_start.h"
 #include "schedule.h"
 
 struct train_opts {
@@ -50,9 +51,12 @@ struct train_opts {
 
 extern const struct conf_row train_rows[];
 
-/* With --adapter: the LoRA options become the adapter's, and those that were given must be. text:
- * room for them, as long as o lives. */
+/* With --adapter: the LoRA options become the adapter's, and those that were given must be. The
+ * folder of a LoRA run as --init is its base with its adapter; an adapter's run has the tokenizer
+ * if neither the base nor --tokenizer does. text: room for them, as long as o lives. */
 struct adapter_words {
+    struct run_files files;
+    char *file; /* --adapter's, of a run's folder */
     char targets[48], init[16];
     struct conf_pairs set; /* --set, and what the adapter was trained with */
 };

@@ -329,8 +329,8 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
         TRY(trainer_read_config(t, conf, e));
     }
     if (!t->resumed) {
-        if (o->init && (t->own_run = model_file_of_run(o->init))) o->init = t->own_run;
         TRY(train_take_adapter(o, conf, &t->adapter, e));
+        if (o->init && (t->own_run = model_file_of_run(o->init))) o->init = t->own_run;
     }
     if (o->threads) par_init((int)o->threads);
     train_opts_old(o, conf);

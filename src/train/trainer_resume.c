@@ -91,6 +91,15 @@ static const char *find(struct trainer *t, enum run_source s, const char *path) 
     return t->moved[s] ? t->moved[s] : path;
 }
 
+/* What the folder does not hold. */
+static int must_be_there(const struct trainer *t, enum run_source s, const char *path,
+                         struct err *e) {
+    if (!path || t->given.source[s] || file_exists(path)) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s, which %s was begun with, is gone: --%s FILE names it where it is now", path,
+                   t->dir, run_source_name(s));
+}
+
 /* The same for data; of several files, texts all, the tokens are in the folder. */
 static void find_data(struct trainer *t, enum run_source s, struct conf_list *data,
                       const char **found) {
@@ -149,6 +158,10 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
     t->from.adapter = checkpoint_exists(t->dir) ? NULL : find(t, SOURCE_adapter, o->adapter);
     t->from.task = find(t, SOURCE_task, o->task);
     t->from.task_eval = find(t, SOURCE_task_eval, o->task_eval);
+    TRY(must_be_there(t, SOURCE_init, t->base, e));
+    TRY(must_be_there(t, SOURCE_adapter, t->from.adapter, e));
+    TRY(must_be_there(t, SOURCE_task, t->from.task, e));
+    TRY(must_be_there(t, SOURCE_task_eval, t->from.task_eval, e));
 out:
     return rc;
 }

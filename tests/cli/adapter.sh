@@ -191,8 +191,8 @@ refuses "merge without --out" 2 'give the file to write' "$DUET" adapter merge $
 refuses "merge over the base" 2 'would overwrite' "$DUET" adapter merge $BASE $ADAPTER -o $BASE
 refuses "merge over the adapter" 2 'would overwrite' "$DUET" adapter merge $BASE $ADAPTER \
     -o ./$ADAPTER
-refuses "merge of one file" 2 'takes a base model and an adapter, found 1' "$DUET" adapter merge \
-    $BASE -o x.blzt
+refuses "merge of one file" 2 'is no LoRA run.s folder: give an adapter, too' "$DUET" adapter \
+    merge $BASE -o x.blzt
 refuses "info with --scale" 2 'no effect on duet adapter info' "$DUET" adapter info $ADAPTER \
     --scale 2
 refuses "merge with --json" 2 'no effect on duet adapter merge' "$DUET" adapter merge $BASE \

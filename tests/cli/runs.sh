@@ -104,9 +104,72 @@ refuses "with --resume" 2 '--adapter does not belong to --resume' "$DUET" train 
     --adapter lora --steps 9
 refuses "an adapter as --init" 1 \
     'is an adapter, and a model is wanted here: give its base, and --adapter' \
-    "$DUET" train $S --init lora --data text.txt --steps 2 --out no
+    "$DUET" train $S --init lora/adapter.blzt --data text.txt --steps 2 --out no
 check "nothing was made" absent no
+must "$DUET" train $S --init lora --data text.txt --steps 4 --out folder >s.out 2>s.err
+check "train --init of a LoRA run: from base and adapter" same folder/adapter.blzt more/adapter.blzt
+check "on record are the files" equal \
+    "$(json init folder/config.json) $(json adapter folder/config.json)" \
+    "../run/model.blzt ../lora/adapter.blzt"
+for a in "--init lora" "--init run --adapter lora"; do
+    refuses "train $a over it" 2 'lora/adapter.blzt is to be read, but would be overwritten' \
+        "$DUET" train $S $a --data text.txt --steps 2 --out lora --overwrite
+done
+check "the adapter is still there" [ -s lora/adapter.blzt ]
+must "$DUET" adapter merge lora -o m3.blzt >s.out 2>s.err
+check "adapter merge of a LoRA run: as of the files" same m3.blzt m2.blzt
+refuses "adapter merge of another run" 2 'run is no LoRA run' "$DUET" adapter merge run -o m4.blzt
+must "$DUET" convert lora peft2/ >s.out 2>s.err
+check "convert of a LoRA run takes its base" same peft2/adapter_model.safetensors \
+    peft/adapter_model.safetensors
+"$DUET" plan --init lora --json >p1.out 2>p.err
+"$DUET" plan --init run --adapter lora --json >p2.out 2>p.err
+check "plan --init of a LoRA run" sh -c \
+    'grep -v available p1.out >p1 && grep -v available p2.out | diff - p1'
 "$DUET" plan --init run --adapter lora --json >p1.out 2>p.err
 "$DUET" plan --init run --lora 2 --lora-targets q,v --json >p2.out 2>p.err
 check "plan --adapter" sh -c 'grep -v available p1.out >p1 && grep -v available p2.out | diff - p1'
+
+# ---- a base without a tokenizer, which --tokenizer named
+must "$DUET" tokenizer train text.txt --vocab 300 -o tok.json >s.out 2>s.err
+must "$DUET" train $SHAPE --tokenizer tok.json --seq 32 --batch 4 --threads 1 --quiet --data \
+    text.txt --steps 3 --out bare >s.out 2>s.err
+must "$DUET" convert bare/model.blzt bare.blzt --tokenizer none >s.out 2>s.err
+must "$DUET" train $S --init bare.blzt --tokenizer tok.json --lora 2 --data text.txt --steps 4 \
+    --checkpoint-every 2 --keep 2 --out own >s.out 2>s.err
+refuses "the base alone has none" 1 'holds no tokenizer' generate bare.blzt
+evaluate bare.blzt --adapter own/adapter.blzt --tokenizer tok.json >e1.out 2>e.err
+evaluate own >e2.out 2>e.err
+check "eval of the run: its tokenizer" sh -c \
+    'grep -q val_bpb e1.out && grep -v seconds e1.out >a; grep -v seconds e2.out | diff - a'
+evaluate bare.blzt --adapter own >e3.out 2>e.err
+check "of the base with the run as adapter" sh -c 'grep -v seconds e3.out | diff - a'
+evaluate own/checkpoints/2 >e4.out 2>e.err
+check "of a checkpoint" says e4.out val_bpb
+generate bare.blzt --adapter own/adapter.blzt --tokenizer tok.json >g1.out 2>g.err
+generate own >g2.out 2>g.err
+check "generate" sh -c '[ -s g1.out ] && cmp g1.out g2.out'
+check "audit" "$DUET" audit own --data text.txt --batch 2 --seq 32 --threads 1 --quiet
+check "adapter merge" "$DUET" adapter merge own -o whole.blzt
+generate whole.blzt >g3.out 2>g.err
+check "the merged model has it" says g3.out '^One'
+must "$DUET" train $S --init own --data text.txt --steps 2 --out next >s.out 2>s.err
+check "train --init goes on with it" equal "$(json tokenizer next/config.json)" ../own/start.blzt
+
+# ---- a base that moved
+mkdir there && mv bare.blzt there
+refuses "eval: the base is gone" 1 \
+    'own: its base .*bare.blzt is gone: give the base where it is now, and --adapter own' \
+    evaluate own
+refuses "train --init: the base is gone" 1 'own: its base .*bare.blzt is gone' \
+    "$DUET" train $S --init own --data text.txt --steps 2 --out no
+refuses "train --resume: the base is gone" 1 \
+    'bare.blzt, which own was begun with, is gone: --init FILE names it' \
+    "$DUET" train --resume own --steps 6 --threads 1 --quiet
+evaluate there/bare.blzt --adapter own >e5.out 2>e.err
+check "what is advised works" sh -c 'grep -v seconds e5.out | diff - a'
+must "$DUET" convert own peft3/ --base there/bare.blzt >s.out 2>s.err
+check "convert --base over what it wrote" "$DUET" convert own peft3/ --base there/bare.blzt
+check "train --resume --init" "$DUET" train --resume own --init there/bare.blzt --steps 6 \
+    --threads 1 --quiet
 finish
