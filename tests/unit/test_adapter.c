@@ -239,65 +239,66 @@ static void write_hostile(const struct model *m, const char *settings, const cha
 #define SET(set) S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "false", ",\"set\":" set)
 #define A0 "model.layers.0.self_attn.q_proj.lora_A.weight"
 
+static const struct {
+    const char *settings, *drop, *add;
+    uint64_t rows;
+    enum dtype type;
+    const char *because;
+} bad_files[] = {
+    {"{}", 0, 0, 0, 0, "is not an adapter"},
+    {"{\"duet_adapter\":[]}", 0, 0, 0, 0, "is not an adapter"},
+    {"{\"duet_adapter\":{}}", 0, 0, 0, 0, "\"version\" is not 1"},
+    {S("2", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"version\" is not 1"},
+    {S("1", "3", "4", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"base_hash\" is missing or not 16"},
+    {S("1", "\"0123\"", "4", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"base_hash\""},
+    {S("1", "\"0123456789abcdef\"", "4", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0,
+     0, 0, "hash 0123456789abcdef, but"},
+    {S("1", RIGHT, "0", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"rank\" is missing or not a whole"},
+    {S("1", RIGHT, "4.0", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"rank\""},
+    {S("1", RIGHT, "9223372036854775807", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0,
+     0, 0, "rank is 9223372036854775807, expected 1 to 32"},
+    {S("1", RIGHT, "4", "-8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"alpha\" is missing or not a number above 0"},
+    {S("1", RIGHT, "4", "\"8\"", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"alpha\""},
+    {S("1", RIGHT, "4", "8", "0", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"rslora\" is missing or not true or false"},
+    {S("1", RIGHT, "4", "8", "false", "\"z\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"z\" is not one of"},
+    {S("1", RIGHT, "4", "8", "false", "[]", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "\"targets\" is missing or not a short string"},
+    {S("1", RIGHT, "4", "8", "false",
+       "\"q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q\"", "\"peft\"", "false",
+       ""),
+     0, 0, 0, 0, "\"targets\""},
+    {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"zero\"", "false", ""), 0, 0, 0, 0,
+     "init \"zero\""},
+    {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "null", ""), 0, 0, 0, 0,
+     "\"norms\""},
+    {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "false", ",\"dora\":true"), 0, 0, 0,
+     0, "unknown key \"dora\""},
+    {SET("[]"), 0, 0, 0, 0, "\"set\" is not an object"},
+    {SET("{\"rope_teta\":500}"), 0, 0, 0, 0, "set: no such model key \"rope_teta\""},
+    {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "true", ""), 0, 0, 0, 0,
+     "layernorm.weight is missing"},
+    {S("1", RIGHT, "4", "8", "false", "\"q,k\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "k_proj.lora_A.weight is missing"},
+    {S("1", RIGHT, "8", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
+     "has shape 4 x 32, expected 8 x 32"},
+    {GOOD, A0, 0, 0, 0, A0 " is missing"},
+    {GOOD, A0, A0, 5, DT_F32, "has shape 5 x 32, expected 4 x 32"},
+    {GOOD, A0, A0, 4, DT_BF16, "has type bf16, expected f32"},
+    {GOOD, 0, "model.norm.weight", 4, DT_F32, "model.norm.weight is not part of this adapter"},
+    {GOOD, 0, "x", 4, DT_I8, "x is not part of this adapter"},
+};
+
 static void hostile(void **state) {
     (void)state;
-    static const struct {
-        const char *settings, *drop, *add;
-        uint64_t rows;
-        enum dtype type;
-        const char *because;
-    } cases[] = {
-        {"{}", 0, 0, 0, 0, "is not an adapter"},
-        {"{\"duet_adapter\":[]}", 0, 0, 0, 0, "is not an adapter"},
-        {"{\"duet_adapter\":{}}", 0, 0, 0, 0, "\"version\" is not 1"},
-        {S("2", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"version\" is not 1"},
-        {S("1", "3", "4", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"base_hash\" is missing or not 16"},
-        {S("1", "\"0123\"", "4", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"base_hash\""},
-        {S("1", "\"0123456789abcdef\"", "4", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0,
-         0, 0, "hash 0123456789abcdef, but"},
-        {S("1", RIGHT, "0", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"rank\" is missing or not a whole"},
-        {S("1", RIGHT, "4.0", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"rank\""},
-        {S("1", RIGHT, "9223372036854775807", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0,
-         0, 0, "rank is 9223372036854775807, expected 1 to 32"},
-        {S("1", RIGHT, "4", "-8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"alpha\" is missing or not a number above 0"},
-        {S("1", RIGHT, "4", "\"8\"", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"alpha\""},
-        {S("1", RIGHT, "4", "8", "0", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"rslora\" is missing or not true or false"},
-        {S("1", RIGHT, "4", "8", "false", "\"z\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"z\" is not one of"},
-        {S("1", RIGHT, "4", "8", "false", "[]", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "\"targets\" is missing or not a short string"},
-        {S("1", RIGHT, "4", "8", "false",
-           "\"q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q,q\"", "\"peft\"", "false",
-           ""),
-         0, 0, 0, 0, "\"targets\""},
-        {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"zero\"", "false", ""), 0, 0, 0, 0,
-         "init \"zero\""},
-        {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "null", ""), 0, 0, 0, 0,
-         "\"norms\""},
-        {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "false", ",\"dora\":true"), 0, 0, 0,
-         0, "unknown key \"dora\""},
-        {SET("[]"), 0, 0, 0, 0, "\"set\" is not an object"},
-        {SET("{\"rope_teta\":500}"), 0, 0, 0, 0, "set: no such model key \"rope_teta\""},
-        {S("1", RIGHT, "4", "8", "false", "\"q\"", "\"peft\"", "true", ""), 0, 0, 0, 0,
-         "layernorm.weight is missing"},
-        {S("1", RIGHT, "4", "8", "false", "\"q,k\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "k_proj.lora_A.weight is missing"},
-        {S("1", RIGHT, "8", "8", "false", "\"q\"", "\"peft\"", "false", ""), 0, 0, 0, 0,
-         "has shape 4 x 32, expected 8 x 32"},
-        {GOOD, A0, 0, 0, 0, A0 " is missing"},
-        {GOOD, A0, A0, 5, DT_F32, "has shape 5 x 32, expected 4 x 32"},
-        {GOOD, A0, A0, 4, DT_BF16, "has type bf16, expected f32"},
-        {GOOD, 0, "model.norm.weight", 4, DT_F32, "model.norm.weight is not part of this adapter"},
-        {GOOD, 0, "x", 4, DT_I8, "x is not part of this adapter"},
-    };
     struct model m, n;
     struct lora_opts o = lora_default;
     const struct adapter_use use = {.weights = DT_F32, .scale = 1};
@@ -307,12 +308,12 @@ static void hostile(void **state) {
     write_hostile(&m, GOOD, NULL, NULL, 0, DT_F32);
     ok(adapter_open(&n, at("base"), at("b"), &use, &e)); /* as it is, it would be good */
     model_close(&n);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        write_hostile(&m, cases[i].settings, cases[i].drop, cases[i].add, cases[i].rows,
-                      cases[i].type);
+    for (size_t i = 0; i < sizeof bad_files / sizeof *bad_files; i++) {
+        write_hostile(&m, bad_files[i].settings, bad_files[i].drop, bad_files[i].add, bad_files[i].rows,
+                      bad_files[i].type);
         const int rc = adapter_open(&n, at("base"), at("b"), &use, &e);
-        if (rc != ERR_INPUT || !strstr(e.msg, cases[i].because) || !strstr(e.msg, at("b")))
-            fail_msg("case %zu: expected \"%s\", got %d and \"%s\"", i, cases[i].because, rc,
+        if (rc != ERR_INPUT || !strstr(e.msg, bad_files[i].because) || !strstr(e.msg, at("b")))
+            fail_msg("case %zu: expected \"%s\", got %d and \"%s\"", i, bad_files[i].because, rc,
                      e.msg);
         assert_null(n.params);
     }

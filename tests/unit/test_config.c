@@ -46,125 +46,126 @@ static void refused(const char *keys, const char *says) {
 #define QWEN3 "\"model_type\":\"qwen3\","
 
 /* A key, a value of it that changes nothing, and one that does. */
+static const char *const changing[][3] = {
+    {"is_causal", "true", "false"},
+    {"use_bidirectional_attention", "false", "true"},
+    {"use_bidirectional_attention", "null", "\"all\""},
+    {"bidirectional", "false", "true"},
+    {"is_encoder_decoder", "false", "true"},
+    {"add_cross_attention", "false", "true"},
+    {"attention_chunk_size", "64", "63"},
+    {"use_attention_sinks", "false", "true"},
+    {"attention_sinks", "0", "4"},
+    {"attn_output_gate", "false", "true"},
+    {"headwise_attn_output_gate", "false", "true"},
+    {"elementwise_attn_output_gate", "false", "true"},
+    {"num_kv_shared_layers", "0", "1"},
+    {"kv_lora_rank", "null", "512"},
+    {"q_lora_rank", "null", "512"},
+    {"v_head_dim", "16", "32"},
+    {"clip_qkv", "null", "8.0"},
+    {"attn_logit_softcapping", "null", "50.0"},
+    {"attn_logit_softcapping", "0.0", "50"},
+    {"query_pre_attn_scalar", "16", "256"},
+    {"attention_multiplier", "0.25", "0.0625"},
+    {"softmax_scale", "0.25", "1"},
+    {"scale_attn_weights", "true", "false"},
+    {"scale_attn_by_inverse_layer_idx", "false", "true"},
+    {"attn_temperature_tuning", "false", "true"},
+    {"attn_temperature_tuning", "0", "4"},
+    {"use_logn_attn", "false", "true"},
+    {"partial_rotary_factor", "1.0", "0.5"},
+    {"partial_rotary_factor", "1", "0.25"},
+    {"rotary_pct", "1.0", "0.25"},
+    {"rope_pct", "1", "0.25"},
+    {"rotary_dim", "16", "8"},
+    {"rotary_emb_base", "10000", "500000"},
+    {"rotary_embedding_base", "10000.0", "500000"},
+    {"rope_base", "10000.0", "500000"},
+    {"rope_local_base_freq", "10000.0", "1000000"},
+    {"rope_ratio", "1", "16"},
+    {"rope_interleave", "false", "true"},
+    {"rope_interleaved", "false", "true"},
+    {"rotary_interleaved", "false", "true"},
+    {"use_dynamic_ntk", "false", "true"},
+    {"no_rope_layers", "[1,1]", "[1,0]"},
+    {"no_rope_layers", "[]", "[0,0]"},
+    {"no_rope_layer_interval", "3", "2"},
+    {"no_rope_layer_interval", "0", "1"},
+    {"use_rope", "true", "false"},
+    {"nope", "false", "true"},
+    {"alibi", "false", "true"},
+    {"use_alibi", "false", "true"},
+    {"position_embedding_type", "\"rope\"", "\"alibi\""},
+    {"embedding_multiplier", "1.0", "12.0"},
+    {"residual_multiplier", "1.0", "0.22"},
+    {"logits_scaling", "1.0", "8.0"},
+    {"logit_scale", "1", "0.0625"},
+    {"lm_head_multiplier", "1.0", "0.04"},
+    {"key_multiplier", "1.0", "0.4"},
+    {"scale_embedding", "false", "true"},
+    {"normalize_embedding", "false", "true"},
+    {"scale_emb", "1", "12"},
+    {"scale_depth", "1.4142135623730951", "1.4"},
+    {"dim_model_base", "64", "256"},
+    {"mup_embeddings_scale", "1.0", "14.6"},
+    {"mup_output_alpha", "1.0", "2.2"},
+    {"mup_width_scale", "1.0", "0.1"},
+    {"final_logit_softcapping", "null", "30.0"},
+    {"logits_soft_cap", "0", "30.0"},
+    {"logit_softcap", "0", "15"},
+    {"hidden_act", "\"silu\"", "\"gelu\""},
+    {"hidden_act", "\"swish\"", "[\"silu\"]"},
+    {"hidden_activation", "\"silu\"", "\"gelu_pytorch_tanh\""},
+    {"activation_function", "\"swish\"", "\"relu\""},
+    {"norm_type", "\"rmsnorm\"", "\"layernorm\""},
+    {"normalization_type", "\"RMSNorm\"", "\"LayerNorm\""},
+    {"layer_norm_type", "\"rms\"", "\"low_precision\""},
+    {"apply_layernorm_1p", "false", "true"},
+    {"zero_centered_gamma", "false", "true"},
+    {"norm_unit_offset", "false", "true"},
+    {"use_qk_norm", "false", "true"},
+    {"qk_norm", "false", "true"},
+    {"qk_layernorm", "false", "true"},
+    {"use_post_norm", "false", "true"},
+    {"apply_residual_connection_post_layernorm", "false", "true"},
+    {"use_parallel_residual", "false", "true"},
+    {"parallel_attn", "false", "true"},
+    {"mlp_bias", "false", "true"},
+    {"use_bias", "false", "true"},
+    {"bias", "false", "true"},
+    {"qkv_bias", "false", "true"},
+    {"use_qkv_bias", "false", "true"},
+    {"add_qkv_bias", "false", "true"},
+    {"attention_out_bias", "false", "true"},
+    {"lm_head_bias", "false", "true"},
+    {"swiglu_limit", "null", "7.0"},
+    {"per_layer_config", "{}", "{\"0\":{\"num_attention_heads\":2}}"},
+    {"num_experts", "0", "8"},
+    {"num_local_experts", "0", "8"},
+    {"n_routed_experts", "null", "64"},
+    {"n_shared_experts", "0", "1"},
+    {"moe_num_experts", "0", "8"},
+    {"mlp_layer_types", "[\"dense\",\"dense\"]", "[\"dense\",\"sparse\"]"},
+    {"quantization_config", "null", "{\"quant_method\":\"gptq\",\"bits\":4}"},
+    {"quantization", "{}", "{\"group_size\":64,\"bits\":4}"},
+    {"compression_config", "null", "{\"format\":\"pack-quantized\"}"},
+};
+
 static void keys_that_change(void **state) {
     (void)state;
-    static const char *const cases[][3] = {
-        {"is_causal", "true", "false"},
-        {"use_bidirectional_attention", "false", "true"},
-        {"use_bidirectional_attention", "null", "\"all\""},
-        {"bidirectional", "false", "true"},
-        {"is_encoder_decoder", "false", "true"},
-        {"add_cross_attention", "false", "true"},
-        {"attention_chunk_size", "64", "63"},
-        {"use_attention_sinks", "false", "true"},
-        {"attention_sinks", "0", "4"},
-        {"attn_output_gate", "false", "true"},
-        {"headwise_attn_output_gate", "false", "true"},
-        {"elementwise_attn_output_gate", "false", "true"},
-        {"num_kv_shared_layers", "0", "1"},
-        {"kv_lora_rank", "null", "512"},
-        {"q_lora_rank", "null", "512"},
-        {"v_head_dim", "16", "32"},
-        {"clip_qkv", "null", "8.0"},
-        {"attn_logit_softcapping", "null", "50.0"},
-        {"attn_logit_softcapping", "0.0", "50"},
-        {"query_pre_attn_scalar", "16", "256"},
-        {"attention_multiplier", "0.25", "0.0625"},
-        {"softmax_scale", "0.25", "1"},
-        {"scale_attn_weights", "true", "false"},
-        {"scale_attn_by_inverse_layer_idx", "false", "true"},
-        {"attn_temperature_tuning", "false", "true"},
-        {"attn_temperature_tuning", "0", "4"},
-        {"use_logn_attn", "false", "true"},
-        {"partial_rotary_factor", "1.0", "0.5"},
-        {"partial_rotary_factor", "1", "0.25"},
-        {"rotary_pct", "1.0", "0.25"},
-        {"rope_pct", "1", "0.25"},
-        {"rotary_dim", "16", "8"},
-        {"rotary_emb_base", "10000", "500000"},
-        {"rotary_embedding_base", "10000.0", "500000"},
-        {"rope_base", "10000.0", "500000"},
-        {"rope_local_base_freq", "10000.0", "1000000"},
-        {"rope_ratio", "1", "16"},
-        {"rope_interleave", "false", "true"},
-        {"rope_interleaved", "false", "true"},
-        {"rotary_interleaved", "false", "true"},
-        {"use_dynamic_ntk", "false", "true"},
-        {"no_rope_layers", "[1,1]", "[1,0]"},
-        {"no_rope_layers", "[]", "[0,0]"},
-        {"no_rope_layer_interval", "3", "2"},
-        {"no_rope_layer_interval", "0", "1"},
-        {"use_rope", "true", "false"},
-        {"nope", "false", "true"},
-        {"alibi", "false", "true"},
-        {"use_alibi", "false", "true"},
-        {"position_embedding_type", "\"rope\"", "\"alibi\""},
-        {"embedding_multiplier", "1.0", "12.0"},
-        {"residual_multiplier", "1.0", "0.22"},
-        {"logits_scaling", "1.0", "8.0"},
-        {"logit_scale", "1", "0.0625"},
-        {"lm_head_multiplier", "1.0", "0.04"},
-        {"key_multiplier", "1.0", "0.4"},
-        {"scale_embedding", "false", "true"},
-        {"normalize_embedding", "false", "true"},
-        {"scale_emb", "1", "12"},
-        {"scale_depth", "1.4142135623730951", "1.4"},
-        {"dim_model_base", "64", "256"},
-        {"mup_embeddings_scale", "1.0", "14.6"},
-        {"mup_output_alpha", "1.0", "2.2"},
-        {"mup_width_scale", "1.0", "0.1"},
-        {"final_logit_softcapping", "null", "30.0"},
-        {"logits_soft_cap", "0", "30.0"},
-        {"logit_softcap", "0", "15"},
-        {"hidden_act", "\"silu\"", "\"gelu\""},
-        {"hidden_act", "\"swish\"", "[\"silu\"]"},
-        {"hidden_activation", "\"silu\"", "\"gelu_pytorch_tanh\""},
-        {"activation_function", "\"swish\"", "\"relu\""},
-        {"norm_type", "\"rmsnorm\"", "\"layernorm\""},
-        {"normalization_type", "\"RMSNorm\"", "\"LayerNorm\""},
-        {"layer_norm_type", "\"rms\"", "\"low_precision\""},
-        {"apply_layernorm_1p", "false", "true"},
-        {"zero_centered_gamma", "false", "true"},
-        {"norm_unit_offset", "false", "true"},
-        {"use_qk_norm", "false", "true"},
-        {"qk_norm", "false", "true"},
-        {"qk_layernorm", "false", "true"},
-        {"use_post_norm", "false", "true"},
-        {"apply_residual_connection_post_layernorm", "false", "true"},
-        {"use_parallel_residual", "false", "true"},
-        {"parallel_attn", "false", "true"},
-        {"mlp_bias", "false", "true"},
-        {"use_bias", "false", "true"},
-        {"bias", "false", "true"},
-        {"qkv_bias", "false", "true"},
-        {"use_qkv_bias", "false", "true"},
-        {"add_qkv_bias", "false", "true"},
-        {"attention_out_bias", "false", "true"},
-        {"lm_head_bias", "false", "true"},
-        {"swiglu_limit", "null", "7.0"},
-        {"per_layer_config", "{}", "{\"0\":{\"num_attention_heads\":2}}"},
-        {"num_experts", "0", "8"},
-        {"num_local_experts", "0", "8"},
-        {"n_routed_experts", "null", "64"},
-        {"n_shared_experts", "0", "1"},
-        {"moe_num_experts", "0", "8"},
-        {"mlp_layer_types", "[\"dense\",\"dense\"]", "[\"dense\",\"sparse\"]"},
-        {"quantization_config", "null", "{\"quant_method\":\"gptq\",\"bits\":4}"},
-        {"quantization", "{}", "{\"group_size\":64,\"bits\":4}"},
-        {"compression_config", "null", "{\"format\":\"pack-quantized\"}"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof changing / sizeof *changing; i++) {
         char keys[160], says[80];
-        snprintf(keys, sizeof keys, LLAMA "\"%s\":%s", cases[i][0], cases[i][1]);
+        snprintf(keys, sizeof keys, LLAMA "\"%s\":%s", changing[i][0], changing[i][1]);
         taken(keys);
-        snprintf(keys, sizeof keys, LLAMA "\"%s\":%s", cases[i][0], cases[i][2]);
-        snprintf(says, sizeof says, "%s is ", cases[i][0]);
+        snprintf(keys, sizeof keys, LLAMA "\"%s\":%s", changing[i][0], changing[i][2]);
+        snprintf(says, sizeof says, "%s is ", changing[i][0]);
         refused(keys, says);
         /* Who knows better may pass it over. */
         struct model_config c;
-        char *key = strdup(cases[i][0]), *value = strdup("null");
+        char *key = strdup(changing[i][0]), *value = strdup("null");
         const struct conf_pairs sets = {.n = 1, .key = &key, .value = &value};
-        if (parse(&c, keys, &sets)) fail_msg("--set %s=null: %s", cases[i][0], e.msg);
+        if (parse(&c, keys, &sets)) fail_msg("--set %s=null: %s", changing[i][0], e.msg);
         model_config_release(&c);
         free(key);
         free(value);
@@ -245,60 +246,61 @@ static double factor_of(const struct model_config *c, int i) {
     "\"original_max_position_embeddings\":32"
 
 /* The base, wherever it stands, and the factor of the slowest pair. */
+static const struct {
+    const char *keys;
+    double theta, factor;
+} rotary_cases[] = {
+    {"\"rope_theta\":500", 500, 1},
+    {"\"rope_parameters\":{\"rope_theta\":500}", 500, 1},
+    {"\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"}", 500, 1},
+    {"\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"},\"rope_theta\":10000",
+     500, 1},
+    {"\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2},\"rope_theta\":700", 700, 2},
+    {"\"rope_parameters\":null,\"rope_scaling\":null", 10000, 1},
+    {"\"rope_parameters\":{},\"rope_scaling\":{},\"rope_theta\":7000", 7000, 1},
+    {"\"rope_parameters\":{\"rope_theta\":null},\"rope_theta\":7000", 7000, 1},
+    {"\"rope_scaling\":{\"rope_theta\":500,\"type\":\"linear\",\"factor\":4}", 500, 4},
+    {"\"rope_scaling\":{\"rope_theta\":500,\"type\":\"linear\",\"factor\":4},\"rope_theta\":9",
+     500, 4},
+    {"\"rope_scaling\":{\"rope_theta\":500000.0,\"rope_type\":\"llama3\"," LLAMA3 "}", 500000,
+     8},
+    {"\"rope_scaling\":{\"rope_type\":\"default\"}", 10000, 1},
+    {"\"rope_scaling\":{\"rope_type\":\"default\",\"factor\":3}", 10000, 1},
+    {"\"rope_scaling\":{\"rope_type\":null,\"type\":\"linear\",\"factor\":4}", 10000, 4},
+    {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4,\"partial_rotary_factor\":1}", 10000,
+     4},
+    /* both, and the same */
+    {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4},\"rope_parameters\":{\"type\":"
+     "\"linear\","
+     "\"factor\":4.0,\"rope_theta\":300}",
+     300, 4},
+    {"\"rope_scaling\":{\"type\":\"default\"},\"rope_parameters\":{\"rope_type\":\"default\","
+     "\"rope_theta\":300}",
+     300, 1},
+    /* one for each kind of layer */
+    {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"default\"}}",
+     500, 1},
+    {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"linear\","
+     "\"factor\":2},\"sliding_attention\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_"
+     "theta\":"
+     "500.0}}",
+     500, 2},
+    {"\"layer_types\":[\"full_attention\",\"full_attention\"],\"rope_parameters\":{"
+     "\"full_attention\":{\"rope_theta\":500},\"sliding_attention\":{\"rope_theta\":9}}",
+     500, 1},
+    /* a length outside, as transformers 5 reads it */
+    {"\"original_max_position_embeddings\":32,\"rope_scaling\":{\"rope_type\":\"llama3\","
+     "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0}",
+     10000, 8},
+};
+
 static void rotary(void **state) {
     (void)state;
-    static const struct {
-        const char *keys;
-        double theta, factor;
-    } cases[] = {
-        {"\"rope_theta\":500", 500, 1},
-        {"\"rope_parameters\":{\"rope_theta\":500}", 500, 1},
-        {"\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"}", 500, 1},
-        {"\"rope_parameters\":{\"rope_theta\":500,\"rope_type\":\"default\"},\"rope_theta\":10000",
-         500, 1},
-        {"\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2},\"rope_theta\":700", 700, 2},
-        {"\"rope_parameters\":null,\"rope_scaling\":null", 10000, 1},
-        {"\"rope_parameters\":{},\"rope_scaling\":{},\"rope_theta\":7000", 7000, 1},
-        {"\"rope_parameters\":{\"rope_theta\":null},\"rope_theta\":7000", 7000, 1},
-        {"\"rope_scaling\":{\"rope_theta\":500,\"type\":\"linear\",\"factor\":4}", 500, 4},
-        {"\"rope_scaling\":{\"rope_theta\":500,\"type\":\"linear\",\"factor\":4},\"rope_theta\":9",
-         500, 4},
-        {"\"rope_scaling\":{\"rope_theta\":500000.0,\"rope_type\":\"llama3\"," LLAMA3 "}", 500000,
-         8},
-        {"\"rope_scaling\":{\"rope_type\":\"default\"}", 10000, 1},
-        {"\"rope_scaling\":{\"rope_type\":\"default\",\"factor\":3}", 10000, 1},
-        {"\"rope_scaling\":{\"rope_type\":null,\"type\":\"linear\",\"factor\":4}", 10000, 4},
-        {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4,\"partial_rotary_factor\":1}", 10000,
-         4},
-        /* both, and the same */
-        {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4},\"rope_parameters\":{\"type\":"
-         "\"linear\","
-         "\"factor\":4.0,\"rope_theta\":300}",
-         300, 4},
-        {"\"rope_scaling\":{\"type\":\"default\"},\"rope_parameters\":{\"rope_type\":\"default\","
-         "\"rope_theta\":300}",
-         300, 1},
-        /* one for each kind of layer */
-        {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"default\"}}",
-         500, 1},
-        {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"linear\","
-         "\"factor\":2},\"sliding_attention\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_"
-         "theta\":"
-         "500.0}}",
-         500, 2},
-        {"\"layer_types\":[\"full_attention\",\"full_attention\"],\"rope_parameters\":{"
-         "\"full_attention\":{\"rope_theta\":500},\"sliding_attention\":{\"rope_theta\":9}}",
-         500, 1},
-        /* a length outside, as transformers 5 reads it */
-        {"\"original_max_position_embeddings\":32,\"rope_scaling\":{\"rope_type\":\"llama3\","
-         "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0}",
-         10000, 8},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof rotary_cases / sizeof *rotary_cases; i++) {
         struct model_config c, again;
-        if (parse(&c, cases[i].keys, NULL)) fail_msg("%s: %s", cases[i].keys, e.msg);
-        if (c.theta != cases[i].theta || fabs(factor_of(&c, 7) - cases[i].factor) > 1e-9)
-            fail_msg("%s: base %g, factor %g", cases[i].keys, c.theta, factor_of(&c, 7));
+        if (parse(&c, rotary_cases[i].keys, NULL)) fail_msg("%s: %s", rotary_cases[i].keys, e.msg);
+        if (c.theta != rotary_cases[i].theta || fabs(factor_of(&c, 7) - rotary_cases[i].factor) > 1e-9)
+            fail_msg("%s: base %g, factor %g", rotary_cases[i].keys, c.theta, factor_of(&c, 7));
         /* What is kept says the same in the one form. */
         assert_null(json_object_get(c.json, "rope_parameters"));
         char *text = model_config_dump(&c);

@@ -103,70 +103,71 @@ static void assert_header_refused(const char *json, size_t data_bytes, const cha
     ",\"bytes\":" bytes ",\"xxh3\":\"0123456789abcdef\"}"
 #define H(tensors) "{\"config\":{},\"tensors\":[" tensors "]}"
 
+static const struct {
+    const char *json;
+    size_t data;
+    const char *because;
+} headers[] = {
+    {"", 0, "header at offset"},
+    {"[]", 0, "not a JSON object"},
+    {"{\"config\":{}", 0, "header at offset"},
+    {"{\"config\":{},\"config\":{},\"tensors\":[]}", 0, "duplicate"},
+    {"{\"tensors\":[]}", 0, "config"},
+    {"{\"config\":[],\"tensors\":[]}", 0, "not an object"},
+    {"{\"config\":{},\"meta\":3,\"tensors\":[]}", 0, "meta"},
+    {"{\"config\":{},\"tensors\":{}}", 0, "tensors"},
+    {"{\"config\":{},\"tensors\":[],\"lora\":1}", 0, "unknown key \"lora\""},
+    {"{\"config\":{},\"tensors\":[],\"a b\":1}", 0, "unknown key"},
+    {H("3"), 0, "name"},
+    {H(""), 1, "1 bytes follow"},
+    {H(T("", "f32", "[1]", "0", "4")), 4, "printable"},
+    {H(T("a\\nb", "f32", "[1]", "0", "4")), 4, "printable"},
+    {H(T("a\\u0000b", "f32", "[1]", "0", "4")), 4, "header at offset"},
+    {H(T("\xff", "f32", "[1]", "0", "4")), 4, "header at offset"},
+    {H(T("a", "f64", "[1]", "0", "4")), 4, "dtype \"f64\""},
+    {H(T("a", "f32", "[]", "0", "4")), 4, "1 or 2 sizes"},
+    {H(T("a", "f32", "[1,1,1]", "0", "4")), 4, "1 or 2 sizes"},
+    {H(T("a", "f32", "[0]", "0", "4")), 4, "dimension 0"},
+    {H(T("a", "f32", "[1,-1]", "0", "4")), 4, "dimension 1"},
+    {H(T("a", "f32", "[1.0]", "0", "4")), 4, "dimension 0"},
+    {H(T("a", "f32", "[NaN]", "0", "4")), 4, "header at offset"},
+    {H(T("a", "f32", "[1e999]", "0", "4")), 4, "header at offset"},
+    {H(T("a", "f32", "[99999999999999999999]", "0", "4")), 4, "header at offset"},
+    {H(T("a", "f32", "[4294967296,4294967296]", "0", "4")), 4, "too large"},
+    {H(T("a", "f32", "[4611686018427387904]", "0", "4")), 4, "too large"},
+    {H(T("a", "f32", "[4611686018427387905]", "0", "4")), 4, "too large"},
+    {H(T("a", "i8", "[9223372036854775807,2]", "0", "4")), 4, "too large"},
+    {H(T("a", "f32", "[2]", "0", "4")), 4, "shape and dtype give 8"},
+    {H(T("a", "q8_0", "[2,31]", "0", "68")), 68, "not whole blocks of q8_0"},
+    {H(T("a", "q8_0", "[31,2]", "0", "68")), 68, "not whole blocks of q8_0"},
+    {H(T("a", "q8_0", "[2,32]", "0", "64")), 64, "shape and dtype give 68"},
+    {H(T("a", "f32", "[1]", "64", "4")), 68, "offset 64 found, 0 expected"},
+    {H(T("a", "f32", "[1]", "-64", "4")), 68, "whole number"},
+    {H(T("a", "f32", "[1]", "0.0", "4")), 4, "whole number"},
+    {H(T("a", "f32", "[1]", "0", "0")), 4, "do not lie within"},
+    {H(T("a", "f32", "[1]", "0", "8")), 4, "do not lie within"},
+    {H(T("a", "f32", "[1]", "0", "9223372036854775807")), 4, "do not lie within"},
+    {H(T("a", "f32", "[1]", "0", "4") "," T("b", "f32", "[1]", "0", "4")), 68, "64 expected"},
+    {H(T("a", "f32", "[1]", "0", "4") "," T("b", "f32", "[1]", "4", "4")), 68, "64 expected"},
+    {H(T("a", "f32", "[1]", "0", "4") "," T("a", "f32", "[1]", "64", "4")), 68, "twice"},
+    {H(T("a", "f32", "[1]", "0", "4") "," T("b", "f32", "[1]", "64", "4")), 64, "lie within"},
+    {H(T("a", "f32", "[1]", "0", "4") "," T("b", "f32", "[1]", "64", "4")), 4, "lie within"},
+    {H("{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[1],\"offset\":0,\"bytes\":4,"
+       "\"xxh3\":\"0123456789ABCDEF\"}"),
+     4, "xxh3"},
+    {H("{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[1],\"offset\":0,\"bytes\":4,"
+       "\"xxh3\":\"0123456789abcdef\",\"scale\":2}"),
+     4, "unknown key \"scale\""},
+    {"{\"config\":{},\"tensors\":[],\"tokenizer\":{\"offset\":0,\"bytes\":4,"
+     "\"xxh3\":\"0123456789abcdef\"}}",
+     4, "tokenizer is damaged"},
+    {"{\"config\":{},\"tensors\":[],\"tokenizer\":[]}", 4, "tokenizer"},
+};
+
 static void blzt5_hostile_headers(void **state) {
     (void)state;
-    static const struct {
-        const char *json;
-        size_t data;
-        const char *because;
-    } cases[] = {
-        {"", 0, "header at offset"},
-        {"[]", 0, "not a JSON object"},
-        {"{\"config\":{}", 0, "header at offset"},
-        {"{\"config\":{},\"config\":{},\"tensors\":[]}", 0, "duplicate"},
-        {"{\"tensors\":[]}", 0, "config"},
-        {"{\"config\":[],\"tensors\":[]}", 0, "not an object"},
-        {"{\"config\":{},\"meta\":3,\"tensors\":[]}", 0, "meta"},
-        {"{\"config\":{},\"tensors\":{}}", 0, "tensors"},
-        {"{\"config\":{},\"tensors\":[],\"lora\":1}", 0, "unknown key \"lora\""},
-        {"{\"config\":{},\"tensors\":[],\"a b\":1}", 0, "unknown key"},
-        {H("3"), 0, "name"},
-        {H(""), 1, "1 bytes follow"},
-        {H(T("", "f32", "[1]", "0", "4")), 4, "printable"},
-        {H(T("a\\nb", "f32", "[1]", "0", "4")), 4, "printable"},
-        {H(T("a\\u0000b", "f32", "[1]", "0", "4")), 4, "header at offset"},
-        {H(T("\xff", "f32", "[1]", "0", "4")), 4, "header at offset"},
-        {H(T("a", "f64", "[1]", "0", "4")), 4, "dtype \"f64\""},
-        {H(T("a", "f32", "[]", "0", "4")), 4, "1 or 2 sizes"},
-        {H(T("a", "f32", "[1,1,1]", "0", "4")), 4, "1 or 2 sizes"},
-        {H(T("a", "f32", "[0]", "0", "4")), 4, "dimension 0"},
-        {H(T("a", "f32", "[1,-1]", "0", "4")), 4, "dimension 1"},
-        {H(T("a", "f32", "[1.0]", "0", "4")), 4, "dimension 0"},
-        {H(T("a", "f32", "[NaN]", "0", "4")), 4, "header at offset"},
-        {H(T("a", "f32", "[1e999]", "0", "4")), 4, "header at offset"},
-        {H(T("a", "f32", "[99999999999999999999]", "0", "4")), 4, "header at offset"},
-        {H(T("a", "f32", "[4294967296,4294967296]", "0", "4")), 4, "too large"},
-        {H(T("a", "f32", "[4611686018427387904]", "0", "4")), 4, "too large"},
-        {H(T("a", "f32", "[4611686018427387905]", "0", "4")), 4, "too large"},
-        {H(T("a", "i8", "[9223372036854775807,2]", "0", "4")), 4, "too large"},
-        {H(T("a", "f32", "[2]", "0", "4")), 4, "shape and dtype give 8"},
-        {H(T("a", "q8_0", "[2,31]", "0", "68")), 68, "not whole blocks of q8_0"},
-        {H(T("a", "q8_0", "[31,2]", "0", "68")), 68, "not whole blocks of q8_0"},
-        {H(T("a", "q8_0", "[2,32]", "0", "64")), 64, "shape and dtype give 68"},
-        {H(T("a", "f32", "[1]", "64", "4")), 68, "offset 64 found, 0 expected"},
-        {H(T("a", "f32", "[1]", "-64", "4")), 68, "whole number"},
-        {H(T("a", "f32", "[1]", "0.0", "4")), 4, "whole number"},
-        {H(T("a", "f32", "[1]", "0", "0")), 4, "do not lie within"},
-        {H(T("a", "f32", "[1]", "0", "8")), 4, "do not lie within"},
-        {H(T("a", "f32", "[1]", "0", "9223372036854775807")), 4, "do not lie within"},
-        {H(T("a", "f32", "[1]", "0", "4") "," T("b", "f32", "[1]", "0", "4")), 68, "64 expected"},
-        {H(T("a", "f32", "[1]", "0", "4") "," T("b", "f32", "[1]", "4", "4")), 68, "64 expected"},
-        {H(T("a", "f32", "[1]", "0", "4") "," T("a", "f32", "[1]", "64", "4")), 68, "twice"},
-        {H(T("a", "f32", "[1]", "0", "4") "," T("b", "f32", "[1]", "64", "4")), 64, "lie within"},
-        {H(T("a", "f32", "[1]", "0", "4") "," T("b", "f32", "[1]", "64", "4")), 4, "lie within"},
-        {H("{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[1],\"offset\":0,\"bytes\":4,"
-           "\"xxh3\":\"0123456789ABCDEF\"}"),
-         4, "xxh3"},
-        {H("{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[1],\"offset\":0,\"bytes\":4,"
-           "\"xxh3\":\"0123456789abcdef\",\"scale\":2}"),
-         4, "unknown key \"scale\""},
-        {"{\"config\":{},\"tensors\":[],\"tokenizer\":{\"offset\":0,\"bytes\":4,"
-         "\"xxh3\":\"0123456789abcdef\"}}",
-         4, "tokenizer is damaged"},
-        {"{\"config\":{},\"tensors\":[],\"tokenizer\":[]}", 4, "tokenizer"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_header_refused(cases[i].json, cases[i].data, cases[i].because);
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
+        assert_header_refused(headers[i].json, headers[i].data, headers[i].because);
 
     /* Deep nesting and a table of far too many tensors: an error, and at once. */
     static const char entry[] = T("t%05d", "i8", "[1]", "%d", "1") ",";

@@ -276,20 +276,21 @@ static void sidecar(void **state) {
 }
 
 /* A fixed layout says no to a model it would change, and touches nothing. */
+static const struct {
+    const char *format, *extra, *because;
+} unwritable[] = {
+    {"blzt4", ",\"rms_norm_eps\":1e-6", "JSON"}, /* twice: not a config at all */
+    {"blzt4", ",\"rope_scaling\":{\"rope_type\":\"llama3\"}", "rope_scaling"},
+    {"blzt4", ",\"duet\":{\"logit_softcap\":15}", "softcap"},
+    {"blzt4", ",\"duet\":{\"seq_len\":7}", "seq_len"},
+    {"blzt4", ",\"duet\":{\"residual_scale\":0.5}", "duet.residual_scale, which is 0.5"},
+    {"blzt4", ",\"duet\":{\"rope_factors\":[1,2]}", "rope_factors"},
+    {"llama2c", ",\"duet\":{\"residual_scale\":0.5}", "residual_scale"},
+    {"llama2c", ",\"duet\":{\"logit_softcap\":15}", "softcap"},
+};
+
 static void refused_to_write(void **state) {
     (void)state;
-    static const struct {
-        const char *format, *extra, *because;
-    } cases[] = {
-        {"blzt4", ",\"rms_norm_eps\":1e-6", "JSON"}, /* twice: not a config at all */
-        {"blzt4", ",\"rope_scaling\":{\"rope_type\":\"llama3\"}", "rope_scaling"},
-        {"blzt4", ",\"duet\":{\"logit_softcap\":15}", "softcap"},
-        {"blzt4", ",\"duet\":{\"seq_len\":7}", "seq_len"},
-        {"blzt4", ",\"duet\":{\"residual_scale\":0.5}", "duet.residual_scale, which is 0.5"},
-        {"blzt4", ",\"duet\":{\"rope_factors\":[1,2]}", "rope_factors"},
-        {"llama2c", ",\"duet\":{\"residual_scale\":0.5}", "residual_scale"},
-        {"llama2c", ",\"duet\":{\"logit_softcap\":15}", "softcap"},
-    };
     static const struct {
         const char *from, *to, *because;
     } edits[] = {
@@ -305,10 +306,10 @@ static void refused_to_write(void **state) {
         {"true", "null", "lm_head"},
     };
     struct model_file mf;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        build(&mf, true, cases[i].extra);
-        assert_int_equal(model_file_write(&mf, cases[i].format, at("no"), &e), ERR_INPUT);
-        assert_non_null(strstr(e.msg, cases[i].because));
+    for (size_t i = 0; i < sizeof unwritable / sizeof *unwritable; i++) {
+        build(&mf, true, unwritable[i].extra);
+        assert_int_equal(model_file_write(&mf, unwritable[i].format, at("no"), &e), ERR_INPUT);
+        assert_non_null(strstr(e.msg, unwritable[i].because));
         model_file_close(&mf);
     }
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++)

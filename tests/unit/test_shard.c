@@ -64,60 +64,61 @@ static void every_byte_counts(void **state) {
 }
 
 /* One field changed, all checksums right: what is said names the field. */
+static const struct {
+    size_t offset;
+    int bytes; /* 0: a double */
+    uint64_t value;
+    double real;
+    const char *word;
+} fields[] = {
+    {0, 4, 0x46465542, 0, "DUETSHRD"},
+    {8, 4, 2, 0, "version is 2"},
+    {12, 4, 3, 0, "token width is 3"},
+    {12, 4, 4, 0, "offset of section docs is 192, expected 256"},
+    {16, 4, 0, 0, "vocabulary size is 0"},
+    {16, 4, 65537, 0, "vocabulary size is 65537"},
+    {16, 4, 102, 0, "the vocabulary has 102"},
+    {20, 4, 2, 0, "has_bits is 2"},
+    {20, 4, 0, 0, "doc_bits"},
+    {32, 8, 0, 0, "0 tokens"},
+    {32, 8, 16, 0, "byte 160 is"},
+    {32, 8, UINT64_MAX, 0, "do not fit"},
+    {32, 8, (uint64_t)1 << 63, 0, "do not fit"},
+    {40, 8, 14, 0, "text bytes is 14, expected 15"},
+    {48, 8, 0, 0, "0 documents"},
+    {48, 8, 4, 0, "has 344 bytes, its sections end at 352"},
+    {48, 8, 18, 0, "18 documents of 17 tokens"},
+    {48, 8, (uint64_t)1 << 61, 0, "documents of"},
+    {56, 8, 64, 0, "offset of section tokens is 64"},
+    {64, 8, 200, 0, "offset of section docs is 200"},
+    {72, 8, UINT64_MAX - 63, 0, "offset of section doc_bytes"},
+    {80, 8, 0, 0, "offset of section doc_bits is 0"},
+    {162, 1, 9, 0, "byte 162 is 9"},
+    {192, 8, 1, 0, "document 0 starts at token 1"},
+    {200, 8, 0, 0, "document 1 starts at token 0"},
+    {208, 8, 4, 0, "document 2 starts at token 4"},
+    {208, 8, 17, 0, "document 2 starts at token 17"},
+    {208, 8, UINT64_MAX, 0, "document 2 starts"},
+    {256, 8, UINT64_MAX, 0, "more than 64 bits"},
+    {256, 8, 5, 0, "text bytes is 15, expected 16"},
+    {320, 0, 0, -1, "document 0 holds -1 bits"},
+    {328, 0, 0, INFINITY, "document 1 holds inf bits"},
+    {336, 0, 0, NAN, "document 2 holds"},
+    {130, 2, 257, 0, "token 1 is 257, the vocabulary has 257"},
+};
+
 static void bad_values(void **state) {
     (void)state;
-    static const struct {
-        size_t offset;
-        int bytes; /* 0: a double */
-        uint64_t value;
-        double real;
-        const char *word;
-    } cases[] = {
-        {0, 4, 0x46465542, 0, "DUETSHRD"},
-        {8, 4, 2, 0, "version is 2"},
-        {12, 4, 3, 0, "token width is 3"},
-        {12, 4, 4, 0, "offset of section docs is 192, expected 256"},
-        {16, 4, 0, 0, "vocabulary size is 0"},
-        {16, 4, 65537, 0, "vocabulary size is 65537"},
-        {16, 4, 102, 0, "the vocabulary has 102"},
-        {20, 4, 2, 0, "has_bits is 2"},
-        {20, 4, 0, 0, "doc_bits"},
-        {32, 8, 0, 0, "0 tokens"},
-        {32, 8, 16, 0, "byte 160 is"},
-        {32, 8, UINT64_MAX, 0, "do not fit"},
-        {32, 8, (uint64_t)1 << 63, 0, "do not fit"},
-        {40, 8, 14, 0, "text bytes is 14, expected 15"},
-        {48, 8, 0, 0, "0 documents"},
-        {48, 8, 4, 0, "has 344 bytes, its sections end at 352"},
-        {48, 8, 18, 0, "18 documents of 17 tokens"},
-        {48, 8, (uint64_t)1 << 61, 0, "documents of"},
-        {56, 8, 64, 0, "offset of section tokens is 64"},
-        {64, 8, 200, 0, "offset of section docs is 200"},
-        {72, 8, UINT64_MAX - 63, 0, "offset of section doc_bytes"},
-        {80, 8, 0, 0, "offset of section doc_bits is 0"},
-        {162, 1, 9, 0, "byte 162 is 9"},
-        {192, 8, 1, 0, "document 0 starts at token 1"},
-        {200, 8, 0, 0, "document 1 starts at token 0"},
-        {208, 8, 4, 0, "document 2 starts at token 4"},
-        {208, 8, 17, 0, "document 2 starts at token 17"},
-        {208, 8, UINT64_MAX, 0, "document 2 starts"},
-        {256, 8, UINT64_MAX, 0, "more than 64 bits"},
-        {256, 8, 5, 0, "text bytes is 15, expected 16"},
-        {320, 0, 0, -1, "document 0 holds -1 bits"},
-        {328, 0, 0, INFINITY, "document 1 holds inf bits"},
-        {336, 0, 0, NAN, "document 2 holds"},
-        {130, 2, 257, 0, "token 1 is 257, the vocabulary has 257"},
-    };
     size_t n;
     uint8_t *data = sample_shard(&n), *copy = malloc(n);
     assert_non_null(copy);
     assert_int_equal(n, 320 + 3 * 8);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         memcpy(copy, data, n);
-        if (cases[i].bytes)
-            memcpy(copy + cases[i].offset, &cases[i].value, (size_t)cases[i].bytes);
+        if (fields[i].bytes)
+            memcpy(copy + fields[i].offset, &fields[i].value, (size_t)fields[i].bytes);
         else
-            memcpy(copy + cases[i].offset, &cases[i].real, 8);
+            memcpy(copy + fields[i].offset, &fields[i].real, 8);
         static const size_t begin[] = {128, 192, 256, 320}, size[] = {34, 24, 24, 24};
         for (int k = 0; k < 4; k++) {
             uint64_t sum = XXH3_64bits(copy + begin[k], size[k]);
@@ -126,7 +127,7 @@ static void bad_values(void **state) {
         uint64_t sum = XXH3_64bits(copy, 120);
         memcpy(copy + 120, &sum, 8);
         assert_int_equal(open_bytes(copy, n, true), ERR_INPUT);
-        if (!strstr(e.msg, cases[i].word)) fail_msg("\"%s\": \"%s\"", cases[i].word, e.msg);
+        if (!strstr(e.msg, fields[i].word)) fail_msg("\"%s\": \"%s\"", fields[i].word, e.msg);
         assert_non_null(strstr(e.msg, "bytes.bin"));
     }
     free(copy);

@@ -74,78 +74,80 @@ static void test_trailer(void **state) {
     "<|corpus|>{\"generator\":\"duet stories\",\"version\":1,\"seed\":" seed                       \
     ",\"documents\":" docs ",\"bits\":[" bits "]}\n"
 
+static const char *const bad_trailers[] = {
+    T("1", "2", "1.5"),
+    T("1", "1", "1.5,2.5"),
+    T("1", "1", ""),
+    T("1", "0", "1"),
+    T("1", "1", "nan"),
+    T("1", "1", "NaN"),
+    T("1", "1", "inf"),
+    T("1", "1", "-1"),
+    T("1", "1", "+1"),
+    T("1", "1", "1e3"),
+    T("1", "1", ".5"),
+    T("1", "1", "1."),
+    T("1", "1", "01"),
+    T("1", "1", "1 "),
+    T("1", "1", " 1"),
+    T("1", "1", "1,"),
+    T("1", "1", "1.1234567"),
+    T("1", "1", "1000000000"),
+    T("1", "1", "99999999999999999999999"),
+    T("-1", "1", "1"),
+    T("18446744073709551616", "1", "1"),
+    T("1", "18446744073709551615", "1"),
+    T("1", "4611686018427387905", "1"),
+    T("1", "1000000", "1"),
+    T("1", "-1", "1"),
+    T("1", "1.0", "1"),
+    T("", "1", "1"),
+    T("1", "", "1"),
+    "<|corpus|>{}\n",
+    "<|corpus|>{\n",
+    "<|corpus|>{",
+    "text\n<|corpus|>{\"generator\":\"other\",\"version\":1}\n",
+    "<|corpus|>{\"generator\":\"duet "
+    "stories\",\"version\":2,\"seed\":1,\"documents\":0,\"bits\":[]}\n",
+    "<|corpus|>{\"generator\":\"duet "
+    "stories\",\"version\":1,\"seed\":1,\"documents\":0,\"bits\":[]} \n",
+    "<|corpus|>{\"generator\":\"duet "
+    "stories\",\"version\":1,\"seed\":1,\"documents\":0,\"bits\":[]}",
+};
+
+static const char *const no_trailers[] = {
+    "",
+    "\n",
+    "\n\n",
+    "a",
+    "<",
+    "<|",
+    "<|endoftext|>\n",
+    T("1", "0", "") "\n",
+    T("1", "0", "") "x",
+    "x" T("1", "0", ""),
+    " " T("1", "0", ""),
+    "<|corpus|>x\n",
+    "<|corpus|>[]\n",
+    "<|corpora|>{\n",
+};
+
 static void test_trailer_hostile(void **state) {
     (void)state;
-    static const char *const bad[] = {
-        T("1", "2", "1.5"),
-        T("1", "1", "1.5,2.5"),
-        T("1", "1", ""),
-        T("1", "0", "1"),
-        T("1", "1", "nan"),
-        T("1", "1", "NaN"),
-        T("1", "1", "inf"),
-        T("1", "1", "-1"),
-        T("1", "1", "+1"),
-        T("1", "1", "1e3"),
-        T("1", "1", ".5"),
-        T("1", "1", "1."),
-        T("1", "1", "01"),
-        T("1", "1", "1 "),
-        T("1", "1", " 1"),
-        T("1", "1", "1,"),
-        T("1", "1", "1.1234567"),
-        T("1", "1", "1000000000"),
-        T("1", "1", "99999999999999999999999"),
-        T("-1", "1", "1"),
-        T("18446744073709551616", "1", "1"),
-        T("1", "18446744073709551615", "1"),
-        T("1", "4611686018427387905", "1"),
-        T("1", "1000000", "1"),
-        T("1", "-1", "1"),
-        T("1", "1.0", "1"),
-        T("", "1", "1"),
-        T("1", "", "1"),
-        "<|corpus|>{}\n",
-        "<|corpus|>{\n",
-        "<|corpus|>{",
-        "text\n<|corpus|>{\"generator\":\"other\",\"version\":1}\n",
-        "<|corpus|>{\"generator\":\"duet "
-        "stories\",\"version\":2,\"seed\":1,\"documents\":0,\"bits\":[]}\n",
-        "<|corpus|>{\"generator\":\"duet "
-        "stories\",\"version\":1,\"seed\":1,\"documents\":0,\"bits\":[]} \n",
-        "<|corpus|>{\"generator\":\"duet "
-        "stories\",\"version\":1,\"seed\":1,\"documents\":0,\"bits\":[]}",
-    };
-    static const char *const none[] = {
-        "",
-        "\n",
-        "\n\n",
-        "a",
-        "<",
-        "<|",
-        "<|endoftext|>\n",
-        T("1", "0", "") "\n",
-        T("1", "0", "") "x",
-        "x" T("1", "0", ""),
-        " " T("1", "0", ""),
-        "<|corpus|>x\n",
-        "<|corpus|>[]\n",
-        "<|corpora|>{\n",
-    };
     size_t text_bytes, n;
     double *bits;
     struct err e = {0};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof bad_trailers / sizeof *bad_trailers; i++) {
         e.msg[0] = 0;
-        if (parse(bad[i], strlen(bad[i]), &text_bytes, &bits, &n, &e) != ERR_INPUT)
-            fail_msg("accepted: %s", bad[i]);
+        if (parse(bad_trailers[i], strlen(bad_trailers[i]), &text_bytes, &bits, &n, &e) != ERR_INPUT)
+            fail_msg("accepted: %s", bad_trailers[i]);
         assert_non_null(strstr(e.msg, "corpus trailer"));
         assert_null(bits);
     }
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
-        if (parse(none[i], strlen(none[i]), &text_bytes, &bits, &n, &e))
-            fail_msg("refused: %s (%s)", none[i], e.msg);
-        assert_int_equal(text_bytes, strlen(none[i]));
+    for (size_t i = 0; i < sizeof no_trailers / sizeof *no_trailers; i++) {
+        if (parse(no_trailers[i], strlen(no_trailers[i]), &text_bytes, &bits, &n, &e))
+            fail_msg("refused: %s (%s)", no_trailers[i], e.msg);
+        assert_int_equal(text_bytes, strlen(no_trailers[i]));
         assert_null(bits);
     }
     const char nul[] = "a\0<|corpus|>{\n";

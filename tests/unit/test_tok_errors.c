@@ -42,72 +42,73 @@ static void replaced(const char *old, const char *fresh, const char *names) {
     free(json);
 }
 
+static const char *const replacements[][3] = {
+    {"\"version\"", "\"versions\"", "unknown key \"versions\""},
+    {"\"BPE\"", "\"Unigram\"", "model.type"},
+    {"\"BPE\"", "7", "model.type"},
+    {"\"BPE\",", "\"BPE\", \"dropout\": 0.1,", "model.dropout"},
+    {"\"BPE\",", "\"BPE\", \"unk_token\": \"<unk>\",", "model.unk_token"},
+    {"\"BPE\",", "\"BPE\", \"unk_token\": 3,", "model.unk_token"},
+    {"\"BPE\",", "\"BPE\", \"byte_fallback\": 1,", "byte_fallback"},
+    {"\"BPE\",", "\"BPE\", \"end_of_word_suffix\": \"</w>\",", "end_of_word_suffix"},
+    {"\"BPE\",", "\"BPE\", \"continuing_subword_prefix\": \"##\",", "continuing_subword"},
+    {"\"BPE\",", "\"BPE\", \"new_option\": 1,", "new_option"},
+    {"\"vocab\": {", "\"vocab\": [{", "not JSON"},
+    {"\"!\": 0", "\"!\": -1", "id -1"},
+    {"\"!\": 0", "\"!\": 4000000000", "id 4000000000"},
+    {"\"!\": 0", "\"!\": 99999999999999999999999", "not JSON"},
+    {"\"!\": 0", "\"!\": 1", "two tokens have id 1"},
+    {"\"!\": 0", "\"!\": 1.5", "not an integer"},
+    {"\"!\": 0", "\"!\": \"0\"", "model.vocab[\"!\"]"},
+    {"\"t h\"", "\"th\"", "model.merges[0]"},
+    {"\"t h\"", "\"t h e\"", "model.merges[0]"},
+    {"\"t h\"", "\"t q\"", "the whole is not in model.vocab"},
+    {"\"t h\"", "\"zz h\"", "the left part is not"},
+    {"\"t h\"", "[\"t\", \"h\", \"e\"]", "model.merges[0]"},
+    {"\"t h\"", "[\"t\", 1]", "model.merges[0]"},
+    {"\"t h\"", "3", "model.merges[0]"},
+    {"\"t h\"", "[\"\", \"th\"]", "model.merges[0]"},
+    {"\"id\": 273", "\"id\": 5", "added_tokens[0]"},
+    {"\"id\": 273", "\"id\": \"a\"", "added_tokens[0]"},
+    {"\"id\": 273", "\"id\": 273, \"lstrip\": 1", "\"lstrip\""},
+    {"\"id\": 273", "\"id\": 273, \"single_word\": true", "single_word"},
+    {"\"id\": 273", "\"id\": 273, \"color\": 1", "color"},
+    {"<|endoftext|>", "", "\"content\" is empty"},
+    {"\"id\": 273, \"content\": \"<|endoftext|>\"", "\"id\": 262, \"content\": \"\u0120the\"",
+     "spells other bytes"},
+    {"[{\"id\"", "7, \"normalizer\": [{\"id\"", "not JSON"}, /* a key twice */
+    {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}", "normalizer"},
+    {"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\", \"x\": 1}", "normalizer"},
+    {"\"normalizer\": null", "\"normalizer\": \"NFC\"", "normalizer"},
+    {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Sequence\"}", "normalizers"},
+    {"\"normalizer\": null",
+     "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "
+     "{\"type\": "
+     "\"Strip\"}]}",
+     "normalizer.normalizers[1]"},
+    {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Prepend\"}", "prepend"},
+    {"\"normalizer\": null",
+     "\"normalizer\": {\"type\": \"Replace\", \"content\": \"\", \"pattern\": {\"String\": "
+     "\"\"}}",
+     "empty"},
+    {"\"normalizer\": null",
+     "\"normalizer\": {\"type\": \"Replace\", \"content\": \"\", \"pattern\": {\"Regex\": "
+     "\"a\"}}",
+     "\"String\""},
+    {"\"version\"", "\"duet\": {\"eos\": 3}, \"version\"", "\"eos\""},
+    {"\"version\"", "\"duet\": {\"bos\": 274}, \"version\"", "\"bos\""},
+    {"\"version\"", "\"duet\": {\"bot\": 1}, \"version\"", "bot"},
+    {"\"post_processor\": null", "\"post_processor\": {\"type\": \"BertProcessing\"}",
+     "post_processor"},
+    {"\"post_processor\": null", "\"post_processor\": []", "post_processor"},
+    {"\"decoder\": {\"type\": \"ByteLevel\"", "\"decoder\": {\"type\": \"WordPiece\"",
+     "decoder"},
+};
+
 static void test_replaced(void **state) {
     (void)state;
-    static const char *const cases[][3] = {
-        {"\"version\"", "\"versions\"", "unknown key \"versions\""},
-        {"\"BPE\"", "\"Unigram\"", "model.type"},
-        {"\"BPE\"", "7", "model.type"},
-        {"\"BPE\",", "\"BPE\", \"dropout\": 0.1,", "model.dropout"},
-        {"\"BPE\",", "\"BPE\", \"unk_token\": \"<unk>\",", "model.unk_token"},
-        {"\"BPE\",", "\"BPE\", \"unk_token\": 3,", "model.unk_token"},
-        {"\"BPE\",", "\"BPE\", \"byte_fallback\": 1,", "byte_fallback"},
-        {"\"BPE\",", "\"BPE\", \"end_of_word_suffix\": \"</w>\",", "end_of_word_suffix"},
-        {"\"BPE\",", "\"BPE\", \"continuing_subword_prefix\": \"##\",", "continuing_subword"},
-        {"\"BPE\",", "\"BPE\", \"new_option\": 1,", "new_option"},
-        {"\"vocab\": {", "\"vocab\": [{", "not JSON"},
-        {"\"!\": 0", "\"!\": -1", "id -1"},
-        {"\"!\": 0", "\"!\": 4000000000", "id 4000000000"},
-        {"\"!\": 0", "\"!\": 99999999999999999999999", "not JSON"},
-        {"\"!\": 0", "\"!\": 1", "two tokens have id 1"},
-        {"\"!\": 0", "\"!\": 1.5", "not an integer"},
-        {"\"!\": 0", "\"!\": \"0\"", "model.vocab[\"!\"]"},
-        {"\"t h\"", "\"th\"", "model.merges[0]"},
-        {"\"t h\"", "\"t h e\"", "model.merges[0]"},
-        {"\"t h\"", "\"t q\"", "the whole is not in model.vocab"},
-        {"\"t h\"", "\"zz h\"", "the left part is not"},
-        {"\"t h\"", "[\"t\", \"h\", \"e\"]", "model.merges[0]"},
-        {"\"t h\"", "[\"t\", 1]", "model.merges[0]"},
-        {"\"t h\"", "3", "model.merges[0]"},
-        {"\"t h\"", "[\"\", \"th\"]", "model.merges[0]"},
-        {"\"id\": 273", "\"id\": 5", "added_tokens[0]"},
-        {"\"id\": 273", "\"id\": \"a\"", "added_tokens[0]"},
-        {"\"id\": 273", "\"id\": 273, \"lstrip\": 1", "\"lstrip\""},
-        {"\"id\": 273", "\"id\": 273, \"single_word\": true", "single_word"},
-        {"\"id\": 273", "\"id\": 273, \"color\": 1", "color"},
-        {"<|endoftext|>", "", "\"content\" is empty"},
-        {"\"id\": 273, \"content\": \"<|endoftext|>\"", "\"id\": 262, \"content\": \"\u0120the\"",
-         "spells other bytes"},
-        {"[{\"id\"", "7, \"normalizer\": [{\"id\"", "not JSON"}, /* a key twice */
-        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}", "normalizer"},
-        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\", \"x\": 1}", "normalizer"},
-        {"\"normalizer\": null", "\"normalizer\": \"NFC\"", "normalizer"},
-        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Sequence\"}", "normalizers"},
-        {"\"normalizer\": null",
-         "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "
-         "{\"type\": "
-         "\"Strip\"}]}",
-         "normalizer.normalizers[1]"},
-        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"Prepend\"}", "prepend"},
-        {"\"normalizer\": null",
-         "\"normalizer\": {\"type\": \"Replace\", \"content\": \"\", \"pattern\": {\"String\": "
-         "\"\"}}",
-         "empty"},
-        {"\"normalizer\": null",
-         "\"normalizer\": {\"type\": \"Replace\", \"content\": \"\", \"pattern\": {\"Regex\": "
-         "\"a\"}}",
-         "\"String\""},
-        {"\"version\"", "\"duet\": {\"eos\": 3}, \"version\"", "\"eos\""},
-        {"\"version\"", "\"duet\": {\"bos\": 274}, \"version\"", "\"bos\""},
-        {"\"version\"", "\"duet\": {\"bot\": 1}, \"version\"", "bot"},
-        {"\"post_processor\": null", "\"post_processor\": {\"type\": \"BertProcessing\"}",
-         "post_processor"},
-        {"\"post_processor\": null", "\"post_processor\": []", "post_processor"},
-        {"\"decoder\": {\"type\": \"ByteLevel\"", "\"decoder\": {\"type\": \"WordPiece\"",
-         "decoder"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        replaced(cases[i][0], cases[i][1], cases[i][2]);
+    for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++)
+        replaced(replacements[i][0], replacements[i][1], replacements[i][2]);
 }
 
 #define SPLIT(pattern)                                                                             \
