@@ -334,6 +334,7 @@ static int check_out(const struct opts *o, const char *model, struct err *e) {
     for (size_t i = 0; i < o->data.n; i++) TRY(out_spares(out, o->data.item[i], e));
     TRY(out_is_other(out, model, e));
     if (o->open.adapter) TRY(out_is_other(out, o->open.adapter, e));
+    TRY(file_out_check(out, e));
 out:
     return rc;
 }

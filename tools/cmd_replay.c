@@ -279,7 +279,8 @@ static int check_args(const struct conf *conf, const struct opts *o, struct err 
     for (int i = 0; i < 2; i++)
         if (file_same(conf->pos[i], o->out))
             return err_set(e, ERR_USAGE, "%s is to be read: choose another --out", o->out);
-    return run_folder_spare(o->out, e);
+    const int rc = run_folder_spare(o->out, e);
+    return rc ? rc : file_out_check(o->out, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {

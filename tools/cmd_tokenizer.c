@@ -139,6 +139,7 @@ static int open_corpus(struct corpus *k, const struct opts *o, const struct conf
     for (size_t i = 0; i < k->list.n; i++)
         if (file_same(o->out, k->list.path[i]))
             return err_set(e, ERR_USAGE, "--out %s would overwrite a text to learn from", o->out);
+    TRY(file_out_check(o->out, e));
     k->bytes = calloc(k->list.n + 1, sizeof *k->bytes);
     k->texts = calloc(k->list.n + 1, sizeof *k->texts);
     k->specials = calloc(o->special.n + 1, sizeof *k->specials);

@@ -8,8 +8,21 @@
 #include <math.h>
 #include <stdlib.h>
 
+struct job {
+    struct log_progress line;
+    const char *paired; /* or NULL */
+    struct exact_result other;
+};
+
+/* That the figures to pair with are of the same documents is known before any is scored. */
+static int ready(void *ctx, const struct exact_result *r, struct err *e) {
+    struct job *j = ctx;
+    return j->paired ? exact_read(&j->other, j->paired, r, e) : 0;
+}
+
 static void progress(void *ctx, uint64_t done, uint64_t total) {
-    log_progress_show(ctx, false, "evaluating: %llu of %llu documents", (unsigned long long)done,
+    struct job *j = ctx;
+    log_progress_show(&j->line, false, "evaluating: %llu of %llu documents", (unsigned long long)done,
                       (unsigned long long)total);
 }
 
@@ -90,28 +103,28 @@ int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer 
                const struct eval_exact_opts *o, struct err *e) {
     int rc;
     struct docs d = {0};
-    struct exact_result r = {0}, other = {0};
-    struct log_progress line;
-    log_progress_init(&line, o->quiet);
-    const struct exact_opts eo = {.context = o->context, .progress = progress, .ctx = &line};
+    struct exact_result r = {0};
+    struct job job = {.paired = o->paired};
+    log_progress_init(&job.line, o->quiet);
+    const struct exact_opts eo = {
+        .context = o->context, .ready = ready, .progress = progress, .ctx = &job};
     if (shard_probe(o->data.item[0])) {
         rc = err_set(e, ERR_INPUT, "%s is a shard; --exact needs the text itself", o->data.item[0]);
         goto out;
     }
     TRY(docs_read(&d, o->data.item, o->data.n, e));
     TRY(exact_run(m, gemm, t, &d, &eo, &r, e));
-    log_progress_end(&line);
-    if (o->paired) TRY(exact_read(&other, o->paired, &r, e));
+    log_progress_end(&job.line);
     if (o->out) TRY(exact_write(&r, o->out, e));
     note_length(m, &r);
     warn_lost(&r);
-    json_t *j = describe(m, t, &r, o->paired ? &other : NULL);
+    json_t *j = describe(m, t, &r, o->paired ? &job.other : NULL);
     print(j, o->json);
     json_decref(j);
 out:
-    log_progress_end(&line);
+    log_progress_end(&job.line);
     exact_release(&r);
-    exact_release(&other);
+    exact_release(&job.other);
     docs_release(&d);
     return rc;
 }

@@ -252,6 +252,16 @@ int file_out_open(struct file_out *o, const char *path, struct err *e) {
     return rc;
 }
 
+int file_out_check(const char *path, struct err *e) {
+    struct file_out o;
+    struct stat st;
+    if (!strcmp(path, "-")) return 0;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return 0;
+    const int rc = file_out_open(&o, path, e);
+    file_out_discard(&o);
+    return rc;
+}
+
 static void write_through(struct file_out *o, const uint8_t *p, size_t n) {
     while (n && !o->error) {
         ssize_t done = write(o->fd, p, n);

@@ -49,6 +49,9 @@ struct file_out {
 };
 
 int file_out_open(struct file_out *o, const char *path, struct err *e);
+/* Can it be opened? For what is written at the end of long work: the error comes before it. Devices
+ * and pipes are left alone. */
+int file_out_check(const char *path, struct err *e);
 void file_out_write(struct file_out *o, const void *data, size_t bytes);
 /* Zero bytes up to the next multiple of align (a power of two). */
 void file_out_pad(struct file_out *o, size_t align);

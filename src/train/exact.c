@@ -82,7 +82,12 @@ static int add_document(struct job *j, const struct encoded *x, size_t i, struct
     if (x->ids.n) memcpy(j->all.ids + j->all.n, x->ids.ids, x->ids.n * sizeof *x->ids.ids);
     j->spans[i] = (struct span){j->all.n, x->ids.n, (uint32_t)x->front};
     j->all.n += x->ids.n;
-    r->docs[i].lost = x->lost;
+    const struct doc_span *span = j->d->spans + i;
+    r->docs[i] = (struct exact_doc){.offset = span->offset,
+                                    .bytes = span->bytes,
+                                    .hash = XXH3_64bits(j->d->text + span->offset, span->bytes),
+                                    .tokens = x->ids.n - x->front,
+                                    .lost = x->lost};
     if (x->ids.n > r->longest) r->longest = x->ids.n;
     return 0;
 }
@@ -130,17 +135,10 @@ static int score_all(struct model *m, const struct gemm *gemm, const struct job 
     if (most > 0) TRY(scorer_open(&s, m, gemm, most, e));
     s.m = m;
     for (size_t i = 0; i < r->n; i++) {
-        const struct doc_span *span = j->d->spans + i;
         const struct span *x = j->spans + i;
-        struct exact_doc *doc = r->docs + i;
-        *doc = (struct exact_doc){.offset = span->offset,
-                                  .bytes = span->bytes,
-                                  .hash = XXH3_64bits(j->d->text + span->offset, span->bytes),
-                                  .tokens = x->n - x->front,
-                                  .lost = doc->lost};
-        rc = score_doc(&s, j->all.ids + x->at, x, r->context, nll, &doc->nats, e);
+        rc = score_doc(&s, j->all.ids + x->at, x, r->context, nll, &r->docs[i].nats, e);
         if (rc) {
-            err_prefix(e, "document %zu, from byte %zu on", i + 1, span->offset);
+            err_prefix(e, "document %zu, from byte %zu on", i + 1, j->d->spans[i].offset);
             goto out;
         }
         if (o->progress) o->progress(o->ctx, i + 1, r->n);
@@ -171,6 +169,7 @@ int exact_run(struct model *m, const struct gemm *gemm, const struct tokenizer *
         goto out;
     }
     TRY(encode_all(&j, r, e));
+    if (o->ready) TRY(o->ready(o->ctx, r, e));
     TRY(score_all(m, gemm, &j, o, r, e));
 out:
     free(j.all.ids);

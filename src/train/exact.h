@@ -28,8 +28,12 @@ struct exact_doc {
     uint64_t lost; /* bytes that no token stands for */
 };
 
+struct exact_result;
 struct exact_opts {
     int64_t context;       /* tokens of a window, at least 2; 0: all that the model has */
+    /* Called once, when everything but the nats is known and nothing is scored yet; or NULL. An
+     * error ends the run. */
+    int (*ready)(void *ctx, const struct exact_result *r, struct err *e);
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* documents; or NULL */
     void *ctx;
 };

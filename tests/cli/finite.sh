@@ -45,6 +45,26 @@ refuses "audit names the tensor" 1 \
     'loss is not a finite number: tensor model.norm.weight holds NaN at \[31\]' \
     "$DUET" audit nan.gguf --data text.txt --batch 1 --seq 32 --threads 1
 
+# What is known to be in vain is not begun: here scoring would fail.
+exact() { "$DUET" eval nan.gguf --data text.txt --exact --seq 32 --threads 1 --quiet "$@"; }
+refuses "eval --exact" 1 'tensor model.norm.weight holds NaN' exact
+for out in nowhere/x run; do
+    refuses "eval --exact --out $out" 1 "cannot write $out" exact --out $out
+done
+refuses "eval --exact --paired with nothing" 1 'cannot open nowhere.tsv' exact --paired nowhere.tsv
+must "$DUET" eval ok.gguf --data text.txt --exact --seq 32 --threads 1 --quiet --out ok.tsv \
+    >ok.out 2>ok.err
+must stories 2000 9 >short.txt
+refuses "eval --exact --paired with other documents" 1 'ok.tsv: document 1 is another text' \
+    "$DUET" eval nan.gguf --data short.txt --exact --seq 32 --threads 1 --paired ok.tsv
+check "no file is left of looking" absent nowhere run.duet-tmp
+refuses "replay to where nothing can be" 1 'cannot write nowhere/x' "$DUET" replay nan.gguf \
+    none.zo \
+    -o nowhere/x
+printf 'PK\003\004 and so on' >text.zip
+refuses "tokenizer train to where nothing can be" 1 'cannot write nowhere/x' \
+    "$DUET" tokenizer train text.zip --vocab 300 -o nowhere/x
+
 # A run that fails before its first update leaves nothing: in its validation or, without one, in the
 # update.
 T="--data text.txt --seq 32 --batch 4 --threads 1 --quiet --steps 2"

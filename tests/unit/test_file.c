@@ -238,6 +238,23 @@ static void out_special_targets(void **state) {
     assert_entries(2);
 }
 
+/* Looks, and leaves everything as it was. */
+static void out_check(void **state) {
+    (void)state;
+    struct err e;
+    put("x", "old");
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_int_equal(file_out_check("x", &e), 0);
+    assert_int_equal(file_out_check("new", &e), 0);
+    assert_int_equal(file_out_check("pipe", &e), 0); /* and does not wait for a reader */
+    assert_int_equal(file_out_check("-", &e), 0);
+    assert_int_equal(file_out_check(".", &e), ERR_IO);
+    assert_int_equal(file_out_check("missing/x", &e), ERR_IO);
+    assert_int_equal(file_out_check("", &e), ERR_IO);
+    assert_text("x", "old");
+    assert_entries(2);
+}
+
 static void out_standard_output(void **state) {
     (void)state;
     struct file_out o;
@@ -506,6 +523,7 @@ int main(void) {
         IN_FOLDER(log_appends),          IN_FOLDER(log_half_line),
         IN_FOLDER(log_on_a_full_disk),
         cmocka_unit_test(log_durations),
+        IN_FOLDER(out_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
