@@ -201,7 +201,8 @@ int gguf_read_dims(const struct gguf *g, struct gguf_dims *d, struct err *e);
 /* Fills mf->config from config (taken over, also on failure) and every pair that is not used. */
 int gguf_set_config(const struct gguf *g, json_t *config, struct err *e);
 
-/* gguf_vocab.c. Fills mf->vocab; vocab: rows of the model's table, 0: not known. */
+/* gguf_vocab.c. Fills mf->vocab; vocab: rows of the model's table, 0: not known. In a file with
+ * weights one with a fault is left out, and mf->tokenizer_problem says why. */
 int gguf_read_vocab(const struct gguf *g, uint32_t vocab, struct err *e);
 
 /* gguf_lora.c */

@@ -243,7 +243,9 @@ static int set_ids(const struct gguf *g, json_t *config, struct err *e) {
     int rc = 0;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         int64_t id = own[i];
-        if (!v) TRY(gguf_token_id(g, ids[i].gguf, n, &id, e));
+        if (!v) rc = gguf_token_id(g, ids[i].gguf, n, &id, e);
+        if (rc && !g->mf->tokenizer_problem) goto out;
+        rc = 0; /* one more fault of a tokenizer that is left out */
         if (id >= 0) json_object_set_new(config, ids[i].hf, json_integer(id));
     }
     gguf_drop_ids(g, n);

@@ -219,7 +219,8 @@ out:
     return rc;
 }
 
-/* A tokenizer of a kind that duet has not is no reason to refuse the weights: e says why. */
+/* A tokenizer of a kind that duet has not, or one with a fault, is no reason to refuse the weights:
+ * e says why. */
 static int leave_out(const struct gguf *g, const struct err *e) {
     static const char start[] = "tokenizer.ggml.";
     for (size_t i = 0; i < g->n_kv; i++) {
@@ -245,7 +246,6 @@ static int read_kind(const struct gguf *g, struct vocab *v, bool *some, struct e
                      "%s: key tokenizer.ggml.model at offset %" PRIu64
                      " is \"%.*s\"; duet knows gpt2, llama and none",
                      g->path, kv->offset, gguf_shown(t), t.s);
-        if (g->n_tensors) rc = leave_out(g, e);
         goto out;
     }
     *some = true;
@@ -281,7 +281,7 @@ int gguf_read_vocab(const struct gguf *g, uint32_t vocab, struct err *e) {
     rc = no_memory(g, e);
 out:
     vocab_release(&v);
-    return rc;
+    return rc == ERR_INPUT && g->n_tensors ? leave_out(g, e) : rc;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */

@@ -49,6 +49,7 @@ info() { limited "$1" "$2" "$3" "$DUET" info "files/$3"; }
 convert() { limited "$1" "$2" "$3" "$DUET" convert "files/$3" out/out.blzt; }
 tokenize() { limited "$1" "$2" "$3" "$DUET" tokenize --tokenizer "files/$3" text.txt \
     --out out/out.shard; }
+weights() { limited 0 "" "$1" "$DUET" convert "files/$1" out/out.blzt --tokenizer none; }
 # Whatever it says, it ends in an orderly way.
 info_any() { info 0 "$1" "$2" >any.out 2>&1 || info 1 "$1" "$2"; }
 
@@ -58,6 +59,7 @@ verdict() {
     model) info 0 "$3" "$2" && convert 0 "$3" "$2" ;;
     no_model) info 1 "$3" "$2" && convert 1 "$3" "$2" ;;
     no_convert) info_any "$3" "$2" && convert 1 "$3" "$2" ;;
+    no_vocab) info 0 "$3" "$2" && convert 1 "$3" "$2" && weights "$2" ;;
     tokenizer) info 0 "$3" "$2" && tokenize 0 "$3" "$2" ;;
     no_tokenizer) info 1 "$3" "$2" && tokenize 1 "$3" "$2" ;;
     adapter) info 0 "$3" "$2" ;;

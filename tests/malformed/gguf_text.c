@@ -324,6 +324,22 @@ static const struct spoil strings[] = {
     {"arch-nul", "a NUL in the architecture", arch_nul},
     {"cve-2025-49847", "CVE-2025-49847: a token of 2^31 + 5 bytes", token_negative},
     {"cve-2025-49847-small", "CVE-2025-49847: a token of 2^32 + 5 bytes", token_small},
+    {"token-utf8", "a token that is not UTF-8", token_utf8},
+    {"arch-escape", "an escape sequence in the architecture", arch_escape},
+    {"kind-escape", "an escape sequence in the type", kind_escape},
+};
+
+/* What llama.cpp's own converters write, and its reader takes. */
+static const struct spoil taken[] = {
+    {"token-empty", "an empty token", token_empty},
+    {"type-0", "a token of type 0", type_0},
+    {"bos-beyond", "bos is no token", bos_beyond},
+    {"eos-max", "eos 2^32 - 1", eos_max},
+    {"ids-max", "every id 2^32 - 1", ids_max},
+};
+
+/* Faults of a vocabulary: the weights are good without it. */
+static const struct spoil vocabularies[] = {
     {"llama-26690-scores", "llama.cpp PR 26690: scores as i8", scores_i8},
     {"llama-26690-types", "llama.cpp PR 26690: token types as i8", types_i8},
     {"scores-few", "fewer scores than tokens", scores_few},
@@ -336,19 +352,7 @@ static const struct spoil strings[] = {
     {"tokens-missing", "tokens are missing", tokens_missing},
     {"tokens-numbers", "tokens as numbers", tokens_numbers},
     {"token-twice", "a token twice", token_twice},
-    {"token-utf8", "a token that is not UTF-8", token_utf8},
-    {"arch-escape", "an escape sequence in the architecture", arch_escape},
-    {"kind-escape", "an escape sequence in the type", kind_escape},
     {"model-number", "a tokenizer that is a number", model_number},
-};
-
-/* What llama.cpp's own converters write, and its reader takes. */
-static const struct spoil taken[] = {
-    {"token-empty", "an empty token", token_empty},
-    {"type-0", "a token of type 0", type_0},
-    {"bos-beyond", "bos is no token", bos_beyond},
-    {"eos-max", "eos 2^32 - 1", eos_max},
-    {"ids-max", "every id 2^32 - 1", ids_max},
 };
 
 /* Weights without a tokenizer that could be written. */
@@ -436,10 +440,11 @@ void make_gguf_text(void) {
     static struct gguf g;
     gguf_cases(NO_MODEL, false, ALL(strings));
     gguf_cases(MODEL, false, ALL(taken));
-    gguf_cases(NO_CONVERT, false, ALL(tokenizers));
-    gguf_cases(NO_CONVERT, false, ALL(bytes_cases));
-    gguf_cases(NO_MODEL, true, ALL(bpe_refused));
-    gguf_cases(NO_CONVERT, true, ALL(bpe_unusable));
+    gguf_cases(NO_VOCAB, false, ALL(vocabularies));
+    gguf_cases(NO_VOCAB, false, ALL(tokenizers));
+    gguf_cases(NO_VOCAB, false, ALL(bytes_cases));
+    gguf_cases(NO_VOCAB, true, ALL(bpe_refused));
+    gguf_cases(NO_VOCAB, true, ALL(bpe_unusable));
     adapter(&g);
     gguf_emit(ADAPTER, "valid-lora", &g, "a valid adapter");
     for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {

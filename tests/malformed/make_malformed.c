@@ -97,8 +97,8 @@ void write_text(const char *path, const char *text) {
 }
 
 void announce(enum verdict v, const char *path, const char *names, const char *label) {
-    static const char *const words[] = {"model",        "no_model", "no_convert", "tokenizer",
-                                        "no_tokenizer", "adapter",  "no_adapter"};
+    static const char *const words[] = {"model",     "no_model",     "no_convert", "no_vocab",
+                                        "tokenizer", "no_tokenizer", "adapter",    "no_adapter"};
     printf("%s %s %s %s\n", words[v], path, names, label);
 }
 

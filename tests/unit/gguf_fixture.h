@@ -428,6 +428,16 @@ static inline int open_parts(struct model_file *mf, const struct parts *f) {
     return rc;
 }
 
+/* The weights are read, and the vocabulary is left out because of that. */
+static inline void assert_left_out(const struct parts *f, const char *because) {
+    struct model_file mf;
+    assert_ok(open_parts(&mf, f));
+    assert_null(mf.vocab);
+    if (!mf.tokenizer_problem || !strstr(mf.tokenizer_problem, because))
+        fail_msg("%s", mf.tokenizer_problem ? mf.tokenizer_problem : "no problem");
+    model_file_close(&mf);
+}
+
 static inline void assert_bad(const struct parts *f, const char *because) {
     size_t size;
     uint8_t *data = render(f, &size);
