@@ -117,6 +117,11 @@ int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer 
     log_progress_end(&job.line);
     if (o->out) TRY(exact_write(&r, o->out, e));
     note_length(m, &r);
+    if (d.trailers)
+        fprintf(stderr,
+                "note: %zu trailer%s of built-in corpora inside the text %s scored as text; give "
+                "corpora as files of their own\n",
+                d.trailers, d.trailers == 1 ? "" : "s", d.trailers == 1 ? "is" : "are");
     warn_lost(&r);
     json_t *j = describe(m, t, &r, o->paired ? &job.other : NULL);
     print(j, o->json);

@@ -76,6 +76,7 @@ static int read_file(struct docs *d, const char *path, struct err *e) {
         goto out;
     }
     d->bytes = from + bytes;
+    d->trailers += stories_trailers_inside(d->text + from, bytes);
     TRY(split(d, from, path, e));
 out:
     return rc;

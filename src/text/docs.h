@@ -18,6 +18,7 @@ struct docs {
     size_t bytes, text_cap;
     struct doc_span *spans;
     size_t n, cap;
+    size_t trailers; /* lines of the text that are trailers of corpora, inside of files */
 };
 
 /* Reads texts (as textin.h does; folders as textlist.h) into memory; a document ends with its file.

@@ -341,6 +341,7 @@ struct source { /* one file while it is read */
     size_t docs_before; /* documents of the files before */
     double *bits;       /* of the trailer, or NULL */
     size_t n_bits;
+    size_t inside; /* trailers in the middle of the text */
 };
 
 static int set_capacity(struct builder *b, size_t cap, struct err *e) {
@@ -420,6 +421,7 @@ static int build_block(struct builder *b, struct source *s, struct err *e) {
         if (!cut) goto out;
         s->text += cut;
     }
+    s->inside += stories_trailers_inside(b->buf, cut + 1);
     TRY(encode_block(b, cut, tail, e));
     b->offset += cut;
     b->start = next;
@@ -430,18 +432,28 @@ out:
     return rc;
 }
 
-static int take_bits(struct builder *b, const struct source *s, struct err *e) {
-    size_t docs = b->n_docs - s->docs_before;
-    if (!s->bits) {
-        b->h.has_bits = 0;
-        return 0;
-    }
-    if (s->n_bits != docs)
-        return err_set(e, ERR_INPUT,
-                       "%s: the corpus trailer counts %zu documents, the text has %zu", s->in.name,
-                       s->n_bits, docs);
-    for (size_t i = 0; i < docs; i++) b->docs[s->docs_before + i].bits = s->bits[i];
-    return 0;
+static void add_note(struct builder *b, const char *note) {
+    if (!b->n_notes++) snprintf(b->note, sizeof b->note, "%s", note);
+}
+
+/* A trailer that is not of this text, or not of all of it, says nothing of it. */
+static void take_bits(struct builder *b, const struct source *s) {
+    const size_t docs = b->n_docs - s->docs_before;
+    char note[sizeof b->note] = "";
+    if (s->inside)
+        snprintf(note, sizeof note,
+                 "%s: %zu trailer%s of built-in corpora inside the text %s read as text, and "
+                 "floor_bpb is not known; give corpora as files of their own",
+                 s->in.name, s->inside, s->inside == 1 ? "" : "s", s->inside == 1 ? "is" : "are");
+    else if (s->bits && s->n_bits != docs)
+        snprintf(note, sizeof note,
+                 "%s: the corpus trailer counts %zu documents, the text has %zu: floor_bpb is not "
+                 "known",
+                 s->in.name, s->n_bits, docs);
+    if (*note) add_note(b, note);
+    if (*note || !s->bits) b->h.has_bits = 0;
+    for (size_t i = 0; i < docs && b->h.has_bits; i++)
+        b->docs[s->docs_before + i].bits = s->bits[i];
 }
 
 static void show(void *ctx, uint64_t done) {
@@ -451,8 +463,7 @@ static void show(void *ctx, uint64_t done) {
 
 static void take_note(struct builder *b, const struct textin *in) {
     char note[sizeof b->note];
-    if (!textscan_note(&in->scan, in->name, note, sizeof note)) return;
-    if (!b->n_notes++) memcpy(b->note, note, sizeof note);
+    if (textscan_note(&in->scan, in->name, note, sizeof note)) add_note(b, note);
 }
 
 static int build_file(struct builder *b, const char *path, struct err *e) {
@@ -476,7 +487,7 @@ static int build_file(struct builder *b, const char *path, struct err *e) {
     if (s.text == 0)
         rc = err_set(e, ERR_INPUT, "%s holds no text", s.in.name);
     else
-        rc = take_bits(b, &s, e);
+        take_bits(b, &s);
 out:
     textin_close(&s.in);
     free(s.bits);

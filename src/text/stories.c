@@ -310,3 +310,14 @@ int stories_trailer(const char *text, size_t bytes, size_t *text_bytes, double *
     *text_bytes = (size_t)(line - text);
     return 0;
 }
+
+size_t stories_trailers_inside(const char *text, size_t bytes) {
+    const size_t head = sizeof TRAILER_HEAD - 1;
+    const char *end = text + bytes, *p = text;
+    size_t n = 0;
+    while (bytes && (p = memmem(p, (size_t)(end - p), TRAILER_HEAD, head)) != NULL) {
+        n += p == text || p[-1] == '\n';
+        p += head;
+    }
+    return n;
+}

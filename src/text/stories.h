@@ -42,4 +42,8 @@ int stories_trailer_write(uint64_t seed, const double *bits, size_t n, char **li
 int stories_trailer(const char *text, size_t bytes, size_t *text_bytes, double **bits, size_t *n,
                     struct err *e);
 
+/* Lines that begin as a trailer does, in text from which its own is gone: of corpora that were
+ * joined byte by byte. They are text like any other. */
+size_t stories_trailers_inside(const char *text, size_t bytes);
+
 #endif

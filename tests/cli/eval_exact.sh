@@ -117,6 +117,22 @@ must "$DUET" eval lossy/model.blzt --data held.txt --exact --quiet --paired loss
     2>self.err
 check "with its own kind they do" equal "$(value paired_nats self.out)" "0.000000"
 
+# ---- corpora joined byte by byte: the trailer inside is text, which is said
+must stories 3000 21 >one.txt
+must stories 3000 22 >two.txt
+cat one.txt two.txt >joined.txt
+must "$DUET" eval $MODEL --data one.txt --data two.txt --exact --quiet >apart.out 2>apart.err
+must "$DUET" eval $MODEL --data joined.txt --exact --quiet >joined.out 2>joined.err
+check "files of their own: nothing to say" sh -c '! grep -q trailer apart.err'
+check "joined: a note" says joined.err 'note: 1 trailer of built-in corpora inside the text is'
+check "the line is in its bytes" equal "$(value bytes joined.out)" \
+    $(($(value bytes apart.out) + $(tail -1 one.txt | wc -c)))
+must "$DUET" eval $MODEL --data one.txt --data two.txt --seq 32 --quiet >apart.out 2>apart.err
+must "$DUET" eval $MODEL --data joined.txt --seq 32 --quiet >joined.out 2>joined.err
+check "eval of files of their own: a floor" says apart.out '^floor_bpb: [0-9]'
+check "eval joined: none, and a note" sh -c \
+    '! grep -q floor joined.out && grep -q "joined.txt: 1 trailer .* floor_bpb is not known; give" joined.err'
+
 # ---- an adapter
 must "$DUET" train --lora 4 --init $MODEL --data text.txt --lr 1e-2 --batch 4 --seq 32 --steps 20 \
     --out lora --quiet >l.out 2>l.err
