@@ -57,12 +57,36 @@ static bool wide(const uint8_t *p, size_t n, int width, bool big) {
     return units >= 4 && latin * 16 >= units && low_zero * 8 <= latin;
 }
 
+/* Bytes of the character of UTF-8 at p, also of one that the end cuts off; 0: it is none. */
+static size_t character(const uint8_t *p, size_t n) {
+    const size_t k = *p < 0x80   ? 1
+                     : *p < 0xc2 ? 0
+                     : *p < 0xe0 ? 2
+                     : *p < 0xf0 ? 3
+                     : *p < 0xf5 ? 4
+                                 : 0;
+    for (size_t i = 1; i < k && i < n; i++)
+        if (p[i] >> 6 != 2) return 0;
+    return k;
+}
+
+/* UTF-8 with a NUL here and there, whose letters may stand for others two by two. Wide text that is
+ * UTF-8 too is Latin, Greek, Cyrillic: every other byte of that is below 32. */
+static bool is_narrow(const uint8_t *p, size_t n) {
+    size_t controls = 0, k = 1;
+    for (size_t i = 0; i < n && k; i += k) {
+        k = character(p + i, n - i);
+        controls += p[i] < 0x20 && p[i] != '\t' && p[i] != '\n' && p[i] != '\r';
+    }
+    return k && controls < n / 4;
+}
+
 static bool wide_little(const uint8_t *p, size_t n) {
-    return wide(p, n, 2, false) || wide(p, n, 4, false);
+    return !is_narrow(p, n) && (wide(p, n, 2, false) || wide(p, n, 4, false));
 }
 
 static bool wide_big(const uint8_t *p, size_t n) {
-    return wide(p, n, 2, true) || wide(p, n, 4, true);
+    return !is_narrow(p, n) && (wide(p, n, 2, true) || wide(p, n, 4, true));
 }
 
 /* The table ----------------------------------------------------------------------------------- */

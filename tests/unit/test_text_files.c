@@ -259,6 +259,8 @@ static const struct {
     {BYTES("O\0n\0c\0e\0 \0u\0"), "UTF-16 or UTF-32 without a mark (little"},
     {BYTES("\0O\0n\0c\0e\0 \0u"), "UTF-16 or UTF-32 without a mark (big"},
     {BYTES("\x1e\4\x34\4\x3d\4\x30\4\x36\4 \0\x34\4\x3d\4"), "without a mark (little"},
+    {BYTES("\x60\x4f\x7d\x59\x16\x4e\x4c\x75 \0o\0"), "without a mark (little"},
+    {BYTES("\x4f\x60\x59\x7d\x4e\x16\x75\x4c\0 \0o"), "without a mark (big"},
     {BYTES("O\0\0\0n\0\0\0c\0\0\0e\0\0\0"), "without a mark (little"},
     {BYTES("\0\0\0O\0\0\0n\0\0\0c\0\0\0e"), "without a mark (big"},
     {BYTES("GGUF\3\0\0\0"), "GGUF"},
@@ -335,6 +337,26 @@ static void text_after_all(void **state) {
         put_file("text", texts[i], strlen(texts[i]));
         if (build("text", "text.bin")) fail_msg("%s: %s", texts[i], e.msg);
     }
+    /* A NUL at any place of a text, whose letters make pairs that UTF-16 has too. */
+    static const char *const with_nul[] = {
+        "hello . world", "a fairly short line with one .. inside of it\n",
+        "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 . \xd0\xbc\xd0\xb8\xd1\x80",
+        "\xe4\xbd\xa0\xe5\xa5\xbd.\xe4\xb8\x96\xe7\x95\x8c. ok", "  .   .    .    ",
+    };
+    for (size_t i = 0; i < sizeof with_nul / sizeof *with_nul; i++)
+        for (size_t front = 0; front < 4; front++) {
+            char text[80];
+            const int n = snprintf(text, sizeof text, "%.*s%s", (int)front, "abc", with_nul[i]);
+            const char *const one[] = {at("nul")};
+            struct shard_stats said;
+            for (int k = 0; k < n; k++)
+                if (text[k] == '.') text[k] = 0;
+            put_file("nul", text, (size_t)n);
+            if (shard_build(byte, one, 1, at("nul.bin"), NULL, NULL, &said, &e))
+                fail_msg("%zu, %zu: %s", i, front, e.msg);
+            assert_int_equal(said.bytes, n);
+            assert_non_null(strstr(said.note, "are NUL, the first at byte"));
+        }
     struct rng r =
         rng_make(5, RNG_TEST, 0, 0, 0); /* random bytes and tokens are taken, with a note */
     uint16_t ids[3000];
