@@ -1,5 +1,5 @@
 #!/bin/sh
-# The builds that CI does not make, each built and tested by one command:
+# The other builds that must stay clean, each built and tested by one command; CI makes the first:
 #
 #   tools/checks.sh [clang] [sanitize] [threads] [-- MESON TEST ARGUMENTS]     none of the three: all
 #
@@ -36,7 +36,7 @@ for one in ${which:-clang sanitize threads}; do
     echo "== $one"
     case $one in
     clang)
-        command -v clang >/dev/null || { echo "checks: clang is not installed" >&2; exit 1; }
+        command -v clang >/dev/null || { echo "checks: clang is not installed: tools/setup.sh clang" >&2; exit 1; }
         export CC=clang
         check build-clang "--suite unit --suite fuzz" -Dwerror=true
         unset CC

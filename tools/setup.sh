@@ -1,11 +1,18 @@
 #!/bin/sh
 # Installs what duet builds with, on Debian and Ubuntu; says what to install elsewhere.
 # Needs root, directly or through sudo. Does nothing when everything is there.
+#
+#   tools/setup.sh [clang]     clang: the second compiler too, which only tools/checks.sh needs
 set -eu
 
 packages="gcc meson ninja-build pkg-config libzstd-dev zlib1g-dev libjansson-dev
 libpcre2-dev libutf8proc-dev libxxhash-dev libcmocka-dev"
 optional="libdnnl-dev libopenblas0" # loaded at run time; duet works without
+case ${1-} in
+'') ;;
+clang) packages="$packages clang libomp-dev" ;;
+*) echo "setup: $1 is not known; the only argument is clang" >&2; exit 2 ;;
+esac
 
 have() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 
