@@ -61,8 +61,8 @@ static void blanks(struct scan *s) {
 /* Past a string, which begins here; false: it is cut. */
 static bool string(struct scan *s) {
     for (s->p++; s->p < s->end && *s->p != '"'; s->p++)
-        if (*s->p == '\\') s->p++;
-    if (s->p >= s->end) return false;
+        if (*s->p == '\\' && ++s->p == s->end) return false;
+    if (s->p == s->end) return false;
     s->p++;
     return true;
 }
