@@ -22,6 +22,11 @@ static pthread_cond_t wake;
 static pthread_t thread;
 static bool running, ending;
 static double last_beat, stopped, latest;
+static struct {
+    double at;
+    void (*ring)(void *ctx);
+    void *ctx;
+} alarm_; /* alarm is taken */
 
 /* What the thread knows at a beat. */
 struct beat {
@@ -67,6 +72,10 @@ static void *watch(void *arg) {
         const struct beat new = read_beat(fd);
         stopped += stop_between(&old, &new);
         last_beat = new.now;
+        if (alarm_.ring && new.now - stopped > alarm_.at) {
+            alarm_.ring(alarm_.ctx);
+            alarm_.ring = NULL;
+        }
         old = new;
     }
     pthread_mutex_unlock(&lock);
@@ -119,6 +128,14 @@ double heartbeat_clock(void) {
     now = latest;
     pthread_mutex_unlock(&lock);
     return now;
+}
+
+void heartbeat_alarm(double at, void (*ring)(void *ctx), void *ctx) {
+    pthread_mutex_lock(&lock);
+    alarm_.at = at;
+    alarm_.ring = ring;
+    alarm_.ctx = ctx;
+    pthread_mutex_unlock(&lock);
 }
 
 double heartbeat_stopped(void) {

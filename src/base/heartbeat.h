@@ -19,6 +19,10 @@ void heartbeat_end(void);
 /* Monotonic seconds since an arbitrary point, without those of stops since heartbeat_start. */
 double heartbeat_clock(void);
 
+/* Calls ring(ctx) once, on the thread, when heartbeat_clock has passed `at`: up to 50 ms later, and
+ * never once this returned for another alarm. ring NULL: no alarm. ring may not ask the clock. */
+void heartbeat_alarm(double at, void (*ring)(void *ctx), void *ctx);
+
 /* Seconds of stops since heartbeat_start. */
 double heartbeat_stopped(void);
 

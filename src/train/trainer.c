@@ -131,7 +131,7 @@ static int update(struct trainer *t, struct err *e) {
     t->filled = 0;
     pace_begin(t, s.accum);
     t->engine.kind->step(&t->engine, &s);
-    stop_go_on();
+    pace_end(t, s.cancelled);
     if (s.cancelled) {
         if (t->pace.out_of_time) t->p.seconds += pace_seconds(t);
         t->pace.dropped = true;
@@ -196,14 +196,27 @@ out:
     return rc == ERR_NUMERIC ? trainer_roll_back(t, e) : rc;
 }
 
+/* Else its summary looks like that of a run that trained. */
+static void warn_if_none(struct trainer *t, int64_t begin) {
+    const struct train_opts *o = t->opts;
+    if (t->p.step != begin || !t->pace.out_of_time) return;
+    log_note(&t->line,
+             "warning: no update was made: one takes longer than %s --time %g; give a longer "
+             "--time, or a smaller update (%s--batch %lld%s)",
+             begin ? "what was left of" : "all of", o->time, o->accum > 1 ? "--accum, " : "",
+             (long long)o->batch, o->task ? "" : ", --seq");
+}
+
 static int loop(struct trainer *t, struct err *e) {
     int rc = 0;
     struct validation r;
+    const int64_t begin = t->p.step;
     stop_phase(t->p.step ? STOP_RUNNING : STOP_FRESH, t->p.step);
     /* What the run begins from is part of what it shows. */
     if ((t->opts->init && t->p.step == 0) || val_due(t)) TRY(trainer_validate(t, &r, e));
     if (t->p.step == 0) t->first = t->p;
     while (!stop_asked() && !trainer_finished(t)) TRY(one_step(t, e));
+    warn_if_none(t, begin);
     if (!stop_asked() && t->saved_step != t->p.step) TRY(trainer_save(t, false, e));
     stop_phase(STOP_SAVED, t->p.step);
 out:

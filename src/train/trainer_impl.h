@@ -30,8 +30,9 @@ struct validation {
 struct pace {
     double begin; /* heartbeat_clock() */
     double aside; /* seconds since then that are not the update's */
-    int64_t accum;
+    int64_t accum, micro; /* micro-batches; the present one */
     bool shown;       /* micro-batches of it were */
+    bool late;        /* set by the heartbeat's thread: a tenth of --time over it */
     bool out_of_time; /* so it is dropped */
     bool dropped;
     int rc;           /* a checkpoint in the midst of it failed, with e */
@@ -114,6 +115,8 @@ int trainer_count(struct trainer *t, const struct engine_step *s, double seconds
 /* An update begins; its seconds so far, without stops and what was put aside. */
 void pace_begin(struct trainer *t, int64_t accum);
 double pace_seconds(const struct trainer *t);
+/* It ends, done or cancelled: says so if the time ran out in it. */
+void pace_end(struct trainer *t, bool cancelled);
 /* Before micro-batch `micro`: may save, show, or drop the update (stop_cancel). */
 void pace_micro(struct trainer *t, int64_t micro);
 /* A note and an event if the process stood still since the last call. */
