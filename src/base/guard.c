@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_TEMPS = 64, MAX_MAPS = 512 };
+enum { MAX_TEMPS = 1024, MAX_MAPS = 512 };
 
 /* data and path are written last and cleared first: a handler sees whole rows only. */
 static struct map {
@@ -106,9 +106,17 @@ int guard_check_at(const void *p, struct err *e) {
 /* ---- handlers: async-signal-safe all of it --------------------------------------------------- */
 
 static void remove_temps(void) {
+    bool gone = true;
     for (int i = 0; i < MAX_TEMPS; i++) {
         const char *path = temps[i];
         if (path) unlink(path);
+    }
+    while (gone) { /* folders, one within the other, in any order */
+        gone = false;
+        for (int i = 0; i < MAX_TEMPS; i++) {
+            const char *path = temps[i];
+            gone |= path && !rmdir(path);
+        }
     }
 }
 

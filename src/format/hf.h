@@ -70,6 +70,8 @@ struct hf_out {
     size_t n, cap;
     char *made; /* made[i]: the first i bytes of dir name a folder that was made for this, and
                  * nothing is in it yet; or NULL */
+    char **guarded; /* folders and links that go if a signal ends the program (guard.h) */
+    size_t n_guarded, cap_guarded;
 };
 
 /* Makes the folder, and those above it. Refuses one that mf is read from, and one of a training

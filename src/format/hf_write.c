@@ -1,6 +1,7 @@
 /* Folders that are written whole or not at all, and the folder of a model. */
 #include "hf.h"
 
+#include "guard.h"
 #include "layout.h"
 #include "run_folder.h"
 #include "safetensors.h"
@@ -20,6 +21,31 @@ static int no_memory(const char *dir, struct err *e) {
 
 /* ---- a folder ------------------------------------------------------------------------------- */
 
+/* From before it is made until the release. Takes path. */
+static int guard(struct hf_out *d, char *path, struct err *e) {
+    if (d->n_guarded == d->cap_guarded) {
+        const size_t cap = d->cap_guarded ? 2 * d->cap_guarded : 16;
+        char **more = realloc(d->guarded, cap * sizeof *more);
+        if (!more) {
+            free(path);
+            return no_memory(d->dir, e);
+        }
+        d->guarded = more;
+        d->cap_guarded = cap;
+    }
+    guard_temp(path);
+    d->guarded[d->n_guarded++] = path;
+    return 0;
+}
+
+static void release_guarded(struct hf_out *d) {
+    for (size_t i = 0; i < d->n_guarded; i++) {
+        guard_temp_done(d->guarded[i]);
+        free(d->guarded[i]);
+    }
+    free(d->guarded);
+}
+
 /* file_mkdirs, noting what it makes. */
 static int make_folders(struct hf_out *d, struct err *e) {
     const size_t len = strlen(d->dir);
@@ -30,8 +56,11 @@ static int make_folders(struct hf_out *d, struct err *e) {
         char *part = strndup(d->dir, i);
         if (!part) return no_memory(d->dir, e);
         const bool there = file_exists(part);
-        const int rc = file_mkdirs(part, e);
-        free(part);
+        int rc = 0;
+        if (there)
+            free(part);
+        else if (!(rc = guard(d, part, e)))
+            rc = file_mkdirs(part, e);
         if (rc) return rc;
         d->made[i] = !there;
     }
@@ -165,26 +194,25 @@ static void remove_links(const struct hf_out *d, const char *folder) {
     rmdir(folder);
 }
 
-static int make_link(const struct hf_out *d, const struct hf_out_file *f, struct err *e) {
+static int make_link(struct hf_out *d, const struct hf_out_file *f, struct err *e) {
     const char *slash = strrchr(f->out.temp, '/');
     char *path = link_path(d, f->name), *to = NULL;
-    int rc = 0;
-    if (!path || asprintf(&to, "../%s", slash ? slash + 1 : f->out.temp) < 0) {
-        to = NULL; /* asprintf leaves it undefined */
-        rc = no_memory(d->dir, e);
-    } else if (symlink(to, path) != 0 && link(f->out.temp, path) != 0) {
+    if (!path) return no_memory(d->dir, e);
+    int rc = guard(d, path, e);
+    if (rc) return rc;
+    if (asprintf(&to, "../%s", slash ? slash + 1 : f->out.temp) < 0) return no_memory(d->dir, e);
+    if (symlink(to, path) != 0 && link(f->out.temp, path) != 0)
         rc = err_errno(e, ERR_IO, "cannot link %s", path);
-    }
-    free(path);
     free(to);
     return rc;
 }
 
 /* The files under their names, in a folder that exists for the check only. */
-static int check_files(const struct hf_out *d, struct err *e) {
+static int check_files(struct hf_out *d, struct err *e) {
     char *folder = link_path(d, NULL);
     int rc = 0;
     if (!folder) return no_memory(d->dir, e);
+    if ((rc = guard(d, folder, e))) return rc;
     remove_links(d, folder); /* of a process that was killed */
     if (mkdir(folder, 0777) != 0) {
         rc = err_errno(e, ERR_IO, "cannot create the folder %s", folder);
@@ -194,7 +222,6 @@ static int check_files(const struct hf_out *d, struct err *e) {
     TRY(d->check->fn(d->check->ctx, folder, e));
 out:
     remove_links(d, folder);
-    free(folder);
     return rc;
 }
 
@@ -228,6 +255,7 @@ void hf_out_release(struct hf_out *d) {
     }
     free(d->files);
     remove_folders(d);
+    release_guarded(d);
     free(d->made);
     free(d->dir);
     *d = (struct hf_out){0};

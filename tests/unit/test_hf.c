@@ -3,6 +3,7 @@
 #include "data.h"
 #include "hf_fixture.h"
 
+#include "guard.h"
 #include "hf.h"
 
 #include <fcntl.h>
@@ -282,6 +283,46 @@ static void killed(void **state) {
     model_file_close(&third);
 }
 
+/* What a check sees is a model; a signal ends the program in it. */
+static int end_by_signal(void *ctx, const char *path, struct err *err) {
+    struct model_file mf;
+    if (model_file_open(&mf, path, true, err)) _exit(9);
+    raise(*(const int *)ctx);
+    _exit(8);
+}
+
+/* Ended by a signal while what was written is checked: as if it had never begun. */
+static void ended_in_check(void **state) {
+    (void)state;
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    struct model_file old, new;
+    build(&old, true, "");
+    build_types(&new, false);
+    assert_int_equal(hf_write(&old, at("ended"), 1 << 20, &e), 0);
+    const size_t n = count_files("ended");
+    assert_int_equal(mkdir(at("above"), 0777), 0);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        const struct mf_check check = {end_by_signal, (void *)(uintptr_t)(signals + i)};
+        for (int fresh = 0; fresh < 2; fresh++) {
+            int status;
+            const pid_t child = fork();
+            if (child == 0) {
+                signal(signals[i], SIG_DFL);
+                guard_install();
+                new.check = &check;
+                _exit(hf_write(&new, at(fresh ? "above/new/model" : "ended"), 1000, &e) ? 1 : 0);
+            }
+            assert_int_equal(waitpid(child, &status, 0), child);
+            assert_true(WIFSIGNALED(status) && WTERMSIG(status) == signals[i]);
+            assert_int_equal(count_files("ended"), n);
+            assert_opens_as("ended", &old);
+            assert_int_equal(count_files("above"), 0);
+        }
+    }
+    model_file_close(&old);
+    model_file_close(&new);
+}
+
 /* A disk that is full leaves the folder as it was. */
 static void failed_write(void **state) {
     (void)state;
@@ -393,7 +434,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),   cmocka_unit_test(shards),
         cmocka_unit_test(not_a_model),  cmocka_unit_test(killed),
-        cmocka_unit_test(failed_write), cmocka_unit_test(refused_writes),
+        cmocka_unit_test(failed_write), cmocka_unit_test(ended_in_check),
+        cmocka_unit_test(refused_writes),
         data_test(real_folder),
     };
     return data_run(argc, argv, tests, make_dir, remove_all);
