@@ -198,6 +198,20 @@ out:
     return rc;
 }
 
+/* Would the run be refused for its memory? (train_plan_fits) */
+static void print_room(size_t total) {
+    const size_t have = memory_available();
+    if (!have) {
+        printf("available        not known\n");
+        return;
+    }
+    printf("available        %10.1f MB\n", in_mb(have));
+    if (total <= have)
+        printf("fits             yes\n");
+    else
+        printf("fits             no: %.1f MB too much\n", in_mb(total - have));
+}
+
 static void print_text(const struct job *j) {
     const struct model_config *c = &j->model.config;
     const struct engine_memory *mem = &j->memory;
@@ -210,7 +224,6 @@ static void print_text(const struct job *j) {
         {"optimizer", mem->optimizer},   {"activations kept", mem->kept},
         {"passing buffers", mem->passing}, {"threads, tables", mem->threads},
         {"validation", mem->validation}, {"total", mem->total},
-        {"available", memory_available()},
     };
     printf("model            %s, %lld layers of %lld, vocabulary %lld\n", c->arch,
            (long long)c->layers, (long long)c->dim, (long long)c->vocab);
@@ -221,7 +234,9 @@ static void print_text(const struct job *j) {
     printf("\nmicro-batch      %lld x %lld tokens, %d threads, %s\n", (long long)j->engine.batch,
            (long long)j->engine.seq, par_threads(), dtype_row(j->gemm.compute)->name);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        printf("%-16s %10.1f MB\n", rows[i].name, in_mb(rows[i].bytes));
+        printf("%-16s %10.1f MB%s\n", rows[i].name, in_mb(rows[i].bytes),
+               i ? "" : " of 10^6 bytes");
+    print_room(mem->total);
     printf("flops a step     %10.3f GFLOP\n", j->flops * 1e-9);
     if (j->o->compact_vocab && !j->n_ids)
         printf("(without --data the tokens that occur are not known: planned for the whole "
@@ -253,6 +268,8 @@ static void print_json(const struct job *j) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         json_object_set_new(out, rows[i].name, json_integer(rows[i].value));
     json_object_set_new(out, "planned_mb", json_real(in_mb(mem->total)));
+    const size_t have = memory_available();
+    json_object_set_new(out, "fits", have ? json_boolean(mem->total <= have) : json_null());
     json_object_set_new(out, "flops_per_step", json_real(j->flops));
     char *text = json_dumps(out, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
     printf("%s\n", text ? text : "{}");

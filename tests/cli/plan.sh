@@ -143,4 +143,23 @@ must "$DUET" plan --model "$SRC/models/autoresearch.json" >a.txt
 check "the table has a total" says a.txt '^total  *[0-9.]* MB$'
 check "a model larger than any memory can be planned" "$DUET" plan \
     --model "$SRC/models/qwen3_06b.json" --batch 4096
+# ---- more than there is: plan says what train refuses
+BIG="--set num_hidden_layers=8 --set hidden_size=512 --set intermediate_size=1376
+ --set num_attention_heads=8 --set num_key_value_heads=8 --batch 16 --seq 256"
+for kind in v d; do
+    less() { (ulimit -$kind 400000 && exec "$@"); }
+    less "$DUET" plan $TINY >fits.txt
+    check "ulimit -$kind: a small run fits" says fits.txt '^fits  *yes$'
+    less "$DUET" plan $TINY $BIG >fits.txt
+    check "ulimit -$kind: a large one does not" awk \
+        '/^total/ { t = $2 } /^available/ { a = $2 } /^fits  *no: .* MB too much$/ { d = $3 - (t - a) }
+        END { exit !(a > 0 && a < 410 && t > a && d != "" && d * d < 0.04) }' fits.txt
+    less "$DUET" plan $TINY $BIG --json >fits.json
+    check "ulimit -$kind: --json" equal "$(json fits fits.json)" false
+    refuses "ulimit -$kind: train refuses it" 1 'this run needs' less "$DUET" train $TINY $BIG \
+        --data text.txt --out big --steps 1
+done
+"$DUET" plan $TINY --json >fits.json
+check "without a limit" equal "$(json fits fits.json)" true
+
 finish
