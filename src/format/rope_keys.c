@@ -21,54 +21,27 @@ static bool same_members(json_t *a, json_t *b) {
     return true;
 }
 
-/* One object for each kind of layer? */
-static bool is_nested(json_t *o) {
-    const char *key;
+/* One object for each kind of layer is what other architectures have: transformers passes over it in
+ * those that duet has, llama.cpp takes the one of full_attention. */
+static int refuse_nested(json_t *o, const char *key, const char *name, struct err *e) {
+    const char *kind;
     json_t *v;
-    bool some = false;
-    json_object_foreach(o, key, v) {
-        if (!json_is_object(v) && !json_is_null(v)) return false;
-        some |= json_is_object(v);
-    }
-    return some;
-}
-
-/* Does a layer of this kind occur? All do where the config names none. */
-static bool occurs(const json_t *layer_types, const char *kind) {
-    const json_t *v;
-    size_t i;
-    if (!json_array_size(layer_types)) return true;
-    json_array_foreach(layer_types, i, v) {
-        if (json_is_string(v) && !strcmp(json_string_value(v), kind)) return true;
-    }
-    return false;
-}
-
-/* *one: of the objects of the kinds of layers, which are the same. */
-static int one_of_kinds(const json_t *config, json_t *o, const char *key, const char *name,
-                        json_t **one, struct err *e) {
-    const json_t *types = json_object_get(config, "layer_types");
-    const char *kind, *first = NULL;
-    json_t *v;
-    *one = NULL;
     json_object_foreach(o, kind, v) {
-        if (!occurs(types, kind)) continue;
-        if (json_is_null(v))
+        if (json_is_object(v))
             return err_set(e, ERR_INPUT,
-                           "%s: %s: %.40s is null: layers without rotary embedding, which duet "
-                           "does not compute",
-                           name, key, kind);
-        if (*one && !same_members(*one, v))
-            return err_set(e, ERR_INPUT,
-                           "%s: %s: %.40s and %.40s differ; duet computes one rotary embedding for "
-                           "all layers",
-                           name, key, first, kind);
-        if (!*one) first = kind;
-        *one = v;
+                           "%s: %s: %.40s is an object, for one kind of layer: readers differ on "
+                           "what that means here; write its keys into %s itself",
+                           name, key, kind, key);
     }
-    return *one ? 0
-                : err_set(e, ERR_INPUT, "%s: %s says nothing of the kinds in layer_types", name,
-                          key);
+    return 0;
+}
+
+/* transformers 5 and llama.cpp: an object of rope_parameters that says no type scales nothing. */
+static int set_type(json_t *scaling, const char *key) {
+    const json_t *type = json_object_get(scaling, "rope_type"),
+                 *older = json_object_get(scaling, "type");
+    if (key != NEWER || (type && !json_is_null(type)) || (older && !json_is_null(older))) return 0;
+    return json_object_set_new(scaling, "rope_type", json_string("default"));
 }
 
 /* A new object, without base; the base, borrowed from config, or NULL. Both NULL: nothing said. */
@@ -144,13 +117,13 @@ static int read_object(const json_t *config, const char *key, const char *name, 
     if (!o || json_is_null(o)) return 0;
     if (!json_is_object(o)) return err_set(e, ERR_INPUT, "%s: %s is not an object", name, key);
     if (!json_object_size(o)) return 0;
-    const int rc = is_nested(o) ? one_of_kinds(config, o, key, name, &o, e) : 0;
+    const int rc = refuse_nested(o, key, name, e);
     if (rc) return rc;
     s->theta = json_object_get(o, THETA);
     if (json_is_null(s->theta)) s->theta = NULL;
     if (!(s->scaling = json_copy(o))) return err_set(e, ERR_NOMEM, "%s: out of memory", name);
     json_object_del(s->scaling, THETA);
-    return 0;
+    return set_type(s->scaling, key) ? err_set(e, ERR_NOMEM, "%s: out of memory", name) : 0;
 }
 
 /* Both are there: do they say the same? */

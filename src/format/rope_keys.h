@@ -10,8 +10,8 @@
  * Scaling that is none, of whichever type (a factor of 1), is taken away: the config then says what
  * is computed.
  *
- * The object may hold one object for every kind of layer ("full_attention", ...). Those of the
- * kinds that layer_types names must be the same, which is what duet computes. */
+ * A rope_parameters without a type is of type default. One object for every kind of layer
+ * ("full_attention", ...) is refused: no architecture of duet has that in transformers. */
 #ifndef DUET_ROPE_KEYS_H
 #define DUET_ROPE_KEYS_H
 

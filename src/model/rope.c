@@ -17,7 +17,8 @@ static double llama3_factor(const struct llama3 *s, double theta, int64_t i, int
 }
 
 static int bad(const char *name, const char *key, const char *want, struct err *e) {
-    return err_set(e, ERR_INPUT, "%s: rope_scaling: %s is missing or not %s", name, key, want);
+    return err_set(e, ERR_INPUT, "%s: rope_scaling (or rope_parameters): %s is missing or not %s",
+                   name, key, want);
 }
 
 static int get_real(const json_t *o, const char *key, const char *name, double *v, struct err *e) {
@@ -86,9 +87,9 @@ static int read_scaling(const json_t *config, const json_t *o, double theta, int
         for (int64_t i = 0; i < head_dim / 2; i++) f[i] = llama3_factor(&s, theta, i, head_dim);
     } else {
         rc = err_set(e, ERR_INPUT,
-                     "%s: rope_scaling has type \"%.40s\", which duet does not compute; expected "
-                     "default, linear or llama3",
-                     name, word);
+                     "%s: rope_scaling (or rope_parameters) has %s%.40s%s, which duet does not "
+                     "compute; expected rope_type default, linear or llama3",
+                     name, *word ? "type \"" : "no rope_type", word, *word ? "\"" : "");
     }
 out:
     return rc;

@@ -277,17 +277,10 @@ static const struct {
     {"\"rope_scaling\":{\"type\":\"default\"},\"rope_parameters\":{\"rope_type\":\"default\","
      "\"rope_theta\":300}",
      300, 1},
-    /* one for each kind of layer */
-    {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"default\"}}",
-     500, 1},
-    {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500,\"rope_type\":\"linear\","
-     "\"factor\":2},\"sliding_attention\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_"
-     "theta\":"
-     "500.0}}",
-     500, 2},
-    {"\"layer_types\":[\"full_attention\",\"full_attention\"],\"rope_parameters\":{"
-     "\"full_attention\":{\"rope_theta\":500},\"sliding_attention\":{\"rope_theta\":9}}",
-     500, 1},
+    /* no type: none of rope_parameters, as transformers 5 has it */
+    {"\"rope_parameters\":{\"rope_theta\":500,\"factor\":4}", 500, 1},
+    {"\"rope_parameters\":{\"rope_type\":null,\"factor\":4},\"rope_theta\":700", 700, 1},
+    {"\"rope_parameters\":{\"rope_type\":null,\"type\":\"linear\",\"factor\":4}", 10000, 4},
     /* a length outside, as transformers 5 reads it */
     {"\"original_max_position_embeddings\":32,\"rope_scaling\":{\"rope_type\":\"llama3\","
      "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0}",
@@ -369,20 +362,21 @@ static void rotary_refused(void **state) {
         {"\"rope_parameters\":{\"rope_theta\":\"500\"}", "rope_theta is not a number"},
         {"\"rope_parameters\":[500]", "rope_parameters is not an object"},
         {"\"rope_scaling\":\"linear\"", "rope_scaling is not an object"},
-        {"\"rope_scaling\":{\"factor\":2}", "rope_scaling has type"},
+        {"\"rope_scaling\":{\"factor\":2}", "rope_scaling (or rope_parameters) has no rope_type"},
         {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":4},\"rope_parameters\":{\"rope_type\":"
          "\"default\",\"rope_theta\":300}",
          "rope_scaling and rope_parameters say different things"},
         {"\"rope_scaling\":{\"rope_theta\":400},\"rope_parameters\":{\"rope_theta\":300}",
          "rope_scaling and rope_parameters say different things"},
-        {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500},\"sliding_attention\":{"
-         "\"rope_theta\":9}}",
-         "full_attention and sliding_attention differ"},
-        {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500},\"sliding_attention\":null}",
-         "sliding_attention is null"},
-        {"\"layer_types\":[\"attention\",\"attention\"],\"rope_parameters\":{\"full_attention\":{"
-         "\"rope_theta\":500}}",
-         "layer_types"},
+        {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":500}}",
+         "rope_parameters: full_attention is an object"},
+        {"\"rope_parameters\":{\"sliding_attention\":null,\"full_attention\":{\"rope_theta\":500}}",
+         "rope_parameters: full_attention is an object"},
+        {"\"rope_scaling\":{\"full_attention\":{}},\"rope_theta\":500",
+         "rope_scaling: full_attention is an object"},
+        {"\"layer_types\":[\"full_attention\",\"full_attention\"],\"rope_parameters\":{"
+         "\"rope_theta\":500,\"full_attention\":{\"rope_theta\":500}}",
+         "rope_parameters: full_attention is an object"},
         {"\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":500,\"partial_rotary_"
          "factor\":"
          "0.5}",
@@ -459,7 +453,7 @@ static void damaged(void **state) {
         "{\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,"
         "\"num_attention_heads\":4,\"vocab_size\":50,\"max_position_embeddings\":64,"
         "\"rope_theta\":1e4,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2,\"rope_theta\":9e3},"
-        "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":2}},"
+        "\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_theta\":9e3},"
         "\"layer_types\":[\"full_attention\",\"full_attention\"],\"a\":99999999999999999999,"
         "\"no_rope_layers\":[1,1],\"qk_norm\":false,\"clip_qkv\":null}";
     enum { N = sizeof text - 1 };
