@@ -32,7 +32,8 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
                 "a tokenizer for a model that has none, or its own from another file; none: "
                 "write none, so that it can be given another"),
-    CONF_STRING(O, base, "base", NULL, "FILE", "an adapter's base model; default: that of a LoRA run's folder"),
+    CONF_STRING(O, base, "base", NULL, "FILE",
+                "an adapter's base model; default: that of a LoRA run's folder"),
     CONF_PAIRS(O, set, "set", "key=value", "change a key of the model's config first"),
     CONF_BOOL(O, verify, "verify",
               "read what was written again, and compare its logits with the source's; nothing is "
@@ -114,7 +115,8 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     const char *in = conf->pos[0], *out = conf->pos[1];
     const struct format *f;
     const struct adapter_use use = {.weights = DT_F32, .scale = 1, .sets = &o->set};
-    struct verifier v = {.in = {o->base, in, &o->set}, .out = {o->base, NULL, &o->set}, .name = out};
+    struct verifier v = {
+        .in = {o->base, in, &o->set}, .out = {o->base, NULL, &o->set}, .name = out};
     const struct mf_check check = {verify, &v};
     struct model m = {0};
     struct run_files run = {0};

@@ -22,8 +22,8 @@ static int ready(void *ctx, const struct exact_result *r, struct err *e) {
 
 static void progress(void *ctx, uint64_t done, uint64_t total) {
     struct job *j = ctx;
-    log_progress_show(&j->line, false, "evaluating: %llu of %llu documents", (unsigned long long)done,
-                      (unsigned long long)total);
+    log_progress_show(&j->line, false, "evaluating: %llu of %llu documents",
+                      (unsigned long long)done, (unsigned long long)total);
 }
 
 static json_t *real(double x) {
@@ -34,11 +34,12 @@ static json_t *real(double x) {
 static json_t *describe(const struct model *m, const struct tokenizer *t,
                         const struct exact_result *r, const struct exact_result *other) {
     const struct exact_total a = exact_total(r);
-    json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I}", "nats", real(a.nats),
-                          "bits_per_byte", real(a.bpb), "bits_per_byte_stderr", real(a.bpb_stderr),
-                          "nats_per_token", real(a.nats / (double)a.tokens), "documents",
-                          (json_int_t)r->n, "bytes", (json_int_t)a.bytes, "lost_bytes",
-                          (json_int_t)a.lost, "tokens", (json_int_t)a.tokens, "context", (json_int_t)r->context);
+    json_t *j =
+        json_pack("{s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I}", "nats", real(a.nats), "bits_per_byte",
+                  real(a.bpb), "bits_per_byte_stderr", real(a.bpb_stderr), "nats_per_token",
+                  real(a.nats / (double)a.tokens), "documents", (json_int_t)r->n, "bytes",
+                  (json_int_t)a.bytes, "lost_bytes", (json_int_t)a.lost, "tokens",
+                  (json_int_t)a.tokens, "context", (json_int_t)r->context);
     if (r->start >= 0) {
         size_t n;
         const char *text = tokenizer_piece(t, -1, (uint32_t)r->start, &n);

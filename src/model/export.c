@@ -201,7 +201,8 @@ static int check_dtype(const struct format *f, const struct export_opts *o, stru
     if (o->dtype < 0) return 0;
     if (!dtype_can_write((enum dtype)o->dtype))
         return err_set(e, ERR_USAGE,
-                       "weights of type %s are only read; duet writes f32, f16, bf16, q8_0 and q4_0",
+                       "weights of type %s are only read; duet writes f32, f16, bf16, q8_0 and "
+                       "q4_0",
                        dtype_row((enum dtype)o->dtype)->name);
     if (f->types & MF_TYPE((enum dtype)o->dtype)) return 0;
     return err_set(e, ERR_USAGE, "format %s cannot hold %s", f->name,

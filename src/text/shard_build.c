@@ -523,14 +523,7 @@ static int builder_init(struct builder *b, struct err *e) {
     if (!b->hash || !b->tok_bytes) return no_memory(e);
     for (uint32_t i = 0; i < b->h.vocab; i++)
         b->tok_bytes[i] = tokenizer_is_special(b->t, i) ? SPECIAL : tokenizer_token_bytes(b->t, i);
-    for (size_t i = 0; i < b->list.n; i++) {
-        uint64_t size = textin_size(b->list.path[i]);
-        if (!size) { /* one of unknown size makes the total unknown */
-            b->total = 0;
-            break;
-        }
-        b->total += size;
-    }
+    b->total = textlist_size(&b->list);
     return 0;
 }
 

@@ -88,3 +88,13 @@ int textlist_check(const struct textlist *l, struct err *e) {
     }
     return rc;
 }
+
+uint64_t textlist_size(const struct textlist *l) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const uint64_t size = textin_size(l->path[i]);
+        if (!size) return 0;
+        sum += size;
+    }
+    return sum;
+}

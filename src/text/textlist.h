@@ -5,6 +5,7 @@
 
 #include "err.h"
 #include <stddef.h>
+#include <stdint.h>
 
 struct textlist {
     char **path;
@@ -18,5 +19,8 @@ void textlist_close(struct textlist *l); /* accepts all zeros */
 /* Looks at the beginning of every regular file of the list, so that one that is no text is known
  * before any is worked on. Pipes are left alone: what is read of them is gone. */
 int textlist_check(const struct textlist *l, struct err *e);
+
+/* Bytes of all files as they lie on disk; 0 if one of them does not say. */
+uint64_t textlist_size(const struct textlist *l);
 
 #endif

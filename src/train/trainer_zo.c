@@ -164,7 +164,8 @@ static int drop_repeated(struct trainer *t, const struct progress *at, struct er
     int rc;
     struct progress loaded;
     log_note(&t->line,
-             "step %lld: %s; the updates recorded behind step %lld are dropped: going on from there",
+             "step %lld: %s; the updates recorded behind step %lld are dropped: going on from "
+             "there",
              (long long)t->p.step, t->why, (long long)at->step);
     trainer_drop_updates(t);
     TRY(t->saved_step < 0 ? trainer_load_start(t, e)

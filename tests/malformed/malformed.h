@@ -47,7 +47,8 @@ char *repeated(const char *before, const char *what, size_t n, const char *after
  *   NO_VOCAB      the same of a model whose tokenizer alone is at fault: `convert --tokenizer none`
  *                 takes it
  */
-enum verdict { MODEL, NO_MODEL, NO_CONVERT, NO_VOCAB, TOKENIZER, NO_TOKENIZER, ADAPTER, NO_ADAPTER };
+enum verdict { MODEL, NO_MODEL, NO_CONVERT, NO_VOCAB, TOKENIZER, NO_TOKENIZER, ADAPTER,
+               NO_ADAPTER };
 
 /* Writes DIR/path, whose folder is made if need be. */
 void write_file(const char *path, const struct bytes *b);

@@ -309,8 +309,8 @@ static void hostile(void **state) {
     ok(adapter_open(&n, at("base"), at("b"), &use, &e)); /* as it is, it would be good */
     model_close(&n);
     for (size_t i = 0; i < sizeof bad_files / sizeof *bad_files; i++) {
-        write_hostile(&m, bad_files[i].settings, bad_files[i].drop, bad_files[i].add, bad_files[i].rows,
-                      bad_files[i].type);
+        write_hostile(&m, bad_files[i].settings, bad_files[i].drop, bad_files[i].add,
+                      bad_files[i].rows, bad_files[i].type);
         const int rc = adapter_open(&n, at("base"), at("b"), &use, &e);
         if (rc != ERR_INPUT || !strstr(e.msg, bad_files[i].because) || !strstr(e.msg, at("b")))
             fail_msg("case %zu: expected \"%s\", got %d and \"%s\"", i, bad_files[i].because, rc,

@@ -292,7 +292,8 @@ static void rotary(void **state) {
     for (size_t i = 0; i < sizeof rotary_cases / sizeof *rotary_cases; i++) {
         struct model_config c, again;
         if (parse(&c, rotary_cases[i].keys, NULL)) fail_msg("%s: %s", rotary_cases[i].keys, e.msg);
-        if (c.theta != rotary_cases[i].theta || fabs(factor_of(&c, 7) - rotary_cases[i].factor) > 1e-9)
+        if (c.theta != rotary_cases[i].theta ||
+            fabs(factor_of(&c, 7) - rotary_cases[i].factor) > 1e-9)
             fail_msg("%s: base %g, factor %g", rotary_cases[i].keys, c.theta, factor_of(&c, 7));
         /* What is kept says the same in the one form. */
         assert_null(json_object_get(c.json, "rope_parameters"));

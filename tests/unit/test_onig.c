@@ -132,7 +132,8 @@ static void test_refused(void **state) {
             fail_msg("%s: accepted", refused_patterns[i][0]);
         assert_int_equal(e.code, ERR_INPUT);
         if (!strstr(e.msg, refused_patterns[i][1]))
-            fail_msg("%s: \"%s\" does not say \"%s\"", refused_patterns[i][0], e.msg, refused_patterns[i][1]);
+            fail_msg("%s: \"%s\" does not say \"%s\"", refused_patterns[i][0], e.msg,
+                     refused_patterns[i][1]);
         assert_int_equal(p.n, 0);
         pretok_release(&p);
     }

@@ -139,7 +139,8 @@ static void test_trailer_hostile(void **state) {
     struct err e = {0};
     for (size_t i = 0; i < sizeof bad_trailers / sizeof *bad_trailers; i++) {
         e.msg[0] = 0;
-        if (parse(bad_trailers[i], strlen(bad_trailers[i]), &text_bytes, &bits, &n, &e) != ERR_INPUT)
+        if (parse(bad_trailers[i], strlen(bad_trailers[i]), &text_bytes, &bits, &n, &e) !=
+            ERR_INPUT)
             fail_msg("accepted: %s", bad_trailers[i]);
         assert_non_null(strstr(e.msg, "corpus trailer"));
         assert_null(bits);
