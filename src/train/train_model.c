@@ -5,6 +5,7 @@
 #include "config_refuse.h"
 #include "import.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,16 +126,52 @@ static bool vocab_was_set(const struct train_opts *o) {
 }
 
 /* A line more of what there is to say. */
-static int note_longer(char **notes, const struct train_opts *o, int64_t context, struct err *e) {
-    char *all;
-    if (asprintf(&all,
-                 "%s%s: sequences of %lld tokens, the model is made for %lld; it begins without "
-                 "having learned the positions beyond\n",
-                 *notes ? *notes : "", o->init, (long long)o->seq, (long long)context) < 0)
-        return err_set(e, ERR_NOMEM, "out of memory for %s", o->init);
+__attribute__((format(printf, 3, 4))) static int add_note(char **notes, struct err *e,
+                                                          const char *fmt, ...) {
+    char *line, *all = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&line, fmt, ap) < 0) line = NULL;
+    va_end(ap);
+    if (line && asprintf(&all, "%s%s\n", *notes ? *notes : "", line) < 0) all = NULL;
+    free(line);
+    if (!all) return err_set(e, ERR_NOMEM, "out of memory for notes");
     free(*notes);
     *notes = all;
     return 0;
+}
+
+/* What is trained on sequences that are longer than the description says knows that many positions
+ * afterwards: every format must hold the number, not only those that hold duet.seq_len. LoRA leaves
+ * its base as it is. */
+static int fit_length(struct model_config *c, const struct train_opts *o, char **notes,
+                      struct err *e) {
+    int rc;
+    const int64_t seq = o->seq ? o->seq : c->seq_len;
+    const long long context = (long long)model_config_context(c), max = (long long)c->max_pos;
+    TRY(config_check_length(c, o->seq, o->init ? o->init : o->model, e));
+    if (o->init && o->seq > context)
+        TRY(add_note(notes, e,
+                     "%s: sequences of %lld tokens, the model is made for %lld; it begins without "
+                     "having learned the positions beyond",
+                     o->init, (long long)seq, context));
+    if (seq > c->max_pos && !o->lora_rank) {
+        json_object_set_new(c->json, "max_position_embeddings", json_integer(seq));
+        c->max_pos = seq;
+        if (!o->init)
+            TRY(add_note(notes, e,
+                         "the model gets a context of %lld tokens, the length of its sequences, "
+                         "not the %lld (max_position_embeddings) of %s",
+                         (long long)seq, max, o->model));
+    }
+    if (seq == c->seq_len) goto out;
+    /* The length it was trained at belongs to the model: eval and generate go by it. */
+    json_t *duet = json_object_get(c->json, "duet");
+    if (!duet) json_object_set_new(c->json, "duet", duet = json_object());
+    json_object_set_new(duet, "seq_len", json_integer(seq));
+    c->seq_len = seq;
+out:
+    return rc;
 }
 
 int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e) {
@@ -155,20 +192,11 @@ int train_model_create(struct model *m, const struct train_opts *o, int64_t voca
         json_object_set_new(c.json, "vocab_size", json_integer(vocab));
         c.vocab = vocab;
     }
-    const int64_t context = model_config_context(&c);
-    rc = config_check_length(&c, o->seq, o->init ? o->init : o->model, e);
-    if (!rc && o->init && o->seq > context) rc = note_longer(&notes, o, context, e);
+    rc = fit_length(&c, o, &notes, e);
     if (rc) {
         model_config_release(&c);
         free(notes);
         return rc;
-    }
-    if (o->seq && o->seq != c.seq_len) {
-        /* The length it was trained at belongs to the model: eval and generate go by it. */
-        json_t *duet = json_object_get(c.json, "duet");
-        if (!duet) json_object_set_new(c.json, "duet", duet = json_object());
-        json_object_set_new(duet, "seq_len", json_integer(o->seq));
-        c.seq_len = o->seq;
     }
     rc = model_create(m, &c, e);
     if (rc)

@@ -218,4 +218,22 @@ check "after none: nothing of the old one stays" sh \
 refused "a folder over itself" 1 'file being read' "$DUET" convert hf hf/
 refused "--dtype that the format has not" 2 'cannot hold q8_0' "$DUET" convert $M x/ --dtype q8_0
 check "nothing was written by what was refused" absent out.xyz out.bin out.blzt4 x x.gguf x.blzt4
+
+# ---- sequences longer than the description says are the model's context in every format
+context() { "$DUET" info "$1" --json >info.out && json max_position_embeddings info.out; }
+[ -f text.txt ] || must stories 30000 5 >text.txt
+must train longer --steps 1 --set max_position_embeddings=16
+check "a longer --seq: says so" says longer.err 'the model gets a context of 32 tokens, .*, not the 16 '
+must "$DUET" convert longer longer.gguf >convert.out 2>&1
+check "a longer --seq: the context, also as gguf" equal "$(context longer) $(context longer.gguf)" "32 32"
+must train shorter --steps 1 --set max_position_embeddings=16 --seq 16
+must "$DUET" train --init shorter --data text.txt --seq 24 --batch 2 --steps 1 --threads 1 --quiet --out again \
+    >again.out 2>again.err
+check "--init, a longer --seq: says so" says again.err 'sequences of 24 tokens, the model is made for 16'
+must "$DUET" convert again again.gguf >convert.out 2>&1
+check "--init, a longer --seq: the context, also as gguf" equal "$(context again) $(context again.gguf)" "24 24"
+must "$DUET" train --init shorter --lora 2 --data text.txt --seq 24 --batch 2 --steps 1 --threads 1 --quiet --out lora24 \
+    >lora.out 2>lora.err
+check "LoRA leaves its base as it is" "$DUET" adapter merge shorter lora24 -o merged24.blzt
+check "so is the context" equal "$(context merged24.blzt)" 16
 finish
