@@ -21,9 +21,11 @@ struct opts {
 };
 
 #define O struct opts
-#define X(name) #name " "
-static const char words[] = "auto " FORMATS(X);
-#undef X
+#define W(name) #name " "
+#define R(name)
+static const char words[] = "auto " FORMATS(W, R);
+#undef W
+#undef R
 
 static const struct conf_row rows[] = {
     CONF_CHOICE(O, to, "to", "auto", words, "format to write; auto: by the name of OUT"),

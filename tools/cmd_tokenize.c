@@ -101,6 +101,8 @@ static int build(const struct opts *o, const struct conf *c, struct err *e) {
     double seconds = clock_seconds() - w.start;
     log_progress_end(&w.line);
     if (!rc && *stats.note) log_note(&w.line, "note: %s", stats.note);
+    if (!rc && tokenizer_note(t))
+        log_note(&w.line, "note: %s: %s", o->tokenizer, tokenizer_note(t));
     if (!rc) rc = report_build(o, &stats, seconds, &w.line, e);
 out:
     tokenizer_close(t);

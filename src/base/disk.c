@@ -49,13 +49,18 @@ int disk_fits(const char *path, const char *what, uint64_t bytes, uint64_t large
     struct stat st;
     if (!strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
         return 0; /* a pipe or a device */
-    if (!getrlimit(RLIMIT_FSIZE, &r) && r.rlim_cur != RLIM_INFINITY && largest > r.rlim_cur)
+    if (!getrlimit(RLIMIT_FSIZE, &r) && r.rlim_cur != RLIM_INFINITY && largest > r.rlim_cur) {
+        const int digits = mb_decimals(largest, r.rlim_cur);
         return err_set(e, ERR_IO,
-                       "%s: %s needs %.1f MB, and the limit of a file's size is %.1f MB", path,
-                       what, in_mb(largest), in_mb(r.rlim_cur));
-    if (!find_room(path, &room) || bytes <= room + left_over(path)) return 0;
-    return err_set(e, ERR_IO, "%s: %s needs %.1f MB, and %.1f MB are free on its disk", path, what,
-                   in_mb(bytes), in_mb(room + left_over(path)));
+                       "%s: %s needs %.*f MB, and the limit of a file's size is %.*f MB", path,
+                       what, digits, in_mb(largest), digits, in_mb(r.rlim_cur));
+    }
+    if (!find_room(path, &room)) return 0;
+    room += left_over(path);
+    if (bytes <= room) return 0;
+    const int digits = mb_decimals(bytes, room);
+    return err_set(e, ERR_IO, "%s: %s needs %.*f MB, and %.*f MB are free on its disk", path, what,
+                   digits, in_mb(bytes), digits, in_mb(room));
 }
 
 uint64_t disk_size(const char *path) {

@@ -251,6 +251,20 @@ int machine_cpus(void) {
     return machine_cpus_at("");
 }
 
+int mb_decimals(size_t a, size_t b) {
+    char x[40], y[40];
+    const size_t least = a && (a < b || !b) ? a : b;
+    int n = 0;
+    double unit = 2e6; /* half of the last decimal, in bytes, is unit / 4 */
+    do {
+        n++;
+        unit /= 10;
+        snprintf(x, sizeof x, "%.*f", n, in_mb(a));
+        snprintf(y, sizeof y, "%.*f", n, in_mb(b));
+    } while (n < 6 && ((least && (double)least < unit / 4) || (a != b && !strcmp(x, y))));
+    return n;
+}
+
 int memory_fits(const char *what, const struct memory_part *parts, int n, const char *advice,
                 struct err *e) {
     char list[256] = "";
@@ -264,7 +278,8 @@ int memory_fits(const char *what, const struct memory_part *parts, int n, const 
                        parts[i].name, in_mb(parts[i].bytes));
     }
     if (!have || sum <= have) return 0;
-    return err_set(e, ERR_NOMEM, "%s needs %.1f MB%s%s and %.1f MB are free%s%s", what, in_mb(sum),
-                   list, shown ? ")" : "", in_mb(have), advice ? "; try " : "",
+    const int digits = mb_decimals(sum, have);
+    return err_set(e, ERR_NOMEM, "%s needs %.*f MB%s%s and %.*f MB are free%s%s", what, digits,
+                   in_mb(sum), list, shown ? ")" : "", digits, in_mb(have), advice ? "; try " : "",
                    advice ? advice : "");
 }

@@ -19,12 +19,12 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are mapped as they are");
 
 #define X(name) extern const struct format format_##name;
-FORMATS(X)
+FORMATS(X, X)
 #undef X
 
 const struct format *const formats[] = {
 #define X(name) &format_##name,
-    FORMATS(X)
+    FORMATS(X, X)
 #undef X
 };
 const size_t n_formats = sizeof formats / sizeof *formats;

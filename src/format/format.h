@@ -18,7 +18,7 @@
  *
  * Every reader checks counts, sizes, overflow, offsets and names before it allocates or indexes,
  * and fails with one sentence naming file, field and offset. Adding a format: x.c with a
- * `struct format` and one line in FORMATS. */
+ * `struct format` and one word in FORMATS. */
 #ifndef DUET_FORMAT_H
 #define DUET_FORMAT_H
 
@@ -30,7 +30,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FORMATS(X) X(blzt5) X(gguf) X(hf) X(peft) X(safetensors) X(blzt4) X(llama2c) X(llama2c_v1)
+/* W: read and written, R: only read. */
+#define FORMATS(W, R)                                                                              \
+    W(blzt5) W(gguf) W(hf) W(peft) R(safetensors) W(blzt4) W(llama2c) W(llama2c_v1)
 
 /* rope_heads of an adapter's tensor whose file does not say how many heads the base has. */
 enum { MF_ROPE_Q = -1, MF_ROPE_K = -2 };

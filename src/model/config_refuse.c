@@ -379,7 +379,7 @@ int config_refuse(const struct model_config *c, const char *name, struct err *e)
     for (int i = 0; i < N_RULES; i++) {
         const json_t *v = json_object_get(c->json, rules[i].key);
         if (!v || json_is_null(v) || is_neutral(c, rules + i, v)) continue;
-        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
         err_set(e, ERR_INPUT,
                 "%s: %s is %.60s, which duet does not compute; --set %s=null passes it over", name,
                 rules[i].key, text ? text : "?", rules[i].key);

@@ -256,6 +256,14 @@ static int check_tokenizer(const struct job *j, struct err *e) {
                          : "; if that is meant, convert with --tokenizer none first");
 }
 
+/* A tokenizer that the format cannot hold need not keep the weights from it. */
+static int advise(int rc, struct err *e) {
+    const struct err why = *e;
+    return rc != ERR_INPUT ? rc
+                           : err_set(e, ERR_INPUT,
+                                     "%s; --tokenizer none writes the model without it", why.msg);
+}
+
 int export_tokenizer(struct model_file *out, json_t *config, const struct model_file *in,
                      const struct format *f, const struct export_opts *o,
                      struct export_report *report, struct tokenizer **hold, struct err *e) {
@@ -280,9 +288,9 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
     }
     TRY(own_blob(&j, e));
     if (!f->native) default_ids(&j);
-    if (f->tok == TOK_VOCAB) TRY(to_vocab(&j, e));
+    if (f->tok == TOK_VOCAB) TRY(advise(to_vocab(&j, e), e));
     if (folder) {
-        TRY(hugging_face_sides(&j, e));
+        TRY(advise(hugging_face_sides(&j, e), e));
         TRY(generation_config(&j, e));
     } else if (f->tok == TOK_SIDES) {
         TRY(bin_side(&j, e));

@@ -63,6 +63,12 @@ static void tell_end(struct show *s, const struct shard_stats *stats) {
     if (*stats->note) log_note(&s->line, "note: %s", stats->note);
 }
 
+/* What the file of a tokenizer that was asked for says and is passed over. */
+static void tell_tokenizer(struct show *s, const struct dataset *d, const struct dataset_opts *o) {
+    if (o->tokenizer && tokenizer_note(d->tokenizer))
+        log_note(&s->line, "note: %s: %s", o->tokenizer, tokenizer_note(d->tokenizer));
+}
+
 static void drop_temp(struct dataset *d) {
     if (d->temp) unlink(d->temp);
     guard_temp_done(d->temp);
@@ -91,6 +97,7 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
         return rc;
     }
     tell_end(&s, &stats);
+    tell_tokenizer(&s, d, o);
 #ifdef __GLIBC__
     malloc_trim(0); /* what tokenising needed is not needed again */
 #endif

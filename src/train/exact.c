@@ -249,7 +249,7 @@ static bool read_line(char **at, uint64_t *number, struct exact_doc *d) {
                          "\t%lf\t%" SCNu64 "%n",
                          number, &d->offset, &d->bytes, &d->hash, &d->tokens, &d->nats, &d->lost,
                          &used);
-    const bool ok = n == 7 && !(*at)[used] && isfinite(d->nats);
+    const bool ok = n == 7 && !(*at)[used] && isfinite(d->nats) && d->nats >= 0;
     *at = end + 1;
     return ok;
 }

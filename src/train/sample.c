@@ -234,10 +234,14 @@ static int find_room(const struct model *m, const struct sample_opts *o, int64_t
     if (most > all)
         return err_set(e, ERR_USAGE, "a context of %lld tokens is more than the model's %lld",
                        (long long)most, (long long)all);
+    if (n > most && most < all)
+        return err_set(e, ERR_INPUT,
+                       "the prompt has %lld tokens, the context only %lld of the model's %lld",
+                       (long long)n, (long long)most, (long long)all);
     if (n > most)
-        return err_set(e, ERR_INPUT, "the prompt has %lld tokens, the context only %lld%s",
-                       (long long)n, (long long)most,
-                       most < all ? " of those the model has" : ", all that the model has");
+        return err_set(e, ERR_INPUT,
+                       "the prompt has %lld tokens, the context only %lld, all that the model has",
+                       (long long)n, (long long)most);
     /* The last new token is not read. */
     *cap = o->tokens - 1 < most - n ? n + (o->tokens > 1 ? o->tokens - 1 : 0) : most;
     return 0;

@@ -69,6 +69,8 @@ refused() { # NAME STATUS PATTERN COMMAND...
         grep -q "$pattern" r.err; then ok "$label"; else not_ok "$label: status $got" r.err; fi
 }
 refused "an unknown ending" 2 'say it with --to' "$DUET" convert plain/model.blzt out.xyz
+refused "a format that is only read" 2 'expected one of: auto blzt5 gguf hf peft blzt4' \
+    "$DUET" convert plain/model.blzt out.x --to safetensors
 refused "one argument" 2 'found 1' "$DUET" convert plain/model.blzt
 refused "onto itself" 1 'file being read' "$DUET" convert plain/model.blzt plain/model.blzt
 refused "a file that is no model" 1 'not a model file' "$DUET" convert text.txt out.bin
@@ -236,4 +238,22 @@ must "$DUET" train --init shorter --lora 2 --data text.txt --seq 24 --batch 2 --
     >lora.out 2>lora.err
 check "LoRA leaves its base as it is" "$DUET" adapter merge shorter lora24 -o merged24.blzt
 check "so is the context" equal "$(context merged24.blzt)" 16
+
+# ---- a tokenizer that the format cannot hold, and one that says more than is used
+"$DUET" tokenizer train --vocab 300 --out tok.json text.txt --quiet >out 2>err
+sed 's/"ignore_merges": false/"ignore_merges": true/' tok.json >ignores.json
+train ignores --tokenizer ignores.json
+refused "a pre-tokenizer that GGUF does not name" 1 \
+    'no name for the tokenizer.s pre-tokenizer.*; --tokenizer none writes the model without it' \
+    "$DUET" convert ignores/model.blzt ignores.gguf
+check "and none writes it" "$DUET" convert ignores/model.blzt ignores.gguf --tokenizer none
+cut='{"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}'
+sed "s/\"truncation\": null/\"truncation\": $cut/" tok.json >cut.json
+"$DUET" tokenize --tokenizer cut.json text.txt --out cut.shard --quiet >out 2>err
+check "tokenize says what is passed over" says err 'note: cut.json: truncation.* passed over'
+train trunc --tokenizer cut.json
+check "train says it" says trunc.err 'note: cut.json: truncation.* passed over'
+"$DUET" tokenize --tokenizer tok.json text.txt --out tok.shard --quiet >out 2>err
+check "the tokens are those without" same cut.shard tok.shard
+check "and there is nothing to say" sh -c '! grep "passed over" err'
 finish

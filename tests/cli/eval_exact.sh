@@ -83,6 +83,9 @@ refuses "other documents" 1 'other.tsv: document [0-9]* is another text' exact -
 refuses "no such file" 1 'nothing.tsv' exact --paired nothing.tsv
 refuses "not such a file" 1 'another first line' exact --paired text.txt
 
+awk -F '\t' -v OFS='\t' 'NR == 3 { $6 = -$6 } { print }' a.tsv >negative.tsv
+refuses "negative nats" 1 'negative.tsv: line 3 is not document 2' exact --paired negative.tsv
+
 # ---- another tokenizer, the same bytes
 must "$DUET" tokenizer train --vocab 400 --out bpe.json text.txt >tok.out 2>tok.err
 must "$DUET" train $SHAPE --tokenizer bpe.json --seq 32 --batch 4 --threads 1 --quiet \

@@ -116,7 +116,7 @@ check "a prompt of any UTF-8" [ "$(head -c 10 utf8 | od -An -tx1 | tr -d ' \n')"
 head -c 513 plain.txt | tr '\n' ' ' >p513
 refuses "a prompt longer than the context" 1 'the prompt has 513 tokens, the context only 512' \
     gen --prompt "$(cat p513)" --tokens 5
-refuses "a prompt longer than --context" 1 'the prompt has 16 tokens, the context only 15' \
+refuses "a prompt longer than --context" 1 'the prompt has 16 tokens, the context only 15 of the model.s 512' \
     gen --prompt 'Once upon a time' --tokens 5 --context 15
 refuses "--context beyond the model's" 2 'a context of 513 tokens is more than the model.s 512' \
     gen --prompt 'Once' --tokens 5 --context 513

@@ -213,6 +213,7 @@ static void windows(void **state) {
     taken(MISTRAL "\"sliding_window\":-1");
     refused(MISTRAL "\"sliding_window\":63", "--set max_position_embeddings=63");
     refused(MISTRAL "\"sliding_window\":63,\"use_sliding_window\":false", "sliding_window is 63");
+    refused(LLAMA "\"logit_scale\":0.1", "logit_scale is 0.1, which");
     refused(LLAMA "\"sliding_window\":63", "sliding_window is 63");
     refused(MISTRAL "\"sliding_window\":64,\"duet\":{\"seq_len\":65}", "sliding_window is 64");
     taken(LLAMA "\"sliding_window\":63,\"use_sliding_window\":false");

@@ -166,12 +166,26 @@ static void rlimits(void **state) {
     assert_true(!machine_cpus() || cpu_count() <= machine_cpus());
 }
 
+/* Two sizes beside each other are told apart, and neither is 0.0 unless it is 0. */
+static void decimals(void **state) {
+    (void)state;
+    assert_int_equal(mb_decimals(123400000, 5000000), 1);
+    assert_int_equal(mb_decimals(12000, 11000), 3);
+    assert_int_equal(mb_decimals(12000, 0), 2);
+    assert_int_equal(mb_decimals(0, 12000), 2);
+    assert_int_equal(mb_decimals(70000, 1000000), 1);
+    assert_int_equal(mb_decimals(2000010, 2000000), 5);
+    assert_int_equal(mb_decimals(3, 2), 6);
+    assert_int_equal(mb_decimals(0, 0), 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_groups, setup, teardown),
         cmocka_unit_test_setup_teardown(v2_nested, setup, teardown),
         cmocka_unit_test_setup_teardown(v1_nested, setup, teardown),
         cmocka_unit_test_setup_teardown(container, setup, teardown),
+        cmocka_unit_test(decimals),
         cmocka_unit_test(rlimits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
