@@ -48,10 +48,15 @@ bool trainer_finished(const struct trainer *t) {
 
 int trainer_look_at_end(struct trainer *t, struct err *e) {
     int rc = 0;
+    struct err damage; /* of a file that nothing depends on */
     char *path = file_join(t->dir, "summary.json");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory for the summary");
     if (!file_exists(path) || !checkpoint_exists(t->dir)) goto out;
-    TRY(train_summary_read(&t->ended, path, e));
+    if (train_summary_read(&t->ended, path, &damage)) {
+        log_note(&t->line, "%s; the summary is made anew", damage.msg);
+        t->ended.num_steps = -1;
+        goto out;
+    }
     TRY(checkpoint_progress(t->dir, &t->p, e));
     t->over = t->ended.num_steps == t->p.step && trainer_finished(t);
     if (!t->over) t->p = progress_zero();

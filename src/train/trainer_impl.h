@@ -97,7 +97,8 @@ void trainer_close(struct trainer *t);
 /* Opens the run's trajectory; the updates in it that the checkpoint does not have are made again.
  * */
 int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e);
-/* The options against those of the trajectory that is there. */
+/* Of a run that goes on: options and base against those of the trajectory, which must be there with
+ * all updates of the checkpoint. Writes nothing. */
 int trainer_check_trajectory(const struct trainer *t, struct conf *conf, struct err *e);
 /* MeZO: measures the learning rate where none was given, and says so where eps is of no use. */
 int trainer_find_rate(struct trainer *t, struct err *e);

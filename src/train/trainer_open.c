@@ -286,8 +286,9 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
             t->p.lr_scale = 1;
             t->p.rollbacks = 0;
         }
-        TRY(trainer_reopen_best(t, e));
     }
+    if (t->resumed && !t->setup.engine->backward) TRY(trainer_check_trajectory(t, conf, e));
+    if (t->saved_step >= 0) TRY(trainer_reopen_best(t, e)); /* from here on files change */
     TRY(trainer_find_rate(t, e));
     t->first = t->p;
     TRY(trainer_write_start(t, e));
@@ -308,7 +309,7 @@ static int check_over(struct trainer *t, struct conf *conf, struct err *e) {
     TRY(open_data(t, e));
     TRY(create_model(t, e));
     if (t->given.source[SOURCE_init]) TRY(trainer_check_base(t, e));
-    TRY(trainer_check_trajectory(t, conf, e));
+    if (!t->setup.engine->backward) TRY(trainer_check_trajectory(t, conf, e));
 out:
     return rc;
 }

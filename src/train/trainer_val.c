@@ -165,11 +165,14 @@ static bool was_before(const struct trainer *t, const struct val_place *at) {
 int trainer_reopen_first(struct trainer *t, struct err *e) {
     int rc = 0;
     struct val_place at;
+    struct err damage; /* of a file that nothing depends on */
     char *path = file_join(t->dir, FIRST);
     if (!path) return err_set(e, ERR_NOMEM, "out of memory for validation losses");
     if (!t->resumed || !file_exists(path)) goto out;
-    TRY(val_change_load(&t->change, path, &at, e));
-    if (was_before(t, &at)) goto out;
+    if (val_change_load(&t->change, path, &at, &damage))
+        log_note(&t->line, "%s; later validations are compared with the next one", damage.msg);
+    else if (was_before(t, &at))
+        goto out;
     val_change_release(&t->change);
     unlink(path);
 out:

@@ -133,10 +133,18 @@ int trainer_check_trajectory(const struct trainer *t, struct conf *conf, struct 
     struct trajectory old = {0};
     char *path = file_join(t->dir, "trajectory.zo");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    if (!file_exists(path)) goto out;
+    if (!file_exists(path)) {
+        if (t->p.step)
+            rc = err_set(e, ERR_INPUT, "%s is missing: the %lld updates of the run are in it", path,
+                         (long long)t->p.step);
+        goto out;
+    }
     TRY(trajectory_open(&old, path, e));
     TRY(same_options(t, &old, conf, e));
     TRY(same_base(t, &old, e));
+    if (old.records < t->p.step)
+        rc = err_set(e, ERR_INPUT, "%s: holds %lld updates, but the checkpoint beside it has %lld",
+                     path, (long long)old.records, (long long)t->p.step);
 out:
     trajectory_close(&old);
     free(path);
@@ -188,22 +196,15 @@ void trainer_drop_updates(struct trainer *t) {
         trajectory_cut(&t->trajectory, keep, &ignored);
 }
 
-static int go_on(struct trainer *t, const char *path, struct conf *conf, struct err *e) {
+static int go_on(struct trainer *t, const char *path, struct err *e) {
     int rc;
     const struct progress at = t->p;
     struct trajectory old = {0};
     struct zo_record r;
     TRY(trajectory_open(&old, path, e));
-    TRY(same_options(t, &old, conf, e));
-    TRY(same_base(t, &old, e));
     if (old.torn)
         log_note(&t->line, "%s: the last %llu bytes are no whole update and are dropped", path,
                  (unsigned long long)old.torn);
-    if (old.records < t->p.step) {
-        rc = err_set(e, ERR_INPUT, "%s: holds %lld updates, but the checkpoint beside it has %lld",
-                     path, (long long)old.records, (long long)t->p.step);
-        goto out;
-    }
     TRY(trajectory_append_open(&t->trajectory, path, e));
     t->logged = last_logged(t);
     while (!rc && trajectory_next(&old, &r))
@@ -217,14 +218,7 @@ out:
 int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e) {
     char *path = file_join(t->dir, "trajectory.zo");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    int rc;
-    if (t->resumed && file_exists(path))
-        rc = go_on(t, path, conf, e);
-    else if (t->p.step)
-        rc = err_set(e, ERR_INPUT, "%s is missing: the %lld updates of the run are in it", path,
-                     (long long)t->p.step);
-    else
-        rc = create(t, path, conf, e);
+    const int rc = t->resumed && file_exists(path) ? go_on(t, path, e) : create(t, path, conf, e);
     free(path);
     return rc;
 }

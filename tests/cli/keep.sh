@@ -229,13 +229,45 @@ check "other windows: what was before is nothing to compare with" sh \
     -c '! grep -q "since step 6 " other.err'
 cp -r half bad
 head -c 50 half/val-first.json >bad/val-first.json
-refuses "a damaged file of losses" 1 'bad/val-first.json:1: ' "$DUET" train --resume bad \
-    --steps 24 --threads 1 --quiet
-rm bad/val-first.json
+cp -r bad gone
+rm gone/val-first.json
 must "$DUET" train --resume bad --steps 24 --threads 1 >bad.out 2>bad.err
-check "without the file the next is the first" sh -c '! grep -q "since step [06] " bad.err'
+check "a damaged file of losses: a line, and on it goes" says bad.err 'bad/val-first.json:1: .*; later validations are compared with the next one'
+check "the next is the first" sh -c '! grep -q "since step [06] " bad.err'
+must "$DUET" train --resume gone --steps 24 --threads 1 >gone.out 2>gone.err
+check "without the file the next is the first" sh -c '! grep -q "since step [06] " gone.err'
 
 # ---- options that make no sense
 refuses "--patience without --val-every" 2 '--patience counts validations' "$DUET" train $TINY \
     --data text.txt --steps 3 --patience 2
+
+# ---- what nothing depends on may be damaged; what is refused has changed nothing
+must train side --steps 6 --val-every 3
+cp -r side cut
+head -c 100 side/summary.json >cut/summary.json
+check "a damaged summary: goes on" on cut
+check "a damaged summary: says so" says on.err 'cut/summary.json: line .*; the summary is made anew'
+check "a damaged summary: is made anew" equal "$(json val_loss cut/summary.json) $(steps_done cut)" "$(json val_loss side/summary.json) 6"
+check "a damaged summary: the weights are as they were" same cut/model.blzt side/model.blzt
+listed() { (cd "$1" && find . -type f -exec cksum {} + | sort); }
+# unchanged NAME STATUS PATTERN RUN OPTION...
+unchanged() {
+    u_name=$1 u_status=$2 u_pattern=$3 u_run=$4
+    shift 4
+    listed "$u_run" >before.txt
+    refuses "$u_name" "$u_status" "$u_pattern" "$DUET" train --resume "$u_run" --threads 1 --quiet "$@"
+    check "$u_name: says nothing else" equal "$(grep -c 'is kept as' refuse.err)" 0
+    listed "$u_run" >after.txt
+    check "$u_name: nothing has changed" same before.txt after.txt
+}
+for lora in "" "--init start/model.blzt --lora 2"; do
+    rm -rf zo3
+    must "$DUET" train ${lora:-$SHAPE --tokenizer byte} --data text.txt --seq 32 --batch 4 --threads 1 --quiet --engine mezo --lr 1e-5 --steps 3 \
+        --out zo3 >s.out 2>s.err
+    unchanged "a refused option of recorded updates$lora" 2 '--eps differs from what zo3/trajectory.zo was recorded with' zo3 --steps 5 --eps 0.1
+    mv zo3/trajectory.zo whole.zo
+    unchanged "no trajectory$lora" 1 'zo3/trajectory.zo is missing: the 3 updates' zo3 --steps 5
+    head -c $(($(wc -c <whole.zo) - 9)) whole.zo >zo3/trajectory.zo
+    unchanged "a trajectory that is too short$lora" 1 'holds 2 updates, but the checkpoint beside it has 3' zo3 --steps 5
+done
 finish
