@@ -206,7 +206,13 @@ int audit_gradient(struct audit *a, struct err *e) {
     exec_run(&x, &b);
     exec_close(&x);
     a->loss = mean_nll(a->nll, o->batch * o->seq);
-    return isfinite(a->loss) ? 0 : finite_explain(a->model, "the loss", e);
+    if (!isfinite(a->loss)) return finite_explain(a->model, "the loss", e);
+    for (int i = 0; i < a->model->n_params; i++) {
+        const struct param *p = a->model->params + i;
+        if (p->grad && !finite_all(p->grad, param_count(p)))
+            return finite_explain(a->model, "the gradient", e);
+    }
+    return 0;
 }
 
 /* c of one direction, as the MeZO engine makes it. */
@@ -243,17 +249,23 @@ uint64_t audit_seed(const struct audit *a, int64_t s) {
 }
 
 /* Probes perturb what is trainable: for a while that is group k alone. */
-static void probe_group(struct audit *a, int k) {
+static int probe_group(struct audit *a, int k, struct err *e) {
+    int rc = 0;
     struct param *params = a->model->params;
     struct audit_group *g = a->group + k;
     for (int i = 0; i < a->model->n_params; i++) params[i].trainable = in_group(a, k, i);
     for (int64_t s = 0; s < a->opts.seeds; s++) {
         g->coef[s] = audit_coefficient(a, audit_seed(a, s), a->opts.eps);
         g->coef2[s] = audit_coefficient(a, audit_seed(a, s), 2 * a->opts.eps);
+        if (!isfinite(g->coef[s]) || !isfinite(g->coef2[s])) {
+            rc = finite_explain(a->model, "the loss of perturbed weights", e);
+            break;
+        }
         if (a->opts.progress)
             a->opts.progress(a->opts.ctx, k * a->opts.seeds + s + 1, a->n_groups * a->opts.seeds);
     }
     for (int i = 0; i < a->model->n_params; i++) params[i].trainable = a->group_of[i] >= 0;
+    return rc;
 }
 
 /* ---- sums over a group's weights ------------------------------------------------------------ */
@@ -391,7 +403,7 @@ int audit_run(struct audit *a, struct err *e) {
     TRY(exec_open(&a->exec, &a->model->graph, a->opts.gemm, &xo, e));
     for (int k = 0; k < a->n_groups; k++) {
         double sums[N_SUMS];
-        probe_group(a, k);
+        TRY(probe_group(a, k, e));
         audit_sum_group(a, k, sums);
         judge(a->group + k, (double)a->opts.seeds, floor, sums);
     }

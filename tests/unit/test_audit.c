@@ -528,6 +528,55 @@ static void test_plan(void **state) {
     close_model(&m);
 }
 
+/* A weight of a token that is not in the batch: infinite, its logit is -infinity or infinity. The
+ * loss is a number in the one case and the gradient in neither: both name the weight. */
+static void infinite_weight(void **state) {
+    (void)state;
+    int loss = 0, gradient = 0;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        struct model m = model_of(variants);
+        struct tokens t = tokens_of(&m, 2, 6);
+        struct audit_opts o = opts_of(&t);
+        struct audit a;
+        uint32_t id = 0;
+        o.batch = o.seq = 1;
+        while (id == t.input[0] || id == t.target[0]) id++;
+        for (int i = 0; i < m.n_params; i++) m.params[i].trainable = true;
+        float *embed = find_param(&m, "embed_tokens")->data;
+        embed[(int64_t)id * m.config.dim] = (float)sign * INFINITY;
+        ok(audit_open(&a, &m, &o, &e));
+        assert_int_equal(audit_gradient(&a, &e), ERR_NUMERIC);
+        char want[96];
+        snprintf(want, sizeof want, "tensor model.embed_tokens.weight holds %sinfinity at [%u,0]",
+                 sign < 0 ? "-" : "", id);
+        if (!strstr(e.msg, want)) fail_msg("no \"%s\" in \"%s\"", want, e.msg);
+        loss += strstr(e.msg, "the loss is not a finite number") != NULL;
+        gradient += strstr(e.msg, "the gradient is not a finite number") != NULL;
+        audit_close(&a);
+        tokens_free(&t);
+        close_model(&m);
+    }
+    assert_true(loss == 1 && gradient == 1);
+}
+
+/* A perturbed weight overflows where it does not as it is. */
+static void perturbed_overflow(void **state) {
+    (void)state;
+    struct model m = model_of(variants);
+    struct tokens t = tokens_of(&m, B * T, 6);
+    struct audit_opts o = opts_of(&t);
+    struct audit a;
+    o.eps = 1e38;
+    for (int i = 0; i < m.n_params; i++) m.params[i].trainable = true;
+    ok(audit_open(&a, &m, &o, &e));
+    ok(audit_gradient(&a, &e));
+    assert_int_equal(audit_run(&a, &e), ERR_NUMERIC);
+    assert_non_null(strstr(e.msg, "the loss of perturbed weights is not a finite number"));
+    audit_close(&a);
+    tokens_free(&t);
+    close_model(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variants),        cmocka_unit_test(test_figures),
@@ -535,7 +584,8 @@ int main(void) {
         cmocka_unit_test(test_new_lora),        cmocka_unit_test(test_broken_gradients),
         cmocka_unit_test(test_other_gradients), cmocka_unit_test(test_hidden_part),
         cmocka_unit_test(test_coarse),          cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_advice),          cmocka_unit_test(infinite_weight),
+        cmocka_unit_test(perturbed_overflow),
     };
     const char *tmp = getenv("TMPDIR");
     snprintf(base_path, sizeof base_path, "%.40s/duet-audit-XXXXXX", tmp ? tmp : "/tmp");
