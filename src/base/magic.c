@@ -81,12 +81,22 @@ static bool is_narrow(const uint8_t *p, size_t n) {
     return k && controls < n / 4;
 }
 
-static bool wide_little(const uint8_t *p, size_t n) {
-    return !is_narrow(p, n) && (wide(p, n, 2, false) || wide(p, n, 4, false));
+/* No text is two of these: the upper half of a unit of 4 bytes is a NUL to units of 2, and two
+ * units of 2 are beyond Unicode as one of 4. */
+static bool utf16_little(const uint8_t *p, size_t n) {
+    return !is_narrow(p, n) && wide(p, n, 2, false);
 }
 
-static bool wide_big(const uint8_t *p, size_t n) {
-    return !is_narrow(p, n) && (wide(p, n, 2, true) || wide(p, n, 4, true));
+static bool utf16_big(const uint8_t *p, size_t n) {
+    return !is_narrow(p, n) && wide(p, n, 2, true);
+}
+
+static bool utf32_little(const uint8_t *p, size_t n) {
+    return !is_narrow(p, n) && wide(p, n, 4, false);
+}
+
+static bool utf32_big(const uint8_t *p, size_t n) {
+    return !is_narrow(p, n) && wide(p, n, 4, true);
 }
 
 /* The table ----------------------------------------------------------------------------------- */
@@ -140,10 +150,14 @@ static const struct row {
     {AT(0, "\0\0\xfe\xff"), NULL, {"is text in UTF-32", WIDE("UTF-32"), 0}},
     {AT(0, "\xff\xfe"), NULL, {"is text in UTF-16", WIDE("UTF-16"), 0}},
     {AT(0, "\xfe\xff"), NULL, {"is text in UTF-16", WIDE("UTF-16"), 0}},
-    {AT(0, ""), wide_little,
-     {"looks like text in UTF-16 or UTF-32 without a mark (little-endian)", WIDE("UTF-16LE"), 0}},
-    {AT(0, ""), wide_big,
-     {"looks like text in UTF-16 or UTF-32 without a mark (big-endian)", WIDE("UTF-16BE"), 0}},
+    {AT(0, ""), utf32_little,
+     {"looks like text in UTF-32 without a mark (little-endian)", WIDE("UTF-32LE"), 0}},
+    {AT(0, ""), utf32_big,
+     {"looks like text in UTF-32 without a mark (big-endian)", WIDE("UTF-32BE"), 0}},
+    {AT(0, ""), utf16_little,
+     {"looks like text in UTF-16 without a mark (little-endian)", WIDE("UTF-16LE"), 0}},
+    {AT(0, ""), utf16_big,
+     {"looks like text in UTF-16 without a mark (big-endian)", WIDE("UTF-16BE"), 0}},
     /* models, and duet's own files */
     {AT(0, "GGUF"), versioned, {"is a GGUF model", MODEL, MAGIC_MODEL}},
     {AT(0, ""), safetensors, {"is a safetensors file", MODEL, MAGIC_MODEL}},

@@ -5,9 +5,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int no_memory(struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a list of files");
@@ -61,9 +63,35 @@ out:
     return rc;
 }
 
+/* One that can be read only once. */
+static bool is_stream(const char *path, struct stat *st) {
+    const bool standard = !strcmp(path, "-");
+    if (standard ? fstat(STDIN_FILENO, st) : stat(path, st)) return false;
+    return standard || !(S_ISREG(st->st_mode) || S_ISDIR(st->st_mode));
+}
+
+int textlist_once(const char *const *paths, size_t n, struct err *e) {
+    int rc = 0;
+    size_t n_streams = 0;
+    struct stat *streams = malloc((n + 1) * sizeof *streams);
+    if (!streams) return no_memory(e);
+    for (size_t i = 0; i < n && !rc; i++) {
+        struct stat *st = streams + n_streams;
+        if (!is_stream(paths[i], st)) continue;
+        for (size_t k = 0; k < n_streams && !rc; k++)
+            if (streams[k].st_dev == st->st_dev && streams[k].st_ino == st->st_ino)
+                rc = err_set(e, ERR_USAGE, "%s is given twice: what is read of it is gone",
+                             strcmp(paths[i], "-") ? paths[i] : "standard input");
+        n_streams++;
+    }
+    free(streams);
+    return rc;
+}
+
 int textlist_open(struct textlist *l, const char *const *paths, size_t n, struct err *e) {
     int rc = 0;
     *l = (struct textlist){0};
+    TRY(textlist_once(paths, n, e));
     for (size_t i = 0; i < n; i++)
         TRY(file_is_dir(paths[i]) ? add_folder(l, paths[i], e) : add(l, strdup(paths[i]), e));
 out:

@@ -12,7 +12,11 @@ struct textlist {
     size_t n, cap;
 };
 
-/* A path that is no folder is taken as it is, "-" and pipes too. */
+/* ERR_USAGE if standard input ("-") or one pipe stands among the paths twice: what is read of it the
+ * first time is gone. */
+int textlist_once(const char *const *paths, size_t n, struct err *e);
+
+/* A path that is no folder is taken as it is, "-" and pipes too, these once. */
 int textlist_open(struct textlist *l, const char *const *paths, size_t n, struct err *e);
 void textlist_close(struct textlist *l); /* accepts all zeros */
 

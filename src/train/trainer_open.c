@@ -10,6 +10,7 @@
 #include "import.h"
 #include "machine.h"
 #include "par.h"
+#include "textlist.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -203,6 +204,18 @@ out:
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* A pipe gives its text to one of the options. */
+static int check_once(const struct train_opts *o, struct err *e) {
+    const size_t n = o->data.n + o->val_data.n;
+    const char **paths = calloc(n + 1, sizeof *paths);
+    if (!paths) return err_set(e, ERR_NOMEM, "out of memory for the names of texts");
+    for (size_t i = 0; i < n; i++)
+        paths[i] = i < o->data.n ? o->data.item[i] : o->val_data.item[i - o->data.n];
+    const int rc = textlist_once(paths, n, e);
+    free(paths);
+    return rc;
+}
+
 /* What is wrong with the command line and can be seen without tokenising is said before the folder
  * is touched. */
 static int check_inputs(const struct train_opts *o, struct err *e) {
@@ -216,6 +229,7 @@ static int check_inputs(const struct train_opts *o, struct err *e) {
                        "file of its base alone; --set changes the description");
     if (!o->task && !o->data.n)
         return err_set(e, ERR_USAGE, "give the training text or shard with --data FILE");
+    TRY(check_once(o, e));
     if (o->data.n) TRY(dataset_check(&o->data, o->format, e));
     if (o->val_data.n) TRY(dataset_check(&o->val_data, o->format, e));
     if (o->task && access(o->task, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->task);

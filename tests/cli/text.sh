@@ -224,6 +224,32 @@ while IFS='|' read -r file word; do
     refuses "a task in $file" 1 "$word" task_shown $file
 done <kinds.table
 check "nothing is written" absent no no.shard no.json
+
+# Without a mark the advice is the encoding's own: what it makes is the text.
+{ cat text.txt; printf 'Ein K\303\244fer \342\202\254 \360\237\230\200\n'; } >plain.txt
+for code in UTF-16LE UTF-16BE UTF-32LE UTF-32BE UTF-16 UTF-32; do
+    iconv -f UTF-8 -t $code plain.txt >coded.txt
+    refuses "$code" 1 "text in ${code%[LB]E}[ :].* iconv -f $code -t UTF-8" "$DUET" tokenize \
+        --tokenizer byte --out no.shard coded.txt
+    iconv -f "$(sed 's/.*iconv -f \([^ ]*\).*/\1/' refuse.err)" -t UTF-8 coded.txt >back.txt
+    check "$code: what is advised makes the text" same back.txt plain.txt
+done
+
+# ---- what can be read once is given once
+twice() { t_name=$1; shift; refuses "$t_name" 2 'is given twice: what is read of it is gone' "$@"; }
+twice "--data - --val-data -" "$DUET" train $TINY --data - --val-data - --steps 1 --out no <text.txt
+twice "--data - --val-data /dev/stdin" sh -c 'cat text.txt | "$@"' - "$DUET" train $TINY --data - \
+    --val-data /dev/stdin --steps 1 --out no
+mkfifo once.fifo
+twice "a FIFO" "$DUET" train $TINY --data once.fifo --val-data once.fifo --steps 1 --out no
+twice "--data - --data -" "$DUET" eval $MODEL --data - --data - <text.txt
+twice "eval --exact" "$DUET" eval $MODEL --exact --data - --data - <text.txt
+twice "tokenize - -" "$DUET" tokenize --tokenizer byte --out no.shard - - <text.txt
+twice "tokenizer train - -" "$DUET" tokenizer train --vocab 300 --out no.json - - <text.txt
+twice "plan" "$DUET" plan $TINY --data - --data - <text.txt
+check "a file twice is read twice" "$DUET" tokenize --tokenizer byte --out two2.shard --quiet \
+    text.txt text.txt
+check "nothing is written" absent no no.shard no.json
 for file in want.json hf/config.json base/config.json; do
     refuses "$file by a pipe" 1 'standard input is ' "$DUET" train $TINY --data - --steps 1 \
         --out no <$file
