@@ -276,7 +276,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     to.seq = o->seq ? o->seq : m.config.seq_len;
     TRY(task_open(&t, &to, tok, e));
     TRY(open_check_length(&m, t.T, conf->pos[0], e));
-    task_say_shortened(&t, o->task, &line);
+    task_say_shortened(&t, o->task, model_config_context(&m.config), &line);
     TRY(task_map(&t, &m, e));
     TRY(task_eval(&m, &gemm, &t, &eo, &r, e));
     log_progress_end(&line);

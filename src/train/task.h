@@ -62,8 +62,10 @@ int task_open(struct task *t, const struct task_opts *o, const struct tokenizer 
               struct err *e);
 void task_close(struct task *t); /* accepts all zeros */
 
-/* A note if prompts of the table at path were shortened. */
-void task_say_shortened(const struct task *t, const char *path, struct log_progress *line);
+/* A note if prompts of the table at path were shortened. context: tokens that the model is made
+ * for. */
+void task_say_shortened(const struct task *t, const char *path, int64_t context,
+                        struct log_progress *line);
 
 /* Checks that the model knows every token, and numbers them as a compacted model does. Once. */
 int task_map(struct task *t, const struct model *m, struct err *e);

@@ -50,7 +50,9 @@ out:
     return rc;
 }
 
-static int open_tasks(struct trainer *t, const struct dataset_opts *d, struct err *e) {
+/* context: of the model. */
+static int open_tasks(struct trainer *t, const struct dataset_opts *d, int64_t context,
+                      struct err *e) {
     int rc;
     const struct train_opts *o = &t->from;
     struct task_opts to = {
@@ -64,12 +66,12 @@ static int open_tasks(struct trainer *t, const struct dataset_opts *d, struct er
         goto out;
     }
     TRY(task_open(&t->task, &to, t->data.tokenizer, e));
-    task_say_shortened(&t->task, o->task, &t->line);
+    task_say_shortened(&t->task, o->task, context, &t->line);
     t->seq = t->task.T;
     if (o->task_eval) {
         to.path = o->task_eval;
         TRY(task_open(&t->task_val, &to, t->data.tokenizer, e));
-        task_say_shortened(&t->task_val, o->task_eval, &t->line);
+        task_say_shortened(&t->task_val, o->task_eval, context, &t->line);
     }
 out:
     return rc;
@@ -98,7 +100,7 @@ static int open_data(struct trainer *t, struct err *e) {
     t->described = c.vocab;
     d.raw_vocab = (uint32_t)c.vocab;
     t->seq = t->opts->seq = o->seq ? o->seq : c.seq_len;
-    TRY(o->task ? open_tasks(t, &d, e) : open_text(t, &d, e));
+    TRY(o->task ? open_tasks(t, &d, model_config_context(&c), e) : open_text(t, &d, e));
     TRY(trainer_check_data(t, e));
 out:
     model_config_release(&c);

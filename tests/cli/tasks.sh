@@ -54,6 +54,21 @@ must "$DUET" train --init $M --task long.tsv --task-eval long.tsv --template '{s
     --threads 1 >cut.out 2>cut.err
 check "in training too, of both tables" equal \
     "$(grep -c 'long.tsv: 1 of 2 prompts are longer' cut.err)" 2
+check "and how to avoid it" says long.err \
+    'lose tokens of their columns; --seq N takes more, up to the 512 that the model is made for$'
+printf 's\tlabel\n%s\t0\nc d\t1\n' "$(head -c 600 text.txt | tr '\n' ' ')" >longer.tsv
+for seq in "" "--seq 100" "--seq 512"; do
+    must "$DUET" eval $M --template '{s}?' --task longer.tsv --labels n,y $seq >longer.out \
+        2>"eval $seq.err"
+    must "$DUET" train --init $M --task longer.tsv --template '{s}?' --labels n,y --steps 1 \
+    --batch 2 \
+        --threads 1 --out longer --overwrite $seq >longer.out 2>"train $seq.err"
+done
+for c in eval train; do
+    check "$c --seq below the context" says "$c --seq 100.err" '--seq N takes more, up to the 512'
+    check "$c --seq of the context" says "$c --seq 512.err" \
+        'longer than 512 tokens .* columns; the model is made for no more$'
+done
 must task long.tsv --labels n,y --seq 100 >wide.out 2>wide.err
 check "--seq takes it whole" [ ! -s wide.err ]
 finish
