@@ -493,7 +493,7 @@ out:
 void task_say_shortened(const struct task *t, const char *path, int64_t context,
                         struct log_progress *line) {
     char advice[96] = "the model is made for no more";
-    if (!t->shortened || line->quiet) return;
+    if (!t->shortened) return;
     if (t->T < context)
         snprintf(advice, sizeof advice,
                  "--seq N takes more, up to the %lld that the model is made for",

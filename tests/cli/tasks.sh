@@ -71,4 +71,6 @@ for c in eval train; do
 done
 must task long.tsv --labels n,y --seq 100 >wide.out 2>wide.err
 check "--seq takes it whole" [ ! -s wide.err ]
+task long.tsv --labels n,y >quiet.out 2>quiet.err
+check "also with --quiet: the answers depend on it" says quiet.err 'and lose tokens of their columns'
 finish
