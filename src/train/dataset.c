@@ -106,11 +106,12 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     return rc;
 }
 
-/* The tokens of the text, from an earlier time. */
-static bool use_cache(struct dataset *d, const struct dataset_opts *o) {
-    struct err ignored;
+/* The tokens of the text, from an earlier time. *damage: what is wrong with their file, code 0 if it
+ * is just another's. */
+static bool use_cache(struct dataset *d, const struct dataset_opts *o, struct err *damage) {
+    damage->code = 0;
     if (!o->reuse || !o->cache || !d->tokenizer || !file_exists(o->cache) ||
-        shard_open(&d->shard, o->cache, SHARD_DUET, 0, true, &ignored))
+        shard_open(&d->shard, o->cache, SHARD_DUET, 0, true, damage))
         return false;
     if (tokenizer_is(d->tokenizer, d->shard.tok_hash) &&
         (!o->expected || d->shard.hash == o->expect))
@@ -177,13 +178,27 @@ out:
     return rc;
 }
 
+/* Damaged tokens are made anew where there is something to make them of. */
+static int replace_cache(const struct dataset_opts *o, const struct err *damage, struct err *e) {
+    struct log_progress line = {0};
+    for (size_t i = 0; i < o->data.n; i++)
+        if (strcmp(o->data.item[i], "-") && !file_exists(o->data.item[i]))
+            return err_set(e, ERR_INPUT,
+                           "%s; and %s, of which these tokens could be made anew, is not there",
+                           damage->msg, o->data.item[i]);
+    log_note(&line, "%s; the tokens are made anew", damage->msg);
+    return 0;
+}
+
 int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e) {
     int rc;
     bool tokens;
+    struct err damage;
     *d = (struct dataset){0};
     assert(o->data.n > 0);
     TRY(open_tokenizer(d, o, e));
-    if (use_cache(d, o)) goto out;
+    if (use_cache(d, o, &damage)) goto out;
+    if (damage.code) TRY(replace_cache(o, &damage, e));
     TRY(check_kind(&o->data, o->format, &tokens, e));
     rc = !tokens                        ? from_text(d, o, e)
          : !strcmp(o->format, "raw16") ? open_raw16(d, o, e)

@@ -123,6 +123,24 @@ static int take_from_folder(struct trainer *t, const char *name, struct err *e) 
     return rc;
 }
 
+/* *known: start.blzt is there and whole. Weights and state do not depend on it. */
+static int read_start(struct trainer *t, bool *known, struct err *e) {
+    struct err damage;
+    char *path = file_join(t->dir, "start.blzt");
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory");
+    *known = file_exists(path) && !run_start_read(&t->start, path, &damage);
+    int rc = 0;
+    if (!*known && file_exists(path) && !checkpoint_exists(t->dir))
+        rc = err_set(e, damage.code, "%s", damage.msg);
+    else if (!*known && file_exists(path))
+        log_note(&t->line,
+                 "%s; it is made anew, and whether data and base are those that the run began with "
+                 "is not known",
+                 damage.msg);
+    free(path);
+    return rc;
+}
+
 int trainer_find_sources(struct trainer *t, struct err *e) {
     int rc = 0;
     const struct train_opts *o = t->opts;
@@ -143,9 +161,10 @@ int trainer_find_sources(struct trainer *t, struct err *e) {
         return err_set(e, ERR_USAGE,
                        "--adapter does not belong to --resume: the adapter of %s is its own",
                        t->dir);
-    if (trainer_has_file(t, "start.blzt")) {
+    bool known;
+    TRY(read_start(t, &known, e));
+    if (known) {
         TRY(take_from_folder(t, "start.blzt", e));
-        TRY(run_start_read(&t->start, t->from.init, e));
     } else if (t->restores) { /* a run of an earlier version */
         TRY(take_from_folder(
             t, trainer_has_file(t, "model.blzt") ? "model.blzt" : "model.next.blzt", e));

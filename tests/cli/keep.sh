@@ -270,4 +270,32 @@ for lora in "" "--init start/model.blzt --lora 2"; do
     head -c $(($(wc -c <whole.zo) - 9)) whole.zo >zo3/trajectory.zo
     unchanged "a trajectory that is too short$lora" 1 'holds 2 updates, but the checkpoint beside it has 3' zo3 --steps 5
 done
+
+# The tokens and the record of where everything came from: text.txt moves away and back.
+cp text.txt here.txt
+must train tokens --data here.txt --val-data small.txt --steps 4
+cp -r tokens plain
+must on plain --steps 6
+for name in tokens val; do
+    from=here.txt
+    [ $name = val ] && from=small.txt
+    rm -rf cut
+    cp -r tokens cut
+    head -c 300 tokens/$name.shard >cut/$name.shard
+    mv $from away.txt
+    unchanged "damaged $name.shard, no text" 1 \
+        "shard cut/$name.shard is cut off: .*; and .*$from, of which these tokens could be made anew, is not there" cut --steps 6
+    mv away.txt $from
+    check "damaged $name.shard: goes on with the text" on cut --steps 6
+    check "damaged $name.shard: says so" says on.err "cut/$name.shard is cut off: .*; the tokens are made anew"
+    check "damaged $name.shard: the same weights" same cut/model.blzt plain/model.blzt
+    check "damaged $name.shard: it is whole again" same cut/$name.shard tokens/$name.shard
+done
+rm -rf cut
+cp -r tokens cut
+head -c 300 tokens/start.blzt >cut/start.blzt
+check "damaged start.blzt: goes on" on cut --steps 6
+check "damaged start.blzt: says so" says on.err 'cut/start.blzt: .*; it is made anew, and whether data and base are those'
+check "damaged start.blzt: the same weights" same cut/model.blzt plain/model.blzt
+check "damaged start.blzt: it is whole again" same cut/start.blzt plain/start.blzt
 finish
