@@ -4,6 +4,7 @@
 #include "layout.h"
 #include "rope.h"
 #include "rope_keys.h"
+#include "run_folder.h"
 #include "tokenizer.h"
 
 #include <jansson.h>
@@ -211,12 +212,21 @@ static bool is_model(const char *path) {
     return f && strcmp(f->name, "llama2c");
 }
 
-int model_open_tokenizer(struct tokenizer **t, const char *spec, struct err *e) {
-    int rc;
+/* In the folder of a run, what it was begun with; of earlier versions, its model. malloc()ed. */
+static char *file_of_run(const char *dir) {
+    static const char *const names[] = {"start.blzt", "model.blzt"};
+    for (size_t i = 0; i < sizeof names / sizeof *names && run_folder_is(dir); i++) {
+        char *path = file_join(dir, names[i]);
+        if (!path || file_exists(path)) return path;
+        free(path);
+    }
+    return NULL;
+}
+
+static int open_inside(struct tokenizer **t, const char *spec, struct err *e) {
     struct model_file mf;
-    *t = NULL;
-    if (!is_model(spec)) return tokenizer_open(t, spec, e);
-    if ((rc = model_import(&mf, spec, false, e))) return rc;
+    int rc = model_import(&mf, spec, false, e);
+    if (rc) return rc;
     if (mf.tokenizer)
         rc = tokenizer_open_blob(t, mf.tokenizer, mf.tokenizer_bytes, spec, e);
     else if (mf.tokenizer_problem)
@@ -224,6 +234,15 @@ int model_open_tokenizer(struct tokenizer **t, const char *spec, struct err *e) 
     else
         rc = err_set(e, ERR_INPUT, "%s: a model file without a tokenizer", spec);
     model_file_close(&mf);
+    return rc;
+}
+
+int model_open_tokenizer(struct tokenizer **t, const char *spec, struct err *e) {
+    *t = NULL;
+    char *own = file_of_run(spec);
+    const char *path = own ? own : spec;
+    const int rc = is_model(path) ? open_inside(t, path, e) : tokenizer_open(t, path, e);
+    free(own);
     return rc;
 }
 

@@ -25,7 +25,7 @@ int model_import(struct model_file *mf, const char *path, bool verify, struct er
 int model_import_file(struct model_file *mf, struct err *e);
 
 /* tokenizer_open, which here also takes any model file with a tokenizer in it, be it only the
- * vocabulary of a GGUF. */
+ * vocabulary of a GGUF, and the folder of a run. */
 int model_open_tokenizer(struct tokenizer **t, const char *spec, struct err *e);
 
 #endif

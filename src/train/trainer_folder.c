@@ -55,8 +55,10 @@ static int check_folder(const struct trainer *t, struct err *e) {
                         "%s already holds a run (%s): continue it with --resume %s, choose another "
                         "--out, or give --overwrite",
                         t->dir, run_folder_files[i], t->dir);
-        for (size_t k = 0; k < sizeof inputs / sizeof *inputs && !rc; k++)
+        for (size_t k = 0; k < sizeof inputs / sizeof *inputs && !rc; k++) {
             rc = not_over_input(t, inputs[k], path, e);
+            if (!rc && file_exists(path)) rc = not_over_input(t, inputs[k], t->dir, e);
+        }
         for (size_t k = 0; k < o->data.n && !rc; k++)
             rc = not_over_input(t, o->data.item[k], path, e);
         for (size_t k = 0; k < o->val_data.n && !rc; k++)

@@ -156,6 +156,17 @@ check "the merged model has it" says g3.out '^One'
 must "$DUET" train $S --init own --data text.txt --steps 2 --out next >s.out 2>s.err
 check "train --init goes on with it" equal "$(json tokenizer next/config.json)" ../own/start.blzt
 
+# ---- --tokenizer of a run's folder; what is read is not written over
+must "$DUET" tokenize --tokenizer own --out run.shard --quiet text.txt
+must "$DUET" tokenize --tokenizer tok.json --out file.shard --quiet text.txt
+check "--tokenizer RUN: that of the run" same run.shard file.shard
+refuses "--tokenizer RUN over it" 2 'own is to be read, but would be overwritten' \
+    "$DUET" train $SHAPE --tokenizer own --data text.txt --steps 1 --out own --overwrite
+must "$DUET" convert bare/model.blzt hfm/
+refuses "a folder of Hugging Face over itself" 2 'hfm is to be read, but would be overwritten' \
+    "$DUET" train $S --init hfm --data text.txt --steps 1 --out hfm --overwrite
+check "it is still whole" evaluate hfm
+
 # ---- a base that moved
 mkdir there && mv bare.blzt there
 refuses "eval: the base is gone" 1 \
