@@ -1,8 +1,9 @@
 /* The number that a tokenizer is known by: of what it computes, not of the file that says it. The
  * same tokenizer read from a tokenizer.json, from the GGUF it was written to and from the folder
  * that GGUF became has one number. It covers the bytes and the kind of every id, the tokens found
- * in texts, merges and their order, what is done to a text before, and the token put in front of
- * it. It leaves out what no ids depend on: the end of text, the decoder, names, formatting.
+ * in texts and, where it matters, when, merges and their order, what is done to a text before, and
+ * the token put in front of it. It leaves out what no ids depend on: the end of text, the decoder,
+ * names, formatting.
  *
  * SentencePiece's kind and the byte tokenizer are known by the tokenizer.json that they become. */
 #include "tok_hash.h"
@@ -35,29 +36,37 @@ static void add_pieces(const struct tokenizer *t, struct tok_hash *h) {
     }
 }
 
-/* Sorted by their bytes; in which pass they are found follows from the rest. */
+struct mark {
+    const struct tok_mark *mark;
+    bool late; /* looked for in the normalised text that the others leave */
+};
+
 static int by_bytes(const void *x, const void *y, void *strs) {
-    const struct tok_mark *a = x, *b = y;
+    const struct mark *a = x, *b = y;
     size_t na, nb;
-    const char *sa = strmap_get(strs, a->str, &na), *sb = strmap_get(strs, b->str, &nb);
+    const char *sa = strmap_get(strs, a->mark->str, &na), *sb = strmap_get(strs, b->mark->str, &nb);
     const int order = memcmp(sa, sb, na < nb ? na : nb);
     return order ? order : (na > nb) - (na < nb);
 }
 
+/* Sorted by their bytes. A second pass is only there where it matters for ids which of them is
+ * looked for first. */
 static bool add_marks(const struct tokenizer *t, struct tok_hash *h) {
-    const size_t n = t->added[0].n + t->added[1].n;
-    struct tok_mark *all = malloc((n + 1) * sizeof *all);
+    const size_t first = t->added[0].n, n = first + t->added[1].n;
+    struct mark *all = malloc((n + 1) * sizeof *all);
     if (!all) return false;
     for (size_t i = 0; i < n; i++)
-        all[i] = i < t->added[0].n ? t->added[0].marks[i] : t->added[1].marks[i - t->added[0].n];
+        all[i] = i < first ? (struct mark){t->added[0].marks + i, false}
+                           : (struct mark){t->added[1].marks + (i - first), true};
     qsort_r(all, n, sizeof *all, by_bytes, (void *)(uintptr_t)&t->strs);
     for (size_t i = 0; i < n; i++) {
         size_t len;
-        const char *s = strmap_get(&t->strs, all[i].str, &len);
+        const struct tok_mark *m = all[i].mark;
+        const char *s = strmap_get(&t->strs, m->str, &len);
         tok_hash_text(h, s, len);
-        tok_hash_number(h, all[i].id);
-        tok_hash_number(h, (uint64_t)all[i].special | (uint64_t)all[i].lstrip << 1 |
-                               (uint64_t)all[i].rstrip << 2);
+        tok_hash_number(h, m->id);
+        tok_hash_number(h, (uint64_t)m->special | (uint64_t)m->lstrip << 1 |
+                               (uint64_t)m->rstrip << 2 | (uint64_t)all[i].late << 3);
     }
     free(all);
     return true;

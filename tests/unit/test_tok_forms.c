@@ -370,6 +370,36 @@ static void test_other_number(void **state) {
     free(json);
 }
 
+/* Which added token is looked for first: a number of its own where ids depend on it, and only there.
+ */
+static void test_pass_number(void **state) {
+    (void)state;
+    static const char pair[] = ", {\"id\": 274, \"content\": \"zz\", \"normalized\": %s}, "
+                               "{\"id\": 275, \"content\": \"%s\", \"normalized\": %s}";
+    static const struct {
+        const char *other, *normalizer;
+        bool matters;
+    } cases[] = {{"zx", "null", true},
+                 {"xy", "null", false},
+                 {"xy", "{\"type\": \"NFC\"}", true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t hash[4];
+        for (int k = 0; k < 4; k++) {
+            char extra[256], old[64], fresh[64];
+            snprintf(extra, sizeof extra, pair, k & 1 ? "true" : "false", cases[i].other,
+                     k & 2 ? "true" : "false");
+            snprintf(old, sizeof old, "\"normalizer\": null");
+            snprintf(fresh, sizeof fresh, "\"normalizer\": %s", cases[i].normalizer);
+            char *json = replaced(old, fresh, extra);
+            hash[k] = hash_of(json);
+            free(json);
+        }
+        assert_true((hash[1] != hash[2]) == cases[i].matters);
+        /* the same flag for both: found in one pass where there is no normalizer */
+        assert_true((hash[0] != hash[3]) == (i == 2));
+    }
+}
+
 /* Shards that duet made before hold the xxh3 of kind and blob; these are of commit 7279bbc. */
 static void test_old_number(void **state) {
     (void)state;
@@ -393,6 +423,7 @@ int main(void) {
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_same_number),
         cmocka_unit_test(test_other_number),
+        cmocka_unit_test(test_pass_number),
         cmocka_unit_test(test_old_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
