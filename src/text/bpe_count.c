@@ -76,7 +76,7 @@ static int find_spans(struct counter *c, const struct bpe_train_opts *o, const c
     TRY(specials_table(&t, o, e));
     for (size_t i = 0; i < n; i++) {
         size_t pos = 0;
-        for (struct tok_hit hit; tok_added_find(t, 0, true, texts[i], bytes[i], pos, &hit);) {
+        for (struct tok_hit hit; tok_added_find(t, 0, true, texts[i], bytes[i], pos, pos, &hit);) {
             TRY(add_spans(c, texts[i] + pos, hit.at - pos, e));
             pos = hit.at + hit.len;
         }

@@ -14,6 +14,7 @@ enum {
     TOK_SPECIAL = 2, /* stands for no text: <|endoftext|> and the like */
     TOK_LSTRIP = 4,  /* as a mark it takes the blanks in front of it too ... */
     TOK_RSTRIP = 8,  /* ... and those behind it */
+    TOK_ADDED = 16,  /* is no word of the model's vocabulary, but an added token alone */
 };
 
 struct tok_piece {
@@ -115,14 +116,18 @@ int tok_table_mark_as(struct tokenizer *t, uint32_t id, int pass, const char *by
 /* After the last mark. */
 void tok_table_finish(struct tokenizer *t);
 
-/* The leftmost, then longest mark at or after `from`: false if there is none, else where it starts,
- * its bytes and its id. specials: also find special ones. */
+/* A mark in a text, as in Hugging Face's AddedVocabulary: which marks there are does not depend on
+ * the blanks that they take, so the next one is looked for from `end` on, and may begin with blanks
+ * that this one took. */
 struct tok_hit {
-    size_t at, len;
+    size_t at, len;    /* with the blanks that it takes beside it */
+    size_t start, end; /* without them; start may be below at: its first blanks are taken */
     uint32_t id;
 };
+/* The leftmost, then longest mark at or after `from`; false: there is none. taken: where the text
+ * begins that no mark has yet, behind the hit before. specials: also find special ones. */
 bool tok_added_find(const struct tokenizer *t, int pass, bool specials, const char *text, size_t n,
-                    size_t from, struct tok_hit *hit);
+                    size_t from, size_t taken, struct tok_hit *hit);
 
 /* Pairs that merge: pairmap a = rank (the lowest merges first, leftmost on ties), b = merged id. */
 struct tok_merger {

@@ -99,7 +99,7 @@ int bpe_symbols(const struct tokenizer *t, const char *word, size_t n, uint32_t 
     if (b->ignore_merges) {
         uint32_t str = strmap_find(&t->strs, word, n);
         uint32_t id = str == MAP_NONE ? MAP_NONE : t->str_id[str];
-        if (id != MAP_NONE && !(t->pieces[id].flags & TOK_SPECIAL)) {
+        if (id != MAP_NONE && !(t->pieces[id].flags & (TOK_SPECIAL | TOK_ADDED))) {
             ids[0] = id;
             *count = 1;
             return 0;
@@ -204,9 +204,11 @@ static int bpe_encode(const struct tokenizer *t, struct tok_scratch *s, const ch
     const bool first = text == s->origin;
     if (b->norm.n) TRY(bpe_normalise(&b->norm, s, text, n, &text, &n, e));
     size_t pos = 0;
-    for (struct tok_hit hit; tok_added_find(t, 1, s->specials, text, n, pos, &hit);) {
+    struct tok_hit hit = {.end = 0};
+    while (tok_added_find(t, 1, s->specials, text, n, hit.end, pos, &hit)) {
         s->pretok.first = first && pos == 0;
-        TRY(pretok_run(&b->pretok, &s->pretok, text + pos, hit.at - pos, emit_word, &m, e));
+        if (hit.at > pos)
+            TRY(pretok_run(&b->pretok, &s->pretok, text + pos, hit.at - pos, emit_word, &m, e));
         TRY(tok_ids_reserve(out, 1, e));
         out->ids[out->n++] = hit.id;
         pos = hit.at + hit.len;
@@ -245,6 +247,14 @@ static void add_string(struct tok_hash *h, const char *s) {
     tok_hash_text(h, s ? s : "", s ? strlen(s) : 0);
 }
 
+/* Added tokens may come to the model as words only where a word is more than its text. */
+static void add_no_words(const struct tokenizer *t, const struct bpe *b, struct tok_hash *h) {
+    bool more = b->norm.n > 0;
+    for (int i = 0; i < b->pretok.n; i++) more |= b->pretok.step[i].prepend != PRETOK_NEVER;
+    for (uint32_t id = 0; id < t->vocab && more && b->ignore_merges; id++)
+        if ((t->pieces[id].flags & (TOK_ADDED | TOK_SPECIAL)) == TOK_ADDED) tok_hash_number(h, id);
+}
+
 static bool bpe_hash(const struct tokenizer *t, struct tok_hash *h) {
     const struct bpe *b = t->impl;
     bool lacks = false; /* the unknown token has a use */
@@ -267,6 +277,7 @@ static bool bpe_hash(const struct tokenizer *t, struct tok_hash *h) {
         tok_hash_number(h, s->prepend);
         add_string(h, s->text);
     }
+    add_no_words(t, b, h);
     return add_merges(b, h);
 }
 

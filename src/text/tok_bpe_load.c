@@ -279,6 +279,7 @@ static int load_added_one(struct tokenizer *t, const struct bpe_json *j, const c
                              "bytes",
                              content);
     if (other || (flags & (TOK_LSTRIP | TOK_RSTRIP))) t->exact = false;
+    if (!own) flags |= TOK_ADDED;
     if (other)
         t->pieces[id].flags |= flags;
     else

@@ -17,7 +17,8 @@ static int encode_text(const struct tokenizer *t, struct tok_scratch *s, const c
                        struct tok_ids *out, struct err *e) {
     int rc = 0;
     size_t pos = 0;
-    for (struct tok_hit hit; tok_added_find(t, 0, s->specials, text, n, pos, &hit);) {
+    struct tok_hit hit = {.end = 0};
+    while (tok_added_find(t, 0, s->specials, text, n, hit.end, pos, &hit)) {
         if (hit.at > pos) TRY(t->kind->encode(t, s, text + pos, hit.at - pos, out, e));
         TRY(push_id(out, hit.id, e));
         pos = hit.at + hit.len;
@@ -29,17 +30,20 @@ out:
 
 static bool lies_in(const struct tok_hit *hit, const struct tok_range *ranges, size_t n) {
     for (size_t i = 0; i < n; i++)
-        if (hit->at >= ranges[i].from && hit->at + hit->len <= ranges[i].to) return true;
+        if (hit->start >= ranges[i].from && hit->end <= ranges[i].to) return true;
     return false;
 }
 
 /* As tok_added_find with specials, but special ones count in the ranges alone. */
 static bool find_in_ranges(const struct tokenizer *t, const char *text, size_t bytes, size_t from,
-                           const struct tok_range *ranges, size_t n, struct tok_hit *hit) {
-    for (size_t at = from; tok_added_find(t, 0, true, text, bytes, at, hit); at = hit->at + 1) {
+                           size_t taken, const struct tok_range *ranges, size_t n,
+                           struct tok_hit *hit) {
+    for (size_t at = from; tok_added_find(t, 0, true, text, bytes, at, taken, hit);
+         at = hit->start + 1) {
         struct tok_hit plain;
         if (!(t->pieces[hit->id].flags & TOK_SPECIAL) || lies_in(hit, ranges, n)) return true;
-        if (tok_added_find(t, 0, false, text, bytes, at, &plain) && plain.at <= hit->at)
+        if (tok_added_find(t, 0, false, text, bytes, at, taken, &plain) &&
+            plain.start <= hit->start)
             return *hit = plain, true;
     }
     return false;
@@ -53,7 +57,8 @@ int tokenizer_encode_ranges(const struct tokenizer *t, const char *text, size_t 
     struct tok_scratch s;
     tok_scratch_init(&s, false, text, bytes);
     if (bos && t->bos >= 0) TRY(push_id(out, (uint32_t)t->bos, e));
-    for (struct tok_hit hit; find_in_ranges(t, text, bytes, pos, ranges, n, &hit);) {
+    struct tok_hit hit = {.end = 0};
+    while (find_in_ranges(t, text, bytes, hit.end, pos, ranges, n, &hit)) {
         if (hit.at > pos) TRY(t->kind->encode(t, &s, text + pos, hit.at - pos, out, e));
         TRY(push_id(out, hit.id, e));
         pos = hit.at + hit.len;
@@ -67,8 +72,7 @@ out:
 int64_t tokenizer_first_special(const struct tokenizer *t, const char *text, size_t bytes) {
     struct tok_hit hit;
     for (int pass = 0; pass < 2; pass++)
-        for (size_t at = 0; tok_added_find(t, pass, true, text, bytes, at, &hit);
-             at = hit.at + hit.len)
+        for (size_t at = 0; tok_added_find(t, pass, true, text, bytes, at, at, &hit); at = hit.end)
             if (t->pieces[hit.id].flags & TOK_SPECIAL) return hit.id;
     return -1;
 }
@@ -111,19 +115,22 @@ static int find_cuts(struct docs *d, struct err *e) {
     const struct tokenizer *t = d->t;
     bool lines = t->kind->cuts_lines && t->kind->cuts_lines(t), found = true;
     int rc = 0;
+    size_t from = 0;                          /* where the next mark is looked for */
     for (size_t start = 0, end = 0; found;) { /* start: of the piece; end: of the last mark */
         struct tok_hit hit = {.at = d->bytes};
-        found = tok_added_find(t, 0, true, d->text, d->bytes, end, &hit);
-        while (lines && hit.at - start > 2 * CHUNK) {
-            size_t from = start + CHUNK > end ? start + CHUNK : end;
-            size_t cut = pretok_line_cut(d->text, hit.at, from);
+        found = tok_added_find(t, 0, true, d->text, d->bytes, from, end, &hit);
+        while (lines && hit.at > end && hit.at - start > 2 * CHUNK) {
+            size_t least = start + CHUNK > end ? start + CHUNK : end;
+            size_t cut = pretok_line_cut(d->text, hit.at, least);
             if (cut >= hit.at) break;
             TRY(cut_at(d, start = cut, e));
         }
         end = hit.at + hit.len;
+        from = hit.end;
         if (!found || t->eos < 0 || hit.id != (uint32_t)t->eos) continue;
         d->last_eos = end;
-        if (end - start >= CHUNK && end < d->bytes) TRY(cut_at(d, start = end, e));
+        /* not among blanks that it took, which may begin the next mark */
+        if (end == from && end - start >= CHUNK && end < d->bytes) TRY(cut_at(d, start = end, e));
     }
     TRY(cut_at(d, d->bytes, e));
 out:

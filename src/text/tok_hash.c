@@ -31,7 +31,7 @@ static void add_pieces(const struct tokenizer *t, struct tok_hash *h) {
         if (!(p->flags & TOK_DEFINED)) continue;
         const char *s = strmap_get(&t->strs, p->str, &n);
         tok_hash_number(h, id);
-        tok_hash_number(h, p->flags);
+        tok_hash_number(h, p->flags & ~(uint32_t)TOK_ADDED);
         tok_hash_text(h, s, n);
     }
 }

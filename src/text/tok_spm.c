@@ -176,7 +176,8 @@ static int spm_encode(const struct tokenizer *t, struct tok_scratch *s, const ch
     const size_t from = out->n;
     size_t pos = 0;
     TRY(prepare(m, s, &text, &n, e));
-    for (struct tok_hit hit; tok_added_find(t, 1, true, text, n, pos, &hit);) {
+    struct tok_hit hit = {.end = 0};
+    while (tok_added_find(t, 1, true, text, n, hit.end, pos, &hit)) {
         TRY(encode_words(t, s, text + pos, hit.at - pos, out, e));
         TRY(tok_ids_reserve(out, 1, e));
         out->ids[out->n++] = hit.id;

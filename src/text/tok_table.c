@@ -113,24 +113,25 @@ static size_t mark_at(const struct tokenizer *t, const struct tok_added *a, bool
     return best;
 }
 
-/* Takes the blanks beside a hit into it, back to `from` at most. */
-static void take_blanks(const struct tok_mark *mark, const char *text, size_t n, size_t from,
+/* Takes the blanks beside a hit into it, back to `taken` at most. */
+static void take_blanks(const struct tok_mark *mark, const char *text, size_t n, size_t taken,
                         struct tok_hit *hit) {
-    size_t start = hit->at, end = hit->at + hit->len, len;
-    while (mark->lstrip && start > from) {
+    size_t start = hit->start, end = hit->end, len;
+    while (mark->lstrip && start > taken) {
         size_t at = start - 1;
-        while (at > from && start - at < 4 && ((uint8_t)text[at] & 0xc0) == 0x80) at--;
+        while (at > taken && start - at < 4 && ((uint8_t)text[at] & 0xc0) == 0x80) at--;
         if (unicode_at(text + at, start - at, &len) != UNICODE_SPACE || at + len != start) break;
         start = at;
     }
     while (mark->rstrip && end < n && unicode_at(text + end, n - end, &len) == UNICODE_SPACE)
         end += len;
+    if (mark->lstrip && start < taken) start = taken < end ? taken : end;
     hit->at = start;
     hit->len = end - start;
 }
 
 bool tok_added_find(const struct tokenizer *t, int pass, bool specials, const char *text, size_t n,
-                    size_t from, struct tok_hit *hit) {
+                    size_t from, size_t taken, struct tok_hit *hit) {
     const struct tok_added *a = &t->added[pass];
     if (a->n == 0) return false;
     for (size_t at = from; at < n; at++) {
@@ -143,11 +144,14 @@ bool tok_added_find(const struct tokenizer *t, int pass, bool specials, const ch
         }
         size_t i = mark_at(t, a, specials, text + at, n - at);
         if (i == a->n) continue;
-        hit->at = at;
+        hit->at = hit->start = at;
         hit->id = a->marks[i].id;
         strmap_get(&t->strs, a->marks[i].str, &hit->len);
-        if (a->marks[i].lstrip || a->marks[i].rstrip) take_blanks(&a->marks[i], text, n, from, hit);
-        return true;
+        hit->end = at + hit->len;
+        if (a->marks[i].lstrip || a->marks[i].rstrip)
+            take_blanks(&a->marks[i], text, n, taken, hit);
+        if (hit->len) return true;
+        at = hit->end - 1; /* one that takes blanks, and that others have taken whole */
     }
     return false;
 }

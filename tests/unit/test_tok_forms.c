@@ -85,6 +85,58 @@ static void test_added_order(void **state) {
     free(json);
 }
 
+/* a 0, b 1, c 2, tab 3, line break 4, blank 5, X 6, "Xb" 7, then added tokens. */
+static char *strip_json(const char *normalizer, const char *added) {
+    char *json = malloc(4000);
+    snprintf(json, 4000,
+             "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": [%s], "
+             "\"normalizer\": %s, \"pre_tokenizer\": {\"type\": \"ByteLevel\", "
+             "\"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": false}, "
+             "\"post_processor\": null, \"decoder\": {\"type\": \"ByteLevel\", "
+             "\"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}, \"model\": "
+             "{\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, "
+             "\"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": "
+             "false, \"byte_fallback\": false, \"ignore_merges\": true, \"vocab\": {\"a\": 0, \"b\": 1, "
+             "\"c\": 2, \"\xc4\x89\": 3, \"\xc4\x8a\": 4, \"\xc4\xa0\": 5, \"X\": 6, \"Xb\": 7}, "
+             "\"merges\": []}}",
+             added, normalizer);
+    return json;
+}
+
+/* Which added tokens there are does not depend on the blanks that they take: the ids are those of
+ * Hugging Face's tokenizers 0.23.3. */
+static void test_added_blanks(void **state) {
+    (void)state;
+#define ADD(id, text, left, right)                                                                 \
+    "{\"id\": " #id ", \"content\": \"" text "\", \"single_word\": false, \"lstrip\": " #left          \
+    ", \"rstrip\": " #right ", \"normalized\": false, \"special\": false}"
+#define PREPEND "{\"type\": \"Prepend\", \"prepend\": \"X\"}"
+    static const struct {
+        const char *added, *normalizer, *text;
+        size_t n;
+        uint32_t ids[6];
+    } cases[] = {
+        {ADD(8, "\\n", false, true), "null", "\n\n\n", 3, {8, 8, 8}},
+        {ADD(8, "\\n", false, true), "null", "\n \n b", 3, {8, 8, 1}},
+        {ADD(8, "\\n", true, true), "null", "c\n\nb", 3, {2, 8, 1}},
+        {ADD(8, "aa", false, true) "," ADD(9, " ", false, false), "null", "aa  \tb", 5,
+         {8, 9, 9, 3, 1}},
+        {ADD(8, "aa", false, true) "," ADD(9, " b", true, false), "null", "aa   b", 2, {8, 9}},
+        {ADD(8, "aa", false, true) "," ADD(9, " b", false, false), "null", "aa   bc", 3, {8, 9, 2}},
+        {ADD(8, "aa", true, false) "," ADD(9, "cc", false, true), "null", "cc  aa", 2, {9, 8}},
+        /* a word is a token at once if it is one of the model's, not an added one */
+        {ADD(8, "Xa", false, false), PREPEND, "a", 2, {6, 0}},
+        {ADD(8, "Xa", false, false), PREPEND, "b", 1, {7}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *json = strip_json(cases[i].normalizer, cases[i].added);
+        struct tokenizer *t = open_text(json);
+        check_text(t, cases[i].text, true, cases[i].ids, cases[i].n);
+        tokenizer_close(t);
+        free(json);
+    }
+}
+
 /* A vocabulary of SentencePiece's kind: 0 <unk>, 1 <s>, 2 </s>, the bytes, then these. */
 static struct tokenizer *open_vocab(const char *const *texts, const uint8_t *types, uint32_t n,
                                     int64_t unk) {
@@ -417,6 +469,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_left_overs),
         cmocka_unit_test(test_added_order),
+        cmocka_unit_test(test_added_blanks),
         cmocka_unit_test(test_two_unknown),
         cmocka_unit_test(test_other_kinds),
         cmocka_unit_test(test_spm_sides),
