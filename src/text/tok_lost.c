@@ -19,7 +19,7 @@ static int say(const struct tokenizer *t, const uint32_t *ids, size_t n, struct 
         const bool unknown = ids[i] == (uint64_t)t->unk;
         const char *s = tokenizer_piece(t, prev, ids[i], &len);
         prev = unknown ? (int64_t)t->vocab : ids[i]; /* no token: the blank behind it is text */
-        if (unknown || tokenizer_is_special(t, ids[i])) continue;
+        if (unknown || !len || tokenizer_is_special(t, ids[i])) continue;
         if (grow(&out->data, &out->cap, out->n + len, 1))
             return err_set(e, ERR_NOMEM, "no memory for %zu bytes of text", out->n + len);
         memcpy(out->data + out->n, s, len);
