@@ -318,7 +318,7 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
         return err_set(e, ERR_USAGE,
                        "an update would have %lld directions, at most %d are possible",
                        (long long)s->estimator->directions(&most), TRAJECTORY_MAX_DIRECTIONS);
-    if (s->estimator->per_example && s->directions != 1)
+    if (s->estimator->per_example && o->directions > 0)
         return err_set(e, ERR_USAGE,
                        "--directions %lld: estimator %s has one direction an example, so --batch "
                        "says how many",

@@ -84,6 +84,11 @@ struct train_setup {
 
 int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e);
 
+/* Refuses options of the command line that could change nothing with the others: a typing error, or a
+ * misunderstanding. conf: the parse that filled o. */
+int train_check_effect(const struct train_setup *s, const struct train_opts *o,
+                       const struct conf *conf, struct err *e);
+
 /* Puts what was decided in the place of -1 and auto, so that what is recorded means the same for
  * ever. An option that the run has no use for keeps its -1 or auto, and is not written
  * (conf_to_json). The rate is left alone while it is to be measured. */

@@ -36,6 +36,8 @@ void train_opts_old(struct train_opts *o, const struct conf *conf) {
         if (o->directions == 1 && conf_from_file(conf, "directions")) o->directions = -1;
         return;
     }
+    if (k && k->per_example && o->directions == 1 && conf_from_file(conf, "directions"))
+        o->directions = -1;
     const bool lora = o->lora_rank > 0;
     if (o->lr == -1 && k && conf_from_file(conf, "lr")) {
         const char *name = strcmp(o->optimizer, "auto") ? o->optimizer : engine->optimizer;

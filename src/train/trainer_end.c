@@ -70,18 +70,22 @@ void trainer_say_over(struct trainer *t) {
     const long long step = (long long)t->p.step;
     if (o->steps && t->p.step >= o->steps)
         log_note(&t->line,
-                 "%s is finished: %lld updates (--steps %lld); --steps N above %lld trains on",
-                 t->dir, step, (long long)o->steps, step);
+                 "%s is finished: %lld updates (--steps %lld%s); --steps N above %lld trains on",
+                 t->dir, step, (long long)o->steps,
+                 t->p.step > o->steps ? " asks for no more" : "", step);
     else if (o->time > 0 && t->p.seconds >= o->time)
         log_note(&t->line,
-                 "%s is finished: %.1f s of training (--time %g), %lld updates; a --time above "
-                 "%.1f trains on",
-                 t->dir, t->p.seconds, o->time, step, t->p.seconds);
+                 "%s is finished: %lld updates in %.1f s of training (--time %g asks for no more); "
+                 "a --time above %.1f trains on",
+                 t->dir, step, t->p.seconds, o->time, t->p.seconds);
     else
         log_note(&t->line,
                  "%s is finished: at step %lld %lld validations had brought nothing better "
                  "(--patience %lld); a larger --patience, or 0, trains on",
                  t->dir, step, (long long)t->p.val_stale, (long long)o->patience);
+    if (*t->given.changed)
+        log_note(&t->line, "there is nothing to train, so this changed nothing:%s",
+                 t->given.changed);
 }
 
 int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e) {

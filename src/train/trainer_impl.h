@@ -19,6 +19,7 @@
 struct trainer_given {
     bool any; /* one of these, or of the options of recorded updates */
     bool source[N_RUN_SOURCES], model, tokenizer, lr;
+    char changed[240]; /* " --name ..." of options that have another value than the run's */
 };
 
 struct validation {

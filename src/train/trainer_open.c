@@ -352,6 +352,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     if (o->threads) par_init((int)o->threads);
     train_opts_old(o, conf);
     TRY(train_setup_make(&t->setup, o, e));
+    TRY(train_check_effect(&t->setup, o, conf, e));
     if (t->resumed) TRY(trainer_look_at_end(t, e));
     if (t->over) {
         if (t->given.any) TRY(check_over(t, conf, e));

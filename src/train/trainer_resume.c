@@ -54,6 +54,17 @@ static int check_option(const struct trainer *t, const struct conf *now, const s
     return rc;
 }
 
+/* How long to train says something to a finished run; so do files, which are compared. */
+static void note_change(struct trainer *t, const struct conf *now, const struct conf *then,
+                        const struct conf_row *row) {
+    char *to = t->given.changed;
+    const size_t n = strlen(to);
+    if (row->internal || row->resume == RESUME_SOURCE || !strcmp(row->name, "steps") ||
+        conf_same(now, then, row))
+        return;
+    snprintf(to + n, sizeof t->given.changed - n, " --%s", row->name);
+}
+
 int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
     int rc;
     struct conf then = {0};
@@ -63,10 +74,13 @@ int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
     TRY(conf_parse(&then, train_rows, &o, 0, NULL, e));
     TRY(conf_read_file(&then, config, e));
     for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++)
-        if (r->name && conf_given(conf, r->name)) TRY(check_option(t, conf, &then, r, e));
-    t->given = (struct trainer_given){.model = conf_given(conf, "model"),
-                                      .tokenizer = conf_given(conf, "tokenizer"),
-                                      .lr = conf_given(conf, "lr")};
+        if (r->name && conf_given(conf, r->name)) {
+            TRY(check_option(t, conf, &then, r, e));
+            note_change(t, conf, &then, r);
+        }
+    t->given.model = conf_given(conf, "model");
+    t->given.tokenizer = conf_given(conf, "tokenizer");
+    t->given.lr = conf_given(conf, "lr");
     for (int i = 0; i < N_RUN_SOURCES; i++)
         t->given.source[i] = conf_given(conf, run_source_name(i));
     const bool recorded = trainer_has_file(t, "trajectory.zo");
