@@ -166,7 +166,11 @@ static int hugging_face_sides(const struct job *j, struct err *e) {
     struct tok_bytes text = {0};
     size_t bytes;
     const char *blob = tokenizer_blob(j->t, &bytes);
-    TRY(tokenizer_to_json(j->t, &text, e));
+    rc = tokenizer_to_json(j->t, &text, e);
+    if (rc) {
+        free(text.data);
+        return rc;
+    }
     TRY(model_file_side(j->out, "tokenizer.json", text.data, text.n, text.data, e));
     if (!strcmp(tokenizer_kind(j->t), "spm") && bytes &&
         blob[0] == '\n') /* a SentencePiece model */

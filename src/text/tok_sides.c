@@ -73,6 +73,10 @@ int sides_each(const struct sides *s, int (*f)(void *ctx, const struct sides_tok
     json_t *decoder = json_object_get(s->config, "added_tokens_decoder"), *v;
     const char *key;
     int rc = 0;
+    if (decoder && !json_is_null(decoder) && !json_is_object(decoder))
+        return err_set(s->e, ERR_INPUT,
+                       "%s: tokenizer_config.json: added_tokens_decoder is not an object of ids",
+                       s->name);
     json_object_foreach(decoder, key, v) {
         char *end;
         const char *text = text_of(json_is_object(v) ? v : NULL);
@@ -82,7 +86,8 @@ int sides_each(const struct sides *s, int (*f)(void *ctx, const struct sides_tok
                            "%s: tokenizer_config.json: added_tokens_decoder: \"%.40s\" is no "
                            "id, or has no content",
                            s->name, key);
-        const struct sides_token t = {text, id, json_is_true(json_object_get(v, "special")), v};
+        const struct sides_token t = {"tokenizer_config.json", text, id,
+                                      json_is_true(json_object_get(v, "special")), v};
         TRY(f(ctx, &t));
     }
     json_object_foreach(s->added, key, v) {
@@ -91,7 +96,8 @@ int sides_each(const struct sides *s, int (*f)(void *ctx, const struct sides_tok
             return err_set(s->e, ERR_INPUT,
                            "%s: added_tokens.json: the id of \"%.60s\" is no integer", s->name,
                            key);
-        const struct sides_token t = {key, (int64_t)id, is_special(s, key), NULL};
+        const struct sides_token t = {"added_tokens.json", key, (int64_t)id,
+                                      is_special(s, key), NULL};
         TRY(f(ctx, &t));
     }
 out:

@@ -21,6 +21,7 @@ void sides_release(struct sides *s);
 
 /* A token that is listed. how: its object in added_tokens_decoder, or NULL. */
 struct sides_token {
+    const char *file; /* that lists it */
     const char *text;
     int64_t id;
     bool special;

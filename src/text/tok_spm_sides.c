@@ -54,8 +54,8 @@ static bool is_true(const json_t *how, const char *key) {
 }
 
 static int wrong(const struct join *j, const struct sides_token *t, const char *why) {
-    return err_set(j->s->e, ERR_INPUT, "%s: added token \"%.60s\" with id %lld %s", j->s->name,
-                   t->text, (long long)t->id, why);
+    return err_set(j->s->e, ERR_INPUT, "%s: %s: added token \"%.60s\" with id %lld %s",
+                   j->s->name, t->file, t->text, (long long)t->id, why);
 }
 
 static bool same_text(const struct spm_piece *p, const char *s) {
@@ -67,6 +67,9 @@ static int add_token(void *ctx, const struct sides_token *t) {
     const uint8_t type = t->special ? VOCAB_CONTROL : VOCAB_USER;
     if (!*t->text || strlen(t->text) > SPM_MAX_PIECE / 3 || t->id < 0)
         return wrong(j, t, "is empty or too long, or has no id");
+    if (is_true(t->how, "lstrip") || is_true(t->how, "rstrip") || is_true(t->how, "single_word"))
+        return wrong(j, t, "takes blanks beside it, or is a whole word (lstrip, rstrip, "
+                           "single_word): not supported beside a tokenizer.model");
     if (t->id < (int64_t)j->m.n) {
         struct spm_piece *p = &j->m.pieces[t->id];
         const bool hole = p->type == VOCAB_UNUSED && t->id >= (int64_t)j->texts.n;
@@ -81,9 +84,6 @@ static int add_token(void *ctx, const struct sides_token *t) {
         j->changed = true;
         return 0;
     }
-    if (is_true(t->how, "lstrip") || is_true(t->how, "rstrip") || is_true(t->how, "single_word"))
-        return wrong(j, t, "takes blanks beside it, or is a whole word (lstrip, rstrip, "
-                           "single_word): not supported beside a tokenizer.model");
     if (strmap_find(&j->texts, t->text, strlen(t->text)) != MAP_NONE)
         return wrong(j, t, "has another id in the model");
     if (t->id >= (int64_t)j->most) return wrong(j, t, "is far beyond the model's pieces");
@@ -111,15 +111,25 @@ static void take_named(struct join *j) {
     }
 }
 
+/* The folder of a tokenizer.model, for messages about what lies beside it; else the name. */
+static char *folder_of(const char *name) {
+    char *folder = strdup(name), *slash = folder ? strrchr(folder, '/') : NULL;
+    const size_t n = folder ? strlen(folder) : 0;
+    if (slash && slash > folder && n > 6 && !strcmp(folder + n - 6, ".model")) *slash = 0;
+    return folder;
+}
+
 int tokenizer_blob_from_model(const void *data, size_t bytes, const struct tok_sides *files,
                               const char *name, void **blob, size_t *n, struct err *e) {
     int rc;
     struct sides s;
     struct join j = {.s = &s};
     struct tok_bytes out = {0};
+    char *folder = folder_of(name);
     *blob = NULL;
     *n = 0;
-    TRY(sides_read(&s, files, name, e));
+    if (!folder) return err_set(e, ERR_NOMEM, "%s: no memory", name);
+    TRY(sides_read(&s, files, folder, e));
     if (!spm_proto_probe(data, bytes)) goto out;
     TRY(spm_proto_read(&j.m, data, bytes, name, e));
     for (size_t i = 0; i < j.m.n; i++)
@@ -139,6 +149,7 @@ int tokenizer_blob_from_model(const void *data, size_t bytes, const struct tok_s
 out:
     for (size_t i = 0; i < j.n_kept; i++) free(j.kept[i].data);
     free(j.kept);
+    free(folder);
     free(out.data);
     strmap_release(&j.texts);
     spm_model_release(&j.m);

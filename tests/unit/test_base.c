@@ -47,6 +47,15 @@ static void err_truncates(void **state) {
     assert_int_equal(strlen(e.msg), sizeof e.msg - 1);
     err_prefix(&e, "%s", big);
     assert_int_equal(strlen(e.msg), sizeof e.msg - 1);
+    err_set(&e, ERR_INPUT, "a %.5s: b", "\xc3\xa4\xe2\x96\x81\xc3\xa4"); /* two whole characters */
+    assert_string_equal(e.msg, "a \xc3\xa4\xe2\x96\x81: b");
+    err_set(&e, ERR_INPUT, "a %.4s: b", "\xc3\xa4\xe2\x96\x81");
+    assert_string_equal(e.msg, "a \xc3\xa4?: b");
+    err_set(&e, ERR_INPUT, "%s", "\xe9t\xff\x80 \xf0\x9f\x98\x80 \xed\xa0\x80 \xe2");
+    assert_string_equal(e.msg, "?t? \xf0\x9f\x98\x80 ? ?");
+    err_set(&e, ERR_INPUT, "\xe2\x96\x81");
+    err_prefix(&e, "%.2s", "\xe2\x96\x81");
+    assert_string_equal(e.msg, "?: \xe2\x96\x81");
     err_set(&e, ERR_INPUT, "short");
     err_prefix(&e, "%.1020s", big);
     assert_int_equal(strlen(e.msg), sizeof e.msg - 1);

@@ -201,7 +201,7 @@ static struct tokenizer *open_sides(const char *config, const char *added, const
     const void *data = tokenizer_blob(t, &bytes);
     void *blob;
     e->code = 0;
-    if (!tokenizer_blob_from_model(data, bytes, &sides, "dir", &blob, &n, e) && blob &&
+    if (!tokenizer_blob_from_model(data, bytes, &sides, "m/tokenizer.model", &blob, &n, e) && blob &&
         tokenizer_open_blob(&with, blob, n, "dir", e))
         fail_msg("%s", e->msg);
     if (!e->code) free(blob);
@@ -216,7 +216,7 @@ static void test_spm_sides(void **state) {
     static const char config[] =
         "{\"model_max_length\": 1000000000000000019884624838656, \"eos_token\": {\"content\": "
         "\"<|im_end|>\"}, \"added_tokens_decoder\": {\"1\": {\"content\": \"<s>\", "
-        "\"special\": true, \"rstrip\": true}, \"261\": {\"content\": \"<|im_end|>\", "
+        "\"special\": true}, \"261\": {\"content\": \"<|im_end|>\", "
         "\"special\": true}, \"262\": {\"content\": \"<my tool>\", \"special\": false}}}";
     static const char *const added[] = {
         "{\"<s>\": 1, \"<|im_end|>\": 261, \"<my tool>\": 262}",
@@ -256,6 +256,10 @@ static void test_spm_sides(void **state) {
         {"{\"added_tokens_decoder\": {\"a\": {\"content\": \"x\"}}}", NULL, "is no id"},
         {"{\"added_tokens_decoder\": {\"300\": {\"content\": \"x\", \"rstrip\": true}}}", NULL,
          "rstrip"},
+        {"{\"added_tokens_decoder\": {\"1\": {\"content\": \"<s>\", \"special\": true, \"lstrip\": "
+         "true}}}", NULL, "m: tokenizer_config.json: added token \"<s>\" with id 1 takes blanks"},
+        {"{\"added_tokens_decoder\": [1]}", NULL, "added_tokens_decoder is not an object"},
+        {NULL, "{\"x\": 2}", "m: added_tokens.json: added token \"x\" with id 2"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_null(open_sides(bad[i][0], bad[i][1], NULL, &e));
