@@ -39,29 +39,39 @@ out:
     return rc;
 }
 
+/* What is said to be off may well be off. */
 static int check_frozen(const struct train_opts *o, const struct conf *conf, struct err *e) {
-    static const char *const frozen[] = {"weight-decay", "embed-decay", "embed-lr", "matrix-lr",
-                                         NULL},
-                             *const norms[] = {"norm-decay", "norm-lr", NULL};
+    const struct {
+        const char *name[2];
+        double value, off;
+        bool norms;
+    } rows[] = {{{"weight-decay"}, o->decay_matrix, 0, false},
+                {{"embed-decay"}, o->decay_embed, 0, false},
+                {{"embed-lr"}, o->lr_embed, 1, false},
+                {{"matrix-lr"}, o->lr_matrix, 1, false},
+                {{"norm-decay"}, o->decay_norm, 0, true},
+                {{"norm-lr"}, o->lr_norm, 1, true}};
     int rc = 0;
-    if (!o->lora_rank) return 0;
-    TRY(no_effect(conf, frozen, e, "with --lora, where these weights are frozen"));
-    if (!o->lora_norms) TRY(no_effect(conf, norms, e, "with --lora but without --lora-norms"));
+    for (size_t i = 0; o->lora_rank && i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].value != rows[i].off && !(rows[i].norms && o->lora_norms))
+            TRY(no_effect(conf, rows[i].name, e, "with --lora, which freezes these weights%s",
+                          rows[i].norms ? ": give --lora-norms" : ""));
 out:
     return rc;
 }
 
 /* Later, a run that goes on may keep its finished model as the best whatever --val-every is. */
 static int check_validation(const struct train_opts *o, const struct conf *conf, struct err *e) {
-    static const char *const all[] = {"val-every", "val-windows", "patience", "full-vocab-loss", NULL},
+    static const char *const every[] = {"val-every", NULL},
+                             *const other[] = {"val-windows", "full-vocab-loss", NULL},
                              *const best[] = {"keep-best", NULL};
+    const bool none = o->task ? !o->task_eval : !o->val_data.n && o->val_fraction == 0;
+    const char *what = o->task ? "without examples to validate on: give --task-eval FILE"
+                               : "without data to validate on: give --val-data FILE, or a "
+                                 "--val-fraction above 0";
     int rc = 0;
-    if (o->task && !o->task_eval)
-        TRY(no_effect(conf, all, e, "without examples to validate on: give --task-eval FILE"));
-    if (!o->task && !o->val_data.n && o->val_fraction == 0)
-        TRY(no_effect(conf, all, e,
-                      "without data to validate on: give --val-data FILE, or a --val-fraction "
-                      "above 0"));
+    if (none && o->val_every) TRY(no_effect(conf, every, e, "%s", what));
+    if (none) TRY(no_effect(conf, other, e, "%s", what));
     if (!o->resume && o->keep_best && !o->val_every)
         TRY(no_effect(conf, best, e, "without validations on the way: give --val-every N"));
 out:

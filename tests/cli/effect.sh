@@ -22,6 +22,7 @@ L="--init start/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --quie
 for option in weight-decay embed-decay embed-lr matrix-lr norm-decay norm-lr; do
     refuses "--$option with frozen weights" 2 "--$option has no effect with --lora" "$DUET" train $L --out x --$option 0.5
 done
+check "what is said to be off" "$DUET" train $L --out off --weight-decay 0 --embed-decay 0 --norm-lr 1 --val-every 0
 check "--norm-lr with --lora-norms" "$DUET" train $L --out norms --lora-norms --norm-lr 0.5
 refuses "--val-every without examples" 2 'no effect without examples to validate on: give --task-eval' "$DUET" train --init start/model.blzt \
     --task task.tsv --template '{sentence}:' --labels x,y --batch 2 --steps 2 --val-every 1 --threads 1 --out x
