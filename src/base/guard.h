@@ -17,8 +17,8 @@
  * without. */
 void guard_install(void);
 
-/* A temporary file from now on, and no more; or a folder, which goes if it is empty by then. It need
- * not be there yet. The string is kept, not copied. */
+/* A temporary file from now on, and no more; or a folder, which goes if it is empty by then. It
+ * need not be there yet. The string is kept, not copied. */
 void guard_temp(const char *path);
 void guard_temp_done(const char *path);
 

@@ -12,8 +12,8 @@ struct textlist {
     size_t n, cap;
 };
 
-/* ERR_USAGE if standard input ("-") or one pipe stands among the paths twice: what is read of it the
- * first time is gone. */
+/* ERR_USAGE if standard input ("-") or one pipe stands among the paths twice: what is read of it
+ * the first time is gone. */
 int textlist_once(const char *const *paths, size_t n, struct err *e);
 
 /* A path that is no folder is taken as it is, "-" and pipes too, these once. */

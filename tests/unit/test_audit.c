@@ -528,17 +528,18 @@ static void test_plan(void **state) {
     close_model(&m);
 }
 
-/* A weight of a token that is not in the batch: infinite, its logit is -infinity or infinity. The
- * loss is a number in the one case and the gradient in neither: both name the weight. */
+/* An infinite weight of a token that is not in the batch makes its logit -infinity or infinity: the
+ * loss is a number in the one case, the gradient in neither. */
 static void infinite_weight(void **state) {
-    (void)state;
     int loss = 0, gradient = 0;
+    (void)state;
     for (int sign = -1; sign <= 1; sign += 2) {
         struct model m = model_of(variants);
         struct tokens t = tokens_of(&m, 2, 6);
         struct audit_opts o = opts_of(&t);
         struct audit a;
         uint32_t id = 0;
+        char want[96];
         o.batch = o.seq = 1;
         while (id == t.input[0] || id == t.target[0]) id++;
         for (int i = 0; i < m.n_params; i++) m.params[i].trainable = true;
@@ -546,7 +547,6 @@ static void infinite_weight(void **state) {
         embed[(int64_t)id * m.config.dim] = (float)sign * INFINITY;
         ok(audit_open(&a, &m, &o, &e));
         assert_int_equal(audit_gradient(&a, &e), ERR_NUMERIC);
-        char want[96];
         snprintf(want, sizeof want, "tensor model.embed_tokens.weight holds %sinfinity at [%u,0]",
                  sign < 0 ? "-" : "", id);
         if (!strstr(e.msg, want)) fail_msg("no \"%s\" in \"%s\"", want, e.msg);
@@ -559,7 +559,6 @@ static void infinite_weight(void **state) {
     assert_true(loss == 1 && gradient == 1);
 }
 
-/* A perturbed weight overflows where it does not as it is. */
 static void perturbed_overflow(void **state) {
     (void)state;
     struct model m = model_of(variants);
