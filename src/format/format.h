@@ -214,6 +214,10 @@ int mf_tensor_write(struct file_out *o, const struct model_file *mf, const struc
 /* The same error of a tensor of mf with data, as it is stored. */
 int mf_tensor_check(const struct model_file *mf, const struct mf_tensor *t, struct err *e);
 
+/* The same error of a tensor whose numbers are finite, but not as type `to`; t is one of these. */
+int mf_tensor_beyond(const struct model_file *mf, const struct mf_tensor *t, enum dtype to,
+                     struct err *e);
+
 /* Row r of that layout, as stored. t has 2 dimensions and data. */
 const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r);
 

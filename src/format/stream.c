@@ -170,6 +170,11 @@ int mf_tensor_check(const struct model_file *mf, const struct mf_tensor *t, stru
     return explain(mf, t, 1, DT_F32, e);
 }
 
+int mf_tensor_beyond(const struct model_file *mf, const struct mf_tensor *t, enum dtype to,
+                     struct err *e) {
+    return explain(mf, t, 1, to, e);
+}
+
 /* ---- streaming ------------------------------------------------------------------------------ */
 
 /* Row by row as the builder gives them. */

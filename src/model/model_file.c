@@ -111,6 +111,15 @@ static int check_f16(const struct param *p, const char *path, struct err *e) {
     return 0;
 }
 
+/* Packing makes NaN of what a type cannot hold: the file's number is at fault, and named. */
+static int check_packed(const struct model_file *mf, const struct param *p,
+                        const struct mf_tensor *t, struct err *e) {
+    if (p->dtype == DT_F16) return check_f16(p, mf->path, e);
+    if (p->dtype == DT_F32 || p->dtype == t->dtype) return 0;
+    if (dtype_finite(p->dtype, p->data, (size_t)param_count(p))) return 0;
+    return mf_tensor_beyond(mf, t, p->dtype, e);
+}
+
 /* What stands in the file as it is to be stored, and is not written to, need not be copied.
  * Products read f32 and pairs of bf16 as words of 4 bytes; blocks begin with an f16. */
 static bool can_map(const struct model *m, const struct param *p, const struct mf_tensor *t) {
@@ -140,7 +149,7 @@ static int load_params(struct model *m, const struct model_file *mf, bool *mappe
         } else {
             p->data = model_slot(m, i);
             read_param(m, mf, p, t);
-            if (p->dtype == DT_F16) rc = check_f16(p, mf->path, e);
+            rc = check_packed(mf, p, t, e);
         }
     }
     return rc;

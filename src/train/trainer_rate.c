@@ -25,6 +25,7 @@ static void check_rate(struct trainer *t, const struct zo_measure *m,
 static void check_eps(struct trainer *t, const struct zo_measure *m, const struct zo_shape *shape) {
     const double eps = t->setup.eps, error = zo_measure_error(m),
                  rounding = zo_measure_rounding(m, eps);
+    if (!isfinite(m->coef2)) return; /* no eps is at fault: the first update names the weight */
     if (isinf(error))
         log_note(&t->line,
                  "warning: eps %g changes no loss of the first batch: every coefficient is 0 "

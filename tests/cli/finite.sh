@@ -107,6 +107,24 @@ refused "beyond f16" "big.bin: tensor model.embed_tokens.weight has weights that
     "$DUET" convert big.bin out/x.blzt --dtype f16
 check "which bf16 holds" "$DUET" convert big.bin big.blzt --dtype bf16
 
+# Packing for use, too, is not what is said to be at fault.
+must poke ok.bin huge.bin '\346\261\141\177' $(($(wc -c <ok.bin) - 28 - 4 * (3 * 32 + 5)))
+for command in "generate huge.bin --prompt a --tokens 1" "eval huge.bin --data text.txt"; do
+    refuses "${command%% *} --weights q8_0 of what it cannot hold" 1 \
+        'huge.bin: tensor model.embed_tokens.weight has weights that q8_0 cannot hold: 3e+38 at \[3,5\] would be' \
+        "$DUET" $command --tokenizer byte --weights q8_0 --quiet
+done
+refuses "--weights q8_0 of NaN" 1 'nan.bin: tensor model.layers.0.self_attn.q_proj.weight holds NaN at \[4,7\]' \
+    "$DUET" generate nan.bin --prompt a --tokens 1 --tokenizer byte --weights q8_0 --quiet
+
+# ---- training
+for engine in backprop mezo; do
+    refuses "train --engine $engine from NaN" 1 'tensor model.layers.0.self_attn.q_proj.weight holds NaN at \[4,7\]' \
+        "$DUET" train --engine $engine --init nan.bin --data text.txt --tokenizer byte --seq 16 --batch 2 --steps 2 --out nanrun
+    check "nothing else is said" sh -c '! grep -q "changes no loss" refuse.err'
+    check "and no run is left" [ ! -e nanrun ]
+done
+
 # ---- adapters
 B=tensor\ model.layers.1.self_attn.v_proj.lora_B.weight\ holds
 cp -r peft nanpeft
