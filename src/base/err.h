@@ -21,8 +21,8 @@ struct err {
     char msg[1024];
 };
 
-/* Fills *e (message truncated to fit, and "?" in place of what is no UTF-8: names and texts of files,
- * or the rest of a character that a precision cuts) and returns code. */
+/* Fills *e (message truncated to fit, and "?" in place of what is no UTF-8: names and texts of
+ * files, or the rest of a character that a precision cuts) and returns code. */
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Like err_set, appending ": " and strerror(errno). Uses errno at entry. */

@@ -89,14 +89,16 @@ static void test_added_order(void **state) {
 static char *strip_json(const char *normalizer, const char *added) {
     char *json = malloc(4000);
     snprintf(json, 4000,
-             "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": [%s], "
+             "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, "
+             "\"added_tokens\": [%s], "
              "\"normalizer\": %s, \"pre_tokenizer\": {\"type\": \"ByteLevel\", "
              "\"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": false}, "
              "\"post_processor\": null, \"decoder\": {\"type\": \"ByteLevel\", "
              "\"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}, \"model\": "
              "{\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, "
              "\"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": "
-             "false, \"byte_fallback\": false, \"ignore_merges\": true, \"vocab\": {\"a\": 0, \"b\": 1, "
+             "false, \"byte_fallback\": false, \"ignore_merges\": true, \"vocab\": "
+             "{\"a\": 0, \"b\": 1, "
              "\"c\": 2, \"\xc4\x89\": 3, \"\xc4\x8a\": 4, \"\xc4\xa0\": 5, \"X\": 6, \"Xb\": 7}, "
              "\"merges\": []}}",
              added, normalizer);
@@ -108,7 +110,8 @@ static char *strip_json(const char *normalizer, const char *added) {
 static void test_added_blanks(void **state) {
     (void)state;
 #define ADD(id, text, left, right)                                                                 \
-    "{\"id\": " #id ", \"content\": \"" text "\", \"single_word\": false, \"lstrip\": " #left          \
+    "{\"id\": " #id ", \"content\": \"" text                                                        \
+    "\", \"single_word\": false, \"lstrip\": " #left                                                 \
     ", \"rstrip\": " #right ", \"normalized\": false, \"special\": false}"
 #define PREPEND "{\"type\": \"Prepend\", \"prepend\": \"X\"}"
     static const struct {
@@ -201,7 +204,8 @@ static struct tokenizer *open_sides(const char *config, const char *added, const
     const void *data = tokenizer_blob(t, &bytes);
     void *blob;
     e->code = 0;
-    if (!tokenizer_blob_from_model(data, bytes, &sides, "m/tokenizer.model", &blob, &n, e) && blob &&
+    const char *name = "m/tokenizer.model";
+    if (!tokenizer_blob_from_model(data, bytes, &sides, name, &blob, &n, e) && blob &&
         tokenizer_open_blob(&with, blob, n, "dir", e))
         fail_msg("%s", e->msg);
     if (!e->code) free(blob);
@@ -426,8 +430,7 @@ static void test_other_number(void **state) {
     free(json);
 }
 
-/* Which added token is looked for first: a number of its own where ids depend on it, and only there.
- */
+/* Which added token is looked for first: a number of its own where ids depend on it. */
 static void test_pass_number(void **state) {
     (void)state;
     static const char pair[] = ", {\"id\": 274, \"content\": \"zz\", \"normalized\": %s}, "
