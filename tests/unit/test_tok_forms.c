@@ -110,8 +110,8 @@ static char *strip_json(const char *normalizer, const char *added) {
 static void test_added_blanks(void **state) {
     (void)state;
 #define ADD(id, text, left, right)                                                                 \
-    "{\"id\": " #id ", \"content\": \"" text                                                        \
-    "\", \"single_word\": false, \"lstrip\": " #left                                                 \
+    "{\"id\": " #id ", \"content\": \"" text                                                       \
+    "\", \"single_word\": false, \"lstrip\": " #left                                               \
     ", \"rstrip\": " #right ", \"normalized\": false, \"special\": false}"
 #define PREPEND "{\"type\": \"Prepend\", \"prepend\": \"X\"}"
     static const struct {
