@@ -106,8 +106,8 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     return rc;
 }
 
-/* The tokens of the text, from an earlier time. *damage: what is wrong with their file, code 0 if it
- * is just another's. */
+/* The tokens of the text, from an earlier time. *damage: what is wrong with their file, code 0 if
+ * it is just another's. */
 static bool use_cache(struct dataset *d, const struct dataset_opts *o, struct err *damage) {
     damage->code = 0;
     if (!o->reuse || !o->cache || !d->tokenizer || !file_exists(o->cache) ||

@@ -84,8 +84,8 @@ struct train_setup {
 
 int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e);
 
-/* Refuses options of the command line that could change nothing with the others: a typing error, or a
- * misunderstanding. conf: the parse that filled o. */
+/* Refuses options of the command line that could change nothing with the others: a typing error,
+ * or a misunderstanding. conf: the parse that filled o. */
 int train_check_effect(const struct train_setup *s, const struct train_opts *o,
                        const struct conf *conf, struct err *e);
 

@@ -1,5 +1,5 @@
-/* Within an update, mostly between its micro-batches: what is shown of a long one, a checkpoint that was asked
- * for, and whether the time that is left suffices. */
+/* Within an update, mostly between its micro-batches: what is shown of a long one, a checkpoint that
+ * was asked for, and whether the time that is left suffices. */
 #include "trainer_impl.h"
 
 #include "heartbeat.h"
@@ -18,8 +18,8 @@ static void ring(void *ctx) {
     stop_cancel();
 }
 
-/* The end of what --time allows the update may come within a micro-batch: the walk over the ops ends
- * then. */
+/* The end of what --time allows the update may come within a micro-batch: then the walk over the
+ * ops ends. */
 static void set_alarm(struct trainer *t) {
     const double left = (1 + OVERTIME) * t->opts->time - t->p.seconds;
     if (t->opts->time > 0 && t->pace.accum)

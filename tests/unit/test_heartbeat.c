@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -102,9 +103,32 @@ static void without_it(void **state) {
     assert_true(b >= a);
 }
 
+static atomic_int rung;
+
+static void ring(void *ctx) {
+    atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+/* Rings once, after its time by this clock, and not when another has taken its place. */
+static void alarms(void **state) {
+    (void)state;
+    heartbeat_start();
+    heartbeat_alarm(heartbeat_clock() + 0.3, ring, &rung);
+    wait_seconds(0.15);
+    assert_int_equal(rung, 0);
+    wait_seconds(0.6);
+    assert_int_equal(rung, 1);
+    heartbeat_alarm(heartbeat_clock() + 0.2, ring, &rung);
+    heartbeat_alarm(0, NULL, NULL);
+    wait_seconds(0.4);
+    assert_int_equal(rung, 1);
+    heartbeat_end();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_it),
+        cmocka_unit_test(alarms),
         cmocka_unit_test(a_stop_is_not_counted),
         cmocka_unit_test(several_stops),
         cmocka_unit_test(neighbours_are_counted),
