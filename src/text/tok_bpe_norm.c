@@ -24,6 +24,7 @@ static int append(struct made *m, const void *text, size_t n, struct err *e) {
                        "the normalizer makes more than %zu bytes of a text, more than %d times as "
                        "many as it has",
                        m->limit, GROWTH);
+    if (!n) return 0; /* there may be no room yet: memcpy takes no NULL */
     if (grow(m->data, m->cap, m->n + n, 1))
         return err_set(e, ERR_NOMEM, "no memory for %zu bytes of text", m->n + n);
     memcpy(*m->data + m->n, text, n);
