@@ -123,7 +123,7 @@ int exec_open_within(struct exec *x, const struct graph *g, const struct gemm *g
     exec_close(x);
     if (have && need > have)
         return err_set(e, ERR_NOMEM, "%s over %lld tokens needs %.1f MB, %.1f MB are available",
-                       what, (long long)tokens, (double)need / 1048576, (double)have / 1048576);
+                       what, (long long)tokens, in_mb(need), in_mb(have));
     return exec_open(x, g, gemm, o, e);
 }
 

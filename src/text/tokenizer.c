@@ -1,6 +1,7 @@
 #include "tokenizer.h"
 
 #include "file.h"
+#include "machine.h"
 #include "tok.h"
 #include "unicode.h"
 
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define BLOB_LIMIT ((size_t)512 << 20)
+#define BLOB_LIMIT ((size_t)500000000)
 
 static const struct tok_kind *const kinds[] = {
 #define X(name) &tok_##name,
@@ -69,8 +70,8 @@ int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, 
     const struct tok_kind *kind = find_kind(data, bytes);
     if (!kind) return not_a_tokenizer(data, bytes, name, e);
     if (bytes > BLOB_LIMIT)
-        return err_set(e, ERR_INPUT, "%s: a tokenizer of %zu MB, more than the %zu MB expected",
-                       name, bytes >> 20, BLOB_LIMIT >> 20);
+        return err_set(e, ERR_INPUT, "%s: a tokenizer of %.0f MB, more than the %.0f MB expected",
+                       name, in_mb(bytes), in_mb(BLOB_LIMIT));
     unicode_init();
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t || !(t->blob = malloc(bytes + 1))) {
@@ -106,8 +107,8 @@ static int map_first(struct file_map *m, const char *dir, const char *const *nam
         free(path);
     }
     if (!rc && m->size > BLOB_LIMIT)
-        rc = err_set(e, ERR_INPUT, "%s: a file of %zu MB, more than the %zu MB expected", m->path,
-                     m->size >> 20, BLOB_LIMIT >> 20);
+        rc = err_set(e, ERR_INPUT, "%s: a file of %.0f MB, more than the %.0f MB expected", m->path,
+                     in_mb(m->size), in_mb(BLOB_LIMIT));
     return rc;
 }
 
