@@ -162,7 +162,7 @@ must "$DUET" tokenize --tokenizer tok.json --out file.shard --quiet text.txt
 check "--tokenizer RUN: that of the run" same run.shard file.shard
 refuses "--tokenizer RUN over it" 2 'own is to be read, but would be overwritten' \
     "$DUET" train $SHAPE --tokenizer own --data text.txt --steps 1 --out own --overwrite
-must "$DUET" convert bare/model.blzt hfm/
+must "$DUET" convert bare/model.blzt hfm/ >/dev/null
 refuses "a folder of Hugging Face over itself" 2 'hfm is to be read, but would be overwritten' \
     "$DUET" train $S --init hfm --data text.txt --steps 1 --out hfm --overwrite
 check "it is still whole" evaluate hfm
