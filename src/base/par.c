@@ -31,6 +31,7 @@ enum {
 
 static _Atomic int n_threads; /* 0: not set yet */
 static int n_workers;         /* running, besides the caller; changes while the pool is held */
+static _Atomic int n_ready;   /* of them, known to the OpenMP runtime */
 static _Thread_local int held, holds; /* what par_threads() is for this thread until released */
 
 static _Atomic uint64_t ticket;
@@ -90,6 +91,7 @@ static void *work(void *arg) {
     const int tid = (int)(intptr_t)arg;
     uint64_t seen = 0;
     library_threads(1);
+    atomic_fetch_add(&n_ready, 1);
     for (;;) {
         int spins = 0;
         while (atomic_load(&ticket) >> 32 == seen && spins++ < SPINS) pause_cpu();
@@ -147,6 +149,8 @@ static void start_workers(void) {
         n_workers++;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    /* LLVM's OpenMP aborts a process that ends while a thread makes itself known to it. */
+    while (atomic_load(&n_ready) < n_workers) sched_yield();
 }
 
 static void run_here(int64_t n, par_fn *fn, void *ctx) {
