@@ -1,7 +1,7 @@
 /* Inside of a run, shared by trainer.c (the loop), trainer_pace.c (between micro-batches),
  * trainer_folder.c (the folder and config.json), trainer_resume.c (what a run goes on from),
  * trainer_open.c (everything else before the loop), trainer_val.c (validation), trainer_end.c (the
- * summary) and trainer_zo.c (the trajectory). */
+ * summary), trainer_rate.c (the measured rate) and trainer_zo.c (the trajectory). */
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
 
