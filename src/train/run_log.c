@@ -1,0 +1,274 @@
+/* log.jsonl of a run, line by line. It is read and not mapped: a run that goes on cuts it. */
+#include "run_log.h"
+
+#include "file.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    LINE_MAX_BYTES = 1 << 20, /* a longer line is none of a run's */
+    TAIL = 64 << 10,          /* read of a long log if RUN_BRIEF */
+    EVENTS_MAX = 1 << 16,     /* a run has a few */
+};
+
+struct reader {
+    struct run *r;
+    FILE *f;
+    char *line;
+    size_t n;         /* of line, without the line break */
+    bool whole;       /* it ended with a line break */
+    bool too_long;
+    size_t at;             /* number of the line, from 1 */
+    size_t bad, first_bad; /* lines that are none of a run's; number of the first */
+    bool cut;              /* the last of them ends the file without a line break */
+    size_t too_many;       /* events beyond EVENTS_MAX */
+    size_t cap_steps, cap_vals, cap_events;
+    bool no_memory;
+};
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+static bool next_line(struct reader *d) {
+    int c;
+    d->n = 0;
+    d->whole = d->too_long = false;
+    while ((c = getc_unlocked(d->f)) != EOF && c != '\n') {
+        if (d->n < LINE_MAX_BYTES)
+            d->line[d->n++] = (char)c;
+        else
+            d->too_long = true;
+    }
+    d->whole = c == '\n';
+    d->at += d->whole || d->n;
+    return d->whole || d->n;
+}
+
+/* Room for one more of them. */
+static bool grow(struct reader *d, void *list, size_t n, size_t *cap, size_t size) {
+    void **at = list;
+    if (n < *cap) return true;
+    const size_t more = *cap ? 2 * *cap : 64;
+    void *p = realloc(*at, more * size);
+    if (!p) {
+        d->no_memory = true;
+        return false;
+    }
+    *at = p;
+    *cap = more;
+    return true;
+}
+
+/* What was written of updates from `step` on is told anew, or was given up. */
+static void forget_steps(struct run *r, int64_t step) {
+    while (r->n_steps && r->steps[r->n_steps - 1].step >= step) {
+        r->n_steps--;
+        r->given_up++;
+    }
+}
+
+static void forget_vals(struct run *r, int64_t step) {
+    while (r->n_vals && r->vals[r->n_vals - 1].step >= step) {
+        r->n_vals--;
+        r->given_up++;
+    }
+}
+
+static bool take_step(struct reader *d, const json_t *o, int64_t step) {
+    struct run *r = d->r;
+    if (step < 1) return false;
+    forget_steps(r, step);
+    forget_vals(r, step + 1);
+    if (!grow(d, &r->steps, r->n_steps, &d->cap_steps, sizeof *r->steps)) return true;
+    r->steps[r->n_steps++] = (struct run_step){
+        .step = step,
+        .loss = run_number(o, "loss"),
+        .lr = run_number(o, "lr"),
+        .grad_norm = run_number(o, "grad_norm"),
+        .tokens = run_number(o, "tokens"),
+        .seconds = run_number(o, "seconds"),
+        .tokens_per_second = run_number(o, "tokens_per_second"),
+    };
+    return true;
+}
+
+static bool take_val(struct reader *d, const json_t *o, int64_t step) {
+    struct run *r = d->r;
+    if (step < 0) return false;
+    forget_steps(r, step + 1);
+    forget_vals(r, step);
+    if (!grow(d, &r->vals, r->n_vals, &d->cap_vals, sizeof *r->vals)) return true;
+    r->vals[r->n_vals++] = (struct run_val){
+        .step = step,
+        .seconds = run_number(o, "seconds"),
+        .tokens = run_number(o, "tokens"),
+        .loss = run_number(o, "val_loss"),
+        .stderr_ = run_number(o, "val_loss_stderr"),
+        .change = run_number(o, "val_change"),
+        .change_stderr = run_number(o, "val_change_stderr"),
+        .accuracy = run_number(o, "val_accuracy"),
+        .f1 = run_number(o, "val_f1"),
+    };
+    return true;
+}
+
+/* Takes over o. */
+static void take_event(struct reader *d, const char *name, json_t *o, int64_t step) {
+    struct run *r = d->r;
+    if (!strcmp(name, "start")) step = 0; /* the run begins, whatever was there before */
+    if (!strcmp(name, "start") || !strcmp(name, "rollback")) {
+        r->status = RUN_STOPPED;
+        forget_steps(r, step + 1);
+        forget_vals(r, step + 1);
+    }
+    if (!strcmp(name, "diverged")) r->status = RUN_DIVERGED;
+    if (r->n_events == EVENTS_MAX) {
+        d->too_many++;
+        json_decref(o);
+        return;
+    }
+    if (!grow(d, &r->events, r->n_events, &d->cap_events, sizeof *r->events)) {
+        json_decref(o);
+        return;
+    }
+    r->events[r->n_events++] = (struct run_event){.name = name, .step = step, .json = o};
+}
+
+/* False: it is no line of a run's. */
+static bool take_line(struct reader *d) {
+    json_error_t je;
+    if (d->too_long) return false;
+    json_t *o = json_loadb(d->line, d->n, 0, &je);
+    const char *name = json_string_value(json_object_get(o, "event"));
+    const json_t *at = json_object_get(o, "step");
+    const int64_t step = json_is_integer(at) && json_integer_value(at) >= 0
+                             ? (int64_t)json_integer_value(at)
+                             : -1;
+    bool good = false;
+    if (name && strcmp(name, "step") != 0 && strcmp(name, "val") != 0) {
+        take_event(d, name, o, step);
+        return true;
+    }
+    if (name) good = *name == 's' ? take_step(d, o, step) : take_val(d, o, step);
+    if (good) d->r->status = RUN_STOPPED; /* it went on, if it had diverged */
+    json_decref(o);
+    return good;
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+/* A killed process leaves half a line at the end, and one that is writing has not ended it yet. */
+static void read_lines(struct reader *d) {
+    while (!d->no_memory && next_line(d)) {
+        if (take_line(d)) continue;
+        if (!d->bad++) d->first_bad = d->at;
+        d->cut = !d->whole;
+    }
+}
+
+/* Of a long log its first line, which tells how the run began; then goes to the first whole line of
+ * the end. */
+static bool skip_middle(struct reader *d, uint64_t size) {
+    if (size <= 2 * TAIL || !next_line(d)) return false;
+    const long at = (long)(size - TAIL);
+    if (ftell(d->f) >= at) { /* the first line is long: no log of a run's */
+        rewind(d->f);
+        d->at = 0;
+        return false;
+    }
+    take_line(d);
+    if (fseek(d->f, at, SEEK_SET)) return false;
+    next_line(d); /* the rest of a line */
+    return true;
+}
+
+static void say_bad(const struct reader *d, const char *path, const char *part) {
+    const size_t others = d->bad - (d->cut && d->bad > 0);
+    if (others)
+        run_note(d->r, "%s: %zu line%s%s no JSON of a run and left out, the first is line %zu%s",
+                 path, others, others == 1 ? "" : "s", others == 1 ? " is" : " are", d->first_bad,
+                 part);
+    if (d->cut)
+        run_note(d->r, "%s: its last line is cut, as a process leaves it that is killed, and left "
+                 "out", path);
+    if (d->too_many)
+        run_note(d->r, "%s: %zu of its events are left out, which are too many", path, d->too_many);
+}
+
+static int open_log(struct reader *d, const char *path, uint64_t *size) {
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe has no writer */
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        *size = (uint64_t)st.st_size;
+        d->f = fdopen(fd, "r");
+    }
+    if (!d->f && fd >= 0) close(fd);
+    return d->f != NULL;
+}
+
+/* Tokens of validations whose lines do not say them. */
+static void find_tokens(struct run *r) {
+    const double all = 1e6 * run_number(r->summary, "total_tokens_M");
+    const double end = run_number(r->summary, "num_steps");
+    size_t k = 0; /* the first line of updates not before the validation */
+    for (size_t i = 0; i < r->n_vals; i++) {
+        struct run_val *v = r->vals + i;
+        const double at = (double)v->step;
+        while (k < r->n_steps && r->steps[k].step < v->step) k++;
+        if (!isnan(v->tokens)) continue;
+        const double s0 = k ? (double)r->steps[k - 1].step : 0,
+                     t0 = k ? r->steps[k - 1].tokens : 0;
+        double s1 = end, t1 = round(all);
+        if (k < r->n_steps) {
+            s1 = (double)r->steps[k].step;
+            t1 = r->steps[k].tokens;
+        }
+        if (v->step == 0)
+            v->tokens = 0;
+        else if (s1 == at)
+            v->tokens = t1;
+        else if (s1 > at)
+            v->tokens = t0 + (t1 - t0) * (at - s0) / (s1 - s0);
+    }
+}
+
+int run_log_read(struct run *r, bool brief, struct err *e) {
+    int rc = 0;
+    uint64_t size = 0;
+    struct reader d = {.r = r};
+    char *path = file_join(r->dir, "log.jsonl");
+    d.line = malloc(LINE_MAX_BYTES);
+    if (!path || !d.line) {
+        d.no_memory = true;
+        goto out;
+    }
+    r->status = RUN_STOPPED;
+    if (!open_log(&d, path, &size)) {
+        run_note(r, "%s cannot be read", path);
+        goto out;
+    }
+    r->whole = !brief || !skip_middle(&d, size);
+    read_lines(&d);
+    if (!r->whole && !r->n_vals) { /* the last validation is further up */
+        forget_steps(r, 0);
+        for (size_t i = 0; i < r->n_events; i++) json_decref(r->events[i].json);
+        r->n_events = r->given_up = d.at = d.bad = 0;
+        d.cut = false;
+        r->whole = true;
+        rewind(d.f);
+        read_lines(&d);
+    }
+    say_bad(&d, path, r->whole ? "" : " of its end");
+    find_tokens(r);
+out:
+    if (d.f) fclose(d.f);
+    if (d.no_memory) rc = err_set(e, ERR_NOMEM, "out of memory for the log of %s", r->dir);
+    free(d.line);
+    free(path);
+    return rc;
+}

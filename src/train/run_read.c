@@ -1,0 +1,281 @@
+#include "run_read.h"
+
+#include "file.h"
+#include "run_folder.h"
+#include "run_log.h"
+#include "state.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { JSON_MAX = 16 << 20 }; /* bytes of a config.json or summary.json: a long history is in one */
+
+const char *run_status_name(enum run_status s) {
+    static const char *const names[] = {"never began", "running", "stopped", "diverged",
+                                        "finished"};
+    return names[s];
+}
+
+void run_note(struct run *r, const char *fmt, ...) {
+    char *text = NULL, *all = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    const int n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    if (n < 0) return; /* no memory: the sentence is lost */
+    if (asprintf(&all, "%s%s\n", r->notes ? r->notes : "", text) >= 0) {
+        free(r->notes);
+        r->notes = all;
+    }
+    free(text);
+}
+
+double run_number(const json_t *object, const char *key) {
+    const json_t *v = json_object_get(object, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+/* ---- the files ------------------------------------------------------------------------------- */
+
+static bool is_regular(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode); /* opening a pipe would wait for a writer */
+}
+
+/* *object: NULL if there is none, or none that can be read, which notes then say. */
+static int read_object(struct run *r, const char *name, json_t **object, struct err *e) {
+    int rc = 0;
+    size_t n;
+    char *text = NULL;
+    json_error_t je;
+    struct err damage;
+    char *path = file_join(r->dir, name);
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory for %s", r->dir);
+    if (!file_exists(path)) goto out;
+    if (!is_regular(path)) {
+        run_note(r, "%s is no file", path);
+    } else if (file_read_text(path, JSON_MAX, &text, &n, &damage)) {
+        run_note(r, "%s", damage.msg);
+    } else {
+        *object = json_loadb(text, n, 0, &je);
+        if (!*object) {
+            run_note(r, "%s, line %d: not valid JSON: %s", path, je.line, je.text);
+        } else if (!json_is_object(*object)) {
+            run_note(r, "%s, line 1: not a JSON object", path);
+            json_decref(*object);
+            *object = NULL;
+        }
+    }
+out:
+    free(text);
+    free(path);
+    return rc;
+}
+
+static int read_options(struct run *r, struct err *e) {
+    const int rc = read_object(r, "config.json", &r->options, e);
+    if (rc || !r->options) return rc;
+    json_t *record = json_object_get(r->options, "run");
+    if (json_is_object(record)) r->record = json_incref(record);
+    json_object_del(r->options, "run");
+    r->name = json_string_value(json_object_get(r->options, "name"));
+    r->note = json_string_value(json_object_get(r->options, "note"));
+    r->lora = run_number(r->options, "lora") > 0;
+    return 0;
+}
+
+/* DIR/name if it is there, else NULL. */
+static char *file_there(const char *dir, const char *name) {
+    char *path = file_join(dir, name);
+    if (path && file_exists(path)) return path;
+    free(path);
+    return NULL;
+}
+
+static void find_weights(struct run *r) {
+    static const char *const names[2][2] = {{"model.blzt", "best.blzt"},
+                                            {"adapter.blzt", "adapter.best.blzt"}};
+    for (int i = 0; i < 2; i++) {
+        if (!r->model && (r->model = file_there(r->dir, names[i][0]))) r->lora = i;
+        if (!r->best) r->best = file_there(r->dir, names[i][1]);
+    }
+}
+
+static void read_state(struct run *r) {
+    struct err damage;
+    struct progress p = progress_zero();
+    char *path = file_there(r->dir, "state");
+    r->saved_step = -1;
+    if (!path) return;
+    if (!is_regular(path))
+        run_note(r, "%s is no file", path);
+    else if (state_read_progress(path, &p, &damage))
+        run_note(r, "%s", damage.msg);
+    else
+        r->saved_step = p.step;
+    free(path);
+}
+
+/* ---- sizes ----------------------------------------------------------------------------------- */
+
+/* Files that were counted. Those with one name are in no list. */
+struct counted {
+    struct {
+        dev_t dev;
+        ino_t ino;
+    } file[256];
+    size_t n;
+};
+
+static void count(struct run *r, struct counted *c, const char *path) {
+    struct stat st;
+    if (!path || stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return;
+    if (st.st_mtime > r->changed) r->changed = st.st_mtime;
+    if (st.st_nlink > 1) {
+        for (size_t i = 0; i < c->n; i++)
+            if (c->file[i].dev == st.st_dev && c->file[i].ino == st.st_ino) return;
+        if (c->n < sizeof c->file / sizeof *c->file) {
+            c->file[c->n].dev = st.st_dev;
+            c->file[c->n++].ino = st.st_ino;
+        }
+    }
+    r->bytes += (uint64_t)st.st_size;
+}
+
+static void count_kept(struct run *r, struct counted *c) {
+    static const char *const files[] = {"model.blzt", "adapter.blzt", "state"};
+    char *dir = file_join(r->dir, RUN_FOLDER_KEPT);
+    DIR *d = dir ? opendir(dir) : NULL;
+    for (const struct dirent *x; d && (x = readdir(d));) {
+        if (x->d_name[0] == '.') continue;
+        char *step = file_join(dir, x->d_name);
+        r->n_kept += step && file_is_dir(step);
+        for (size_t i = 0; step && i < sizeof files / sizeof *files; i++) {
+            char *path = file_join(step, files[i]);
+            count(r, c, path);
+            free(path);
+        }
+        free(step);
+    }
+    if (d) closedir(d);
+    free(dir);
+}
+
+static void count_files(struct run *r) {
+    struct counted c = {.n = 0};
+    for (size_t i = 0; i < n_run_folder_files; i++) {
+        char *path = file_join(r->dir, run_folder_files[i]);
+        count(r, &c, path);
+        free(path);
+    }
+    count_kept(r, &c);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+bool run_is_locked(const char *dir) {
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0;
+    close(fd);
+    return locked;
+}
+
+static int name_run(struct run *r, const char *dir, struct err *e) {
+    char room[PATH_MAX];
+    size_t n = strlen(dir);
+    while (n > 1 && dir[n - 1] == '/') n--;
+    r->dir = strndup(dir, n);
+    const char *real = r->dir && realpath(r->dir, room) ? room : dir;
+    const char *slash = strrchr(real, '/');
+    r->label = strdup(slash && slash[1] ? slash + 1 : real);
+    return r->dir && r->label ? 0 : err_set(e, ERR_NOMEM, "out of memory for %s", dir);
+}
+
+static int label_run(struct run *r, struct err *e) {
+    if (!r->name || !*r->name) return 0;
+    free(r->label);
+    r->label = strdup(r->name);
+    return r->label ? 0 : err_set(e, ERR_NOMEM, "out of memory for %s", r->dir);
+}
+
+static void find_step(struct run *r) {
+    const double end = run_number(r->summary, "num_steps");
+    if (r->n_steps) r->step = r->steps[r->n_steps - 1].step;
+    if (r->n_vals && r->vals[r->n_vals - 1].step > r->step) r->step = r->vals[r->n_vals - 1].step;
+    if (r->saved_step > r->step) r->step = r->saved_step;
+    if (end > (double)r->step && end < 0x1p62) r->step = (int64_t)end;
+}
+
+static enum run_status find_status(const struct run *r) {
+    const double end = run_number(r->summary, "num_steps");
+    if (run_is_locked(r->dir)) return RUN_RUNNING;
+    if (r->status == RUN_DIVERGED) return RUN_DIVERGED; /* so the log ends */
+    if (end >= (double)r->step) return RUN_FINISHED;
+    return r->step > 0 ? RUN_STOPPED : RUN_NEVER_BEGAN;
+}
+
+int run_read(struct run *r, const char *dir, int flags, struct err *e) {
+    int rc;
+    *r = (struct run){0};
+    if (!run_folder_is(dir)) {
+        rc = err_set(e, ERR_INPUT, file_is_dir(dir)
+                         ? "%s: not the folder of a run: no log.jsonl with a config.json or state"
+                         : file_exists(dir) ? "%s is a file, not the folder of a run"
+                                            : "%s: there is no such folder",
+                     dir);
+        goto out;
+    }
+    TRY(name_run(r, dir, e));
+    TRY(read_options(r, e));
+    TRY(read_object(r, "summary.json", &r->summary, e));
+    TRY(label_run(r, e));
+    TRY(run_log_read(r, flags & RUN_BRIEF, e));
+    read_state(r);
+    find_weights(r);
+    count_files(r);
+    find_step(r);
+    r->status = find_status(r);
+out:
+    if (rc) run_release(r);
+    return rc;
+}
+
+void run_release(struct run *r) {
+    for (size_t i = 0; i < r->n_events; i++) json_decref(r->events[i].json);
+    free(r->events);
+    free(r->steps);
+    free(r->vals);
+    json_decref(r->options);
+    json_decref(r->record);
+    json_decref(r->summary);
+    free(r->dir);
+    free(r->label);
+    free(r->model);
+    free(r->best);
+    free(r->notes);
+    *r = (struct run){0};
+}
+
+const struct run_event *run_last(const struct run *r, const char *name) {
+    for (size_t i = r->n_events; i-- > 0;)
+        if (!strcmp(r->events[i].name, name)) return r->events + i;
+    return NULL;
+}
+
+const struct run_val *run_best(const struct run *r) {
+    const struct run_val *best = NULL;
+    for (size_t i = 0; i < r->n_vals; i++)
+        if (isfinite(r->vals[i].loss) && (!best || r->vals[i].loss < best->loss))
+            best = r->vals + i;
+    return best;
+}
