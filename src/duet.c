@@ -301,7 +301,7 @@ static int generate(duet_model *m, const char *prompt, const struct sample_opts 
     struct sample_stats stats;
     struct tok_ids ids = {0};
     TRY(need_tokenizer(m, e));
-    TRY(sample_prompt(m->tok, prompt, m->specials, &ids, e));
+    TRY(sample_prompt(m->tok, prompt, strlen(prompt), m->specials, &ids, e));
     TRY(check_ids(m, ids.ids, ids.n, e));
     TRY(sample_run(&m->model, &m->gemm, o, ids.ids, (int64_t)ids.n, emit, sink, &stats, e));
     TRY(sink->rc);

@@ -230,11 +230,27 @@ struct option {
     bool negated;               /* --no-row */
 };
 
+static const struct {
+    const char *letter, *name;
+} letters[] = {{"-o", "out"}, {"-n", "samples"}, {"-h", "help"}};
+
+const char *conf_letter(const char *name) {
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        if (!strcmp(name, letters[i].name)) return letters[i].letter;
+    return NULL;
+}
+
+static const struct conf_row *find_letter(const struct conf_row *rows, const char *arg) {
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        if (!strcmp(arg, letters[i].letter)) return conf_row(rows, letters[i].name);
+    return NULL;
+}
+
 static struct option find_option(const struct conf_row *rows, const char *arg) {
     struct option o = {0};
-    if (!strcmp(arg, "-o")) {
-        o.row = conf_find(rows, "out", 3);
-    } else if (arg[0] == '-' && arg[1] == '-') {
+    if (arg[0] == '-' && arg[1] != '-') {
+        o.row = find_letter(rows, arg);
+    } else if (arg[0] == '-') {
         const char *name = arg + 2;
         size_t n = strcspn(name, "=");
         if (name[n]) o.value = name + n + 1;

@@ -46,8 +46,9 @@ static void print_wrapped(FILE *out, size_t at, const char *text) {
 
 static void print_row(const struct conf_row *r, FILE *out) {
     char left[256], help[1024];
-    const char *letter = !strcmp(r->name, "out") ? "-o, " : !strcmp(r->name, "help") ? "-h, " : "";
-    int n = snprintf(left, sizeof left, "  %s--%s", letter, r->name);
+    const char *letter = conf_letter(r->name);
+    int n = snprintf(left, sizeof left, "  %s%s--%s", letter ? letter : "", letter ? ", " : "",
+                     r->name);
     const char *value = r->type == CONF_T_CHOICE ? r->choices : r->arg;
     if (r->type != CONF_T_BOOL && value && n > 0 && (size_t)n < sizeof left) {
         snprintf(left + n, sizeof left - (size_t)n, " %s", value);

@@ -47,4 +47,7 @@ const char *conf_format_double(double x, char buf[32]);
 const char *conf_suggest_row(const struct conf_row *rows, const char *word, bool as_arg,
                              char buf[64]);
 
+/* "-o" of "out"; NULL: an option has no letter. */
+const char *conf_letter(const char *name);
+
 #endif

@@ -90,6 +90,16 @@ uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n
     return best;
 }
 
+void sample_penalise(double penalty, const float *logits, int64_t n, const uint32_t *ids,
+                     int64_t n_ids, float *out) {
+    const float p = (float)penalty;
+    memcpy(out, logits, (size_t)n * sizeof *out);
+    for (int64_t i = 0; i < n_ids; i++) {
+        const float x = logits[ids[i]]; /* not out's, which may have been seen to */
+        out[ids[i]] = x > 0 ? x / p : x * p;
+    }
+}
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static bool is_stop(const struct sample_opts *o, int64_t id) {
@@ -126,9 +136,9 @@ void sample_stops(const struct model *m, const struct tokenizer *t, struct sampl
 
 /* ---- prompts --------------------------------------------------------------------------------- */
 
-int sample_prompt(const struct tokenizer *t, const char *prompt, bool specials,
+int sample_prompt(const struct tokenizer *t, const char *prompt, size_t bytes, bool specials,
                   struct tok_ids *ids, struct err *e) {
-    int rc = tokenizer_encode(t, prompt, strlen(prompt), specials, true, ids, e);
+    int rc = tokenizer_encode(t, prompt, bytes, specials, true, ids, e);
     if (rc || ids->n) return rc;
     const int64_t eos = tokenizer_eos(t);
     if (eos < 0)
@@ -144,40 +154,58 @@ int sample_prompt(const struct tokenizer *t, const char *prompt, bool specials,
 
 enum { CHUNK = 64 }; /* prompt tokens a pass */
 
-struct session {
+struct sampler {
     const struct model *m;
+    struct sample_opts o;
     struct exec x;
+    uint32_t *prompt; /* n_prompt ids */
+    int64_t n_prompt;
+    double prompt_seconds;
     uint32_t *ids;  /* what is in the cache, in order */
     int64_t n, cap; /* positions used, cache size */
-    float *logits;
+    bool forgot;    /* the cache no longer begins with the prompt */
+    float *logits;  /* after the last token of the cache */
+    float *first;   /* after the prompt */
+    float *penalised;
     void *scratch;
 };
 
-static void session_close(struct session *s) {
+void sampler_close(struct sampler *s) {
+    if (!s) return;
     exec_close(&s->x);
+    free(s->prompt);
     free(s->ids);
     free(s->logits);
+    free(s->first);
+    free(s->penalised);
     free(s->scratch);
+    free(s);
 }
 
-static int session_open(struct session *s, struct model *m, const struct gemm *gemm, int64_t cap,
-                        struct err *e) {
+static bool penalises(const struct sample_opts *o) {
+    return o->penalty > 0 && o->penalty != 1;
+}
+
+static int reserve(struct sampler *s, struct model *m, const struct gemm *gemm, struct err *e) {
     int rc;
-    const size_t V = (size_t)m->config.vocab;
-    const struct exec_opts xo = {.B = 1, .T = cap < CHUNK ? cap : CHUNK, .cache = cap};
-    *s = (struct session){.m = m, .cap = cap};
+    const size_t row = (size_t)m->config.vocab * sizeof(float);
+    const struct exec_opts xo = {.B = 1, .T = s->cap < CHUNK ? s->cap : CHUNK, .cache = s->cap};
     TRY(exec_open_within(&s->x, &m->graph, gemm, &xo, "generation", e));
-    s->ids = malloc((size_t)cap * sizeof *s->ids);
-    s->logits = malloc(V * sizeof *s->logits);
+    s->prompt = malloc((size_t)s->n_prompt * sizeof *s->prompt);
+    s->ids = malloc((size_t)s->cap * sizeof *s->ids);
+    s->logits = malloc(row);
+    s->first = malloc(row);
+    s->penalised = penalises(&s->o) ? malloc(row) : NULL;
     s->scratch = malloc(sample_scratch(m->config.vocab));
-    if (!s->ids || !s->logits || !s->scratch)
+    if (!s->prompt || !s->ids || !s->logits || !s->first || !s->scratch ||
+        (penalises(&s->o) && !s->penalised))
         rc = err_set(e, ERR_NOMEM, "out of memory for generation");
 out:
     return rc;
 }
 
 /* Reads n ids into the cache; afterwards s->logits are those after the last one. */
-static int session_read(struct session *s, const uint32_t *ids, int64_t n, struct err *e) {
+static int read_ids(struct sampler *s, const uint32_t *ids, int64_t n, struct err *e) {
     for (int64_t at = 0; at < n;) {
         const int64_t T = n - at < s->x.opts.T ? n - at : s->x.opts.T;
         memmove(s->ids + s->n, ids + at, (size_t)T * sizeof *ids);
@@ -195,14 +223,29 @@ static int session_read(struct session *s, const uint32_t *ids, int64_t n, struc
 }
 
 /* Makes room by forgetting the older half. */
-static int session_shift(struct session *s, struct err *e) {
+static int shift(struct sampler *s, struct err *e) {
     const int64_t keep = s->cap / 2;
     uint32_t *ids = malloc((size_t)(keep + 1) * sizeof *ids);
     if (!ids) return err_set(e, ERR_NOMEM, "out of memory for generation");
     memcpy(ids, s->ids + s->n - keep, (size_t)keep * sizeof *ids);
     s->n = 0;
-    const int rc = session_read(s, ids, keep, e);
+    s->forgot = true;
+    const int rc = read_ids(s, ids, keep, e);
     free(ids);
+    return rc;
+}
+
+/* As after the prompt. What stands in the cache for it does not depend on what came behind. */
+static int rewind_to_prompt(struct sampler *s, struct err *e) {
+    int rc = 0;
+    if (s->forgot) {
+        s->n = 0;
+        s->forgot = false;
+        TRY(read_ids(s, s->prompt, s->n_prompt, e));
+    }
+    s->n = s->n_prompt;
+    memcpy(s->logits, s->first, (size_t)s->m->config.vocab * sizeof *s->logits);
+out:
     return rc;
 }
 
@@ -218,6 +261,9 @@ static int check_opts(const struct sample_opts *o, struct err *e) {
         {"top_k", (double)o->top_k, o->top_k >= 0, "0 or more"},
         {"top_p", o->top_p, o->top_p >= 0 && o->top_p <= 1, "0 to 1"},
         {"min_p", o->min_p, o->min_p >= 0 && o->min_p <= 1, "0 to 1"},
+        {"repetition penalty", o->penalty, isfinite(o->penalty) && o->penalty >= 0,
+         "a finite number above 0, or 0 for none"},
+        {"tokens to penalise", (double)o->penalty_last, o->penalty_last >= 0, "0 or more"},
         {"tokens to generate", (double)o->tokens, o->tokens >= 0, "0 or more"},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -247,15 +293,25 @@ static int find_room(const struct model *m, const struct sample_opts *o, int64_t
     return 0;
 }
 
+static uint32_t pick(struct sampler *s, const struct sample_opts *o, int64_t position) {
+    const int64_t n = s->m->config.vocab;
+    const float *logits = s->logits;
+    if (s->penalised) {
+        const int64_t last = o->penalty_last && o->penalty_last < s->n ? o->penalty_last : s->n;
+        sample_penalise(o->penalty, logits, n, s->ids + s->n - last, last, s->penalised);
+        logits = s->penalised;
+    }
+    return sample_pick(o, logits, n, (uint64_t)position, s->scratch);
+}
+
 /* New tokens one by one; last: the prompt's last. */
-static int run(struct session *s, const struct sample_opts *o, uint32_t last,
+static int run(struct sampler *s, const struct sample_opts *o, uint32_t last,
                bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,
                struct sample_stats *stats, struct err *e) {
     int rc = 0;
     stats->end = SAMPLE_TOKENS;
     while (stats->tokens < o->tokens) {
-        const uint32_t id =
-            sample_pick(o, s->logits, s->m->config.vocab, (uint64_t)stats->tokens, s->scratch);
+        const uint32_t id = pick(s, o, stats->tokens);
         stats->end = is_stop(o, id) ? SAMPLE_STOP : SAMPLE_TOKENS;
         if (stats->end == SAMPLE_STOP) break;
         stats->tokens++;
@@ -269,10 +325,56 @@ static int run(struct session *s, const struct sample_opts *o, uint32_t last,
             break;
         }
         stats->shifts += s->n == s->cap;
-        if (s->n == s->cap) TRY(session_shift(s, e));
-        TRY(session_read(s, &id, 1, e));
+        if (s->n == s->cap) TRY(shift(s, e));
+        TRY(read_ids(s, &id, 1, e));
         last = id;
     }
+out:
+    return rc;
+}
+
+int sampler_open(struct sampler **out, struct model *m, const struct gemm *gemm,
+                 const struct sample_opts *o, const uint32_t *prompt, int64_t n, struct err *e) {
+    int rc;
+    int64_t cap = 0;
+    struct sampler *s = NULL;
+    *out = NULL;
+    TRY(check_opts(o, e));
+    TRY(find_room(m, o, n, &cap, e));
+    s = calloc(1, sizeof *s);
+    if (!s) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for generation");
+        goto out;
+    }
+    s->m = m;
+    s->o = *o;
+    s->n_prompt = n;
+    s->cap = cap;
+    TRY(reserve(s, m, gemm, e));
+    memcpy(s->prompt, prompt, (size_t)n * sizeof *prompt);
+    const double begin = clock_seconds();
+    TRY(read_ids(s, prompt, n, e));
+    s->prompt_seconds = clock_seconds() - begin;
+    memcpy(s->first, s->logits, (size_t)m->config.vocab * sizeof *s->first);
+    *out = s;
+    s = NULL;
+out:
+    sampler_close(s);
+    return rc;
+}
+
+int sampler_run(struct sampler *s, uint64_t seed,
+                bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,
+                struct sample_stats *stats, struct err *e) {
+    int rc;
+    struct sample_opts o = s->o;
+    o.seed = seed;
+    *stats = (struct sample_stats){.prompt_tokens = s->n_prompt,
+                                   .prompt_seconds = s->prompt_seconds};
+    TRY(rewind_to_prompt(s, e));
+    const double begin = clock_seconds();
+    TRY(run(s, &o, s->prompt[s->n_prompt - 1], emit, ctx, stats, e));
+    stats->seconds = clock_seconds() - begin;
 out:
     return rc;
 }
@@ -282,19 +384,11 @@ int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opt
                bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,
                struct sample_stats *stats, struct err *e) {
     int rc;
-    struct session s = {0};
-    int64_t cap = 0;
+    struct sampler *s;
     *stats = (struct sample_stats){.prompt_tokens = n};
-    TRY(check_opts(o, e));
-    TRY(find_room(m, o, n, &cap, e));
-    TRY(session_open(&s, m, gemm, cap, e));
-    const double begin = clock_seconds();
-    TRY(session_read(&s, prompt, n, e));
-    const double middle = clock_seconds();
-    stats->prompt_seconds = middle - begin;
-    TRY(run(&s, o, prompt[n - 1], emit, ctx, stats, e));
-    stats->seconds = clock_seconds() - middle;
+    TRY(sampler_open(&s, m, gemm, o, prompt, n, e));
+    rc = sampler_run(s, o->seed, emit, ctx, stats, e);
+    sampler_close(s);
 out:
-    session_close(&s);
     return rc;
 }

@@ -130,13 +130,129 @@ check "with the same text until then" [ "$(cat full)" = "$(head -c 513 shift)" ]
 check "and says so" says shift.err \
     'the older half of the context was forgotten 1 time;\|forgotten 1 time\]'
 
-# ---- the seed of the clock is printed, and gives the text again
+# ---- the seed of the clock is printed, before the text, and gives it again
 must gen --prompt 'The dog' --tokens 40 >c1 2>c1.err
-must gen --prompt 'The dog' --tokens 40 --seed "$(sed -n 's/.*; seed \([0-9]*\).*/\1/p' c1.err)" \
-    >c2 2>c2.err
-check "the seed is printed and repeats the text" same c1 c2
+check "the seed is the first that is printed" [ "$(sed -n 's/^seed [0-9]*$/seed/p;q' c1.err)" = seed ]
+must gen --prompt 'The dog' --tokens 40 --seed "$(sed -n 's/^seed //p' c1.err)" >c2 2>c2.err
+check "it repeats the text" same c1 c2
 check "a seed that was given is not printed" [ -z "$(grep seed c2.err)" ]
 check "nor one that nothing was drawn with" [ -z "$(grep seed g1.err)" ]
+
+# ---- where the prompt comes from
+must gen 'The dog' --tokens 40 --seed 5 --quiet >p1
+check "a prompt behind the model" same s1 p1
+printf 'The dog' >prompt.txt
+printf 'The dog\n' >prompt-lf.txt
+printf 'The dog\r\n' >prompt-crlf.txt
+for f in prompt.txt prompt-lf.txt prompt-crlf.txt; do
+    must gen --prompt-file $f --tokens 40 --seed 5 --quiet >p1
+    check "--prompt-file $f: one line break at the end is the file's" same s1 p1
+done
+must gen --prompt-file - --tokens 40 --seed 5 --quiet <prompt-lf.txt >p1
+check "--prompt-file -: standard input" same s1 p1
+must gen - --tokens 40 --seed 5 --quiet <prompt-lf.txt >p1
+check "-: standard input" same s1 p1
+must gzip -k prompt-lf.txt
+must gen --prompt-file prompt-lf.txt.gz --tokens 40 --seed 5 --quiet >p1
+check "a compressed one" same s1 p1
+printf 'a\n\n' >two.txt
+must gen --prompt-file two.txt --tokens 1 --temperature 0 --ignore-eos --quiet >p1
+check "a second line break is the prompt's" [ "$(head -c 2 p1 | od -An -tx1 | tr -d ' ')" = 610a ]
+check "and nothing else" [ "$(wc -c <p1)" -eq 3 ]
+printf 'a\000b' >nul.txt
+must gen --prompt-file nul.txt --tokens 2 --temperature 0 --ignore-eos --quiet >p1
+check "a NUL is a byte like any other" [ "$(head -c 3 p1 | od -An -tx1 | tr -d ' ')" = 610062 ]
+check "and counts" [ "$(wc -c <p1)" -eq 5 ]
+: >empty.txt
+must gen --prompt-file empty.txt --tokens 8 --temperature 0 --quiet --ignore-eos >p1
+check "an empty file is no prompt" same empty.out p1
+refuses "no such file" 1 'cannot open gone.txt' gen --prompt-file gone.txt
+refuses "two prompts" 2 'the prompt is given twice' gen a --prompt b
+refuses "a file and a prompt" 2 'the prompt is given twice' gen a --prompt-file prompt.txt
+refuses "a prompt without quotes" 2 'a prompt of several words is one argument in quotes' gen \
+    Once upon a time
+refuses "no model" 2 'takes a model, found none' "$DUET" generate
+head -c 513 plain.txt >p513.txt
+refuses "a file longer than the context" 1 'the prompt has 513 tokens, the context only 512' \
+    gen --prompt-file p513.txt --tokens 5
+
+# ---- several texts: each with a seed of its own, and the same alone
+must gen 'The dog' --tokens 40 --seed 5 -n 3 --quiet >n3
+for i in 5 6 7; do
+    must gen 'The dog' --tokens 40 --seed $i --quiet >n3.$i
+    printf '=== %s of 3, seed %s\n' $((i - 4)) $i
+    cat n3.$i
+    [ $i = 7 ] && echo || printf '\n\n'
+done >n3.want
+check "-n 3: three texts under their seeds" same n3.want n3
+check "they differ" differ n3.5 n3.6
+must gen 'The dog' --tokens 40 --seed 6 --samples 2 --quiet >n2
+check "--samples: from another seed on" [ "$(sed -n 2p n2)" = "$(sed -n 1p n3.6)" ]
+refuses "the same text many times" 2 'would all be the same text' gen a -n 2 --temperature 0
+refuses "no samples" 2 'samples is 0' gen a --samples 0
+
+# ---- stop texts, within a token or over several, and none of it is printed
+stop=$(head -c 19 g1 | tail -c 4)
+must gen 'The dog' --tokens 20 --temperature 0 --ignore-eos --stop "$stop" >stop.out 2>stop.err
+n=$(wc -c <stop.out)
+head -c "$n" g1 >stop.want
+check "--stop: the text is a beginning of it" same stop.want stop.out
+check "that ends before the stop" [ "$(tail -c +$((n + 1)) g1 | head -c 4)" = "$stop" ]
+check "the first there is" [ "$n" -ge 7 -a "$n" -le 15 ]
+check "and says so" says stop.err '; stop text'
+must gen 'The dog' --tokens 20 --temperature 0 --ignore-eos --stop zzzz --stop "$stop" --quiet \
+    >stop.out
+check "one of several" same stop.want stop.out
+must gen 'The dog' --tokens 20 --temperature 0 --ignore-eos --stop zzzz --quiet >stop.out
+check "one that does not come" same g1 stop.out
+must gen 'The dog' --tokens 20 --temperature 0 --ignore-eos --stop 'The dog' --quiet >stop.out
+check "one in the prompt alone" [ "$(head -c 7 stop.out)" = 'The dog' ]
+half=$(tail -c 2 g1)
+must gen 'The dog' --tokens 20 --temperature 0 --ignore-eos --stop "${half}zzz" --quiet >stop.out
+check "one that only began is text" same g1 stop.out
+refuses "an empty one" 2 'stop is empty' gen a --stop ''
+
+# ---- repetition
+must gen 'The dog' --tokens 20 --temperature 0 --ignore-eos --repetition-penalty 1 --quiet >r1
+check "--repetition-penalty 1 is off" same g1 r1
+must gen 'The dog' --tokens 40 --temperature 0 --ignore-eos --repetition-penalty 1000 --quiet >r2
+distinct() { od -An -v -tx1 -w1 "$1" | sort -u | wc -l; }
+must gen 'The dog' --tokens 40 --temperature 0 --ignore-eos --quiet >r3
+check "a large one: hardly a byte comes twice" [ "$(distinct r2)" -gt "$(($(distinct r3) + 15))" ]
+must gen 'The dog' --tokens 40 --temperature 0 --ignore-eos --repetition-penalty 1000 \
+    --repeat-last 1 --quiet >r4
+check "--repeat-last 1: never one after itself" [ -z "$(tail -c +7 r4 | grep '\(.\)\1')" ]
+check "but again later" differ r2 r4
+refuses "--repeat-last alone" 2 'no effect without --repetition-penalty' gen a --repeat-last 3
+refuses "--repetition-penalty 0" 2 'repetition-penalty is 0' gen a --repetition-penalty 0
+
+# ---- JSON
+must gen 'The dog' --tokens 40 --seed 5 -n 2 --json --quiet >j.out
+if command -v python3 >tool 2>&1; then
+    must python3 - >j.err <<END
+import json
+j = json.load(open("j.out"))
+want = [open("n3.5").read()[7:], open("n3.6").read()[7:]]
+assert j["prompt"] == "The dog" and j["prompt_tokens"] == 7, j
+assert [s["text"] for s in j["samples"]] == want, (j, want)
+assert [s["seed"] for s in j["samples"]] == [5, 6]
+for s in j["samples"]:
+    assert s["finish_reason"] in ("length", "eos"), s
+    assert s["finish_reason"] == "eos" or s["tokens"] == 40
+    assert s["ms"] > 0 and abs(s["tokens_per_second"] - 1e3 * s["tokens"] / s["ms"]) < 1
+END
+    ok "--json: texts, seeds, sizes"
+else
+    skip "--json: texts, seeds, sizes" "no python3"
+fi
+reason() { gen "$@" --json --quiet --temperature 0 >reason.out && json finish_reason reason.out; }
+check "finish_reason length" equal "$(reason a --tokens 3 --ignore-eos)" length
+check "finish_reason context" equal "$(reason "$(head -c 510 p513)" --tokens 9 --ignore-eos)" \
+    context
+check "finish_reason stop" equal "$(reason 'The dog' --tokens 20 --ignore-eos --stop "$stop")" stop
+must gen --prompt-file nul.txt --tokens 2 --json --quiet >j.out
+check "a NUL as JSON" says j.out '"prompt": "a.u0000b"'
+check "--json: the clock's seed is in it" [ -n "$(json seed j.out)" ]
 
 # ---- whole characters: byte tokens of Chinese text
 awk 'BEGIN { for (i = 0; i < 300; i++) printf "\344\275\240\345\245\275\344\270\226\347\225\214\n" }' >zh.txt
@@ -203,6 +319,7 @@ check "generation stops at the end of the text" [ "$(cat e1)" = "ab cd." ]
 check "and says so" says e1.err 'end of text'
 check "the end token is not printed" [ "$(tail -c 1 e1 | od -An -tx1 | tr -d ' ')" = 0a ]
 must gen --prompt 'ab' --tokens 100 --temperature 0 --ignore-eos --quiet >e2
+check "finish_reason eos" equal "$(reason ab --tokens 100)" eos
 check "--ignore-eos goes on" [ "$(grep -c 'ab cd' e2)" -gt 5 ]
 # ---- terminals: nothing that a model or a prompt says drives one
 ESCAPE=$(printf 'a\033[31mb')

@@ -1,4 +1,5 @@
 /* Choosing tokens: greedy, temperature, top-k, top-p, min-p. Where a text ends. */
+#include "exec.h"
 #include "sample.h"
 
 #include <math.h>
@@ -291,6 +292,130 @@ static void shift_is_a_new_prompt(void **state) {
     model_close(&m);
 }
 
+/* ---- repetition ---- */
+
+/* By the definition: score / penalty if it is above 0, else score * penalty; once a token. */
+static void penalty(void **state) {
+    (void)state;
+    static const uint32_t ids[] = {7, 3, 7, 12, 7, 49, 0};
+    enum { N_IDS = sizeof ids / sizeof *ids };
+    float out[N];
+    for (int round = 0; round < 2; round++) {
+        const double p = round ? 0.5 : 1.3;
+        sample_penalise(p, logits, N, ids, N_IDS, out);
+        int up = 0, down = 0;
+        for (int i = 0; i < N; i++) {
+            bool there = false;
+            for (int k = 0; k < N_IDS; k++) there |= ids[k] == (uint32_t)i;
+            const float x = logits[i], want = !there ? x : x > 0 ? x / (float)p : x * (float)p;
+            assert_true(out[i] == want);
+            up += there && x > 0;
+            down += there && x < 0;
+        }
+        assert_true(up > 0 && down > 0); /* both branches were there */
+    }
+    sample_penalise(1.3, logits, N, ids, 0, out);
+    assert_memory_equal(out, logits, sizeof logits);
+}
+
+struct greedy_text {
+    uint32_t all[64]; /* prompt and text */
+    int64_t n;
+};
+
+static bool collect_all(void *ctx, uint32_t prev, uint32_t id) {
+    struct greedy_text *x = ctx;
+    assert_int_equal(x->all[x->n - 1], prev);
+    x->all[x->n++] = id;
+    return true;
+}
+
+static void last_logits(struct model *m, const uint32_t *ids, int64_t n, float *out) {
+    struct gemm gemm;
+    struct exec x = {0};
+    const struct exec_opts xo = {.B = 1, .T = n, .cache = n};
+    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(exec_open(&x, &m->graph, &gemm, &xo, &e), 0);
+    const struct batch b = {.B = 1, .T = n, .input = ids, .logits = out};
+    exec_run(&x, &b);
+    exec_close(&x);
+}
+
+/* The most likely token after the penalty, of a model that reads everything again for each; the
+ * prompt counts, and only the last tokens where that is said. */
+static void penalty_of_a_text(void **state) {
+    (void)state;
+    static const int64_t last[] = {0, 1, 5, 100};
+    struct model m;
+    struct gemm gemm;
+    const uint32_t prompt[4] = {11, 29, 3, 29};
+    struct greedy_text plain = {.n = 0};
+    model_of(&m, "");
+    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    for (size_t k = 0; k <= sizeof last / sizeof *last; k++) {
+        struct greedy_text x = {.n = 4};
+        struct sample_stats stats;
+        const bool off = k == sizeof last / sizeof *last;
+        const struct sample_opts o = {
+            .top_p = 1, .tokens = 20, .penalty = off ? 1 : 3, .penalty_last = off ? 0 : last[k]};
+        memcpy(x.all, prompt, sizeof prompt);
+        assert_int_equal(sample_run(&m, &gemm, &o, prompt, 4, collect_all, &x, &stats, &e), 0);
+        assert_int_equal(x.n, 24);
+        for (int64_t n = 4; n < x.n; n++) {
+            float raw[300], out[300];
+            int best = 0;
+            last_logits(&m, x.all, n, raw);
+            memcpy(out, raw, sizeof raw);
+            const int64_t from = off ? n : last[k] && last[k] < n ? n - last[k] : 0;
+            for (int64_t i = from; i < n; i++)
+                out[x.all[i]] = raw[x.all[i]] > 0 ? raw[x.all[i]] / 3 : raw[x.all[i]] * 3;
+            for (int i = 1; i < 300; i++)
+                if (out[i] > out[best]) best = i;
+            assert_int_equal(x.all[n], best);
+        }
+        if (!k) plain = x;
+        if (off) assert_memory_not_equal(x.all, plain.all, sizeof x.all);
+    }
+    model_close(&m);
+}
+
+/* ---- several texts of a prompt ---- */
+
+/* Each is what its seed gives alone, also behind one that made the context shift. */
+static void one_prompt_many_texts(void **state) {
+    (void)state;
+    struct model m;
+    struct gemm gemm;
+    struct sampler *s;
+    uint32_t prompt[10];
+    struct text first = {.n = 0};
+    const uint64_t seeds[] = {5, 6, 5, 7};
+    struct sample_opts o = {
+        .temperature = 2, .top_p = 1, .tokens = 30, .context = 16, .shift = true};
+    for (uint32_t i = 0; i < 10; i++) prompt[i] = i * 7 % 300;
+    model_of(&m, "");
+    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    for (int shifts = 0; shifts < 2; shifts++) {
+        o.tokens = shifts ? 30 : 5;
+        assert_int_equal(sampler_open(&s, &m, &gemm, &o, prompt, 10, &e), 0);
+        for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+            struct text x = {.n = 0}, alone = {.n = 0};
+            struct sample_stats a, b;
+            assert_int_equal(sampler_run(s, seeds[i], collect, &x, &a, &e), 0);
+            o.seed = seeds[i];
+            assert_int_equal(sample_run(&m, &gemm, &o, prompt, 10, collect, &alone, &b, &e), 0);
+            assert_int_equal(x.n, o.tokens);
+            assert_int_equal(a.shifts > 0, shifts);
+            assert_int_equal(a.prompt_tokens, 10);
+            assert_memory_equal(x.ids, alone.ids, (size_t)x.n * sizeof *x.ids);
+            if (i == 0) first = x;
+            if (i == 1) assert_memory_not_equal(x.ids, first.ids, (size_t)x.n * sizeof *x.ids);
+        }
+        sampler_close(s);
+    }
+    model_close(&m);
+}
+
 /* ---- numbers ---- */
 
 static float *weight(struct model *m, const char *name, int64_t row, int64_t col) {
@@ -335,6 +460,9 @@ int main(void) {
                                        cmocka_unit_test(prompt_fits_or_error),
                                        cmocka_unit_test(context_is_the_models),
                                        cmocka_unit_test(shift_is_a_new_prompt),
+                                       cmocka_unit_test(penalty),
+                                       cmocka_unit_test(penalty_of_a_text),
+                                       cmocka_unit_test(one_prompt_many_texts),
                                        cmocka_unit_test(not_finite)};
     fill();
     return cmocka_run_group_tests(tests, NULL, NULL);
