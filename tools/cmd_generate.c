@@ -440,8 +440,8 @@ out:
 const struct cmd cmd_generate = {
     .name = "generate",
     .summary = "Continue a text with a model.",
-    .usage = "MODEL [PROMPT] [--tokens N] [--temperature X] [--stop TEXT]... [-n SAMPLES] [--json]\n"
-             "MODEL --prompt-file FILE ...",
+    .usage = "MODEL [PROMPT] [--tokens N] [--temperature X] [--stop TEXT] [-n SAMPLES]\n"
+             "MODEL --prompt-file FILE [--json] ...",
     .notes =
         "stdout is exactly the prompt and its continuation, in whole characters: bytes that are "
         "no UTF-8, and\n"
