@@ -1,4 +1,5 @@
 #include "batch.h"
+#include "budget.h"
 #include "cmd.h"
 #include "clock.h"
 #include "dataset.h"
@@ -29,7 +30,10 @@ struct job {
     int64_t seq, val_seq;
     struct engine_opts engine;
     struct engine_memory memory;
-    double flops;
+    double flops;  /* of an update */
+    double epoch;  /* budget_limits */
+    int64_t updates; /* of the whole run; 0: not known */
+    double all_flops;
 };
 
 /* Texts up to this size are tokenised, which takes a moment; of larger ones it is enough to know
@@ -79,6 +83,7 @@ static int read_tasks(struct job *j, struct err *e) {
         return err_set(e, ERR_USAGE, "%s holds no tokenizer: give one with --tokenizer", o->init);
     TRY(task_open(&j->task, &to, j->data.tokenizer, e));
     j->seq = j->task.T;
+    j->epoch = (double)j->task.n;
     if (!o->task_eval) goto out;
     to.path = o->task_eval;
     to.seq = j->seq;
@@ -112,6 +117,8 @@ static int read_text(struct job *j, struct model *holder, uint32_t vocab, struct
     j->data.tokenizer = NULL;
     TRY(dataset_open(&j->data, &d, e));
     TRY(split_make(&j->data.shard, dataset_name(&o->data, name), share, j->seq, &train, &val, e));
+    const struct batcher b = {.split = train, .T = j->seq};
+    j->epoch = (double)batch_epoch_rows(&b) * (double)j->seq;
     if (!o->val_data.n && val.end - val.begin <= (uint64_t)j->seq) j->val_seq = 0;
     if (!o->val_data.n || !o->compact_vocab) goto out;
     d.data = o->val_data;
@@ -136,11 +143,21 @@ out:
     return rc;
 }
 
+/* flops: of a micro-batch. Those of a task may be shorter than planned. */
+static void count_updates(struct job *j, double flops) {
+    const struct budget_use limit = budget_limits(j->o, j->epoch);
+    const double tokens = (double)(j->o->batch * j->seq);
+    const struct budget_unit u = {.tokens = tokens,
+                                  .epoch = j->o->task ? (double)j->o->batch : tokens,
+                                  .flops = flops};
+    j->updates = budget_updates(&limit, &u, j->o->accum, j->o->accum_end, &j->all_flops);
+}
+
 static int make_plan(struct job *j, struct err *e) {
     int rc;
     const struct train_opts *o = j->o;
     struct train_opts any = *o;
-    if (!any.steps && !(any.time > 0)) any.steps = 1;
+    if (!train_opts_end(&any)) any.steps = 1;
     if (!any.init)
         any.init = any.model; /* what a model will need can be asked before it is there */
     TRY(train_setup_make(&j->setup, &any, e));
@@ -157,7 +174,9 @@ static int make_plan(struct job *j, struct err *e) {
     j->engine = train_engine_opts(&j->setup, o, &j->gemm, j->seq);
     j->engine.n_answers = j->task.n_labels;
     TRY(train_plan(&j->memory, j->setup.engine, &j->model, &j->engine, j->val_seq, e));
-    j->flops = j->setup.engine->flops(&j->engine, &j->model.graph) * (double)o->accum;
+    const double flops = j->setup.engine->flops(&j->engine, &j->model.graph);
+    j->flops = flops * (double)o->accum;
+    count_updates(j, flops);
 out:
     return rc;
 }
@@ -238,6 +257,13 @@ static void print_text(const struct job *j) {
                i ? "" : " of 10^6 bytes");
     print_room(mem->total);
     printf("flops a step     %10.3f GFLOP\n", j->flops * 1e-9);
+    if (j->updates)
+        printf("updates          %10lld%s, together %.4g GFLOP\n", (long long)j->updates,
+               j->o->task && (j->o->tokens || j->o->flops > 0) ? " or more" : "",
+               j->all_flops * 1e-9);
+    if (j->o->epochs > 0 && !(j->epoch > 0))
+        printf("(how many updates --epochs %g are is known when the data is tokenised)\n",
+               j->o->epochs);
     if (j->o->compact_vocab && !j->n_ids)
         printf("(without --data the tokens that occur are not known: planned for the whole "
                "vocabulary)\n");
@@ -271,6 +297,8 @@ static void print_json(const struct job *j) {
     const size_t have = memory_available();
     json_object_set_new(out, "fits", have ? json_boolean(mem->total <= have) : json_null());
     json_object_set_new(out, "flops_per_step", json_real(j->flops));
+    json_object_set_new(out, "updates", j->updates ? json_integer(j->updates) : json_null());
+    json_object_set_new(out, "flops", j->updates ? json_real(j->all_flops) : json_null());
     char *text = json_dumps(out, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
     printf("%s\n", text ? text : "{}");
     free(text);

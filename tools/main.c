@@ -1,8 +1,10 @@
 /* duet: finds the command, runs it, reports its error and turns it into the exit status: 0, 1, or 2
  * for a wrong command line. */
 #include "cmd.h"
+#include "commit.h"
 #include "cpu.h"
 #include "guard.h"
+#include "version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +66,7 @@ static int dispatch(int argc, char **argv, struct err *e) {
         return 0;
     }
     if (!strcmp(name, "--version")) {
-        printf("duet %s\n", DUET_VERSION);
+        printf("duet %s (%s)\n", version_number(), version_commit());
         return 0;
     }
     if (help) name = argv[2]; /* "duet help train", "duet --help train" */
@@ -100,6 +102,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_DFL); /* also when started by something that ignores it */
     signal(SIGXFSZ, SIG_IGN); /* the write fails and is reported */
     guard_install();
+    version_set_commit(DUET_COMMIT);
     struct err e = {0};
     int rc = dispatch(argc, argv, &e);
     if (rc) report(&e);

@@ -63,6 +63,7 @@ struct conf_row {
     const char *choices; /* words separated by blanks; of a source: words that are no paths */
     const char *help;
     bool internal; /* not written by conf_to_json (it says how to run, not what to compute) */
+    bool label;    /* what people call the work: written beside a record only (conf_to_json) */
     enum conf_resume resume;
 };
 
@@ -145,8 +146,12 @@ bool conf_from_file(const struct conf *c, const char *name);
 /* All non-internal values as one JSON object: a file for `--config` that repeats the run, from any
  * folder if `dir` is the one that it is written to: paths of sources (RESUME_SOURCE) are then
  * relative to it ("./x", "../x"), or absolute where the two share no folder but the root. dir NULL:
- * values as they are. What is left to the program, as -1 or auto, is left out. malloc()ed. */
-char *conf_to_json(const struct conf *c, const char *dir);
+ * values as they are. What is left to the program, as -1 or auto, is left out. record: the JSON
+ * object that becomes the last member, CONF_RECORD; NULL: none, and no labels. malloc()ed. */
+char *conf_to_json(const struct conf *c, const char *dir, const char *record);
+
+/* Where and by what the options were used, which readers pass over: an object of that name. */
+#define CONF_RECORD "run"
 
 /* Options part of a help text: every name, placeholder or choices, default and help. */
 void conf_help(const struct conf_row *rows, FILE *out);

@@ -152,6 +152,7 @@ static int read_key(struct conf *c, const char *path, bool defaults, const char 
                     struct err *e) {
     const struct conf_row *row = conf_find(c->rows, key, strlen(key));
     char what[512], buf[64];
+    if (!row && !strcmp(key, CONF_RECORD) && json_is_object(v)) return 0;
     if (!row) {
         const char *near = conf_suggest_row(c->rows, key, false, buf);
         if (near)
@@ -217,6 +218,8 @@ const char *conf_format_double(double x, char buf[32]) {
         snprintf(buf, 32, "%.*g", digits, x);
         if (strtod(buf, NULL) == x) break;
     }
+    /* 120, not 1.2e+02: only whole numbers are meant */
+    if (strchr(buf, 'e') && fabs(x) >= 1 && fabs(x) < 1e9) snprintf(buf, 32, "%.0f", x);
     if (!strpbrk(buf, ".e")) strcat(buf, ".0");
     return buf;
 }
@@ -315,7 +318,7 @@ char *conf_text(const struct conf *c, const struct conf_row *row) {
     return NULL;
 }
 
-char *conf_to_json(const struct conf *c, const char *dir) {
+char *conf_to_json(const struct conf *c, const char *dir, const char *record) {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -323,11 +326,12 @@ char *conf_to_json(const struct conf *c, const char *dir) {
     bool ok = true, first = true;
     fputc('{', out);
     for (const struct conf_row *r = c->rows; r->type != CONF_T_END && ok; r++) {
-        if (r->internal || !has_value(c, r)) continue;
+        if (r->internal || (r->label && !record) || !has_value(c, r)) continue;
         fprintf(out, "%s\n  \"%s\": ", first ? "" : ",", r->name);
         ok = print_value(c, r, dir, out);
         first = false;
     }
+    if (record) fprintf(out, "%s\n  \"%s\": %s", first ? "" : ",", CONF_RECORD, record);
     fputs("\n}\n", out);
     ok = !ferror(out) && ok;
     if (fclose(out) == 0 && ok) return text;

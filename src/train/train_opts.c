@@ -116,10 +116,20 @@ const struct conf_row train_rows[] = {
                 "mezo: signs as a function of seed, step, tensor and block, or the predecessors' "
                 "sequential stream",
                 RECORDED),
-    CONF_INT(O, steps, "steps", "0", 0, 1e12, "number of updates; 0: until --time is used", FREE),
     CONF_FLOAT(O, time, "time", "0", 0, 1e9,
-               "seconds of training, without those in which the process is stopped; schedules then "
-               "follow the share of time used; 0: until --steps are done",
+               "train for so many seconds; not counted are start, validation, and time in which "
+               "the process is stopped. Of this and the next four the run ends with the first that "
+               "is reached; schedules follow the largest share; 0: no such end",
+               FREE),
+    CONF_INT(O, steps, "steps", "0", 0, 1e12, "train for so many updates", FREE),
+    CONF_INT(O, tokens, "tokens", "0", 0, 1e15,
+             "train on so many tokens; the update that reaches them is finished", FREE),
+    CONF_FLOAT(O, epochs, "epochs", "0", 0, 1e9,
+               "train for so many passes over the training data, or over the examples of --task",
+               FREE),
+    CONF_FLOAT(O, flops, "flops", "0", 0, 1e30,
+               "train for so many floating point operations, as duet plan counts them: a length "
+               "that no other work on the machine changes",
                FREE),
     CONF_FLOAT(O, lr, "lr", "-1", -1, 100,
                "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo "
@@ -175,6 +185,9 @@ const struct conf_row train_rows[] = {
                 "go on with a run from what its folder holds; options that are given again must be "
                 "those of the run, or ones that may change",
                 .internal = true, FREE),
+    CONF_STRING(O, name, "name", NULL, "TEXT", "what to call the run in lists and pictures",
+                .label = true, FREE),
+    CONF_STRING(O, note, "note", NULL, "TEXT", "what to remember about it", .label = true, FREE),
     CONF_BOOL(O, overwrite, "overwrite", "start over in a folder that holds a run",
               .internal = true, START),
     CONF_STRING(O, checkpoint_every, "checkpoint-every", "60s", "N|Ns",
@@ -225,6 +238,10 @@ static int read_checkpoint_every(struct train_setup *s, const char *text, struct
     return 0;
 }
 
+bool train_opts_end(const struct train_opts *o) {
+    return o->steps || o->time > 0 || o->tokens || o->epochs > 0 || o->flops > 0;
+}
+
 /* Numbers that stand for "what belongs to it" as -1, and nothing else below zero. */
 static int check_numbers(const struct train_opts *o, struct err *e) {
     const struct {
@@ -254,8 +271,21 @@ static int check_numbers(const struct train_opts *o, struct err *e) {
                        (long long)o->accum_end, (long long)o->accum);
     if (o->patience && !o->val_every)
         return err_set(e, ERR_USAGE, "--patience counts validations: give --val-every N");
-    if (!o->steps && !(o->time > 0))
-        return err_set(e, ERR_USAGE, "give --steps N or --time SECONDS");
+    if (!train_opts_end(o))
+        return err_set(e, ERR_USAGE,
+                       "say how long to train: --time SECONDS, --steps N, --tokens N, --epochs X or "
+                       "--flops X");
+    return 0;
+}
+
+/* They stand in lists and pictures, each on a line. */
+static int check_label(const char *name, const char *text, struct err *e) {
+    for (const char *p = text; p && *p; p++) {
+        const unsigned char c = (unsigned char)*p, next = (unsigned char)p[1];
+        if (c < 32 || c == 127 || (c == 0xc2 && next >= 0x80 && next < 0xa0)) /* C0, C1 */
+            return err_set(e, ERR_USAGE, "--%s has a control character, 0x%02x, at byte %lld", name,
+                           c == 0xc2 ? next : c, (long long)(p - text));
+    }
     return 0;
 }
 
@@ -426,6 +456,8 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
                         : s->estimator->own ? s->estimator->own
                                                  : 1;
     TRY(check_numbers(o, e));
+    TRY(check_label("name", o->name, e));
+    TRY(check_label("note", o->note, e));
     TRY(make_lora(s, o, e));
     TRY(check_task(s, o, e));
     TRY(check_data(o, e));

@@ -34,15 +34,16 @@ struct train_opts {
     double lr, beta1, beta2, adam_eps, clip;
     double lr_embed, lr_matrix, lr_norm, decay_matrix, decay_embed, decay_norm,
         decay_lora;
-    int64_t warmup, steps;
-    double min_lr, decay_share, time, spike;
+    int64_t warmup, steps, tokens;
+    double time, epochs, flops; /* budgets, with steps and tokens: budget.h */
+    double min_lr, decay_share, spike;
     int64_t seed;
     /* computing */
     const char *compute, *gemm;
     bool recompute;
     int64_t threads;
     /* run */
-    const char *out, *resume, *checkpoint_every;
+    const char *out, *resume, *checkpoint_every, *name, *note;
     bool overwrite, json, quiet;
     int64_t val_every, val_windows, log_every;
     bool keep_best, rollback;
@@ -81,6 +82,9 @@ struct train_setup {
     int64_t checkpoint_steps;
     double checkpoint_seconds;
 };
+
+/* Is there any budget (budget.h)? */
+bool train_opts_end(const struct train_opts *o);
 
 int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e);
 

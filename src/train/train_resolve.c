@@ -13,6 +13,7 @@ static void put_word(const char **option, const char *value) {
 
 void train_opts_resolve(struct train_opts *o, const struct train_setup *s) {
     put_word(&o->optimizer, s->optimizer->name);
+    put_word(&o->compute, dtype_row(s->compute)->name);
     put_word(&o->schedule, sched_name(s->sched.kind));
     if (o->warmup < 0) o->warmup = s->sched.warmup;
     if (!s->find_lr) put(&o->lr, s->lr);

@@ -64,6 +64,7 @@ char *train_summary_json(const struct train_summary *s) {
         else if (isfinite(real_at(s, r)) || !r->optional)
             json_object_set_new(j, r->name, num_json(real_at(s, r)));
     }
+    if (s->run) json_object_set_new(j, CONF_RECORD, json_loads(s->run, 0, NULL));
     if (s->history) json_object_set_new(j, "history", json_loads(s->history, 0, NULL));
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(j);
@@ -73,7 +74,7 @@ char *train_summary_json(const struct train_summary *s) {
 /* The array of earlier ends, and this one behind them, for the next. */
 char *train_summary_extend(const struct train_summary *s) {
     struct train_summary alone = *s;
-    alone.history = NULL;
+    alone.run = alone.history = NULL;
     char *text = train_summary_json(&alone);
     json_t *all = s->history ? json_loads(s->history, 0, NULL) : NULL;
     json_t *last = text ? json_loads(text, 0, NULL) : NULL;
@@ -103,6 +104,8 @@ int train_summary_read(struct train_summary *s, const char *path, struct err *e)
         else
             *(double *)(void *)at = json_is_number(v) ? json_number_value(v) : NAN;
     }
+    json_t *run = json_object_get(j, CONF_RECORD);
+    if (json_is_object(run)) s->run = json_dumps(run, JSON_REAL_PRECISION(9));
     json_t *history = json_object_get(j, "history");
     if (json_is_array(history))
         s->history = json_dumps(history, JSON_COMPACT | JSON_REAL_PRECISION(9));
@@ -115,8 +118,9 @@ int train_summary_read(struct train_summary *s, const char *path, struct err *e)
 }
 
 void train_summary_release(struct train_summary *s) {
+    free(s->run);
     free(s->history);
-    s->history = NULL;
+    s->run = s->history = NULL;
 }
 
 void train_summary_print(const struct train_summary *s, bool json, FILE *out) {

@@ -14,11 +14,43 @@
 
 /* ---- one update ------------------------------------------------------------------------------ */
 
+/* Of a task, whose prompts differ in length, examples; else tokens: 0 if no data is open. */
+static double epoch_size(const struct trainer *t) {
+    if (t->opts->task) return (double)t->task.n;
+    return t->batcher.shard ? (double)batch_epoch_rows(&t->batcher) * (double)t->seq : 0;
+}
+
+double trainer_flops(const struct trainer *t) {
+    return t->batch_flops * ((double)t->p.tokens / (double)(t->opts->batch * t->seq));
+}
+
+struct budget_use trainer_limits(const struct trainer *t) {
+    return budget_limits(t->opts, epoch_size(t));
+}
+
+struct budget_use trainer_used(const struct trainer *t) {
+    const double tokens = (double)t->p.tokens;
+    return (struct budget_use){
+        {[BUDGET_steps] = (double)t->p.step,
+         [BUDGET_time] = t->p.seconds,
+         [BUDGET_tokens] = tokens,
+         [BUDGET_epochs] = t->opts->task ? (double)t->p.rows : tokens,
+         [BUDGET_flops] = t->batch_flops > 0 ? trainer_flops(t) : 0}};
+}
+
 double trainer_progress(const struct trainer *t) {
-    const double a = t->opts->steps ? (double)t->p.step / (double)t->opts->steps : 0;
-    const double b = t->opts->time > 0 ? t->p.seconds / t->opts->time : 0;
-    const double p = a > b ? a : b;
-    return p < 1 ? p : 1;
+    const struct budget_use limit = trainer_limits(t), used = trainer_used(t);
+    return budget_share(&limit, &used);
+}
+
+int64_t trainer_updates(const struct trainer *t) {
+    const struct train_opts *o = t->opts;
+    const struct budget_use limit = trainer_limits(t);
+    const double tokens = (double)(o->batch * t->seq);
+    const struct budget_unit u = {.tokens = tokens,
+                                  .epoch = o->task ? (double)o->batch : tokens,
+                                  .flops = t->batch_flops};
+    return budget_updates(&limit, &u, o->accum, o->accum_end, NULL);
 }
 
 /* Micro-batch `micro` is rows [p.rows + micro*B, ...) of the training stream. */
@@ -315,7 +347,7 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     if (t.over) {
         trainer_say_over(&t);
         *s = t.ended;
-        t.ended.history = NULL;
+        t.ended.run = t.ended.history = NULL;
         goto out;
     }
     describe_start(&t);

@@ -23,6 +23,7 @@ struct train_summary {
     /* The best validation before the last, of what is minimised; NaN: none, or it was the last. */
     double best_val_loss, best_val_accuracy, best_val_f1;
     int64_t best_step; /* -1: none */
+    char *run;         /* JSON object: provenance, name, note; or NULL; owned */
     char *history;     /* JSON array of the summaries of earlier ends, or NULL; owned */
 };
 

@@ -41,9 +41,12 @@ static void name_best(const struct trainer *t, struct train_summary *s) {
 }
 
 bool trainer_finished(const struct trainer *t) {
-    const struct train_opts *o = t->opts;
-    return (o->steps && t->p.step >= o->steps) || (o->time > 0 && t->p.seconds >= o->time) ||
-           (o->patience && t->p.val_stale >= o->patience);
+    const int64_t patience = t->opts->patience;
+    return trainer_progress(t) >= 1 || (patience && t->p.val_stale >= patience);
+}
+
+bool trainer_is_over(const struct trainer *t) {
+    return t->ended.num_steps == t->p.step && trainer_finished(t);
 }
 
 int trainer_look_at_end(struct trainer *t, struct err *e) {
@@ -58,26 +61,53 @@ int trainer_look_at_end(struct trainer *t, struct err *e) {
         goto out;
     }
     TRY(checkpoint_progress(t->dir, &t->p, e));
-    t->over = t->ended.num_steps == t->p.step && trainer_finished(t);
+    t->over = trainer_is_over(t);
     if (!t->over) t->p = progress_zero();
 out:
     free(path);
     return rc;
 }
 
+/* "--tokens 4096, --epochs 2": those that are reached; how many. */
+static int name_spent(const struct budget_use *limit, const struct budget_use *used,
+                      const struct train_opts *o, char *text, size_t size) {
+    const double asked[] = {[BUDGET_steps] = (double)o->steps,
+                            [BUDGET_time] = o->time,
+                            [BUDGET_tokens] = (double)o->tokens,
+                            [BUDGET_epochs] = o->epochs,
+                            [BUDGET_flops] = o->flops};
+    int n = 0;
+    size_t at = 0;
+    *text = 0;
+    for (int b = 0; b < N_BUDGETS; b++)
+        if (budget_spent(limit, used, (enum budget)b))
+            at += (size_t)snprintf(text + at, at < size ? size - at : 0, "%s--%s %.15g",
+                                   n++ ? ", " : "", budget_name((enum budget)b), asked[b]);
+    return n;
+}
+
 void trainer_say_over(struct trainer *t) {
     const struct train_opts *o = t->opts;
     const long long step = (long long)t->p.step;
-    if (o->steps && t->p.step >= o->steps)
+    const struct budget_use limit = trainer_limits(t), used = trainer_used(t);
+    char spent[160];
+    const int n = name_spent(&limit, &used, o, spent, sizeof spent);
+    if (n == 1 && budget_spent(&limit, &used, BUDGET_steps))
         log_note(&t->line,
                  "%s is finished: %lld updates (--steps %lld%s); --steps N above %lld trains on",
                  t->dir, step, (long long)o->steps,
                  t->p.step > o->steps ? " asks for no more" : "", step);
-    else if (o->time > 0 && t->p.seconds >= o->time)
+    else if (n == 1 && budget_spent(&limit, &used, BUDGET_time))
         log_note(&t->line,
                  "%s is finished: %lld updates in %.1f s of training (--time %g asks for no more); "
                  "a --time above %.1f trains on",
                  t->dir, step, t->p.seconds, o->time, t->p.seconds);
+    else if (n)
+        log_note(&t->line,
+                 "%s is finished: %lld updates on %lld tokens in %.1f s of training (%s: no more is "
+                 "asked for); more of %s trains on",
+                 t->dir, step, (long long)t->p.tokens, t->p.seconds, spent,
+                 n > 1 ? "all of these" : "it");
     else
         log_note(&t->line,
                  "%s is finished: at step %lld %lld validations had brought nothing better "
@@ -95,8 +125,6 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
     const struct progress *p = &t->p;
     TRY(trainer_validate(t, &v, e));
     const int64_t updates = p->step ? p->step : 1;
-    const double per_batch = t->setup.engine->flops(&t->engine.opts, &t->model.graph);
-    const double batches = (double)p->tokens / (double)(t->opts->batch * t->seq);
     *s = (struct train_summary){.val_loss = r->loss,
                                 .val_loss_stderr = r->stderr_,
                                 .val_bpb = r->bpb,
@@ -116,7 +144,7 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .depth = t->model.config.layers,
                                 .tokens_per_second = (double)p->tokens / p->seconds,
                                 .ms_per_step = 1e3 * p->seconds / (double)updates,
-                                .gflops = per_batch * batches / p->seconds * 1e-9,
+                                .gflops = trainer_flops(t) / p->seconds * 1e-9,
                                 .gemm_peak_gflops = t->peak,
                                 .train_loss = p->ema,
                                 .best_val_loss = NAN,
@@ -129,6 +157,7 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
     s->peak_fraction = t->peak > 0 ? s->gflops / t->peak : NAN;
     if (t->opts->full_vocab_loss && t->model.full_id) TRY(full_vocab_loss(t, &s->val_loss_full, e));
     s->total_seconds = t->total_before + clock_seconds() - t->began;
+    s->run = trainer_record_text(t, true);
 out:
     return rc;
 }

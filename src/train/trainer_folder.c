@@ -157,10 +157,19 @@ static int write_text(const char *dir, const char *name, const char *text, struc
     return file_out_commit(&f, e);
 }
 
+char *trainer_record_text(const struct trainer *t, bool labels) {
+    struct provenance p = t->provenance;
+    p.gemm = t->gemm.backend->name;
+    p.peak = t->peak;
+    return provenance_json(&p, labels ? t->opts->name : NULL, labels ? t->opts->note : NULL);
+}
+
 int trainer_write_config(struct trainer *t, struct conf *conf, struct err *e) {
-    char *json = conf_to_json(conf, t->dir);
+    char *record = trainer_record_text(t, false);
+    char *json = record ? conf_to_json(conf, t->dir, record) : NULL;
     const int rc = write_text(t->dir, "config.json", json, e);
     free(json);
+    free(record);
     return rc;
 }
 

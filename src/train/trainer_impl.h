@@ -5,10 +5,12 @@
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
 
+#include "budget.h"
 #include "checkpoint.h"
 #include "dataset.h"
 #include "eval.h"
 #include "log.h"
+#include "provenance.h"
 #include "run_start.h"
 #include "task.h"
 #include "trainer.h"
@@ -57,6 +59,7 @@ struct trainer {
     char *dir;
     struct gemm gemm;
     double peak; /* measured GFLOP/s */
+    struct provenance provenance;
     int64_t described; /* vocabulary of the description */
     struct dataset data, val_data; /* val_data: of --val-data, or all zeros */
     struct split train, val;
@@ -69,6 +72,7 @@ struct trainer {
     struct engine engine;
     struct engine_memory memory;
     int64_t seq;
+    double batch_flops; /* of a micro-batch of full length; 0: not known yet */
     struct progress p;
     struct progress first; /* p at step 0, of a run without a checkpoint */
     struct pace pace;
@@ -124,7 +128,14 @@ void pace_micro(struct trainer *t, int64_t micro);
 /* A note and an event if the process stood still since the last call. */
 void pace_note_stops(struct trainer *t);
 
+/* Budgets, and what is used of them. */
+struct budget_use trainer_limits(const struct trainer *t);
+struct budget_use trainer_used(const struct trainer *t);
 double trainer_progress(const struct trainer *t); /* share of the run done, 0..1 */
+/* Updates of the whole run, as far as they are known ahead; else 0. */
+int64_t trainer_updates(const struct trainer *t);
+/* Floating point operations of the updates done: those of micro-batches of full length. */
+double trainer_flops(const struct trainer *t);
 
 /* The folder of --resume or --out, locked; a new run's is made and cleared. */
 int trainer_open_folder(struct trainer *t, struct err *e);
@@ -132,6 +143,8 @@ int trainer_open_folder(struct trainer *t, struct err *e);
 void trainer_forget(const struct trainer *t);
 bool trainer_has_file(const struct trainer *t, const char *name);
 int trainer_write_config(struct trainer *t, struct conf *conf, struct err *e);
+/* Its object "run"; labels: with --name and --note. malloc()ed. */
+char *trainer_record_text(const struct trainer *t, bool labels);
 
 /* Of a run that goes on: given options against the recorded ones, which become defaults. */
 int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e);
@@ -170,6 +183,8 @@ int trainer_write_summary(const struct trainer *t, const struct train_summary *s
 /* Has the run ended, with what it is asked for now? Fills ended and over. */
 int trainer_look_at_end(struct trainer *t, struct err *e);
 bool trainer_finished(const struct trainer *t);
+/* Finished, and with a summary of this very step. */
+bool trainer_is_over(const struct trainer *t);
 /* Says why there is nothing to do, and what would be. */
 void trainer_say_over(struct trainer *t);
 /* The objective is made of answers: then they are what is compared with the first validation. */

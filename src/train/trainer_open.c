@@ -137,7 +137,7 @@ static int match_tokenizer(struct trainer *t, struct err *e) {
 
 /* Pairs of --keep beside the last, where it is known that there will be so many. */
 static uint64_t kept_pairs(const struct trainer *t) {
-    const int64_t each = t->setup.checkpoint_steps, steps = t->opts->steps;
+    const int64_t each = t->setup.checkpoint_steps, steps = trainer_updates(t);
     const int64_t most = each && steps ? steps / each : 1;
     return (uint64_t)(t->opts->keep < most ? t->opts->keep : most > 1 ? most : 1) - 1;
 }
@@ -199,6 +199,7 @@ static int open_model(struct trainer *t, struct err *e) {
     TRY(t->restores ? model_reserve(&t->model, e)
                     : train_model_load(&t->model, s, o, t->base, e));
     TRY(engine_open(&t->engine, s->engine, &t->model, &eo, e));
+    t->batch_flops = s->engine->flops(&eo, &t->model.graph);
 out:
     free(ids);
     return rc;
@@ -296,7 +297,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     TRY(open_model(t, e));
     if (t->resumed && checkpoint_exists(t->dir)) {
         TRY(checkpoint_load(t->dir, &t->engine, &t->p, e));
-        t->saved_step = t->p.step;
+        t->saved_step = t->provenance.step = t->p.step;
         t->total_before = t->p.total;
         if (t->given.lr) { /* what was halved was another rate */
             t->p.lr_scale = 1;
@@ -304,6 +305,8 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
         }
     }
     if (t->resumed && !t->setup.engine->backward) TRY(trainer_check_trajectory(t, conf, e));
+    t->over = trainer_is_over(t); /* --epochs and --flops count what is only known now */
+    if (t->over) goto out;
     if (t->saved_step >= 0) TRY(trainer_reopen_best(t, e)); /* from here on files change */
     TRY(trainer_find_rate(t, e));
     t->first = t->p;
@@ -338,6 +341,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
                           .saved_step = -1,
                           .lock = -1};
     t->p = progress_zero();
+    provenance_begin(&t->provenance);
     t->ended.num_steps = t->last_val_step = -1;
     val_change_init(&t->change);
     log_progress_init(&t->line, o->quiet);
@@ -384,6 +388,7 @@ void trainer_close(struct trainer *t) {
     for (int i = 0; i < N_RUN_SOURCES; i++) free(t->moved[i]);
     free(t->own_run);
     run_start_release(&t->start);
+    provenance_release(&t->provenance);
     train_release_adapter(&t->adapter);
     train_summary_release(&t->ended);
     if (t->lock >= 0) close(t->lock);

@@ -79,7 +79,7 @@ int trainer_find_rate(struct trainer *t, struct err *e) {
     const struct zo_walk walk = {.rise = rise,
                                  .ctx = t,
                                  .directions = s->estimator->directions(&shape),
-                                 .steps = t->opts->steps};
+                                 .steps = trainer_updates(t)};
     TRY(zo_walk_limit(&walk, &step, e));
     if (step > 0 && s->optimizer->normalises)
         s->lr = step * sqrt((double)s->estimator->directions(&shape));

@@ -73,6 +73,7 @@ int trainer_read_config(struct trainer *t, struct conf *conf, struct err *e) {
     if (!config) return err_set(e, ERR_NOMEM, "out of memory");
     TRY(conf_parse(&then, train_rows, &o, 0, NULL, e));
     TRY(conf_read_file(&then, config, e));
+    TRY(provenance_read(&t->provenance, config, e));
     for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++)
         if (r->name && conf_given(conf, r->name)) {
             TRY(check_option(t, conf, &then, r, e));

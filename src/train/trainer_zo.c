@@ -26,7 +26,7 @@ out:
 
 static int create(struct trainer *t, const char *path, struct conf *conf, struct err *e) {
     int rc;
-    char *config = conf_to_json(conf, t->dir);
+    char *config = conf_to_json(conf, t->dir, NULL);
     struct trajectory_head h = {.config = config,
                                 .vocab = t->model.full_vocab,
                                 .ids = t->model.full_id,
@@ -74,7 +74,7 @@ static int settled(const struct trainer *t, const struct trajectory *old, char *
     TRY(train_setup_make(&s, &o, e));
     train_opts_resolve(&o, &s);
     if (!o.seq) o.seq = t->model.config.seq_len;
-    *json = conf_to_json(&c, NULL);
+    *json = conf_to_json(&c, NULL, NULL);
     if (!*json) rc = err_set(e, ERR_NOMEM, "out of memory for the trajectory's options");
 out:
     conf_release(&c);
@@ -84,7 +84,7 @@ out:
 /* A trajectory has one set of options: a replay could not know of others. */
 static int same_options(const struct trainer *t, const struct trajectory *old, struct conf *conf,
                         struct err *e) {
-    char *text = conf_to_json(conf, t->dir), *before = NULL;
+    char *text = conf_to_json(conf, t->dir, NULL), *before = NULL;
     json_t *now = text ? json_loads(text, 0, NULL) : NULL,
            *then = NULL;
     const char *key;

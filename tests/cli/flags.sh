@@ -71,6 +71,14 @@ optimizer       | w | --optimizer lion |
 steps           | w | --steps 3 | equal 3 $(value num_steps run.out)
 time            | w | --time 0.000001 | equal 1 $(value num_steps run.out)
 time            | = | --time 100000 | equal 4 $(value num_steps run.out)
+tokens          | w | --tokens 384 | equal 3 $(value num_steps run.out)
+tokens          | = | --tokens 512 --steps 0 | equal 4 $(value num_steps run.out)
+epochs          | w | --epochs 0.001 | equal 1 $(value num_steps run.out)
+epochs          | = | --epochs 1 | equal 4 $(value num_steps run.out)
+flops           | w | --flops 1 | equal 1 $(value num_steps run.out)
+flops           | = | --flops 1e30 | equal 4 $(value num_steps run.out)
+name            | = | --name short | says run/config.json '"name": "short"'
+note            | = | --note try | says run/summary.json '"note": "try"'
 lr              | w | --lr 0.002 |
 lr              | = | --lr 0.001 |
 schedule        | w | --schedule constant |

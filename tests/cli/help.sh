@@ -14,7 +14,7 @@ for command in train eval generate tokenize tokenizer stories info plan replay a
     check "duet --help lists $command" grep -qx $command commands
 done
 "$DUET" --version >version
-check "duet --version" grep -q '^duet [0-9.]*$' version
+check "duet --version" grep -qx 'duet [0-9.]* (\(unknown\|[0-9a-f]*\(-dirty\)\{0,1\}\))' version
 
 # options FILE: of a help text, one a line: NAME|placeholder or choices|text, lines joined
 options() {

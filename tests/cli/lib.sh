@@ -136,6 +136,10 @@ same_steps() {
 value() { sed -n "s/^$1: //p" "$2"; }
 # json KEY FILE: of a simple value in JSON that is indented or on one line
 json() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p" "$2" | head -1; }
+# options_of CONFIG: without the record of where and when they were used
+options_of() { sed '/^  "run": {/d; s/,$//' "$1"; }
+same_options() { options_of "$1" >options.a; options_of "$2" >options.b; [ -s options.a ] &&
+    diff options.a options.b; }
 # close_to A B TOLERANCE
 close_to() { awk -v a="$1" -v b="$2" -v t="$3" \
     'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a != "" && b != "" && d <= t) }' ||

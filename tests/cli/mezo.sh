@@ -274,7 +274,7 @@ check "old options: they are there" [ "$(grep -c -e '-1' -e auto old/config.json
 must "$DUET" train --resume was --steps 6 --threads 1 --quiet >was.out 2>was.err
 must "$DUET" train --resume old --steps 6 --threads 1 --quiet >old.out 2>old.err
 check "old options: the same weights" same_weights was/model.blzt old/model.blzt
-check "old options: resolved now" same was/config.json old/config.json
+check "old options: resolved now" same_options was/config.json old/config.json
 rm -rf again
 must "$DUET" train --config was/config.json --steps 6 --threads 1 --quiet --out again >again.out \
     2>again.err

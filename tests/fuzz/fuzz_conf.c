@@ -25,7 +25,7 @@ static void again(const struct conf *c, const char *text) {
     struct train_opts o;
     struct conf back;
     must(!read_text(&back, &o, text));
-    char *same = conf_to_json(&back, NULL);
+    char *same = conf_to_json(&back, NULL, NULL);
     must(same && !strcmp(text, same));
     for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++)
         if (r->type != CONF_T_SECTION && !r->internal) must(conf_same(c, &back, r));
@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size) memcpy(text, data, size);
     text[size] = 0;
     if (!read_text(&c, &o, text)) {
-        char *json = conf_to_json(&c, NULL), *moved = conf_to_json(&c, "/a/b");
+        char *json = conf_to_json(&c, NULL, NULL), *moved = conf_to_json(&c, "/a/b", NULL);
         must(json && moved);
         again(&c, json);
         const int rc = train_setup_make(&s, &o, &e);

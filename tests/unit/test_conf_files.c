@@ -92,13 +92,13 @@ static void lists(void **state) {
     assert_int_equal(PARSE_NONE(), 0);
     assert_list(NULL, NULL, 0);
     assert_false(conf_given(&c, "file"));
-    text = conf_to_json(&c, NULL);
+    text = conf_to_json(&c, NULL, NULL);
     assert_null(strstr(text, "file"));
     free(text);
     conf_release(&c);
     assert_int_equal(PARSE("--file", "b \"x\"", "--file=a", "--file", "b"), 0);
     assert_list("b \"x\"", "a", 3);
-    text = conf_to_json(&c, NULL);
+    text = conf_to_json(&c, NULL, NULL);
     assert_has(text, "\"file\": [\"b \\\"x\\\"\", \"a\", \"b\"]");
     conf_release(&c);
     write_config(text);
@@ -210,14 +210,14 @@ static void json_round_trip(void **state) {
                                "\"k\"=", "--threads", "9"),
                          0);
         struct opts was = o;
-        char *text = conf_to_json(&c, NULL);
+        char *text = conf_to_json(&c, NULL, NULL);
         assert_non_null(text);
         assert_null(strstr(text, "threads"));
         write_config(text);
         struct conf first = c;
         int rc = PARSE("--config", path);
         if (rc) fail_msg("%s in %s", e.msg, text);
-        char *again = conf_to_json(&c, NULL);
+        char *again = conf_to_json(&c, NULL, NULL);
         assert_string_equal(again, text);
         assert_int_equal(o.seed, was.seed);
         assert_memory_equal(&o.eps, &was.eps, sizeof o.eps);
@@ -255,7 +255,7 @@ static void source_paths(void **state) {
     for (int i = 0; i < 4; i++) {
         const char *words[] = {"--note", give[i], "--out", "../x", NULL};
         assert_int_equal(parse(files, words), 0);
-        char *text = conf_to_json(&c, sub), *real = realpath(then[i], NULL);
+        char *text = conf_to_json(&c, sub, NULL), *real = realpath(then[i], NULL);
         const char *as = i == 2 ? real : then[i];
         snprintf(want, sizeof want, "{\n  \"note\": \"%s\",\n  \"out\": \"../x\"\n}\n", as);
         assert_string_equal(text, want);
@@ -269,7 +269,7 @@ static void source_paths(void **state) {
         assert_string_equal(o.note, i ? as : want);
         assert_string_equal(o.out, "../x"); /* no source: as it is */
         if (!i) remove(file); /* the way to it is kept */
-        char *again = conf_to_json(&c, sub);
+        char *again = conf_to_json(&c, sub, NULL);
         assert_string_equal(again, text);
         free(again);
         free(text);
@@ -284,7 +284,7 @@ static void source_paths(void **state) {
 static void json_is_readable(void **state) {
     (void)state;
     assert_int_equal(PARSE("--lr", "0.1", "--limit", "3", "--out", "x"), 0);
-    char *text = conf_to_json(&c, NULL);
+    char *text = conf_to_json(&c, NULL, NULL);
     assert_string_equal(text, "{\n  \"steps\": 1000,\n  \"seed\": 0,\n  \"limit\": 3,\n"
                               "  \"lr\": 0.1,\n  \"engine\": \"backprop\",\n  \"out\": \"x\",\n"
                               "  \"note\": \"none\",\n  \"json\": false,\n  \"fast\": false,\n"

@@ -279,7 +279,7 @@ static void check_old(int lora, double lr, double eps) {
     assert_true(!s.find_lr && s.sched.kind == SCHED_constant && s.directions == 1);
     assert_string_equal(s.estimator->name, "spsa");
     train_opts_resolve(&o, &s);
-    char *text = conf_to_json(&c, NULL);
+    char *text = conf_to_json(&c, NULL, NULL);
     assert_null(strstr(text, ": -1"));
     assert_null(strstr(text, "\"auto\""));
     assert_non_null(strstr(text, "\"schedule\": \"constant\""));
@@ -314,7 +314,7 @@ static void test_new(void **state) {
     assert_string_equal(s.estimator->name, "grzo");
     train_opts_resolve(&o, &s);
     near(o.lr, -1); /* until it is measured, it is in no file */
-    char *text = conf_to_json(&c, NULL);
+    char *text = conf_to_json(&c, NULL, NULL);
     assert_null(strstr(text, "\"lr\""));
     assert_null(strstr(text, "\"beta1\"")); /* sgd has none */
     assert_non_null(strstr(text, "\"eps\": 0.001"));
