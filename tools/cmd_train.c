@@ -31,7 +31,7 @@ out:
 const struct cmd cmd_train = {
     .name = "train",
     .summary = "Train a model, or go on with a run.",
-    .usage = "--model FILE --data FILE --tokenizer T (--time SECONDS | --steps N ...) [--out DIR]\n"
+    .usage = "--model FILE --data FILE --tokenizer T (--time S | --steps N | ...) [--out DIR]\n"
              "--resume DIR",
     .notes = "The folder of a run gets config.json (repeats the run: --config), log.jsonl, "
              "start.blzt,\n"

@@ -52,13 +52,14 @@ done
 
 # ---- what help says about train is so
 must train run --steps 1
+options_of run/config.json >run.options
 "$DUET" train --help >h
 options h >train.options
 wrong=
 while IFS='~' read -r left text; do
     name=${left%% *}
     stated=$(printf %s "$text" | sed -n 's/.*(default \([^)]*\))$/\1/p')
-    used=$(json "$name" run/config.json)
+    used=$(json "$name" run.options)
     [ "$name" = lora-targets ] && \
         used=$(sed -n 's/.*"lora-targets": *"\([^"]*\)".*/\1/p' run/config.json)
     case " steps tokenizer seq batch data model " in *" $name "*) continue ;; esac \

@@ -270,7 +270,7 @@ must mezo was --steps 3 --estimator spsa --lr 1e-6 --schedule constant --checkpo
 cp -r was old
 sed 's/"lr": [^,]*/"lr": -1.0/; s/"eps": [^,]*/"eps": -1.0/; s/"schedule": [^,]*/"schedule": "auto"/; s/"optimizer": [^,]*/"optimizer": "auto"/;
     s/"warmup": [^,]*/"warmup": -1/; s/"clip": [^,]*/"clip": -1.0/; s/"weight-decay": [^,]*/"weight-decay": -1.0/' was/config.json >old/config.json
-check "old options: they are there" [ "$(grep -c -e '-1' -e auto old/config.json)" -eq 7 ]
+check "old options: they are there" [ "$(options_of old/config.json | grep -c -e '-1' -e auto)" -eq 7 ]
 must "$DUET" train --resume was --steps 6 --threads 1 --quiet >was.out 2>was.err
 must "$DUET" train --resume old --steps 6 --threads 1 --quiet >old.out 2>old.err
 check "old options: the same weights" same_weights was/model.blzt old/model.blzt
