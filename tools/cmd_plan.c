@@ -7,6 +7,7 @@
 #include "import.h"
 #include "machine.h"
 #include "par.h"
+#include "run_folder.h"
 #include "task.h"
 #include "textin.h"
 #include "textlist.h"
@@ -193,6 +194,37 @@ static void release_run(struct plan_run *r) {
     free(r->tokens);
 }
 
+/* JSON, as every model's file is that is none. */
+static bool is_description(const char *path) {
+    struct file_map m;
+    struct err ignored;
+    if (file_is_dir(path) || file_map_open_text(&m, path, &ignored)) return false;
+    size_t i = 0;
+    while (i < m.size && strchr(" \t\r\n", m.data[i])) i++;
+    const bool yes = i < m.size && m.data[i] == '{';
+    file_map_close(&m);
+    return yes;
+}
+
+/* The one argument without a name: a run as --resume means it, a description as --model, any other
+ * model as --init. */
+static int take_argument(struct train_opts *o, const struct conf *conf, struct err *e) {
+    const char *path = conf->n_pos ? conf->pos[0] : NULL;
+    if (!path) return 0;
+    if (conf->n_pos > 1)
+        return err_set(e, ERR_USAGE, "plan takes one run or model, found %d", conf->n_pos);
+    if (o->resume || o->init || o->model)
+        return err_set(e, ERR_USAGE, "give either %s or --%s", path,
+                       o->resume ? "resume" : o->init ? "init" : "model");
+    if (run_folder_is(path))
+        o->resume = path;
+    else if (is_description(path))
+        o->model = path;
+    else
+        o->init = path;
+    return 0;
+}
+
 static int take_run(struct train_opts *o, struct conf *conf, struct plan_run *r, struct err *e) {
     int rc = 0;
     if (!o->resume) return 0;
@@ -315,6 +347,7 @@ static int run(int argc, char **argv, struct err *e) {
     struct plan_run at = {0};
     TRY(cmd_parse(&cmd_plan, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
+    TRY(take_argument(&o, &conf, e));
     TRY(take_run(&o, &conf, &at, e));
     if (o.threads) par_init((int)o.threads);
     TRY(train_take_adapter(&o, &conf, &words, e));
@@ -337,8 +370,11 @@ const struct cmd cmd_plan = {
     .name = "plan",
     .summary =
         "Memory by purpose and floating point operations of a training step, without training.",
-    .usage = "--model FILE | --resume DIR [any option of train] [--json]",
-    .notes = "Takes every option of `duet train`, and with the same options gives the numbers that "
+    .usage = "RUN | MODEL | --model FILE | --init MODEL [any option of train] [--json]",
+    .notes = "RUN is the folder of a run, planned as `--resume RUN` would go on with it. MODEL is a "
+             "description\n"
+             "(as --model takes it) or any model file (--init).\n"
+             "Takes every option of `duet train`, and with the same options gives the numbers that "
              "it will report:\n"
              "a tokenizer or data that is named decides the vocabulary as it does there. A run is "
              "resident within\n"

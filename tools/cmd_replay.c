@@ -7,6 +7,7 @@
 #include "machine.h"
 #include "par.h"
 #include "run_folder.h"
+#include "run_start.h"
 #include "train_model.h"
 #include "trajectory.h"
 
@@ -271,14 +272,43 @@ static void replay_release(struct replay *r) {
     trajectory_close(&r->trajectory);
 }
 
-static int check_args(const struct conf *conf, const struct opts *o, struct err *e) {
-    if (conf->n_pos != 2)
-        return err_set(e, ERR_USAGE, "replay takes a model file and a trajectory, found %d",
+/* Where base and trajectory are: a run's folder stands for its trajectory, and alone for both. */
+struct inputs {
+    char *base, *path; /* owned; NULL: as given */
+};
+
+static int find_inputs(struct replay *r, struct inputs *in, const struct conf *conf,
+                       struct err *e) {
+    int rc = 0;
+    if (conf->n_pos < 1 || conf->n_pos > 2)
+        return err_set(e, ERR_USAGE,
+                       "replay takes a model file and a trajectory, or the folder of a run, found "
+                       "%d arguments",
                        conf->n_pos);
+    const char *last = conf->pos[conf->n_pos - 1];
+    r->base = conf->pos[0];
+    r->path = last;
+    if (conf->n_pos == 1 && !file_is_dir(last))
+        return err_set(e, ERR_USAGE, "%s: give the base and this trajectory, or the folder of the "
+                       "run", last);
+    if (!file_is_dir(last)) return 0;
+    r->path = in->path = file_join(last, "trajectory.zo");
+    if (!r->path) return err_set(e, ERR_NOMEM, "out of memory for %s", last);
+    if (!file_exists(r->path))
+        return err_set(e, ERR_INPUT, "%s: no trajectory.zo in it: not the folder of a MeZO run",
+                       last);
+    if (conf->n_pos == 1) {
+        TRY(run_base_find(last, &in->base, e));
+        r->base = in->base;
+    }
+out:
+    return rc;
+}
+
+static int check_args(const struct replay *r, const struct opts *o, struct err *e) {
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
-    for (int i = 0; i < 2; i++)
-        if (file_same(conf->pos[i], o->out))
-            return err_set(e, ERR_USAGE, "%s is to be read: choose another --out", o->out);
+    if (file_same(r->base, o->out) || file_same(r->path, o->out))
+        return err_set(e, ERR_USAGE, "%s is to be read: choose another --out", o->out);
     const int rc = run_folder_spare(o->out, e);
     return rc ? rc : file_out_check(o->out, e);
 }
@@ -289,15 +319,17 @@ static int run(int argc, char **argv, struct err *e) {
     struct conf conf = {0};
     struct opts o = {0};
     struct replay r = {0};
+    struct inputs in = {0};
     TRY(cmd_parse(&cmd_replay, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
-    TRY(check_args(&conf, &o, e));
-    r.base = conf.pos[0];
-    r.path = conf.pos[1];
+    TRY(find_inputs(&r, &in, &conf, e));
+    TRY(check_args(&r, &o, e));
     r.out = o.out;
     TRY(replay_run(&r, &o, e));
 out:
     replay_release(&r);
+    free(in.base);
+    free(in.path);
     conf_release(&conf);
     return rc;
 }
@@ -305,12 +337,12 @@ out:
 const struct cmd cmd_replay = {
     .name = "replay",
     .summary = "Rebuild the weights of a MeZO run from its trajectory, bit for bit.",
-    .usage = "BASE TRAJECTORY -o OUT [--to-step N]",
+    .usage = "BASE TRAJECTORY -o OUT [--to-step N]\n"
+             "RUN -o OUT [--to-step N]",
     .notes = "BASE is the file that the run began from: that of --init, or base.blzt in its "
              "folder.\n"
-             "TRAJECTORY is trajectory.zo in its folder. The updates are made again without the "
-             "data and\n"
-             "without a forward pass.\n",
+             "TRAJECTORY is trajectory.zo in its folder, or the folder; RUN alone stands for both.\n"
+             "The updates are made again without the data and without a forward pass.\n",
     .rows = rows,
     .run = run,
 };

@@ -54,6 +54,26 @@ static char *real_name(const char *path) {
     return all;
 }
 
+/* path is absolute and without links; the run's name is left in it. */
+static bool cut_kept(char *path) {
+    return !strcmp(cut_last(path), RUN_FOLDER_KEPT) && run_folder_is(path);
+}
+
+bool run_folder_is_kept(const char *dir) {
+    char *path = realpath(dir, NULL);
+    const bool yes = path && cut_kept(path);
+    free(path);
+    return yes;
+}
+
+char *run_folder_of_kept(const char *dir) {
+    char *path = realpath(dir, NULL);
+    if (path) cut_last(path);
+    if (path && cut_kept(path)) return path;
+    free(path);
+    return NULL;
+}
+
 int run_folder_spare(const char *path, struct err *e) {
     char *dir = real_name(path);
     bool own = false;
@@ -63,7 +83,7 @@ int run_folder_spare(const char *path, struct err *e) {
         own = is_own_name(name);
     } else if (is_own_name(name)) { /* RUN/checkpoints/STEP/name */
         cut_last(dir);
-        own = !strcmp(cut_last(dir), RUN_FOLDER_KEPT) && run_folder_is(dir);
+        own = cut_kept(dir);
     }
     if (own)
         err_set(e, ERR_USAGE,

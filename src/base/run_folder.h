@@ -15,6 +15,11 @@ extern const size_t n_run_folder_files;
 
 bool run_folder_is(const char *dir);
 
+/* Is it RUN/checkpoints? */
+bool run_folder_is_kept(const char *dir);
+/* Of a checkpoint that a run keeps (RUN/checkpoints/STEP) the run, absolute, malloc()ed; else NULL. */
+char *run_folder_of_kept(const char *dir);
+
 /* ERR_USAGE where writing to `path` (a file, there or not; through symbolic links) would replace
  * one of a run's own files, or put another in the place of one that it has yet to write. */
 int run_folder_spare(const char *path, struct err *e);

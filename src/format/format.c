@@ -3,6 +3,7 @@
 #include "disk.h"
 #include "layout.h"
 #include "magic.h"
+#include "run_folder.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -162,14 +163,25 @@ out:
     return rc;
 }
 
-static int open_dir(struct model_file *mf, const char *path, bool verify, struct err *e) {
-    int rc = 0;
+/* Folders of a run without a model in them. */
+static int refuse_run(const char *path, struct err *e) {
     char *log = file_in(path, "log.jsonl");
+    const bool run = log != NULL;
     free(log);
-    if (log)
+    if (run)
         return err_set(e, ERR_INPUT,
-                       "%s: a run without a checkpoint: neither model.blzt nor adapter.blzt in it",
-                       path);
+                       "%s: a run without a checkpoint: neither model.blzt nor adapter.blzt in it "
+                       "yet; duet train --resume %s goes on with it",
+                       path, path);
+    if (run_folder_is_kept(path))
+        return err_set(e, ERR_INPUT,
+                       "%s holds a run's earlier checkpoints: give one of the folders in it", path);
+    return 0;
+}
+
+static int open_dir(struct model_file *mf, const char *path, bool verify, struct err *e) {
+    int rc = refuse_run(path, e);
+    if (rc) return rc;
     if (!(mf->path = strdup(path))) return err_set(e, ERR_NOMEM, "%s: no memory", path);
     for (size_t i = 0; i < n_formats && !mf->format; i++)
         if (formats[i]->probe_dir && formats[i]->probe_dir(path)) mf->format = formats[i];

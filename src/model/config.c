@@ -264,6 +264,11 @@ int model_config_read(struct model_config *c, const char *path, const struct con
                       struct err *e) {
     char *text;
     size_t size;
+    if (file_is_dir(path))
+        return err_set(e, ERR_INPUT,
+                       "%s is a folder, and --model takes a description of a model, a JSON file: "
+                       "--init %s begins from the weights of a model or run",
+                       path, path);
     int rc = file_read_text(path, (size_t)16 << 20, &text, &size, e);
     if (rc) return rc;
     rc = model_config_parse(c, text, size, path, sets, e);

@@ -212,15 +212,20 @@ static bool is_model(const char *path) {
     return f && strcmp(f->name, "llama2c");
 }
 
-/* In the folder of a run, what it was begun with; of earlier versions, its model. malloc()ed. */
+/* In the folder of a run, what it was begun with; of earlier versions, its model. Of one of the
+ * checkpoints that it keeps, that of the run. malloc()ed. */
 static char *file_of_run(const char *dir) {
     static const char *const names[] = {"start.blzt", "model.blzt"};
-    for (size_t i = 0; i < sizeof names / sizeof *names && run_folder_is(dir); i++) {
-        char *path = file_join(dir, names[i]);
-        if (!path || file_exists(path)) return path;
+    char *run = run_folder_of_kept(dir), *path = NULL;
+    const char *in = run ? run : dir;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !path && run_folder_is(in); i++) {
+        path = file_join(in, names[i]);
+        if (!path || file_exists(path)) break;
         free(path);
+        path = NULL;
     }
-    return NULL;
+    free(run);
+    return path;
 }
 
 static int open_inside(struct tokenizer **t, const char *spec, struct err *e) {

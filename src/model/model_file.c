@@ -43,6 +43,10 @@ static int check_known(const struct model *m, const struct model_file *mf, struc
 /* The classifier may be the embedding, where nothing says so. */
 static int missing(const struct model_file *mf, const struct param *p, struct err *e) {
     const bool head = !strcmp(p->name, "lm_head.weight");
+    if (!mf->n_tensors && file_ends_with(mf->path, "start.blzt"))
+        return err_set(e, ERR_INPUT,
+                       "%s holds no weights: it is what a run began from; give the run's folder",
+                       mf->path);
     return err_set(e, ERR_INPUT, "%s: tensor %s is missing%s", mf->path, p->name,
                    head ? "; if the classifier is the embedding: --set tie_word_embeddings=true"
                         : "");

@@ -2,6 +2,7 @@
 
 #include "file.h"
 #include "format.h"
+#include "run_folder.h"
 #include "train_opts.h"
 
 #include <inttypes.h>
@@ -120,7 +121,7 @@ static int find_base(const char *dir, const char *config, char **base, struct er
     if (init && !*base)
         rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
     else if (!init)
-        rc = err_set(e, ERR_INPUT, "%s: config.json names no base (init) of the adapter", dir);
+        rc = err_set(e, ERR_INPUT, "%s: config.json names no base (init)", dir);
 out:
     run_start_release(&start);
     conf_release(&c);
@@ -128,17 +129,35 @@ out:
     return rc;
 }
 
-/* *base: malloc()ed, or NULL if dir is not the folder of a LoRA run. */
-static int run_base(const char *dir, char **base, struct err *e) {
-    int rc = 0;
+/* The folder that `path` stands for: itself, or where one of a LoRA run's adapters lies.
+ * malloc()ed. */
+static char *folder_of(const char *path) {
+    static const char *const names[] = {"adapter.blzt", "adapter.best.blzt", "adapter.good.blzt"};
+    if (file_is_dir(path)) return strdup(path);
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i]) && file_exists(path))
+            return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    return NULL;
+}
+
+/* Does the folder of a LoRA run, or of a checkpoint of one, hold no other weights; or does `path`
+ * name one of its adapters? */
+static bool is_lora(const char *path, const char *dir, const char *up) {
+    if (strcmp(path, dir) != 0) return run_folder_is(dir) || run_folder_is(up);
     char *model = file_join(dir, "model.blzt"), *adapter = file_join(dir, "adapter.blzt");
-    char *up = file_join(dir, "../..");
+    const bool yes = model && adapter && !file_exists(model) && file_exists(adapter);
+    free(model);
+    free(adapter);
+    return yes;
+}
+
+/* *base: malloc()ed, or NULL if path is not of a LoRA run. */
+static int run_base(const char *path, char **base, struct err *e) {
+    int rc = 0;
+    char *dir = folder_of(path), *up = dir ? file_join(dir, "../..") : NULL;
     *base = NULL;
-    if (!model || !adapter || !up) {
-        rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
-        goto out;
-    }
-    if (file_exists(model) || !file_exists(adapter)) goto out;
+    if (!up || !is_lora(path, dir, up)) goto out;
     for (int i = 0; i < 2 && !*base && !rc; i++) {
         char *config = file_join(i ? up : dir, "config.json");
         if (!config)
@@ -150,24 +169,46 @@ static int run_base(const char *dir, char **base, struct err *e) {
     if (!rc && !*base)
         rc = err_set(e, ERR_INPUT, "%s: adapter.blzt, but no config.json that names its base", dir);
 out:
-    free(model);
-    free(adapter);
+    free(dir);
     free(up);
     return rc;
 }
 
-/* *start: of the run that dir is, or one of the checkpoints that it keeps; else NULL. */
-static int run_record(const char *dir, char **start, struct err *e) {
+/* *start: of the run that path is or belongs to; else NULL. */
+static int run_record(const char *path, char **start, struct err *e) {
     static const char *const names[] = {"start.blzt", "../../start.blzt"};
+    char *dir = folder_of(path);
     *start = NULL;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !*start && file_is_dir(dir); i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names && !*start && dir; i++) {
         *start = file_join(dir, names[i]);
-        if (!*start) return err_set(e, ERR_NOMEM, "out of memory for %s", dir);
-        if (file_exists(*start)) break;
+        if (*start && file_exists(*start)) break;
+        const bool none = !*start;
         free(*start);
         *start = NULL;
+        if (none) {
+            free(dir);
+            return err_set(e, ERR_NOMEM, "out of memory for %s", path);
+        }
     }
+    free(dir);
     return 0;
+}
+
+int run_base_find(const char *dir, char **base, struct err *e) {
+    int rc = 0;
+    char *own = file_join(dir, "base.blzt"), *config = file_join(dir, "config.json");
+    *base = NULL;
+    if (!own || !config) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
+    } else if (file_exists(own)) {
+        *base = own;
+        own = NULL;
+    } else {
+        rc = find_base(dir, config, base, e);
+    }
+    free(own);
+    free(config);
+    return rc;
 }
 
 int run_files_find(struct run_files *f, const char *path, const char *adapter, struct err *e) {

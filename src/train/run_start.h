@@ -38,8 +38,9 @@ void run_start_release(struct run_start *r); /* accepts all zeros */
 
 /* What to open for `path` with `adapter` (or NULL). The folder of a LoRA run, or of one of the
  * checkpoints that it keeps, stands for all: its base, where config.json says, else where it was at
- * the start, its own adapter, and the tokenizer that it was trained with. With a further adapter it
- * is refused. A folder given as the adapter has its run's tokenizer, too. */
+ * the start, its own adapter, and the tokenizer that it was trained with; and so does an adapter in
+ * it by its name (RUN/adapter.best.blzt). With a further adapter it is refused. What is given as
+ * the adapter in one of these ways has its run's tokenizer, too. */
 struct run_files {
     const char *model, *adapter; /* adapter NULL: none */
     char *base;                  /* model, if it is a LoRA run's; owned */
@@ -47,6 +48,10 @@ struct run_files {
 };
 int run_files_find(struct run_files *f, const char *path, const char *adapter, struct err *e);
 void run_files_release(struct run_files *f); /* accepts all zeros */
+
+/* The file that a MeZO run began from: base.blzt in its folder, else --init's, where it is now (it
+ * may be gone). *base: malloc()ed. */
+int run_base_find(const char *dir, char **base, struct err *e);
 
 /* ERR_INPUT, with what to give, if a LoRA run's base is where it was no more. */
 int run_files_there(const struct run_files *f, struct err *e);

@@ -61,6 +61,44 @@ check "adapter merge RUN RUN" "$DUET" adapter merge run lora -o m1.blzt
 must "$DUET" adapter merge run/model.blzt lora/adapter.blzt -o m2.blzt >s.out 2>s.err
 check "adapter merge: as of the files" same m1.blzt m2.blzt
 check "convert of a LoRA run: its adapter" "$DUET" convert lora peft --base run --to peft
+evaluate lora/adapter.blzt >e5.out 2>e.err
+check "eval of a LoRA run's adapter by its name" sh -c 'grep -v seconds e5.out | diff - a'
+must "$DUET" train $S --init run --lora 2 --data other.txt --steps 4 --val-every 2 --lr 0.01 \
+    --out low >s.out 2>s.err
+must "$DUET" train --resume low --threads 1 --quiet --steps 5 --lr 300 --clip 0 --spike 0 \
+    --schedule constant >s.out 2>s.err
+evaluate low/adapter.best.blzt >e6.out 2>e.err
+evaluate run --adapter low/adapter.best.blzt >e7.out 2>e.err
+check "the best adapter by its name" sh \
+    -c 'grep -q val_loss e6.out && grep -v seconds e6.out >b; grep -v seconds e7.out | diff - b'
+evaluate low >e8.out 2>e.err
+check "is not the last" sh -c '! diff e6.out e8.out >d'
+check "merge of it" "$DUET" adapter merge low/adapter.best.blzt -o m3.blzt
+check "plan --init of it" "$DUET" plan --init low/adapter.best.blzt
+check "plan RUN is that of --resume" sh -c '"$1" plan lora --json | grep -v available >p1
+    "$1" plan --resume lora --json | grep -v available | diff - p1' - "$DUET"
+check "plan of a checkpoint is that of --init" sh -c '"$1" plan lora/checkpoints/3 --json |
+    grep -v available >p1
+    "$1" plan --init lora/checkpoints/3 --json | grep -v available | diff - p1' - "$DUET"
+check "plan of a description is that of --model" sh -c '"$1" plan "$2" --json |
+    grep -v available >p1; "$1" plan --model "$2" --json | grep -v available | diff - p1' - \
+    "$DUET" "$SRC/models/stories260k.json"
+refuses "plan RUN --init" 2 'give either run or --init' "$DUET" plan run --init run
+refuses "plan RUN RUN" 2 'takes one run or model, found 2' "$DUET" plan run lora
+hash() { "$DUET" tokenizer info --tokenizer "$1" | sed -n 's/^hash: //p'; }
+check "--tokenizer of a checkpoint is the run's" equal "$(hash lora/checkpoints/3)" "$(hash run)"
+for begin in "--init run" "$SHAPE --tokenizer byte"; do
+    must "$DUET" train $begin $S --engine mezo --data other.txt --steps 3 --out zo >s.out 2>s.err
+    check "replay RUN ($begin)" "$DUET" replay zo -o again.blzt
+    check "replay RUN: the weights ($begin)" same again.blzt zo/model.blzt
+    mv zo zo-${begin%% *}
+done
+check "replay BASE RUN" "$DUET" replay run zo---init -o again.blzt
+check "replay BASE RUN: the weights" same again.blzt zo---init/model.blzt
+refuses "replay of a run without a trajectory" 1 'run: no trajectory.zo in it' "$DUET" replay run \
+    -o x.blzt
+refuses "replay of a trajectory alone" 2 'give the base and this trajectory, or the folder' \
+    "$DUET" replay zo---init/trajectory.zo -o x.blzt
 mkdir sub && mv run lora sub
 evaluate sub/lora >e4.out 2>e.err
 check "a moved pair of runs" sh -c 'grep -v seconds e4.out | diff - a'
@@ -68,6 +106,14 @@ mv sub/* .
 mkdir empty && echo '{"event":"start"}' >empty/log.jsonl && echo '{}' >empty/config.json
 refuses "a run without a checkpoint" 1 \
     'empty: a run without a checkpoint: neither model.blzt nor adapter.blzt' evaluate empty
+refuses "a run without a checkpoint: how it goes on" 1 'duet train --resume empty goes on' \
+    evaluate empty
+refuses "the folder of the checkpoints" 1 'earlier checkpoints: give one of the folders' evaluate \
+    lora/checkpoints
+refuses "what a run began from" 1 "start.blzt holds no weights: .* give the run's folder" evaluate \
+    run/start.blzt
+refuses "--model FOLDER" 1 'a folder, and --model takes a description .*--init run begins' \
+    "$DUET" plan --model run
 refuses "a folder with nothing" 1 'sub: a folder with neither' evaluate sub
 
 # ---- training from an adapter
@@ -102,9 +148,10 @@ refuses "with MeZO" 2 '--adapter does not go with --engine mezo' \
     "$DUET" train $S --init run --adapter lora --engine mezo --data text.txt --steps 2 --out no
 refuses "with --resume" 2 '--adapter does not belong to --resume' "$DUET" train --resume more \
     --adapter lora --steps 9
+cp lora/adapter.blzt bare.blzt
 refuses "an adapter as --init" 1 \
     'is an adapter, and a model is wanted here: give its base, and --adapter' \
-    "$DUET" train $S --init lora/adapter.blzt --data text.txt --steps 2 --out no
+    "$DUET" train $S --init bare.blzt --data text.txt --steps 2 --out no
 check "nothing was made" absent no
 must "$DUET" train $S --init lora --data text.txt --steps 4 --out folder >s.out 2>s.err
 check "train --init of a LoRA run: from base and adapter" same folder/adapter.blzt more/adapter.blzt
