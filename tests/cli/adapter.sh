@@ -176,10 +176,11 @@ check "and not said to be assumed" sh -c '! grep assumed set8.err'
 refuses "another base" 1 'belongs to a base with hash' evaluate other/model.blzt --adapter $ADAPTER
 refuses "merging into another base" 1 'belongs to a base with hash' "$DUET" adapter merge \
     other/model.blzt $ADAPTER -o x.blzt
+cp $ADAPTER bare.blzt # in a run's folder its name would find the base
 refuses "an adapter is not a model" 1 \
-    'is an adapter, and a model is wanted here: give its base, and --adapter' evaluate $ADAPTER
+    'is an adapter, and a model is wanted here: give its base, and --adapter' evaluate bare.blzt
 refuses "nor to go on training from" 1 'is an adapter, and a model is wanted here' "$DUET" train \
-    --init $ADAPTER --data text.txt --out x --steps 1
+    --init bare.blzt --data text.txt --out x --steps 1
 refuses "a model is not an adapter" 1 'is not an adapter' evaluate $BASE --adapter other/model.blzt
 refuses "a text is not an adapter" 1 'not a model file' "$DUET" adapter info text.txt
 refuses "no such adapter" 1 'nothing' evaluate $BASE --adapter nothing

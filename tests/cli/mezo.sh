@@ -336,7 +336,7 @@ refuses "not a model" 1 'is not the file' replay text.txt $T -o x.blzt
 refuses "no such base" 1 'nowhere' replay nowhere $T -o x.blzt
 refuses "no such trajectory" 1 'nowhere' replay $B nowhere -o x.blzt
 refuses "no --out" 2 'give the file to write' replay $B $T
-refuses "one argument" 2 'takes a model file and a trajectory, found 1' replay $B -o x.blzt
+refuses "one argument" 2 'give the base and this trajectory, or the folder of the run' replay $B -o x.blzt
 refuses "onto the base" 2 'sgd/base.blzt is to be read' replay $B $T -o $B
 refuses "onto the trajectory" 2 'sgd/trajectory.zo is to be read' replay $B $T -o sgd/../$T
 size=$(wc -c <$T)

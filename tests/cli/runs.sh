@@ -65,7 +65,7 @@ evaluate lora/adapter.blzt >e5.out 2>e.err
 check "eval of a LoRA run's adapter by its name" sh -c 'grep -v seconds e5.out | diff - a'
 must "$DUET" train $S --init run --lora 2 --data other.txt --steps 4 --val-every 2 --lr 0.01 \
     --out low >s.out 2>s.err
-must "$DUET" train --resume low --threads 1 --quiet --steps 5 --lr 300 --clip 0 --spike 0 \
+must "$DUET" train --resume low --threads 1 --quiet --steps 5 --lr 100 --clip 0 --spike 0 \
     --schedule constant >s.out 2>s.err
 evaluate low/adapter.best.blzt >e6.out 2>e.err
 evaluate run --adapter low/adapter.best.blzt >e7.out 2>e.err
