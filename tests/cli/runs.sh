@@ -65,8 +65,7 @@ evaluate lora/adapter.blzt >e5.out 2>e.err
 check "eval of a LoRA run's adapter by its name" sh -c 'grep -v seconds e5.out | diff - a'
 must "$DUET" train $S --init run --lora 2 --data other.txt --steps 4 --val-every 2 --lr 0.01 \
     --out low >s.out 2>s.err
-must "$DUET" train --resume low --threads 1 --quiet --steps 5 --lr 100 --clip 0 --spike 0 \
-    --schedule constant >s.out 2>s.err
+rm low/adapter.blzt && cp lora/adapter.blzt low # the best is another file then
 evaluate low/adapter.best.blzt >e6.out 2>e.err
 evaluate run --adapter low/adapter.best.blzt >e7.out 2>e.err
 check "the best adapter by its name" sh \
@@ -88,10 +87,11 @@ refuses "plan RUN RUN" 2 'takes one run or model, found 2' "$DUET" plan run lora
 hash() { "$DUET" tokenizer info --tokenizer "$1" | sed -n 's/^hash: //p'; }
 check "--tokenizer of a checkpoint is the run's" equal "$(hash lora/checkpoints/3)" "$(hash run)"
 for begin in "--init run" "$SHAPE --tokenizer byte"; do
+    name=${begin%% *}
     must "$DUET" train $begin $S --engine mezo --data other.txt --steps 3 --out zo >s.out 2>s.err
-    check "replay RUN ($begin)" "$DUET" replay zo -o again.blzt
-    check "replay RUN: the weights ($begin)" same again.blzt zo/model.blzt
-    mv zo zo-${begin%% *}
+    check "replay RUN, $name" "$DUET" replay zo -o again.blzt
+    check "replay RUN, $name: the weights" same again.blzt zo/model.blzt
+    mv zo "zo-$name"
 done
 check "replay BASE RUN" "$DUET" replay run zo---init -o again.blzt
 check "replay BASE RUN: the weights" same again.blzt zo---init/model.blzt
