@@ -83,7 +83,7 @@ static const struct conf_row rows[] = {
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_BOOL(O, json, "json", "print one JSON object: prompt, and of each text its seed, text, "
                                "tokens, finish_reason and speed"),
-    CONF_BOOL(O, quiet, "quiet", "no seed and no speed report on stderr"),
+    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END};
 #undef O
 

@@ -57,7 +57,7 @@ static const struct conf_row rows[] = {
         "llama-bpe or qwen2"),
     CONF_SECTION("Running"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096, "threads; 0: one a processor"),
-    CONF_BOOL(struct opts, quiet, "quiet", "no progress line"),
+    CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END,
 };
 
@@ -78,10 +78,10 @@ static int read_text(const char *path, struct tok_bytes *text, struct log_progre
         }
         TRY(textin_read(&in, text->data + text->n, READ_STEP, &got, e));
         text->n += got;
-        if (line) log_progress_show(line, false, "tokenizer: read %.1f MB", (double)text->n / 1e6);
+        if (line) log_bar(line, "reading", text->n, 0, "MB");
     }
     if (line && textscan_note(&in.scan, in.name, note, sizeof note))
-        log_note(line, "note: %s", note);
+        log_warn(line, "note: %s", note);
 out:
     textin_close(&in);
     return rc;
@@ -90,7 +90,7 @@ out:
 /* train --------------------------------------------------------------------------------------- */
 
 static void show_merges(void *ctx, uint32_t done, uint32_t total) {
-    log_progress_show(ctx, false, "tokenizer: %u of %u tokens", done, total);
+    log_bar(ctx, "learning", done, total, "tokens");
 }
 
 /* The texts of the files in one buffer, without the trailers of built-in corpora. bytes: of
@@ -175,14 +175,15 @@ static int train(const struct opts *o, const struct conf *c, struct err *e) {
         if (strcmp(o->special.item[i], END_OF_TEXT))
             k.specials[b.n_specials++] = o->special.item[i];
     b.specials = k.specials;
+    log_bar_end(&line, "read", k.all, "MB");
+    log_begin(&line);
     TRY(bpe_train(&b, k.texts, k.bytes, k.list.n, &json, &vocab, e));
     log_progress_end(&line);
     TRY(write_json(o->out, json, e));
     if (vocab < b.vocab)
         log_note(&line, "the text has no more pairs that occur %" PRId64 " times or more",
                  o->min_count);
-    if (!o->quiet)
-        log_note(&line, "%s: %u tokens from %.1f MB of text", o->out, vocab, (double)k.all / 1e6);
+    log_note(&line, "%s: %u tokens from %.1f MB of text", o->out, vocab, (double)k.all / 1e6);
 out:
     log_progress_end(&line);
     close_corpus(&k);
