@@ -24,6 +24,9 @@ dir=${DUET_DEMO_DIR:-demo-run}
 seconds=${DUET_DEMO_SECONDS:-60}
 mkdir -p "$dir"
 
+# What an earlier demo left; duet writes over nothing unless it is told.
+for f in stories.txt tokenizer.json unseen.txt model.gguf model-q8_0.gguf Modelfile; do rm -f "$dir/$f"; done
+
 say "A corpus: 16 MB of stories from the built-in grammar, which knows how much information they hold"
 run $duet stories --bytes 16M --seed 1 --out "$dir/stories.txt"
 

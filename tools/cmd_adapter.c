@@ -19,7 +19,7 @@ struct opts {
     struct conf_pairs set;
     double scale;
     int64_t threads;
-    bool json;
+    bool json, overwrite;
 };
 
 #define O struct opts
@@ -38,6 +38,7 @@ static const struct conf_row rows[] = {
     CONF_PAIRS(O, set, "set", "KEY=VALUE",
                "merge: override a key of the base's description (repeatable)"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "merge: threads; 0: one per processor"),
+    OVERWRITE_ROW(O, overwrite),
     CONF_BOOL(O, json, "json", "info: print JSON"),
     CONF_END};
 #undef O
@@ -147,6 +148,7 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     TRY(out_is_other(o->out, run.model, e));
     TRY(out_is_other(o->out, run.adapter, e));
     TRY(out_format(o->out, o->to, false, &f, e));
+    TRY(out_free(o->out, o->overwrite, e));
     TRY(run_files_open(&run, &m, &use, e));
     open_say_assumed(&m);
     TRY(write_merged(o, &m, run.model, f, e));
@@ -162,7 +164,7 @@ static const struct verb {
     const char *name, *needs, *options;
     int least, most;
 } verbs[] = {{"merge", "a base model and an adapter, or the folder of a LoRA run",
-              "out to scale dtype set threads", 1, 2},
+              "out to scale dtype set overwrite threads", 1, 2},
              {"info", "an adapter", "json", 1, 1}};
 
 /* Options that would have no effect are errors: each verb knows its own. */

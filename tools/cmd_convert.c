@@ -6,7 +6,6 @@
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "run_start.h"
 #include "screen.h"
 
@@ -17,7 +16,7 @@ struct opts {
     const char *to, *dtype, *tokenizer, *base;
     struct conf_pairs set;
     int64_t threads;
-    bool verify;
+    bool verify, overwrite;
 };
 
 #define O struct opts
@@ -40,6 +39,7 @@ static const struct conf_row rows[] = {
     CONF_BOOL(O, verify, "verify",
               "read what was written again, and compare its logits with the source's; nothing is "
               "written if they differ"),
+    OVERWRITE_ROW(O, overwrite),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_END};
 #undef O
@@ -131,9 +131,9 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     const char *base = v.in.path;
     TRY(check_adapter_opts(conf, in, base, e));
     TRY(out_format(out, o->to, true, &f, e));
-    TRY(run_folder_spare(out, e));
     TRY(out_is_other(out, in, e));
     TRY(out_is_other(out, base, e));
+    TRY(out_free(out, o->overwrite, e));
     TRY(adapter_open(&m, base, in, &use, e));
     open_say(&m);
     TRY(adapter_save_checked(&m, out, f->name, NULL, o->verify ? &check : NULL, e));
@@ -165,6 +165,8 @@ static int convert_model(const struct conf *conf, const struct opts *o, const st
                        "makes a model of both",
                        in);
     TRY(out_format(out, o->to, false, &f, e));
+    TRY(export_spares(mf, f, out, o->tokenizer, e));
+    TRY(out_free(out, o->overwrite, e));
     TRY(model_export(mf, f, out, &x, &r, e));
     if (mf->notes) screen_write(stderr, mf->notes, strlen(mf->notes));
     screen_write(stderr, r.text, strlen(r.text));

@@ -8,7 +8,6 @@
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "screen.h"
 #include "task.h"
 #include "train_opts.h"
@@ -26,7 +25,7 @@ struct opts {
     struct open_opts open;
     double val_fraction;
     int64_t batch, seq, windows, threads;
-    bool exact, json, quiet;
+    bool exact, overwrite, json, quiet;
 };
 
 #define O struct opts
@@ -77,6 +76,7 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, logits, "logits", NULL, "FILE",
                 "instead of the loss: write the logits after each of the first --seq tokens, a row "
                 "of f32 (little-endian) a token"),
+    OVERWRITE_ROW(O, overwrite),
     CONF_BOOL(O, json, "json", "print JSON"),
     CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END};
@@ -359,13 +359,16 @@ out:
 static int check_out(const struct opts *o, const char *model, struct err *e) {
     int rc = 0;
     const char *out = o->out ? o->out : o->logits;
-    if (!out) return 0;
-    TRY(run_folder_spare(out, e));
+    if (!out)
+        return !o->overwrite ? 0
+                             : err_set(e, ERR_USAGE,
+                                       "--overwrite has no effect without --out or --logits");
     TRY(out_spares(out, o->tokenizer, e));
     TRY(out_spares(out, o->paired, e));
     for (size_t i = 0; i < o->data.n; i++) TRY(out_spares(out, o->data.item[i], e));
     TRY(out_is_other(out, model, e));
     if (o->open.adapter) TRY(out_is_other(out, o->open.adapter, e));
+    TRY(out_free(out, o->overwrite, e));
     TRY(file_out_check(out, e));
 out:
     return rc;

@@ -5,8 +5,8 @@
 #include "import.h"
 #include "log.h"
 #include "machine.h"
+#include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "run_start.h"
 #include "train_model.h"
 #include "trajectory.h"
@@ -19,7 +19,7 @@
 struct opts {
     const char *out;
     int64_t to_step, threads;
-    bool quiet;
+    bool overwrite, quiet;
 };
 
 static const struct conf_row rows[] = {
@@ -29,6 +29,7 @@ static const struct conf_row rows[] = {
              "weights after so many updates; -1: after all"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096,
              "threads; 0: one per processor. Results do not depend on it"),
+    OVERWRITE_ROW(struct opts, overwrite),
     CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"), CONF_END};
 
 /* The run that is made again: its settings, weights and optimizer. */
@@ -308,7 +309,7 @@ static int check_args(const struct replay *r, const struct opts *o, struct err *
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
     if (file_same(r->base, o->out) || file_same(r->path, o->out))
         return err_set(e, ERR_USAGE, "%s is to be read: choose another --out", o->out);
-    const int rc = run_folder_spare(o->out, e);
+    const int rc = out_free(o->out, o->overwrite, e);
     return rc ? rc : file_out_check(o->out, e);
 }
 

@@ -4,7 +4,7 @@
 #include "disk.h"
 #include "file.h"
 #include "log.h"
-#include "run_folder.h"
+#include "out_format.h"
 #include "stories.h"
 
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 struct opts {
     int64_t bytes, documents, seed;
     const char *out;
-    bool quiet;
+    bool overwrite, quiet;
 };
 
 static const struct conf_row rows[] = {
@@ -30,6 +30,7 @@ static const struct conf_row rows[] = {
              "document i of a seed is always the same text"),
     CONF_STRING(struct opts, out, "out", "-", "FILE",
                 "file to write, replaced as a whole when done; \"-\" is standard output"),
+    OVERWRITE_ROW(struct opts, overwrite),
     CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END,
 };
@@ -162,7 +163,7 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     TRY(check_opts(&o, &c, e));
     log_progress_init(&line, o.quiet);
-    TRY(run_folder_spare(o.out, e));
+    TRY(out_free(o.out, o.overwrite, e));
     TRY(disk_fits(o.out, "the text", (uint64_t)o.bytes, (uint64_t)o.bytes, e));
     TRY(file_out_open(&out, o.out, e));
     log_begin(&line);

@@ -5,7 +5,6 @@
 #include "log.h"
 #include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "shard.h"
 
 #include <inttypes.h>
@@ -16,7 +15,7 @@
 struct opts {
     const char *tokenizer, *out, *verify, *format;
     int64_t vocab, threads;
-    bool json, quiet;
+    bool overwrite, json, quiet;
 };
 
 static const struct conf_row rows[] = {
@@ -25,6 +24,7 @@ static const struct conf_row rows[] = {
                 "\"byte\", a tokenizer.json, tokenizer.model, llama2.c tokenizer.bin, or a folder "
                 "with one"),
     CONF_STRING(struct opts, out, "out", NULL, "SHARD", "file to write"),
+    OVERWRITE_ROW(struct opts, overwrite),
     CONF_SECTION("Checking a shard"),
     CONF_STRING(struct opts, verify, "verify", NULL, "SHARD",
                 "check sizes, checksums and every token of an existing shard"),
@@ -139,8 +139,9 @@ static int check_opts(const struct opts *o, const struct conf *c, struct err *e)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
     if (!o->out) return err_set(e, ERR_USAGE, "--out is missing: the shard to write");
     if (!c->n_pos) return err_set(e, ERR_USAGE, "no text file given (\"-\" is standard input)");
-    const int rc = out_spares(o->out, o->tokenizer, e);
-    return rc ? rc : run_folder_spare(o->out, e);
+    int rc = out_spares(o->out, o->tokenizer, e);
+    for (int i = 0; i < c->n_pos && !rc; i++) rc = out_spares(o->out, c->pos[i], e);
+    return rc ? rc : out_free(o->out, o->overwrite, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {

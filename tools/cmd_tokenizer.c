@@ -7,7 +7,6 @@
 #include "map.h"
 #include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "screen.h"
 #include "stories.h"
 #include "textin.h"
@@ -27,7 +26,7 @@ struct opts {
     const char *out, *tokenizer, *text, *pre;
     struct conf_list special;
     int64_t vocab, min_count, threads;
-    bool plain, bos, json, quiet;
+    bool plain, bos, json, overwrite, quiet;
 };
 
 static const struct conf_row rows[] = {
@@ -57,6 +56,8 @@ static const struct conf_row rows[] = {
         "llama-bpe or qwen2"),
     CONF_SECTION("Running"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096, "threads; 0: one a processor"),
+    CONF_BOOL(struct opts, overwrite, "overwrite",
+              "train, convert: write over what is there under the name to be written"),
     CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END,
 };
@@ -139,6 +140,7 @@ static int open_corpus(struct corpus *k, const struct opts *o, const struct conf
     for (size_t i = 0; i < k->list.n; i++)
         if (file_same(o->out, k->list.path[i]))
             return err_set(e, ERR_USAGE, "--out %s would overwrite a text to learn from", o->out);
+    TRY(out_free(o->out, o->overwrite, e));
     TRY(file_out_check(o->out, e));
     k->bytes = calloc(k->list.n + 1, sizeof *k->bytes);
     k->texts = calloc(k->list.n + 1, sizeof *k->texts);
@@ -335,11 +337,11 @@ static const struct verb {
     int min_pos, max_pos;       /* arguments behind the verb */
     const char *needs;
 } verbs[] = {
-    {"train", "vocab out special min-count quiet threads", 1, 1 << 30, "text files to learn from"},
+    {"train", "vocab out special min-count overwrite quiet threads", 1, 1 << 30, "text files to learn from"},
     {"encode", "tokenizer text plain bos", 0, 1, "at most one file"},
     {"decode", "tokenizer plain", 0, 1 << 30, "token ids, or one file with them"},
     {"info", "tokenizer json", 0, 0, "no arguments"},
-    {"convert", "out pre quiet", 1, 1, "a tokenizer"},
+    {"convert", "out pre overwrite quiet", 1, 1, "a tokenizer"},
 };
 
 #define N_VERBS (sizeof verbs / sizeof *verbs)
@@ -377,9 +379,8 @@ static int check_opts(const struct opts *o, const struct conf *c, const struct v
         return err_set(e, ERR_USAGE, "--out is missing: the file to write");
     if (v != verbs && !convert && !o->tokenizer)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
-    const bool writes = convert || v == &verbs[0];
     const int rc = convert ? out_spares(o->out, c->pos[1], e) : 0;
-    return rc || !writes ? rc : run_folder_spare(o->out, e);
+    return rc || !convert ? rc : out_free(o->out, o->overwrite, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {

@@ -244,6 +244,12 @@ static bool holds_tokenizer(const struct format *f, const char *path, const char
     return file_same(tokenizer, path) || (is_folder(f) && file_lies_in(tokenizer, path));
 }
 
+int export_spares(const struct model_file *in, const struct format *f, const char *path,
+                  const char *tokenizer, struct err *e) {
+    if (!model_file_uses(in, path) && !holds_tokenizer(f, path, tokenizer)) return 0;
+    return err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
+}
+
 int model_export(const struct model_file *in, const struct format *f, const char *path,
                  const struct export_opts *o, struct export_report *report, struct err *e) {
     int rc;
@@ -274,10 +280,7 @@ int model_export(const struct model_file *in, const struct format *f, const char
     TRY(add_tensors(&out, in, &m.config, f, o, report, e));
     TRY(export_tokenizer(&out, j, in, f, o, report, &tok, e));
     TRY(set_config(&out, j, f, e));
-    if (model_file_uses(in, path) || holds_tokenizer(f, path, o->tokenizer)) {
-        rc = err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
-        goto out;
-    }
+    TRY(export_spares(in, f, path, o->tokenizer, e));
     TRY(run_folder_spare(path, e));
     TRY(model_file_write(&out, f->name, path, e));
 out:

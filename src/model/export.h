@@ -38,6 +38,11 @@ struct export_report {
 int model_export(const struct model_file *in, const struct format *f, const char *path,
                  const struct export_opts *o, struct export_report *r, struct err *e);
 
+/* ERR_INPUT where writing there would replace what in, or the tokenizer that is asked for, is read
+ * from. model_export has it. */
+int export_spares(const struct model_file *in, const struct format *f, const char *path,
+                  const char *tokenizer, struct err *e);
+
 /* What a model is called in a format: its parts decide, not its origin (llama, qwen2, ...). */
 const char *export_arch(const struct model_config *c, const struct format *f);
 

@@ -107,7 +107,7 @@ check "the folder has what transformers reads" [ -s hf/config.json -a -s hf/mode
 check "GGUF to BLZT to GGUF: the same file" sh \
     -c "'$DUET' convert m.gguf r.blzt && '$DUET' convert r.blzt r.gguf && cmp r.gguf m.gguf"
 check "Hugging Face to BLZT to Hugging Face: the same weights" sh -c "
-    '$DUET' convert hf r.blzt && '$DUET' convert r.blzt hf2/ && cmp hf/model.safetensors hf2/model.safetensors &&
+    '$DUET' convert hf r2.blzt && '$DUET' convert r2.blzt hf2/ && cmp hf/model.safetensors hf2/model.safetensors &&
     cmp hf/config.json hf2/config.json && cmp hf/tokenizer.json hf2/tokenizer.json"
 for t in f16 bf16 q8_0 q4_0; do
     check "--dtype $t, verified" sh -c "'$DUET' convert $M $t.gguf --dtype $t --verify >v.out 2>&1"
@@ -131,7 +131,7 @@ A=lora/adapter.blzt B=q8_0.gguf
 check "an adapter to PEFT, verified" sh -c "'$DUET' convert $A peft/ --base $B --verify"
 check "an adapter to GGUF, verified" sh -c "'$DUET' convert $A a.gguf --base $B --verify"
 check "PEFT back to duet's: the same values" sh \
-    -c "'$DUET' convert peft back.blzt --base $B && '$DUET' convert back.blzt peft2/ --base $B &&
+    -c "'$DUET' convert peft back3.blzt --base $B && '$DUET' convert back3.blzt peft2/ --base $B &&
     cmp peft/adapter_model.safetensors peft2/adapter_model.safetensors && cmp peft/adapter_config.json peft2/adapter_config.json"
 check "GGUF back to duet's: the same values" sh \
     -c "'$DUET' convert a.gguf back2.blzt --base $B && '$DUET' convert back2.blzt a2.gguf --base $B && cmp a.gguf a2.gguf"
@@ -139,7 +139,7 @@ adapted() { "$DUET" eval $B --adapter "$1" --data text.txt --seq 32 --quiet --js
 adapted $A >want
 "$DUET" eval $B --data text.txt --seq 32 --quiet --json | grep '"val_loss"' >plain.loss
 check "the adapter changes the loss" differ want plain.loss
-for f in peft a.gguf back.blzt; do
+for f in peft a.gguf back3.blzt; do
     adapted $f >got
     check "the loss with $f is the adapter's" same want got
 done
@@ -173,8 +173,9 @@ done
 check "nothing is written" [ -z "$(ls -A bad)" ]
 cp m.gguf bad/m.gguf
 cp -r hf bad/m
-refused "over a file" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m.gguf --verify
-refused "over a folder" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m/ --verify
+refused "over a file" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m.gguf --verify \
+    --overwrite
+refused "over a folder" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m/ --verify --overwrite
 check "the file stays" cmp bad/m.gguf m.gguf
 check "the folder stays, and nothing is beside it" diff -r bad/m hf
 check "--verify to a folder leaves nothing but the model" sh \
@@ -191,7 +192,7 @@ refused "a key that is not computed" 1 'is_causal is false.*--set is_causal=null
 # ---- writes that fail ----
 cp m.gguf keep.gguf
 echo '{"model_type":"llama"}' >hf2/config.json
-(ulimit -f 20; "$DUET" convert $M m.gguf >o 2>e)
+(ulimit -f 20; "$DUET" convert $M m.gguf --overwrite >o 2>e)
 check "a full disk is said" grep -qi 'limit of a file.s size' e
 check "and the old file is as it was" cmp m.gguf keep.gguf
 mkdir -p full_dir
