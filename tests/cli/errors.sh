@@ -56,7 +56,7 @@ refuses "environment" 2 'DUET_CPU is "mmx"' env DUET_CPU=mmx "$DUET" info $MODEL
 refuses "eval without a model" 2 'one model file, found 0' "$DUET" eval --data text.txt
 refuses "eval of two" 2 'one model file, found 2' "$DUET" eval $MODEL $MODEL --data text.txt
 refuses "eval without data" 2 '--data' "$DUET" eval $MODEL
-refuses "generate without a model" 2 'one model file, found 0' "$DUET" generate
+refuses "generate without a model" 2 'a model and a prompt, found neither' "$DUET" generate
 refuses "generate: temperature" 2 'temperature is -1' "$DUET" generate $MODEL --temperature -1
 refuses "bench of nothing" 2 'step, gemm' "$DUET" bench everything
 

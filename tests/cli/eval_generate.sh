@@ -172,7 +172,7 @@ refuses "two prompts" 2 'the prompt is given twice' gen a --prompt b
 refuses "a file and a prompt" 2 'the prompt is given twice' gen a --prompt-file prompt.txt
 refuses "a prompt without quotes" 2 'a prompt of several words is one argument in quotes' gen \
     Once upon a time
-refuses "no model" 2 'takes a model, found none' "$DUET" generate
+refuses "no model" 2 'takes a model and a prompt, found neither' "$DUET" generate
 head -c 513 plain.txt >p513.txt
 refuses "a file longer than the context" 1 'the prompt has 513 tokens, the context only 512' \
     gen --prompt-file p513.txt --tokens 5

@@ -87,10 +87,10 @@ check "which is part of the new model" sh \
 must duet train --lora 2 --init ane_autoresearch_ckpt.bin $said --data stories.txt \
     --tokenizer smollm2/tokenizer.json --steps 2 \
     --batch 2 --threads 1 --out side --quiet >out 2>err
-must duet adapter merge ane_autoresearch_ckpt.bin side/adapter.blzt $said --out merged.blzt >out \
-    2>err
+must duet adapter merge ane_autoresearch_ckpt.bin side/adapter.blzt $said --out merged2.blzt \
+    >out 2>err
 check "adapter merge takes it from --set" sh \
-    -c "duet info merged.blzt | grep -q 'residual_scale.: 0.35355'"
+    -c "duet info merged2.blzt | grep -q 'residual_scale.: 0.35355'"
 must duet eval --json x.blzt --data stories.txt --tokenizer smollm2/tokenizer.json --split val >kept \
     2>kept.err
 check "duet's own file says everything" sh -c '! grep "does not say" kept.err'

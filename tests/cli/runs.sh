@@ -227,7 +227,8 @@ refuses "train --resume: the base is gone" 1 \
 evaluate there/bare.blzt --adapter own >e5.out 2>e.err
 check "what is advised works" sh -c 'grep -v seconds e5.out | diff - a'
 must "$DUET" convert own peft3/ --base there/bare.blzt >s.out 2>s.err
-check "convert --base over what it wrote" "$DUET" convert own peft3/ --base there/bare.blzt
+check "convert --base over what it wrote" "$DUET" convert own peft3/ --base there/bare.blzt \
+    --overwrite
 check "train --resume --init" "$DUET" train --resume own --init there/bare.blzt --steps 6 \
     --threads 1 --quiet
 finish

@@ -46,10 +46,10 @@ while IFS='|' read -r name file source; do
     way $file "$source" "$DUET" audit $MODEL --quiet --threads 1 --seeds 8 --batch 2 --seq 16 \
         --data $file --json >got.audit 2>audit.err
     check "audit: $name" same want.audit got.audit
-    way $file "$source" "$DUET" tokenize --tokenizer byte --out got.shard --quiet $file >tok.out \
+    way $file "$source" "$DUET" tokenize --tokenizer byte --out got.shard --overwrite --quiet $file >tok.out \
         2>&1
     check "tokenize: $name" same want.shard got.shard
-    way $file "$source" "$DUET" tokenizer train --vocab 300 --out got.json --quiet $file >tok.out \
+    way $file "$source" "$DUET" tokenizer train --vocab 300 --out got.json --overwrite --quiet $file >tok.out \
         2>&1
     check "tokenizer train: $name" same want.json got.json
     way $file "$source" "$DUET" tokenizer encode --tokenizer byte $file >got.ids 2>tok.err
