@@ -36,7 +36,7 @@ refuses "not a choice" 2 'expected one of: auto adamw lion sgd momentum' "$DUET"
     --optimizer sgdx
 refuses "plain argument" 2 'no plain arguments, found text.txt' "$DUET" train text.txt
 refuses "switch with a value" 2 'takes no value' "$DUET" train --recompute=1
-refuses "no end given" 2 '--steps N or --time' "$DUET" train
+refuses "no end given" 2 'say how long to train: --time SECONDS, --steps N' "$DUET" train
 refuses "no data" 2 '--data' "$DUET" train --steps 1
 refuses "no model" 2 '--model' "$DUET" train --steps 1 --data text.txt
 refuses "checkpoint-every" 2 'expected a number of updates' "$DUET" train --steps 1 \
