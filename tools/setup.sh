@@ -2,17 +2,24 @@
 # Installs what duet builds with, on Debian and Ubuntu; says what to install elsewhere.
 # Needs root, directly or through sudo. Does nothing when everything is there.
 #
-#   tools/setup.sh [clang]     clang: the second compiler too, which only tools/checks.sh needs
+#   tools/setup.sh [clang] [plot] [pictures]
+#
+#   clang     the second compiler too, which only tools/checks.sh needs
+#   plot      gnuplot, which only duet plot needs
+#   pictures  gnuplot and Chromium, which only the test of its pictures needs
 set -eu
 
 packages="gcc meson ninja-build pkg-config libzstd-dev zlib1g-dev libjansson-dev
 libpcre2-dev libutf8proc-dev libxxhash-dev libcmocka-dev"
 optional="libdnnl-dev libopenblas0" # loaded at run time; duet works without
-case ${1-} in
-'') ;;
-clang) packages="$packages clang libomp-dev" ;;
-*) echo "setup: $1 is not known; the only argument is clang" >&2; exit 2 ;;
-esac
+for wish; do
+    case $wish in
+    clang) packages="$packages clang libomp-dev" ;;
+    plot) packages="$packages gnuplot-nox" ;;
+    pictures) packages="$packages gnuplot-nox chromium" ;;
+    *) echo "setup: $wish is not known; arguments are clang, plot, pictures" >&2; exit 2 ;;
+    esac
+done
 
 have() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 
@@ -20,7 +27,7 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     echo "This is not Debian or Ubuntu. Install, by the names of your system:" >&2
     echo "  a C17 compiler with OpenMP, meson >= 1.0, ninja, pkg-config," >&2
     echo "  zstd, zlib, jansson, PCRE2, utf8proc, xxHash (with headers), cmocka for the tests;" >&2
-    echo "  oneDNN 2.x and OpenBLAS if you want their matrix products too." >&2
+    echo "  oneDNN 2.x and OpenBLAS if you want their matrix products too, gnuplot for duet plot." >&2
     for tool in meson ninja pkg-config; do
         command -v $tool >/dev/null || { echo "setup: $tool is missing" >&2; exit 1; }
     done

@@ -1,0 +1,90 @@
+/* Pictures of curves: panels one above the other over the same x, drawn by gnuplot (gnuplot.h).
+ *
+ * Whoever draws fills a struct chart with figures and names and calls chart_draw; where things go
+ * is decided here. Every text has a place of its own that is computed with widths no font exceeds
+ * much, so none collides: ticks are thinned out, names are cut in their middle, the legend is a
+ * column beside the panels, and a picture without a given height grows with it. Names may hold
+ * anything: they reach gnuplot as octal escapes of their bytes, never as commands or markup.
+ *
+ * Numbers that are NaN, infinite or beyond 1e30 are not drawn and interrupt a line; on a
+ * logarithmic axis neither are those that are not positive. Nothing is owned. */
+#ifndef DUET_CHART_H
+#define DUET_CHART_H
+
+#include "err.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+/* How something looks: a colour (of seven that the colour-blind can tell apart), a mark and
+ * dashes, which together are different for the first 77 numbers. CHART_GREY: of no series. */
+enum { CHART_GREY = -1 };
+
+enum chart_kind {
+    CHART_POINTS, /* a line with marks, and error bars where err is there */
+    CHART_LINE,   /* a line */
+    CHART_THIN,   /* a thin, pale line, behind the others */
+    CHART_DOTS,   /* marks alone, with error bars */
+    CHART_BAND,   /* the area y - err to y + err, pale */
+    CHART_RING,   /* a ring around a mark: what is to be noticed */
+    CHART_DASHED, /* of a legend: the line of a struct chart_level */
+};
+
+struct chart_series {
+    enum chart_kind kind;
+    int style;
+    const double *x, *y, *err; /* err: NULL or half the length of the bar; NAN: none */
+    size_t n;
+};
+
+/* A dashed line across a panel. */
+struct chart_level {
+    double y;
+    int style;
+};
+
+struct chart_panel {
+    const char *title; /* above its left edge: what y is, and its unit */
+    double weight;     /* its share of the height */
+    bool log_y;
+    double min, max;                   /* range of y; NAN: of what is drawn */
+    const struct chart_series *series; /* later ones are in front */
+    size_t n_series;
+    const struct chart_level *levels; /* do not widen the range */
+    size_t n_levels;
+};
+
+/* An entry of a legend: what a sign means. Two signs may stand for one name. */
+struct chart_key {
+    const char *name;
+    enum chart_kind kind;
+    int style;
+};
+
+struct chart {
+    const char *title; /* or NULL */
+    const char *note;  /* below everything, small; or NULL */
+    const char *x_title;
+    bool log_x;
+    double x_min, x_max; /* NAN: of what is drawn */
+    int width, height;   /* CSS pixels (1/96 inch); height 0: by what is in it */
+    bool dark;
+    bool adaptive; /* SVG: light or dark as the system of whoever looks at it wants */
+    const struct chart_panel *panels;
+    size_t n_panels;
+    const struct chart_key *row; /* the legend above the panels, from left to right */
+    size_t n_row;
+    const struct chart_key *column; /* the legend beside the panels, from top to bottom */
+    size_t n_column;
+};
+
+#define CHART_MAX_PANELS 8
+
+/* The kinds of files, by the ends of their names, for messages. */
+#define CHART_FORMATS ".svg, .png or .pdf"
+bool chart_has_format(const char *path);
+
+/* Writes the picture to path, whose end must be one of CHART_FORMATS. The old file stays if
+ * something fails. */
+int chart_draw(const struct chart *c, const char *path, struct err *e);
+
+#endif
