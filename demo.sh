@@ -24,6 +24,9 @@ dir=${DUET_DEMO_DIR:-demo-run}
 seconds=${DUET_DEMO_SECONDS:-60}
 mkdir -p "$dir"
 
+# What an earlier demo left; duet writes over nothing unless it is told.
+for f in stories.txt tokenizer.json unseen.txt model.gguf model-q8_0.gguf Modelfile; do rm -f "$dir/$f"; done
+
 say "A corpus: 16 MB of stories from the built-in grammar, which knows how much information they hold"
 run $duet stories --bytes 16M --seed 1 --out "$dir/stories.txt"
 
@@ -44,18 +47,9 @@ run $duet eval "$dir/model/model.blzt" --data "$dir/unseen.txt"
 say "A story by the model"
 run $duet generate "$dir/model/model.blzt" --prompt "Once upon a time" --temperature 0.7 --seed 3
 
-say "The model for llama.cpp and Ollama: as GGUF, read back and compared"
-run $duet convert "$dir/model/model.blzt" "$dir/model.gguf" --verify
+say "The model as GGUF, read back and compared, and what Ollama is told of it"
+run $duet convert "$dir/model/model.blzt" "$dir/model.gguf" --verify --name duet-demo --modelfile "$dir/Modelfile"
 run $duet convert "$dir/model/model.blzt" "$dir/model-q8_0.gguf" --dtype q8_0 --verify
-cat >"$dir/Modelfile" <<END
-# ollama create duet-demo -f $dir/Modelfile && ollama run duet-demo "Once upon a time"
-FROM ./model.gguf
-TEMPLATE """{{ .Prompt }}"""
-PARAMETER temperature 0.7
-PARAMETER num_ctx 256
-PARAMETER num_predict 200
-PARAMETER stop "<|endoftext|>"
-END
 cat "$dir/Modelfile"
 
 say "Done"

@@ -1,7 +1,7 @@
 /* duet adapter: what is in an adapter, and merging one into its base. */
 #include "adapter.h"
 #include "cmd.h"
-#include "export.h"
+#include "merge.h"
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
@@ -19,7 +19,7 @@ struct opts {
     struct conf_pairs set;
     double scale;
     int64_t threads;
-    bool json;
+    bool json, overwrite;
 };
 
 #define O struct opts
@@ -38,6 +38,7 @@ static const struct conf_row rows[] = {
     CONF_PAIRS(O, set, "set", "KEY=VALUE",
                "merge: override a key of the base's description (repeatable)"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "merge: threads; 0: one per processor"),
+    OVERWRITE_ROW(O, overwrite),
     CONF_BOOL(O, json, "json", "info: print JSON"),
     CONF_END};
 #undef O
@@ -92,49 +93,14 @@ static int info(const struct opts *o, const char *path, struct err *e) {
 
 /* ---- merge ---------------------------------------------------------------------------------- */
 
-/* Where the merged model comes from. */
-static char *merge_meta(const struct lora *l) {
-    char hash[17];
-    snprintf(hash, sizeof hash, "%016" PRIx64, l->base_hash);
-    json_t *o = json_pack("{s:{s:s,s:I,s:f,s:s,s:f}}", "merged", "base_hash", hash, "rank",
-                          (json_int_t)l->opts.rank, "alpha", l->opts.alpha, "targets", l->targets,
-                          "scale", l->factor);
-    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    json_decref(o);
-    return text;
-}
-
-/* The merged model to a file. */
-static int write_merged(const struct opts *o, struct model *m, const char *base,
-                        const struct format *f, struct err *e) {
-    int rc;
-    struct model_file mf = {0};
-    struct model_as_file *hold = NULL;
-    struct export_report r;
-    const struct export_opts x = {.dtype = dtype_find(o->dtype)};
-    char *meta = merge_meta(m->lora);
-    if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", o->out);
-    TRY(lora_merge(m, e));
-    TRY(model_as_file(m, &mf, &hold, meta, e));
-    if (!(mf.path = strdup(base))) { /* for messages */
-        rc = err_set(e, ERR_NOMEM, "out of memory for %s", o->out);
-        goto out;
-    }
-    TRY(model_export(&mf, f, o->out, &x, &r, e));
-    screen_write(stderr, r.text, strlen(r.text));
-out:
-    free(meta);
-    model_file_close(&mf);
-    model_as_file_close(hold);
-    return rc;
-}
-
 /* adapter NULL: base is the folder of a LoRA run, which has both. */
 static int merge(const struct opts *o, const char *base, const char *adapter, struct err *e) {
     int rc;
     struct model m = {0};
     struct run_files run = {0};
     const struct format *f;
+    struct export_report r;
+    const struct export_opts x = {.dtype = dtype_find(o->dtype)};
     const struct adapter_use use = {
         .weights = DT_F32, .scale = o->scale, .merge = true, .sets = &o->set};
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
@@ -147,9 +113,11 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     TRY(out_is_other(o->out, run.model, e));
     TRY(out_is_other(o->out, run.adapter, e));
     TRY(out_format(o->out, o->to, false, &f, e));
+    TRY(out_free(o->out, o->overwrite, e));
     TRY(run_files_open(&run, &m, &use, e));
     open_say_assumed(&m);
-    TRY(write_merged(o, &m, run.model, f, e));
+    TRY(merge_export(&m, run.model, f, o->out, &x, &r, e));
+    screen_write(stderr, r.text, strlen(r.text));
 out:
     run_files_release(&run);
     model_close(&m);
@@ -162,7 +130,7 @@ static const struct verb {
     const char *name, *needs, *options;
     int least, most;
 } verbs[] = {{"merge", "a base model and an adapter, or the folder of a LoRA run",
-              "out to scale dtype set threads", 1, 2},
+              "out to scale dtype set overwrite threads", 1, 2},
              {"info", "an adapter", "json", 1, 1}};
 
 /* Options that would have no effect are errors: each verb knows its own. */

@@ -72,7 +72,7 @@ static const struct conf_row rows[] = {
              "threads; 0: one per processor. Results do not depend on it"),
     CONF_SECTION("Output"),
     CONF_BOOL(O, json, "json", "print JSON, with the figures of every direction"),
-    CONF_BOOL(O, quiet, "quiet", "no progress line"),
+    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END};
 #undef O
 
@@ -125,10 +125,8 @@ static int check_memory(struct job *j, bool loaded, struct err *e) {
     ao->seq = j->o->seq ? j->o->seq : j->model.config.seq_len;
     const int rc = audit_plan(&j->model, ao, mem, e);
     if (rc) return rc;
-    if (!j->o->quiet)
-        log_note(&j->line, "memory: %.1f MB (weights %.1f, gradients %.1f, activations %.1f)",
-                 in_mb(mem->total), in_mb(mem->weights), in_mb(mem->gradients),
-                 in_mb(mem->passing));
+    log_note(&j->line, "memory: %.1f MB (weights %.1f, gradients %.1f, activations %.1f)",
+             in_mb(mem->total), in_mb(mem->weights), in_mb(mem->gradients), in_mb(mem->passing));
     const struct memory_part parts[] = {
         {"weights", loaded ? 0 : mem->weights},
         {"gradients", mem->gradients},
@@ -388,8 +386,7 @@ static int verdict(const struct audit *a, struct err *e) {
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static void progress(void *ctx, int64_t done, int64_t total) {
-    log_progress_show(ctx, false, "audit: %lld of %lld directions", (long long)done,
-                      (long long)total);
+    log_bar(ctx, "auditing", (uint64_t)done, (uint64_t)total, "directions");
 }
 
 static int audit(struct job *j, const struct conf *conf, struct err *e) {
@@ -415,10 +412,13 @@ static int audit(struct job *j, const struct conf *conf, struct err *e) {
     TRY(open_check_length(&j->model, j->audit_opts.seq, j->path, e));
     TRY(read_batch(j, e));
     TRY(audit_open(&j->audit, &j->model, &j->audit_opts, e));
+    log_state(&j->line, "computing the gradient, and looking for an eps");
     TRY(audit_gradient(&j->audit, e));
     TRY(audit_advise(&j->audit, o->eps < 0, &j->advice, e));
+    log_begin(&j->line);
     TRY(audit_run(&j->audit, e));
-    log_progress_end(&j->line);
+    log_bar_end(&j->line, "audited", (uint64_t)(j->audit.n_groups * j->audit_opts.seeds),
+                "directions");
     (o->json ? print_json : print_text)(j);
     TRY(verdict(&j->audit, e));
 out:

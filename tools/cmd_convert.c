@@ -2,22 +2,26 @@
 #include "adapter.h"
 #include "cmd.h"
 #include "export.h"
+#include "file.h"
 #include "import.h"
+#include "merge.h"
+#include "modelfile.h"
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "run_start.h"
 #include "screen.h"
+#include "verify.h"
 
 #include <stdio.h>
 #include <string.h>
 
 struct opts {
-    const char *to, *dtype, *tokenizer, *base;
+    const char *to, *dtype, *tokenizer, *base, *name, *modelfile;
     struct conf_pairs set;
     int64_t threads;
-    bool verify;
+    struct conf_list data;
+    bool verify, merge, overwrite;
 };
 
 #define O struct opts
@@ -34,77 +38,35 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
                 "a tokenizer for a model that has none, or its own from another file; none: "
                 "write none, so that it can be given another"),
+    CONF_STRING(O, name, "name", NULL, "TEXT",
+                "what the model is called (general.name of a GGUF, _name_or_path of others); "
+                "default: as before, or as its run, folder or file"),
+    CONF_STRING(O, modelfile, "modelfile", NULL, "FILE",
+                "beside a GGUF: also write what Ollama is told of it"),
     CONF_STRING(O, base, "base", NULL, "FILE",
                 "an adapter's base model; default: that of a LoRA run's folder"),
+    CONF_BOOL(O, merge, "merge",
+              "write an adapter and its base as one model, its weights in f32 unless --dtype says "
+              "otherwise"),
     CONF_PAIRS(O, set, "set", "key=value", "change a key of the model's config first"),
     CONF_BOOL(O, verify, "verify",
               "read what was written again, and compare its logits with the source's; nothing is "
-              "written if they differ"),
+              "written if they differ by more than rounding explains, and where it does, the "
+              "change of the loss is printed"),
+    OVERWRITE_ROW(O, overwrite),
+    CONF_LIST(O, data, "data", "FILE",
+              "with --verify: measure how the loss changes on these texts (as eval's --data) "
+              "instead of on built-in stories"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_END};
 #undef O
 
-/* ---- verifying ------------------------------------------------------------------------------ */
-
-/* What is written is read again from its temporary and compared, before it takes its place. */
-struct verifier {
-    struct compare_side in, out;
-    const char *name;                   /* of what is written */
-    const struct export_report *report; /* NULL: an adapter */
-    struct compare c;
-};
-
-static int judge(const struct verifier *v, struct err *e) {
-    const struct compare *c = &v->c;
-    const double bound = !v->report ? 1e-6 : v->report->exact ? -1 : v->report->bound;
-    if (!c->finite)
-        return err_set(e, ERR_INPUT,
-                       "verification failed, nothing is written: %s or %s computes logits that "
-                       "are no numbers",
-                       v->in.path, v->name);
-    if (c->exact) return 0;
-    if (bound < 0)
-        return err_set(e, ERR_INPUT,
-                       "verification failed, nothing is written: %s computes other logits than %s "
-                       "(by %.3g), though no weight was rounded",
-                       v->name, v->in.path, c->max_diff);
-    if (!(c->max_diff <= bound * c->max_logit))
-        return err_set(e, ERR_INPUT,
-                       "verification failed, nothing is written: the logits of %s differ from "
-                       "those of %s by %.3g, more than rounding explains (%.3g)",
-                       v->name, v->in.path, c->max_diff, bound * c->max_logit);
-    return 0;
-}
-
-static int verify(void *ctx, const char *path, struct err *e) {
-    struct verifier *v = ctx;
-    int rc;
-    if (v->report)
-        v->out.path = path;
-    else
-        v->out.adapter = path;
-    TRY(model_compare(&v->in, &v->out, &v->c, e));
-    TRY(judge(v, e));
-out:
-    return rc;
-}
-
-static void print_verified(const struct verifier *v) {
-    const struct compare *c = &v->c;
-    if (c->exact)
-        printf("verified: the same logits at %lld positions, bit for bit\n", (long long)c->tokens);
-    else
-        printf("verified: largest difference of a logit %.3g (largest logit %.3g), of a "
-               "probability %.3g, at %lld positions\n",
-               c->max_diff, c->max_logit, c->max_prob, (long long)c->tokens);
-}
-
 /* ---- adapters ------------------------------------------------------------------------------- */
 
-static int check_adapter_opts(const struct conf *conf, const char *in, const char *base,
-                              struct err *e) {
-    static const char *const none[] = {"dtype", "tokenizer"};
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+static int check_adapter_opts(const struct conf *conf, const struct opts *o, const char *in,
+                              const char *base, struct err *e) {
+    static const char *const none[] = {"dtype", "tokenizer", "name", "modelfile"};
+    for (size_t i = 0; i < sizeof none / sizeof *none && !o->merge; i++)
         if (conf_given(conf, none[i]))
             return err_set(e, ERR_USAGE, "--%s has no effect on an adapter, which %s is", none[i],
                            in);
@@ -113,32 +75,107 @@ static int check_adapter_opts(const struct conf *conf, const char *in, const cha
     return 0;
 }
 
-static int convert_adapter(const struct conf *conf, const struct opts *o, struct err *e) {
+/* What is opened, the format and the name: m has the adapter and its base. *base: of run's, or
+ * --base. */
+static int open_adapter(const struct conf *conf, const struct opts *o, struct run_files *run,
+                        const char **base, const struct format **f, struct model *m,
+                        struct err *e) {
     const char *in = conf->pos[0], *out = conf->pos[1];
+    const struct adapter_use use = {
+        .weights = DT_F32, .scale = 1, .merge = o->merge, .sets = &o->set};
+    int rc;
+    *base = o->base;
+    if (!o->base) {
+        TRY(run_files_find(run, in, NULL, e));
+        TRY(run_files_there(run, e));
+        *base = run->base;
+    }
+    TRY(check_adapter_opts(conf, o, in, *base, e));
+    TRY(out_format(out, o->to, !o->merge, f, e));
+    TRY(out_is_other(out, in, e));
+    TRY(out_is_other(out, *base, e));
+    TRY(out_free(out, o->overwrite, e));
+    TRY(adapter_open(m, *base, in, &use, e));
+    if (o->merge) TRY(run_files_tokenizer(run, m, e));
+out:
+    return rc;
+}
+
+static int convert_adapter(const struct conf *conf, const struct opts *o, struct err *e) {
+    const char *in = conf->pos[0], *out = conf->pos[1], *base;
     const struct format *f;
-    const struct adapter_use use = {.weights = DT_F32, .scale = 1, .sets = &o->set};
     struct verifier v = {
-        .in = {o->base, in, &o->set}, .out = {o->base, NULL, &o->set}, .name = out};
+        .in = {NULL, in, &o->set}, .out = {NULL, NULL, &o->set}, .name = out, .data = &o->data};
     const struct mf_check check = {verify, &v};
     struct model m = {0};
     struct run_files run = {0};
     int rc;
-    if (!o->base) {
-        TRY(run_files_find(&run, in, NULL, e));
-        TRY(run_files_there(&run, e));
-        v.in.path = v.out.path = run.base;
-    }
-    const char *base = v.in.path;
-    TRY(check_adapter_opts(conf, in, base, e));
-    TRY(out_format(out, o->to, true, &f, e));
-    TRY(run_folder_spare(out, e));
-    TRY(out_is_other(out, in, e));
-    TRY(out_is_other(out, base, e));
-    TRY(adapter_open(&m, base, in, &use, e));
+    TRY(open_adapter(conf, o, &run, &base, &f, &m, e));
+    v.in.path = v.out.path = base;
     open_say(&m);
     TRY(adapter_save_checked(&m, out, f->name, NULL, o->verify ? &check : NULL, e));
     printf("%s: an adapter as %s\n", out, f->name);
-    if (o->verify) print_verified(&v);
+    if (o->verify) verify_print(&v);
+out:
+    model_close(&m);
+    run_files_release(&run);
+    return rc;
+}
+
+/* Before anything is written. */
+static int check_modelfile(const struct conf *conf, const struct opts *o, const struct format *f,
+                           struct err *e) {
+    int rc = 0;
+    if (!o->modelfile) return 0;
+    if (strcmp(f->name, "gguf"))
+        return err_set(e, ERR_USAGE, "--modelfile is for a GGUF, and %s is of format %s",
+                       conf->pos[1], f->name);
+    if (!strcmp(o->modelfile, conf->pos[1]))
+        return err_set(e, ERR_USAGE, "--modelfile and the model cannot both be %s", o->modelfile);
+    TRY(out_spares(o->modelfile, conf->pos[0], e));
+    TRY(out_spares(o->modelfile, o->tokenizer, e));
+    TRY(out_spares(o->modelfile, o->base, e));
+    TRY(out_free(o->modelfile, o->overwrite, e));
+    TRY(file_out_check(o->modelfile, e));
+out:
+    return rc;
+}
+
+static int write_modelfile(const struct conf *conf, const struct opts *o, struct err *e) {
+    const int rc = o->modelfile ? modelfile_write(o->modelfile, conf->pos[1], e) : 0;
+    if (!rc && o->modelfile)
+        printf("%s: for `ollama create NAME -f %s`\n", o->modelfile, o->modelfile);
+    return rc;
+}
+
+/* Base and adapter as one model. */
+static int convert_merged(const struct conf *conf, const struct opts *o, struct err *e) {
+    const char *in = conf->pos[0], *out = conf->pos[1], *base;
+    const struct format *f;
+    struct export_report r;
+    struct verifier v = {.in = {NULL, in, &o->set},
+                         .name = out,
+                         .report = &r,
+                         .merged = true,
+                         .tokenizer = o->tokenizer,
+                         .data = &o->data};
+    const struct mf_check check = {verify, &v};
+    const struct export_opts x = {.dtype = dtype_find(o->dtype),
+                                  .tokenizer = o->tokenizer,
+                                  .name = o->name,
+                                  .check = o->verify ? &check : NULL};
+    struct model m = {0};
+    struct run_files run = {0};
+    int rc;
+    TRY(open_adapter(conf, o, &run, &base, &f, &m, e));
+    v.in.path = base;
+    open_say_assumed(&m);
+    TRY(check_modelfile(conf, o, f, e));
+    TRY(merge_export(&m, base, f, out, &x, &r, e));
+    screen_write(stderr, r.text, strlen(r.text));
+    printf("%s: %s with %s merged into it, as %s\n", out, base, in, f->name);
+    if (o->verify) verify_print(&v);
+    TRY(write_modelfile(conf, o, e));
 out:
     model_close(&m);
     run_files_release(&run);
@@ -152,24 +189,31 @@ static int convert_model(const struct conf *conf, const struct opts *o, const st
     const char *in = conf->pos[0], *out = conf->pos[1];
     const struct format *f;
     struct export_report r;
-    struct verifier v = {.in = {in, NULL, &o->set}, .name = out, .report = &r};
+    struct verifier v = {
+        .in = {in, NULL, &o->set}, .name = out, .report = &r, .tokenizer = o->tokenizer,
+        .data = &o->data};
     const struct mf_check check = {verify, &v};
     const struct export_opts x = {.dtype = dtype_find(o->dtype),
                                   .tokenizer = o->tokenizer,
+                                  .name = o->name,
                                   .sets = &o->set,
                                   .check = o->verify ? &check : NULL};
     int rc;
-    if (o->base)
+    if (o->base || o->merge)
         return err_set(e, ERR_USAGE,
-                       "--base is for adapters, and %s is a model; duet adapter merge "
-                       "makes a model of both",
-                       in);
+                       "--%s is for adapters, and %s is a model: the adapter stands first, its "
+                       "model behind --base",
+                       o->base ? "base" : "merge", in);
     TRY(out_format(out, o->to, false, &f, e));
+    TRY(export_spares(mf, f, out, o->tokenizer, e));
+    TRY(out_free(out, o->overwrite, e));
+    TRY(check_modelfile(conf, o, f, e));
     TRY(model_export(mf, f, out, &x, &r, e));
     if (mf->notes) screen_write(stderr, mf->notes, strlen(mf->notes));
     screen_write(stderr, r.text, strlen(r.text));
     printf("%s: %zu tensors as %s\n", out, mf->n_tensors, f->name);
-    if (o->verify) print_verified(&v);
+    if (o->verify) verify_print(&v);
+    TRY(write_modelfile(conf, o, e));
 out:
     return rc;
 }
@@ -187,11 +231,15 @@ static int run(int argc, char **argv, struct err *e) {
                      conf.n_pos);
         goto out;
     }
+    if (o.data.n && !o.verify) {
+        rc = err_set(e, ERR_USAGE, "--data has no effect without --verify");
+        goto out;
+    }
     if (o.threads) par_init((int)o.threads);
     TRY(model_file_open(&mf, conf.pos[0], true, e));
     TRY(adapter_probe(&mf, &adapter, e));
     if (adapter) {
-        TRY(convert_adapter(&conf, &o, e));
+        TRY((o.merge ? convert_merged : convert_adapter)(&conf, &o, e));
     } else {
         TRY(model_import_file(&mf, e));
         TRY(convert_model(&conf, &o, &mf, e));
@@ -206,8 +254,8 @@ const struct cmd cmd_convert = {
     .name = "convert",
     .summary = "Write a model or an adapter in another format.",
     .usage = "IN OUT [--to FORMAT] [--dtype TYPE] [--verify]\n"
-             "ADAPTER OUT --base MODEL [--verify]\n"
-             "RUN OUT [--verify]",
+             "ADAPTER OUT --base MODEL [--merge] [--verify]\n"
+             "RUN OUT [--merge] [--verify]",
     .notes = "IN is recognised by its content; a folder is a model or an adapter (PEFT) of Hugging "
              "Face. The\n"
              "name of OUT tells its format: .gguf, .blzt, .blzt4, .bin (llama2.c), or a folder "

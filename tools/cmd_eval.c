@@ -8,7 +8,7 @@
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
+#include "screen.h"
 #include "task.h"
 #include "train_opts.h"
 
@@ -25,7 +25,7 @@ struct opts {
     struct open_opts open;
     double val_fraction;
     int64_t batch, seq, windows, threads;
-    bool exact, json, quiet;
+    bool exact, overwrite, json, quiet;
 };
 
 #define O struct opts
@@ -76,20 +76,23 @@ static const struct conf_row rows[] = {
     CONF_STRING(O, logits, "logits", NULL, "FILE",
                 "instead of the loss: write the logits after each of the first --seq tokens, a row "
                 "of f32 (little-endian) a token"),
+    OVERWRITE_ROW(O, overwrite),
     CONF_BOOL(O, json, "json", "print JSON"),
-    CONF_BOOL(O, quiet, "quiet", "no progress line"),
+    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END};
 #undef O
 
 static void print_text(const struct eval_result *r) {
     char room[32];
-    printf("---\nval_loss: %s\n", num_text(r->loss, 6, room));
-    if (isfinite(r->stderr_)) printf("val_loss_stderr: %.6f\n", r->stderr_);
-    printf("perplexity: %s\n", num_text(exp(r->loss), 4, room));
-    if (isfinite(r->bpb)) printf("val_bpb: %.6f\n", r->bpb);
-    if (isfinite(r->floor_bpb)) printf("floor_bpb: %.6f\n", r->floor_bpb);
-    printf("tokens: %llu\nbytes: %llu\nwindows: %llu\n", (unsigned long long)r->tokens,
-           (unsigned long long)r->bytes, (unsigned long long)r->windows);
+    printf("---\n");
+    term_fact(stdout, "val_loss", "%s", num_text(r->loss, 4, room));
+    if (isfinite(r->stderr_)) term_fact(stdout, "val_loss_stderr", "%.4f", r->stderr_);
+    term_fact(stdout, "perplexity", "%s", num_digits(exp(r->loss), 4, room));
+    if (isfinite(r->bpb)) term_fact(stdout, "val_bpb", "%.4f", r->bpb);
+    if (isfinite(r->floor_bpb)) term_fact(stdout, "floor_bpb", "%.4f", r->floor_bpb);
+    term_fact(stdout, "tokens", "%llu", (unsigned long long)r->tokens);
+    term_fact(stdout, "bytes", "%llu", (unsigned long long)r->bytes);
+    term_fact(stdout, "windows", "%llu", (unsigned long long)r->windows);
 }
 
 static void print_json(const struct eval_result *r) {
@@ -104,6 +107,38 @@ static void print_json(const struct eval_result *r) {
     json_decref(j);
 }
 
+static void put_padded(const char *text, int columns, bool right) {
+    const int pad = columns - term_width(text);
+    if (right) printf("%*s", pad > 0 ? pad : 0, "");
+    screen_write(stdout, text, strlen(text));
+    if (!right) printf("%*s", pad > 0 ? pad : 0, "");
+}
+
+/* How often each label got each answer: labels down, answers across. */
+static void print_counts(const struct task_result *r, const struct task *t) {
+    char n[32];
+    int first = term_width("label"), each = 8;
+    for (int l = 0; l < r->n_labels; l++) {
+        const int w = term_width(t->word[l]);
+        first = w > first ? w : first;
+        each = w > each ? w : each;
+    }
+    printf("\n%*s  answered\n", first, "");
+    put_padded("label", first, false);
+    for (int a = 0; a < r->n_labels; a++) {
+        fputs("  ", stdout);
+        put_padded(t->word[a], each, true);
+    }
+    for (int l = 0; l < r->n_labels; l++) {
+        fputc('\n', stdout);
+        put_padded(t->word[l], first, false);
+        for (int a = 0; a < r->n_labels; a++)
+            printf("  %*s", each,
+                   num_count((long long)r->counts[l * r->n_labels + a], n));
+    }
+    fputc('\n', stdout);
+}
+
 static void print_task(const struct task_result *r, const struct task *t, bool json) {
     if (!json) {
         const struct {
@@ -115,12 +150,9 @@ static void print_task(const struct task_result *r, const struct task *t, bool j
         char room[32];
         printf("---\n");
         for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-            printf("%s: %s\n", facts[i].name, num_text(facts[i].x, 6, room));
-        printf("examples: %lld\n", (long long)r->n);
-        for (int l = 0; l < r->n_labels; l++)
-            for (int a = 0; a < r->n_labels; a++)
-                printf("label \"%s\" answered \"%s\": %lld\n", t->word[l], t->word[a],
-                       (long long)r->counts[l * r->n_labels + a]);
+            term_fact(stdout, facts[i].name, "%s", num_text(facts[i].x, 4, room));
+        term_fact(stdout, "examples", "%lld", (long long)r->n);
+        print_counts(r, t);
         return;
     }
     json_t *counts = json_array();
@@ -138,13 +170,11 @@ static void print_task(const struct task_result *r, const struct task *t, bool j
 }
 
 static void progress(void *ctx, uint64_t done, uint64_t total) {
-    log_progress_show(ctx, false, "evaluating: %llu of %llu windows", (unsigned long long)done,
-                      (unsigned long long)total);
+    log_bar(ctx, "evaluating", done, total, "windows");
 }
 
 static void task_progress(void *ctx, uint64_t done, uint64_t total) {
-    log_progress_show(ctx, false, "evaluating: %llu of %llu examples", (unsigned long long)done,
-                      (unsigned long long)total);
+    log_bar(ctx, "evaluating", done, total, "examples");
 }
 
 /* The data's windows to evaluate, of *T tokens: a text too short for one of the model's own length
@@ -157,7 +187,7 @@ static int choose_split(const struct opts *o, const struct dataset *d, int64_t *
     const uint64_t n = d->shard.n_tokens;
     dataset_name(&o->data, name);
     if (!o->seq && !part && n > 1 && n <= (uint64_t)*T) {
-        log_note(line, "%s has %llu tokens: one window of %llu instead of %lld", name,
+        log_warn(line, "%s has %llu tokens: one window of %llu instead of %lld", name,
                  (unsigned long long)n, (unsigned long long)n - 1, (long long)*T);
         *T = (int64_t)n - 1;
     }
@@ -201,8 +231,9 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
                                  .token_bytes = bytes,
                                  .progress = progress,
                                  .ctx = &line};
+    log_begin(&line);
     TRY(eval_run(&m, &gemm, &d.shard, &v, &eo, &r, e));
-    log_progress_end(&line);
+    log_bar_end(&line, "evaluated", r.windows, "windows");
     (o->json ? print_json : print_text)(&r);
 out:
     log_progress_end(&line);
@@ -278,8 +309,9 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     TRY(open_check_length(&m, t.T, conf->pos[0], e));
     task_say_shortened(&t, o->task, model_config_context(&m.config), &line);
     TRY(task_map(&t, &m, e));
+    log_begin(&line);
     TRY(task_eval(&m, &gemm, &t, &eo, &r, e));
-    log_progress_end(&line);
+    log_bar_end(&line, "evaluated", (uint64_t)r.n, "examples");
     print_task(&r, &t, o->json);
 out:
     log_progress_end(&line);
@@ -327,13 +359,16 @@ out:
 static int check_out(const struct opts *o, const char *model, struct err *e) {
     int rc = 0;
     const char *out = o->out ? o->out : o->logits;
-    if (!out) return 0;
-    TRY(run_folder_spare(out, e));
+    if (!out)
+        return !o->overwrite ? 0
+                             : err_set(e, ERR_USAGE,
+                                       "--overwrite has no effect without --out or --logits");
     TRY(out_spares(out, o->tokenizer, e));
     TRY(out_spares(out, o->paired, e));
     for (size_t i = 0; i < o->data.n; i++) TRY(out_spares(out, o->data.item[i], e));
     TRY(out_is_other(out, model, e));
     if (o->open.adapter) TRY(out_is_other(out, o->open.adapter, e));
+    TRY(out_free(out, o->overwrite, e));
     TRY(file_out_check(out, e));
 out:
     return rc;

@@ -83,7 +83,7 @@ static const struct conf_row rows[] = {
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
     CONF_BOOL(O, json, "json", "print one JSON object: prompt, and of each text its seed, text, "
                                "tokens, finish_reason and speed"),
-    CONF_BOOL(O, quiet, "quiet", "no seed and no speed report on stderr"),
+    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END};
 #undef O
 
@@ -105,7 +105,7 @@ static size_t without_line_break(const char *text, size_t n) {
 static int check_prompt_source(const struct opts *o, const struct conf *conf, struct err *e) {
     const int given =
         conf_given(conf, "prompt") + conf_given(conf, "prompt-file") + (conf->n_pos > 1);
-    if (conf->n_pos < 1) return err_set(e, ERR_USAGE, "generate takes a model, found none");
+    if (conf->n_pos < 1) return err_set(e, ERR_USAGE, "generate takes a model and a prompt, found neither");
     if (conf->n_pos > 2)
         return err_set(e, ERR_USAGE,
                        "generate takes a model and a prompt, found %d arguments: a prompt of "

@@ -5,8 +5,8 @@
 #include "import.h"
 #include "log.h"
 #include "machine.h"
+#include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "run_start.h"
 #include "train_model.h"
 #include "trajectory.h"
@@ -19,7 +19,7 @@
 struct opts {
     const char *out;
     int64_t to_step, threads;
-    bool quiet;
+    bool overwrite, quiet;
 };
 
 static const struct conf_row rows[] = {
@@ -29,7 +29,8 @@ static const struct conf_row rows[] = {
              "weights after so many updates; -1: after all"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096,
              "threads; 0: one per processor. Results do not depend on it"),
-    CONF_BOOL(struct opts, quiet, "quiet", "no progress line"), CONF_END};
+    OVERWRITE_ROW(struct opts, overwrite),
+    CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"), CONF_END};
 
 /* The run that is made again: its settings, weights and optimizer. */
 struct replay {
@@ -119,7 +120,7 @@ static int open_tokenizer(struct replay *r, struct log_progress *line, struct er
     if (r->random || !r->opts.tokenizer) {
         TRY(train_model_config(&c, &from_base, &r->model, e));
     } else if (model_open_tokenizer(&tok, r->opts.tokenizer, &missing)) {
-        log_note(line, "%s gets no tokenizer: %s", r->out, missing.msg);
+        log_warn(line, "%s gets no tokenizer: %s", r->out, missing.msg);
         rc = 0;
     } else {
         const void *blob = tokenizer_blob(tok, &bytes);
@@ -208,10 +209,10 @@ out:
 static int apply_all(struct replay *r, int64_t steps, struct log_progress *line, struct err *e) {
     int rc = 0;
     struct zo_record z;
+    log_begin(line);
     while (r->steps < steps && trajectory_next(&r->trajectory, &z)) {
         TRY(apply(r, &z, e));
-        log_progress_show(line, false, "replaying: %lld of %lld updates", (long long)r->steps,
-                          (long long)steps);
+        log_bar(line, "replaying", (uint64_t)r->steps, (uint64_t)steps, "updates");
     }
 out:
     log_progress_end(line);
@@ -254,9 +255,8 @@ static int replay_run(struct replay *r, const struct opts *o, struct err *e) {
     TRY(open_weights(r, &line, e));
     TRY(apply_all(r, steps, &line, e));
     TRY(save(r, e));
-    if (!o->quiet)
-        log_note(&line, "%s: %s after %lld updates of %s", r->out, r->base, (long long)r->steps,
-                 r->path);
+    log_note(&line, "%s: %s after %lld updates of %s", r->out, r->base, (long long)r->steps,
+             r->path);
 out:
     /* What is wrong with recorded settings is wrong with a file, not with this command line. */
     if (rc == ERR_USAGE) rc = e->code = ERR_INPUT;
@@ -309,7 +309,7 @@ static int check_args(const struct replay *r, const struct opts *o, struct err *
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
     if (file_same(r->base, o->out) || file_same(r->path, o->out))
         return err_set(e, ERR_USAGE, "%s is to be read: choose another --out", o->out);
-    const int rc = run_folder_spare(o->out, e);
+    const int rc = out_free(o->out, o->overwrite, e);
     return rc ? rc : file_out_check(o->out, e);
 }
 

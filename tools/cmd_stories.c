@@ -4,7 +4,7 @@
 #include "disk.h"
 #include "file.h"
 #include "log.h"
-#include "run_folder.h"
+#include "out_format.h"
 #include "stories.h"
 
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 struct opts {
     int64_t bytes, documents, seed;
     const char *out;
-    bool quiet;
+    bool overwrite, quiet;
 };
 
 static const struct conf_row rows[] = {
@@ -30,7 +30,8 @@ static const struct conf_row rows[] = {
              "document i of a seed is always the same text"),
     CONF_STRING(struct opts, out, "out", "-", "FILE",
                 "file to write, replaced as a whole when done; \"-\" is standard output"),
-    CONF_BOOL(struct opts, quiet, "quiet", "no progress line and no report"),
+    OVERWRITE_ROW(struct opts, overwrite),
+    CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END,
 };
 
@@ -121,8 +122,8 @@ static int write_documents(const struct opts *o, struct file_out *out, struct fi
         file_out_write(out, d.text, d.bytes);
         if (out->error) break; /* file_out_commit says what it was */
         if (f->n % 4096 == 0)
-            log_progress_show(line, false, "stories: %zu documents, %.1f MB", f->n,
-                              (double)f->bytes / 1e6);
+            log_bar(line, "writing stories", o->bytes ? f->bytes : f->n,
+                    (uint64_t)(o->bytes ? o->bytes : o->documents), o->bytes ? "MB" : "documents");
     }
 out:
     stories_doc_release(&d);
@@ -135,8 +136,8 @@ static void report(const struct figures *f, double seconds, struct log_progress 
              " words, %zu different ones; %.2f s",
              f->n, f->bytes, f->words.count, f->words.distinct, seconds);
     log_note(line,
-             "information: %.1f bits, %.4f bits per byte. This is exact: no two derivations of the "
-             "grammar write the same text.",
+             "information: %.1f bits, %.4f bits per byte; exact, as no two derivations of the "
+             "grammar\nwrite the same text",
              f->total, f->bytes ? f->total / (double)f->bytes : 0);
 }
 
@@ -162,15 +163,16 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     TRY(check_opts(&o, &c, e));
     log_progress_init(&line, o.quiet);
-    TRY(run_folder_spare(o.out, e));
+    TRY(out_free(o.out, o.overwrite, e));
     TRY(disk_fits(o.out, "the text", (uint64_t)o.bytes, (uint64_t)o.bytes, e));
     TRY(file_out_open(&out, o.out, e));
+    log_begin(&line);
     TRY(write_documents(&o, &out, &f, &line, e));
     TRY(stories_trailer_write((uint64_t)o.seed, f.bits, f.n, &trailer, &bytes, e));
     file_out_write(&out, trailer, bytes);
     TRY(file_out_commit(&out, e));
     log_progress_end(&line);
-    if (!o.quiet) report(&f, clock_seconds() - start, &line);
+    report(&f, clock_seconds() - start, &line);
 out:
     file_out_discard(&out);
     free(trailer);

@@ -5,7 +5,6 @@
 #include "log.h"
 #include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "shard.h"
 
 #include <inttypes.h>
@@ -16,7 +15,7 @@
 struct opts {
     const char *tokenizer, *out, *verify, *format;
     int64_t vocab, threads;
-    bool json, quiet;
+    bool overwrite, json, quiet;
 };
 
 static const struct conf_row rows[] = {
@@ -25,6 +24,7 @@ static const struct conf_row rows[] = {
                 "\"byte\", a tokenizer.json, tokenizer.model, llama2.c tokenizer.bin, or a folder "
                 "with one"),
     CONF_STRING(struct opts, out, "out", NULL, "SHARD", "file to write"),
+    OVERWRITE_ROW(struct opts, overwrite),
     CONF_SECTION("Checking a shard"),
     CONF_STRING(struct opts, verify, "verify", NULL, "SHARD",
                 "check sizes, checksums and every token of an existing shard"),
@@ -35,28 +35,12 @@ static const struct conf_row rows[] = {
     CONF_SECTION("Running"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096, "threads; 0: one a processor"),
     CONF_BOOL(struct opts, json, "json", "print the result as JSON on standard output"),
-    CONF_BOOL(struct opts, quiet, "quiet", "no progress line"),
+    CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END,
 };
 
-/* A short text shows no line; a pipe does from its start, as it may have to be waited for. */
-#define PATIENCE 0.5
-
-struct watch {
-    struct log_progress line;
-    double start;
-};
-
 static void show_progress(void *ctx, uint64_t done, uint64_t total) {
-    struct watch *w = ctx;
-    double mb = (double)done / 1e6, seconds = clock_seconds() - w->start;
-    if (total && seconds < PATIENCE) return;
-    double rate = seconds > 0 ? mb / seconds : 0;
-    if (total)
-        log_progress_show(&w->line, false, "tokenize: %.1f of %.1f MB (%.0f%%), %.1f MB/s", mb,
-                          (double)total / 1e6, 100 * (double)done / (double)total, rate);
-    else
-        log_progress_show(&w->line, false, "tokenize: %.1f MB, %.1f MB/s", mb, rate);
+    log_bar(ctx, "tokenizing", done, total, "MB");
 }
 
 static int print_json(json_t *o, struct err *e) {
@@ -91,19 +75,18 @@ static int report_build(const struct opts *o, const struct shard_stats *s, doubl
 
 static int build(const struct opts *o, const struct conf *c, struct err *e) {
     struct tokenizer *t = NULL;
-    struct watch w = {0};
+    struct log_progress line;
     struct shard_stats stats;
     int rc;
-    log_progress_init(&w.line, o->quiet || o->json);
+    log_progress_init(&line, o->quiet || o->json);
     TRY(model_open_tokenizer(&t, o->tokenizer, e));
-    w.start = clock_seconds();
-    rc = shard_build(t, c->pos, (size_t)c->n_pos, o->out, show_progress, &w, &stats, e);
-    double seconds = clock_seconds() - w.start;
-    log_progress_end(&w.line);
-    if (!rc && *stats.note) log_note(&w.line, "note: %s", stats.note);
-    if (!rc && tokenizer_note(t))
-        log_note(&w.line, "note: %s: %s", o->tokenizer, tokenizer_note(t));
-    if (!rc) rc = report_build(o, &stats, seconds, &w.line, e);
+    const double start = clock_seconds();
+    rc = shard_build(t, c->pos, (size_t)c->n_pos, o->out, show_progress, &line, &stats, e);
+    const double seconds = clock_seconds() - start;
+    log_progress_end(&line); /* the report is its last word */
+    if (!rc && *stats.note) log_warn(&line, "note: %s", stats.note);
+    if (!rc && tokenizer_note(t)) log_warn(&line, "note: %s: %s", o->tokenizer, tokenizer_note(t));
+    if (!rc) rc = report_build(o, &stats, seconds, &line, e);
 out:
     tokenizer_close(t);
     return rc;
@@ -156,8 +139,9 @@ static int check_opts(const struct opts *o, const struct conf *c, struct err *e)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
     if (!o->out) return err_set(e, ERR_USAGE, "--out is missing: the shard to write");
     if (!c->n_pos) return err_set(e, ERR_USAGE, "no text file given (\"-\" is standard input)");
-    const int rc = out_spares(o->out, o->tokenizer, e);
-    return rc ? rc : run_folder_spare(o->out, e);
+    int rc = out_spares(o->out, o->tokenizer, e);
+    for (int i = 0; i < c->n_pos && !rc; i++) rc = out_spares(o->out, c->pos[i], e);
+    return rc ? rc : out_free(o->out, o->overwrite, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {

@@ -7,7 +7,6 @@
 #include "map.h"
 #include "out_format.h"
 #include "par.h"
-#include "run_folder.h"
 #include "screen.h"
 #include "stories.h"
 #include "textin.h"
@@ -27,7 +26,7 @@ struct opts {
     const char *out, *tokenizer, *text, *pre;
     struct conf_list special;
     int64_t vocab, min_count, threads;
-    bool plain, bos, json, quiet;
+    bool plain, bos, json, overwrite, quiet;
 };
 
 static const struct conf_row rows[] = {
@@ -57,7 +56,9 @@ static const struct conf_row rows[] = {
         "llama-bpe or qwen2"),
     CONF_SECTION("Running"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096, "threads; 0: one a processor"),
-    CONF_BOOL(struct opts, quiet, "quiet", "no progress line"),
+    CONF_BOOL(struct opts, overwrite, "overwrite",
+              "train, convert: write over what is there under the name to be written"),
+    CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END,
 };
 
@@ -78,10 +79,10 @@ static int read_text(const char *path, struct tok_bytes *text, struct log_progre
         }
         TRY(textin_read(&in, text->data + text->n, READ_STEP, &got, e));
         text->n += got;
-        if (line) log_progress_show(line, false, "tokenizer: read %.1f MB", (double)text->n / 1e6);
+        if (line) log_bar(line, "reading", text->n, 0, "MB");
     }
     if (line && textscan_note(&in.scan, in.name, note, sizeof note))
-        log_note(line, "note: %s", note);
+        log_warn(line, "note: %s", note);
 out:
     textin_close(&in);
     return rc;
@@ -90,7 +91,7 @@ out:
 /* train --------------------------------------------------------------------------------------- */
 
 static void show_merges(void *ctx, uint32_t done, uint32_t total) {
-    log_progress_show(ctx, false, "tokenizer: %u of %u tokens", done, total);
+    log_bar(ctx, "learning", done, total, "tokens");
 }
 
 /* The texts of the files in one buffer, without the trailers of built-in corpora. bytes: of
@@ -139,6 +140,7 @@ static int open_corpus(struct corpus *k, const struct opts *o, const struct conf
     for (size_t i = 0; i < k->list.n; i++)
         if (file_same(o->out, k->list.path[i]))
             return err_set(e, ERR_USAGE, "--out %s would overwrite a text to learn from", o->out);
+    TRY(out_free(o->out, o->overwrite, e));
     TRY(file_out_check(o->out, e));
     k->bytes = calloc(k->list.n + 1, sizeof *k->bytes);
     k->texts = calloc(k->list.n + 1, sizeof *k->texts);
@@ -175,14 +177,15 @@ static int train(const struct opts *o, const struct conf *c, struct err *e) {
         if (strcmp(o->special.item[i], END_OF_TEXT))
             k.specials[b.n_specials++] = o->special.item[i];
     b.specials = k.specials;
+    log_bar_end(&line, "read", k.all, "MB");
+    log_begin(&line);
     TRY(bpe_train(&b, k.texts, k.bytes, k.list.n, &json, &vocab, e));
     log_progress_end(&line);
     TRY(write_json(o->out, json, e));
     if (vocab < b.vocab)
         log_note(&line, "the text has no more pairs that occur %" PRId64 " times or more",
                  o->min_count);
-    if (!o->quiet)
-        log_note(&line, "%s: %u tokens from %.1f MB of text", o->out, vocab, (double)k.all / 1e6);
+    log_note(&line, "%s: %u tokens from %.1f MB of text", o->out, vocab, (double)k.all / 1e6);
 out:
     log_progress_end(&line);
     close_corpus(&k);
@@ -334,11 +337,11 @@ static const struct verb {
     int min_pos, max_pos;       /* arguments behind the verb */
     const char *needs;
 } verbs[] = {
-    {"train", "vocab out special min-count quiet threads", 1, 1 << 30, "text files to learn from"},
+    {"train", "vocab out special min-count overwrite quiet threads", 1, 1 << 30, "text files to learn from"},
     {"encode", "tokenizer text plain bos", 0, 1, "at most one file"},
     {"decode", "tokenizer plain", 0, 1 << 30, "token ids, or one file with them"},
     {"info", "tokenizer json", 0, 0, "no arguments"},
-    {"convert", "out pre quiet", 1, 1, "a tokenizer"},
+    {"convert", "out pre overwrite quiet", 1, 1, "a tokenizer"},
 };
 
 #define N_VERBS (sizeof verbs / sizeof *verbs)
@@ -376,9 +379,8 @@ static int check_opts(const struct opts *o, const struct conf *c, const struct v
         return err_set(e, ERR_USAGE, "--out is missing: the file to write");
     if (v != verbs && !convert && !o->tokenizer)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
-    const bool writes = convert || v == &verbs[0];
     const int rc = convert ? out_spares(o->out, c->pos[1], e) : 0;
-    return rc || !writes ? rc : run_folder_spare(o->out, e);
+    return rc || !convert ? rc : out_free(o->out, o->overwrite, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {

@@ -22,8 +22,7 @@ static int ready(void *ctx, const struct exact_result *r, struct err *e) {
 
 static void progress(void *ctx, uint64_t done, uint64_t total) {
     struct job *j = ctx;
-    log_progress_show(&j->line, false, "evaluating: %llu of %llu documents",
-                      (unsigned long long)done, (unsigned long long)total);
+    log_bar(&j->line, "evaluating", done, total, "documents");
 }
 
 static json_t *real(double x) {
@@ -68,36 +67,38 @@ static void print(json_t *j, bool json) {
     }
     printf("---\n");
     json_object_foreach(j, key, v) {
-        if (json_is_real(v)) printf("%s: %.6f\n", key, json_real_value(v));
-        if (json_is_integer(v)) printf("%s: %lld\n", key, (long long)json_integer_value(v));
-        if (json_is_string(v)) printf("%s: %s\n", key, json_string_value(v));
-        if (json_is_null(v)) printf("%s: %s\n", key, key[0] == 's' ? "none" : "unknown");
+        if (json_is_real(v)) term_fact(stdout, key, "%.6f", json_real_value(v));
+        if (json_is_integer(v)) term_fact(stdout, key, "%lld", (long long)json_integer_value(v));
+        if (json_is_string(v)) term_fact(stdout, key, "%s", json_string_value(v));
+        if (json_is_null(v)) term_fact(stdout, key, "%s", key[0] == 's' ? "none" : "unknown");
     }
 }
 
 /* Positions that training never reached make a document look worse than it is. */
-static void note_length(const struct model *m, const struct exact_result *r) {
+static void note_length(const struct model *m, const struct exact_result *r,
+                        struct log_progress *line) {
     const json_t *trained = json_object_get(json_object_get(m->config.json, "duet"), "seq_len");
     const int64_t used =
         (int64_t)r->longest - 1 < r->context ? (int64_t)r->longest - 1 : r->context;
     if (json_is_integer(trained) && used > m->config.seq_len)
-        fprintf(stderr,
-                "windows of up to %lld tokens, the model was last trained at %lld; --seq %lld "
-                "keeps to that\n",
-                (long long)used, (long long)m->config.seq_len, (long long)m->config.seq_len);
+        log_warn(line,
+                 "windows of up to %lld tokens, the model was last trained at %lld; --seq %lld "
+                 "keeps to that",
+                 (long long)used, (long long)m->config.seq_len,
+                 (long long)m->config.seq_len);
 }
 
 /* bits_per_byte divides by bytes that nothing was paid for. */
-static void warn_lost(const struct exact_result *r) {
+static void warn_lost(const struct exact_result *r, struct log_progress *line) {
     const struct exact_total a = exact_total(r);
     size_t documents = 0;
     for (size_t i = 0; i < r->n; i++) documents += r->docs[i].lost > 0;
     if (a.lost)
-        fprintf(stderr,
-                "warning: the tokenizer has no tokens for %llu of the %llu bytes, in %zu of %zu "
-                "documents (it drops them, or they become an unknown token): they cost no nats, "
-                "and bits_per_byte cannot be compared with that of another tokenizer\n",
-                (unsigned long long)a.lost, (unsigned long long)a.bytes, documents, r->n);
+        log_warn(line,
+                 "warning: the tokenizer has no tokens for %llu of the %llu bytes, in %zu of %zu "
+                 "documents (it drops them, or they become an unknown token): they cost no nats, "
+                 "and bits_per_byte cannot be compared with that of another tokenizer",
+                  (unsigned long long)a.lost, (unsigned long long)a.bytes, documents, r->n);
 }
 
 int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
@@ -114,16 +115,17 @@ int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer 
         goto out;
     }
     TRY(docs_read(&d, o->data.item, o->data.n, e));
+    log_begin(&job.line);
     TRY(exact_run(m, gemm, t, &d, &eo, &r, e));
-    log_progress_end(&job.line);
+    log_bar_end(&job.line, "evaluated", r.n, "documents");
     if (o->out) TRY(exact_write(&r, o->out, e));
-    note_length(m, &r);
+    note_length(m, &r, &job.line);
     if (d.trailers)
-        fprintf(stderr,
-                "note: %zu trailer%s of built-in corpora inside the text %s scored as text; give "
-                "corpora as files of their own\n",
-                d.trailers, d.trailers == 1 ? "" : "s", d.trailers == 1 ? "is" : "are");
-    warn_lost(&r);
+        log_warn(&job.line,
+                 "note: %zu trailer%s of built-in corpora inside the text %s scored as text; give "
+                 "corpora as files of their own",
+                  d.trailers, d.trailers == 1 ? "" : "s", d.trailers == 1 ? "is" : "are");
+    warn_lost(&r, &job.line);
     json_t *j = describe(m, t, &r, o->paired ? &job.other : NULL);
     print(j, o->json);
     json_decref(j);

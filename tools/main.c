@@ -4,6 +4,7 @@
 #include "commit.h"
 #include "cpu.h"
 #include "guard.h"
+#include "term.h"
 #include "version.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct cmd *const commands[] = {
 #define X(name) &cmd_##name,
@@ -91,7 +93,9 @@ static int close_output(struct err *e) {
 static void report(struct err *e) {
     for (char *p = e->msg; *p; p++)
         if ((unsigned char)*p < ' ' || *p == 127) *p = '?';
-    fprintf(stderr, "duet: %s%s\n", e->code == ERR_STOP ? "" : "error: ", e->msg);
+    const bool error = e->code != ERR_STOP;
+    fprintf(stderr, "duet: %s%s%s%s\n", error ? term_on(STDERR_FILENO, TERM_BAD) : "",
+            error ? "error: " : "", error ? term_off(STDERR_FILENO) : "", e->msg);
 }
 
 int main(int argc, char **argv) {

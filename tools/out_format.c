@@ -1,6 +1,7 @@
 #include "out_format.h"
 
 #include "file.h"
+#include "run_folder.h"
 #include "run_start.h"
 
 #include <stdlib.h>
@@ -80,4 +81,29 @@ int out_spares(const char *path, const char *in, struct err *e) {
     if (!in || stat(path, &st) || !S_ISREG(st.st_mode)) return 0;
     if (file_same(in, path) || (file_is_dir(in) && is_below(path, in))) return refuse(path, in, e);
     return 0;
+}
+
+/* A folder that a model, an adapter or a tokenizer would be written into, file by file. */
+static bool holds_model(const char *dir) {
+    static const char *const names[] = {
+        "config.json",    "model.safetensors", "model.safetensors.index.json", "adapter_config.json",
+        "tokenizer.json", "tokenizer.model",   "adapter_model.safetensors"};
+    bool any = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !any; i++) {
+        char *path = file_join(dir, names[i]);
+        any = path && file_exists(path);
+        free(path);
+    }
+    return any;
+}
+
+int out_free(const char *path, bool overwrite, struct err *e) {
+    struct stat st;
+    const int rc = run_folder_spare(path, e);
+    if (rc || overwrite || !strcmp(path, "-") || stat(path, &st)) return rc;
+    const bool taken = S_ISREG(st.st_mode) ? st.st_size > 0
+                       : S_ISDIR(st.st_mode) ? !run_folder_is(path) && holds_model(path) : false;
+    if (!taken) return 0; /* writing into the folder of a run is refused by those who would */
+    return err_set(e, ERR_USAGE, "%s is there already: choose another name, or give --overwrite",
+                   path);
 }

@@ -1,4 +1,5 @@
 #include "conf_impl.h"
+#include "term.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -69,14 +70,18 @@ bool conf_has_word(const char *list, const char *s) {
     return false;
 }
 
+static int check_choice(const struct conf_row *row, const char *what, const char *value,
+                        struct err *e) {
+    if (conf_has_word(row->choices, value)) return 0;
+    return err_set(e, ERR_USAGE, "%s is \"%.80s\", expected one of: %.*s", what, value,
+                   (int)(strlen(row->choices) - (row->choices[strlen(row->choices) - 1] == ' ')),
+                   row->choices);
+}
+
 int conf_set_string(struct conf *c, const struct conf_row *row, const char *what, const char *value,
                     struct err *e) {
-    int rc;
-    if (row->type == CONF_T_CHOICE && !conf_has_word(row->choices, value))
-        return err_set(
-            e, ERR_USAGE, "%s is \"%.80s\", expected one of: %.*s", what, value,
-            (int)(strlen(row->choices) - (row->choices[strlen(row->choices) - 1] == ' ')),
-            row->choices);
+    int rc = row->type == CONF_T_CHOICE ? check_choice(row, what, value, e) : 0;
+    if (rc) return rc;
     char *copy = strdup(value);
     if ((rc = own(c, copy, e)) == 0) *(const char **)conf_field(c, row) = copy;
     return rc;
@@ -274,6 +279,14 @@ static int unknown_option(const struct conf_row *rows, const char *arg, struct e
     return err_set(e, ERR_USAGE, "unknown option %s; --help lists the options", word);
 }
 
+/* How things look is the process's, not the command's. */
+static int set_color(const struct conf_row *row, const char *what, const char *value,
+                     struct err *e) {
+    const int rc = check_choice(row, what, value, e);
+    if (!rc) term_color_choose(value);
+    return rc;
+}
+
 /* Reads the option at argv[*i], moving *i on to its value if that is an argument of its own. The
  * path of a --config is put at configs[*n_configs]. */
 static int read_option(struct conf *c, int argc, char **argv, int *i, const char **configs,
@@ -300,6 +313,7 @@ static int read_option(struct conf *c, int argc, char **argv, int *i, const char
         }
         char what[80];
         snprintf(what, sizeof what, "--%s", name);
+        if (o.row == conf_find(conf_common, "color", 5)) return set_color(o.row, what, o.value, e);
         int rc = set_text(c, o.row, what, o.value, e);
         if (rc) return rc;
     }

@@ -1,4 +1,5 @@
 #include "conf_impl.h"
+#include "term.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -10,6 +11,12 @@ const struct conf_row conf_common[] = {
      .arg = "FILE",
      .help = "read options from a JSON object with their names as keys; options given on the "
              "command line win; of several files the later wins"},
+    {.type = CONF_T_CHOICE,
+     .name = "color",
+     .def = "auto",
+     .choices = TERM_COLORS,
+     .help = "colour on stderr and stdout; auto: on a terminal, unless NO_COLOR is set or TERM is "
+             "dumb"},
     {.type = CONF_T_BOOL, .name = "help", .help = "print this text"},
     CONF_END,
 };

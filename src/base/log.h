@@ -4,26 +4,59 @@
 #define DUET_LOG_H
 
 #include "err.h"
+#include "term.h"
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
-/* A progress line on stderr. On a terminal it is rewritten in place at most 10 times a second; when
- * stderr is not a terminal a plain line is printed at most every 10 seconds. quiet: never. */
+/* Progress on stderr. Work of less than 0.3 s shows none (10 s where stderr is no terminal, which
+ * has no line to rewrite).
+ *
+ * On a terminal a line is rewritten in place, at most 10 times a second, in its width; it is gone
+ * when the work ends. Elsewhere it is a plain line, at first every 10 s, of long work every
+ * twentieth of the time so far, at most every 5 minutes. Either way work that was seen to begin is
+ * seen to end: log_bar_end() says so, and a note stands above the line. quiet: none of this, and no
+ * notes; warnings stay. */
 struct log_progress {
-    double last;    /* clock_seconds() of the last line shown */
+    double began; /* clock_seconds() of the present work's first sign; 0: none yet */
+    double last;  /* of the last line shown */
     bool tty, open; /* open: an unfinished line is on the screen */
+    bool shown;     /* of the present work something was */
     bool quiet;
+    char line[512]; /* what stands there */
 };
 
 void log_progress_init(struct log_progress *p, bool quiet);
-/* Shows the line if it is time to; force: in any case. */
+/* Work begins now: time left and what it took count from here. Else they do from its first line
+ * that might be shown. */
+void log_begin(struct log_progress *p);
+/* Is it time for another line? What costs something to put into words is asked for only then. */
+bool log_progress_due(struct log_progress *p);
+/* Shows the line if it is time to; force: in any case. Style and width are the terminal's: text
+ * that is too wide is cut. */
 void log_progress_show(struct log_progress *p, bool force, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Ends an unfinished line, so that other output starts on a line of its own. */
+/* What is done now and cannot say how far it is: on a terminal, at once; elsewhere nothing. */
+void log_state(struct log_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The present work ends: an unfinished line goes. */
 void log_progress_end(struct log_progress *p);
+
+/* How far it is: "evaluating: 120 of 2,048 windows, 6 %, 12s left". Where total is 0 it is not
+ * known: "tokenizing x: 1.2 MB"; with nothing done either, of what may have to be waited for, that
+ * is shown at once. Of the unit "MB" done and total are bytes. */
+void log_bar(struct log_progress *p, const char *doing, uint64_t done, uint64_t total,
+             const char *unit);
+/* It ends. If it was shown a line stays: "evaluated 2,048 windows in 12s". */
+void log_bar_end(struct log_progress *p, const char *did, uint64_t total, const char *unit);
 
 /* A note for people on stderr, on a line of its own. */
 void log_note(struct log_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same with its end in a style of its own. */
+void log_mark(struct log_progress *p, enum term_style style, const char *mark, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same for what must be known also where nothing else is said. A text that begins with
+ * "warning:" has its word in colour. */
+void log_warn(struct log_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Append-only JSON lines, flushed line by line. A line that cannot be written (disk full, a pipe
  * that nobody reads) is lost, without half a line left; stderr tells of the first, and of how many

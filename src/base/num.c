@@ -12,6 +12,38 @@ const char *num_text(double x, int digits, char buf[32]) {
     return isfinite(x) ? buf : strcpy(buf, "unknown");
 }
 
+const char *num_count(long long n, char buf[32]) {
+    char plain[24];
+    const int len = snprintf(plain, sizeof plain, "%lld", n), sign = n < 0;
+    int used = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > sign && (len - i) % 3 == 0) buf[used++] = ',';
+        buf[used++] = plain[i];
+    }
+    buf[used] = '\0';
+    return buf;
+}
+
+const char *num_rate(double x, char buf[32]) {
+    if (!isfinite(x)) return strcpy(buf, "unknown");
+    if (x == 0) return strcpy(buf, "0");
+    snprintf(buf, 32, "%.1e", x);
+    char *exponent = strchr(buf, 'e');
+    if (exponent[-1] == '0') { /* 1.0e-03 */
+        memmove(exponent - 2, exponent, strlen(exponent) + 1);
+        exponent -= 2;
+    }
+    snprintf(exponent, 8, "e%ld", strtol(exponent + 1, NULL, 10));
+    return buf;
+}
+
+const char *num_digits(double x, int digits, char buf[32]) {
+    if (!isfinite(x)) return strcpy(buf, "unknown");
+    const int before = x == 0 ? 1 : (int)floor(log10(fabs(x))) + 1;
+    const int after = before < digits ? digits - before : 0;
+    return num_text(x, after < 12 ? after : 12, buf);
+}
+
 json_t *num_json(double x) {
     return isfinite(x) ? json_real(x) : json_null();
 }

@@ -285,6 +285,7 @@ void model_file_close(struct model_file *mf) {
     free(mf->slots);
     free(mf->config);
     free(mf->meta);
+    free(mf->name);
     free(mf->path);
     free(mf->tokenizer_owned);
     free(mf->tokenizer_problem);

@@ -83,6 +83,8 @@ struct model_file {
     size_t n_maps;
     const struct model_file *source; /* of a file to be written: whose data it uses, or NULL */
     const struct mf_check *check;    /* of a file to be written, or NULL */
+    char *name;            /* of a file to be written: what it is called where the config does not
+                            * say; owned, or NULL */
     char *config;          /* JSON object: Hugging Face config.json keys plus "duet"; owned */
     char *meta;            /* JSON object or NULL: where the weights come from (step, ...); owned */
     const void *tokenizer; /* tokenizer blob or NULL; borrowed from the map or the builder */

@@ -250,7 +250,8 @@ void gguf_put_text(struct gguf_out *o, const char *s, size_t n);
 /* The pairs of {"key": ["type", value]} as gguf_keep makes it; NULL o: none. */
 int gguf_put_kept(struct gguf_out *o, json_t *kept, struct err *e);
 /* general.* of a model or adapter, from its config. */
-void gguf_put_general(struct gguf_out *o, const json_t *config, const char *arch, const char *type);
+void gguf_put_general(struct gguf_out *o, const struct model_file *mf, const json_t *config,
+                      const char *arch, const char *type);
 
 /* tokenizer.ggml.*, with a vocabulary of rows tokens. v may be NULL. */
 int gguf_put_vocab(struct gguf_out *o, const struct vocab *v, const json_t *config, uint32_t rows,

@@ -230,7 +230,7 @@ int gguf_write_adapter(const struct model_file *mf, const json_t *config, const 
     int rc;
     TRY(read_settings(&l, config, e));
     TRY(gguf_out_init(&o, mf->n_tensors, e));
-    gguf_put_general(&o, config, l.arch, "adapter");
+    gguf_put_general(&o, mf, config, l.arch, "adapter");
     gguf_put_string(&o, "adapter.type", "lora");
     gguf_put_f32(&o, "adapter.lora.alpha", (float)l.alpha);
     TRY(gguf_put_kept(&o, json_object_get(json_object_get(config, "duet"), "gguf"), e));

@@ -270,7 +270,7 @@ int gguf_set_config(const struct gguf *g, json_t *config, struct err *e) {
     /* What follows from the rest of the file, and is written anew. */
     static const char *const derived[] = {"general.architecture", "general.alignment",
                                           "general.file_type", "general.quantization_version",
-                                          "general.type"};
+                                          "general.size_label", "general.type"};
     int rc = 0;
     json_t *kept = NULL, *duet = json_object_get(config, "duet");
     for (size_t i = 0; i < sizeof derived / sizeof *derived; i++) {

@@ -92,11 +92,12 @@ void gguf_put_string(struct gguf_out *o, const char *key, const char *s) {
     gguf_put_text(o, s, strlen(s));
 }
 
-void gguf_put_general(struct gguf_out *o, const json_t *config, const char *arch,
-                      const char *type) {
+void gguf_put_general(struct gguf_out *o, const struct model_file *mf, const json_t *config,
+                      const char *arch, const char *type) {
     const json_t *kept = json_object_get(json_object_get(config, "duet"), "gguf");
     const char *name = json_string_value(json_array_get(json_object_get(kept, "general.name"), 1));
-    if (!name) name = json_string_value(json_object_get(config, "_name_or_path"));
+    if (!name || !*name) name = json_string_value(json_object_get(config, "_name_or_path"));
+    if (!name || !*name) name = mf->name;
     gguf_put_string(o, "general.architecture", arch);
     gguf_put_string(o, "general.type", type);
     gguf_put_string(o, "general.name", name && *name ? name : "duet");

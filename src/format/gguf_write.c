@@ -163,6 +163,21 @@ static uint32_t file_type(const struct model_file *mf) {
     return type;
 }
 
+/* general.size_label: how many parameters, as gguf-py writes it ("1.3M", "135M"). */
+static void put_size_label(struct gguf_out *o, const struct model_file *mf) {
+    static const char units[] = "KMBT";
+    char label[32];
+    double n = 0;
+    int unit = -1;
+    for (size_t i = 0; i < mf->n_tensors; i++) n += (double)mf_tensor_count(mf->tensors + i);
+    while ((n > 1000 && unit < 3) || unit < 0) {
+        n /= 1000;
+        unit++;
+    }
+    snprintf(label, sizeof label, "%.*f%c", round(n) < 1 ? 2 : round(n) < 10 ? 1 : 0, n, units[unit]);
+    gguf_put_string(o, "general.size_label", label);
+}
+
 /* ---- tensors -------------------------------------------------------------------------------- */
 
 static bool is_part(const struct gguf_part *p, const struct gguf_dims *d) {
@@ -265,7 +280,8 @@ static int write_model(const struct model_file *mf, json_t *config, const char *
     TRY(check_plain(config, arch, e));
     TRY(read_dims(config, arch, &d, e));
     TRY(gguf_out_init(&o, mf->n_tensors + 1, e));
-    gguf_put_general(&o, config, arch, "model");
+    gguf_put_general(&o, mf, config, arch, "model");
+    put_size_label(&o, mf);
     put_dims(&o, arch, &d);
     gguf_put_u32(&o, "general.file_type", file_type(mf));
     gguf_put_u32(&o, "general.quantization_version", 2);

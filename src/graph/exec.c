@@ -174,6 +174,41 @@ bool exec_run(struct exec *x, const struct batch *b) {
     return true;
 }
 
+int exec_peaks_open(struct exec_peaks *p, const struct graph *g, struct err *e) {
+    *p = (struct exec_peaks){0};
+    for (int i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].block >= p->n) p->n = g->nodes[i].block + 1;
+    p->activation = calloc((size_t)p->n + 1, sizeof *p->activation);
+    p->logit = calloc((size_t)p->n + 1, sizeof *p->logit);
+    if (!p->activation || !p->logit) {
+        exec_peaks_close(p);
+        return err_set(e, ERR_NOMEM, "out of memory for tables");
+    }
+    exec_peaks_reset(p);
+    return 0;
+}
+
+void exec_peaks_reset(struct exec_peaks *p) {
+    for (int i = 0; i < p->n; i++) {
+        p->activation[i] = -1;
+        p->logit[i] = -INFINITY;
+    }
+}
+
+void exec_peaks_close(struct exec_peaks *p) {
+    free(p->activation);
+    free(p->logit);
+    *p = (struct exec_peaks){0};
+}
+
+/* The largest of numbers is the same in any order: results do not depend on threads. */
+void exec_raise(float *peak, float x) {
+    float old;
+    __atomic_load(peak, &old, __ATOMIC_RELAXED);
+    while (x > old &&
+           !__atomic_compare_exchange(peak, &old, &x, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+}
+
 float *exec_rows(const struct exec *x, int value) {
     const struct value *v = x->graph->values + value;
     const bool cached = x->opts.cache && v->cached;

@@ -58,6 +58,14 @@ struct rope_table {
     const float *cos, *sin;
 };
 
+/* Largest magnitudes that runs came upon, by block (struct node): of the residual stream, and of the
+ * scaled scores of attention (the logits of its softmax; not their magnitude, the largest). They
+ * grow before a loss blows up. A block without the one or the other keeps -1, or -infinity. */
+struct exec_peaks {
+    int n; /* blocks */
+    float *activation, *logit;
+};
+
 struct exec {
     const struct graph *graph;
     const struct gemm *gemm;
@@ -79,6 +87,7 @@ struct exec {
     double (*seconds)[2];
     double *seconds_pack; /* per op: of these, reading weights into panels (gemm_pack_seconds) */
     double seconds_lora;  /* of the linear ops' */
+    struct exec_peaks *peaks; /* while it is set, runs raise what is in it; NULL: nobody looks */
 };
 
 /* Plans without reserving: fills x->plan (for `duet plan`). exec_close releases it. */
@@ -98,6 +107,10 @@ size_t exec_bytes(const struct exec *x);
 /* False if it was cancelled: outputs and gradients are then worth nothing, and the next run is as
  * if this one had not been. */
 bool exec_run(struct exec *x, const struct batch *b);
+
+int exec_peaks_open(struct exec_peaks *p, const struct graph *g, struct err *e);
+void exec_peaks_reset(struct exec_peaks *p);
+void exec_peaks_close(struct exec_peaks *p); /* accepts all zeros */
 
 /* ---- for ops ------------------------------------------------------------------------------- */
 
@@ -128,6 +141,14 @@ const float *exec_param_row(const struct exec *x, int param, int probe, int64_t 
 static inline void *exec_thread(const struct exec *x, int tid) {
     return x->threads + (size_t)tid * x->plan.thread_bytes;
 }
+
+/* Are peaks to be found in this step? What is made again for the backward pass was seen before. */
+static inline bool exec_watched(const struct exec *x) {
+    return x->peaks && !x->event->again;
+}
+
+/* Raises *peak to x, from any thread. */
+void exec_raise(float *peak, float x);
 
 /* The parameter's gradient, or NULL. *add: accumulate (else write). Marks it as written. */
 float *exec_param_grad(struct exec *x, int param, bool *add);

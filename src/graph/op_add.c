@@ -11,6 +11,7 @@ struct job {
     float scale;
     int64_t rows, n;
     bool add;
+    float *peak; /* or NULL */
 };
 
 static void forward_chunk(void *ctx, int64_t c, int tid) {
@@ -18,7 +19,9 @@ static void forward_chunk(void *ctx, int64_t c, int tid) {
     const struct job *j = ctx;
     const int64_t r0 = c * OP_ROWS, r1 = r0 + OP_ROWS < j->rows ? r0 + OP_ROWS : j->rows;
     const int64_t at = r0 * j->n;
-    kern()->add_scaled(j->y + at, j->a + at, j->scale, j->b + at, (r1 - r0) * j->n);
+    const int64_t n = (r1 - r0) * j->n;
+    kern()->add_scaled(j->y + at, j->a + at, j->scale, j->b + at, n);
+    if (j->peak) exec_raise(j->peak, kern()->max_abs(j->y + at, n));
 }
 
 /* y = [y +] scale a */
@@ -41,7 +44,8 @@ static void forward(struct exec *x, const struct node *n) {
                     .y = x->value[n->out[0]],
                     .scale = n->scale,
                     .rows = x->rows,
-                    .n = x->graph->values[n->out[0]].cols};
+                    .n = x->graph->values[n->out[0]].cols,
+                    .peak = exec_watched(x) ? x->peaks->activation + n->block : NULL};
     par_for(op_chunks(x->rows), forward_chunk, &j);
 }
 

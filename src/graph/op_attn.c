@@ -26,6 +26,7 @@ struct job {
     int64_t T, pos, chunks; /* query rows a sequence, position of the first, tasks a key head */
     int64_t cq, ck, ld;     /* columns of q and of k; from one row of scores to the next */
     float scale;
+    float *peak; /* of the scores, or NULL */
 };
 
 /* A thread's scratch, carved from one block; sizes for `keys` keys. */
@@ -113,7 +114,8 @@ static struct job job_make(struct exec *x, const struct node *n) {
                         .cq = n->heads * hd,
                         .ck = n->kv_heads * hd,
                         .ld = score_ld(x->batch.pos + x->batch.T),
-                        .scale = 1.0f / sqrtf((float)hd)};
+                        .scale = 1.0f / sqrtf((float)hd),
+                        .peak = exec_watched(x) ? x->peaks->logit + n->block : NULL};
 }
 
 /* First key row of sequence b. Past positions exist only when there is one sequence. */
@@ -122,10 +124,12 @@ static int64_t key_row(const struct job *j, int64_t b) {
 }
 
 /* Scores of rows [i0, i0+m) to exponentials: row i sees keys up to pos+i. s is (m, nk); entries
- * after the causal end become 0. inv[i]: 1/sum of the row; lse[i]: its log-sum-exp. */
-static void softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, int64_t nk,
+ * after the causal end become 0. inv[i]: 1/sum of the row; lse[i]: its log-sum-exp. Returns the
+ * largest score. */
+static float softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, int64_t nk,
                          float *inv, float *lse) {
     const struct kern *k = kern();
+    float most = -INFINITY;
     for (int64_t i = 0; i < m; i++) {
         float *row = s + i * j->ld;
         const int64_t n = j->pos + i0 + i + 1;
@@ -133,7 +137,9 @@ static void softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, i
         memset(row + n, 0, (size_t)(nk - n) * sizeof *row);
         inv[i] = 1.0f / sum;
         lse[i] = max + logf(sum);
+        most = max > most ? max : most;
     }
+    return most;
 }
 
 /* (m, hd) rows of one head, scaled, side by side. */
@@ -158,6 +164,7 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
     void *room_v = carve(&s, gemm_pack_bytes(g, GEMM_B, v, hd, keys));
     float *q = carve_floats(&s, QB * hd), *p = carve_floats(&s, QB * j->ld);
     struct gemm_pack pk = {0}, pv = {0};
+    float most = -INFINITY;
     if (!few) {
         pk = gemm_pack(g, GEMM_B, k, keys, hd, room_k);
         pv = gemm_pack(g, GEMM_B, v, hd, keys, room_v);
@@ -176,7 +183,7 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
                                        head = gemm_pack_head(&pk, nk, hd);
                 gemm_mul(g, &a, &head, p, j->ld, false, NULL);
             }
-            softmax_rows(j, p, i0, m, nk, inv, lse);
+            most = fmaxf(most, softmax_rows(j, p, i0, m, nk, inv, lse));
             if (few) {
                 gemm_local(g, m, hd, nk, mp, v, out, j->cq, false, NULL);
             } else {
@@ -189,6 +196,7 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
                 j->lse[(row + i) * j->n->heads + h] = lse[i];
             }
         }
+    if (j->peak) exec_raise(j->peak, most);
 }
 
 static void forward(struct exec *x, const struct node *n) {

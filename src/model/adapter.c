@@ -4,6 +4,7 @@
 #include "export.h"
 #include "import.h"
 #include "layout.h"
+#include "model_name.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -443,6 +444,14 @@ static int make_config(const struct model *m, const struct format *f, char **tex
     return *text ? 0 : err_set(e, ERR_NOMEM, "out of memory for an adapter");
 }
 
+/* For formats that want one: its base's. */
+static int name_adapter(const struct model *m, struct model_file *mf, struct err *e) {
+    char *base = model_name(m->init_path);
+    if (!base || asprintf(&mf->name, "%s-lora", base) < 0) mf->name = NULL;
+    free(base);
+    return mf->name ? 0 : err_set(e, ERR_NOMEM, "out of memory for an adapter");
+}
+
 int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
                  struct err *e) {
     return adapter_save_checked(m, path, format, meta, NULL, e);
@@ -466,6 +475,7 @@ int adapter_save_checked(const struct model *m, const char *path, const char *fo
         goto out;
     }
     TRY(make_config(m, f, &mf.config, e));
+    TRY(name_adapter(m, &mf, e));
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
         if (!in_adapter(m, p)) continue;

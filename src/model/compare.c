@@ -38,7 +38,7 @@ static int exact_storage(const char *path, enum dtype *t, struct err *e) {
     return 0;
 }
 
-static int open_side(struct model *m, const struct compare_side *s, enum dtype t, struct err *e) {
+int compare_open(struct model *m, const struct compare_side *s, enum dtype t, struct err *e) {
     const struct adapter_use use = {.weights = t, .scale = 1, .sets = s->sets};
     return s->adapter ? adapter_open(m, s->path, s->adapter, &use, e)
                       : model_open_frozen(m, s->path, s->sets, t, e);
@@ -50,7 +50,7 @@ static int logits_of(const struct compare_side *s, enum dtype t, int64_t *n, int
     struct model m;
     struct gemm gemm;
     uint32_t ids[TOKENS];
-    int rc = open_side(&m, s, t, e);
+    int rc = compare_open(&m, s, t, e);
     *logits = NULL;
     if (rc) return rc;
     *vocab = m.config.vocab;

@@ -4,6 +4,7 @@
 #include "config_refuse.h"
 #include "export_impl.h"
 #include "layout.h"
+#include "model_name.h"
 #include "run_folder.h"
 
 #include <assert.h>
@@ -244,6 +245,36 @@ static bool holds_tokenizer(const struct format *f, const char *path, const char
     return file_same(tokenizer, path) || (is_folder(f) && file_lies_in(tokenizer, path));
 }
 
+int export_spares(const struct model_file *in, const struct format *f, const char *path,
+                  const char *tokenizer, struct err *e) {
+    if (!model_file_uses(in, path) && !holds_tokenizer(f, path, tokenizer)) return 0;
+    return err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
+}
+
+/* The name that was asked for, in the place of those that are there. */
+static void set_name(json_t *j, const char *name) {
+    json_object_set_new(j, "_name_or_path", json_string(name));
+    json_object_del(json_object_get(json_object_get(j, "duet"), "gguf"), "general.name");
+}
+
+/* What the model is called, malloc()ed. */
+static char *find_name(const json_t *j, const struct model_file *in) {
+    const json_t *gguf = json_object_get(json_object_get(j, "duet"), "gguf");
+    const char *name = json_string_value(json_array_get(json_object_get(gguf, "general.name"), 1));
+    if (!name || !*name) name = json_string_value(json_object_get(j, "_name_or_path"));
+    return name && *name ? strdup(name) : in->path ? model_name(in->path) : strdup("duet");
+}
+
+static int add_card(struct model_file *out, const struct model_file *in, const struct format *f,
+                    const char *dir, const struct model_config *c, struct err *e) {
+    if (!is_folder(f)) return 0;
+    char *path = file_join(dir, EXPORT_CARD);
+    if (!path) return err_set(e, ERR_NOMEM, "out of memory for %s", dir);
+    const int rc = file_exists(path) ? 0 : export_card(out, in, c, export_arch(c, f), out->name, e);
+    free(path);
+    return rc;
+}
+
 int model_export(const struct model_file *in, const struct format *f, const char *path,
                  const struct export_opts *o, struct export_report *report, struct err *e) {
     int rc;
@@ -263,7 +294,8 @@ int model_export(const struct model_file *in, const struct format *f, const char
     if (config_unknown_note(m.config.json, unknown, sizeof unknown))
         export_note(report, "%s", unknown);
     j = json_deep_copy(m.config.json);
-    if (!j || (in->meta && !(out.meta = strdup(in->meta)))) {
+    if (j && o->name) set_name(j, o->name);
+    if (!j || !(out.name = find_name(j, in)) || (in->meta && !(out.meta = strdup(in->meta)))) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a config");
         goto out;
     }
@@ -273,11 +305,9 @@ int model_export(const struct model_file *in, const struct format *f, const char
     }
     TRY(add_tensors(&out, in, &m.config, f, o, report, e));
     TRY(export_tokenizer(&out, j, in, f, o, report, &tok, e));
+    TRY(add_card(&out, in, f, path, &m.config, e));
     TRY(set_config(&out, j, f, e));
-    if (model_file_uses(in, path) || holds_tokenizer(f, path, o->tokenizer)) {
-        rc = err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
-        goto out;
-    }
+    TRY(export_spares(in, f, path, o->tokenizer, e));
     TRY(run_folder_spare(path, e));
     TRY(model_file_write(&out, f->name, path, e));
 out:

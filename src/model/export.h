@@ -10,7 +10,11 @@
  * Types: with dtype given, matrices become of that type, and so do tensors of one dimension where
  * the format takes them (Hugging Face; not BLZT, GGUF). Rows that are not whole blocks become f16.
  * With q4_0, embedding and classifier become q8_0. Without, every tensor stays as it is; where the
- * format cannot hold its type, or a residual scale is folded in, it becomes f32. */
+ * format cannot hold its type, or a residual scale is folded in, it becomes f32.
+ *
+ * Names: a GGUF says what the model is called. That is what --name said, what a GGUF or
+ * _name_or_path of its config said before, else model_name of where it lies. A folder of Hugging
+ * Face gets a model card with the name, README.md, unless there is a file of that name. */
 #ifndef DUET_EXPORT_H
 #define DUET_EXPORT_H
 
@@ -21,6 +25,7 @@ struct export_opts {
     int dtype;             /* one that dtype_can_write, or -1: as they are; others are ERR_USAGE */
     const char *tokenizer; /* model_open_tokenizer: for a model without one, or its own; "none": no
                             * tokenizer, or NULL */
+    const char *name; /* what the model is called from now on; NULL: as it is, or as its file */
     const struct conf_pairs *sets; /* keys of the config to change first, or NULL */
     const struct mf_check *check;  /* shown what is written, with the report filled; or NULL */
 };
@@ -37,6 +42,11 @@ struct export_report {
  * the first byte is written. A training run's own files are not written over (run_folder.h). */
 int model_export(const struct model_file *in, const struct format *f, const char *path,
                  const struct export_opts *o, struct export_report *r, struct err *e);
+
+/* ERR_INPUT where writing there would replace what in, or the tokenizer that is asked for, is read
+ * from. model_export has it. */
+int export_spares(const struct model_file *in, const struct format *f, const char *path,
+                  const char *tokenizer, struct err *e);
 
 /* What a model is called in a format: its parts decide, not its origin (llama, qwen2, ...). */
 const char *export_arch(const struct model_config *c, const struct format *f);
@@ -56,6 +66,8 @@ struct compare {
     bool finite;      /* every logit is a number */
     int64_t tokens;   /* positions */
 };
+/* A side, with the matrices in that storage. */
+int compare_open(struct model *m, const struct compare_side *s, enum dtype t, struct err *e);
 int model_compare(const struct compare_side *a, const struct compare_side *b, struct compare *c,
                   struct err *e);
 

@@ -16,4 +16,9 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
                      const struct format *f, const struct export_opts *o,
                      struct export_report *report, struct tokenizer **hold, struct err *e);
 
+/* The model card, as a side of out, whose tensors are there. arch: as the format calls it. */
+#define EXPORT_CARD "README.md"
+int export_card(struct model_file *out, const struct model_file *in, const struct model_config *c,
+                const char *arch, const char *name, struct err *e);
+
 #endif

@@ -65,7 +65,8 @@ struct kern {
     /* Reductions. */
     float (*dot)(const float *a, const float *b, int64_t n);
     double (*sumsq)(const float *x, int64_t n);
-    float (*max)(const float *x, int64_t n); /* n >= 1; NaN may be lost: check sums instead */
+    float (*max)(const float *x, int64_t n);     /* n >= 1; NaN may be lost: check sums instead */
+    float (*max_abs)(const float *x, int64_t n); /* of |x|; the same */
 
     /* y = exp(x - shift), returns the sum of y (accumulated in f32 lanes, then double); in place.
      * x - shift is rounded to f32, and below -87.3 gives 0. Relative error of exp at most 2 ulp. */

@@ -153,6 +153,12 @@ static float max(const float *x, int64_t n) {
     return m;
 }
 
+static float max_abs(const float *x, int64_t n) {
+    float m = fabsf(x[0]);
+    for (int64_t i = 1; i < n; i++) m = fmaxf(m, fabsf(x[i]));
+    return m;
+}
+
 static double exp_of(float x, float shift) {
     float d = x - shift;
     return d < -87.3f ? 0 : exp(d);
@@ -256,6 +262,7 @@ const struct kern kern_scalar = {
     .dot = dot,
     .sumsq = sumsq,
     .max = max,
+    .max_abs = max_abs,
     .exp_sum = exp_sum,
     .exp_scale = exp_scale,
     .rmsnorm = rmsnorm,

@@ -325,6 +325,24 @@ static float max(const float *x, int64_t n) {
     return lanes_max(vmax(vmax(m0, m1), vmax(m2, m3)));
 }
 
+static float max_abs(const float *x, int64_t n) {
+    if (n < VL) {
+        float m = fabsf(x[0]);
+        for (int64_t i = 1; i < n; i++) m = fabsf(x[i]) > m ? fabsf(x[i]) : m;
+        return m;
+    }
+    vf m0 = vabs(load(x + n - VL, VL)), m1 = m0, m2 = m0, m3 = m0; /* the tail, overlapping */
+    int64_t j = 0;
+    for (; j + 4 * VL <= n; j += 4 * VL) {
+        m0 = vmax(vabs(load(x + j, VL)), m0);
+        m1 = vmax(vabs(load(x + j + VL, VL)), m1);
+        m2 = vmax(vabs(load(x + j + 2 * VL, VL)), m2);
+        m3 = vmax(vabs(load(x + j + 3 * VL, VL)), m3);
+    }
+    for (; j + VL <= n; j += VL) m0 = vmax(vabs(load(x + j, VL)), m0);
+    return lanes_max(vmax(vmax(m0, m1), vmax(m2, m3)));
+}
+
 static float exp_sum(float *y, const float *x, float shift, int64_t n) {
     double total = 0;
     for (int64_t start = 0; start < n; start += BLOCK) {
@@ -478,6 +496,7 @@ const struct kern TABLE(ISA) = {
     .dot = dot,
     .sumsq = sumsq,
     .max = max,
+    .max_abs = max_abs,
     .exp_sum = exp_sum,
     .exp_scale = exp_scale,
     .rmsnorm = rmsnorm,

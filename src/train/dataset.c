@@ -1,10 +1,10 @@
 #include "dataset.h"
 
-#include "clock.h"
 #include "file.h"
 #include "guard.h"
 #include "import.h"
 #include "log.h"
+#include "num.h"
 #include "textlist.h"
 
 #include <assert.h>
@@ -22,25 +22,16 @@ static int open_tokenizer(struct dataset *d, const struct dataset_opts *o, struc
     return 0;
 }
 
-/* A short text shows no line; a pipe does from its start, as it may have to be waited for. */
-#define PATIENCE 0.5
-
 struct show {
     struct log_progress line;
     const char *path;
-    double start;
-    bool shown;
 };
 
 static void progress(void *ctx, uint64_t done, uint64_t total) {
     struct show *s = ctx;
-    if (total && !s->shown && clock_seconds() - s->start < PATIENCE) return;
-    s->shown = true;
-    if (total)
-        log_progress_show(&s->line, false, "tokenizing %s: %.0f%%", s->path,
-                          100.0 * (double)done / (double)total);
-    else
-        log_progress_show(&s->line, false, "tokenizing %s: %.1f MB", s->path, (double)done * 1e-6);
+    char doing[288];
+    snprintf(doing, sizeof doing, "tokenizing %s", s->path);
+    log_bar(&s->line, doing, done, total, "MB");
 }
 
 /* A writable path for a shard that nobody keeps. */
@@ -54,19 +45,18 @@ static int temp_path(struct dataset *d, struct err *e) {
     return 0;
 }
 
-/* Whoever saw it begin sees it end. */
 static void tell_end(struct show *s, const struct shard_stats *stats) {
-    if (s->shown)
-        log_progress_show(&s->line, true, "tokenized %s: %.1f MB of text, %llu tokens", s->path,
-                          (double)stats->bytes * 1e-6, (unsigned long long)stats->tokens);
-    log_progress_end(&s->line);
-    if (*stats->note) log_note(&s->line, "note: %s", stats->note);
+    char did[320], n[32];
+    snprintf(did, sizeof did, "tokenized %s: %s tokens from", s->path,
+             num_count((long long)stats->tokens, n));
+    log_bar_end(&s->line, did, stats->bytes, "MB");
+    if (*stats->note) log_warn(&s->line, "note: %s", stats->note);
 }
 
 /* What the file of a tokenizer that was asked for says and is passed over. */
 static void tell_tokenizer(struct show *s, const struct dataset *d, const struct dataset_opts *o) {
     if (o->tokenizer && tokenizer_note(d->tokenizer))
-        log_note(&s->line, "note: %s: %s", o->tokenizer, tokenizer_note(d->tokenizer));
+        log_warn(&s->line, "note: %s: %s", o->tokenizer, tokenizer_note(d->tokenizer));
 }
 
 static void drop_temp(struct dataset *d) {
@@ -81,7 +71,7 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     const char *out = o->cache;
     struct shard_stats stats;
     char room[256];
-    struct show s = {.path = dataset_name(&o->data, room), .start = clock_seconds()};
+    struct show s = {.path = dataset_name(&o->data, room)};
     if (!d->tokenizer)
         return err_set(e, ERR_USAGE,
                        "%s is text: give the tokenizer with --tokenizer (byte is built in)",
@@ -186,7 +176,7 @@ static int replace_cache(const struct dataset_opts *o, const struct err *damage,
             return err_set(e, ERR_INPUT,
                            "%s; and %s, of which these tokens could be made anew, is not there",
                            damage->msg, o->data.item[i]);
-    log_note(&line, "%s; the tokens are made anew", damage->msg);
+    log_warn(&line, "%s; the tokens are made anew", damage->msg);
     return 0;
 }
 

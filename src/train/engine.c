@@ -93,6 +93,7 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
     const struct exec_opts xo = exec_opts_of(kind, o);
     *g = (struct engine){.kind = kind, .opts = *o, .model = m};
     TRY(exec_open(&g->exec, &m->graph, o->gemm, &xo, e));
+    TRY(exec_peaks_open(&g->peaks, &m->graph, e));
     TRY(open_tokens(g, e));
     TRY(arena_init(&g->grads, grad_bytes(kind, m), "gradients", e));
     for (int i = 0; i < m->n_params && kind->backward; i++)
@@ -110,10 +111,16 @@ void engine_close(struct engine *g) {
     for (int i = 0; g->model && i < g->model->n_params; i++) g->model->params[i].grad = NULL;
     if (g->kind && g->kind->close) g->kind->close(g);
     exec_close(&g->exec);
+    exec_peaks_close(&g->peaks);
     opt_close(&g->opt);
     arena_release(&g->grads);
     arena_release(&g->tokens);
     *g = (struct engine){0};
+}
+
+void engine_watch(struct engine *g, bool on) {
+    if (on) exec_peaks_reset(&g->peaks);
+    g->exec.peaks = on ? &g->peaks : NULL;
 }
 
 bool engine_run(struct engine *g, struct batch *b) {

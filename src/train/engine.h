@@ -60,6 +60,8 @@ struct engine_step {
     double lr;
     engine_fill *fill;
     void *ctx;
+    /* mezo_measure and mezo_walk: after each of so many directions; or NULL. With ctx. */
+    void (*probed)(void *ctx, int64_t done, int64_t of);
     /* out */
     double loss;      /* mean over the tokens of the update, nats, before the update; for another
                        * objective its value */
@@ -109,6 +111,7 @@ struct engine {
     float *nll, *logits;       /* of all probes; logits: of the answers */
     struct mezo *mezo;         /* the MeZO engine's own */
     double seconds_norm, seconds_update;
+    struct exec_peaks peaks; /* of the last step that was watched */
 };
 
 /* Where the seconds of the steps since the last reset went. */
@@ -122,6 +125,9 @@ struct engine_report {
 };
 struct engine_report engine_report(const struct engine *g);
 void engine_report_reset(struct engine *g);
+
+/* From now on steps raise g->peaks, which begin anew; or they do no more. */
+void engine_watch(struct engine *g, bool on);
 
 /* Runs the exec over the micro-batch in g->batch and returns nothing but what is in g->nll: losses
  * of the planned sequences' tokens, or of the sequences' answers. b: probes, and for training

@@ -175,6 +175,7 @@ int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, in
         const uint64_t seed = zo_seed(g->opts.seed, -1 - s->step, d, g->opts.compat_rng);
         run = both_sides(g, seed, eps, B, plus, minus);
         if (d < directions) zo_measure_add(m, eps, B, base, plus, minus);
+        if (run && s->probed) s->probed(s->ctx, d + 1, directions > checks ? directions : checks);
         if (d >= checks) continue;
         for (int64_t b = 0; b < B; b++) {
             c[b] = (plus[b] - minus[b]) / (2 * eps);
@@ -202,6 +203,7 @@ int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t dire
                          plus, minus);
         for (int64_t b = 0; run && b < B; b++)
             sum += (plus[b] + minus[b]) / 2 - base[b];
+        if (run && s->probed) s->probed(s->ctx, d + 1, directions);
     }
     *rise = sum / (double)(B * directions);
     free(room);

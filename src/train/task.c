@@ -498,7 +498,7 @@ void task_say_shortened(const struct task *t, const char *path, int64_t context,
         snprintf(advice, sizeof advice,
                  "--seq N takes more, up to the %lld that the model is made for",
                  (long long)context);
-    log_note(line,
+    log_warn(line,
              "%s: %lld of %lld prompts are longer than %lld tokens (the longest has %lld) and lose "
              "tokens of their columns; %s",
              path, (long long)t->shortened, (long long)t->n, (long long)t->T,

@@ -209,7 +209,7 @@ const struct conf_row train_rows[] = {
               FREE, .def = "true"),
     CONF_INT(O, log_every, "log-every", "10", 1, 1e12, "updates a line of log.jsonl", FREE),
     CONF_BOOL(O, json, "json", "print the summary as JSON on stdout", .internal = true, FREE),
-    CONF_BOOL(O, quiet, "quiet", "no progress line", .internal = true, FREE),
+    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors", .internal = true, FREE),
     CONF_END};
 #undef O
 #undef FREE

@@ -1,4 +1,5 @@
 #include "num.h"
+#include "term.h"
 #include "trainer.h"
 
 #include "file.h"
@@ -7,41 +8,43 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { THREE = 100 };
+
 static const struct row {
     const char *name;
     size_t offset;
-    int digits;    /* after the point; -1: integer */
-    bool optional; /* left out when NaN or -1 */
+    int digits;    /* after the point, in lines; -1: integer; THREE in all */
+    enum { ALWAYS, LINES, KNOWN } left; /* out when NaN or -1: never, in lines, always */
 } rows[] = {
 #define AT(f) #f, offsetof(struct train_summary, f)
-    {AT(val_loss), 6, false},
-    {AT(val_loss_stderr), 6, false},
-    {AT(val_bpb), 6, false},
-    {AT(floor_bpb), 6, false},
-    {AT(val_loss_full), 6, true},
-    {AT(val_change), 6, true},
-    {AT(val_change_stderr), 6, true},
-    {AT(val_accuracy), 6, true},
-    {AT(val_f1), 6, true},
-    {AT(train_loss), 6, false},
-    {AT(training_seconds), 1, false},
-    {AT(total_seconds), 1, false},
-    {AT(peak_rss_mb), 1, false},
-    {AT(planned_mb), 1, false},
-    {AT(total_tokens_M), 6, false},
-    {AT(num_steps), -1, false},
-    {AT(num_params_M), 6, false},
-    {AT(trained_params_M), 6, false},
-    {AT(depth), -1, false},
-    {AT(tokens_per_second), 1, false},
-    {AT(ms_per_step), 3, false},
-    {AT(gflops), 1, false},
-    {AT(gemm_peak_gflops), 1, false},
-    {AT(peak_fraction), 3, false},
-    {AT(best_val_loss), 6, true},
-    {AT(best_val_accuracy), 6, true},
-    {AT(best_val_f1), 6, true},
-    {AT(best_step), -1, true},
+    {AT(val_loss), 4, ALWAYS},
+    {AT(val_loss_stderr), 4, ALWAYS},
+    {AT(val_bpb), 4, ALWAYS},
+    {AT(floor_bpb), 4, LINES},
+    {AT(val_loss_full), 4, KNOWN},
+    {AT(val_change), 4, KNOWN},
+    {AT(val_change_stderr), 4, KNOWN},
+    {AT(val_accuracy), 4, KNOWN},
+    {AT(val_f1), 4, KNOWN},
+    {AT(train_loss), 4, ALWAYS},
+    {AT(training_seconds), 1, ALWAYS},
+    {AT(total_seconds), 1, ALWAYS},
+    {AT(peak_rss_mb), 1, ALWAYS},
+    {AT(planned_mb), 1, ALWAYS},
+    {AT(total_tokens_M), THREE, ALWAYS},
+    {AT(num_steps), -1, ALWAYS},
+    {AT(num_params_M), THREE, ALWAYS},
+    {AT(trained_params_M), THREE, ALWAYS},
+    {AT(depth), -1, ALWAYS},
+    {AT(tokens_per_second), 0, ALWAYS},
+    {AT(ms_per_step), THREE, ALWAYS},
+    {AT(gflops), 1, ALWAYS},
+    {AT(gemm_peak_gflops), 1, ALWAYS},
+    {AT(peak_fraction), 3, ALWAYS},
+    {AT(best_val_loss), 4, KNOWN},
+    {AT(best_val_accuracy), 4, KNOWN},
+    {AT(best_val_f1), 4, KNOWN},
+    {AT(best_step), -1, KNOWN},
 #undef AT
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -58,10 +61,10 @@ char *train_summary_json(const struct train_summary *s) {
     json_t *j = json_object();
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *r = rows + i;
-        if (r->digits < 0 && r->optional && int_at(s, r) < 0) continue;
+        if (r->digits < 0 && r->left == KNOWN && int_at(s, r) < 0) continue;
         if (r->digits < 0)
             json_object_set_new(j, r->name, json_integer(int_at(s, r)));
-        else if (isfinite(real_at(s, r)) || !r->optional)
+        else if (isfinite(real_at(s, r)) || r->left != KNOWN)
             json_object_set_new(j, r->name, num_json(real_at(s, r)));
     }
     if (s->run) json_object_set_new(j, CONF_RECORD, json_loads(s->run, 0, NULL));
@@ -134,10 +137,14 @@ void train_summary_print(const struct train_summary *s, bool json, FILE *out) {
     fprintf(out, "---\n");
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *r = rows + i;
-        if (r->digits < 0 && r->optional && int_at(s, r) < 0) continue;
-        if (r->digits < 0)
-            fprintf(out, "%s: %lld\n", r->name, (long long)int_at(s, r));
-        else if (isfinite(real_at(s, r)) || !r->optional)
-            fprintf(out, "%s: %s\n", r->name, num_text(real_at(s, r), r->digits, room));
+        if (r->digits < 0 && r->left == KNOWN && int_at(s, r) < 0) continue;
+        if (r->digits < 0) {
+            term_fact(out, r->name, "%lld", (long long)int_at(s, r));
+            continue;
+        }
+        const double x = real_at(s, r);
+        if (!isfinite(x) && r->left != ALWAYS) continue;
+        term_fact(out, r->name, "%s",
+                  r->digits == THREE ? num_digits(x, 3, room) : num_text(x, r->digits, room));
     }
 }

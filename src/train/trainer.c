@@ -1,7 +1,6 @@
 #include "trainer_impl.h"
 
 #include "clock.h"
-#include "config_refuse.h"
 #include "file.h"
 #include "format.h"
 #include "heartbeat.h"
@@ -109,30 +108,6 @@ static int watch_loss(struct trainer *t, double loss, struct err *e) {
     return diverged(t, e);
 }
 
-static void write_log(struct trainer *t, const struct engine_step *s) {
-    if (t->p.step % t->opts->log_every) return;
-    if (t->p.step > t->logged)
-        log_lines_write(
-            &t->log,
-            "{\"event\":\"step\",\"step\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.6g,"
-            "\"tokens\":%lld,\"seconds\":%.3f,\"tokens_per_second\":%.1f}",
-            (long long)t->p.step, t->p.log_loss / (double)t->p.log_steps, s->lr, s->grad_norm,
-            (long long)t->p.tokens, t->p.seconds, (double)t->p.log_tokens / t->p.log_seconds);
-    t->p.log_loss = t->p.log_seconds = 0;
-    t->p.log_steps = t->p.log_tokens = 0;
-}
-
-static void show_step(struct trainer *t, double tokens_per_second) {
-    char left[32];
-    const double done = trainer_progress(t);
-    const double rest = done > 0 ? t->p.seconds * (1 - done) / done : 0;
-    log_progress_show(&t->line, t->pace.shown,
-                      "step %lld  loss %.4f%s  %.0f tokens/s  %3.0f%%  %s left",
-                      (long long)t->p.step, t->p.ema,
-                      val_change_risen(&t->change) ? "  worse than at its start" : "",
-                      tokens_per_second, 100 * done, log_duration(rest, left));
-}
-
 int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e) {
     const int64_t tokens = t->filled;
     t->p.step++;
@@ -145,8 +120,7 @@ int trainer_count(struct trainer *t, const struct engine_step *s, double seconds
     t->p.log_seconds += seconds;
     const int rc = watch_loss(t, s->loss, e);
     if (rc) return rc;
-    write_log(t, s);
-    show_step(t, (double)tokens / seconds);
+    trainer_tell(t, s, tokens, seconds);
     return 0;
 }
 
@@ -161,6 +135,7 @@ static int update(struct trainer *t, struct err *e) {
                             .fill = trainer_fill,
                             .ctx = t};
     t->filled = 0;
+    trainer_watch(t);
     pace_begin(t, s.accum);
     t->engine.kind->step(&t->engine, &s);
     pace_end(t, s.cancelled);
@@ -232,7 +207,7 @@ out:
 static void warn_if_none(struct trainer *t, int64_t begin) {
     const struct train_opts *o = t->opts;
     if (t->p.step != begin || !t->pace.out_of_time) return;
-    log_note(&t->line,
+    log_warn(&t->line,
              "warning: no update was made: one takes longer than %s --time %g; give a longer "
              "--time, or a smaller update (%s--batch %lld%s)",
              begin ? "what was left of" : "all of", o->time, o->accum > 1 ? "--accum, " : "",
@@ -247,95 +222,15 @@ static int loop(struct trainer *t, struct err *e) {
     /* What the run begins from is part of what it shows. */
     if ((t->opts->init && t->p.step == 0) || val_due(t)) TRY(trainer_validate(t, &r, e));
     if (t->p.step == 0) t->first = t->p;
+    engine_report_reset(&t->engine);
+    trainer_show_begin(t);
     while (!stop_asked() && !trainer_finished(t)) TRY(one_step(t, e));
+    log_progress_end(&t->line);
     warn_if_none(t, begin);
     if (!stop_asked() && t->saved_step != t->p.step) TRY(trainer_save(t, false, e));
     stop_phase(STOP_SAVED, t->p.step);
 out:
     return rc == ERR_STOP || (!rc && stop_asked()) ? stop(t, e) : rc;
-}
-
-/* The schedule runs over the new length. */
-static void say_rate(struct trainer *t) {
-    const struct sched *s = &t->setup.sched;
-    const double end = t->setup.lr * t->p.lr_scale * sched_factor(s, t->p.step, 1),
-                 now = t->setup.lr * t->p.lr_scale *
-                       sched_factor(s, t->p.step, trainer_progress(t));
-    if (t->ended.num_steps == t->p.step && now > end)
-        log_note(&t->line,
-                 "the schedule is that of the longer run: the learning rate is %.3g again, "
-                 "not %.3g as at the end",
-                 now, end);
-}
-
-/* What was decided where nothing was said: the same values as in config.json. */
-static void describe_setup(struct trainer *t) {
-    const struct train_setup *s = &t->setup;
-    const struct train_opts *o = t->opts;
-    char zo[128] = "", warmup[48] = "", clip[48] = "", decay[48] = "";
-    if (s->estimator) {
-        const struct zo_shape shape = {
-            .directions = s->directions, .batch = o->batch, .accum = o->accum};
-        const long long n = s->estimator->directions(&shape);
-        snprintf(zo, sizeof zo, "%s, %lld direction%s an update, eps %g; ", s->estimator->name, n,
-                 n == 1 ? "" : "s", s->eps);
-    }
-    if (s->sched.warmup)
-        snprintf(warmup, sizeof warmup, ", warm-up %lld", (long long)s->sched.warmup);
-    if (s->hyper.clip > 0) snprintf(clip, sizeof clip, ", clip %g", s->hyper.clip);
-    if (!s->lora.rank && s->hyper.decay[ROLE_matrix] > 0)
-        snprintf(decay, sizeof decay, ", weight decay %g", s->hyper.decay[ROLE_matrix]);
-    log_note(&t->line, "%s%s, learning rate %.3g%s, %s%s%s%s", zo, s->optimizer->name, s->lr,
-             s->find_lr ? " (measured)" : "", o->schedule, warmup, clip, decay);
-}
-
-/* What was passed over when the model's file was read: lines. */
-static void say_notes(struct trainer *t) {
-    for (const char *at = t->model.notes, *end; at && *at; at = end + 1) {
-        end = strchr(at, '\n');
-        log_note(&t->line, "%.*s", (int)(end - at), at);
-    }
-}
-
-static void describe_start(struct trainer *t) {
-    const struct model_config *c = &t->model.config;
-    char data[64], trained[64] = "", unknown[600];
-    const int64_t all = model_param_count(&t->model), some = model_trained_count(&t->model);
-    if (some != all)
-        snprintf(trained, sizeof trained, ", %lld of them trained (%.2f %%)", (long long)some,
-                 100 * (double)some / (double)all);
-    if (t->opts->task)
-        snprintf(data, sizeof data, "%lld examples", (long long)t->task.n);
-    else
-        snprintf(data, sizeof data, "%.2f M training tokens",
-                 (double)(t->train.end - t->train.begin) * 1e-6);
-    log_note(&t->line, "%s: %s, %lld layers of %lld, vocabulary %lld, %.2f M parameters%s", t->dir,
-             c->arch, (long long)c->layers, (long long)c->dim, (long long)c->vocab,
-             (double)all * 1e-6, trained);
-    log_note(&t->line, "%s; planned memory %.1f MB; GEMM peak %.0f GFLOP/s (%s, %s)", data,
-             in_mb(t->memory.total), t->peak, t->gemm.backend->name,
-             dtype_row(t->gemm.compute)->name);
-    describe_setup(t);
-    if (t->model.full_id)
-        log_note(&t->line, "vocabulary compacted from %lld to %lld ids that occur",
-                 (long long)t->model.full_vocab, (long long)c->vocab);
-    if (c->assumed && !t->p.step) log_note(&t->line, "%s", c->assumed);
-    if (!t->p.step) say_notes(t);
-    if (!t->p.step && config_unknown_note(c->json, unknown, sizeof unknown))
-        log_note(&t->line, "%s", unknown);
-    if (t->p.step) {
-        log_note(&t->line, "resuming at step %lld", (long long)t->p.step);
-        say_rate(t);
-    }
-    if (!t->p.step)
-        log_lines_write(&t->log,
-                        "{\"event\":\"start\",\"params\":%lld,\"trained_params\":%lld,"
-                        "\"train_tokens\":%llu,\"gemm_peak_gflops\":%.1f,\"planned_mb\":%.1f,"
-                        "\"optimizer\":\"%s\",\"lr\":%.9g,\"lr_measured\":%s}",
-                        (long long)all, (long long)some,
-                        (unsigned long long)(t->train.end - t->train.begin), t->peak,
-                        in_mb(t->memory.total), t->setup.optimizer->name, t->setup.lr,
-                        t->setup.find_lr ? "true" : "false");
 }
 
 int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,
@@ -350,7 +245,7 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
         t.ended.run = t.ended.history = NULL;
         goto out;
     }
-    describe_start(&t);
+    trainer_describe(&t);
     heartbeat_start();
     TRY(loop(&t, e));
     rc = trainer_summarize(&t, s, e);

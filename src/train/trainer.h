@@ -38,7 +38,8 @@ void train_summary_release(struct train_summary *s);
 /* Reads summary.json; what it lacks is NaN or -1. */
 int train_summary_read(struct train_summary *s, const char *path, struct err *e);
 
-/* "key: value" lines after a line "---", or one JSON object. */
+/* "key: value" lines (term_fact) after a line "---", with sensible digits, or one JSON object with
+ * all. */
 void train_summary_print(const struct train_summary *s, bool json, FILE *out);
 char *train_summary_json(const struct train_summary *s); /* malloc()ed */
 

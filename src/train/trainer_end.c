@@ -56,7 +56,7 @@ int trainer_look_at_end(struct trainer *t, struct err *e) {
     if (!path) return err_set(e, ERR_NOMEM, "out of memory for the summary");
     if (!file_exists(path) || !checkpoint_exists(t->dir)) goto out;
     if (train_summary_read(&t->ended, path, &damage)) {
-        log_note(&t->line, "%s; the summary is made anew", damage.msg);
+        log_warn(&t->line, "%s; the summary is made anew", damage.msg);
         t->ended.num_steps = -1;
         goto out;
     }
@@ -93,28 +93,28 @@ void trainer_say_over(struct trainer *t) {
     char spent[160];
     const int n = name_spent(&limit, &used, o, spent, sizeof spent);
     if (n == 1 && budget_spent(&limit, &used, BUDGET_steps))
-        log_note(&t->line,
+        log_warn(&t->line,
                  "%s is finished: %lld updates (--steps %lld%s); --steps N above %lld trains on",
                  t->dir, step, (long long)o->steps,
                  t->p.step > o->steps ? " asks for no more" : "", step);
     else if (n == 1 && budget_spent(&limit, &used, BUDGET_time))
-        log_note(&t->line,
+        log_warn(&t->line,
                  "%s is finished: %lld updates in %.1f s of training (--time %g asks for no more); "
                  "a --time above %.1f trains on",
                  t->dir, step, t->p.seconds, o->time, t->p.seconds);
     else if (n)
-        log_note(&t->line,
+        log_warn(&t->line,
                  "%s is finished: %lld updates on %lld tokens in %.1f s of training (%s: no more is "
                  "asked for); more of %s trains on",
                  t->dir, step, (long long)t->p.tokens, t->p.seconds, spent,
                  n > 1 ? "all of these" : "it");
     else
-        log_note(&t->line,
+        log_warn(&t->line,
                  "%s is finished: at step %lld %lld validations had brought nothing better "
                  "(--patience %lld); a larger --patience, or 0, trains on",
                  t->dir, step, (long long)t->p.val_stale, (long long)o->patience);
     if (*t->given.changed)
-        log_note(&t->line, "there is nothing to train, so this changed nothing:%s",
+        log_warn(&t->line, "there is nothing to train, so this changed nothing:%s",
                  t->given.changed);
 }
 
@@ -168,7 +168,7 @@ void trainer_warn_if_worse(struct trainer *t) {
     char pm[32] = "";
     if (!val_change_risen(v)) return;
     if (isfinite(v->stderr_)) snprintf(pm, sizeof pm, " +- %.4f", v->stderr_);
-    log_note(&t->line,
+    log_warn(&t->line,
              "warning: the %s above that of step %lld, by %.4f%s on the same %s: try a lower "
              "--lr%s",
              trainer_counts_errors(t) ? "share of wrong answers is" : "validation loss is",
@@ -181,9 +181,10 @@ void trainer_log_report(struct trainer *t) {
     const struct engine_report r = engine_report(&t->engine);
     log_lines_write(&t->log,
                     "{\"event\":\"report\",\"step\":%lld,\"pack\":%.3f,\"gemm\":%.3f,\"lora\":%.3f,"
-                    "\"attention\":%.3f,\"classifier\":%.3f,\"update\":%.3f,\"rest\":%.3f}",
+                    "\"attention\":%.3f,\"classifier\":%.3f,\"update\":%.3f,\"rest\":%.3f,"
+                    "\"log\":%.4f}",
                     (long long)t->p.step, r.pack, r.gemm, r.lora, r.attention, r.classifier,
-                    r.update, r.rest);
+                    r.update, r.rest, t->shown.seconds);
 }
 
 int trainer_write_summary(const struct trainer *t, const struct train_summary *s, struct err *e) {

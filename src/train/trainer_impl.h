@@ -1,6 +1,7 @@
 /* Inside of a run, shared by trainer.c (the loop), trainer_pace.c (between micro-batches),
  * trainer_folder.c (the folder and config.json), trainer_resume.c (what a run goes on from),
- * trainer_open.c (everything else before the loop), trainer_val.c (validation), trainer_end.c (the
+ * trainer_open.c (everything else before the loop), trainer_log.c (what is
+ * said of updates), trainer_val.c (validation), trainer_end.c (the
  * summary), trainer_rate.c (the measured rate) and trainer_zo.c (the trajectory). */
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
@@ -26,7 +27,7 @@ struct trainer_given {
 
 struct validation {
     struct eval_result text; /* of prompt classification only loss and error */
-    double accuracy, f1;     /* NaN: no classification */
+    double accuracy, accuracy_stderr, f1; /* NaN: no classification */
 };
 
 /* The present update. */
@@ -40,6 +41,26 @@ struct pace {
     bool dropped;
     int rc;           /* a checkpoint in the midst of it failed, with e */
     struct err e;
+};
+
+/* The losses of this process so far, for the sparkline. */
+enum { CURVE_POINTS = 64 };
+struct curve {
+    double point[CURVE_POINTS], sum; /* sum: of the `open` losses behind the last point */
+    int n;
+    int64_t each, open; /* updates a point */
+};
+
+/* What was said of the updates, and what that cost. */
+struct shown {
+    struct curve curve;
+    double begin;             /* clock, of the loop */
+    double tokens_per_second; /* smoothed; 0: none yet */
+    double lr;                /* of the last update */
+    double seconds;           /* that saying it took */
+    struct engine_report report; /* at the last line of the log */
+    int64_t updates;             /* since then */
+    bool watched;                /* the present update's peaks are found */
 };
 
 struct trainer {
@@ -80,6 +101,8 @@ struct trainer {
     int idle;       /* mezo: updates of this process that changed nothing; -1: one did, or said */
     struct val_change change;
     struct log_progress line;
+    struct log_progress val_line; /* of the present validation, over it */
+    struct shown shown;
     struct log_lines log;
     bool resumed;
     double began;        /* clock at the start of this process */
@@ -117,6 +140,18 @@ int64_t trainer_tokens(struct trainer *t, int64_t micro);
 void trainer_fill(void *ctx, int64_t micro, struct engine_batch *out);
 /* Counts an update that is done: progress, log, line. ERR_NUMERIC if the loss has run away. */
 int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
+
+/* trainer_start.c: what the run says before its first update, also to the log. */
+void trainer_describe(struct trainer *t);
+/* trainer_log.c. The loop begins; micro-batch `micro` of a long update does; an update of so many
+ * tokens is counted. */
+void trainer_show_begin(struct trainer *t);
+void trainer_show_micro(struct trainer *t, int64_t micro, double each);
+void trainer_tell(struct trainer *t, const struct engine_step *s, int64_t tokens, double seconds);
+/* Does the log get a line of this step? */
+bool trainer_logs_step(const struct trainer *t, int64_t step);
+/* Before an update: finds its peaks if the log gets a line of it. */
+void trainer_watch(struct trainer *t);
 
 /* An update begins; its seconds so far, without stops and what was put aside. */
 void pace_begin(struct trainer *t, int64_t accum);

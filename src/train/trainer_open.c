@@ -177,9 +177,12 @@ static int open_model(struct trainer *t, struct err *e) {
     uint32_t *ids = NULL;
     int64_t n_ids = 0;
     TRY(create_model(t, e));
-    if (!o->init && !t->resumed && !o->quiet && t->model.config.vocab != t->described)
+    if (!o->init && !t->resumed && t->model.config.vocab != t->described) {
+        const char *slash = strrchr(o->model, '/');
         log_note(&t->line, "the tokenizer decides the vocabulary: %lld tokens, not the %lld of %s",
-                 (long long)t->model.config.vocab, (long long)t->described, o->model);
+                 (long long)t->model.config.vocab, (long long)t->described,
+                 slash ? slash + 1 : o->model);
+    }
     if (o->compact_vocab)
         TRY(dataset_ids(&t->data.shard, &t->val_data.shard, t->model.config.vocab, &ids, &n_ids,
                         e));
@@ -195,7 +198,9 @@ static int open_model(struct trainer *t, struct err *e) {
     TRY(check_disk(t, e));
     TRY(trainer_check_base(t, e));
     /* Now, while the memory of the run is not in use. */
+    log_state(&t->line, "measuring the GEMM peak");
     t->peak = gemm_peak(&t->gemm, 0.3, t->memory.total);
+    log_state(&t->line, "preparing the model");
     TRY(t->restores ? model_reserve(&t->model, e)
                     : train_model_load(&t->model, s, o, t->base, e));
     TRY(engine_open(&t->engine, s->engine, &t->model, &eo, e));
@@ -345,6 +350,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     t->ended.num_steps = t->last_val_step = -1;
     val_change_init(&t->change);
     log_progress_init(&t->line, o->quiet);
+    log_progress_init(&t->val_line, o->quiet);
     if (t->resumed) {
         TRY(trainer_open_folder(t, e));
         TRY(trainer_read_config(t, conf, e));
@@ -372,6 +378,7 @@ out:
 }
 
 void trainer_close(struct trainer *t) {
+    log_progress_end(&t->val_line);
     log_progress_end(&t->line);
     log_lines_close(&t->log);
     engine_close(&t->engine);

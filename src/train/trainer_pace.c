@@ -9,7 +9,7 @@
  * --time longer; else it is dropped. */
 #define OVERTIME 0.1
 /* Updates of less seconds show no micro-batches. */
-#define LONG_UPDATE 1.0
+#define LONG_UPDATE 0.3
 
 /* On the thread of the heartbeat. */
 static void ring(void *ctx) {
@@ -93,10 +93,7 @@ void pace_micro(struct trainer *t, int64_t micro) {
     const double spent = pace_seconds(t);
     if (t->opts->time > 0) watch_time(t, micro, spent);
     if (spent < LONG_UPDATE || t->pace.out_of_time) return;
-    log_progress_show(&t->line, false, "step %lld, micro-batch %lld of %lld, %.3g s each",
-                      (long long)t->p.step + 1, (long long)micro + 1, (long long)t->pace.accum,
-                      spent / (double)micro);
-    t->pace.shown = true;
+    trainer_show_micro(t, micro, spent / (double)micro);
 }
 
 void pace_note_stops(struct trainer *t) {

@@ -15,7 +15,7 @@ static void check_rate(struct trainer *t, const struct zo_measure *m,
     const struct train_setup *s = &t->setup;
     const double change = zo_update_change(m, s->estimator, shape, s->lr);
     if (s->find_lr || s->optimizer->normalises || !(change > LARGE_CHANGE)) return;
-    log_note(&t->line,
+    log_warn(&t->line,
              "warning: with eps %g, learning rate %g is a step that would change the loss by about "
              "%.2g at the first update, were it linear; duet audit finds an eps and a rate",
              s->eps, s->lr, change);
@@ -27,7 +27,7 @@ static void check_eps(struct trainer *t, const struct zo_measure *m, const struc
                  rounding = zo_measure_rounding(m, eps);
     if (!isfinite(m->coef2)) return; /* no eps is at fault: the first update names the weight */
     if (isinf(error))
-        log_note(&t->line,
+        log_warn(&t->line,
                  "warning: eps %g changes no loss of the first batch: every coefficient is 0 "
                  "there, and rounding decides what is learned, if anything; duet audit finds an "
                  "eps that works",
@@ -35,19 +35,19 @@ static void check_eps(struct trainer *t, const struct zo_measure *m, const struc
     else if (trainer_counts_errors(t))
         return;
     else if (rounding > 0.1)
-        log_note(&t->line,
+        log_warn(&t->line,
                  "warning: eps %g is too small: of the differences it makes in the losses about "
                  "%.0f %% is rounding, so rounding decides what is learned; duet audit finds an "
                  "eps that works",
                  eps, 100 * fmin(1, rounding));
     else if (error > 0.5)
-        log_note(&t->line,
+        log_warn(&t->line,
                  "warning: eps %g is no good: the coefficients of twice that eps are off by %.0f "
                  "%%, so they are mostly rounding (eps too small) or curvature (too large); duet "
                  "audit finds one that works",
                  eps, 100 * error);
     else if (t->setup.find_lr && zo_curvature_hidden(m, eps))
-        log_note(&t->line,
+        log_warn(&t->line,
                  "warning: eps %g is too small to measure a learning rate with: rounding hides the "
                  "curvature, and the rate may be practically 0; give --lr, or an eps that duet "
                  "audit finds",
@@ -56,19 +56,33 @@ static void check_eps(struct trainer *t, const struct zo_measure *m, const struc
         check_rate(t, m, shape);
 }
 
+static void show_probed(void *ctx, int64_t done, int64_t of) {
+    struct trainer *t = ctx;
+    log_bar(&t->line, t->setup.find_lr ? "measuring the learning rate" : "checking eps",
+            (uint64_t)done, (uint64_t)of, "directions");
+}
+
+static void show_walked(void *ctx, int64_t done, int64_t of) {
+    struct trainer *t = ctx;
+    log_bar(&t->line, "trying steps", (uint64_t)done, (uint64_t)of, "directions");
+}
+
 static int rise(void *ctx, double size, double *out, struct err *e) {
     struct trainer *t = ctx;
-    struct engine_step at = {.step = t->p.step, .fill = trainer_fill, .ctx = t};
+    struct engine_step at = {
+        .step = t->p.step, .fill = trainer_fill, .ctx = t, .probed = show_walked};
     return mezo_walk(&t->engine, &at, size, WALK_DIRECTIONS, out, e);
 }
 
 int trainer_find_rate(struct trainer *t, struct err *e) {
     struct zo_measure m;
     struct train_setup *s = &t->setup;
-    struct engine_step at = {.step = t->p.step, .fill = trainer_fill, .ctx = t};
+    struct engine_step at = {
+        .step = t->p.step, .fill = trainer_fill, .ctx = t, .probed = show_probed};
     if (!s->estimator || (t->resumed && !s->find_lr)) return 0;
     const int64_t n = s->find_lr ? RATE_DIRECTIONS : 0;
     int rc;
+    log_begin(&t->line);
     TRY(mezo_measure(&t->engine, &at, n, CHECKED_DIRECTIONS, &m, e));
     const struct zo_shape shape = {.directions = s->directions,
                                    .batch = t->opts->batch,

@@ -148,7 +148,7 @@ static int read_start(struct trainer *t, bool *known, struct err *e) {
     if (!*known && file_exists(path) && !checkpoint_exists(t->dir))
         rc = err_set(e, damage.code, "%s", damage.msg);
     else if (!*known && file_exists(path))
-        log_note(&t->line,
+        log_warn(&t->line,
                  "%s; it is made anew, and whether data and base are those that the run began with "
                  "is not known",
                  damage.msg);

@@ -222,7 +222,7 @@ static int adopt_end(struct trainer *t, struct err *e) {
     if (isfinite(t->p.val_best) && m >= t->p.val_best) return 0;
     set_best(t, m);
     if (!t->opts->keep_best) {
-        log_note(&t->line, "--no-keep-best: the finished model of step %lld will be replaced",
+        log_warn(&t->line, "--no-keep-best: the finished model of step %lld will be replaced",
                  (long long)t->p.step);
         return 0;
     }
@@ -244,7 +244,7 @@ int trainer_reopen_best(struct trainer *t, struct err *e) {
     TRY(find_best(t, &there, e));
     if (there && changed) TRY(measure_again(t, e));
     if (!there && isfinite(t->p.val_best) && (changed || t->p.best_hash)) {
-        log_note(&t->line, "the best model, of step %lld, is not there to compare with: the best "
+        log_warn(&t->line, "the best model, of step %lld, is not there to compare with: the best "
                            "is looked for anew",
                  (long long)t->p.val_best_step);
         t->p.val_best = NAN;
@@ -307,7 +307,7 @@ int trainer_roll_back(struct trainer *t, struct err *e) {
                     "\"lr_scale\":%g,\"why\":\"%s\"}",
                     (long long)t->p.step, (long long)from.step, t->p.seconds, t->p.lr_scale,
                     t->why);
-    log_note(&t->line,
+    log_warn(&t->line,
              "step %lld: %s; going back to step %lld, with %g of the rate (--no-rollback: stop)",
              (long long)from.step, t->why, (long long)t->p.step, t->p.lr_scale);
     TRY(trainer_save(t, false, e));

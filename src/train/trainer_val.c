@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int trainer_open_splits(struct trainer *t, const struct dataset_opts *d, struct err *e) {
@@ -35,8 +36,7 @@ out:
 
 static void show_validation(void *ctx, uint64_t done, uint64_t total) {
     struct trainer *t = ctx;
-    log_progress_show(&t->line, false, "validating: %llu of %llu %s", (unsigned long long)done,
-                      (unsigned long long)total, t->opts->task ? "examples" : "windows");
+    log_bar(&t->val_line, "validating", done, total, t->opts->task ? "examples" : "windows");
 }
 
 int trainer_validate_model(struct trainer *t, struct model *m, struct eval_result *r,
@@ -59,25 +59,44 @@ bool trainer_counts_errors(const struct trainer *t) {
     return t->setup.objective && !t->setup.objective->differentiable;
 }
 
-/* What the comparison with the first validation adds to a line of the log and of the terminal. */
-struct change_text {
-    char log[96], note[96];
-};
-
-static struct change_text change_text(const struct trainer *t) {
+/* What the comparison with the first validation adds to a line of the log. */
+static const char *change_text(const struct trainer *t, char out[96]) {
     const struct val_change *v = &t->change;
-    struct change_text x = {"", ""};
-    char sd[32] = "null", pm[32] = "";
-    if (isnan(v->change)) return x;
-    if (isfinite(v->stderr_)) {
-        snprintf(sd, sizeof sd, "%.6f", v->stderr_);
-        snprintf(pm, sizeof pm, " +- %.4f", v->stderr_);
-    }
-    snprintf(x.log, sizeof x.log, ",\"val_change\":%.6f,\"val_change_stderr\":%s", v->change, sd);
-    snprintf(x.note, sizeof x.note, "; %ssince step %lld %+.4f%s%s",
-             trainer_counts_errors(t) ? "wrong answers " : "", (long long)v->step, v->change, pm,
-             val_change_risen(v) ? ": worse" : "");
-    return x;
+    char sd[32] = "null";
+    *out = '\0';
+    if (isnan(v->change)) return out;
+    if (isfinite(v->stderr_)) snprintf(sd, sizeof sd, "%.6f", v->stderr_);
+    snprintf(out, 96, ",\"val_change\":%.6f,\"val_change_stderr\":%s", v->change, sd);
+    return out;
+}
+
+/* " ± 0.0210", or nothing if the error is not known. */
+static const char *error_text(double x, char out[32]) {
+    *out = '\0';
+    if (isfinite(x)) snprintf(out, 32, " %s %.4f", term_pm(), x);
+    return out;
+}
+
+/* The history of a run, above its line. */
+static void say_validation(struct trainer *t, const struct validation *v) {
+    const struct val_change *c = &t->change;
+    char pm[32], change_pm[32], change[128] = "", all[32] = "";
+    const bool risen = val_change_risen(c), best = t->p.val_best_step == t->p.step;
+    if (isfinite(c->change))
+        snprintf(change, sizeof change, "  %s%+.4f%s since step %lld",
+                 trainer_counts_errors(t) ? "wrong answers " : "", c->change,
+                 error_text(c->stderr_, change_pm), (long long)c->step);
+    if (t->opts->steps) num_count((long long)t->opts->steps, all);
+    const char *mark = risen ? "  worse" : best && *change ? "  best" : "";
+    char step[32];
+    num_count((long long)t->p.step, step);
+    if (t->opts->task)
+        log_mark(&t->line, risen ? TERM_WARN : TERM_GOOD, mark,
+                 "step %*s  accuracy %.4f%s  F1 %.4f  loss %.4f%s", (int)strlen(all), step,
+                 v->accuracy, error_text(v->accuracy_stderr, pm), v->f1, v->text.loss, change);
+    else
+        log_mark(&t->line, risen ? TERM_WARN : TERM_GOOD, mark, "step %*s  val_loss %.4f%s%s",
+                 (int)strlen(all), step, v->text.loss, error_text(v->text.stderr_, pm), change);
 }
 
 static int validate_task(struct trainer *t, struct validation *r, bool tell, struct err *e) {
@@ -96,18 +115,16 @@ static int validate_task(struct trainer *t, struct validation *r, bool tell, str
     r->text.loss = out.loss;
     r->text.stderr_ = out.loss_stderr;
     r->accuracy = out.accuracy;
+    r->accuracy_stderr = out.accuracy_stderr;
     r->f1 = out.f1;
     if (!tell) return 0;
     val_change_take(&t->change, t->p.step);
-    const struct change_text x = change_text(t);
+    char change[96];
     log_lines_write(&t->log,
                     "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
                     "\"val_accuracy\":%.6f,\"val_f1\":%.6f,\"examples\":%lld%s}",
                     (long long)t->p.step, t->p.seconds, out.loss, out.accuracy, out.f1,
-                    (long long)out.n, x.log);
-    char sd[32];
-    log_note(&t->line, "step %lld: accuracy %.4f +- %s, F1 %.4f, loss %.4f%s", (long long)t->p.step,
-             out.accuracy, num_text(out.accuracy_stderr, 4, sd), out.f1, out.loss, x.note);
+                    (long long)out.n, change_text(t, change));
     return 0;
 }
 
@@ -118,15 +135,12 @@ static int validate_text(struct trainer *t, struct validation *r, bool tell, str
     if (!rc) rc = trainer_validate_model(t, &t->model, x, tell ? t->change.now : NULL, e);
     if (rc || !tell) return rc;
     val_change_take(&t->change, t->p.step);
-    const struct change_text c = change_text(t);
-    char sd[32];
+    char change[96];
     log_lines_write(&t->log,
                     "{\"event\":\"val\",\"step\":%lld,\"seconds\":%.3f,\"val_loss\":%.6f,"
                     "\"val_loss_stderr\":%.6f,\"windows\":%llu%s}",
                     (long long)t->p.step, t->p.seconds, x->loss, x->stderr_,
-                    (unsigned long long)x->windows, c.log);
-    log_note(&t->line, "step %lld: val_loss %.4f +- %s%s", (long long)t->p.step, x->loss,
-             num_text(x->stderr_, 4, sd), c.note);
+                    (unsigned long long)x->windows, change_text(t, change));
     return 0;
 }
 
@@ -137,7 +151,10 @@ static bool can_validate(const struct trainer *t) {
 
 static int validate(struct trainer *t, struct validation *r, bool tell, struct err *e) {
     *r = (struct validation){
-        .text = {.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN}, NAN, NAN};
+        .text = {.loss = NAN, .stderr_ = NAN, .bpb = NAN, .floor_bpb = NAN},
+        .accuracy = NAN,
+        .accuracy_stderr = NAN,
+        .f1 = NAN};
     if (!can_validate(t)) return 0;
     return t->opts->task ? validate_task(t, r, tell, e) : validate_text(t, r, tell, e);
 }
@@ -170,7 +187,7 @@ int trainer_reopen_first(struct trainer *t, struct err *e) {
     if (!path) return err_set(e, ERR_NOMEM, "out of memory for validation losses");
     if (!t->resumed || !file_exists(path)) goto out;
     if (val_change_load(&t->change, path, &at, &damage))
-        log_note(&t->line, "%s; later validations are compared with the next one", damage.msg);
+        log_warn(&t->line, "%s; later validations are compared with the next one", damage.msg);
     else if (was_before(t, &at))
         goto out;
     val_change_release(&t->change);
@@ -185,15 +202,22 @@ int trainer_validate(struct trainer *t, struct validation *r, struct err *e) {
         *r = t->last_val;
         return 0;
     }
+    log_begin(&t->val_line);
     int rc = validate(t, r, true, e);
+    log_progress_end(&t->val_line);
     if (rc) return rc;
     if (t->change.step == t->p.step && isnan(t->change.change)) rc = save_first(t, e);
     if (rc) return rc;
     t->last_val = *r;
     t->last_val_step = t->p.val_step = t->p.step;
-    return trainer_note_best(t, r, e);
+    rc = trainer_note_best(t, r, e);
+    if (!rc && can_validate(t)) say_validation(t, r);
+    return rc;
 }
 
 int trainer_measure_model(struct trainer *t, struct validation *r, struct err *e) {
-    return validate(t, r, false, e);
+    log_begin(&t->val_line);
+    const int rc = validate(t, r, false, e);
+    log_progress_end(&t->val_line);
+    return rc;
 }

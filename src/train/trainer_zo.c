@@ -171,7 +171,7 @@ static int64_t last_logged(const struct trainer *t) {
 static int drop_repeated(struct trainer *t, const struct progress *at, struct err *e) {
     int rc;
     struct progress loaded;
-    log_note(&t->line,
+    log_warn(&t->line,
              "step %lld: %s; the updates recorded behind step %lld are dropped: going on from "
              "there",
              (long long)t->p.step, t->why, (long long)at->step);
@@ -203,7 +203,7 @@ static int go_on(struct trainer *t, const char *path, struct err *e) {
     struct zo_record r;
     TRY(trajectory_open(&old, path, e));
     if (old.torn)
-        log_note(&t->line, "%s: the last %llu bytes are no whole update and are dropped", path,
+        log_warn(&t->line, "%s: the last %llu bytes are no whole update and are dropped", path,
                  (unsigned long long)old.torn);
     TRY(trajectory_append_open(&t->trajectory, path, e));
     t->logged = last_logged(t);
@@ -242,7 +242,7 @@ void trainer_note_idle(struct trainer *t, const struct engine_step *s) {
     if (t->idle < 0 || !t->setup.estimator || !trainer_counts_errors(t)) return;
     t->idle = s->grad_norm == 0 ? t->idle + 1 : -1;
     if (t->idle < IDLE && !(t->idle > 0 && trainer_finished(t))) return;
-    log_note(&t->line,
+    log_warn(&t->line,
              "warning: %d updates have learned nothing, as eps %g changes no answer in their "
              "batches: learn with --objective ce first, or give a larger --eps or --batch",
              t->idle, t->setup.eps);

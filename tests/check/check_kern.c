@@ -92,6 +92,7 @@ CALL(softcap_grad, k->softcap_grad(F(0), F(1), r->cap, r->n))
 CALL(dot, r->ret = (double)k->dot(F(0), F(1), r->n))
 CALL(sumsq, r->ret = k->sumsq(F(0), r->n))
 CALL(max, r->ret = (double)k->max(F(0), r->n))
+CALL(max_abs, r->ret = (double)k->max_abs(F(0), r->n))
 CALL(exp_sum, r->ret = (double)k->exp_sum(F(0), F(1), r->shift, r->n))
 CALL(exp_scale, k->exp_scale(F(0), F(1), r->shift, r->factor, r->n))
 CALL(rmsnorm, r->ret = (double)k->rmsnorm(F(0), F(1), F(2), 1e-5f, r->n))
@@ -179,6 +180,7 @@ static const struct item items[] = {
     {"dot", "ii", call_dot, .ret = of_dot, .tol_ret = 4, .spread = 30, .flags = SPECIAL | BIG},
     {"sumsq", "i", call_sumsq, .tol_ret = 1e-5, .spread = 70, .flags = SPECIAL | BIG},
     {"max", "i", call_max, .spread = 100, .flags = SPECIAL | BIG | NO_NAN | SOME},
+    {"max_abs", "i", call_max_abs, .spread = 100, .flags = SPECIAL | BIG | NO_NAN | SOME},
     {"exp_sum", "oi", call_exp_sum, .tol = 2.5, .tol_ret = 4, .spread = 7, .flags = SPECIAL | BIG,
      .alias = "01"},
     {"exp_scale", "oi", call_exp_scale, of_exp_scale, .tol = 2.5, .spread = 7,

@@ -8,12 +8,12 @@ BASE=base/model.blzt
 BEFORE=$(cksum <$BASE)
 must "$DUET" train --init $BASE --data text.txt --out lora --lora 4 --steps 40 --lr 2e-2 \
     --val-windows 20 --seq 32 \
-    --batch 4 --threads 1 --quiet >lora.out 2>lora.err
+    --batch 4 --threads 1 --quiet --json >lora.out 2>lora.err
 ADAPTER=lora/adapter.blzt
 check "a LoRA run writes an adapter, not a model" absent lora/model.blzt
 check "the base is as it was" equal "$(cksum <$BASE)" "$BEFORE"
-evaluate() { "$DUET" eval "$@" --data text.txt --split val --windows 20 --quiet --threads 1; }
-loss() { value val_loss "$1"; }
+evaluate() { "$DUET" eval "$@" --data text.txt --split val --windows 20 --quiet --threads 1 --json; }
+loss() { json val_loss "$1"; }
 
 # ---- using
 must evaluate $BASE >plain.out
@@ -73,7 +73,7 @@ must train scaled --steps 20 --lr 5e-3 --val-windows 20 --set intermediate_size=
     --set duet.residual_scale=0.5
 must "$DUET" train --init scaled/model.blzt --data text.txt --out lora2 --lora 4 \
     --lora-targets o,down --steps 40 --lr 2e-2 \
-    --val-windows 20 --seq 32 --batch 4 --threads 1 --quiet >lora2.out 2>lora2.err
+    --val-windows 20 --seq 32 --batch 4 --threads 1 --quiet --json >lora2.out 2>lora2.err
 must "$DUET" convert scaled/model.blzt plain.gguf --tokenizer none >convert.out 2>&1
 must "$DUET" convert lora2/adapter.blzt plain-lora.gguf --base scaled/model.blzt >convert.out 2>&1
 must evaluate scaled/model.blzt --adapter lora2/adapter.blzt >scaled.out
@@ -111,7 +111,7 @@ done
 # ---- --set on the base belongs to the adapter
 must "$DUET" train --init $BASE --data text.txt --set rope_theta=500 --lora 4 --steps 20 --lr 2e-2 \
     --val-windows 20 --seq 32 \
-    --batch 4 --threads 1 --quiet --out setl >setl.out 2>setl.err
+    --batch 4 --threads 1 --quiet --json --out setl >setl.out 2>setl.err
 SETL=setl/adapter.blzt
 must evaluate $BASE --adapter $SETL >set.out
 check "--set in training: eval computes with it" equal "$(loss set.out)" "$(loss setl.out)"
@@ -135,15 +135,15 @@ must "$DUET" audit $BASE --adapter $SETL --data text.txt --threads 1 --quiet >au
 must "$DUET" audit $BASE --adapter $SETL --set rope_theta=500 --data text.txt --threads 1 --quiet \
     >au2
 check "audit: with it" same au1 au2
-must "$DUET" train --resume setl --steps 24 --quiet >setl.out 2>setl.err
+must "$DUET" train --resume setl --steps 24 --quiet --json >setl.out 2>setl.err
 must evaluate setl >set5.out
 check "gone on with: it is still there" equal "$(loss set5.out)" "$(loss setl.out)"
 must "$DUET" train --init $BASE --adapter $SETL --data text.txt --out setl2 --steps 2 --seq 32 \
     --batch 4 --val-windows 20 \
-    --threads 1 --quiet >setl2.out 2>setl2.err
+    --threads 1 --quiet --json >setl2.out 2>setl2.err
 must evaluate setl2 >set6.out
 check "train --adapter: begins with it" says setl2/log.jsonl \
-    "\"step\":0,.*\"val_loss\":$(loss set5.out)"
+    "\"step\":0,.*\"val_loss\":$(printf %.6f "$(loss set5.out)")"
 check "and hands it on" equal "$(loss set6.out)" "$(loss setl2.out)"
 cp setl/adapter.blzt set5.blzt
 must "$DUET" convert set5.blzt set6.blzt --base $BASE --verify >convert.out 2>&1
@@ -164,10 +164,10 @@ must "$DUET" convert $BASE old.bin --to blzt4 >convert.out 2>&1
 must "$DUET" train --init old.bin --tokenizer byte --data text.txt --set duet.residual_scale=0.5 \
     --set rms_norm_eps=1e-4 \
     --set rope_theta=500 --lora 4 \
-    --steps 20 --lr 2e-2 --val-windows 20 --seq 32 --batch 4 --threads 1 --quiet --out setold \
+    --steps 20 --lr 2e-2 --val-windows 20 --seq 32 --batch 4 --threads 1 --quiet --json --out setold \
     >setold.out 2>setold.err
 must "$DUET" eval setold --tokenizer byte --data text.txt --split val --windows 20 --threads 1 \
-    >set8.out 2>set8.err
+    --json >set8.out 2>set8.err
 check "what an old format leaves out, set in training, is known" equal "$(loss set8.out)" \
     "$(loss setold.out)"
 check "and not said to be assumed" sh -c '! grep assumed set8.err'

@@ -10,7 +10,7 @@ train() { # NAME OPTION...
         --tokenizer byte \
         --seq 32 --batch 4 --steps 5 --out "$name" --quiet "$@" >"$name.out" 2>"$name.err"
 }
-loss() { "$DUET" eval "$1" --data text.txt --tokenizer byte --seq 32 --quiet | grep '^val_loss:'; }
+loss() { "$DUET" eval "$1" --data text.txt --tokenizer byte --seq 32 --quiet --json | grep '"val_loss"'; }
 train plain
 check "a model is trained" [ -s plain/model.blzt ]
 check "convert to llama2.c by name" "$DUET" convert plain/model.blzt a.bin
@@ -29,8 +29,8 @@ done
 
 # A residual scale of 0 leaves embedding and classifier: that is a model, and no other.
 ZERO="--set duet.residual_scale=0"
-"$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet $ZERO |
-    grep '^val_loss:' >want
+"$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet $ZERO --json |
+    grep '"val_loss"' >want
 check "a residual scale of 0 is another model" differ want got
 for f in zero.gguf zero.bin zero.blzt4 zero.blzt zero/; do
     check "a residual scale of 0 to $f" "$DUET" convert plain/model.blzt $f $ZERO --verify
@@ -39,16 +39,16 @@ for f in zero.gguf zero.bin zero.blzt4 zero.blzt zero/; do
 done
 check "a residual scale of 0 in q8_0" "$DUET" convert plain/model.blzt zero8.gguf $ZERO --dtype q8_0
 "$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet $ZERO \
-    --weights q8_0 | grep '^val_loss:' >want
+    --weights q8_0 --json | grep '"val_loss"' >want
 loss zero8.gguf >got
 check "its loss" same want got
 
 # The rows of its down projection, 172, are not whole blocks: held as f16, as convert writes them.
-"$DUET" convert plain/model.blzt q8.blzt --dtype q8_0 2>q8.err
+"$DUET" convert plain/model.blzt q8.blzt --dtype q8_0 >q8.out 2>q8.err
 check "convert says what it writes as f16" grep -q '2 tensors are written as f16' q8.err
-loss q8.blzt | sed 's/.*: *//; s/ .*//' >want
-"$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet --weights q8_0 |
-    grep '^val_loss:' | sed 's/.*: *//; s/ .*//' >got
+loss q8.blzt | sed 's/.*: *//; s/,.*//' >want
+"$DUET" eval plain/model.blzt --data text.txt --tokenizer byte --seq 32 --quiet --weights q8_0 --json |
+    grep '"val_loss"' | sed 's/.*: *//; s/,.*//' >got
 check "eval --weights q8_0: the loss of what convert writes" close_to "$(cat got)" "$(cat want)" \
     0.00002
 check "generate --weights q8_0" sh \
@@ -91,7 +91,7 @@ check "with the same loss" same want got
     >/dev/null 2>&1
 M=full/model.blzt
 bytes() { wc -c <"$1"; }
-evaluate() { "$DUET" eval "$1" --data text.txt --seq 32 --quiet | grep '^val_loss:\|^val_bpb:'; }
+evaluate() { "$DUET" eval "$1" --data text.txt --seq 32 --quiet --json | grep '"val_loss"\|"val_bpb"'; }
 evaluate $M >want
 for out in m.gguf hf/; do
     check "convert to $out, verified" sh -c "'$DUET' convert $M $out --verify >v.out 2>&1"
@@ -107,7 +107,7 @@ check "the folder has what transformers reads" [ -s hf/config.json -a -s hf/mode
 check "GGUF to BLZT to GGUF: the same file" sh \
     -c "'$DUET' convert m.gguf r.blzt && '$DUET' convert r.blzt r.gguf && cmp r.gguf m.gguf"
 check "Hugging Face to BLZT to Hugging Face: the same weights" sh -c "
-    '$DUET' convert hf r.blzt && '$DUET' convert r.blzt hf2/ && cmp hf/model.safetensors hf2/model.safetensors &&
+    '$DUET' convert hf r2.blzt && '$DUET' convert r2.blzt hf2/ && cmp hf/model.safetensors hf2/model.safetensors &&
     cmp hf/config.json hf2/config.json && cmp hf/tokenizer.json hf2/tokenizer.json"
 for t in f16 bf16 q8_0 q4_0; do
     check "--dtype $t, verified" sh -c "'$DUET' convert $M $t.gguf --dtype $t --verify >v.out 2>&1"
@@ -131,15 +131,15 @@ A=lora/adapter.blzt B=q8_0.gguf
 check "an adapter to PEFT, verified" sh -c "'$DUET' convert $A peft/ --base $B --verify"
 check "an adapter to GGUF, verified" sh -c "'$DUET' convert $A a.gguf --base $B --verify"
 check "PEFT back to duet's: the same values" sh \
-    -c "'$DUET' convert peft back.blzt --base $B && '$DUET' convert back.blzt peft2/ --base $B &&
+    -c "'$DUET' convert peft back3.blzt --base $B && '$DUET' convert back3.blzt peft2/ --base $B &&
     cmp peft/adapter_model.safetensors peft2/adapter_model.safetensors && cmp peft/adapter_config.json peft2/adapter_config.json"
 check "GGUF back to duet's: the same values" sh \
     -c "'$DUET' convert a.gguf back2.blzt --base $B && '$DUET' convert back2.blzt a2.gguf --base $B && cmp a.gguf a2.gguf"
-adapted() { "$DUET" eval $B --adapter "$1" --data text.txt --seq 32 --quiet | grep '^val_loss:'; }
+adapted() { "$DUET" eval $B --adapter "$1" --data text.txt --seq 32 --quiet --json | grep '"val_loss"'; }
 adapted $A >want
-"$DUET" eval $B --data text.txt --seq 32 --quiet | grep '^val_loss:' >plain.loss
+"$DUET" eval $B --data text.txt --seq 32 --quiet --json | grep '"val_loss"' >plain.loss
 check "the adapter changes the loss" differ want plain.loss
-for f in peft a.gguf back.blzt; do
+for f in peft a.gguf back3.blzt; do
     adapted $f >got
     check "the loss with $f is the adapter's" same want got
 done
@@ -147,7 +147,9 @@ check "merged into a GGUF" "$DUET" adapter merge $B $A --out merged.gguf
 "$DUET" eval merged.gguf --data text.txt --seq 32 --quiet | grep '^val_loss:' >got
 check "merged: the adapter's loss" close_to "$(sed 's/.*: *//; s/ .*//' got)" \
     "$(sed 's/.*: *//; s/ .*//' want)" 0.0005
-refused "an adapter without its base" 2 'give its base model with --base' "$DUET" convert $A x/
+cp $A alone.blzt
+refused "an adapter without its base" 2 'give its base model with --base' "$DUET" convert alone.blzt \
+    x/
 refused "--base for a model" 2 '\-\-base is for adapters' "$DUET" convert $M x.gguf --base $M
 refused "an adapter as BLZT v4" 2 'does not hold adapters' "$DUET" convert $A x.blzt4 --base $B
 
@@ -173,8 +175,9 @@ done
 check "nothing is written" [ -z "$(ls -A bad)" ]
 cp m.gguf bad/m.gguf
 cp -r hf bad/m
-refused "over a file" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m.gguf --verify
-refused "over a folder" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m/ --verify
+refused "over a file" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m.gguf --verify \
+    --overwrite
+refused "over a folder" 1 'nan.gguf' "$DUET" convert nan.gguf bad/m/ --verify --overwrite
 check "the file stays" cmp bad/m.gguf m.gguf
 check "the folder stays, and nothing is beside it" diff -r bad/m hf
 check "--verify to a folder leaves nothing but the model" sh \
@@ -191,7 +194,7 @@ refused "a key that is not computed" 1 'is_causal is false.*--set is_causal=null
 # ---- writes that fail ----
 cp m.gguf keep.gguf
 echo '{"model_type":"llama"}' >hf2/config.json
-(ulimit -f 20; "$DUET" convert $M m.gguf >o 2>e)
+(ulimit -f 20; "$DUET" convert $M m.gguf --overwrite >o 2>e)
 check "a full disk is said" grep -qi 'limit of a file.s size' e
 check "and the old file is as it was" cmp m.gguf keep.gguf
 mkdir -p full_dir

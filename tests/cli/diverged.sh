@@ -6,7 +6,7 @@ must stories 30000 5 >text.txt
 on() { # RUN OPTION...
     o_run=$1
     shift
-    "$DUET" train --resume "$o_run" --threads 1 --quiet "$@" >on.out 2>on.err || { cat on.err; return 1; }
+    "$DUET" train --resume "$o_run" --threads 1 "$@" >on.out 2>on.err || { cat on.err; return 1; }
 }
 on_fails() { ! on "$@" >/dev/null 2>&1; }
 
@@ -18,7 +18,7 @@ after() {
     must train good --steps 4 --clip 0 --spike 0.3 --schedule constant --warmup 0 --log-every 1 "$@"
     cp -r good bad
     refuses "$a_name: diverges" 1 'the last good checkpoint is step 4 in bad; --resume bad --lr N goes on from it' \
-        "$DUET" train --resume bad --steps 60 --lr "$wild" --no-rollback --threads 1 --quiet
+        "$DUET" train --resume bad --steps 60 --lr "$wild" --no-rollback --threads 1
     check "$a_name: the log says so" says bad/log.jsonl '{"event":"diverged","step":4,"from":[1-9]'
     check "$a_name: diverges again at that rate" on_fails bad --steps 60 --lr "$wild" --no-rollback
     must on good --steps 8 --lr 1e-4
@@ -27,7 +27,7 @@ after() {
     check "$a_name: so does its loss" equal "$(json train_loss bad/summary.json)" "$(json train_loss good/summary.json)"
     check "$a_name: its last updates are in the log" says bad/log.jsonl '"event":"step","step":8,'
     [ $a_kind = mezo ] || return 0
-    check "$a_name: replays" "$DUET" replay bad/base.blzt bad/trajectory.zo -o bad.blzt --threads 1 --quiet
+    check "$a_name: replays" "$DUET" replay bad/base.blzt bad/trajectory.zo -o bad.blzt --threads 1
     check "$a_name: the same file" same bad.blzt bad/model.blzt
     rm bad.blzt
 }
@@ -59,13 +59,13 @@ cp -r long start
 on long --steps 6 --lr 1e-4 --spike 0.3
 check "recorded updates that diverge: dropped" says on.err 'the smoothed loss rose .*; the updates recorded behind step 2 are dropped'
 check "recorded updates that diverge: the rest is there" equal "$(json num_steps long/summary.json)" 6
-check "recorded updates that diverge: replays" "$DUET" replay long/base.blzt long/trajectory.zo -o long.blzt --threads 1 --quiet
+check "recorded updates that diverge: replays" "$DUET" replay long/base.blzt long/trajectory.zo -o long.blzt --threads 1
 check "recorded updates that diverge: the same file" same long.blzt long/model.blzt
 check "recorded updates that diverge: the log goes on behind the checkpoint" says long/log.jsonl '"event":"step","step":3,.*"lr":0.0001,'
-must "$DUET" replay start/base.blzt start/trajectory.zo -o two.blzt --to-step 2 --threads 1 --quiet
+must "$DUET" replay start/base.blzt start/trajectory.zo -o two.blzt --to-step 2 --threads 1
 rm long.blzt
 check "recorded updates that diverge: those before it are as they were" "$DUET" replay long/base.blzt long/trajectory.zo -o long.blzt --to-step 2 \
-    --threads 1 --quiet
+    --threads 1
 tensors long.blzt >a
 tensors two.blzt >b
 check "to the bit" same a b

@@ -18,7 +18,7 @@ none --keep-best "without validations on the way: give --val-every" --keep-best
 none --keep-best "without validations on the way" --keep-best --val-every 0
 none --val-every "without data to validate on" --val-fraction 0 --val-every 2
 none --val-windows "without data to validate on" --val-fraction 0 --val-windows 2
-L="--init start/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --quiet --lora 2 --steps 2"
+L="--init start/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --lora 2 --steps 2"
 for option in weight-decay embed-decay embed-lr matrix-lr norm-decay norm-lr; do
     refuses "--$option with frozen weights" 2 "--$option has no effect with --lora" "$DUET" train $L --out x --$option 0.5
 done
@@ -32,19 +32,19 @@ check "nothing was made" absent x
 
 # A file holds every option, those without effect too; so does the record of a run that goes on.
 must train linear --schedule linear --steps 4
-must "$DUET" train --config linear/config.json --threads 1 --quiet --out again >s.out 2>s.err
+must "$DUET" train --config linear/config.json --threads 1 --out again >s.out 2>s.err
 check "config.json repeats a run" same linear/model.blzt again/model.blzt
 must train zo --engine mezo --estimator grzo --lr 1e-5 --steps 3
 must train zo5 --engine mezo --estimator grzo --lr 1e-5 --steps 5 --schedule constant
 sed -i 's/^{/{ "directions": 1,/' zo/config.json
-check "what an old run recorded: goes on" "$DUET" train --resume zo --steps 5 --threads 1 --quiet
+check "what an old run recorded: goes on" "$DUET" train --resume zo --steps 5 --threads 1
 rm -rf again
-check "what an old run recorded: is repeated" "$DUET" train --config zo/config.json --threads 1 --quiet --out again
-check "another schedule when going on" "$DUET" train --resume start --steps 6 --schedule constant --threads 1 --quiet
+check "what an old run recorded: is repeated" "$DUET" train --config zo/config.json --threads 1 --out again
+check "another schedule when going on" "$DUET" train --resume start --steps 6 --schedule constant --threads 1
 
 # ---- a finished run
 end() { # OPTION...
-    "$DUET" train --resume linear --threads 1 --quiet "$@" >end.out 2>end.err
+    "$DUET" train --resume linear --threads 1 "$@" >end.out 2>end.err
 }
 must end --steps 2
 check "--steps below: says what was asked" says end.err \
@@ -56,6 +56,6 @@ must end --steps 4 --schedule linear
 check "options of the run: are not" equal "$(grep -c 'changed nothing' end.err)" 0
 check "config.json is as it was" equal "$(json schedule linear/config.json)" linear
 must train timed --time 0.2
-must "$DUET" train --resume timed --time 0.1 --threads 1 --quiet >end.out 2>end.err
+must "$DUET" train --resume timed --time 0.1 --threads 1 >end.out 2>end.err
 check "--time below" says end.err 'timed is finished: [0-9]* updates in 0.2 s of training (--time 0.1 asks for no more); a --time above 0.2'
 finish

@@ -36,7 +36,7 @@ refuses "not a choice" 2 'expected one of: auto adamw lion sgd momentum' "$DUET"
     --optimizer sgdx
 refuses "plain argument" 2 'no plain arguments, found text.txt' "$DUET" train text.txt
 refuses "switch with a value" 2 'takes no value' "$DUET" train --recompute=1
-refuses "no end given" 2 '--steps N or --time' "$DUET" train
+refuses "no end given" 2 'say how long to train: --time SECONDS, --steps N' "$DUET" train
 refuses "no data" 2 '--data' "$DUET" train --steps 1
 refuses "no model" 2 '--model' "$DUET" train --steps 1 --data text.txt
 refuses "checkpoint-every" 2 'expected a number of updates' "$DUET" train --steps 1 \
@@ -56,7 +56,7 @@ refuses "environment" 2 'DUET_CPU is "mmx"' env DUET_CPU=mmx "$DUET" info $MODEL
 refuses "eval without a model" 2 'one model file, found 0' "$DUET" eval --data text.txt
 refuses "eval of two" 2 'one model file, found 2' "$DUET" eval $MODEL $MODEL --data text.txt
 refuses "eval without data" 2 '--data' "$DUET" eval $MODEL
-refuses "generate without a model" 2 'one model file, found 0' "$DUET" generate
+refuses "generate without a model" 2 'a model and a prompt, found neither' "$DUET" generate
 refuses "generate: temperature" 2 'temperature is -1' "$DUET" generate $MODEL --temperature -1
 refuses "bench of nothing" 2 'step, gemm' "$DUET" bench everything
 

@@ -8,7 +8,7 @@ must "$DUET" train $TINY --data text.txt --steps 3 --out start >s.out 2>s.err
 on() { # RUN OPTION...
     o_run=$1
     shift
-    "$DUET" train --resume "$o_run" --threads 1 --quiet "$@" >on.out 2>on.err ||
+    "$DUET" train --resume "$o_run" --threads 1 "$@" >on.out 2>on.err ||
         { cat on.err; return 1; }
 }
 vals() { sed -n 's/{"event":"val","step":\([0-9]*\),.*"val_loss":\([0-9.]*\),.*/\1 \2/p' \
@@ -83,7 +83,7 @@ check "trained on and stopped: says where" says k.err 'the best was step 10 .*st
 
 # ---- LoRA
 must "$DUET" train --init start/model.blzt --lora 2 --data text.txt --seq 32 --batch 4 --steps 6 \
-    --val-every 2 --threads 1 --quiet \
+    --val-every 2 --threads 1 \
     --out lora >s.out 2>s.err
 check "LoRA: adapter.best.blzt" same lora/adapter.best.blzt lora/adapter.blzt
 
@@ -178,7 +178,7 @@ must "$DUET" train $ZO --lr 0.02 --out zo >s.out 2>s.err
 check "MeZO: back to the start" says s.err 'going back to step 0'
 must "$DUET" train $ZO --lr 0.01 --out zohalf >s.out 2>s.err
 check "MeZO: the weights of half the rate" same zo/model.blzt zohalf/model.blzt
-must "$DUET" replay zo/base.blzt zo/trajectory.zo -o zo.blzt --threads 1 --quiet
+must "$DUET" replay zo/base.blzt zo/trajectory.zo -o zo.blzt --threads 1
 check "MeZO: the trajectory begins again" same zo.blzt zo/model.blzt
 M="$TINY --data text.txt --engine mezo --lr 0.1 --clip 0 --spike 0.3 --checkpoint-every 4 --warmup 200 --schedule constant --steps 120"
 "$DUET" train $M --out m >m.out 2>m.err
@@ -186,7 +186,7 @@ check "MeZO: goes back" says m/log.jsonl '"rollback"'
 must "$DUET" info m/model.blzt >info.out
 at=$(sed -n 's/.*"step": *\([0-9]*\).*/\1/p' info.out | head -1)
 check "MeZO: the trajectory leads to the weights" "$DUET" replay m/base.blzt m/trajectory.zo \
-    -o m.blzt --to-step "$at" --threads 1 --quiet
+    -o m.blzt --to-step "$at" --threads 1
 check "MeZO: to the bit" same m.blzt m/model.blzt
 
 # ---- later validations are compared with the first of the run, not of the process
@@ -214,19 +214,19 @@ as_if_killed() {
         "$(grep -c val_change whole.out)"
 }
 as_if_killed "from a file" 9 $FROM --lr 1e-2
-check "from a file: since step 0" says half.err 'step 12: val_loss .*; since step 0 '
+check "from a file: since step 0" says half.err 'step 12  val_loss .* since step 0'
 as_if_killed "MeZO" 9 $FROM --engine mezo --schedule constant --val-every 18
 as_if_killed "at a validation" 6 $FROM --lr 1e-2
 as_if_killed "before the first validation" 3 $TINY --data text.txt --val-windows 6 --steps 18 \
     --val-every 6 --keep 9 --checkpoint-every 3
 check "before the first validation: since step 6" says half.err \
-    'step 12: val_loss .*; since step 6 '
+    'step 12  val_loss .* since step 6'
 as_if_killed "after it" 9 $TINY --data text.txt --val-windows 6 --steps 18 --val-every 6 --keep 9 \
     --checkpoint-every 3
 cp -r half other
 must "$DUET" train --resume other --val-windows 5 --steps 24 --threads 1 >other.out 2>other.err
 check "other windows: what was before is nothing to compare with" sh \
-    -c '! grep -q "since step 6 " other.err'
+    -c '! grep -q "since step 6" other.err'
 cp -r half bad
 head -c 50 half/val-first.json >bad/val-first.json
 cp -r bad gone
@@ -255,14 +255,14 @@ unchanged() {
     u_name=$1 u_status=$2 u_pattern=$3 u_run=$4
     shift 4
     listed "$u_run" >before.txt
-    refuses "$u_name" "$u_status" "$u_pattern" "$DUET" train --resume "$u_run" --threads 1 --quiet "$@"
+    refuses "$u_name" "$u_status" "$u_pattern" "$DUET" train --resume "$u_run" --threads 1 "$@"
     check "$u_name: says nothing else" equal "$(grep -c 'is kept as' refuse.err)" 0
     listed "$u_run" >after.txt
     check "$u_name: nothing has changed" same before.txt after.txt
 }
 for lora in "" "--init start/model.blzt --lora 2"; do
     rm -rf zo3
-    must "$DUET" train ${lora:-$SHAPE --tokenizer byte} --data text.txt --seq 32 --batch 4 --threads 1 --quiet --engine mezo --lr 1e-5 --steps 3 \
+    must "$DUET" train ${lora:-$SHAPE --tokenizer byte} --data text.txt --seq 32 --batch 4 --threads 1 --engine mezo --lr 1e-5 --steps 3 \
         --out zo3 >s.out 2>s.err
     unchanged "a refused option of recorded updates$lora" 2 '--eps differs from what zo3/trajectory.zo was recorded with' zo3 --steps 5 --eps 0.1
     mv zo3/trajectory.zo whole.zo

@@ -95,7 +95,7 @@ stories() { "$DUET" stories --bytes "$1" --seed "${2:-1}" --quiet; }
 
 SHAPE="--model $SRC/models/stories260k.json --set num_hidden_layers=2 --set hidden_size=32
  --set intermediate_size=48 --set num_attention_heads=4 --set num_key_value_heads=2"
-TINY="$SHAPE --tokenizer byte --seq 32 --batch 4 --threads 1 --quiet"
+TINY="$SHAPE --tokenizer byte --seq 32 --batch 4 --threads 1"
 
 # data_for OPTION...: --data text.txt, unless the options give data of their own
 data_for() { case " $* " in *" --data"*) ;; *) echo "--data text.txt" ;; esac; }
@@ -133,7 +133,7 @@ same_steps() {
 }
 
 # value KEY FILE: of a "key: value" line
-value() { sed -n "s/^$1: //p" "$2"; }
+value() { sed -n "s/^$1: *//p" "$2"; }
 # json KEY FILE: of a simple value in JSON that is indented or on one line
 json() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p" "$2" | head -1; }
 # options_of CONFIG: without the record of where and when they were used

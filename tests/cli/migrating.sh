@@ -48,11 +48,11 @@ must duet convert stories/model.blzt stories110M.bin >out 2>err
 } >tokenizer.bin
 
 # ---- what the file does not say
-loss() { value val_loss "$1"; }
-must duet eval old/model.blzt --data stories.txt --split val --quiet >want
-must duet eval ane_autoresearch_ckpt.bin --data stories.txt --tokenizer smollm2/tokenizer.json \
+loss() { json val_loss "$1"; }
+must duet eval --json old/model.blzt --data stories.txt --split val --quiet >want
+must duet eval --json ane_autoresearch_ckpt.bin --data stories.txt --tokenizer smollm2/tokenizer.json \
     --split val >assumed 2>assumed.err
-must duet eval ane_autoresearch_ckpt.bin --data stories.txt --tokenizer smollm2/tokenizer.json \
+must duet eval --json ane_autoresearch_ckpt.bin --data stories.txt --tokenizer smollm2/tokenizer.json \
     --split val \
     --set duet.residual_scale=$SCALE --set rope_theta=10000 --set rms_norm_eps=1e-5 >said 2>said.err
 check "--set gives the model back" equal "$(loss said)" "$(loss want)"
@@ -87,17 +87,17 @@ check "which is part of the new model" sh \
 must duet train --lora 2 --init ane_autoresearch_ckpt.bin $said --data stories.txt \
     --tokenizer smollm2/tokenizer.json --steps 2 \
     --batch 2 --threads 1 --out side --quiet >out 2>err
-must duet adapter merge ane_autoresearch_ckpt.bin side/adapter.blzt $said --out merged.blzt >out \
-    2>err
+must duet adapter merge ane_autoresearch_ckpt.bin side/adapter.blzt $said --out merged2.blzt \
+    >out 2>err
 check "adapter merge takes it from --set" sh \
-    -c "duet info merged.blzt | grep -q 'residual_scale.: 0.35355'"
-must duet eval x.blzt --data stories.txt --tokenizer smollm2/tokenizer.json --split val >kept \
+    -c "duet info merged2.blzt | grep -q 'residual_scale.: 0.35355'"
+must duet eval --json x.blzt --data stories.txt --tokenizer smollm2/tokenizer.json --split val >kept \
     2>kept.err
 check "duet's own file says everything" sh -c '! grep "does not say" kept.err'
 
 # ---- what v4 cannot say
 must duet convert old/model.blzt folded.blzt4 >out 2>err
-must duet eval folded.blzt4 --data stories.txt --tokenizer smollm2/tokenizer.json --split val \
+must duet eval --json folded.blzt4 --data stories.txt --tokenizer smollm2/tokenizer.json --split val \
     --quiet >folded
 check "the residual scale is folded in" close_to "$(loss folded)" "$(loss want)" 2e-6
 no_place() { # WHAT KEY=VALUE...: of --set, and the message

@@ -84,10 +84,51 @@ check "the run goes on" "$DUET" train --resume run --steps 8 --quiet
 check "another name in the folder of a run" "$DUET" convert run/model.blzt run/model.gguf
 check "eval --out there" "$DUET" eval run --data text.txt --exact --seq 32 --quiet \
     --out run/eval.tsv
-check "and again" "$DUET" eval run --data text.txt --exact --seq 32 --quiet --out run/eval.tsv
 mkdir plain
 check "a run's names in another folder" "$DUET" convert model.blzt plain/model.blzt
-check "again" "$DUET" convert model.blzt plain/model.blzt
+
+# ---- what is there is only written over when told: every command that writes, in one sentence
+must cp hf/tokenizer.json tok2.json
+must "$DUET" replay model.blzt mezo/trajectory.zo --out again.blzt --quiet
+must "$DUET" eval run --data text.txt --seq 8 --logits run/logits --quiet
+must "$DUET" convert lora/adapter.blzt peft/ --base model.blzt >out 2>err
+must "$DUET" adapter merge model.blzt adapter.blzt --out whole.gguf >out 2>err
+must "$DUET" stories --bytes 1000 --out short.txt --quiet
+all >all.before
+over() { # FILE COMMAND...: refused, and done with --overwrite
+    o_file=$1
+    shift
+    refuses "$o_file: refused" 2 "$o_file is there already: choose another name, or give --overwrite" \
+        "$@"
+    all >all.after
+    check "$o_file: nothing has changed" same all.before all.after
+    check "$o_file: --overwrite" "$@" --overwrite
+}
+over run/eval.tsv "$DUET" eval run --data text.txt --exact --seq 32 --quiet --out run/eval.tsv
+over run/logits "$DUET" eval run --data text.txt --seq 8 --logits run/logits --quiet
+over again.blzt "$DUET" replay model.blzt mezo/trajectory.zo --out again.blzt --quiet
+over whole.gguf "$DUET" adapter merge model.blzt adapter.blzt --out whole.gguf
+over plain/model.blzt "$DUET" convert model.blzt plain/model.blzt
+over hf/ "$DUET" convert model.blzt hf/
+over peft "$DUET" convert adapter.blzt peft --base model.blzt
+over text.shard "$DUET" tokenize --tokenizer byte text.txt --out text.shard --quiet
+over tok2.json "$DUET" tokenizer convert byte --out tok2.json
+all >all.before
+over tok2.json "$DUET" tokenizer train --vocab 300 text.txt --out tok2.json --quiet
+all >all.before
+over short.txt "$DUET" stories --bytes 1000 --out short.txt --quiet
+: >empty
+check "an empty file holds nothing to lose" "$DUET" stories --bytes 1000 --out empty --quiet
+mkdir notes
+echo mine >notes/notes.txt
+check "nor does a folder without a model" "$DUET" convert model.blzt notes/
+check "whose other files stay" [ "$(cat notes/notes.txt)" = mine ]
+refuses "what is read is not written to with --overwrite either" 1 'is the file being read' \
+    "$DUET" convert model.blzt model.blzt --overwrite
+refuses "nor a text" 2 'would overwrite text.txt, which is being read' "$DUET" tokenize \
+    --tokenizer byte text.txt --out text.txt --overwrite
+refuses "eval has nothing to overwrite" 2 'overwrite has no effect without --out or --logits' \
+    "$DUET" eval run --data text.txt --overwrite
 check "/dev/null as text and output" sh \
     -c '"$1" tokenize --tokenizer byte - --out n.shard --quiet <text.txt && "$1" eval model.blzt --data text.txt --exact --seq 32 --out /dev/null --quiet' - "$DUET"
 finish

@@ -72,7 +72,7 @@ check "the best adapter by its name" sh \
     -c 'grep -q val_loss e6.out && grep -v seconds e6.out >b; grep -v seconds e7.out | diff - b'
 evaluate low >e8.out 2>e.err
 check "is not the last" sh -c '! diff e6.out e8.out >d'
-check "merge of it" "$DUET" adapter merge low/adapter.best.blzt -o m3.blzt
+check "merge of it" "$DUET" adapter merge low/adapter.best.blzt -o best3.blzt
 check "plan --init of it" "$DUET" plan --init low/adapter.best.blzt
 check "plan RUN is that of --resume" sh -c '"$1" plan lora --json | grep -v available >p1
     "$1" plan --resume lora --json | grep -v available | diff - p1' - "$DUET"
@@ -89,11 +89,12 @@ check "--tokenizer of a checkpoint is the run's" equal "$(hash lora/checkpoints/
 for begin in "--init run" "$SHAPE --tokenizer byte"; do
     name=${begin%% *}
     must "$DUET" train $begin $S --engine mezo --data other.txt --steps 3 --out zo >s.out 2>s.err
-    check "replay RUN, $name" "$DUET" replay zo -o again.blzt
+    check "replay RUN, $name" "$DUET" replay zo -o again.blzt --overwrite
     check "replay RUN, $name: the weights" same again.blzt zo/model.blzt
     mv zo "zo-$name"
 done
-check "replay BASE RUN" "$DUET" replay run zo---init -o again.blzt
+check "replay BASE RUN" "$DUET" replay run zo---init -o again.blzt \
+    --overwrite
 check "replay BASE RUN: the weights" same again.blzt zo---init/model.blzt
 refuses "replay of a run without a trajectory" 1 'run: no trajectory.zo in it' "$DUET" replay run \
     -o x.blzt
@@ -148,10 +149,10 @@ refuses "with MeZO" 2 '--adapter does not go with --engine mezo' \
     "$DUET" train $S --init run --adapter lora --engine mezo --data text.txt --steps 2 --out no
 refuses "with --resume" 2 '--adapter does not belong to --resume' "$DUET" train --resume more \
     --adapter lora --steps 9
-cp lora/adapter.blzt bare.blzt
+cp lora/adapter.blzt lone.blzt
 refuses "an adapter as --init" 1 \
     'is an adapter, and a model is wanted here: give its base, and --adapter' \
-    "$DUET" train $S --init bare.blzt --data text.txt --steps 2 --out no
+    "$DUET" train $S --init lone.blzt --data text.txt --steps 2 --out no
 check "nothing was made" absent no
 must "$DUET" train $S --init lora --data text.txt --steps 4 --out folder >s.out 2>s.err
 check "train --init of a LoRA run: from base and adapter" same folder/adapter.blzt more/adapter.blzt
@@ -227,7 +228,8 @@ refuses "train --resume: the base is gone" 1 \
 evaluate there/bare.blzt --adapter own >e5.out 2>e.err
 check "what is advised works" sh -c 'grep -v seconds e5.out | diff - a'
 must "$DUET" convert own peft3/ --base there/bare.blzt >s.out 2>s.err
-check "convert --base over what it wrote" "$DUET" convert own peft3/ --base there/bare.blzt
+check "convert --base over what it wrote" "$DUET" convert own peft3/ --base there/bare.blzt \
+    --overwrite
 check "train --resume --init" "$DUET" train --resume own --init there/bare.blzt --steps 6 \
     --threads 1 --quiet
 finish

@@ -82,7 +82,7 @@ start long --steps 1 --accum 65536
 wait_for grep -q 'micro-batch' long.err
 ARGS=$TINY
 check "a long update shows its micro-batches" says long.err \
-    'step 1, micro-batch [0-9]* of 65536, [0-9.e-]* s each'
+    'micro-batch [0-9,]*/65,536, [0-9.e-]* s each'
 kill -TERM $pid
 ended
 check "first update: exit status 0" [ $status -eq 0 ]

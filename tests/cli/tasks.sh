@@ -40,7 +40,7 @@ must "$DUET" train --init $M --task numbers.tsv --task-eval one.tsv --template '
     --steps 4 --batch 2 \
     --val-every 2 --out tuned --threads 1 >tuned.out 2>tuned.err
 check "validation on one example says what is not known" says tuned.err \
-    'accuracy [01].0000 +- unknown'
+    'accuracy [01].0000  F1'
 check "no NaN in log and summary" sh \
     -c '! grep -i "nan\|[:,-]inf" tuned/log.jsonl tuned/summary.json tuned.out tuned.err'
 check "summary: unknown is null" says tuned/summary.json '"val_loss_stderr": null'

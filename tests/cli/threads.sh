@@ -15,8 +15,8 @@ trains() {
         must train t$n $WIDE --log-every 1 "$@" --threads $n
         check "$name: weights of $n threads" same t1/model.blzt t$n/model.blzt
         check "$name: losses and gradient norms of $n threads" same_steps t1 t$n
-        check "$name: validation with $n threads" equal "$(value val_loss t1.out)" \
-            "$(value val_loss t$n.out)"
+        check "$name: validation with $n threads" equal "$(json val_loss t1/summary.json)" \
+            "$(json val_loss t$n/summary.json)"
         rm -rf t$n
     done
     rm -rf t1

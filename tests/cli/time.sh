@@ -24,7 +24,7 @@ must train short --time 0.3
 check "short updates: none is dropped for the time" sh -c '! grep -q "used up\|no update" short.err'
 check "short updates: some were made" [ "$(value num_steps short.out)" -gt 1 ]
 steps=$(json num_steps short/summary.json)
-must "$DUET" train --resume short --time 0.6 $LONG --threads 1 --quiet >on.out 2>on.err
+must "$DUET" train --resume short --time 0.6 $LONG --threads 1 >on.out 2>on.err
 check "resumed: the update is dropped" says on.err "within micro-batch 1 of 1 of update $((steps + 1)),"
 check "resumed: says that there was none" says on.err 'no update was made: one takes longer than what was left of --time 0.6'
 check "resumed: the weights are those of before" equal "$(json num_steps short/summary.json)" "$steps"

@@ -96,7 +96,7 @@ export const figures = (r) => `p ${r.p.toExponential(1)}, log p ${r.logp.toExpon
 export function duetLogProbs(model, ids, vocab) {
     const data = "ids.u16", out = "logits.f32";
     fs.writeFileSync(data, Uint16Array.from(ids));
-    duet("eval", model, "--data", data, "--format", "raw16", "--seq", String(ids.length), "--logits", out,
+    duet("eval", model, "--data", data, "--format", "raw16", "--seq", String(ids.length), "--logits", out, "--overwrite",
         "--threads", "1", "--quiet");
     const bytes = fs.readFileSync(out);
     const logits = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
