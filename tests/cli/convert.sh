@@ -144,9 +144,9 @@ for f in peft a.gguf back3.blzt; do
     check "the loss with $f is the adapter's" same want got
 done
 check "merged into a GGUF" "$DUET" adapter merge $B $A --out merged.gguf
-"$DUET" eval merged.gguf --data text.txt --seq 32 --quiet | grep '^val_loss:' >got
-check "merged: the adapter's loss" close_to "$(sed 's/.*: *//; s/ .*//' got)" \
-    "$(sed 's/.*: *//; s/ .*//' want)" 0.0005
+"$DUET" eval merged.gguf --data text.txt --seq 32 --quiet --json | grep '"val_loss"' >got
+check "merged: the adapter's loss" close_to "$(sed 's/.*: *//; s/,.*//' got)" \
+    "$(sed 's/.*: *//; s/,.*//' want)" 0.0005
 cp $A alone.blzt
 refused "an adapter without its base" 2 'give its base model with --base' "$DUET" convert alone.blzt \
     x/

@@ -88,7 +88,7 @@ check "convert RUN OUT --merge is adapter merge" same one.gguf two.gguf
 check "it is verified against base and adapter" says one.out '^verified: '
 must "$DUET" convert runs/side/adapter.blzt three.gguf --base $M --merge >out 2>err
 check "so is convert ADAPTER OUT --base MODEL --merge" same one.gguf three.gguf
-loss() { "$DUET" eval "$@" --data text.txt --seq 32 --quiet --threads 1 >loss.out && value val_loss \
+loss() { "$DUET" eval "$@" --data text.txt --seq 32 --quiet --threads 1 --json >loss.out && json val_loss \
     loss.out; }
 must loss $M --adapter runs/side/adapter.blzt --lora-mode merge >want.loss
 must loss one.gguf >got.loss
@@ -124,12 +124,12 @@ l_before=$(sed -n 's/^loss: .*(\([0-9.]*\), now .*/\1/p' v.out)
 l_after=$(sed -n 's/^loss: .*, now \([0-9.]*\)).*/\1/p' v.out)
 l_change=$(sed -n 's/^loss: \([+-]*[0-9.]*\) .*/\1/p' v.out)
 check "--data: 256 windows of it" says v.out ' on text.txt, 256 windows of 32 tokens$'
-must "$DUET" eval $M --data text.txt --seq 32 --windows 256 --quiet --threads 1 >e1.out
-must "$DUET" eval v.gguf --data text.txt --seq 32 --windows 256 --quiet --threads 1 >e2.out
-check "the loss before is eval's" close_to "$l_before" "$(value val_loss e1.out)" 6e-5
-check "the loss now is eval's" close_to "$l_after" "$(value val_loss e2.out)" 6e-5
+must "$DUET" eval $M --data text.txt --seq 32 --windows 256 --quiet --threads 1 --json >e1.out
+must "$DUET" eval v.gguf --data text.txt --seq 32 --windows 256 --quiet --threads 1 --json >e2.out
+check "the loss before is eval's" close_to "$l_before" "$(json val_loss e1.out)" 6e-5
+check "the loss now is eval's" close_to "$l_after" "$(json val_loss e2.out)" 6e-5
 check "their difference" close_to "$l_change" \
-    "$(awk -v a="$(value val_loss e1.out)" -v b="$(value val_loss e2.out)" 'BEGIN { print b - a }')" \
+    "$(awk -v a="$(json val_loss e1.out)" -v b="$(json val_loss e2.out)" 'BEGIN { print b - a }')" \
     6e-5
 must "$DUET" tokenize --tokenizer tok.json text.txt --out text.shard --quiet
 must "$DUET" convert stories.blzt v.gguf --dtype q4_0 --verify --overwrite >v.out 2>err
