@@ -227,7 +227,7 @@ static const char *figure(double x, int digits, char room[32]) {
     return isfinite(x) ? room : "-";
 }
 
-static void print_notes(const struct audit *a) {
+static void print_notes(const struct audit *a, bool searched) {
     bool coarse = false, slope = false;
     for (int k = 0; k < a->n_groups; k++) {
         const struct audit_group *g = a->group + k;
@@ -243,8 +243,10 @@ static void print_notes(const struct audit *a) {
         printf("\ndiffers: derivative: with a large eps c is not the derivative; an error of the "
                "engines stays\nwhen --eps is made smaller\n");
     if (coarse)
-        printf("\ntoo coarse: finite differences of this eps are off by up to a tenth or more; try "
-               "another --eps\n");
+        printf("\ntoo coarse: finite differences of eps %g are off by up to a tenth or more; %s\n",
+               a->opts.eps,
+               searched ? "no other of those above is better for all weights together"
+                        : "without --eps the one that fits is looked for");
 }
 
 static void print_derivatives(const struct audit *a) {
@@ -304,10 +306,14 @@ static void print_scan(const struct audit_advice *v, double taken) {
 /* What a run of training that says nothing else would take. */
 static void print_advice(const struct job *j) {
     const double rate = j->advice.lr;
-    if (rate > 0)
+    const struct audit *a = &j->audit;
+    const bool coarse = a->group[a->n_groups - 1].verdict == AUDIT_COARSE; /* all together */
+    if (coarse && !j->advice.n)
+        printf("\nFor train --engine mezo: not eps = %g\n", a->opts.eps);
+    else if (rate > 0)
         printf(
             "\nFor train --engine mezo: use eps = %g, a rate near %.2g (grzo, --batch %d, sgd)\n",
-            j->audit.opts.eps, rate, ADVICE_BATCH);
+            a->opts.eps, rate, ADVICE_BATCH);
     else
         printf("\nFor train --engine mezo: no eps and no rate: no perturbation changes the loss\n");
 }
@@ -320,7 +326,7 @@ static void print_text(const struct job *j) {
     print_scan(&j->advice, o->eps);
     print_derivatives(a);
     print_estimates(a);
-    print_notes(a);
+    print_notes(a, j->advice.n > 0);
     print_advice(j);
 }
 

@@ -63,8 +63,17 @@ static size_t common(const uint8_t *p) {
     return (w & 0xc0e0) == 0x80c0 && p[0] >= 0xc2 ? 2 : 0;
 }
 
+/* Does it begin with a line {"...}? A line that goes beyond the piece is none: pieces are large. */
+static bool begins_json(const char *text, size_t n) {
+    const char *end = memchr(text, '\n', n);
+    size_t line = end ? (size_t)(end - text) : n;
+    if (line && text[line - 1] == '\r') line--;
+    return line > 3 && text[0] == '{' && text[1] == '"' && text[line - 1] == '}';
+}
+
 void textscan_add(struct textscan *s, const void *text, size_t n) {
     const uint8_t *p = text;
+    if (!s->bytes) s->json = begins_json(text, n);
     for (size_t i = 0, whole; i < n;) {
         if (!s->need && i + 8 <= n) {
             whole = plain(p + i) ? 8 : common(p + i);
@@ -87,6 +96,13 @@ bool textscan_note(const struct textscan *s, const char *name, char *out, size_t
     if (end.need) invalid(&end, end.bytes - end.seen, end.seen); /* cut in the last character */
     const bool bad = end.invalid * NOTABLE > end.bytes;
     char nul[256] = "", other[256] = "";
+    if (end.json && !end.nul && !bad) {
+        snprintf(out, room,
+                 "%s: its lines are JSON, which is taken as text as it stands, names and braces "
+                 "too (jq -r '.text + \"<|endoftext|>\"' writes their texts)",
+                 name);
+        return true;
+    }
     if (end.nul)
         snprintf(nul, sizeof nul,
                  "%.3g%% of its bytes are NUL, the first at byte %llu (16-bit tokens are read with "

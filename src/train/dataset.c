@@ -127,7 +127,10 @@ static int open_shard(struct dataset *d, const char *path, struct err *e) {
                        path);
     if (tokenizer_is(d->tokenizer, d->shard.tok_hash)) return 0;
     return err_set(e, ERR_INPUT,
-                   "%s was made by another tokenizer (hash %016llx, this one is %016llx)", path,
+                   "%s was made by another tokenizer (hash %016llx, this one is %016llx): make the "
+                   "tokens again from the text, or name the tokenizer that made them with "
+                   "--tokenizer",
+                   path,
                    (unsigned long long)d->shard.tok_hash,
                    (unsigned long long)tokenizer_hash(d->tokenizer));
 }

@@ -65,6 +65,14 @@ if command -v zstd >/dev/null; then
 else
     skip "zstd by a pipe" "no zstd program"
 fi
+# ---- records with a text in each are no documents, which is said
+for i in $(seq 40); do echo "{\"text\": \"the cat $i\"}"; done >lines.jsonl
+must "$DUET" tokenize --tokenizer byte lines.jsonl --out lines.shard >tok.out 2>tok.err
+check "JSON lines: a note" says tok.err 'note: lines.jsonl: its lines are JSON, which is taken as text'
+printf '{"quoted"} words begin a text\n' >braces.txt
+must "$DUET" tokenize --tokenizer byte braces.txt --out braces.shard >tok.out 2>tok.err
+check "a text with a brace: none" sh -c '! grep note: tok.err'
+
 # A run on a pipe has its tokens in its folder.
 check "train - : it goes on without the pipe" sh \
     -c "'$DUET' train --resume got --steps 6 --quiet >resumed.out 2>&1 </dev/null"
