@@ -1,6 +1,8 @@
 /* duet adapter: what is in an adapter, and merging one into its base. */
 #include "adapter.h"
 #include "cmd.h"
+#include "describe.h"
+#include "facts.h"
 #include "merge.h"
 #include "open_model.h"
 #include "out_format.h"
@@ -45,49 +47,18 @@ static const struct conf_row rows[] = {
 
 /* ---- info ----------------------------------------------------------------------------------- */
 
-/* Text and sizes that the file does not say, as most adapters of others do not, are left out. */
-static json_t *word(const char *s) {
-    return *s ? json_string(s) : NULL;
-}
-
-static json_t *size(int64_t n) {
-    return n ? json_integer((json_int_t)n) : NULL;
-}
-
-static json_t *describe(const char *path, const struct adapter_info *a) {
-    char hash[17] = "";
-    json_error_t je;
-    if (a->base_hash) snprintf(hash, sizeof hash, "%016" PRIx64, a->base_hash);
-    return json_pack("{s:s,s:o*,s:I,s:f,s:b,s:s,s:s,s:b,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:O*,s:o*}",
-                     "adapter", path, "base_hash", word(hash), "rank", (json_int_t)a->rank, "alpha",
-                     a->alpha, "rslora", (int)a->rslora, "targets", a->targets, "init", a->init,
-                     "norms", (int)a->norms, "parameters", (json_int_t)a->params, "model_type",
-                     word(a->model_type), "hidden_size", size(a->dim), "intermediate_size",
-                     size(a->hidden), "num_hidden_layers", size(a->layers), "vocab_size",
-                     size(a->vocab), "set", a->set, "meta",
-                     a->meta ? json_loads(a->meta, 0, &je) : NULL);
-}
-
 static int info(const struct opts *o, const char *path, struct err *e) {
-    struct adapter_info a;
-    int rc = adapter_info_read(&a, path, e);
-    if (rc) return rc;
-    json_t *root = describe(path, &a), *v;
-    char *json = root && o->json ? json_dumps(root, JSON_COMPACT) : NULL;
-    const char *key;
-    if (!root || (o->json && !json)) rc = err_set(e, ERR_NOMEM, "out of memory for the result");
-    if (json) {
-        puts(json);
-    } else {
-        json_object_foreach(root, key, v) {
-            char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-            printf("%s: %s\n", key, json_is_string(v) ? json_string_value(v) : text ? text : "");
-            free(text);
-        }
+    json_t *facts = json_object();
+    const int rc = describe_adapter(facts, path, e);
+    if (!rc && o->json) {
+        json_object_set_new(facts, "adapter", json_string(path));
+        char *text = json_dumps(facts, JSON_COMPACT);
+        puts(text ? text : "{}");
+        free(text);
+    } else if (!rc) {
+        facts_print(path, facts, stdout);
     }
-    free(json);
-    json_decref(root);
-    adapter_info_release(&a);
+    json_decref(facts);
     return rc;
 }
 

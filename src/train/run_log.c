@@ -1,8 +1,6 @@
 /* log.jsonl of a run, line by line. It is read and not mapped: a run that goes on cuts it. */
 #include "run_log.h"
 
-#include "file.h"
-
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -237,13 +235,12 @@ static void find_tokens(struct run *r) {
     }
 }
 
-int run_log_read(struct run *r, bool brief, struct err *e) {
+int run_log_read(struct run *r, const char *path, bool brief, struct err *e) {
     int rc = 0;
     uint64_t size = 0;
     struct reader d = {.r = r};
-    char *path = file_join(r->dir, "log.jsonl");
     d.line = malloc(LINE_MAX_BYTES);
-    if (!path || !d.line) {
+    if (!d.line) {
         d.no_memory = true;
         goto out;
     }
@@ -267,8 +264,7 @@ int run_log_read(struct run *r, bool brief, struct err *e) {
     find_tokens(r);
 out:
     if (d.f) fclose(d.f);
-    if (d.no_memory) rc = err_set(e, ERR_NOMEM, "out of memory for the log of %s", r->dir);
+    if (d.no_memory) rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);
     free(d.line);
-    free(path);
     return rc;
 }

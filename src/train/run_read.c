@@ -224,6 +224,22 @@ static enum run_status find_status(const struct run *r) {
     return r->step > 0 ? RUN_STOPPED : RUN_NEVER_BEGAN;
 }
 
+static int read_log(struct run *r, bool brief, struct err *e) {
+    char *path = file_join(r->dir, "log.jsonl");
+    const int rc = path ? run_log_read(r, path, brief, e)
+                        : err_set(e, ERR_NOMEM, "out of memory for %s", r->dir);
+    free(path);
+    return rc;
+}
+
+int run_read_log(struct run *r, const char *path, struct err *e) {
+    *r = (struct run){.saved_step = -1};
+    const int rc = run_log_read(r, path, false, e);
+    find_step(r);
+    if (rc) run_release(r);
+    return rc;
+}
+
 int run_read(struct run *r, const char *dir, int flags, struct err *e) {
     int rc;
     *r = (struct run){0};
@@ -239,7 +255,7 @@ int run_read(struct run *r, const char *dir, int flags, struct err *e) {
     TRY(read_options(r, e));
     TRY(read_object(r, "summary.json", &r->summary, e));
     TRY(label_run(r, e));
-    TRY(run_log_read(r, flags & RUN_BRIEF, e));
+    TRY(read_log(r, flags & RUN_BRIEF, e));
     read_state(r);
     find_weights(r);
     count_files(r);

@@ -99,6 +99,9 @@ enum { RUN_BRIEF = 1 };
 
 /* ERR_INPUT if dir is not the folder of a run (run_folder_is). On failure *r is all zeros. */
 int run_read(struct run *r, const char *dir, int flags, struct err *e);
+/* A log alone, wherever it lies: fills what comes from it, status as the log ends (RUN_DIVERGED or
+ * RUN_STOPPED). */
+int run_read_log(struct run *r, const char *path, struct err *e);
 void run_release(struct run *r); /* accepts all zeros */
 
 /* The number called key in an object (options, record, summary, an event's line): NAN if it is not

@@ -305,6 +305,17 @@ out:
     return rc;
 }
 
+int state_footer(const char *path, json_t **footer, int *version, struct err *e) {
+    struct reader r;
+    const int rc = reader_open(&r, path, e);
+    if (!rc) {
+        *footer = json_incref(r.root);
+        *version = r.version;
+    }
+    reader_close(&r);
+    return rc;
+}
+
 int state_read_progress(const char *path, struct progress *p, struct err *e) {
     struct reader r;
     int rc;

@@ -19,6 +19,9 @@ int state_hash(const char *path, uint64_t *model_hash, struct err *e);
 int state_read(const char *path, struct engine *g, struct progress *p, uint64_t *model_hash,
                struct err *e);
 
+/* The footer as it stands, for people. *footer: a new object. */
+int state_footer(const char *path, struct json_t **footer, int *version, struct err *e);
+
 /* The counters alone. */
 int state_read_progress(const char *path, struct progress *p, struct err *e);
 

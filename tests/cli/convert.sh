@@ -124,7 +124,7 @@ check "a quantised GGUF is a base for LoRA" sh \
 check "--tokenizer none leaves it out" sh \
     -c "'$DUET' convert $M bare.gguf --tokenizer none && ! '$DUET' info bare.gguf | grep -q '^  tokenizer'"
 check "--set changes the config" sh \
-    -c "'$DUET' convert $M th.gguf --set rope_theta=5000 && '$DUET' info th.gguf | grep -q '\"rope_theta\": 5000'"
+    -c "'$DUET' convert $M th.gguf --set rope_theta=5000 && '$DUET' info th.gguf --json | grep -q '\"rope_theta\": 5000'"
 
 # ---- adapters ----
 A=lora/adapter.blzt B=q8_0.gguf
@@ -160,7 +160,7 @@ refused "info of cut weights" 1 'cut/model.safetensors' "$DUET" info cut
 refused "conversion of cut weights" 1 'cut/model.safetensors' "$DUET" convert cut cut.gguf
 rm cut/model.safetensors
 check "info of a folder with a tokenizer alone" sh \
-    -c "'$DUET' info cut | grep -q '\"kind\": \"bpe\"'"
+    -c "'$DUET' info cut | grep -q '^    kind  *bpe'"
 
 # ---- verification that fails: nothing is written, and what was there stays ----
 # A weight that is no number, the last of the file.

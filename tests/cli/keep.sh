@@ -183,7 +183,7 @@ check "MeZO: the trajectory begins again" same zo.blzt zo/model.blzt
 M="$TINY --data text.txt --engine mezo --lr 0.1 --clip 0 --spike 0.3 --checkpoint-every 4 --warmup 200 --schedule constant --steps 120"
 "$DUET" train $M --out m >m.out 2>m.err
 check "MeZO: goes back" says m/log.jsonl '"rollback"'
-must "$DUET" info m/model.blzt >info.out
+must "$DUET" info m/model.blzt --json >info.out
 at=$(sed -n 's/.*"step": *\([0-9]*\).*/\1/p' info.out | head -1)
 check "MeZO: the trajectory leads to the weights" "$DUET" replay m/base.blzt m/trajectory.zo \
     -o m.blzt --to-step "$at" --threads 1

@@ -83,14 +83,14 @@ init init1 $said
 check "duet train --init says it" says init0.err 'rms_norm_eps (1e-05), duet.residual_scale (1;'
 check "and not what was said" sh -c '! grep residual_scale init1.err'
 check "which is part of the new model" sh \
-    -c "duet info init1/model.blzt | grep -q 'residual_scale.: 0.35355'"
+    -c "duet info init1/model.blzt --json | grep -q 'residual_scale.: 0.35355'"
 must duet train --lora 2 --init ane_autoresearch_ckpt.bin $said --data stories.txt \
     --tokenizer smollm2/tokenizer.json --steps 2 \
     --batch 2 --threads 1 --out side --quiet >out 2>err
 must duet adapter merge ane_autoresearch_ckpt.bin side/adapter.blzt $said --out merged2.blzt \
     >out 2>err
 check "adapter merge takes it from --set" sh \
-    -c "duet info merged2.blzt | grep -q 'residual_scale.: 0.35355'"
+    -c "duet info merged2.blzt --json | grep -q 'residual_scale.: 0.35355'"
 must duet eval --json x.blzt --data stories.txt --tokenizer smollm2/tokenizer.json --split val >kept \
     2>kept.err
 check "duet's own file says everything" sh -c '! grep "does not say" kept.err'
