@@ -39,7 +39,8 @@ static void print_text(const char *path, json_t *o) {
     json_t *in = json_object_get(o, "weights"), *holder = in ? in : o;
     json_t *list = json_incref(json_object_get(holder, "tensor_list"));
     json_object_del(holder, "tensor_list");
-    if (json_object_get(holder, "rank")) json_object_del(holder, "config"); /* an adapter's: said */
+    if (in || json_object_get(o, "rank")) /* of a run info of the model has it; an adapter's is said */
+        json_object_del(holder, "config");
     facts_print(path, o, stdout);
     if (list) print_tensors(list);
     json_decref(list);

@@ -121,8 +121,13 @@ static int describe_own(json_t *o, const struct file_map *m, const struct magic 
     return 0;
 }
 
-/* Texts are what is left: anything that is no other kind and has no control characters. */
+/* Texts are what is left: anything that is no other kind, by its name neither, and has no control
+ * characters. */
 static bool may_be_text(const struct file_map *m, const struct magic *known) {
+    static const char *const others[] = {".json", ".gguf", ".blzt", ".safetensors", ".bin", ".zo",
+                                         ".model", ".shard"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (file_ends_with(m->path, others[i])) return false;
     if (known) return known->kind == MAGIC_GZIP || known->kind == MAGIC_ZSTD;
     const size_t n = m->size < MAGIC_BYTES ? m->size : MAGIC_BYTES;
     for (size_t i = 0; i < n; i++)
@@ -155,6 +160,8 @@ static int describe_file(json_t *o, const char *path, const struct describe_opts
         rc = 0;
     else if (may_be_text(&map, known))
         rc = describe_text(o, path, e);
+    else if (!known && map.size && map.data[0] == '{')
+        rc = err_set(e, why.code, "%s", why.msg); /* no tokenizer, and why */
     else
         rc = model_file_open_map(&mf, &map, opt->verify, e); /* says what could have been */
 out:

@@ -205,7 +205,7 @@ static void describe_time(json_t *o, const char *key, time_t when) {
         facts_text(o, key, s);
 }
 
-/* The model or adapter in it, in short. */
+/* The model or adapter in it. */
 static void describe_weights(json_t *o, const char *path, const struct describe_opts *opt) {
     struct model_file mf;
     struct err why;
@@ -214,8 +214,7 @@ static void describe_weights(json_t *o, const char *path, const struct describe_
     facts_text(some, "file", path);
     if (model_file_open(&mf, path, opt->verify, &why) || describe_model(all, &mf, opt, &why))
         facts_text(some, "damaged", why.msg);
-    json_object_foreach(all, key, v)
-        if (strcmp(key, "config") != 0) facts_put(some, key, json_incref(v));
+    json_object_foreach(all, key, v) facts_put(some, key, json_incref(v));
     facts_put(o, "weights", some);
     json_decref(all);
 }
