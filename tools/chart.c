@@ -391,12 +391,13 @@ static void adapt(FILE *out) {
     theme_colors(to, true);
     fputs("<style>@media (prefers-color-scheme: dark) {\n", out);
     for (int i = 0; i < N_COLORS; i++) {
-        char rgb[32], hex[8];
-        snprintf(rgb, sizeof rgb, "rgb(%3d, %3d, %3d)", (int)(from[i] >> 16 & 255),
-                 (int)(from[i] >> 8 & 255), (int)(from[i] & 255));
+        const int r = from[i] >> 16 & 255, g = from[i] >> 8 & 255, b = from[i] & 255;
+        char rgb[32], hex[8], text[32];
+        snprintf(rgb, sizeof rgb, "rgb(%3d, %3d, %3d)", r, g, b); /* as gnuplot writes it */
+        snprintf(text, sizeof text, "rgb(%d,%d,%d)", r, g, b);    /* for texts */
         snprintf(hex, sizeof hex, "#%06" PRIx32, to[i]);
-        fprintf(out, "[stroke=\"%s\"]{stroke:%s} [fill=\"%s\"]{fill:%s} [color=\"%s\"]{color:%s}\n",
-                rgb, hex, rgb, hex, rgb, hex);
+        fprintf(out, "[stroke=\"%s\"]{stroke:%s} [color=\"%s\"]{color:%s}\n", rgb, hex, rgb, hex);
+        fprintf(out, "[fill=\"%s\"],[fill=\"%s\"]{fill:%s}\n", rgb, text, hex);
     }
     fprintf(out, "[fill=\"#%06" PRIx32 "\"]{fill:#%06" PRIx32 "}\n}</style>\n", from[BACK],
             to[BACK]);

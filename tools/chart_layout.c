@@ -65,6 +65,7 @@ static void range_y(struct chart_frame *f, const struct chart_panel *p, bool log
             include(&lo, &hi, v->y[i] + v->err[i], p->log_y);
         }
     }
+    if (isfinite(p->max)) f->hi = fmax(fmin(f->hi, p->max), f->lo);
     const double most = p->log_y ? f->hi / f->lo : f->hi - f->lo;
     if (lo <= hi && f->hi > f->lo) {
         lo = fmax(lo, p->log_y ? f->lo / most : f->lo - most);

@@ -217,7 +217,7 @@ static bool fits(const struct chart_ticks *t, double pixels_per_unit, double em,
 
 static void linear_ticks(struct chart_ticks *t, double lo, double hi, double pixels, double em,
                          bool across) {
-    const double wanted = fmax(2, pixels / (across ? 9 * em : 3.2 * em));
+    const double wanted = fmax(2, pixels / (across ? 7 * em : 2.6 * em));
     const double least = (hi - lo) / fmin(wanted, 12);
     const double decade = floor(log10(least));
     for (int k = 0; k < 12; k++) {

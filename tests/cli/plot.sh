@@ -112,6 +112,8 @@ check "in the dark" plot dark.svg one.tsv --dark
 check "the ground is dark" grep -q '<rect x="0" y="0" width="800".*fill="#0d1117"' dark.svg
 check "as the reader likes" plot adaptive.svg one.tsv --adaptive
 check "it has both colours" grep -qF "[stroke=\"rgb($BLUE)\"]{stroke:#4a9de0}" adaptive.svg
+check "texts too" grep -qF '[fill="rgb(31,35,40)"]{fill:#e6edf3}' adaptive.svg
+check "which are in that colour" grep -q '<g .*fill="rgb(31,35,40)"' adaptive.svg
 check "the size is as asked" plot size.svg one.tsv --width 500 --height 300
 check "it is in the file" grep -q 'width="500" height="300"' size.svg
 check "an old picture is replaced if told" "$DUET" plot one.tsv -o old.svg --overwrite

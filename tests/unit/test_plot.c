@@ -146,8 +146,8 @@ static void ticks(double lo, double hi, double pixels, bool log, const char *wan
 
 static void axis(void **state) {
     (void)state;
-    ticks(0, 4000, 700, false, "0 1,000 2,000 3,000 4,000");
-    ticks(2.4, 3.1, 300, false, "2.5 3.0");
+    ticks(0, 4000, 700, false, "0 500 1,000 1,500 2,000 2,500 3,000 3,500 4,000");
+    ticks(2.4, 3.1, 300, false, "2.4 2.6 2.8 3.0");
     ticks(0, 1e-3, 300, false, "0 0.0005 0.0010");
     ticks(0, 3e-5, 300, false, "0 1e-5 2e-5 3e-5");
     ticks(-1e12, 1e12, 300, false, "-1e12 0 1e12");
