@@ -4,7 +4,9 @@
 set -eu
 cd "$(dirname "$0")"
 
-say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); fi
+say() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 # Prints a command as it could be typed, and runs it.
 run() {
     printf '$'

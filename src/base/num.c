@@ -26,7 +26,8 @@ const char *num_count(long long n, char buf[32]) {
 
 const char *num_rate(double x, char buf[32]) {
     if (!isfinite(x)) return strcpy(buf, "unknown");
-    if (x == 0) return strcpy(buf, "0");
+    snprintf(buf, 32, "%.2g", x);
+    if (x == 0 || (fabs(x) >= 0.095 && fabs(x) < 99)) return buf;
     snprintf(buf, 32, "%.1e", x);
     char *exponent = strchr(buf, 'e');
     if (exponent[-1] == '0') { /* 1.0e-03 */
@@ -51,6 +52,7 @@ json_t *num_json(double x) {
 /* Bytes of a number that is none at s, or 0. */
 static size_t no_number(const char *s) {
     const size_t sign = *s == '-';
+    if (s[sign] != 'n' && s[sign] != 'i') return 0;
     if (strncmp(s + sign, "nan", 3) != 0 && strncmp(s + sign, "inf", 3) != 0) return 0;
     return sign + 3;
 }

@@ -12,7 +12,7 @@ const char *num_text(double x, int digits, char buf[32]);
 /* n with commas between groups of three digits: "1,234,567". */
 const char *num_count(long long n, char buf[32]);
 
-/* A learning rate and the like, as short as two digits allow: "1.5e-3", "0". */
+/* A learning rate and the like, as short as two digits allow: "1.5e-3", "0.1", "12", "0". */
 const char *num_rate(double x, char buf[32]);
 
 /* So many significant digits, never fewer before the point, no exponent: "0.0312", "12.3", "4321";

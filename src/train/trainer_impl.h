@@ -58,9 +58,12 @@ struct shown {
     double tokens_per_second; /* smoothed; 0: none yet */
     double lr;                /* of the last update */
     double seconds;           /* that saying it took */
+    double rss, rss_asked;    /* MB, 0: not asked yet; clock */
     struct engine_report report; /* at the last line of the log */
     int64_t updates;             /* since then */
     bool watched;                /* the present update's peaks are found */
+    bool have_first, warned;     /* peaks of this process's first update; their growth was told */
+    float first[2];
 };
 
 struct trainer {
@@ -150,8 +153,11 @@ void trainer_show_micro(struct trainer *t, int64_t micro, double each);
 void trainer_tell(struct trainer *t, const struct engine_step *s, int64_t tokens, double seconds);
 /* Does the log get a line of this step? */
 bool trainer_logs_step(const struct trainer *t, int64_t step);
-/* Before an update: finds its peaks if the log gets a line of it. */
+/* trainer_peaks.c. Before an update: its peaks are found if the log gets a line of it, and those of
+ * the first. */
 void trainer_watch(struct trainer *t);
+/* After it: warns once where they have grown as before a blow-up. */
+void trainer_look_at_peaks(struct trainer *t);
 
 /* An update begins; its seconds so far, without stops and what was put aside. */
 void pace_begin(struct trainer *t, int64_t accum);

@@ -134,11 +134,6 @@ bool trainer_logs_step(const struct trainer *t, int64_t step) {
     return step % t->opts->log_every == 0;
 }
 
-void trainer_watch(struct trainer *t) {
-    t->shown.watched = trainer_logs_step(t, t->p.step + 1);
-    engine_watch(&t->engine, t->shown.watched);
-}
-
 /* ,"name":[1.5,2] of the blocks that have such a peak. */
 static void put_peaks(const char *name, const float *x, int n, float none, char *out, size_t size) {
     size_t used = (size_t)snprintf(out, size, ",\"%s\":[", name);
@@ -165,6 +160,14 @@ static void put_parts(struct trainer *t, char *out, size_t size) {
     t->shown.updates = 0;
 }
 
+/* The kernel may take a tenth of a millisecond to say it: it is asked once a second. */
+static double peak_rss(struct shown *v) {
+    const double now = clock_seconds();
+    if (v->rss > 0 && now - v->rss_asked < 1) return v->rss;
+    v->rss_asked = now;
+    return v->rss = in_mb(clock_peak_rss());
+}
+
 enum { PEAKS_TEXT = 8192 };
 
 static void log_step(struct trainer *t, const struct engine_step *s) {
@@ -182,7 +185,7 @@ static void log_step(struct trainer *t, const struct engine_step *s) {
         "\"peak_rss_mb\":%.1f}",
         (long long)t->p.step, t->p.log_loss / (double)t->p.log_steps, s->lr, s->grad_norm,
         (long long)t->p.tokens, act, logit, t->p.seconds,
-        (double)t->p.log_tokens / t->p.log_seconds, parts, in_mb(clock_peak_rss()));
+        (double)t->p.log_tokens / t->p.log_seconds, parts, peak_rss(&t->shown));
 }
 
 /* ---- an update ------------------------------------------------------------------------------- */
@@ -196,6 +199,7 @@ void trainer_tell(struct trainer *t, const struct engine_step *s, int64_t tokens
     v->lr = s->lr;
     v->updates++;
     add_to_curve(&v->curve, s->loss);
+    trainer_look_at_peaks(t);
     if (trainer_logs_step(t, t->p.step)) {
         if (t->p.step > t->logged) log_step(t, s);
         t->p.log_loss = t->p.log_seconds = 0;

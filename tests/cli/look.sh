@@ -91,4 +91,16 @@ for command in "eval silent/model.blzt --data text.txt" "tokenize --tokenizer by
     must "$DUET" $command >q.out 2>q.err
     check "${command%% *}: no bar of short work" sh -c "! grep -e '%' -e ' left' q.err"
 done
+# ---- what grows is told before the loss has run away
+refuses "far too high a rate diverges" 1 'the smoothed loss rose' "$DUET" train $TINY --data text.txt \
+    --steps 400 --lr 1 --no-rollback --out wild --checkpoint-every 1000
+grew=$(sed -n 's/.*"growth","step":\([0-9]*\),"what":"[a-z]*","layer":[12],"value":[0-9.e+]*,"first":[0-9.]*,.*/\1/p' \
+    wild/log.jsonl)
+check "and its growth was in the log, once" [ "$(grep -c '"growth"' wild/log.jsonl)" = 1 ]
+check "before" [ "$grew" -lt "$(json from wild/log.jsonl)" ]
+check "and was said" says refuse.err "^warning: step $grew: the .* have grown from .* (layer [12]): the rate is too high"
+check "a rate that works: nothing grows" sh -c '! grep -q grown off.err && ! grep -q growth off/log.jsonl'
+must train zo --engine mezo --estimator grzo --lr 1e-4 --steps 20
+check "MeZO's log has peaks too" sh -c \
+    '[ $(grep -c "\"max_activation\":\[[0-9.]*,[0-9.]*\],\"max_logit\":\[[-0-9.e]*,[-0-9.e]*\]" zo/log.jsonl) = 2 ]'
 finish

@@ -81,6 +81,18 @@ check "the trailer shows four digits of it" equal "$(value val_loss run.out)" \
     "$(printf %.4f "$(json val_loss run/summary.json)")"
 check "its values stand in one column" equal \
     "$(tail -n +2 run.out | sed 's/^\([a-z_A-Z]*: *\).*/\1/' | awk '{ print length }' | sort -u)" 22
+steps_of run/log.jsonl >steps
+check "the log: an activation and a logit for each layer" equal \
+    "$(grep -c '"max_activation":\[[0-9.]*,[0-9.]*\],"max_logit":\[[-0-9.e]*,[-0-9.e]*\]$' steps)" 5
+check "the log: the parts of an update are most of its time" awk -F'"ms":' '
+    /"step",/ { n = $0; sub(/.*"tokens_per_second":/, "", n); all = 128000 / (n + 0)
+        m = split($2, w, /[:,}]/); sum = 0
+        for (i = 2; i <= 14; i += 2) sum += w[i]
+        lines++
+        if (!(sum > 0.5 * all && sum < 1.02 * all)) { print sum, all, $0; bad = 1 } }
+    END { exit bad || lines != 5 }' run/log.jsonl
+check "the log: peak memory" awk -v a="$(json peak_rss_mb run/log.jsonl)" \
+    -v b="$(json peak_rss_mb run/summary.json)" 'BEGIN { exit !(a > 2 && a <= b + 0.05) }'
 check "tokens in the log" equal \
     "$(grep '"step":25' run/log.jsonl | head -1 | sed 's/.*"tokens":\([0-9]*\).*/\1/')" 3200
 must train coarse --steps 25 --val-every 10 --log-every 25

@@ -201,7 +201,11 @@ static void numbers(void **state) {
     assert_string_equal(num_rate(0.001, b), "1e-3");
     assert_string_equal(num_rate(-2.34e-12, b), "-2.3e-12");
     assert_string_equal(num_rate(9.99e-4, b), "1e-3");
-    assert_string_equal(num_rate(12, b), "1.2e1");
+    assert_string_equal(num_rate(12, b), "12");
+    assert_string_equal(num_rate(0.1, b), "0.1");
+    assert_string_equal(num_rate(0.05, b), "5e-2");
+    assert_string_equal(num_rate(-1, b), "-1");
+    assert_string_equal(num_rate(1234, b), "1.2e3");
     assert_string_equal(num_rate((double)NAN, b), "unknown");
     assert_string_equal(num_digits(0, 3, b), "0.00");
     assert_string_equal(num_digits(0.031234, 3, b), "0.0312");
