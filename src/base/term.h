@@ -51,8 +51,8 @@ struct term_part {
  * cut. Returns the columns that are taken. */
 int term_join(const struct term_part *part, int n, int columns, char *out, size_t size);
 
-/* One fact of a result, "key:      value": the values of all stand in one column, and a key is found
- * by grep '^key:'. */
+/* One fact of a result, "key:      value": the values of all stand in one column, and a key is
+ * found by grep '^key:'. */
 void term_fact(FILE *f, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -30,12 +30,12 @@ static float largest(const float *x, int n, int *block) {
 
 static void warn(struct trainer *t, const struct limit *l, int layer, float now, float first) {
     log_warn(&t->line,
-             "warning: step %lld: the %s have grown from %.2g to %.2g (layer %d): the rate is too high, "
-             "and the loss will blow up or stop falling; try a lower --lr",
+             "warning: step %lld: the %s have grown from %.2g to %.2g (layer %d): the rate is too "
+             "high, and the loss will blow up or stop falling; try a lower --lr",
              (long long)t->p.step, l->what, (double)first, (double)now, layer);
     log_lines_write(&t->log,
-                    "{\"event\":\"growth\",\"step\":%lld,\"what\":\"%s\",\"layer\":%d,\"value\":%.4g,"
-                    "\"first\":%.4g,\"seconds\":%.3f}",
+                    "{\"event\":\"growth\",\"step\":%lld,\"what\":\"%s\",\"layer\":%d,"
+                    "\"value\":%.4g,\"first\":%.4g,\"seconds\":%.3f}",
                     (long long)t->p.step, l->name, layer, (double)now, (double)first,
                     t->p.seconds);
 }

@@ -88,7 +88,9 @@ for command in "eval silent/model.blzt --data text.txt" "tokenize --tokenizer by
     "audit silent/model.blzt --data text.txt --seeds 8"; do
     must "$DUET" $command --quiet >q.out 2>q.err
     check "${command%% *} --quiet: nothing on stderr" [ ! -s q.err ]
+    rm -f x.*
     must "$DUET" $command >q.out 2>q.err
+    rm -f x.*
     check "${command%% *}: no bar of short work" sh -c "! grep -e '%' -e ' left' q.err"
 done
 # ---- what grows is told before the loss has run away

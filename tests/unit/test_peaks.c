@@ -75,7 +75,8 @@ static void of_attention(void **state) {
     struct tokens t = tokens_of(&m, B, 5);
     const struct batch b = batch_of(&t, B, 1);
     const struct model_config *c = &m.config;
-    const float *embed = m.params[0].data, *norm = weight(&m, "model.layers.0.input_layernorm.weight");
+    const float *embed = m.params[0].data,
+                *norm = weight(&m, "model.layers.0.input_layernorm.weight");
     double want = -INFINITY, h[24], q[24], key[8];
     for (int64_t i = 0; i < B; i++) {
         const float *x = embed + (int64_t)t.input[i] * c->dim;
@@ -159,7 +160,8 @@ static void of_all_probes(void **state) {
     struct model m = model_of(&model);
     struct tokens t = tokens_of(&m, 2 * T, 3);
     memcpy(t.input + T, t.input, T * sizeof *t.input);
-    const struct probe probes[] = {{.key = perturb_key(7), .eps = 0}, {.key = perturb_key(7), .eps = 3}};
+    const struct probe probes[] = {{.key = perturb_key(7), .eps = 0},
+                                   {.key = perturb_key(7), .eps = 3}};
     struct batch b = batch_of(&t, 2, T), one = batch_of(&t, 1, T);
     b.probes = probes;
     b.n_probes = 2;
