@@ -9,6 +9,7 @@
 #define PANEL_TITLE 27.0   /* height of a panel's title, which is above it */
 #define PANEL_GAP 12.0     /* between panels */
 #define PANEL_HEIGHT 320.0 /* of weight 1, if no height is given */
+#define GROWN_MOST 2400.0  /* height to which a long legend makes them grow */
 #define COLUMN_SHARE 0.42  /* of the width that legends beside the panels may take */
 #define ENTRY_GAP 20.0     /* between entries that are side by side */
 
@@ -213,7 +214,8 @@ int chart_layout(struct chart_layout *l, const struct chart *c, struct err *e) {
     if (c->n_column) {
         columns = columns_of(l, c, width, inner - PANEL_TITLE);
         const size_t rows = (c->n_column + columns - 1) / columns;
-        if (!c->height) inner = fmax(inner, PANEL_TITLE + (double)rows * CHART_LINE_HEIGHT);
+        const double wanted = PANEL_TITLE + (double)rows * CHART_LINE_HEIGHT;
+        if (!c->height) inner = fmax(inner, fmin(wanted, GROWN_MOST));
     }
     l->height = ceil(top + inner + below);
     if (c->height) l->height = c->height;

@@ -3,9 +3,9 @@
 #include "chart_text.h"
 #include "cmd.h"
 #include "file.h"
+#include "out_format.h"
 #include "plot_chart.h"
 #include "plot_data.h"
-#include "run_folder.h"
 #include "screen.h"
 
 #include <stdio.h>
@@ -22,7 +22,7 @@ static const struct conf_row rows[] = {
     CONF_STRING(struct opts, out, "out", NULL, "FILE",
                 "the picture to write: its end, .svg, .png or .pdf, says what it becomes; .tsv: "
                 "a table of the figures instead"),
-    CONF_BOOL(struct opts, overwrite, "overwrite", "replace FILE if it is there"),
+    OVERWRITE_ROW(struct opts, overwrite),
     CONF_SECTION("What is drawn"),
     CONF_CHOICE(struct opts, look.x, "x", "steps", PLOT_X, "against what"),
     CONF_CHOICE(struct opts, look.y, "y", "loss", PLOT_QUANTITIES, "what is drawn"),
@@ -70,9 +70,12 @@ static int check_opts(const struct opts *o, const struct conf *c, struct err *e)
         return err_set(e, ERR_USAGE,
                        o->look.dark ? "--adaptive and --dark exclude each other"
                                     : "--adaptive is for .svg alone");
-    if (file_exists(o->out) && !o->overwrite)
-        return err_set(e, ERR_USAGE, "%.400s exists; --overwrite replaces it", o->out);
-    return run_folder_spare(o->out, e);
+    for (int i = 0; i < c->n_pos; i++) {
+        /* In the folder of a run a picture may be; the run's own files are out_free's matter. */
+        const int rc = file_is_dir(c->pos[i]) ? 0 : out_spares(o->out, c->pos[i], e);
+        if (rc) return rc;
+    }
+    return out_free(o->out, o->overwrite, e);
 }
 
 /* Says when a name is not shown as it is. */

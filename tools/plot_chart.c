@@ -148,6 +148,21 @@ static void floors(struct build *b, struct panel *p, struct chart_panel *c) {
     c->n_levels = n;
 }
 
+/* The losses of runs on tasks are not those of tokens. */
+static const char *panel_title(const struct build *b, const struct quantity *q) {
+    size_t tasks = 0, wrong = 0;
+    for (size_t i = 0; i < b->set->n; i++) {
+        const json_t *o = b->set->run[i].run.options;
+        const char *objective = json_string_value(json_object_get(o, "objective"));
+        const bool task = json_is_string(json_object_get(o, "task"));
+        tasks += task;
+        wrong += task && objective && strcmp(objective, "ce");
+    }
+    if (strcmp(q->name, "loss") || !tasks) return q->title;
+    if (wrong) return wrong == b->set->n ? "1 - accuracy or F1, as --objective says" : "loss";
+    return tasks == b->set->n ? "loss, nats per example" : "loss, nats";
+}
+
 static int build_panels(struct build *b, struct err *e) {
     double *room = malloc(3 * b->set->n * sizeof *room);
     if (!room) return err_set(e, ERR_NOMEM, "no memory to draw");
@@ -156,7 +171,7 @@ static int build_panels(struct build *b, struct err *e) {
         struct panel *p = &b->panel[n];
         struct chart_panel *c = &b->chart_panel[n];
         *p = (struct panel){.q = b->panel[k].q};
-        *c = (struct chart_panel){.title = p->q->title,
+        *c = (struct chart_panel){.title = panel_title(b, p->q),
                                   .weight = n ? SMALL_PANEL : 1,
                                   .log_y = b->look->log_y && p->q->val >= 0};
         c->n_series = fill_panel(b, p);

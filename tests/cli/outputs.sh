@@ -94,6 +94,7 @@ must "$DUET" eval run --data text.txt --seq 8 --logits run/logits --quiet
 must "$DUET" convert lora/adapter.blzt peft/ --base model.blzt >out 2>err
 must "$DUET" adapter merge model.blzt adapter.blzt --out whole.gguf >out 2>err
 must "$DUET" stories --bytes 1000 --out short.txt --quiet
+must "$DUET" plot run -o run/all.tsv
 all >all.before
 over() { # FILE COMMAND...: refused, and done with --overwrite
     o_file=$1
@@ -116,6 +117,8 @@ over tok2.json "$DUET" tokenizer convert byte --out tok2.json
 all >all.before
 over tok2.json "$DUET" tokenizer train --vocab 300 text.txt --out tok2.json --quiet
 all >all.before
+over run/all.tsv "$DUET" plot run -o run/all.tsv
+all >all.before
 over short.txt "$DUET" stories --bytes 1000 --out short.txt --quiet
 : >empty
 check "an empty file holds nothing to lose" "$DUET" stories --bytes 1000 --out empty --quiet
@@ -127,6 +130,8 @@ refuses "what is read is not written to with --overwrite either" 1 'is the file 
     "$DUET" convert model.blzt model.blzt --overwrite
 refuses "nor a text" 2 'would overwrite text.txt, which is being read' "$DUET" tokenize \
     --tokenizer byte text.txt --out text.txt --overwrite
+refuses "nor a table of runs" 2 'would overwrite run/all.tsv, which is being read' "$DUET" plot \
+    run/all.tsv -o run/all.tsv --overwrite
 refuses "eval has nothing to overwrite" 2 'overwrite has no effect without --out or --logits' \
     "$DUET" eval run --data text.txt --overwrite
 check "/dev/null as text and output" sh \

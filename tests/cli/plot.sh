@@ -46,7 +46,7 @@ printf 'run\tstep\tloss\nx\t1\t2\nx\t2\t3,5\n' >bad.tsv
 refuses "a table with an error" 1 'bad.tsv, line 3, loss: "3,5" is not a number' \
     "$DUET" plot bad.tsv -o x.svg
 echo old >old.svg
-refuses "a picture that is there" 2 "old.svg exists; --overwrite" "$DUET" plot one.tsv -o old.svg
+refuses "a picture that is there" 2 "old.svg is there already: choose another name, or give --overwrite" "$DUET" plot one.tsv -o old.svg
 check "nothing was written" absent x.svg x.png x.tsv
 check "the old file stays" equal "$(cat old.svg)" old
 
@@ -152,6 +152,13 @@ check "its corpus has a floor" [ "$(texts run.svg | grep -c '^floor of the corpu
 must train named --steps 10 --name "A name" --lr 1e-4
 check "a run without validations on its way" plot named.svg named
 check "is named by its name" has_text named.svg "A name"
+
+awk 'BEGIN { print "s\tlabel"; for (i = 0; i < 8; i++) printf "it is %s%d\t%d\n", i % 2 ? "so" : "not", i, i % 2 }' >task.tsv
+must "$DUET" train --init run/model.blzt --task task.tsv --task-eval task.tsv --template '{s}?' \
+    --labels n,y --steps 4 --val-every 2 --batch 2 --threads 1 --out task --quiet >task.out 2>task.err
+check "a task" plot task.svg task --panels loss,accuracy
+check "has a loss of examples" has_text task.svg "loss, nats per example"
+check "and accuracy" has_text task.svg accuracy
 
 # A log that was cut, has no numbers where some should be, or nothing.
 cp -r run torn && head -c 3000 run/log.jsonl >torn/log.jsonl
