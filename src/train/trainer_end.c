@@ -54,6 +54,14 @@ int trainer_look_at_end(struct trainer *t, struct err *e) {
     struct err damage; /* of a file that nothing depends on */
     char *path = file_join(t->dir, "summary.json");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory for the summary");
+    if (file_exists(path) && !checkpoint_exists(t->dir) &&
+        (trainer_has_file(t, "model.blzt") || trainer_has_file(t, "adapter.blzt"))) {
+        rc = err_set(e, ERR_INPUT,
+                     "%s is finished and keeps no state to go on from; --init %s begins a new run "
+                     "from its weights",
+                     t->dir, t->dir);
+        goto out;
+    }
     if (!file_exists(path) || !checkpoint_exists(t->dir)) goto out;
     if (train_summary_read(&t->ended, path, &damage)) {
         log_warn(&t->line, "%s; the summary is made anew", damage.msg);
