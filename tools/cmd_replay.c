@@ -17,7 +17,7 @@
 #include <string.h>
 
 struct opts {
-    const char *out;
+    const char *out, *tokenizer;
     int64_t to_step, threads;
     bool overwrite, quiet;
 };
@@ -29,12 +29,15 @@ static const struct conf_row rows[] = {
              "weights after so many updates; -1: after all"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096,
              "threads; 0: one per processor. Results do not depend on it"),
+    CONF_STRING(struct opts, tokenizer, "tokenizer", NULL, "T",
+                "the run's --tokenizer, where it is now; default: where the run had it"),
     OVERWRITE_ROW(struct opts, overwrite),
     CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"), CONF_END};
 
 /* The run that is made again: its settings, weights and optimizer. */
 struct replay {
     const char *base, *path, *out; /* path: of the trajectory */
+    const char *tokenizer;         /* in the place of the recorded one; or NULL */
     bool random;                   /* the run began from random weights, written to base */
     struct trajectory trajectory;
     struct conf conf;
@@ -73,6 +76,12 @@ static int read_settings(struct replay *r, struct err *e) {
     TRY(conf_read_defaults_text(&r->conf, r->trajectory.head.config, r->path, e));
     train_opts_old(o, &r->conf);
     r->random = !o->init;
+    if (r->tokenizer && (r->random || !o->tokenizer || o->lora_rank)) {
+        rc = err_set(e, ERR_USAGE, "--tokenizer has no effect: %s",
+                     o->lora_rank ? "the run made an adapter, which holds none"
+                                  : "the run had that of the file that it began from");
+        goto out;
+    }
     if (r->random) { /* base is all of the model, description included */
         o->model = NULL;
         o->set = (struct conf_pairs){0};
@@ -117,12 +126,18 @@ static int open_tokenizer(struct replay *r, struct log_progress *line, struct er
     const struct train_opts from_base = {.init = r->base};
     struct err missing;
     size_t bytes;
+    const char *spec = r->tokenizer ? r->tokenizer : r->opts.tokenizer;
+    if (r->opts.lora_rank) return 0; /* an adapter holds none */
     if (r->random || !r->opts.tokenizer) {
         TRY(train_model_config(&c, &from_base, &r->model, e));
-    } else if (model_open_tokenizer(&tok, r->opts.tokenizer, &missing)) {
-        log_warn(line, "%s gets no tokenizer: %s", r->out, missing.msg);
+    } else if (r->tokenizer) {
+        TRY(model_open_tokenizer(&tok, spec, e));
+    } else if (model_open_tokenizer(&tok, spec, &missing)) {
+        log_warn(line, "%s gets no tokenizer: %s; --tokenizer T names it where it is now", r->out,
+                 missing.msg);
         rc = 0;
-    } else {
+    }
+    if (tok) {
         const void *blob = tokenizer_blob(tok, &bytes);
         TRY(model_set_tokenizer(&r->model, blob, bytes, e));
     }
@@ -300,6 +315,11 @@ static int find_inputs(struct replay *r, struct inputs *in, const struct conf *c
     if (conf->n_pos == 1) {
         TRY(run_base_find(last, &in->base, e));
         r->base = in->base;
+        if (!file_exists(r->base))
+            rc = err_set(e, ERR_INPUT,
+                         "%s: its base %s is gone: give the base where it is now: duet replay BASE "
+                         "%s",
+                         last, r->base, last);
     }
 out:
     return rc;
@@ -325,6 +345,7 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(find_inputs(&r, &in, &conf, e));
     TRY(check_args(&r, &o, e));
     r.out = o.out;
+    r.tokenizer = o.tokenizer;
     TRY(replay_run(&r, &o, e));
 out:
     replay_release(&r);

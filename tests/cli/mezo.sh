@@ -252,7 +252,7 @@ check "audit: its advice lowers the loss" awk -v c="$(value val_change advised.o
 check "audit: tries several eps" [ "$(grep -A1 '^eps ' audit.out | grep -c '%')" -eq 1 ]
 must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --eps 0.002 \
     >given.out 2>given.err
-check "audit: --eps is taken" says given.out 'use eps = 0.002, a rate near'
+check "audit: --eps is taken" says given.out 'signs, with eps 0.002: c by'
 refuses "audit: --eps 0" 2 '--eps is 0, expected a number above 0' "$DUET" audit own/model.blzt \
     --data upper.txt --eps 0
 # F1 is of a batch: the estimator follows.
@@ -412,6 +412,39 @@ refuses "--order with a task" 2 'belong to --data' "$DUET" train --init start/mo
 refuses "a MeZO run by backprop" 2 '--engine is "backprop", but sgd was begun with "mezo"' "$DUET" \
     train --resume sgd --engine backprop --steps 20
 check "nothing was made" absent x
+
+loss_of() { "$DUET" eval "$1" --data text.txt --tokenizer byte --seq 32 --windows 20 --quiet \
+    --threads 1 --json; }
+
+# ---- a friend has the base and the trajectory, elsewhere, and nothing of the run's paths
+must "$DUET" tokenizer convert byte --out bytes.json --quiet
+must "$DUET" convert start/model.blzt bare.gguf --tokenizer none >out 2>err
+must "$DUET" convert start/model.blzt withtok/ >out 2>err
+mkdir friend
+for b in bare.gguf withtok; do
+    t=
+    [ $b = bare.gguf ] && t="--tokenizer bytes.json"
+    must "$DUET" train --init $b $t --engine mezo --data text.txt --seq 32 --batch 4 --steps 3 \
+        --lr 1e-4 --eps 1e-3 --threads 1 --quiet --out given-$b >out 2>err
+    must mv $b friend/
+done
+must mv bytes.json friend/
+replay friend/withtok given-withtok/trajectory.zo -o h1.blzt >f.out 2>f.err
+check "a base of Hugging Face elsewhere: the same file" same h1.blzt given-withtok/model.blzt
+must "$DUET" replay friend/bare.gguf given-bare.gguf/trajectory.zo -o f2.blzt >f.out 2>f.err
+check "without the tokenizer: said, and how to name it" says f.err \
+    'gets no tokenizer: .*bytes.json.*; --tokenizer T names it where it is now'
+must loss_of f2.blzt >l2
+must loss_of given-bare.gguf/model.blzt >l3
+check "the weights are the run's" same l2 l3
+check "with it: the same file" sh -c '"$1" replay friend/bare.gguf given-bare.gguf/trajectory.zo \
+    --tokenizer friend/bytes.json -o f3.blzt --quiet && cmp f3.blzt given-bare.gguf/model.blzt' - "$DUET"
+refuses "one that the run did not have" 1 'tokenizer has no effect: the run had that of the file' \
+    "$DUET" replay friend/withtok given-withtok/trajectory.zo --tokenizer byte -o f4.blzt
+refuses "the run alone: its base is gone" 1 \
+    'bare.gguf is gone: give the base where it is now: duet replay BASE given-bare.gguf' \
+    "$DUET" replay given-bare.gguf -o f4.blzt
+check "nothing was written" absent f4.blzt
 
 # ---- the data is not needed
 rm -r text.txt sgd/tokens.shard
