@@ -154,6 +154,16 @@ static void place_frames(struct chart_layout *l, const struct chart *c, double t
     }
 }
 
+static void whole_ticks(struct chart_ticks *t) {
+    int n = 0;
+    for (int i = 0; i < t->n; i++) {
+        if (fabs(t->at[i] - round(t->at[i])) > 1e-9) continue;
+        t->at[n] = t->at[i];
+        chart_text_number(t->text[n++], t->at[i], 0);
+    }
+    t->n = n;
+}
+
 static void place_ticks(struct chart_layout *l, const struct chart *c, double column) {
     double widest = 0;
     for (size_t p = 0; p < c->n_panels; p++) {
@@ -168,6 +178,7 @@ static void place_ticks(struct chart_layout *l, const struct chart *c, double co
     l->right = floor(l->width - (column > 0 ? column + PAD : 2 * PAD));
     range_x(l, c);
     chart_ticks(&l->ticks, l->lo, l->hi, l->right - l->left, CHART_FONT, true, c->log_x);
+    if (c->whole_x) whole_ticks(&l->ticks);
 }
 
 static double auto_height(const struct chart *c) {

@@ -252,7 +252,8 @@ static void row_keys(struct build *b) {
         best_key(b);
         b->row[n++] = (struct chart_key){b->best_key, CHART_RING, style};
     }
-    if (b->chart_panel[0].n_levels) {
+    if (b->chart_panel[0].n_levels == 1 ||
+        b->chart_panel[0].n_levels > b->panel[0].n_below) {
         floor_key(b);
         b->row[n++] = (struct chart_key){b->floor_key, CHART_DASHED, CHART_GREY};
     }
@@ -401,7 +402,7 @@ static void fill_chart(struct build *b) {
     b->chart = (struct chart){.title = *title ? title : NULL,
                               .note = p->n_cut ? b->note : NULL,
                               .x_title = b->x_title,
-                              .log_x = look->log_x,
+                              .log_x = look->log_x, .whole_x = !strcmp(look->x, "steps"),
                               .x_min = NAN,
                               .x_max = NAN,
                               .width = (int)look->width,
