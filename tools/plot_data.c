@@ -94,13 +94,17 @@ static size_t differing(const struct plot_set *s, const char *keys[MOST_KEYS + 1
     return n;
 }
 
-/* "lr 0.003", " lora" for true, " no lora" for false. */
+/* "lr 0.003", "clip" for true, "no clip" for false. */
 static void print_option(FILE *out, const char *key, const json_t *v) {
     char *text = NULL;
     if (json_is_string(v)) {
         fprintf(out, "%s %s", key, json_string_value(v));
     } else if (json_is_real(v)) {
-        fprintf(out, "%s %g", key, json_real_value(v));
+        char number[32];
+        snprintf(number, sizeof number, "%g", json_real_value(v));
+        char *zero = strstr(number, "e-0"); /* 3e-05 is 3e-5 */
+        if (zero) memmove(zero + 2, zero + 3, strlen(zero + 3) + 1);
+        fprintf(out, "%s %s", key, number);
     } else if (json_is_boolean(v)) {
         fprintf(out, "%s%s", json_is_true(v) ? "" : "no ", key);
     } else if (!v) {
