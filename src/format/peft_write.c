@@ -152,6 +152,9 @@ static int write_files(struct writer *w, struct err *e) {
     TRY(hf_out_open(&w->d, w->mf, w->dir, e));
     TRY(hf_out_file(&w->d, "adapter_model.safetensors", &o, e));
     TRY(safetensors_write(o, w->mf, w->items, w->mf->n_tensors, meta, e));
+    for (size_t i = 0; i < w->mf->n_sides; i++)
+        TRY(hf_out_data(&w->d, w->mf->sides[i].name, w->mf->sides[i].data, w->mf->sides[i].bytes,
+                        e));
     TRY(hf_out_json(&w->d, "adapter_config.json", w->out, e));
     TRY(hf_out_commit(&w->d, NULL, e));
 out:

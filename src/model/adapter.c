@@ -1,7 +1,7 @@
 #include "adapter.h"
 
 #include "adapter_set.h"
-#include "export.h"
+#include "export_impl.h"
 #include "import.h"
 #include "layout.h"
 #include "model_name.h"
@@ -444,12 +444,21 @@ static int make_config(const struct model *m, const struct format *f, char **tex
     return *text ? 0 : err_set(e, ERR_NOMEM, "out of memory for an adapter");
 }
 
-/* For formats that want one: its base's. */
-static int name_adapter(const struct model *m, struct model_file *mf, struct err *e) {
-    char *base = model_name(m->init_path);
-    if (!base || asprintf(&mf->name, "%s-lora", base) < 0) mf->name = NULL;
+/* The name, for formats that want one, is its base's; a folder gets a card unless it has one. */
+static int name_adapter(const struct model *m, const struct format *f, const char *path,
+                        struct model_file *mf, struct err *e) {
+    int rc = 0;
+    char *base = model_name(m->init_path), *card = file_join(path, EXPORT_CARD);
+    if (!base || !card || asprintf(&mf->name, "%s-lora", base) < 0) {
+        mf->name = NULL;
+        rc = err_set(e, ERR_NOMEM, "out of memory for an adapter");
+        goto out;
+    }
+    if (!f->probe && !file_exists(card)) TRY(export_adapter_card(mf, m, base, e));
+out:
     free(base);
-    return mf->name ? 0 : err_set(e, ERR_NOMEM, "out of memory for an adapter");
+    free(card);
+    return rc;
 }
 
 int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
@@ -475,7 +484,7 @@ int adapter_save_checked(const struct model *m, const char *path, const char *fo
         goto out;
     }
     TRY(make_config(m, f, &mf.config, e));
-    TRY(name_adapter(m, &mf, e));
+    TRY(name_adapter(m, f, path, &mf, e));
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
         if (!in_adapter(m, p)) continue;

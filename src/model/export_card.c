@@ -1,5 +1,6 @@
-/* README.md of a folder of Hugging Face: the model card. */
+/* README.md of a folder of Hugging Face: the card of a model or an adapter. */
 #include "export_impl.h"
+#include "model_lora.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,6 +65,11 @@ static void print_sizes(FILE *f, const struct model_file *out, const struct mode
     fprintf(f, "| context | %lld tokens |\n", (long long)c->max_pos);
 }
 
+static const char unknown[] =
+    "## Training data, limits\n\nNot known to the program that wrote this file: to be filled in by "
+    "who knows.\n\n## License\n\nUnknown: nobody has said under which license the weights are, "
+    "nor their training data.\n";
+
 static void print_card(FILE *f, const struct model_file *out, const struct model_file *in,
                        const struct model_config *c, const char *arch, const char *name) {
     fprintf(f,
@@ -79,11 +85,40 @@ static void print_card(FILE *f, const struct model_file *out, const struct model
             "model = AutoModelForCausalLM.from_pretrained(\".\")\n"
             "ids = tokenizer(\"Once upon a time\", return_tensors=\"pt\")\n"
             "print(tokenizer.decode(model.generate(**ids, max_new_tokens=100)[0]))\n```\n\n"
-            "With duet:\n\n```sh\nduet generate . \"Once upon a time\"\n```\n\n"
-            "## Training data, limits\n\nNot known to the program that wrote this file: to be "
-            "filled in by who knows.\n\n"
-            "## License\n\nUnknown: nobody has said under which license the weights are, nor their "
-            "training data.\n");
+            "With duet:\n\n```sh\nduet generate . \"Once upon a time\"\n```\n\n");
+    fputs(unknown, f);
+}
+
+static void print_adapter(FILE *f, const struct model *m, const char *base) {
+    const struct lora *l = m->lora;
+    fprintf(f,
+            "---\nlibrary_name: peft\nlicense: unknown\ntags:\n- duet\n- lora\n---\n\n"
+            "# %s-lora\n\nA LoRA adapter of the language model %s, written by `duet convert`.\n\n"
+            "| | |\n|---|---|\n| rank | %lld |\n| alpha | %g%s |\n| modules | %s%s |\n",
+            base, base, (long long)l->opts.rank, l->opts.alpha,
+            l->opts.rslora ? ", over the square root of the rank" : "", l->targets,
+            l->opts.norms ? ", norms" : "");
+    fprintf(f,
+            "\n## Use\n\nWith PEFT:\n\n```python\nfrom peft import PeftModel\n"
+            "from transformers import AutoModelForCausalLM\n\n"
+            "base = AutoModelForCausalLM.from_pretrained(\"%s\")\n"
+            "model = PeftModel.from_pretrained(base, \".\")\n```\n\nWith duet:\n\n"
+            "```sh\nduet generate %s --adapter . \"Once upon a time\"\n```\n\n",
+            base, base);
+    fputs(unknown, f);
+}
+
+int export_adapter_card(struct model_file *out, const struct model *m, const char *base,
+                        struct err *e) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (f) print_adapter(f, m, base);
+    if (!f || fclose(f)) {
+        free(text);
+        return err_set(e, ERR_NOMEM, "out of memory for a model card");
+    }
+    return model_file_side(out, EXPORT_CARD, text, bytes, text, e);
 }
 
 int export_card(struct model_file *out, const struct model_file *in, const struct model_config *c,

@@ -21,4 +21,8 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
 int export_card(struct model_file *out, const struct model_file *in, const struct model_config *c,
                 const char *arch, const char *name, struct err *e);
 
+/* The same of an adapter of m, whose base is called so. */
+int export_adapter_card(struct model_file *out, const struct model *m, const char *base,
+                        struct err *e);
+
 #endif

@@ -100,6 +100,9 @@ must "$DUET" convert runs/side merged-hf/ --merge --name Both >out 2>err
 check "--merge as a folder, with a name and a card" says merged-hf/README.md \
     'with a LoRA adapter of rank 4 merged into it'
 must "$DUET" convert runs/side/adapter.blzt peft/ --base $M >out 2>err
+for line in '# tales-lora' '| rank | 4 |' '| alpha | 8 |' '| modules | q,k,v,o |'; do
+    check "its card: $line" says peft/README.md "^$line\$"
+done
 must "$DUET" convert peft four.gguf --base $M --merge >out 2>err
 must loss four.gguf >got.loss
 check "an adapter of PEFT" close_to "$(cat got.loss)" "$(cat want.loss)" 2e-6
