@@ -105,7 +105,8 @@ static size_t without_line_break(const char *text, size_t n) {
 static int check_prompt_source(const struct opts *o, const struct conf *conf, struct err *e) {
     const int given =
         conf_given(conf, "prompt") + conf_given(conf, "prompt-file") + (conf->n_pos > 1);
-    if (conf->n_pos < 1) return err_set(e, ERR_USAGE, "generate takes a model and a prompt, found neither");
+    if (conf->n_pos < 1)
+        return err_set(e, ERR_USAGE, "generate takes a model and a prompt, found neither");
     if (conf->n_pos > 2)
         return err_set(e, ERR_USAGE,
                        "generate takes a model and a prompt, found %d arguments: a prompt of "

@@ -337,7 +337,8 @@ static const struct verb {
     int min_pos, max_pos;       /* arguments behind the verb */
     const char *needs;
 } verbs[] = {
-    {"train", "vocab out special min-count overwrite quiet threads", 1, 1 << 30, "text files to learn from"},
+    {"train", "vocab out special min-count overwrite quiet threads", 1, 1 << 30,
+     "text files to learn from"},
     {"encode", "tokenizer text plain bos", 0, 1, "at most one file"},
     {"decode", "tokenizer plain", 0, 1 << 30, "token ids, or one file with them"},
     {"info", "tokenizer json", 0, 0, "no arguments"},
