@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints docs/cli.md anew: what is written by hand stays, and every block behind a marker
-#   <!-- duet COMMAND --help -->
+#   <!-- duet COMMAND --help -->   or   <!-- duet COMMAND --help all -->
 # becomes what that command prints now. Fails if a command of `duet --help` has no marker.
 #
 #   tools/cli-docs.sh build/tools/duet | diff docs/cli.md -       is the page up to date?
@@ -12,12 +12,12 @@ DUET_CPU=generic # `duet --help` names the tier in use
 export DUET_CPU
 
 for c in $("$1" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
-    grep -q "^<!-- duet $c --help -->\$" "$page" || { echo \
+    grep -q "^<!-- duet $c --help\( all\)\{0,1\} -->\$" "$page" || { echo \
         "cli-docs: $page has no marker for duet $c" >&2; exit 1; }
 done
 
 DUET=$1 awk '
-    /^<!-- duet .*--help -->$/ {
+    /^<!-- duet .*--help( all)? -->$/ {
         print
         command = $0
         sub(/^<!-- duet /, "", command)

@@ -5,6 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
+const struct cmd *const commands[] = {
+#define X(name) &cmd_##name,
+    COMMANDS(X)
+#undef X
+};
+const size_t n_commands = sizeof commands / sizeof *commands;
+
+const struct cmd *cmd_find(const char *name) {
+    for (size_t i = 0; i < n_commands; i++)
+        if (!strcmp(commands[i]->name, name)) return commands[i];
+    return NULL;
+}
+
 /* "usage: duet train ...", each form of the command on a line of its own. */
 static void print_usage(const struct cmd *c, FILE *out) {
     const char *p = c->usage;
@@ -24,13 +37,27 @@ int cmd_parse(const struct cmd *c, struct conf *conf, void *opts, int argc, char
     *done = true;
     print_usage(c, stdout);
     printf("\n%s\n\n", c->summary);
-    conf_help(c->rows, stdout);
+    const bool all = conf->help_all || !conf_has_short_help(c->rows);
+    conf_help(c->rows, all, stdout);
+    if (!all) return 0;
     if (c->notes) {
         size_t n = strlen(c->notes);
         printf("\n%s%s", c->notes, n && c->notes[n - 1] == '\n' ? "" : "\n");
     }
     if (c->lists) c->lists(stdout);
     return 0;
+}
+
+int cmd_count(const char *what, const struct conf *conf, int from, int least, int most,
+              const char *needs, struct err *e) {
+    const int n = conf->n_pos > from ? conf->n_pos - from : 0;
+    const char *const *pos = conf->pos + from;
+    char found[240] = "nothing";
+    if (n >= least && n <= most) return 0;
+    if (n == 1) snprintf(found, sizeof found, "\"%.200s\"", pos[0]);
+    if (n == 2) snprintf(found, sizeof found, "\"%.100s\" and \"%.100s\"", pos[0], pos[1]);
+    if (n > 2) snprintf(found, sizeof found, "%d names, the last \"%.200s\"", n, pos[n - 1]);
+    return err_set(e, ERR_USAGE, "%s takes %s; found %s", what, needs, found);
 }
 
 static void item(FILE *out, const char *name, const char *help) {

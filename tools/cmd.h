@@ -1,8 +1,8 @@
 /* Subcommands of `duet`.
  *
  * Adding one: write cmd_x.c with a `const struct cmd cmd_x`, add X(x) to COMMANDS and the file to
- * tools/meson.build. Help, dispatch, suggestions and the check that every option is documented
- * follow. */
+ * tools/meson.build. Help, dispatch, suggestions, completion and the check that every option is
+ * documented follow. */
 #ifndef DUET_CMD_H
 #define DUET_CMD_H
 
@@ -13,7 +13,7 @@
 
 #define COMMANDS(X)                                                                                \
     X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(convert)            \
-    X(adapter) X(runs) X(plan) X(plot) X(replay) X(audit) X(bench)
+    X(adapter) X(runs) X(plan) X(plot) X(replay) X(audit) X(bench) X(completion)
 
 struct cmd {
     const char *name;
@@ -21,6 +21,7 @@ struct cmd {
     const char *usage;           /* what follows "duet name ", one line a form */
     const char *notes;           /* more lines under the options of `duet name --help`, or NULL */
     void (*lists)(FILE *out);    /* prints what the choices mean, after the notes; or NULL */
+    const char *verbs;           /* words that the first argument is one of; NULL: it is none */
     const struct conf_row *rows; /* every option */
     /* argv starts after the command's name. Returns 0 or an enum err_code with *e filled; never
      * exits, so that everything is released. */
@@ -31,9 +32,18 @@ struct cmd {
 COMMANDS(X)
 #undef X
 
+extern const struct cmd *const commands[]; /* in the order of COMMANDS */
+extern const size_t n_commands;
+const struct cmd *cmd_find(const char *name); /* or NULL */
+
 /* For `lists`: engines, optimizers and GEMM backends; model formats. */
 void cmd_list_training(FILE *out);
 void cmd_list_formats(FILE *out);
+
+/* The arguments from number `from` on must be least to most, else ERR_USAGE: "WHAT takes NEEDS;
+ * found ...". */
+int cmd_count(const char *what, const struct conf *conf, int from, int least, int most,
+              const char *needs, struct err *e);
 
 /* Conf-parses argv against c->rows into opts; on --help prints the help text to stdout and sets
  * *done. */

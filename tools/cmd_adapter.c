@@ -119,10 +119,9 @@ static int check_opts(const struct conf *c, const struct verb **verb, struct err
         if (!at && conf_given(c, r->name))
             return err_set(e, ERR_USAGE, "--%s has no effect on duet adapter %s", r->name, v->name);
     }
-    if (c->n_pos - 1 < v->least || c->n_pos - 1 > v->most)
-        return err_set(e, ERR_USAGE, "duet adapter %s takes %s, found %d arguments", v->name,
-                       v->needs, c->n_pos - 1);
-    return 0;
+    char what[40];
+    snprintf(what, sizeof what, "duet adapter %s", v->name);
+    return cmd_count(what, c, 1, v->least, v->most, v->needs, e);
 }
 
 static int run(int argc, char **argv, struct err *e) {
@@ -154,6 +153,7 @@ const struct cmd cmd_adapter = {
              "those of\n"
              "PEFT and GGUF to any model of their shapes. From one format to another: `duet "
              "convert`.\n",
+    .verbs = "merge info",
     .rows = rows,
     .run = run,
 };

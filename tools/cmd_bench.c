@@ -91,6 +91,7 @@ const struct cmd cmd_bench = {
              "rate of a\n"
              "large product with the same backend, measured in the same run.\n",
     .lists = cmd_list_training,
+    .verbs = "step gemm",
     .rows = rows,
     .run = run,
 };

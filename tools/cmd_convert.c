@@ -226,11 +226,7 @@ static int run(int argc, char **argv, struct err *e) {
     struct model_file mf = {0};
     TRY(cmd_parse(&cmd_convert, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
-    if (conf.n_pos != 2) {
-        rc = err_set(e, ERR_USAGE, "convert takes a model and a name to write, found %d arguments",
-                     conf.n_pos);
-        goto out;
-    }
+    TRY(cmd_count("duet convert", &conf, 0, 2, 2, "a model and a name to write", e));
     if (o.data.n && !o.verify) {
         rc = err_set(e, ERR_USAGE, "--data has no effect without --verify");
         goto out;

@@ -5,6 +5,7 @@
 #include "dataset.h"
 #include "file.h"
 #include "import.h"
+#include "log.h"
 #include "machine.h"
 #include "par.h"
 #include "run_folder.h"
@@ -13,6 +14,7 @@
 #include "textlist.h"
 #include "train_model.h"
 #include "train_plan.h"
+#include "usual_peak.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -293,6 +295,12 @@ static void print_text(const struct job *j) {
         printf("updates          %10lld%s, together %.4g GFLOP\n", (long long)j->updates,
                j->o->task && (j->o->tokens || j->o->flops > 0) ? " or more" : "",
                j->all_flops * 1e-9);
+    const double peak = usual_peak(&j->gemm, j->memory.total);
+    char time[32];
+    if (j->updates && peak > 0)
+        printf("at least         %10s at the GEMM peak that this machine usually has, %.0f "
+               "GFLOP/s\n",
+               log_duration(j->all_flops / peak * 1e-9, time), peak);
     if (j->o->epochs > 0 && !(j->epoch > 0))
         printf("(how many updates --epochs %g are is known when the data is tokenised)\n",
                j->o->epochs);

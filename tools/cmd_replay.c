@@ -295,11 +295,8 @@ struct inputs {
 static int find_inputs(struct replay *r, struct inputs *in, const struct conf *conf,
                        struct err *e) {
     int rc = 0;
-    if (conf->n_pos < 1 || conf->n_pos > 2)
-        return err_set(e, ERR_USAGE,
-                       "replay takes a model file and a trajectory, or the folder of a run, found "
-                       "%d arguments",
-                       conf->n_pos);
+    TRY(cmd_count("duet replay", conf, 0, 1, 2,
+                  "a model file and a trajectory, or the folder of a run", e));
     const char *last = conf->pos[conf->n_pos - 1];
     r->base = conf->pos[0];
     r->path = last;

@@ -341,7 +341,7 @@ static const struct verb {
      "text files to learn from"},
     {"encode", "tokenizer text plain bos", 0, 1, "at most one file"},
     {"decode", "tokenizer plain", 0, 1 << 30, "token ids, or one file with them"},
-    {"info", "tokenizer json", 0, 0, "no arguments"},
+    {"info", "tokenizer json", 0, 0, "nothing more: --tokenizer names the tokenizer"},
     {"convert", "out pre overwrite quiet", 1, 1, "a tokenizer"},
 };
 
@@ -372,15 +372,17 @@ static int check_opts(const struct opts *o, const struct conf *c, const struct v
             return err_set(e, ERR_USAGE, "--%s has no effect on duet tokenizer %s", r->name,
                            v->name);
     }
-    if (c->n_pos - 1 < v->min_pos || c->n_pos - 1 > v->max_pos || (o->text && c->n_pos > 1))
-        return err_set(e, ERR_USAGE, "duet tokenizer %s takes %s%s, not %d arguments", v->name,
-                       v->needs, o->text ? " or --text" : "", c->n_pos - 1);
+    char what[40];
+    snprintf(what, sizeof what, "duet tokenizer %s", v->name);
+    int rc = cmd_count(what, c, 1, v->min_pos, o->text ? 0 : v->max_pos,
+                       o->text ? "either a file or --text" : v->needs, e);
+    if (rc) return rc;
     const bool convert = v == &verbs[4];
     if (convert && !conf_given(c, "out"))
         return err_set(e, ERR_USAGE, "--out is missing: the file to write");
     if (v != verbs && !convert && !o->tokenizer)
         return err_set(e, ERR_USAGE, "--tokenizer is missing: \"byte\" or the file of a tokenizer");
-    const int rc = convert ? out_spares(o->out, c->pos[1], e) : 0;
+    rc = convert ? out_spares(o->out, c->pos[1], e) : 0;
     return rc || !convert ? rc : out_free(o->out, o->overwrite, e);
 }
 
@@ -433,6 +435,7 @@ const struct cmd cmd_tokenizer = {
         ".json for Hugging Face, .bin for llama2.c, .model for SentencePiece. What the form "
         "cannot\n"
         "hold is an error.",
+    .verbs = "train encode decode info convert",
     .rows = rows,
     .run = run,
 };

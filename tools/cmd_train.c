@@ -1,9 +1,51 @@
 #include "cmd.h"
+#include "screen.h"
 #include "trainer.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* A path as a word of a shell. */
+static void print_word(const char *path) {
+    if (!path[strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-")]) {
+        screen_write(stderr, path, strlen(path));
+        return;
+    }
+    fputc('\'', stderr);
+    for (const char *p = path; *p; p++) {
+        const size_t n = strcspn(p, "'");
+        screen_write(stderr, p, n);
+        p += n;
+        if (!*p) break;
+        fputs("'\\''", stderr);
+    }
+    fputc('\'', stderr);
+}
+
+/* What is saved, and what can be done with it: by commands that there are. */
+static void say_next(const struct train_end *end) {
+    static const struct {
+        const char *command, *rest;
+        int task; /* 1: of tasks only; -1: not of tasks */
+    } rows[] = {{"generate", " \"TEXT\"", -1},
+                {"eval", " --data FILE", -1},
+                {"eval", " --task FILE", 1},
+                {"plot", "", 0}};
+    if (!end->saved) return;
+    fputs("saved ", stderr);
+    screen_write(stderr, end->saved, strlen(end->saved));
+    const char *lead = "\nnext: ";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!cmd_find(rows[i].command) || rows[i].task == (end->task ? -1 : 1)) continue;
+        fprintf(stderr, "%sduet %s ", lead, rows[i].command);
+        print_word(end->dir);
+        fputs(rows[i].rest, stderr);
+        lead = " | ";
+    }
+    fputc('\n', stderr);
+}
 
 static int run(int argc, char **argv, struct err *e) {
     int rc;
@@ -11,6 +53,7 @@ static int run(int argc, char **argv, struct err *e) {
     struct conf conf = {0};
     struct train_opts o = {0};
     struct train_summary s = {0};
+    struct train_end end = {0};
     TRY(cmd_parse(&cmd_train, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     if (conf.n_pos) {
@@ -18,11 +61,13 @@ static int run(int argc, char **argv, struct err *e) {
         goto out;
     }
     signal(SIGPIPE, SIG_IGN); /* whose progress nobody reads any more loses its lines only */
-    TRY(trainer_run(&o, &conf, &s, NULL, e));
-    train_summary_print(&s, o.json, stdout);
-    if (fflush(stdout) && errno == EPIPE && !freopen("/dev/null", "w", stdout))
+    rc = trainer_run(&o, &conf, &s, &end, e);
+    if (!rc) train_summary_print(&s, o.json, stdout);
+    if (!rc && fflush(stdout) && errno == EPIPE && !freopen("/dev/null", "w", stdout))
         rc = err_errno(e, ERR_IO, "/dev/null");
+    if ((!rc || rc == ERR_STOP) && !o.quiet) say_next(&end);
 out:
+    train_end_release(&end);
     train_summary_release(&s);
     conf_release(&conf);
     return rc;

@@ -14,19 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct cmd *const commands[] = {
-#define X(name) &cmd_##name,
-    COMMANDS(X)
-#undef X
-};
-#define N_COMMANDS (sizeof commands / sizeof *commands)
-
 static void print_help(void) {
     printf("usage: duet COMMAND [OPTION...]\n"
            "       duet COMMAND --help\n"
            "       duet --version\n\n"
            "Trains small language models on CPUs.\n\nCommands:\n");
-    for (size_t i = 0; i < N_COMMANDS; i++)
+    for (size_t i = 0; i < n_commands; i++)
         printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
     printf("\nDUET_CPU caps the instruction set:");
     for (int t = 0; t < CPU_TIER_COUNT; t++) printf(" %s", cpu_tier_name((enum cpu_tier)t));
@@ -48,10 +41,11 @@ static int check_environment(struct err *e) {
 }
 
 static int unknown_command(const char *name, struct err *e) {
-    const char *names[N_COMMANDS];
-    for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i]->name;
+    const char *names[64];
+    size_t n = 0;
+    for (; n < n_commands && n < sizeof names / sizeof *names; n++) names[n] = commands[n]->name;
     const char *kind = name[0] == '-' ? "option" : "command";
-    const char *near = conf_suggest(name, names, N_COMMANDS);
+    const char *near = conf_suggest(name, names, n);
     if (near)
         return err_set(e, ERR_USAGE, "unknown %s %.80s; did you mean duet %s?", kind, name, near);
     return err_set(e, ERR_USAGE, "unknown %s %.80s; duet --help lists the commands", kind, name);
@@ -72,12 +66,11 @@ static int dispatch(int argc, char **argv, struct err *e) {
         return 0;
     }
     if (help) name = argv[2]; /* "duet help train", "duet --help train" */
-    for (size_t i = 0; i < N_COMMANDS; i++) {
-        if (strcmp(name, commands[i]->name)) continue;
-        char option[] = "--help", *ask[] = {option, NULL};
-        return help ? commands[i]->run(1, ask, e) : commands[i]->run(argc - 2, argv + 2, e);
-    }
-    return unknown_command(name, e);
+    const struct cmd *c = cmd_find(name);
+    if (!c) return unknown_command(name, e);
+    char option[] = "--help", all[] = "all", *ask[] = {option, all, NULL};
+    const bool whole = help && argc > 3 && !strcmp(argv[3], "all"); /* "duet help train all" */
+    return help ? c->run(whole ? 2 : 1, ask, e) : c->run(argc - 2, argv + 2, e);
 }
 
 /* What was printed counts as done only when it has reached its file. */

@@ -352,7 +352,10 @@ int conf_parse(struct conf *c, const struct conf_row *rows, void *opts, int argc
     }
     TRY(set_defaults(c, e));
     for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) c->help = true;
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            c->help = true;
+            c->help_all |= i + 1 < argc && !strcmp(argv[i + 1], "all");
+        }
     if (!c->help) TRY(read_args(c, argc, argv, configs, e));
 out:
     free(configs);

@@ -62,6 +62,7 @@ struct conf_row {
     const char *arg;     /* placeholder in help: N, FILE, ... */
     const char *choices; /* words separated by blanks; of a source: words that are no paths */
     const char *help;
+    bool basic;    /* in the short help too (conf_help) */
     bool internal; /* not written by conf_to_json (it says how to run, not what to compute) */
     bool label;    /* what people call the work: written beside a record only (conf_to_json) */
     enum conf_resume resume;
@@ -109,6 +110,7 @@ struct conf {
     int n_pos;
     uint8_t *given; /* per row: 0 default, 1 from a config file, 2 from the command line */
     bool help;      /* --help or -h was there: nothing else was checked */
+    bool help_all;  /* with "all" behind it */
 };
 
 /* Sets defaults, then reads argv[0..argc). `--config`, `--color` (term.h) and
@@ -154,8 +156,16 @@ char *conf_to_json(const struct conf *c, const char *dir, const char *record);
 /* Where and by what the options were used, which readers pass over: an object of that name. */
 #define CONF_RECORD "run"
 
-/* Options part of a help text: every name, placeholder or choices, default and help. */
-void conf_help(const struct conf_row *rows, FILE *out);
+/* Options part of a help text: every name, placeholder or choices, default and help. Where some
+ * rows are `basic`, and not all are asked for, it is a short one: these only, a line each, their
+ * help up to the first semicolon, and how many others there are. */
+void conf_help(const struct conf_row *rows, bool all, FILE *out);
+
+/* True if that would be a short one. */
+bool conf_has_short_help(const struct conf_row *rows);
+
+/* --config and --help, which every command has. Ends with CONF_END. */
+extern const struct conf_row conf_common[];
 
 void conf_release(struct conf *c); /* accepts all zeros */
 

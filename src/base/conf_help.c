@@ -17,7 +17,10 @@ const struct conf_row conf_common[] = {
      .choices = TERM_COLORS,
      .help = "colour on stderr and stdout; auto: on a terminal, unless NO_COLOR is set or TERM is "
              "dumb"},
-    {.type = CONF_T_BOOL, .name = "help", .help = "print this text"},
+    {.type = CONF_T_BOOL,
+     .name = "help",
+     .help = "print this text; --help all: with every option, where that is more",
+     .basic = true},
     CONF_END,
 };
 
@@ -51,7 +54,7 @@ static void print_wrapped(FILE *out, size_t at, const char *text) {
     fputc('\n', out);
 }
 
-static void print_row(const struct conf_row *r, FILE *out) {
+static void print_row(const struct conf_row *r, bool all, FILE *out) {
     char left[256], help[1024];
     const char *letter = conf_letter(r->name);
     int n = snprintf(left, sizeof left, "  %s%s--%s", letter ? letter : "", letter ? ", " : "",
@@ -63,26 +66,46 @@ static void print_row(const struct conf_row *r, FILE *out) {
             if (r->type == CONF_T_CHOICE && *p == ' ') *p = p[1] ? '|' : '\0';
     }
     fputs(left, out);
-    const bool def = r->def && *r->def;
-    snprintf(help, sizeof help, def ? "%s (default %s)" : "%s%s", r->help ? r->help : "",
+    /* 0, -1 and auto stand for what only the whole text says */
+    const char *whole = r->help ? r->help : "";
+    const bool def = r->def && *r->def &&
+                     (all || (strcmp(r->def, "0") && strcmp(r->def, "-1") &&
+                              strcmp(r->def, "auto") && r->type != CONF_T_BOOL));
+    const int n_help = (int)(all ? strlen(whole) : strcspn(whole, ";"));
+    snprintf(help, sizeof help, def ? "%.*s (default %s)" : "%.*s%s", n_help, whole,
              def ? r->def : "");
     print_wrapped(out, strlen(left), help);
 }
 
-void conf_help(const struct conf_row *rows, FILE *out) {
+bool conf_has_short_help(const struct conf_row *rows) {
+    while (rows->type != CONF_T_END && !rows->basic) rows++;
+    return rows->type != CONF_T_END;
+}
+
+void conf_help(const struct conf_row *rows, bool all, FILE *out) {
     const struct conf_row *const parts[] = {rows, conf_common};
+    const struct conf_row *section = NULL;
     bool started = false, switches = false;
+    int more = 0;
+    all |= !conf_has_short_help(rows);
     for (int i = 0; i < 2; i++)
         for (const struct conf_row *r = parts[i]; r->type != CONF_T_END; r++) {
             if (r->type == CONF_T_SECTION) {
-                fprintf(out, "%s%s:\n", started ? "\n" : "", r->help);
-            } else {
-                print_row(r, out);
-                if (r->type == CONF_T_BOOL && !i) switches = true;
+                section = r;
+                continue;
             }
+            if (!all && !r->basic) {
+                more++;
+                continue;
+            }
+            if (section) fprintf(out, "%s%s:\n", started ? "\n" : "", section->help);
+            section = NULL;
+            print_row(r, all, out);
+            if (r->type == CONF_T_BOOL && !i) switches = true;
             started = true;
         }
-    if (switches) fputs("\nAn option without a value, --x, is turned off again by --no-x.\n", out);
+    if (more) fprintf(out, "\n--help all lists %d more.\n", more);
+    if (switches && all) fputs("\nAn option without a value, --x, is turned off again by --no-x.\n", out);
 }
 
 /* Suggestions --------------------------------------------------------------------------------- */

@@ -11,9 +11,6 @@
 /* Values of struct conf.given, weakest first. */
 enum { FROM_DEFAULT, FROM_FILE, FROM_ARGS };
 
-/* --config and --help, which every command has. Ends with CONF_END. */
-extern const struct conf_row conf_common[];
-
 /* The row of an option by its name (n bytes, no dashes), or NULL. */
 const struct conf_row *conf_find(const struct conf_row *rows, const char *name, size_t n);
 

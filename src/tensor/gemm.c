@@ -238,15 +238,23 @@ static double time_square(const struct gemm *g, int64_t n, double seconds) {
     return t[runs / 2];
 }
 
+enum { N_SIDES = 3 };
+static const int64_t sides[N_SIDES] = {1536, 768, 384}, least_side = 128;
+
+int64_t gemm_peak_side(const struct gemm *g, size_t room) {
+    for (int i = 0; i < N_SIDES; i++)
+        if (square_bytes(g, sides[i]) <= room) return sides[i];
+    return least_side;
+}
+
 double gemm_peak(const struct gemm *g, double seconds, size_t room) {
     /* A small product first: a slow backend is measured by a size that fits into the time. */
-    static const int64_t sizes[] = {1536, 768, 384};
-    int64_t n = 128;
+    int64_t n = least_side;
     const double trial = time_square(g, n, 0) / (double)(n * n * n);
-    for (int i = 0; i < 3 && n == 128; i++)
-        if (square_bytes(g, sizes[i]) <= room &&
-            3 * trial * (double)(sizes[i] * sizes[i] * sizes[i]) <= seconds)
-            n = sizes[i];
+    for (int i = 0; i < N_SIDES && n == least_side; i++)
+        if (square_bytes(g, sides[i]) <= room &&
+            3 * trial * (double)(sides[i] * sides[i] * sides[i]) <= seconds)
+            n = sides[i];
     const double t = time_square(g, n, seconds);
     return t > 0 ? 2e-9 * (double)(n * n * n) / t : 0;
 }

@@ -191,4 +191,7 @@ void gemm_count_packing(double seconds);
  * if there is no memory for it. */
 double gemm_peak(const struct gemm *g, double seconds, size_t room);
 
+/* The side of that square, on a machine that is fast enough. */
+int64_t gemm_peak_side(const struct gemm *g, size_t room);
+
 #endif

@@ -19,6 +19,8 @@ static const char objective_words[] = OBJECTIVES(X);
 #define O struct train_opts
 /* What a resume may do with an option is the last word of its row. */
 #define FREE .resume = RESUME_FREE
+/* In the short help; its help up to the first semicolon is one line. */
+#define BASIC .basic = true
 #define RECORDED .resume = RESUME_RECORDED
 #define FIXED .resume = RESUME_FIXED
 #define SOURCE .resume = RESUME_SOURCE
@@ -26,11 +28,12 @@ static const char objective_words[] = OBJECTIVES(X);
 const struct conf_row train_rows[] = {
     CONF_SECTION("Model"),
     CONF_STRING(O, model, "model", NULL, "FILE", "model description, e.g. models/autoresearch.json",
-                SOURCE),
+                BASIC, SOURCE),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)",
                FIXED),
     CONF_STRING(O, init, "init", NULL, "FILE",
-                "start from the weights of any readable model file, or of a run's folder", SOURCE),
+                "start from the weights of a model file or of a run's folder; any readable format",
+                BASIC, SOURCE),
     CONF_BOOL(O, compact_vocab, "compact-vocab",
               "train and score over the tokens that occur in the data; the full vocabulary is "
               "restored on save",
@@ -46,7 +49,7 @@ const struct conf_row train_rows[] = {
                 "go on training this adapter of --init's model; rank and the like are its own",
                 SOURCE),
     CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
-             "train adapters of this rank beside frozen weights; 0: train the weights", FIXED),
+             "train adapters of this rank beside frozen weights; 0: train the weights", BASIC, FIXED),
     CONF_FLOAT(O, lora_alpha, "lora-alpha", "-1", -1, 1e6,
                "adapters count alpha/rank; -1: twice the rank", FIXED),
     CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",
@@ -62,21 +65,21 @@ const struct conf_row train_rows[] = {
     CONF_LIST(O, data, "data", "FILE",
               "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
               "tokenize`, or raw16 tokens; - is standard input",
-              SOURCE),
+              BASIC, SOURCE),
     CONF_LIST(O, val_data, "val-data", "FILE",
               "validate on this data, given as --data is, instead of a share of --data", SOURCE),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
                 "auto: by content; raw16: headerless uint16 tokens", FIXED),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
-                "byte, or a tokenizer file; default: that of --init's file or run", SOURCE,
+                "byte, or a tokenizer file; default: that of --init's file or run", BASIC, SOURCE,
                 .choices = "byte"),
     CONF_FLOAT(O, val_fraction, "val-fraction", "0.1", 0, 0.9,
                "share of the tokens, by whole documents at the end, kept for validation", FIXED),
     CONF_CHOICE(O, order, "order", "random", "random epoch",
                 "random windows, or every window once an epoch, shuffled", FREE),
-    CONF_INT(O, batch, "batch", "8", 1, 65536, "sequences a micro-batch", RECORDED),
+    CONF_INT(O, batch, "batch", "8", 1, 65536, "sequences a micro-batch", BASIC, RECORDED),
     CONF_INT(O, seq, "seq", "0", 0, 1 << 20,
-             "tokens a sequence; 0: the model description's duet.seq_len", RECORDED),
+             "tokens a sequence; 0: the model description's duet.seq_len", BASIC, RECORDED),
     CONF_INT(O, accum, "accum", "1", 1, 65536, "micro-batches an update", RECORDED),
     CONF_INT(O, accum_end, "accum-end", "0", 0, 65536,
              "ramp the micro-batches an update up to this over the run; 0: no ramp", RECORDED),
@@ -98,7 +101,8 @@ const struct conf_row train_rows[] = {
                 "what is minimised: cross-entropy over the answers, or (mezo) 1 - accuracy, 1 - F1",
                 FIXED),
     CONF_SECTION("Optimisation"),
-    CONF_CHOICE(O, engine, "engine", "backprop", engine_words, "how updates are computed", FIXED),
+    CONF_CHOICE(O, engine, "engine", "backprop", engine_words, "how updates are computed", BASIC,
+                FIXED),
     CONF_CHOICE(O, optimizer, "optimizer", "auto", auto_optimizer_words,
                 "update rule; auto: adamw, with mezo sgd", FIXED),
     CONF_CHOICE(O, estimator, "estimator", "auto", auto_estimator_words,
@@ -120,21 +124,21 @@ const struct conf_row train_rows[] = {
                "train for so many seconds; not counted are start, validation, and time in which "
                "the process is stopped. Of this and the next four the run ends with the first that "
                "is reached; schedules follow the largest share; 0: no such end",
-               FREE),
-    CONF_INT(O, steps, "steps", "0", 0, 1e12, "train for so many updates", FREE),
+               BASIC, FREE),
+    CONF_INT(O, steps, "steps", "0", 0, 1e12, "train for so many updates", BASIC, FREE),
     CONF_INT(O, tokens, "tokens", "0", 0, 1e15,
              "train on so many tokens; the update that reaches them is finished", FREE),
     CONF_FLOAT(O, epochs, "epochs", "0", 0, 1e9,
-               "train for so many passes over the training data, or over the examples of --task",
+               "train for so many passes over the training data; of --task over its examples", BASIC,
                FREE),
     CONF_FLOAT(O, flops, "flops", "0", 0, 1e30,
-               "train for so many floating point operations, as duet plan counts them: a length "
+               "train for so many floating point operations; as duet plan counts them: a length "
                "that no other work on the machine changes",
-               FREE),
+               BASIC, FREE),
     CONF_FLOAT(O, lr, "lr", "-1", -1, 100,
                "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo "
                "measured at the start",
-               FREE),
+               BASIC, FREE),
     CONF_CHOICE(O, schedule, "schedule", "auto", auto_schedule_words,
                 "learning rate over the run; auto: wsd, with mezo linear", FREE),
     CONF_INT(O, warmup, "warmup", "-1", -1, 1e9,
@@ -165,7 +169,7 @@ const struct conf_row train_rows[] = {
                RECORDED),
     CONF_FLOAT(O, spike, "spike", "3", 0, 1e9,
                "stop when the smoothed loss rises this far (nats) above its best; 0: never", FREE),
-    CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of initialisation and batches", RECORDED),
+    CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of initialisation and batches", BASIC, RECORDED),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
                 "type of GEMM inputs; accumulation is f32; auto: bf16 where the CPU multiplies it, "
@@ -177,23 +181,23 @@ const struct conf_row train_rows[] = {
               "keep only block inputs and run blocks again for the backward pass", FREE),
     CONF_INT(O, threads, "threads", "0", 0, 4096,
              "threads; 0: one per processor, within the CPU quota. Results do not depend on it",
-             .internal = true, FREE),
+             .internal = true, BASIC, FREE),
     CONF_SECTION("Run"),
     CONF_STRING(O, out, "out", NULL, "DIR", "folder of the run; default: the first free runs/N",
-                .internal = true, START),
+                .internal = true, BASIC, START),
     CONF_STRING(O, resume, "resume", NULL, "DIR",
                 "go on with a run from what its folder holds; options that are given again must be "
                 "those of the run, or ones that may change",
-                .internal = true, FREE),
+                .internal = true, BASIC, FREE),
     CONF_STRING(O, name, "name", NULL, "TEXT", "what to call the run in lists and pictures",
-                .label = true, FREE),
+                .label = true, BASIC, FREE),
     CONF_STRING(O, note, "note", NULL, "TEXT", "what to remember about it", .label = true, FREE),
     CONF_BOOL(O, overwrite, "overwrite", "start over in a folder that holds a run",
               .internal = true, START),
     CONF_STRING(O, checkpoint_every, "checkpoint-every", "60s", "N|Ns",
                 "save every N updates, or every N seconds (with s)", FREE),
     CONF_INT(O, val_every, "val-every", "0", 0, 1e12,
-             "validate every N updates; 0: only at the end", FREE),
+             "validate every N updates; 0: only at the end", BASIC, FREE),
     CONF_INT(O, val_windows, "val-windows", "256", 1, 1e12,
              "fixed validation windows, spread over the validation documents", FREE),
     CONF_BOOL(O, keep_best, "keep-best",
@@ -209,9 +213,11 @@ const struct conf_row train_rows[] = {
               FREE, .def = "true"),
     CONF_INT(O, log_every, "log-every", "10", 1, 1e12, "updates a line of log.jsonl", FREE),
     CONF_BOOL(O, json, "json", "print the summary as JSON on stdout", .internal = true, FREE),
-    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors", .internal = true, FREE),
+    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors", .internal = true, BASIC,
+              FREE),
     CONF_END};
 #undef O
+#undef BASIC
 #undef FREE
 #undef RECORDED
 #undef FIXED

@@ -233,8 +233,20 @@ out:
     return rc == ERR_STOP || (!rc && stop_asked()) ? stop(t, e) : rc;
 }
 
-int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,
-                struct err *e) {
+static void fill_end(struct trainer *t, struct train_end *end) {
+    *end = (struct train_end){.dir = t->dir, .task = t->opts->task != NULL};
+    end->saved = t->over ? NULL : trainer_saved_text(t);
+    t->dir = NULL;
+}
+
+void train_end_release(struct train_end *end) {
+    free(end->dir);
+    free(end->saved);
+    *end = (struct train_end){0};
+}
+
+int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s,
+                struct train_end *end, struct err *e) {
     int rc;
     struct trainer t;
     stop_catch();
@@ -261,10 +273,7 @@ out:
         trainer_drop_updates(&t);
     }
     if (rc && rc != ERR_STOP) trainer_forget(&t);
-    if (dir) {
-        *dir = t.dir;
-        t.dir = NULL;
-    }
+    if (end && (!rc || rc == ERR_STOP)) fill_end(&t, end);
     heartbeat_end();
     trainer_close(&t);
     stop_release();

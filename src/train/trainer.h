@@ -27,11 +27,20 @@ struct train_summary {
     char *history;     /* JSON array of the summaries of earlier ends, or NULL; owned */
 };
 
+/* What a run leaves, also one that was stopped (ERR_STOP). */
+struct train_end {
+    char *dir;   /* its folder; owned */
+    char *saved; /* "runs/1/model.blzt (step 20, val_loss 3.1)", on a line of its own the best;
+                  * owned. NULL: this process saved nothing */
+    bool task;   /* prompt classification */
+};
+void train_end_release(struct train_end *end); /* accepts all zeros */
+
 /* Runs (or resumes) to the end, or until a signal asks for it (stop.h), which gives ERR_STOP. conf:
- * the parse that filled o; its JSON becomes config.json. dir: the run's folder, malloc()ed, also
- * set on ERR_STOP; may be NULL. A run that has ended already gives its summary and a note. */
-int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s, char **dir,
-                struct err *e);
+ * the parse that filled o; its JSON becomes config.json. end may be NULL. A run that has ended
+ * already gives its summary and a note. */
+int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s,
+                struct train_end *end, struct err *e);
 
 void train_summary_release(struct train_summary *s);
 

@@ -82,7 +82,7 @@ struct trainer {
     struct train_setup setup;
     char *dir;
     struct gemm gemm;
-    double peak; /* measured GFLOP/s */
+    double peak, usual_peak; /* measured GFLOP/s; at earlier starts, 0: not known */
     struct provenance provenance;
     int64_t described; /* vocabulary of the description */
     struct dataset data, val_data; /* val_data: of --val-data, or all zeros */
@@ -246,6 +246,9 @@ int trainer_note_best(struct trainer *t, const struct validation *v, struct err 
 /* After a checkpoint is loaded: the best of before, or of the end before. */
 int trainer_reopen_best(struct trainer *t, struct err *e);
 void trainer_say_best(struct trainer *t);
+/* The files of the last and the best model, with their steps and values; malloc()ed, or NULL if
+ * nothing is saved. */
+char *trainer_saved_text(const struct trainer *t);
 /* After an update that diverged (ERR_NUMERIC in e): back to the last checkpoint, before the first
  * one to the start, with half the rate.
  * ERR_NUMERIC if there is no way back. */

@@ -2,6 +2,7 @@
 #include "stop.h"
 #include "train_model.h"
 #include "train_plan.h"
+#include "usual_peak.h"
 
 #include "clock.h"
 #include "disk.h"
@@ -200,6 +201,7 @@ static int open_model(struct trainer *t, struct err *e) {
     /* Now, while the memory of the run is not in use. */
     log_state(&t->line, "measuring the GEMM peak");
     t->peak = gemm_peak(&t->gemm, 0.3, t->memory.total);
+    t->usual_peak = usual_peak_note(&t->gemm, t->memory.total, t->peak);
     log_state(&t->line, "preparing the model");
     TRY(t->restores ? model_reserve(&t->model, e)
                     : train_model_load(&t->model, s, o, t->base, e));

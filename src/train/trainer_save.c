@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "file.h"
 #include "format.h"
+#include "num.h"
 #include "run_folder.h"
 
 #include <dirent.h>
@@ -254,17 +255,48 @@ out:
     return rc;
 }
 
+/* ", val_loss 3.1416": of what is minimised, as it is named everywhere. */
+static void print_measure(const struct trainer *t, double measure, FILE *out) {
+    const char *what = t->setup.objective ? t->setup.objective->name : "ce";
+    const bool loss = strcmp(what, "accuracy") && strcmp(what, "f1");
+    fprintf(out, ", %s %.4f", loss ? "val_loss" : what, loss ? measure : 1 - measure);
+}
+
+char *trainer_saved_text(const struct trainer *t) {
+    const struct progress *p = &t->p;
+    const struct validation *v = &t->last_val;
+    const bool best = isfinite(p->val_best) && p->val_best_step != p->step &&
+                      trainer_has_file(t, best_name(t));
+    char *text = NULL, n[32];
+    size_t size;
+    FILE *out = t->saved_step == p->step ? open_memstream(&text, &size) : NULL;
+    if (!out) return NULL;
+    const bool last = t->opts->val_every && p->val_best_step == p->step && p->step;
+    fprintf(out, "%s/%s (%sstep %s", t->dir,
+            t->setup.lora.rank ? "adapter.blzt" : "model.blzt", last ? "the best: " : "",
+            num_count((long long)p->step, n));
+    if (t->last_val_step == p->step) {
+        const double m = trainer_measure(t, v->text.loss, v->accuracy, v->f1);
+        if (isfinite(m)) print_measure(t, m, out);
+    }
+    fputc(')', out);
+    if (best) {
+        fprintf(out, ",\n      %s/%s (the best: step %s", t->dir, best_name(t),
+                num_count((long long)p->val_best_step, n));
+        print_measure(t, p->val_best, out);
+        fputc(')', out);
+    }
+    fclose(out);
+    return text;
+}
+
 void trainer_say_best(struct trainer *t) {
     const struct progress *p = &t->p;
     if (!isfinite(p->val_best) || p->val_best_step == p->step) return;
     if (p->val_best_step == 0)
         log_note(&t->line, "the best was what the run began from (%.4f): no update helped",
                  p->val_best);
-    else if (trainer_has_file(t, best_name(t)))
-        log_note(&t->line, "the best was step %lld (%.4f): %s/%s; %s is of step %lld",
-                 (long long)p->val_best_step, p->val_best, t->dir, best_name(t),
-                 t->setup.lora.rank ? "adapter.blzt" : "model.blzt", (long long)p->step);
-    else
+    else if (!trainer_has_file(t, best_name(t)))
         log_note(&t->line, "the best was step %lld (%.4f), which was not kept",
                  (long long)p->val_best_step, p->val_best);
 }

@@ -4,6 +4,7 @@
 #include "config_refuse.h"
 #include "machine.h"
 #include "num.h"
+#include "usual_peak.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -91,6 +92,11 @@ void trainer_describe(struct trainer *t) {
         (double)all * 1e-6, trained);
     say(t, "%s, %.1f MB planned, GEMM peak %.0f GFLOP/s (%s, %s)", data, in_mb(t->memory.total),
         t->peak, t->gemm.backend->name, dtype_row(t->gemm.compute)->name);
+    if (usual_peak_missed(t->peak, t->usual_peak))
+        log_warn(&t->line,
+                 "warning: GEMM peak %.0f GFLOP/s, usually %.0f: the machine is busy; figures of "
+                 "time will not compare",
+                 t->peak, t->usual_peak);
     describe_setup(t);
     if (t->model.full_id)
         say(t, "vocabulary compacted from %lld to %lld ids that occur",

@@ -8,7 +8,7 @@
 # DUET_CLIENTS=none leaves this test out.
 . "$(dirname "$0")/lib.sh"
 export DUET
-CLIENTS=${DUET_CLIENTS:-${XDG_CACHE_HOME:-${HOME:-$WORK}/.cache}/duet/clients}
+CLIENTS=${DUET_CLIENTS:-$CACHE/duet/clients}
 
 not_here() {
     skip "clients" "$1"

@@ -71,7 +71,7 @@ refused() { # NAME STATUS PATTERN COMMAND...
 refused "an unknown ending" 2 'say it with --to' "$DUET" convert plain/model.blzt out.xyz
 refused "a format that is only read" 2 'expected one of: auto blzt5 gguf hf peft blzt4' \
     "$DUET" convert plain/model.blzt out.x --to safetensors
-refused "one argument" 2 'found 1' "$DUET" convert plain/model.blzt
+refused "one argument" 2 'found "plain/model.blzt"' "$DUET" convert plain/model.blzt
 refused "onto itself" 1 'file being read' "$DUET" convert plain/model.blzt plain/model.blzt
 refused "a file that is no model" 1 'not a model file' "$DUET" convert text.txt out.bin
 train capped --set duet.logit_softcap=30

@@ -242,7 +242,7 @@ check "--resume goes on" "$DUET" train --resume base --steps 5 --threads 1 --qui
 check "--help" "$DUET" train --help
 
 # ---- the table is complete
-"$DUET" train --help | sed -n 's/^  \(-., \)\{0,1\}--\([a-z0-9-]*\).*/\2/p' >options.txt
+"$DUET" train --help all | sed -n 's/^  \(-., \)\{0,1\}--\([a-z0-9-]*\).*/\2/p' >options.txt
 check "help lists options" [ "$(wc -l <options.txt)" -gt 40 ]
 for name in $(cat options.txt); do
     case $name in

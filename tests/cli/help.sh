@@ -27,7 +27,7 @@ options() {
 doc=$SRC/docs/cli.md
 check "docs/cli.md is there" [ -f "$doc" ]
 for command in $(cat commands); do
-    "$DUET" $command --help >h 2>h.err
+    "$DUET" $command --help all >h 2>h.err
     check "$command --help: exit status 0" [ $? -eq 0 ]
     check "$command --help: nothing on stderr" [ ! -s h.err ]
     check "$command --help: usage" grep -q "^usage: duet $command" h
@@ -36,12 +36,32 @@ for command in $(cat commands); do
         'length > 100 { print; bad = 1 } END { exit bad }' h
     check "$command --help: no list of choices ends in the air" awk \
         '/^  .*[a-z0-9]\|( |$)/ { print; bad = 1 } END { exit bad }' h
+    options h >options.h
+    "$DUET" $command --help | sed -n p >s
+    options s >options.s
     check "$command --help: every option is explained" awk \
         -F'~' 'length($2) < 5 { print; bad = 1 } END { exit bad }' <<END
 $(options h)
 END
+    "$DUET" help $command all >h2 2>&1
+    check "duet help $command all is the same" same h h2
+    "$DUET" $command --help >s 2>s.err
     "$DUET" help $command >h2 2>&1
-    check "duet help $command is the same" same h h2
+    check "duet help $command is $command --help" same s h2
+    n_all=$(options h | wc -l) n_short=$(options s | wc -l)
+    if [ $n_short -lt $n_all ]; then
+        check "$command --help, short: says how many more there are" \
+            grep -qx -e "--help all lists $((n_all - n_short)) more\." s
+        check "$command --help, short: 10 to 25 options" [ $n_short -ge 10 -a $n_short -le 25 ]
+        check "$command --help, short: a line each, within 96 columns" awk \
+            '(length > 96 && !/duet /) || /^ {20}/ { print; bad = 1 } END { exit bad }' s
+        check "$command --help, short: the same options, in the same words" awk -F'~' \
+            'NR == FNR { all[$1] = $2; next } { t = $2; sub(/ \(default .*/, "", t)
+            if (!($1 in all) || substr(all[$1], 1, length(t)) != t) { print; bad = 1 } } END { exit bad }' \
+            options.h options.s
+    else
+        check "$command --help: a command with so many options has a short text" [ $n_all -le 30 ]
+    fi
     [ -f "$doc" ] || continue
     missing=
     for option in $(options h | sed 's/ .*//'); do grep -q -e "--$option\([^a-z0-9-]\|\$\)" "$doc" \
@@ -53,7 +73,7 @@ done
 # ---- what help says about train is so
 must train run --steps 1
 options_of run/config.json >run.options
-"$DUET" train --help >h
+"$DUET" train --help all >h
 options h >train.options
 wrong=
 while IFS='~' read -r left text; do

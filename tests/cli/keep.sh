@@ -29,7 +29,7 @@ check "and the last" equal \
     "$(vals over | tail -1 | cut -d' ' -f2 | cut -c1-6)"
 check "the trailer names it" equal "$(value best_step over.out)" "$best"
 check "the last line says where it is" sh \
-    -c "tail -1 over.err | grep -q 'the best was step $best .*over/best.blzt'"
+    -c "tail -2 over.err | grep -q '^      over/best.blzt (the best: step $best, val_loss [0-9.]*)$'"
 must "$DUET" train $OVER --steps "$best" --out upto >upto.out 2>upto.err
 check "best.blzt is the model of that step" same over/best.blzt upto/model.blzt
 check "each validation is there once" [ "$(vals over | cut -d' ' -f1 | uniq -d | wc -l)" -eq 0 ]
@@ -59,7 +59,7 @@ check "a finished run: --steps above, a rate that spoils it" on fin --steps 30 -
 check "says that the finished model is kept" says on.err \
     'the finished model of step 20 is kept as fin/best.blzt'
 check "says that the rate rises again" says on.err 'the learning rate is .* again, not'
-check "and at the end where it is" says on.err 'the best was step 20 .*fin/best.blzt'
+check "and at the end where it is" says on.err '^      fin/best.blzt (the best: step 20, val_loss'
 check "it is" same fin/best.blzt fin.blzt
 check "the summary names both" equal "$(json best_step fin/summary.json) $(steps_done fin)" "20 30"
 must "$DUET" train $TINY --data text.txt --steps 4 --no-keep-best --out lose >lose.out 2>lose.err
@@ -79,7 +79,7 @@ while ! grep -q '"step":[2-9]0' stop/log.jsonl && kill -0 $pid 2>/dev/null; do s
 kill -TERM $pid
 wait $pid
 check "trained on and stopped: the finished model is there" same stop/best.blzt stop.blzt
-check "trained on and stopped: says where" says k.err 'the best was step 10 .*stop/best.blzt'
+check "trained on and stopped: says where" says k.err '^      stop/best.blzt (the best: step 10, val_loss'
 
 # ---- LoRA
 must "$DUET" train --init start/model.blzt --lora 2 --data text.txt --seq 32 --batch 4 --steps 6 \

@@ -4,7 +4,9 @@
 # a temporary folder that goes away at the end; KEEP=1 keeps it and prints where it is.
 set -u
 LC_ALL=C
-export LC_ALL
+CACHE=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}
+XDG_CACHE_HOME=/dev/null # no history of what was measured, and none in the user's home
+export LC_ALL XDG_CACHE_HOME
 DUET=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 SRC=$(cd "$2" && pwd)
 DATA=${DUET_DATA:-$SRC/../shared/data}

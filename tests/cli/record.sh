@@ -95,4 +95,81 @@ refuses "a C1 control character" 2 'note has a control character, 0x9b, at byte 
     $TINY --data text.txt --steps 1 --note "$(printf 'a\302\233')"
 refuses "no UTF-8" 2 'name is not valid UTF-8' "$DUET" train $TINY --data text.txt --steps 1 \
     --name "$(printf '\377')"
+
+# ---- the end: what is saved, and what can be done with it
+loud() { # OUT OPTION...
+    l_out=$1
+    shift
+    "$DUET" train $TINY --data text.txt --out "$l_out" "$@" >loud.out 2>loud.err
+}
+must loud 'o p' --steps 4 --val-every 4
+check "saved: file, step, loss" grep -qx \
+    "saved o p/model.blzt (the best: step 4, val_loss $(value val_loss loud.out | cut -c1-6))" loud.err
+check "next: commands that there are" grep -qx \
+    "next: duet generate 'o p' \"TEXT\" | duet eval 'o p' --data FILE.*" loud.err
+check "they are the last that is said" sh -c 'tail -2 loud.err | head -1 | grep -q "^saved "'
+for command in $(sed -n 's/^next: //p' loud.err | tr '|' '\n' | sed 's/^ *duet \([a-z]*\) .*/\1/'); do
+    check "duet $command is a command" "$DUET" $command --help
+done
+must loud worse --steps 4 --val-every 4
+must "$DUET" train --resume worse --steps 8 --lr 5 --clip 0 --spike 0 --threads 1 >loud.out 2>loud.err
+check "the best beside it" sh -c 'tail -3 loud.err | tr "\n" "~" | grep -q \
+    "^saved worse/model.blzt (step 8, val_loss [0-9.]*),~      worse/best.blzt (the best: step 4, val_loss [0-9.]*)~next: "'
+must loud lora --steps 2 --init e/model.blzt --set vocab_size=257 --lora 2
+check "an adapter is what is saved" grep -q "^saved lora/adapter.blzt (step 2, val_loss" loud.err
+"$DUET" train $TINY --data text.txt --out sig --steps 100000000 --checkpoint-every 5 \
+    >sig.out 2>sig.err &
+p=$!
+while [ ! -s sig/state ] && kill -0 $p 2>kill.err; do sleep 0.1; done
+kill -TERM $p
+wait $p
+check "stopped: what is saved" grep -q '^saved sig/model.blzt (step [0-9]*)$' sig.err
+check "stopped: how to go on" sh -c 'tail -1 sig.err | grep -q "go on with: duet train --resume sig"'
+must "$DUET" train $TINY --data text.txt --steps 2 --quiet --out still >still.out 2>still.err
+check "--quiet: not a word of it" sh -c '! grep -q "^saved\|^next" still.err'
+
+# ---- the rate that the machine usually has
+XDG_CACHE_HOME=$WORK/cache
+export XDG_CACHE_HOME
+rates=cache/duet/rates.json
+busy='machine is busy'
+must loud r1 --steps 1
+check "the rate goes on record" grep -q '"[^"]*1 threads, native, f32, [0-9]*": \[[0-9.]*\]' $rates
+check "once is not usual" sh -c '! grep -q "$1" loud.err' - "$busy"
+sed -i 's/\[.*\]/[1.1e7, 1.1e7, 1.1e7, 9e6]/' $rates
+must loud r2 --steps 1
+check "less than usual: says so" grep -q \
+    "^warning: GEMM peak [0-9]* GFLOP/s, usually 11000000: the $busy; figures of time will not" loud.err
+check "and the rate is on record too" equal "$(sed 's/.*\[//' $rates | tr -cd , | wc -c)" 4
+check "no other result" same r1/model.blzt r2/model.blzt
+must "$DUET" plan $TINY --steps 1000000 >plan.out
+check "plan: a length at that rate" grep -q '^at least .* usually has, 11000000 GFLOP/s' plan.out
+sed -i 's/\[.*\]/[0.001, 0.001, 0.001]/' $rates
+must loud r3 --steps 1
+check "more than usual: nothing" sh -c '! grep -q "$1" loud.err' - "$busy"
+for text in '' '{' '[]' '{"a":' 'null' '{"k": {"x": []}}'; do
+    printf "$text" >$rates
+    rm -rf r4
+    must loud r4 --steps 1
+    check "a damaged file is replaced: $text" grep -q 'threads, native' $rates
+done
+head -c 400000 /dev/zero | tr '\0' '[' >$rates
+rm -rf r4
+must loud r4 --steps 1
+check "a huge file is replaced" [ "$(wc -c <$rates)" -lt 1000 ]
+rm -rf r4 cache && mkdir -p $rates
+check "a folder in its place" loud r4 --steps 1
+check "is left" [ -d $rates ]
+rm -rf r4 cache
+(unset XDG_CACHE_HOME && mkdir -p home && HOME=$WORK/home && export HOME && loud r4 --steps 1)
+check "without XDG_CACHE_HOME: in ~/.cache" [ -s home/.cache/duet/rates.json ]
+rm -rf r4
+check "without a home: none" sh -c 'unset XDG_CACHE_HOME HOME; exec "$@"' - "$DUET" train $TINY \
+    --data text.txt --steps 1 --out r4
+for i in 1 2 3 4 5 6; do
+    "$DUET" train $TINY --data text.txt --steps 1 --out many$i >many$i.out 2>many$i.err &
+done
+wait
+check "several at once: all end" [ "$(cat many*.err | wc -l)" -ge 0 -a -s many6/summary.json -a -s many1/summary.json ]
+check "several at once: the file is whole" [ -s $rates ] && check "and can be read" grep -q '^{".*\]}$' $rates
 finish

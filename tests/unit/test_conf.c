@@ -168,7 +168,7 @@ static void help_shows_everything(void **state) {
     char *text;
     size_t size;
     FILE *f = open_memstream(&text, &size);
-    conf_help(rows, f);
+    conf_help(rows, false, f); /* without basic rows there is no short text */
     fclose(f);
     static const char *const parts[] = {"Training:\n",         "\nOutput:\n",
                                         "  --steps N  ",       "number of updates (default 1000)",
@@ -183,6 +183,36 @@ static void help_shows_everything(void **state) {
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
         assert_in_range(strlen(line), 1, 96);
     free(text);
+}
+
+static void short_help_shows_what_is_basic(void **state) {
+    (void)state;
+    static const struct conf_row some[] = {
+        CONF_SECTION("First"),
+        CONF_INT(struct opts, steps, "steps", "1000", 1, 1e12, "updates; and more about them",
+                 .basic = true),
+        CONF_BOOL(struct opts, json, "json", "print JSON"),
+        CONF_SECTION("Second"),
+        CONF_STRING(struct opts, out, "out", NULL, "DIR", "folder"),
+        CONF_END};
+    char *text;
+    size_t size;
+    assert_true(conf_has_short_help(some));
+    assert_false(conf_has_short_help(rows));
+    for (int all = 0; all < 2; all++) {
+        FILE *f = open_memstream(&text, &size);
+        conf_help(some, all, f);
+        fclose(f);
+        assert_has(text, "First:\n  --steps N  ");
+        assert_has(text, all ? "updates; and more about them (default 1000)\n"
+                             : " updates (default 1000)\n");
+        assert_has(text, "-h, --help");
+        assert_int_equal(strstr(text, "--json") != NULL, all);
+        assert_int_equal(strstr(text, "Second") != NULL, all);
+        assert_int_equal(strstr(text, "--config") != NULL, all);
+        assert_int_equal(strstr(text, "\n--help all lists 4 more.\n") != NULL, !all);
+        free(text);
+    }
 }
 
 static void suggestions(void **state) {
@@ -219,7 +249,8 @@ int main(void) {
         cmocka_unit_test(defaults),              cmocka_unit_test(arguments),
         cmocka_unit_test(int_suffixes),          cmocka_unit_test(float_values),
         cmocka_unit_test(ranges),                cmocka_unit_test(wrong_arguments),
-        cmocka_unit_test(help_shows_everything), cmocka_unit_test(help_wins),
+        cmocka_unit_test(help_shows_everything),
+        cmocka_unit_test(short_help_shows_what_is_basic), cmocka_unit_test(help_wins),
         cmocka_unit_test(suggestions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
