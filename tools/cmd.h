@@ -13,7 +13,7 @@
 
 #define COMMANDS(X)                                                                                \
     X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(convert)            \
-    X(adapter) X(runs) X(plan) X(plot) X(replay) X(audit) X(bench) X(completion)
+    X(adapter) X(runs) X(compare) X(plan) X(plot) X(replay) X(audit) X(bench) X(completion)
 
 struct cmd {
     const char *name;

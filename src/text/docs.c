@@ -94,6 +94,13 @@ out:
     return rc;
 }
 
+int docs_take(struct docs *d, char *text, size_t bytes, const char *name, struct err *e) {
+    *d = (struct docs){.text = text, .bytes = bytes, .text_cap = bytes};
+    const int rc = split(d, 0, name, e);
+    if (rc) docs_release(d);
+    return rc;
+}
+
 void docs_release(struct docs *d) {
     free(d->text);
     free(d->spans);

@@ -24,6 +24,9 @@ struct docs {
 /* Reads texts (as textin.h does; folders as textlist.h) into memory; a document ends with its file.
  * ERR_INPUT: a file without a document. */
 int docs_read(struct docs *d, const char *const *paths, size_t n, struct err *e);
+/* The same of one text in memory, malloc()ed, which is taken over also on failure. name: for
+ * messages. */
+int docs_take(struct docs *d, char *text, size_t bytes, const char *name, struct err *e);
 void docs_release(struct docs *d); /* accepts all zeros */
 
 #endif

@@ -1,0 +1,16 @@
+/* The text that a run validates on, from what its folder holds. */
+#ifndef DUET_RUN_TEXT_H
+#define DUET_RUN_TEXT_H
+
+#include "docs.h"
+#include "run_read.h"
+#include "tokenizer.h"
+
+/* Its tokens, decoded: of val.shard, else the part of tokens.shard (or of the shard that the run
+ * was given) that is kept for validation; t is the run's tokenizer. seq: tokens of its windows, as
+ * training split by. ERR_INPUT says why there is none: a task, headerless tokens, a shard that is
+ * not where it was. */
+int run_text(const struct run *r, const struct tokenizer *t, int64_t seq, struct docs *d,
+             struct err *e);
+
+#endif
