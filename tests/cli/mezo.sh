@@ -10,6 +10,9 @@ random() { # MAX: seconds from 0 to MAX, in $delay
     delay=$(awk -v s=$seed -v max="$1" 'BEGIN { srand(s); printf "%.3f\n", rand() * max }')
 }
 
+# Updates that were made again from the trajectory have no largest activations.
+steps_of() { grep '"event":"step"' "$1" | sed 's/,"max_activation":.*//; s/,"seconds":.*//'; }
+
 mezo() { # OUT OPTION...
     m_out=$1
     shift
@@ -176,7 +179,7 @@ for s in 1 2 3; do
             -eq 0 ]
     done
 done
-check "the change is that between the losses of the log" close_to "$(value val_change learns.out)" \
+check "the change is that between the losses of the log" close_to "$(json val_change learns/summary.json)" \
     "$(awk -F'"val_loss":' \
     '/"event":"val"/ { split($2, x, ","); if (!n++) a = x[1]; b = x[1] } END { print b - a }' \
     learns/log.jsonl)" 2e-6
