@@ -61,7 +61,7 @@ struct shown {
     double rss, rss_asked;    /* MB, 0: not asked yet; clock */
     struct engine_report report; /* at the last line of the log */
     int64_t updates;             /* since then */
-    bool watched;                /* the present update's peaks are found */
+    bool watched;                /* the present update's peaks are found: it is no repeated one */
     bool have_first, warned;     /* peaks of this process's first update; their growth was told */
     float first[2];
 };
@@ -151,10 +151,7 @@ void trainer_describe(struct trainer *t);
 void trainer_show_begin(struct trainer *t);
 void trainer_show_micro(struct trainer *t, int64_t micro, double each);
 void trainer_tell(struct trainer *t, const struct engine_step *s, int64_t tokens, double seconds);
-/* Does the log get a line of this step? */
-bool trainer_logs_step(const struct trainer *t, int64_t step);
-/* trainer_peaks.c. Before an update: its peaks are found if the log gets a line of it, and those of
- * the first. */
+/* trainer_peaks.c. Before an update: its peaks will be found. */
 void trainer_watch(struct trainer *t);
 /* After it: warns once where they have grown as before a blow-up. */
 void trainer_look_at_peaks(struct trainer *t);

@@ -130,10 +130,6 @@ void trainer_show_micro(struct trainer *t, int64_t micro, double each) {
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
-bool trainer_logs_step(const struct trainer *t, int64_t step) {
-    return step % t->opts->log_every == 0;
-}
-
 /* ,"name":[1.5,2] of the blocks that have such a peak. */
 static void put_peaks(const char *name, const float *x, int n, float none, char *out, size_t size) {
     size_t used = (size_t)snprintf(out, size, ",\"%s\":[", name);
@@ -200,7 +196,7 @@ void trainer_tell(struct trainer *t, const struct engine_step *s, int64_t tokens
     v->updates++;
     add_to_curve(&v->curve, s->loss);
     trainer_look_at_peaks(t);
-    if (trainer_logs_step(t, t->p.step)) {
+    if (t->p.step % t->opts->log_every == 0) {
         if (t->p.step > t->logged) log_step(t, s);
         t->p.log_loss = t->p.log_seconds = 0;
         t->p.log_steps = t->p.log_tokens = 0;
