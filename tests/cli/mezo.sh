@@ -92,7 +92,7 @@ check "3 threads: the same file" same threads.blzt sgd/model.blzt
 check "44 bytes an update of one direction" equal \
     $(($(wc -c <sgd/trajectory.zo) - $(wc -c <five/trajectory.zo))) $((7 * 44 + 1))
 
-for name in $("$DUET" train --help | sed -n 's/^  --estimator \([a-z|]*\).*/\1/p' | tr '|' ' '); do
+for name in $("$DUET" train --help all | sed -n 's/^  --estimator \([a-z|]*\).*/\1/p' | tr '|' ' '); do
     check "--estimator $name of the help runs" mezo est_$name --steps 2 --estimator $name
 done
 check "there are estimators" [ -f est_spsa/model.blzt ]
