@@ -62,6 +62,7 @@ struct shown {
     struct engine_report report; /* at the last line of the log */
     int64_t updates;             /* since then */
     bool watched;                /* the present update's peaks are found: it is no repeated one */
+    bool described;              /* the first line of the start was said */
     bool have_first, warned;     /* peaks of this process's first update; their growth was told */
     float first[2];
 };

@@ -13,7 +13,9 @@ enum { WIDTH = 79 };
 
 /* Facts with ", " between them, in lines that fit a narrow terminal. */
 __attribute__((format(printf, 2, 3))) static void say(struct trainer *t, const char *fmt, ...) {
-    char text[512], *line = text;
+    char text[512], part[520], *line = text;
+    const bool first = !t->shown.described;
+    t->shown.described = true;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -26,7 +28,12 @@ __attribute__((format(printf, 2, 3))) static void say(struct trainer *t, const c
             if (cut == line && (cut = strstr(line, ", "))) cut += 2;
             if (!cut) cut = line + strlen(line);
         }
-        log_note(&t->line, "%s%.*s", indent, (int)(cut - line - (*cut && cut[-1] == ' ')), line);
+        snprintf(part, sizeof part, "%s%.*s", indent, (int)(cut - line - (*cut && cut[-1] == ' ')),
+                 line);
+        if (first)
+            log_note(&t->line, "%s", part);
+        else /* secondary */
+            log_mark(&t->line, TERM_DIM, part, "%s", "");
         line = cut;
     }
 }

@@ -116,7 +116,7 @@ patience        | w | --lr 0 --val-every 1 --patience 1 | equal 2 $(value num_st
 val-windows     | = | --val-windows 3 | unlike $(value val_loss run.out) $(value val_loss base.out)
 log-every       | = | --log-every 1 | equal 4 $(grep -c '"step",' run/log.jsonl)
 json            | = | --json | equal 4 $(json num_steps run.out)
-quiet           | = | --quiet | [ ! -s run.err ] && [ -s base.err ]
+quiet           | = | --quiet | ! grep -v busy run.err && [ -s base.err ]
 color           | w | --color always --val-every 1 --lr 1e-2 | says run.err '\[32m  best'
 out             | = | | [ -f run/model.blzt ]
 overwrite       | = | --overwrite | [ -f run/model.blzt ]
