@@ -32,7 +32,7 @@ static void say_next(const struct train_end *end) {
     } rows[] = {{"generate", " \"TEXT\"", -1},
                 {"eval", " --data FILE", -1},
                 {"eval", " --task FILE", 1},
-                {"plot", "", 0}};
+                {"plot", " -o loss.svg", 0}};
     if (!end->saved) return;
     fputs("saved ", stderr);
     screen_write(stderr, end->saved, strlen(end->saved));
