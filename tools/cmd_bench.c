@@ -1,15 +1,17 @@
 #include "bench.h"
 #include "cmd.h"
 #include "cpu.h"
+#include "model_shipped.h"
 #include "par.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define O struct bench_opts
 static const struct conf_row rows[] = {
     CONF_SECTION("Step"),
     CONF_STRING(O, train.model, "model", NULL, "FILE",
-                "model description, e.g. models/autoresearch.json"),
+                "model description, or the name of one that comes with duet: demo"),
     CONF_PAIRS(O, train.set, "set", "KEY=VALUE",
                "override a key of the model description (repeatable)"),
     CONF_INT(O, vocab, "vocab", "0", 0, 1 << 24, "vocabulary; 0: the model description's"),
@@ -60,11 +62,13 @@ static int refuse_step_options(const struct conf *conf, struct err *e) {
 static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
+    char *found = NULL;
     struct conf conf = {0}, rest = {0};
     struct bench_opts o = {0};
     TRY(conf_parse(&rest, train_rows, &o.train, 0, NULL, e)); /* what bench has no option for */
     TRY(cmd_parse(&cmd_bench, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
+    TRY(model_shipped_find(&o.train.model, &found, e));
     o.one_type = conf_given(&conf, "compute");
     if (o.train.threads) par_init((int)o.train.threads);
     if (conf.n_pos == 1 && !strcmp(conf.pos[0], "step"))
@@ -77,6 +81,7 @@ static int run(int argc, char **argv, struct err *e) {
 out:
     conf_release(&conf);
     conf_release(&rest);
+    free(found);
     return rc;
 }
 

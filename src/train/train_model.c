@@ -4,6 +4,7 @@
 #include "adapter_set.h"
 #include "config_refuse.h"
 #include "import.h"
+#include "model_shipped.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,6 +48,7 @@ int train_take_adapter(struct train_opts *o, const struct conf *conf, struct ada
     int rc;
     struct adapter_info a = {0};
     char word[64];
+    TRY(model_shipped_find(&o->model, &text->model, e));
     if (o->init) TRY(take_run(o, text, e));
     if (!o->adapter) return 0;
     if (!o->init)
@@ -92,6 +94,7 @@ void train_release_adapter(struct adapter_words *text) {
     adapter_set_release(&text->set);
     run_files_release(&text->files);
     free(text->file);
+    free(text->model);
 }
 
 /* Into tok the file's tokenizer, into *notes what was read otherwise than it says; either may be

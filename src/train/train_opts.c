@@ -27,7 +27,7 @@ static const char objective_words[] = OBJECTIVES(X);
 #define START .resume = RESUME_START
 const struct conf_row train_rows[] = {
     CONF_SECTION("Model"),
-    CONF_STRING(O, model, "model", NULL, "FILE", "model description, e.g. models/autoresearch.json",
+    CONF_STRING(O, model, "model", NULL, "FILE", "model description; or the name of one that comes with duet, e.g. demo",
                 BASIC, SOURCE),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)",
                FIXED),

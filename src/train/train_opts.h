@@ -54,10 +54,12 @@ extern const struct conf_row train_rows[];
 
 /* With --adapter: the LoRA options become the adapter's, and those that were given must be. The
  * folder of a LoRA run as --init is its base with its adapter; an adapter's run has the tokenizer
- * if neither the base nor --tokenizer does. text: room for them, as long as o lives. */
+ * if neither the base nor --tokenizer does. A name of a description that
+ * comes with duet becomes its path. text: room for them, as long as o lives. */
 struct adapter_words {
     struct run_files files;
-    char *file; /* --adapter's, of a run's folder */
+    char *file;  /* --adapter's, of a run's folder */
+    char *model; /* --model's, if it was a name (model_shipped.h) */
     char targets[48], init[16];
     struct conf_pairs set; /* --set, and what the adapter was trained with */
 };

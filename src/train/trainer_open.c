@@ -10,6 +10,7 @@
 #include "format.h"
 #include "import.h"
 #include "machine.h"
+#include "model_shipped.h"
 #include "par.h"
 #include "textlist.h"
 
@@ -356,6 +357,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     if (t->resumed) {
         TRY(trainer_open_folder(t, e));
         TRY(trainer_read_config(t, conf, e));
+        TRY(model_shipped_find(&o->model, &t->adapter.model, e));
     }
     if (!t->resumed) {
         TRY(train_take_adapter(o, conf, &t->adapter, e));

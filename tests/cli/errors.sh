@@ -114,7 +114,7 @@ no_train "a cut shard to validate on" 1 'shard cut.shard is cut off: ' --data te
     --val-data cut.shard
 
 # ---- model descriptions
-no_train "missing model" 1 'nope.json: No such file' --model nope.json
+no_train "missing model" 1 'nope.json: there is no such file here, and no nope.json in' --model nope.json
 echo '{"hidden_size": 8' >broken.json
 no_train "model that is no JSON" 1 'broken.json: line [12]' --model broken.json
 echo '{"hidden_size": 8}' >little.json
