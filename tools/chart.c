@@ -24,7 +24,8 @@ enum {
     SERIES,
     GREY = SERIES + HUES,
     PALE,
-    N_COLORS = PALE + HUES + 1
+    BANDS = PALE + HUES + 1,
+    N_COLORS = BANDS + HUES + 1
 };
 
 static const uint32_t light[PALE] = {0xffffff, 0x1f2328, 0x57606a, 0x8c959f, 0xe7e9ec,
@@ -34,16 +35,22 @@ static const uint32_t dark[PALE] = {0x0d1117, 0xe6edf3, 0x9ea7b3, 0x6e7681, 0x26
                                     0x4a9de0, 0xff7f2a, 0x2ec69b, 0xe08cc6, 0xf0b43c,
                                     0x9bd8ff, 0xdcdcdc, 0x8b949e};
 
+/* So many hundredths of a colour, the rest of the background. */
+static uint32_t mix(uint32_t color, uint32_t back, uint32_t share) {
+    uint32_t c = 0;
+    for (int shift = 0; shift < 24; shift += 8)
+        c |= ((color >> shift & 255) * share + (back >> shift & 255) * (100 - share)) / 100
+             << shift;
+    return c;
+}
+
+/* Training curves are about halfway to the background, bands nearer to it. */
 static void theme_colors(uint32_t color[N_COLORS], bool is_dark) {
     memcpy(color, is_dark ? dark : light, sizeof light);
-    const uint32_t share = is_dark ? 62 : 48;
-    for (int i = 0; i <= HUES; i++) { /* about halfway to the background */
-        color[PALE + i] = 0;
-        for (int shift = 0; shift < 24; shift += 8)
-            color[PALE + i] |= (((color[SERIES + i] >> shift & 255) * share +
-                                 (color[BACK] >> shift & 255) * (100 - share)) /
-                                100)
-                               << shift;
+    for (int i = 0; i <= HUES; i++) {
+        const uint32_t c = color[SERIES + i], back = color[BACK];
+        color[PALE + i] = mix(c, back, is_dark ? 62 : 48);
+        color[BANDS + i] = mix(c, back, is_dark ? 30 : 18);
     }
 }
 
@@ -123,7 +130,7 @@ static void sample(struct pen *p, const struct chart_key *k, double x, double y)
         segment(p, x, y, end, y, color, WIDTH, dashes(&s));
     if (k->kind == CHART_THIN) segment(p, x, y, end, y, PALE + hue(k->style), WIDTH_THIN, "1");
     if (k->kind == CHART_DASHED) segment(p, x, y, end, y, color, 1.2, LEVEL_DASH);
-    if (k->kind == CHART_BAND) segment(p, x, y, end, y, PALE + hue(k->style), 9, "1");
+    if (k->kind == CHART_BAND) segment(p, x, y, end, y, BANDS + hue(k->style), 9, "1");
     if (k->kind == CHART_POINTS || k->kind == CHART_DOTS)
         symbol(p, middle, y, mark(k->style), MARK, color);
     if (k->kind == CHART_RING) symbol(p, middle, y, 6, RING, INK);
@@ -238,10 +245,14 @@ static void block_marks(struct pen *p, const struct drawn *d) {
 
 /* x, lower end, upper end of bars (bands: of every point) within the panel. */
 static void block_bars(struct pen *p, const struct drawn *d, bool band) {
+    bool open = false;
     open_block(p);
     for (size_t i = 0; i < d->s->n; i++) {
         const double err = d->s->err ? d->s->err[i] : NAN;
-        if (!(err > 0) || !(band ? drawn_is(d, i) : has_mark(d, i))) continue;
+        const bool is = err > 0 && (band ? drawn_is(d, i) : has_mark(d, i));
+        if (!is && band && open) fputc('\n', p->out); /* interrupts a band */
+        open = is;
+        if (!is) continue;
         const double lo = fmin(fmax(d->s->y[i] - err, d->lo), d->hi);
         const double hi = fmax(fmin(d->s->y[i] + err, d->hi), d->lo);
         fprintf(p->out, "%.10g %.10g %.10g\n", d->s->x[i], lo, hi);
@@ -285,7 +296,7 @@ static void add_series(struct pen *p, const struct drawn *d, FILE *plot) {
         fprintf(plot,
                 ", $d%d using 1:2:3 with filledcurves fc rgb \"#%06" PRIx32
                 "\" fs solid 1 noborder",
-                p->blocks, pale);
+                p->blocks, p->color[BANDS + hue(s->style)]);
     }
     if (joined) {
         block_line(p, d);

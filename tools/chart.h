@@ -65,7 +65,7 @@ struct chart {
     const char *note;  /* below everything, small; or NULL */
     const char *x_title;
     bool log_x;
-    bool whole_x; /* x counts something: no ticks between whole numbers */
+    bool whole_x;        /* x counts something: no ticks between whole numbers */
     double x_min, x_max; /* NAN: of what is drawn */
     int width, height;   /* CSS pixels (1/96 inch); height 0: by what is in it */
     bool dark;

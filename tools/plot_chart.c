@@ -25,6 +25,8 @@ static const struct quantity quantities[] = {
 };
 
 #define TRAIN_RUNS 6     /* more training curves than these hide the validations */
+#define BAND_RUNS 3      /* more bands than these hide each other */
+#define BAND_POINTS 50   /* validations of a run */
 #define RINGS_MAX 8      /* runs */
 #define SMALL_PANEL 0.32 /* height of the further panels, of the first one's */
 
@@ -51,22 +53,43 @@ static size_t add_rings(struct build *b, const struct quantity *q, const struct 
     return 1;
 }
 
-/* Series of one panel: pale training curves, then validations, then rings. */
+/* The curves of all runs' validations. A single point has nothing to be joined with. */
+static struct chart_series *val_curves(struct build *b, const struct quantity *q) {
+    const size_t n = b->set->n;
+    struct chart_series *vals = arena_alloc(&b->arena, n, sizeof *vals);
+    for (size_t i = 0; i < n; i++) {
+        vals[i] = (struct chart_series){.kind = CHART_POINTS, .style = (int)i};
+        if (q->val >= 0) plot_vals(b, q, &b->set->run[i], &vals[i]);
+        if (plot_count_drawn(b, &vals[i]) == 1) vals[i].kind = CHART_DOTS;
+    }
+    return vals;
+}
+
+/* Error bars that stand close together become bands. */
+static size_t add_bands(const struct build *b, struct chart_series *vals, struct chart_series *s) {
+    size_t k = 0;
+    for (size_t i = 0; i < b->set->n && b->set->n <= BAND_RUNS; i++) {
+        if (!vals[i].err || plot_count_drawn(b, &vals[i]) < BAND_POINTS) continue;
+        s[k] = vals[i];
+        s[k++].kind = CHART_BAND;
+        vals[i].err = NULL;
+    }
+    return k;
+}
+
+/* Series of one panel: bands, pale training curves, then validations, then rings. */
 static size_t fill_panel(struct build *b, struct panel *p) {
     const struct quantity *q = p->q;
     const size_t n = b->set->n;
-    size_t k = 0;
-    p->series = arena_alloc(&b->arena, 3 * n, sizeof *p->series);
-    struct chart_series *vals = arena_alloc(&b->arena, n, sizeof *vals);
+    p->series = arena_alloc(&b->arena, 4 * n, sizeof *p->series);
+    struct chart_series *vals = val_curves(b, q);
+    size_t k = add_bands(b, vals, p->series);
     for (size_t i = 0; i < n; i++) {
-        const struct plot_run *r = &b->set->run[i];
-        vals[i] = (struct chart_series){.kind = CHART_POINTS, .style = (int)i};
-        if (q->val >= 0) plot_vals(b, q, r, &vals[i]);
         if (q->step < 0 || (q->val >= 0 && !train_wanted(b, plot_count_drawn(b, &vals[i]))))
             continue;
         struct chart_series *s = &p->series[k];
         *s = (struct chart_series){.kind = q->val >= 0 ? CHART_THIN : CHART_LINE, .style = (int)i};
-        plot_steps(b, q, r, s);
+        plot_steps(b, q, &b->set->run[i], s);
         if (!plot_count_drawn(b, s)) continue;
         b->train_shown |= q->val >= 0;
         k++;
@@ -79,6 +102,10 @@ static size_t fill_panel(struct build *b, struct panel *p) {
 static int ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+static bool is_vals(const struct chart_series *s) {
+    return s->kind == CHART_POINTS || s->kind == CHART_DOTS;
 }
 
 /* Where usual curves of a loss begin, and so what is still of interest: the highest of the first
@@ -115,7 +142,7 @@ static void choose_range(struct build *b, struct panel *p, struct chart_panel *c
     if (!(hi > lo)) return;
     if (top > lo && hi > lo + 3 * (top - lo)) hi = lo + 1.1 * (top - lo);
     for (size_t k = 0; k < c->n_series; k++)
-        for (size_t i = 0; c->series[k].kind == CHART_POINTS && i < c->series[k].n; i++)
+        for (size_t i = 0; is_vals(&c->series[k]) && i < c->series[k].n; i++)
             p->n_cut += plot_can_draw(b, &c->series[k], i) && c->series[k].y[i] > hi;
     p->cut = c->max = hi;
 }
@@ -200,11 +227,13 @@ static const char *digits(double v, char buf[32]) {
     return buf;
 }
 
-/* The series of run i in the first panel of that kind, or NULL. */
+/* The series of run i in the first panel of that kind (POINTS: or DOTS), or NULL. */
 static const struct chart_series *series_of(const struct build *b, size_t i, enum chart_kind kind) {
     const struct chart_panel *c = &b->chart_panel[0];
     for (size_t k = 0; k < c->n_series; k++)
-        if (c->series[k].style == (int)i && c->series[k].kind == kind) return &c->series[k];
+        if (c->series[k].style == (int)i &&
+            (kind == CHART_POINTS ? is_vals(&c->series[k]) : c->series[k].kind == kind))
+            return &c->series[k];
     return NULL;
 }
 
@@ -252,8 +281,7 @@ static void row_keys(struct build *b) {
         best_key(b);
         b->row[n++] = (struct chart_key){b->best_key, CHART_RING, style};
     }
-    if (b->chart_panel[0].n_levels == 1 ||
-        b->chart_panel[0].n_levels > b->panel[0].n_below) {
+    if (b->chart_panel[0].n_levels == 1 || b->chart_panel[0].n_levels > b->panel[0].n_below) {
         floor_key(b);
         b->row[n++] = (struct chart_key){b->floor_key, CHART_DASHED, CHART_GREY};
     }
@@ -303,7 +331,7 @@ static int column_key(struct build *b, size_t at, size_t i, struct err *e) {
     if (n < 0) return err_set(e, ERR_NOMEM, "no memory for a legend");
     b->column_text[at] = text;
     b->column[at] = (struct chart_key){text,
-                                       vals   ? CHART_POINTS
+                                       vals   ? vals->kind
                                        : thin ? CHART_THIN
                                               : CHART_LINE,
                                        (int)i};
@@ -389,7 +417,7 @@ static size_t arena_bytes(const struct build *b) {
         bytes +=
             2 * arena_need(r->n_steps, sizeof(double)) + 3 * arena_need(r->n_vals, sizeof(double));
     }
-    return b->n_panels * (bytes + 4 * arena_need(b->set->n, sizeof(struct chart_series)));
+    return b->n_panels * (bytes + 5 * arena_need(b->set->n, sizeof(struct chart_series)));
 }
 
 static void fill_chart(struct build *b) {
@@ -402,7 +430,8 @@ static void fill_chart(struct build *b) {
     b->chart = (struct chart){.title = *title ? title : NULL,
                               .note = p->n_cut ? b->note : NULL,
                               .x_title = b->x_title,
-                              .log_x = look->log_x, .whole_x = !strcmp(look->x, "steps"),
+                              .log_x = look->log_x,
+                              .whole_x = !strcmp(look->x, "steps"),
                               .x_min = NAN,
                               .x_max = NAN,
                               .width = (int)look->width,

@@ -173,6 +173,13 @@ check "as empty" [ "$(texts both.svg | grep -c 'empty.*(empty)$')" = 1 ]
 printf 'run\tstep\tval_loss\nx\t7\t2.5\n' >point.tsv
 check "one point" plot point.svg point.tsv
 
+# Validations that stand close together: bars become a band.
+awk 'BEGIN { print "run\tstep\tval_loss\tval_loss_stderr"
+    for (i = 1; i <= 80; i++) printf "dense\t%d\t%g\t0.1\n", i, 3 + 5 / i }' >dense.tsv
+check "many validations" plot dense.svg dense.tsv
+check "have a band" grep -qF "<polygon fill = 'rgb(209, 229, 241)'" dense.svg
+check "and marks" equal "$(marks dense.svg "$BLUE")" 81
+
 # ---- names that mean something to a shell, to gnuplot, to XML ----------------------------------
 printf 'run\tstep\tval_loss\n' >names.tsv
 n=0
