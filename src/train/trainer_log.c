@@ -33,14 +33,14 @@ static void add_to_curve(struct curve *c, double loss) {
 
 enum part { STEP, MICRO, RATE, LR, LOSS, VAL, WORSE, CURVE, PEAK, LEFT, N_PARTS };
 
-/* "step   640/1,357", "step   640/~1,400" where the time decides. */
+/* "step   640/1,357"; "step   640/~1,400" where the time decides, or updates grow. */
 static void put_step(const struct trainer *t, char *out, size_t size) {
     char now[32], all[32];
-    const double done = trainer_progress(t);
-    const int64_t steps = t->opts->steps;
-    int64_t total = done > 0 ? llround((double)t->p.step / done) : 0;
-    const bool exact = steps && (total >= steps || !total);
-    if (exact) total = steps;
+    const struct train_opts *o = t->opts;
+    const double done = trainer_progress(t), steps = done > 0 ? (double)t->p.step / done : 0;
+    const bool exact = !(o->time > 0) && (o->steps || !o->accum_end);
+    int64_t total = exact ? (int64_t)ceil(steps - 1e-6) : llround(steps);
+    if (o->steps && (!total || total > o->steps)) total = o->steps;
     num_count((long long)total, all);
     num_count((long long)t->p.step, now);
     if (!total)

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SRC/tests/cli/objectives_task.sh"
 task_files
-S="--threads 1 --quiet"
+S="--threads 1"
 T="--template {sentence}: --labels y,x $S"
 must "$DUET" train $TINY --data text.txt --steps 150 --batch 16 --lr 5e-3 --out language >s.out \
     2>s.err
