@@ -215,7 +215,7 @@ check "without start.blzt: description and tokenizer of model.blzt" on old --ste
 check "without start.blzt: weights" same old/model.blzt six/model.blzt
 check "without start.blzt: it is made" [ -s old/start.blzt ]
 cp -r six headless && rm headless/state
-refuses "weights without a state are not begun anew" 1 'headless holds model.blzt but no state' \
+refuses "weights without a state are not begun anew" 1 'headless is finished and keeps no state to go on from' \
     "$DUET" train --resume headless --steps 9 --quiet
 check "weights without a state stay" same headless/model.blzt six/model.blzt
 finish
