@@ -181,7 +181,7 @@ printf 'DUETZO\r\n\1\0\0\0' >zo
 printf '\375\067zXZ\0' >xz
 gzip -c text.txt >text.gz
 not_model() { # NAME WHAT
-    for verb in info 'adapter info' generate; do
+    for verb in 'adapter info' generate; do # info says what they are: cli_info
         refuses "$verb: $1" 1 "$1: not a model file: it is $2" "$DUET" $verb $1
     done
 }
