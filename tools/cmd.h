@@ -13,7 +13,12 @@
 
 #define COMMANDS(X)                                                                                \
     X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(convert)            \
-    X(adapter) X(runs) X(compare) X(plan) X(plot) X(replay) X(audit) X(bench) X(completion)
+    X(adapter) X(runs) X(compare) X(diff) X(plan) X(plot) X(replay) X(audit) X(bench)              \
+    X(completion)
+
+/* A code beside those of err.h, returned by a command that compares: what it compared differs, which
+ * is no error. Nothing is reported, and the exit status is 3. */
+enum { CMD_DIFFERS = 64 };
 
 struct cmd {
     const char *name;

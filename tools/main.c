@@ -1,5 +1,5 @@
-/* duet: finds the command, runs it, reports its error and turns it into the exit status: 0, 1, or 2
- * for a wrong command line. */
+/* duet: finds the command, runs it, reports its error and turns it into the exit status: 0, 1, 2
+ * for a wrong command line, or 3 if what was compared differs. */
 #include "cmd.h"
 #include "commit.h"
 #include "cpu.h"
@@ -102,9 +102,9 @@ int main(int argc, char **argv) {
     version_set_commit(DUET_COMMIT);
     struct err e = {0};
     int rc = dispatch(argc, argv, &e);
-    if (rc) report(&e);
+    if (rc && rc != CMD_DIFFERS) report(&e);
     int output = close_output(&e);
-    if (output && !rc) report(&e);
-    if (!rc) rc = output;
-    return rc == 0 || rc == ERR_STOP ? 0 : rc == ERR_USAGE ? 2 : 1;
+    if (output && (!rc || rc == CMD_DIFFERS)) report(&e);
+    if (output && (!rc || rc == CMD_DIFFERS)) rc = output;
+    return rc == 0 || rc == ERR_STOP ? 0 : rc == ERR_USAGE ? 2 : rc == CMD_DIFFERS ? 3 : 1;
 }
