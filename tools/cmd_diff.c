@@ -272,14 +272,14 @@ const struct cmd cmd_diff = {
     .summary = "Say where two models differ: description, tokenizer, tensors, logits.",
     .usage = "A B [--all] [--no-logits] [--json]",
     .notes = "A and B are models of any formats, or run folders (a LoRA run is its base with its "
-             "adapter), or two\n"
-             "adapters. Values are compared as f32, the rows of rotary heads in one order; largest "
-             "and rms are of\n"
-             "the differences of a tensor. Exit status: 0 the same (every value of the tensors, the "
-             "tokenizer, every\n"
-             "logit; of descriptions only what changes a logit counts, with --no-logits every key), "
-             "3 different,\n"
-             "1 and 2 errors.\n",
+             "adapter), or\n"
+             "two adapters. Values are compared as f32, the rows of rotary heads in one order; largest "
+             "and rms\n"
+             "are of the differences of a tensor. Exit status: 0 the same (every value of the tensors, "
+             "the\n"
+             "tokenizer, every logit; of descriptions only what changes a logit counts, with "
+             "--no-logits every\n"
+             "key), 3 different, 1 and 2 errors.\n",
     .lists = cmd_list_formats,
     .rows = rows,
     .run = run,
