@@ -169,9 +169,8 @@ static void zsh_option(FILE *f, const struct cmd *c, const struct conf_row *r) {
     fputc(']', f);
     if (v != VALUE_NONE) fprintf(f, ":%s:", r->arg ? r->arg : r->name);
     if (v == VALUE_FILE && r->choices) {
-        fputs("{_alternative \"words:word:(", f);
+        fputs(" _duet_words_or_files ", f);
         print_words(f, r->choices);
-        fputs(")\" \"files:file:_files\"}", f);
     } else if (v == VALUE_WORDS) {
         fputc('(', f);
         print_words(f, r->choices);
@@ -186,6 +185,10 @@ static void zsh_option(FILE *f, const struct cmd *c, const struct conf_row *r) {
 static void zsh(FILE *f) {
     fputs("#compdef duet\n"
           "# zsh completion of duet, made by: duet completion zsh\n"
+          "_duet_words_or_files() {\n"
+          "  compadd -- $@\n"
+          "  _files\n"
+          "}\n"
           "_duet() {\n"
           "  local -a commands=(",
           f);

@@ -105,7 +105,8 @@ void conf_help(const struct conf_row *rows, bool all, FILE *out) {
             started = true;
         }
     if (more) fprintf(out, "\n--help all lists %d more.\n", more);
-    if (switches && all) fputs("\nAn option without a value, --x, is turned off again by --no-x.\n", out);
+    if (switches && all)
+        fputs("\nAn option without a value, --x, is turned off again by --no-x.\n", out);
 }
 
 /* Suggestions --------------------------------------------------------------------------------- */

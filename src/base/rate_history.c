@@ -79,8 +79,8 @@ static char *read_file(const char *path, size_t *n) {
     struct err ignored;
     char *text = NULL;
     *n = 0;
-    if (path && file_exists(path) && file_read_text(path, FILE_MAX, &text, n, &ignored)) return NULL;
-    return text;
+    const bool there = path && file_exists(path);
+    return there && !file_read_text(path, FILE_MAX, &text, n, &ignored) ? text : NULL;
 }
 
 double rate_history_usual(const char *path, const char *key) {

@@ -5,9 +5,9 @@
  *
  *   {"KEY": [rates, the oldest first], ...}    the key that was used last is the last
  *
- * At most RATE_KEYS keys of RATE_EACH rates. It decides nothing but what is said: a file that is cut
- * or is something else is as good as none and is replaced, one that cannot be written is left, and
- * of two processes that write at once one's rate is lost. */
+ * At most RATE_KEYS keys of RATE_EACH rates. It decides nothing but what is said: a file that is
+ * cut or is something else is as good as none and is replaced, one that cannot be written is left,
+ * and of two processes that write at once one's rate is lost. */
 #ifndef DUET_RATE_HISTORY_H
 #define DUET_RATE_HISTORY_H
 

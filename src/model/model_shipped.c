@@ -53,6 +53,6 @@ int model_shipped_find(const char **model, char **found, struct err *e) {
         const size_t n = strlen(looked);
         snprintf(looked + n, sizeof looked - n, "%s%.200s", n ? " and " : "", folder);
     }
-    return err_set(e, ERR_INPUT, "--model %.100s: there is no such file here, and no %s in %s", *model,
-                   name, looked);
+    return err_set(e, ERR_INPUT, "--model %.100s: there is no such file here, and no %s in %s",
+                   *model, name, looked);
 }

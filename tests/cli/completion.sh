@@ -41,6 +41,11 @@ sorted() { tr ' ' '\n' | sed '/^$/d; s|/$||' | sort | tr '\n' ' '; }
 try() {
     t_shell=$1 t_command=$2
     while IFS= read -r case; do
+        # a prompt of zsh takes a second, or several
+        case $t_shell$case in
+        zsh*--schedule* | zsh*bench* | zsh*adapter* | zsh*objective* | zsh*-roll*) continue ;;
+        zsh*"info fi"* | zsh*completion* | zsh*--conf* | zsh*tokenizer\ en*) continue ;;
+        esac
         line=${case%% = *} want=$(echo "${case##* = }" | sorted)
         got=$($t_command "$line" 2>../try.err | sorted)
         check "$t_shell: $line" equal "$got" "$want"
@@ -76,10 +81,52 @@ else
     skip bash "no bash 4"
 fi
 
-if zsh -fc 'exit 0' >../zsh.out 2>&1; then
+# At a real prompt: ^T asks for completion, and what the shell is given is written to a file.
+cat >../z.rc <<'END'
+autoload -U compinit && compinit -u -D
+source ../c.zsh
+all() {
+    local -a found
+    compadd() {
+        local -a m
+        builtin compadd -O m "$@"
+        found+=("${m[@]}")
+        builtin compadd "$@"
+    }
+    _main_complete
+    unfunction compadd
+    print -rl -- "${found[@]}" >../z.part
+    mv ../z.part ../z.out
+    compstate[insert]= compstate[list]=
+}
+zle -C all list-choices all
+bindkey '^T' all
+: >../z.ready
+END
+cat >../zsh.zsh <<'END'
+zmodload zsh/zpty zsh/datetime
+rm -f ../z.ready ../z.out
+zpty -b z "TERM=dumb zsh -f -i"
+wait_for() {
+    local end=$((EPOCHREALTIME + 20)) junk
+    while [[ ! -e $1 ]] && ((EPOCHREALTIME < end)); do
+        zpty -r -t z junk
+        sleep 0.02
+    done
+}
+zpty -w z 'source ../z.rc'
+wait_for ../z.ready
+zpty -w -n z "$1"$'\C-t'
+wait_for ../z.out
+sort -u ../z.out
+zpty -d z
+END
+in_zsh() { zsh -f ../zsh.zsh "$1"; }
+if zsh -fc 'zmodload zsh/zpty' >../zsh.out 2>&1; then
     check "zsh reads it" zsh -n ../c.zsh
     check "zsh: it is registered" zsh -fc 'autoload -U compinit && compinit -u -D && source ../c.zsh &&
         [[ $_comps[duet] == _duet ]]'
+    try zsh in_zsh
 else
     skip zsh "no zsh"
 fi
