@@ -93,6 +93,15 @@ static void note_fonts(const struct opts *o, const struct plot_set *s) {
                 o->out);
 }
 
+static void say_saved(const struct opts *o, const struct plot_set *s) {
+    size_t vals = 0;
+    for (size_t i = 0; i < s->n; i++) vals += s->run[i].run.n_vals;
+    fputs("saved ", stderr);
+    screen_write(stderr, o->out, strlen(o->out));
+    fprintf(stderr, ": %zu run%s, %zu validation%s\n", s->n, s->n == 1 ? "" : "s", vals,
+            vals == 1 ? "" : "s");
+}
+
 static int run(int argc, char **argv, struct err *e) {
     struct opts o;
     struct conf c = {0};
@@ -109,6 +118,7 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(plot_set_name(&s, e));
     TRY(file_ends_with(o.out, ".tsv") ? plot_set_write(&s, o.out, e)
                                       : plot_draw(&s, &o.look, o.out, e));
+    say_saved(&o, &s);
     if (chart_has_format(o.out) && !file_ends_with(o.out, ".svg")) note_fonts(&o, &s);
 out:
     plot_set_release(&s);

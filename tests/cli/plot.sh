@@ -98,6 +98,7 @@ BLUE="  0, 114, 178"
 plot() { rm -f "$1" && "$DUET" plot -o "$@"; }
 
 check "an SVG" plot one.svg one.tsv
+check "it is said" equal "$(cat check.out)" "saved one.svg: 1 run, 4 validations"
 check "four validations, and one in the legend" equal "$(marks one.svg "$BLUE")" 5
 check "the best has a ring, the legend too" equal "$(marks one.svg ' 31,  35,  40')" 2
 for text in calm "loss, nats per token" "learning rate" "tokens per second" updates 200 \
