@@ -80,7 +80,8 @@ static void bash_option(FILE *f, const struct cmd *c, const struct conf_row *r) 
 
 static void bash_value(FILE *f, const struct cmd *c, const struct conf_row *r) {
     static const char *const kinds[] = {
-        [VALUE_WORDS] = "words", [VALUE_FILE] = "files", [VALUE_DIR] = "dirs", [VALUE_OTHER] = "none"};
+        [VALUE_WORDS] = "words", [VALUE_FILE] = "files", [VALUE_DIR] = "dirs",
+        [VALUE_OTHER] = "none"};
     (void)c;
     const enum value v = value_of(r);
     if (v == VALUE_NONE) return;

@@ -106,13 +106,21 @@ static json_t *gone_on(const struct provenance *p) {
     return run;
 }
 
-char *provenance_json(const struct provenance *p, const char *name, const char *note) {
-    json_t *run = p->resumed ? gone_on(p) : this_process(p);
+static char *labelled(json_t *run, const char *name, const char *note) {
     if (name) json_object_set_new(run, "name", json_string(name));
     if (note) json_object_set_new(run, "note", json_string(note));
     char *text = json_dumps(run, JSON_REAL_PRECISION(9));
     json_decref(run);
     return text;
+}
+
+char *provenance_json(const struct provenance *p, const char *name, const char *note) {
+    return labelled(p->resumed ? gone_on(p) : this_process(p), name, note);
+}
+
+char *provenance_labelled(const char *earlier, const char *name, const char *note) {
+    json_t *run = earlier ? json_loads(earlier, 0, NULL) : NULL;
+    return labelled(run ? run : json_object(), name, note);
 }
 
 void provenance_release(struct provenance *p) {

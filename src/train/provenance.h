@@ -35,6 +35,9 @@ int provenance_read(struct provenance *p, const char *config, struct err *e);
 /* The object, malloc()ed; NULL without memory. name, note: go into it too, unless they are NULL. */
 char *provenance_json(const struct provenance *p, const char *name, const char *note);
 
+/* An object of earlier (NULL: none) with these labels, in the same form; malloc()ed. */
+char *provenance_labelled(const char *earlier, const char *name, const char *note);
+
 void provenance_release(struct provenance *p); /* accepts all zeros */
 
 #endif

@@ -27,7 +27,8 @@ static const char objective_words[] = OBJECTIVES(X);
 #define START .resume = RESUME_START
 const struct conf_row train_rows[] = {
     CONF_SECTION("Model"),
-    CONF_STRING(O, model, "model", NULL, "FILE", "model description; or the name of one that comes with duet, e.g. demo",
+    CONF_STRING(O, model, "model", NULL, "FILE",
+                "model description; or the name of one that comes with duet, e.g. demo",
                 BASIC, SOURCE),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)",
                FIXED),
@@ -49,7 +50,8 @@ const struct conf_row train_rows[] = {
                 "go on training this adapter of --init's model; rank and the like are its own",
                 SOURCE),
     CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
-             "train adapters of this rank beside frozen weights; 0: train the weights", BASIC, FIXED),
+             "train adapters of this rank beside frozen weights; 0: train the weights", BASIC,
+             FIXED),
     CONF_FLOAT(O, lora_alpha, "lora-alpha", "-1", -1, 1e6,
                "adapters count alpha/rank; -1: twice the rank", FIXED),
     CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",

@@ -253,6 +253,7 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     TRY(trainer_open(&t, o, conf, e));
     if (t.over) {
         trainer_say_over(&t);
+        TRY(trainer_relabel(&t, conf, e));
         *s = t.ended;
         t.ended.run = t.ended.history = NULL;
         goto out;

@@ -173,6 +173,41 @@ int trainer_write_config(struct trainer *t, struct conf *conf, struct err *e) {
     return rc;
 }
 
+static bool is_new(const struct conf *now, const struct conf *then, const char *name) {
+    return conf_given(now, name) && !conf_from_file(now, name) &&
+           !conf_same(now, then, conf_row(train_rows, name));
+}
+
+int trainer_relabel(struct trainer *t, const struct conf *conf, struct err *e) {
+    int rc;
+    struct conf then = {0};
+    struct train_opts o;
+    char *path = file_join(t->dir, "config.json"), *json = NULL;
+    char *record = provenance_labelled(t->provenance.earlier, NULL, NULL);
+    if (!path || !record) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for config.json");
+        goto out;
+    }
+    TRY(conf_parse(&then, train_rows, &o, 0, NULL, e));
+    TRY(conf_read_file(&then, path, e));
+    train_opts_old(&o, &then);
+    if (!is_new(conf, &then, "name") && !is_new(conf, &then, "note")) goto out;
+    o.name = t->opts->name; /* what is not given is the recorded one */
+    o.note = t->opts->note;
+    json = conf_to_json(&then, t->dir, record);
+    TRY(write_text(t->dir, "config.json", json, e));
+    free(t->ended.run);
+    t->ended.run = provenance_labelled(t->provenance.earlier, o.name, o.note);
+    TRY(trainer_write_summary(t, &t->ended, e));
+    log_note(&t->line, "%s: its name and note are on record", t->dir);
+out:
+    conf_release(&then);
+    free(path);
+    free(json);
+    free(record);
+    return rc;
+}
+
 bool trainer_has_file(const struct trainer *t, const char *name) {
     char *path = file_join(t->dir, name);
     const bool yes = path && file_exists(path);

@@ -69,6 +69,25 @@ done
 check "the last 16 processes are on record" equal "$(one_of b/config.json | grep -o '"step"' | wc -l)" 16
 check "the last of them is there" sh -c 'tail -2 b/config.json | grep -q "\"step\": 23"'
 
+# ---- a finished run is given a name
+must train over --steps 3 --note before
+options_of over/config.json | grep -v '"name"\|"note"' >options.was
+was=$(one_of over/config.json)
+must "$DUET" train --resume over --name later --threads 1 >over.out 2>over.err
+check "finished: says so" says over.err 'over is finished'
+check "finished: nothing to complain of" sh -c '! grep -q "changed nothing" over.err'
+check "finished: its name is recorded" equal "$(json name over/config.json)" later
+check "finished: its note stays" equal "$(json note over/config.json)" before
+check "finished: in the summary too" equal "$(json name over/summary.json) $(json note over/summary.json)" "later before"
+options_of over/config.json | grep -v '"name"\|"note"' >options.is
+check "finished: nothing else changes" same options.was options.is
+check "finished: the record stays" equal "$(one_of over/config.json)" "$was"
+cp over/config.json over.json
+must "$DUET" train --resume over --threads 1 >over.out 2>over.err
+check "finished: nor without a name" same over.json over/config.json
+must "$DUET" train --resume over --steps 5 --threads 1 >over.out 2>over.err
+check "finished: it goes on with the name" equal "$(json name over/summary.json | head -1)" later
+
 # ---- what is no record, and what is damaged
 for value in 3 '"x"' '[]' null true; do
     echo "{\"steps\": 1, \"run\": $value}" >bad.json
