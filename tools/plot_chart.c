@@ -3,7 +3,6 @@
 #include "plot_impl.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,8 +238,9 @@ static const struct chart_series *series_of(const struct build *b, size_t i, enu
 
 static void train_key(struct build *b) {
     const bool bpb = b->panel[0].q->bpb;
-    char mean[40] = "";
-    if (b->smooth > 1) snprintf(mean, sizeof mean, ", mean over %" PRId64 " updates", b->smooth);
+    char mean[60] = "", updates[24];
+    chart_text_number(updates, (double)b->smooth, 0);
+    if (b->smooth > 1) snprintf(mean, sizeof mean, ", mean over %s updates", updates);
     snprintf(b->train_key, sizeof b->train_key, "training%s%s", mean,
              bpb ? ", by the same bytes a token" : "");
 }

@@ -1,6 +1,5 @@
 #include "plot_impl.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,12 +76,12 @@ static double place_of(const struct run_step *s, size_t i) {
     return s[i].step < 0 ? (double)i : (double)s[i].step;
 }
 
-/* Mean over the lines whose updates are at most half a window away from those of line i; nearer to
- * an end of the curve over fewer, the same number on both sides, so that a steep beginning stays
+/* Mean over the lines whose updates are at most half a window away from those of line i; near the
+ * beginning of the curve over fewer, the same number on both sides, so that a steep beginning stays
  * where it is. Lines whose number cannot be drawn are left out. */
 static double mean_around(const struct run_step *s, size_t n, size_t i, double window, int offset) {
     const double at = place_of(s, i);
-    const double half = fmin(window / 2, fmin(at - place_of(s, 0), place_of(s, n - 1) - at));
+    const double half = fmin(window / 2, at - place_of(s, 0));
     double sum = 0;
     size_t from = i, to = i, count = 0;
     while (from > 0 && place_of(s, from - 1) >= at - half) from--;
