@@ -3,6 +3,7 @@
 
 #include "chart_text.h"
 #include "plot_data.h"
+#include "plot_impl.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -94,6 +95,50 @@ static void cut(void **state) {
     remove(again);
 }
 
+/* Means of three lines (10 updates on both sides); of one at the beginning, of two at the end; a
+ * line without a number interrupts the curve and is in no mean. */
+static void curves(void **state) {
+    (void)state;
+    static const char lines[] = "run\tstep\ttokens\tloss\tlr\tval_loss\tval_loss_stderr\tval_bpb\n"
+                                "a\t10\t1000\t8\t1\t\t\t\n"
+                                "a\t20\t2000\t5\t1\t\t\t\n"
+                                "a\t30\t3000\t2\t1\t\t\t\n"
+                                "a\t40\t4000\tnan\t1\t\t\t\n"
+                                "a\t50\t5000\t4\t1\t\t\t\n"
+                                "a\t60\t6000\t1\t1\t\t\t\n"
+                                "a\t60\t20000\t\t\t3\t0.5\t1.5\n";
+    static const double want[] = {8, 5, 3.5, NAN, 2.5, 2.5};
+    const struct quantity q = {.val = (int)offsetof(struct run_val, loss),
+                               .step = (int)offsetof(struct run_step, loss),
+                               .err = (int)offsetof(struct run_val, stderr_),
+                               .best = -1,
+                               .smooth = true,
+                               .bpb = true};
+    const struct plot_look look = {.x = "tokens", .smooth = 20};
+    struct plot_set s = {0};
+    struct build b = {.set = &s, .look = &look};
+    struct chart_series steps = {0}, vals = {0}, best;
+    ok(plot_table_parse(&s, lines, "t.tsv", &e));
+    ok(arena_init(&b.arena, 1 << 16, "curves", &e));
+    plot_choose_x(&b);
+    plot_choose_smooth(&b);
+    assert_string_equal(b.x_title, "training tokens, thousands");
+    plot_steps(&b, &q, &s.run[0], &steps);
+    assert_int_equal(steps.n, 6);
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(steps.x[i] == (double)(i + 1));
+        assert_true(isnan(want[i]) ? isnan(steps.y[i]) : steps.y[i] == want[i] * 0.5);
+    }
+    plot_vals(&b, &q, &s.run[0], &vals);
+    assert_int_equal(vals.n, 1);
+    assert_true(vals.x[0] == 20 && vals.y[0] == 1.5 && vals.err[0] == 0.25);
+    assert_int_equal(plot_count_drawn(&b, &steps), 5);
+    assert_true(plot_best(&b, &q, &steps, &best));
+    assert_true(best.n == 1 && best.x[0] == 5 && best.y[0] == 1.25);
+    arena_release(&b.arena);
+    plot_set_release(&s);
+}
+
 static void fit(const char *text, double ems, const char *want) {
     char *got = chart_text_fit(text, ems);
     assert_string_equal(got, want);
@@ -160,7 +205,8 @@ static void axis(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(read_table), cmocka_unit_test(refused), cmocka_unit_test(cut),
-        cmocka_unit_test(fitted),     cmocka_unit_test(quotes),  cmocka_unit_test(axis),
+        cmocka_unit_test(curves),     cmocka_unit_test(fitted),  cmocka_unit_test(quotes),
+        cmocka_unit_test(axis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
