@@ -378,14 +378,14 @@ out:
 
 const struct cmd cmd_compare = {
     .name = "compare",
-    .summary = "Compare runs: changed options, losses at equal steps, tokens and seconds, the paired "
-               "difference.",
+    .summary = "Compare runs: changed options, losses at equal steps, tokens and seconds, the "
+               "paired difference.",
     .usage = "RUN RUN... [--data FILE] [--documents N] [--json]\n"
              "RUN RUN... --no-eval [--json]",
     .notes = "Losses at equal steps are those of the logs; at equal tokens and seconds they are "
              "linear between\n"
-             "lines. The models (a LoRA run: its base with its adapter) are then evaluated as `duet "
-             "eval --exact`\n"
+             "lines. The models (a LoRA run: its base with its adapter) are then evaluated as "
+             "`duet eval --exact`\n"
              "does, on the validation text of the runs if it is the same one: the difference of "
              "each from the\n"
              "first, its standard error over documents, and Student's 95 % interval. Training "

@@ -26,8 +26,8 @@ enum { FEW = 10 }; /* tensors without --all */
 #define O struct opts
 static const struct conf_row rows[] = {
     CONF_BOOL(O, all, "all", "every tensor that differs, and those that do not"),
-    CONF_BOOL(O, logits, "logits", "run both on the same tokens and compare logits and probabilities",
-              .def = "true"),
+    CONF_BOOL(O, logits, "logits",
+              "run both on the same tokens and compare logits and probabilities", .def = "true"),
     CONF_BOOL(O, json, "json", "print JSON, with every tensor"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"), CONF_END};
 #undef O
@@ -273,10 +273,10 @@ const struct cmd cmd_diff = {
     .usage = "A B [--all] [--no-logits] [--json]",
     .notes = "A and B are models of any formats, or run folders (a LoRA run is its base with its "
              "adapter), or\n"
-             "two adapters. Values are compared as f32, the rows of rotary heads in one order; largest "
-             "and rms\n"
-             "are of the differences of a tensor. Exit status: 0 the same (every value of the tensors, "
-             "the\n"
+             "two adapters. Values are compared as f32, the rows of rotary heads in one order; "
+             "largest and rms\n"
+             "are of the differences of a tensor. Exit status: 0 the same (every value of the "
+             "tensors, the\n"
              "tokenizer, every logit; of descriptions only what changes a logit counts, with "
              "--no-logits every\n"
              "key), 3 different, 1 and 2 errors.\n",

@@ -39,7 +39,8 @@ static void print_text(const char *path, json_t *o) {
     json_t *in = json_object_get(o, "weights"), *holder = in ? in : o;
     json_t *list = json_incref(json_object_get(holder, "tensor_list"));
     json_object_del(holder, "tensor_list");
-    if (in || json_object_get(o, "rank")) /* of a run info of the model has it; an adapter's is said */
+    /* Of a run `info` of its model has it; what an adapter's says is said. */
+    if (in || json_object_get(o, "rank"))
         json_object_del(holder, "config");
     facts_print(path, o, stdout);
     if (list) print_tensors(list);
@@ -80,8 +81,8 @@ const struct cmd cmd_info = {
     .usage = "FILE [--tensors] [--verify] [--json]",
     .notes = "FILE is a model, adapter or tokenizer of any readable format; the folder of a run, "
              "one of its\n"
-             "checkpoints, or a file in it (log, summary, options, state, trajectory, what it began "
-             "from); a\n"
+             "checkpoints, or a file in it (log, summary, options, state, trajectory, what it "
+             "began from); a\n"
              "token shard; a model's description; a text.\n",
     .lists = cmd_list_formats,
     .rows = rows,

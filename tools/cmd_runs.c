@@ -146,8 +146,9 @@ static int option_width(const struct run_list *l, const char *key) {
 
 /* What is asked for first, and how a run is done rather than what it computes. */
 static int place_of(const char *key) {
-    static const char *const first[] = {"lr", "batch", "seq", "lora", "engine", "optimizer", "model",
-                                        "estimator", "seed", "data", "init"};
+    static const char *const first[] = {"lr",        "batch", "seq",       "lora", "engine",
+                                        "optimizer", "model", "estimator", "seed", "data",
+                                        "init"};
     static const char *const last[] = {"checkpoint-every", "keep", "keep-best", "log-every",
                                        "val-every", "rollback", "gemm", "patience"};
     if (!strncmp(key, "set.", 4)) return 10;
@@ -401,7 +402,8 @@ const struct cmd cmd_runs = {
              "last figures.\n"
              "val_loss +- its standard error; loss is the training loss; MB are 10^6 bytes; age is "
              "since the\n"
-             "last change. --prune without --yes removes nothing, and never a run that is going on.\n",
+             "last change. --prune without --yes removes nothing, and never of a run that is going "
+             "on.\n",
     .rows = rows,
     .run = run,
 };

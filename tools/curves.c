@@ -15,10 +15,12 @@ static size_t length(const struct run *r, bool val) {
 static double place(const struct run *r, bool val, enum curve_axis axis, size_t i) {
     if (val) {
         const struct run_val *v = r->vals + i;
-        return axis == CURVE_STEPS ? (double)v->step : axis == CURVE_TOKENS ? v->tokens : v->seconds;
+        if (axis == CURVE_STEPS) return (double)v->step;
+        return axis == CURVE_TOKENS ? v->tokens : v->seconds;
     }
     const struct run_step *s = r->steps + i;
-    return axis == CURVE_STEPS ? (double)s->step : axis == CURVE_TOKENS ? s->tokens : s->seconds;
+    if (axis == CURVE_STEPS) return (double)s->step;
+    return axis == CURVE_TOKENS ? s->tokens : s->seconds;
 }
 
 static double loss_at(const struct run *r, bool val, size_t i) {

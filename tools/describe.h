@@ -16,7 +16,7 @@ struct describe_opts {
 /* Any file or folder: fills o. ERR_INPUT: nothing that duet knows. */
 int describe(json_t *o, const char *path, const struct describe_opts *opt, struct err *e);
 
-/* ---- between the files of describe_*.c -------------------------------------------------------- */
+/* ---- between the files of describe_*.c ------------------------------------------------------- */
 
 /* Takes over *mf, a model or an adapter. */
 int describe_model(json_t *o, struct model_file *mf, const struct describe_opts *opt,

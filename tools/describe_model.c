@@ -71,7 +71,8 @@ static json_t *tensor_list(const struct model_file *mf) {
     for (size_t i = 0; i < mf->n_tensors; i++) {
         const struct mf_tensor *t = &mf->tensors[i];
         json_t *shape = json_array(), *o = json_object();
-        for (int d = 0; d < t->ndim; d++) json_array_append_new(shape, json_integer((json_int_t)t->shape[d]));
+        for (int d = 0; d < t->ndim; d++)
+            json_array_append_new(shape, json_integer((json_int_t)t->shape[d]));
         facts_text(o, "name", t->name);
         facts_text(o, "dtype", dtype_row(t->dtype)->name);
         facts_put(o, "shape", shape);
@@ -87,7 +88,8 @@ static uint64_t count_parameters(const struct model_file *mf, json_t *by_type) {
     for (size_t i = 0; i < mf->n_tensors; i++) {
         const struct mf_tensor *t = &mf->tensors[i];
         const char *name = dtype_row(t->dtype)->name;
-        facts_put(by_type, name, json_integer(json_integer_value(json_object_get(by_type, name)) + 1));
+        facts_put(by_type, name,
+                  json_integer(json_integer_value(json_object_get(by_type, name)) + 1));
         if (dtype_is_float(t->dtype)) parameters += mf_tensor_count(t);
     }
     return parameters;
@@ -201,7 +203,7 @@ int describe_adapter(json_t *o, const char *path, struct err *e) {
     json_error_t je;
     const int rc = adapter_info_read(&a, path, e);
     if (rc) return rc;
-    /* Text and sizes that the file does not say, as most adapters of others do not, are left out. */
+    /* What the file does not say, as most adapters of others do not, is left out. */
     const struct {
         const char *key;
         int64_t n;

@@ -1,10 +1,11 @@
 #include "facts.h"
 
+#include "term.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -35,10 +36,9 @@ void facts_hex(json_t *o, const char *key, uint64_t hash) {
     facts_put(o, key, json_string(s));
 }
 
-int facts_columns(void) {
-    struct winsize w;
-    if (!isatty(STDOUT_FILENO)) return 0;
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+/* Columns of stdout if it is a terminal, else 0. */
+static int columns(void) {
+    return isatty(STDOUT_FILENO) ? term_columns(STDOUT_FILENO) : 0;
 }
 
 void facts_print_json(const json_t *o, FILE *f) {
@@ -160,5 +160,5 @@ static void print_rows(const json_t *o, int indent, int column, int width, FILE 
 
 void facts_print(const char *title, const json_t *o, FILE *f) {
     if (title) fprintf(f, "%s\n", title);
-    print_rows(o, 2, longest(o, 2) + 2, facts_columns(), f);
+    print_rows(o, 2, longest(o, 2) + 2, columns(), f);
 }

@@ -6,9 +6,10 @@
  *     options
  *       lr       0.001
  *
- * Keys are those of --json, values of all rows stand in one column, the keys of an object inside are
- * indented below its name. On a terminal values wrap within its width; elsewhere each is one line.
- * Text of a file is cut where it is long (--json has all of it) and its control characters are "?". */
+ * Keys are those of --json, values of all rows stand in one column, the keys of an object inside
+ * are indented below its name. On a terminal values wrap within its width; elsewhere each is one
+ * line. Text of a file is cut where it is long (--json has all of it), its control characters are
+ * "?". */
 #ifndef DUET_FACTS_H
 #define DUET_FACTS_H
 
@@ -29,8 +30,5 @@ void facts_text(json_t *o, const char *key, const char *text); /* NULL is not ad
 void facts_whole(json_t *o, const char *key, uint64_t n);
 void facts_real(json_t *o, const char *key, double x); /* NaN, infinity: not added */
 void facts_hex(json_t *o, const char *key, uint64_t hash); /* 16 digits */
-
-/* Columns of stdout if it is a terminal, else 0. */
-int facts_columns(void);
 
 #endif

@@ -169,28 +169,23 @@ static void read_lines(struct reader *d) {
     }
 }
 
-/* Of a long log its first line, which tells how the run began; then goes to the first whole line of
- * the end. */
-static bool skip_middle(struct reader *d, uint64_t size) {
-    if (size <= 2 * TAIL || !next_line(d)) return false;
-    const long at = (long)(size - TAIL);
-    if (ftell(d->f) >= at) { /* the first line is long: no log of a run's */
-        rewind(d->f);
-        d->at = 0;
-        return false;
+/* Goes over a long log to its end: lines of updates, nearly all of it, are not looked at. */
+static void skip_steps(struct reader *d, uint64_t size) {
+    static const char step[] = "{\"event\":\"step\",";
+    const size_t n = sizeof step - 1;
+    uint64_t at = 0;
+    while (at + TAIL < size && !d->no_memory && next_line(d)) {
+        at = (uint64_t)ftell(d->f);
+        if (d->n > n && !memcmp(d->line, step, n)) continue;
+        if (!take_line(d) && !d->bad++) d->first_bad = d->at;
     }
-    take_line(d);
-    if (fseek(d->f, at, SEEK_SET)) return false;
-    next_line(d); /* the rest of a line */
-    return true;
 }
 
-static void say_bad(const struct reader *d, const char *path, const char *part) {
+static void say_bad(const struct reader *d, const char *path) {
     const size_t others = d->bad - (d->cut && d->bad > 0);
     if (others)
-        run_note(d->r, "%s: %zu line%s%s no JSON of a run and left out, the first is line %zu%s",
-                 path, others, others == 1 ? "" : "s", others == 1 ? " is" : " are", d->first_bad,
-                 part);
+        run_note(d->r, "%s: %zu line%s%s no JSON of a run and left out, the first is line %zu",
+                 path, others, others == 1 ? "" : "s", others == 1 ? " is" : " are", d->first_bad);
     if (d->cut)
         run_note(d->r, "%s: its last line is cut, as a process leaves it that is killed, and left "
                  "out", path);
@@ -249,18 +244,10 @@ int run_log_read(struct run *r, const char *path, bool brief, struct err *e) {
         run_note(r, "%s cannot be read", path);
         goto out;
     }
-    r->whole = !brief || !skip_middle(&d, size);
+    r->whole = !brief || size <= 2 * TAIL;
+    if (!r->whole) skip_steps(&d, size);
     read_lines(&d);
-    if (!r->whole && !r->n_vals) { /* the last validation is further up */
-        forget_steps(r, 0);
-        for (size_t i = 0; i < r->n_events; i++) json_decref(r->events[i].json);
-        r->n_events = r->given_up = d.at = d.bad = 0;
-        d.cut = false;
-        r->whole = true;
-        rewind(d.f);
-        read_lines(&d);
-    }
-    say_bad(&d, path, r->whole ? "" : " of its end");
+    say_bad(&d, path);
     find_tokens(r);
 out:
     if (d.f) fclose(d.f);

@@ -93,8 +93,7 @@ struct run {
     char *notes; /* sentences, each with a line break; or NULL */
 };
 
-/* RUN_BRIEF: of a long log only its first line and its end, enough for status, step, the last
- * losses and the last validation. */
+/* RUN_BRIEF: of the lines of updates of a long log only those at its end. */
 enum { RUN_BRIEF = 1 };
 
 /* ERR_INPUT if dir is not the folder of a run (run_folder_is). On failure *r is all zeros. */

@@ -57,7 +57,8 @@ check "the interval is Student's" awk -v n="$n" -v d="$(of difference_bits_per_b
     -v s="$(of difference_stderr 1)" -v l="$(of interval_low 1)" -v h="$(of interval_high 1)" \
     'BEGIN { t = (d - l) / s; u = (h - d) / s; e = t - u; if (e < 0) e = -e
         exit !(n > 10 && t > 1.96 && t < 2.23 && e < 1e-6) }'
-check "b is better, and by how much" awk -v d="$(of difference_bits_per_byte 1)" 'BEGIN { exit !(d < -0.1) }'
+check "b is better, and by how much" \
+    awk -v d="$(of difference_bits_per_byte 1)" 'BEGIN { exit !(d < -0.1) }'
 must compare a b --data other.txt >t.out 2>s.err
 check "the verdict" sh -c 'grep -q "^b .* better by [0-9.]* se$" t.out'
 must compare b a --data other.txt >t.out 2>s.err
@@ -80,8 +81,10 @@ must compare a b --data val.txt --json >j2.json 2>s.err
 check "which is the last documents of the text" close_to "$(of bits_per_byte 1)" \
     "$(sed -n 's/.*"bits_per_byte": \([-0-9.e]*\),*$/\1/p' j2.json | head -1)" 1e-9
 compare a own >t.out 2>t.err
-check "not the same text: the rest is printed" sh -c 'grep -q "^loss at step" t.out && ! grep -q bits/byte t.out'
-check "and why no evaluation" says t.err 'no evaluation: a and own do not validate on the same text: give one with --data'
+check "not the same text: the rest is printed" \
+    sh -c 'grep -q "^loss at step" t.out && ! grep -q bits/byte t.out'
+check "and why no evaluation" \
+    says t.err 'no evaluation: a and own do not validate on the same text: give one with --data'
 mkdir never && cp a/config.json never && head -1 a/log.jsonl >never/log.jsonl
 compare a never >t.out 2>t.err
 check "a run without a model" says t.err 'no evaluation: never has no model'

@@ -22,7 +22,8 @@ differ_is() {
 differ_is "a model and its run are the same" 0 a $M
 check "and it says so" says d.out '^tensors: 20, 20 of them the same$'
 check "logits too" says d.out '^logits: the same at 48 positions, bit for bit$'
-check "description and tokenizer too" sh -c 'grep -q "^config: the same" d.out && grep -q "^tokenizer: same" d.out'
+check "description and tokenizer too" \
+    sh -c 'grep -q "^config: the same" d.out && grep -q "^tokenizer: same" d.out'
 differ_is "two runs differ" 3 a b
 check "ten tensors" equal "$(grep -c '^model\.' d.out)" 10
 check "and how many more" says d.out '^and 10 more that differ; --all has them$'
@@ -65,9 +66,11 @@ must "$DUET" convert $M hf/ >s.out 2>s.err
 differ_is "a folder of Hugging Face" 0 $M hf
 must "$DUET" convert $M bare.blzt --tokenizer none >s.out 2>s.err
 differ_is "without a tokenizer" 3 $M bare.blzt
-check "only the tokenizer differs" sh -c 'grep -q "^tokenizer: only in A" d.out && grep -q "20 of them the same" d.out'
+check "only the tokenizer differs" \
+    sh -c 'grep -q "^tokenizer: only in A" d.out && grep -q "20 of them the same" d.out'
 differ_is "another shape" 3 $M wide
-check "other shapes come first" sh -c 'grep "^model" d.out | head -1 | grep -q "other shape .*f32 [0-9]*x[0-9]*, f32"'
+check "other shapes come first" \
+    sh -c 'grep "^model" d.out | head -1 | grep -q "other shape .*f32 [0-9]*x[0-9]*, f32"'
 check "the key that differs" says d.out '^intermediate_size  *48  *64$'
 differ_is "a compacted vocabulary" 3 $M small
 check "its map is only in B" says d.out '^duet.vocab_map  *only in B'
@@ -83,7 +86,8 @@ cp lora/adapter.blzt one.blzt
 cp lora/adapter.blzt two.blzt
 differ_is "two adapters" 0 one.blzt two.blzt
 check "which compute nothing" says d.out '^logits: not compared: an adapter alone'
-refuses "an adapter and a model" 1 'one.blzt is an adapter, and a is a model' "$DUET" diff one.blzt a
+refuses "an adapter and a model" 1 'one.blzt is an adapter, and a is a model' \
+    "$DUET" diff one.blzt a
 refuses "one model" 2 'two models, found 1' "$DUET" diff a
 refuses "a text" 1 'text.txt: not a model file' "$DUET" diff a text.txt
 refuses "a run without a model" 1 'without a checkpoint' sh -c 'mkdir -p never &&

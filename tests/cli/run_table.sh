@@ -4,21 +4,26 @@
 must stories 30000 5 >text.txt
 refuses "no runs yet, --yes alone" 2 '--yes belongs to --prune' "$DUET" runs --yes
 "$DUET" runs >l.out 2>l.err
-check "no runs: a sentence" sh -c '[ $1 -eq 0 ] && [ ! -s l.out ] && grep -q "no runs in runs; duet train" l.err' - $?
+check "no runs: a sentence" \
+    sh -c '[ $1 -eq 0 ] && [ ! -s l.out ] && grep -q "no runs in runs; duet train" l.err' - $?
 mkdir -p runs exp/deep
-must train runs/a --steps 20 --val-every 10 --checkpoint-every 10 --keep 2 --name first --note 'the plain one'
+must train runs/a --steps 20 --val-every 10 --checkpoint-every 10 --keep 2 \
+    --name first --note 'the plain one'
 must train runs/b --steps 20 --lr 0.01 --seed 2
 must train runs/10 --steps 10 --set rope_theta=500 --data text.txt
 must train exp/deep/c --steps 10
 "$DUET" train $TINY --data text.txt --steps 90 --lr 100 --clip 0 --no-rollback --out runs/bad \
     >s.out 2>s.err # it diverges
-mkdir runs/never && cp runs/a/config.json runs/never && head -1 runs/a/log.jsonl >runs/never/log.jsonl
-cp -r runs/b runs/cut && rm runs/cut/summary.json runs/cut/state && printf '{"ev' >>runs/cut/log.jsonl
+mkdir runs/never && cp runs/a/config.json runs/never &&
+    head -1 runs/a/log.jsonl >runs/never/log.jsonl
+cp -r runs/b runs/cut && rm runs/cut/summary.json runs/cut/state &&
+    printf '{"ev' >>runs/cut/log.jsonl
 
 
 "$DUET" runs >l.out 2>l.err
 check "a row a run and a heading" equal "$(wc -l <l.out)" 7
-check "only what differs" sh -c 'head -1 l.out | grep -q " lr .* seed .*status" && ! head -1 l.out | grep -q batch'
+check "only what differs" \
+    sh -c 'head -1 l.out | grep -q " lr .* seed .*status" && ! head -1 l.out | grep -q batch'
 check "set's keys are columns" sh -c 'head -1 l.out | grep -q rope_theta'
 check "names are a column" sh -c 'grep "^runs/a " l.out | grep -q " first "'
 check "finished" sh -c 'grep "^runs/a .* finished  *20 " l.out'
@@ -28,10 +33,12 @@ check "never began" sh -c 'grep "^runs/never .* never began  *0 " l.out'
 loss=$(json val_loss runs/b/summary.json | cut -c1-5)
 check "the loss with its error" sh -c 'grep "^runs/b .* '"$loss"'[0-9]* +-0.0" l.out'
 check "a damaged log is said" says l.err 'runs/cut/log.jsonl: its last line is cut'
-check "all heads are there" sh -c 'head -1 l.out | grep -q "val_bpb  *loss  *peak MB  *seconds  *age"'
+check "all heads are there" \
+    sh -c 'head -1 l.out | grep -q "val_bpb  *loss  *peak MB  *seconds  *age"'
 
 order() { "$DUET" runs runs/a runs/b runs/10 "$@" 2>o.err | sed 1d | cut -d' ' -f1 | tr '\n' ' '; }
-check "--sort name" equal "$(order --sort name)" "runs/10 runs/b runs/a " # b has no name, a is "first"
+check "--sort name" \
+    equal "$(order --sort name)" "runs/10 runs/b runs/a " # b has no name, a is "first"
 want=$(for r in a b 10; do echo "$(json val_loss runs/$r/summary.json) runs/$r"; done | sort -n |
     cut -d' ' -f2 | tr '\n' ' ')
 check "--sort loss: the best first" equal "$(order --sort loss)" "$want"
@@ -49,10 +56,12 @@ check "one run: no option differs" equal "$(head -1 l.out | tr -s ' ')" \
 
 # ---- for programs
 "$DUET" runs --tsv --sort name >l.tsv 2>l.err
-check "--tsv: as many fields in every row" equal "$(awk -F'\t' '{ print NF }' l.tsv | sort -u | wc -l)" 1
+check "--tsv: as many fields in every row" \
+    equal "$(awk -F'\t' '{ print NF }' l.tsv | sort -u | wc -l)" 1
 field() { awk -F'\t' -v run="$1" -v key="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == key) c = i }
     $1 == run { print $c }' l.tsv; }
-check "--tsv: in full precision" equal "$(field runs/b val_loss)" "$(json val_loss runs/b/summary.json)"
+check "--tsv: in full precision" \
+    equal "$(field runs/b val_loss)" "$(json val_loss runs/b/summary.json)"
 check "--tsv: options that do not differ too" equal "$(field runs/b batch)" 4
 check "--tsv: a note" equal "$(field runs/a note)" 'the plain one'
 check "--tsv: a set key" equal "$(field runs/10 set.rope_theta)" 500
@@ -63,15 +72,18 @@ check "--json: an object a run" equal "$(grep -c '^  "run": ' l.json)" 6
 check "--json: with options" says l.json '"rope_theta": "500"'
 refuses "--tsv with --json" 2 'give one of' "$DUET" runs --tsv --json
 refuses "a folder that is not there" 1 'cannot read the folder nowhere' "$DUET" runs nowhere
-check "an empty folder" sh -c 'mkdir none && "$1" runs none 2>&1 | grep -q "^no runs in none"' - "$DUET"
+check "an empty folder" \
+    sh -c 'mkdir none && "$1" runs none 2>&1 | grep -q "^no runs in none"' - "$DUET"
 
 # ---- the width of a terminal
 if command -v script >/dev/null; then
     for w in 80 140; do
         script -qc "stty cols $w; '$DUET' runs 2>s.err" /dev/null </dev/null 2>&1 | tr -d '\r' >w.out
-        check "$w columns: nothing is longer" awk -v w=$w 'length > w { print; bad = 1 } END { exit bad }' w.out
+        check "$w columns: nothing is longer" \
+            awk -v w=$w 'length > w { print; bad = 1 } END { exit bad }' w.out
         check "$w columns: every run" equal "$(grep -c '^runs/' w.out)" 6
-        check "$w columns: status and loss" sh -c 'grep "^runs/b " w.out | grep -q "finished .* '"$loss"'"'
+        check "$w columns: status and loss" \
+            sh -c 'grep "^runs/b " w.out | grep -q "finished .* '"$loss"'"'
     done
 fi
 
@@ -99,7 +111,8 @@ cp runs/b/model.blzt kept.blzt
 refuses "but not trained on" 1 'keeps no state to go on from; --init runs/b' "$DUET" train --resume runs/b \
     --steps 40
 check "its model is still there" same kept.blzt runs/b/model.blzt
-(exec "$DUET" train $TINY --data text.txt --steps 100000 --checkpoint-every 5 --keep 2 --out runs/on >on.out 2>on.err) &
+(exec "$DUET" train $TINY --data text.txt --steps 100000 \
+    --checkpoint-every 5 --keep 2 --out runs/on >on.out 2>on.err) &
 pid=$!
 while [ ! -s runs/on/state ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
 "$DUET" runs >l.out 2>l.err
