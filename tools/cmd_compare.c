@@ -52,7 +52,9 @@ static int width(void) {
 
 static void heads(struct table *t, const char *first, const struct run_list *l) {
     table_column(t, first, true, 0);
-    for (size_t i = 0; i < l->n; i++) table_column(t, l->run[i].dir, false, 0);
+    /* Where there is no room the last ones go, which the table says; two are compared anywhere. */
+    for (size_t i = 0; i < l->n; i++)
+        table_column(t, l->run[i].dir, false, i < 2 ? 0 : (int)(i < 1000 ? i : 1000));
 }
 
 static void set_real(struct table *t, size_t col, double x, double se, int digits) {
@@ -77,7 +79,7 @@ static int print_options(const struct run_list *l, struct err *e) {
             free(text);
         }
     }
-    if (!rc) table_print(&t, width(), NULL, stdout);
+    if (!rc) table_print(&t, width(), "--json has all", stdout);
     if (!rc && !n) puts("(no option differs)");
     table_release(&t);
     run_list_free_options(keys, n);
@@ -136,7 +138,7 @@ static void print_figures(const struct run_list *l) {
                      figure_error(l->run + k, figures + i), millions ? 0 : figures[i].digits);
     }
     putchar('\n');
-    table_print(&t, width(), NULL, stdout);
+    table_print(&t, width(), "--json has all", stdout);
     table_release(&t);
 }
 
@@ -154,7 +156,7 @@ static void print_curve(const struct curve *c, const struct run_list *l) {
             set_real(&t, k, c->loss[p * l->n + k], c->stderr_[p * l->n + k], 4);
     }
     putchar('\n');
-    table_print(&t, width(), NULL, stdout);
+    table_print(&t, width(), "--json has all", stdout);
     table_release(&t);
 }
 
