@@ -44,23 +44,23 @@ run $duet train --model models/demo.json --data "$dir/stories.txt" --tokenizer "
 
 say "Evaluating on stories of another seed: val_bpb can approach floor_bpb but not pass it"
 run $duet stories --bytes 300k --seed 2 --out "$dir/unseen.txt"
-run $duet eval "$dir/model/model.blzt" --data "$dir/unseen.txt"
+run $duet eval "$dir/model" --data "$dir/unseen.txt"
 
 say "A story by the model"
-run $duet generate "$dir/model/model.blzt" --prompt "Once upon a time" --temperature 0.7 --seed 3
+run $duet generate "$dir/model" --prompt "Once upon a time" --temperature 0.7 --seed 3
 
 say "The model as GGUF, read back and compared, and what Ollama is told of it"
-run $duet convert "$dir/model/model.blzt" "$dir/model.gguf" --verify --name duet-demo --modelfile "$dir/Modelfile"
-run $duet convert "$dir/model/model.blzt" "$dir/model-q8_0.gguf" --dtype q8_0 --verify
+run $duet convert "$dir/model" "$dir/model.gguf" --verify --name duet-demo --modelfile "$dir/Modelfile"
+run $duet convert "$dir/model" "$dir/model-q8_0.gguf" --dtype q8_0 --verify
 cat "$dir/Modelfile"
 
 say "Done"
-echo "The model is $dir/model/model.blzt. Try:"
-echo "  $duet generate $dir/model/model.blzt --prompt \"One day, a little cat\""
+echo "The model is $dir/model. Try:"
+echo "  $duet generate $dir/model --prompt \"One day, a little cat\""
 echo "  $duet train --resume $dir/model --time $((seconds * 2))    # train on"
 echo "In llama.cpp:"
 echo "  llama-completion -m $dir/model.gguf -no-cnv --temp 0.7 -n 200 -p \"Once upon a time\"    # older builds: llama-cli"
 echo "In Ollama:"
 echo "  ollama create duet-demo -f $dir/Modelfile && ollama run duet-demo \"Once upon a time\""
-echo "For Hugging Face's transformers:"
-echo "  $duet convert $dir/model/model.blzt $dir/hf/"
+echo "As a folder of Hugging Face:"
+echo "  $duet convert $dir/model $dir/hf/"
