@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "cpu.h"
+#include "log.h"
 #include "op.h"
 #include "par.h"
 #include "rng.h"
@@ -58,13 +59,19 @@ static int measure(struct engine *g, const struct bench_opts *o, struct source *
                    struct measured *out, struct err *e) {
     double *t = malloc((size_t)o->runs * sizeof *t);
     struct engine_step s = {.accum = o->train.accum, .lr = 1e-9, .fill = random_tokens, .ctx = src};
+    struct log_progress line;
     if (!t) return err_set(e, ERR_NOMEM, "out of memory");
+    log_progress_init(&line, o->train.quiet);
+    log_begin(&line);
     for (int64_t i = -o->warmup; i < o->runs; i++, s.step++) {
         if (i == 0) engine_report_reset(g);
         const double begin = clock_seconds();
         g->kind->step(g, &s);
         if (i >= 0) t[i] = clock_seconds() - begin;
+        log_bar(&line, "measuring", (uint64_t)(i + o->warmup + 1), (uint64_t)(o->runs + o->warmup),
+                "steps");
     }
+    log_progress_end(&line);
     const double ms = 1e3 / (double)o->runs;
     out->ms = 1e3 * stat_median(t, (size_t)o->runs);
     out->ms_min = 1e3 * t[0];

@@ -47,6 +47,7 @@ static const struct conf_row rows[] = {
     CONF_INT(O, train.seed, "seed", "1", 0, 9e18, "seed of weights and tokens"),
     CONF_SECTION("Output"),
     CONF_BOOL(O, train.json, "json", "print JSON"),
+    CONF_BOOL(O, train.quiet, "quiet", "no progress line"),
     CONF_END};
 #undef O
 

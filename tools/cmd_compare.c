@@ -19,7 +19,7 @@
 struct opts {
     struct conf_list data;
     int64_t seq, documents, threads;
-    bool eval, json, quiet;
+    bool eval, best, json, quiet;
 };
 
 #define O struct opts
@@ -28,6 +28,9 @@ static const struct conf_row rows[] = {
               "evaluate the models on the same text, document by document: the difference from the "
               "first with its error",
               .def = "true"),
+    CONF_BOOL(O, best, "best",
+              "evaluate the models that validated best (best.blzt) instead of the last, where a run "
+              "kept one"),
     CONF_LIST(O, data, "data", "FILE",
               "texts to evaluate on, repeatable; default: what all the runs validate on"),
     CONF_INT(O, documents, "documents", "0", 0, 1e12,
@@ -179,8 +182,8 @@ static const char *verdict(const struct paired_run *x, char buf[96]) {
 static void print_paired(const struct paired *p, const struct run_list *l) {
     char buf[96];
     struct table t = {0};
-    printf("\nOn %s: %zu documents, windows of %lld tokens\n", p->text, p->documents,
-           (long long)p->context);
+    printf("\nThe %s models on %s: %zu documents, windows of %lld tokens\n",
+           p->best ? "best" : "last", p->text, p->documents, (long long)p->context);
     table_column(&t, "run", true, 0);
     table_column(&t, "bits/byte", false, 0);
     table_column(&t, "minus the first", false, 0);
@@ -257,6 +260,7 @@ static json_t *json_curve(const struct curve *c, size_t runs) {
 
 static json_t *json_paired(const struct paired *p) {
     json_t *o = json_object(), *all = json_array();
+    facts_put(o, "models", json_string(p->best ? "best" : "last"));
     facts_put(o, "text", json_string(p->text));
     facts_put(o, "documents", json_integer((json_int_t)p->documents));
     facts_put(o, "context", json_integer((json_int_t)p->context));
@@ -323,7 +327,7 @@ static int print_text(const struct comparison *c, struct err *e) {
 }
 
 static int check(const struct opts *o, const struct conf *conf, struct err *e) {
-    static const char *const only[] = {"data", "documents", "seq"};
+    static const char *const only[] = {"best", "data", "documents", "seq"};
     if (conf->n_pos < 2)
         return err_set(e, ERR_USAGE, "compare takes two or more runs, found %d", conf->n_pos);
     for (int i = 0; i < conf->n_pos; i++)
@@ -339,8 +343,11 @@ static int check(const struct opts *o, const struct conf *conf, struct err *e) {
 
 /* What a text cannot be found for is said; a text that is given must be good. */
 static int measure(struct comparison *c, const struct opts *o, struct err *e) {
-    const struct paired_opts p = {
-        .data = o->data, .seq = o->seq, .documents = o->documents, .quiet = o->quiet};
+    const struct paired_opts p = {.data = o->data,
+                                  .seq = o->seq,
+                                  .documents = o->documents,
+                                  .best = o->best,
+                                  .quiet = o->quiet};
     const int rc = paired_run(&c->paired, &c->runs, &p, &c->why);
     c->measured = !rc;
     if (!rc || (!o->data.n && rc == ERR_INPUT)) return 0;

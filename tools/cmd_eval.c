@@ -8,6 +8,8 @@
 #include "open_model.h"
 #include "out_format.h"
 #include "par.h"
+#include "run_folder.h"
+#include "run_text.h"
 #include "screen.h"
 #include "task.h"
 #include "train_opts.h"
@@ -26,6 +28,7 @@ struct opts {
     double val_fraction;
     int64_t batch, seq, windows, threads;
     bool exact, overwrite, json, quiet;
+    const struct run *run; /* whose validation text data is; NULL: --data's */
 };
 
 #define O struct opts
@@ -33,7 +36,8 @@ static const struct conf_row rows[] = {
     CONF_SECTION("Data"),
     CONF_LIST(O, data, "data", "FILE",
               "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
-              "tokenize`, or raw16 tokens; - is standard input"),
+              "tokenize`, or raw16 tokens; - is standard input; default: what the run validates on, "
+              "of which MODEL is the folder"),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
                 "auto: by content; raw16: headerless uint16 tokens"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
@@ -249,6 +253,7 @@ static int evaluate_exact(const struct opts *o, const struct conf *conf, struct 
     struct gemm gemm;
     struct tokenizer *tok = NULL;
     const struct eval_exact_opts eo = {.data = o->data,
+                                       .run = o->run,
                                        .out = o->out,
                                        .paired = o->paired,
                                        .context = o->seq,
@@ -329,6 +334,15 @@ static int refuse_given(const struct conf *conf, const char *const *names, size_
     return 0;
 }
 
+/* A run's own text is what it is. */
+static int refuse_own(const struct conf *conf, struct err *e) {
+    static const char *const names[] = {"format", "split", "val-fraction"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (conf_given(conf, names[i]))
+            return err_set(e, ERR_USAGE, "--%s has no effect without --data", names[i]);
+    return 0;
+}
+
 /* Options of the one kind of work have no effect on the other. */
 static int check_work(const struct opts *o, const struct conf *conf, struct err *e) {
     static const char *const text[] = {"data",         "format",  "split",
@@ -343,8 +357,9 @@ static int check_work(const struct opts *o, const struct conf *conf, struct err 
     if (!o->task) {
         if (o->prompt || o->labels)
             return err_set(e, ERR_USAGE, "--template and --labels belong to --task");
-        if (!o->data.n)
+        if (!o->data.n && (o->logits || !run_folder_is(conf->pos[0])))
             return err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
+        if (!o->data.n) TRY(refuse_own(conf, e));
         return o->logits ? refuse_given(conf, loss, sizeof loss / sizeof *loss, "logits", e) : 0;
     }
     rc = refuse_given(conf, text, sizeof text / sizeof *text, "task", e);
@@ -374,11 +389,44 @@ out:
     return rc;
 }
 
+/* What the run in a folder validates on, in windows of its length. */
+struct own {
+    struct run run;
+    char *path;
+    const char *item[1];
+};
+
+static int take_own(struct own *own, struct opts *o, const char *dir, struct err *e) {
+    int rc;
+    double share;
+    TRY(run_read(&own->run, dir, RUN_BRIEF, e));
+    rc = run_val_shard(&own->run, &own->path, &share, e);
+    if (rc) {
+        err_prefix(e, "no --data");
+        goto out;
+    }
+    own->item[0] = own->path;
+    o->run = &own->run;
+    o->data = (struct conf_list){own->item, 1};
+    o->split = share == 1 ? "all" : "val";
+    o->val_fraction = share;
+    const double seq = run_number(own->run.options, "seq");
+    if (!o->seq && seq >= 1 && seq <= 1 << 20) o->seq = (int64_t)seq;
+    if (!o->quiet) {
+        fputs("on the validation text of ", stderr);
+        screen_write(stderr, dir, strlen(dir));
+        fputc('\n', stderr);
+    }
+out:
+    return rc;
+}
+
 static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
     struct conf conf = {0};
     struct opts o = {0};
+    struct own own = {0};
     TRY(cmd_parse(&cmd_eval, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     if (conf.n_pos != 1) {
@@ -387,12 +435,15 @@ static int run(int argc, char **argv, struct err *e) {
     }
     TRY(check_work(&o, &conf, e));
     TRY(check_out(&o, conf.pos[0], e));
+    if (!o.task && !o.data.n) TRY(take_own(&own, &o, conf.pos[0], e));
     if (o.threads) par_init((int)o.threads);
     TRY((o.exact    ? evaluate_exact
          : o.task   ? evaluate_task
          : o.logits ? write_logits
                     : evaluate)(&o, &conf, e));
 out:
+    free(own.path);
+    run_release(&own.run);
     conf_release(&conf);
     return rc;
 }
@@ -400,7 +451,8 @@ out:
 const struct cmd cmd_eval = {
     .name = "eval",
     .summary = "Loss, perplexity and bits per byte of a model on a text.",
-    .usage = "MODEL --data FILE [--split val] [--adapter FILE] [--json]\n"
+    .usage = "RUN [--exact] [--json]\n"
+             "MODEL --data FILE [--split val] [--adapter FILE] [--json]\n"
              "MODEL --data FILE --exact [--out FILE] [--paired FILE] [--seq N]\n"
              "MODEL --data FILE --logits OUT [--seq N]\n"
              "MODEL --task FILE --template TEXT --labels WORDS [--adapter FILE] [--json]",

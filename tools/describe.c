@@ -1,5 +1,6 @@
 /* Which kind of file or folder something is. */
 #include "describe.h"
+#include "exact.h"
 #include "facts.h"
 #include "file.h"
 #include "import.h"
@@ -109,6 +110,7 @@ static int describe_own(json_t *o, const struct file_map *m, const struct magic 
                         bool *done, struct err *e) {
     const char *path = m->path;
     *done = true;
+    if (exact_probe(m->data, m->size)) return describe_exact(o, path, e);
     if (begins(m, "DUETSTAT")) return describe_state(o, path, e);
     if (begins(m, "DUETZO\r\n")) return describe_trajectory(o, path, e);
     if (begins(m, "{\"event\":")) return describe_log(o, path, e);

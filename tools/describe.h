@@ -31,6 +31,7 @@ int describe_log(json_t *o, const char *path, struct err *e);
 int describe_state(json_t *o, const char *path, struct err *e);
 int describe_trajectory(json_t *o, const char *path, struct err *e);
 int describe_text(json_t *o, const char *path, struct err *e);
+int describe_exact(json_t *o, const char *path, struct err *e); /* of eval --exact --out */
 /* A file of a run in JSON: kind names it, and its keys become rows (of "options ..." an object). */
 int describe_record(json_t *o, const char *kind, const char *path, struct err *e);
 

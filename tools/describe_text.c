@@ -1,5 +1,6 @@
-/* A text as facts. It is read once, in pieces. */
+/* A text as facts, read once, in pieces; and what was evaluated of one. */
 #include "describe.h"
+#include "exact.h"
 #include "facts.h"
 #include "textin.h"
 
@@ -67,4 +68,21 @@ out:
     textin_close(&in);
     free(room);
     return rc;
+}
+
+int describe_exact(json_t *o, const char *path, struct err *e) {
+    struct exact_result r;
+    const int rc = exact_load(&r, path, e);
+    if (rc) return rc;
+    const struct exact_total t = exact_total(&r);
+    facts_text(o, "kind", "exact evaluation");
+    facts_whole(o, "documents", r.n);
+    facts_whole(o, "bytes", t.bytes);
+    facts_whole(o, "tokens", t.tokens);
+    facts_whole(o, "lost_bytes", t.lost);
+    facts_real(o, "nats", t.nats);
+    facts_real(o, "bits_per_byte", t.bpb);
+    facts_real(o, "bits_per_byte_stderr", t.bpb_stderr);
+    exact_release(&r);
+    return 0;
 }

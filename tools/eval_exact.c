@@ -2,6 +2,7 @@
 
 #include "exact.h"
 #include "log.h"
+#include "run_text.h"
 #include "shard.h"
 
 #include <jansson.h>
@@ -110,11 +111,12 @@ int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer 
     log_progress_init(&job.line, o->quiet);
     const struct exact_opts eo = {
         .context = o->context, .ready = ready, .progress = progress, .ctx = &job};
-    if (shard_probe(o->data.item[0])) {
+    if (!o->run && shard_probe(o->data.item[0])) {
         rc = err_set(e, ERR_INPUT, "%s is a shard; --exact needs the text itself", o->data.item[0]);
         goto out;
     }
-    TRY(docs_read(&d, o->data.item, o->data.n, e));
+    TRY(o->run ? run_text(o->run, t, o->context, &d, e)
+               : docs_read(&d, o->data.item, o->data.n, e));
     log_begin(&job.line);
     TRY(exact_run(m, gemm, t, &d, &eo, &r, e));
     log_bar_end(&job.line, "evaluated", r.n, "documents");

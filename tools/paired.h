@@ -11,7 +11,7 @@ struct paired_opts {
     struct conf_list data; /* texts; none: what all the runs validate on */
     int64_t seq;           /* tokens of a window; 0: the smallest that one of them was trained at */
     int64_t documents;     /* the first so many; 0: all */
-    bool quiet;
+    bool best, quiet; /* best: the models that validated best, where a run kept one */
 };
 
 struct paired_run {
@@ -24,6 +24,7 @@ struct paired {
     struct paired_run *run; /* one a run of the list; owned */
     size_t n, documents;
     int64_t context;
+    bool best;        /* of the options */
     bool same_tokens; /* all cut the text into as many tokens: nats a token can be compared */
     char text[256];   /* what it was measured on */
 };

@@ -81,19 +81,19 @@ static int decode(const struct shard *s, const struct split *part, const struct 
     return 0;
 }
 
-static int read_part(const struct run *r, const char *path, bool whole, const struct tokenizer *t,
-                     int64_t seq, struct docs *d, struct err *e) {
+static int read_part(const struct run *r, const char *path, double share,
+                     const struct tokenizer *t, int64_t seq, struct docs *d, struct err *e) {
     int rc;
     struct shard s = {0};
     struct split train, val;
     struct text x = {0};
-    const double share = run_number(r->options, "val-fraction");
+    const bool whole = share == 1;
     TRY(shard_open(&s, path, SHARD_DUET, 0, true, e));
     if (!tokenizer_is(t, s.tok_hash) || s.vocab > tokenizer_vocab_size(t)) {
         rc = err_set(e, ERR_INPUT, "%s was made by another tokenizer than the run's", path);
         goto out;
     }
-    TRY(split_make(&s, path, whole ? 0 : isfinite(share) ? share : 0.1, seq, &train, &val, e));
+    TRY(split_make(&s, path, whole ? 0 : share, seq, &train, &val, e));
     if (decode(&s, whole ? &train : &val, t, &x)) {
         rc = err_set(e, ERR_NOMEM, "no memory for the text of %s", path);
         goto out;
@@ -107,21 +107,31 @@ out:
     return rc;
 }
 
-int run_text(const struct run *r, const struct tokenizer *t, int64_t seq, struct docs *d,
-             struct err *e) {
+int run_val_shard(const struct run *r, char **path, double *share, struct err *e) {
     bool whole;
-    *d = (struct docs){0};
+    *path = NULL;
     if (json_object_get(r->options, "task"))
         return err_set(e, ERR_INPUT, "%s learned a task, not a text", r->dir);
     const char *format = json_string_value(json_object_get(r->options, "format"));
     if (format && !strcmp(format, "raw16"))
         return err_set(e, ERR_INPUT, "%s has headerless tokens and no text", r->dir);
-    char *path = find_shard(r, &whole);
-    if (!path)
+    *path = find_shard(r, &whole);
+    if (!*path)
         return err_set(e, ERR_INPUT,
                        "%s: the tokens that it validates on are neither in it nor where they were",
                        r->dir);
-    const int rc = read_part(r, path, whole, t, seq, d, e);
+    const double kept = run_number(r->options, "val-fraction");
+    *share = whole ? 1 : isfinite(kept) ? kept : 0.1;
+    return 0;
+}
+
+int run_text(const struct run *r, const struct tokenizer *t, int64_t seq, struct docs *d,
+             struct err *e) {
+    char *path;
+    double share;
+    *d = (struct docs){0};
+    int rc = run_val_shard(r, &path, &share, e);
+    if (!rc) rc = read_part(r, path, share, t, seq, d, e);
     free(path);
     return rc;
 }

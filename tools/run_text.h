@@ -13,4 +13,8 @@
 int run_text(const struct run *r, const struct tokenizer *t, int64_t seq, struct docs *d,
              struct err *e);
 
+/* The shard that these tokens are in (malloc()ed), and the share of it that is kept for validation;
+ * 1: all of it. ERR_INPUT as above. */
+int run_val_shard(const struct run *r, char **path, double *share, struct err *e);
+
 #endif

@@ -303,3 +303,39 @@ out:
     if (rc) exact_release(other);
     return rc;
 }
+
+bool exact_probe(const void *data, size_t n) {
+    return n >= sizeof heading - 1 && !memcmp(data, heading, sizeof heading - 1);
+}
+
+static int load_docs(struct exact_result *r, char *at, const char *path, struct err *e) {
+    size_t cap = 0;
+    while (*at) {
+        uint64_t number;
+        if (grow(&r->docs, &cap, r->n + 1, sizeof *r->docs))
+            return err_set(e, ERR_NOMEM, "out of memory for the documents of %s", path);
+        if (!read_line(&at, &number, r->docs + r->n) || number != r->n + 1)
+            return err_set(e, ERR_INPUT, "%s: line %zu is not document %zu's seven numbers", path,
+                           r->n + 2, r->n + 1);
+        r->n++;
+    }
+    return 0;
+}
+
+int exact_load(struct exact_result *r, const char *path, struct err *e) {
+    int rc;
+    char *text = NULL;
+    size_t bytes;
+    *r = (struct exact_result){0};
+    TRY(file_read_text(path, (size_t)1 << 30, &text, &bytes, e));
+    if (!exact_probe(text, bytes)) {
+        rc = err_set(e, ERR_INPUT, "%s is not what eval --exact --out writes: another first line",
+                     path);
+        goto out;
+    }
+    TRY(load_docs(r, text + sizeof heading - 1, path, e));
+out:
+    free(text);
+    if (rc) exact_release(r);
+    return rc;
+}

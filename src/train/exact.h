@@ -73,4 +73,9 @@ int exact_write(const struct exact_result *r, const char *path, struct err *e);
 int exact_read(struct exact_result *other, const char *path, const struct exact_result *r,
                struct err *e);
 
+/* The same of whatever documents: docs and n of *r. */
+int exact_load(struct exact_result *r, const char *path, struct err *e);
+/* Do these first n bytes of a file begin what exact_write wrote? */
+bool exact_probe(const void *data, size_t n);
+
 #endif

@@ -9,6 +9,7 @@ must train c --steps 20 --batch 8 --lr 0.003
 must train own --steps 20 --data other.txt
 S="--seq 32 --batch 4 --threads 1 --quiet --data text.txt"
 must "$DUET" train $S --init a --lora 2 --steps 20 --lr 0.02 --out lora >s.out 2>s.err
+differ_in() { [ -n "$1" ] && [ "$1" != "$2" ]; }
 compare() { "$DUET" compare "$@" --threads 1 --quiet; }
 
 must compare a b >ab.out 2>ab.err
@@ -80,6 +81,18 @@ awk -v n="$val" 'BEGIN { RS = "<[|]endoftext[|]>\n" } { d[NR] = $0 }
 must compare a b --data val.txt --json >j2.json 2>s.err
 check "which is the last documents of the text" close_to "$(of bits_per_byte 1)" \
     "$(sed -n 's/.*"bits_per_byte": \([-0-9.e]*\),*$/\1/p' j2.json | head -1)" 1e-9
+must "$DUET" eval b --exact --json --threads 1 --quiet >e.json
+check "eval RUN --exact is on it, too" close_to "$(of bits_per_byte 2)" \
+    "$(json bits_per_byte e.json)" 1e-9
+
+# ---- the best models
+cp -r a late && cp b/model.blzt late/best.blzt
+must compare b late --best --json >j.json 2>s.err
+check "--best: best.blzt is evaluated" equal "$(of bits_per_byte 1)" "$(of bits_per_byte 2)"
+check "--best: on record" says j.json '"models": "best"'
+must compare b late --json >j.json 2>s.err
+check "else the last" differ_in "$(of bits_per_byte 1)" "$(of bits_per_byte 2)"
+
 compare a own >t.out 2>t.err
 check "not the same text: the rest is printed" \
     sh -c 'grep -q "^loss at step" t.out && ! grep -q bits/byte t.out'

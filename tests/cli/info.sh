@@ -56,6 +56,17 @@ kind "a state" run/state 'state of a run'
 fact optimizer adamw
 fact floats 47488
 fact step 20
+must "$DUET" eval run --exact --out exact.tsv --quiet >exact.out 2>s.err
+kind "an exact evaluation" exact.tsv 'exact evaluation'
+fact documents "$(value documents exact.out)"
+fact tokens "$(value tokens exact.out)"
+check "info: bits per byte" close_to "$(json bits_per_byte i.json)" \
+    "$(value bits_per_byte exact.out)" 1e-6
+sed '3s/\t/x/' exact.tsv >bad.tsv
+refuses "info: a line that is none" 1 "bad.tsv: line 3 is not document 2's seven numbers" \
+    "$DUET" info bad.tsv
+head -c $(($(wc -c <exact.tsv) - 1)) exact.tsv >cut.tsv
+refuses "info: half a line" 1 'cut.tsv: line [0-9]* is not document' "$DUET" info cut.tsv
 kind "a trajectory" zo/trajectory.zo 'trajectory of a zeroth-order run'
 fact updates 5
 fact estimator grzo

@@ -36,6 +36,23 @@ refuses "train --init RUN into RUN" 2 'run/model.blzt is to be read, but would b
     "$DUET" train $S --init run --data other.txt --steps 2 --out run --overwrite
 check "audit RUN" "$DUET" audit run --data text.txt --batch 2 --seq 32 --threads 1 --quiet
 
+# ---- without --data: what the run validates on
+for r in run lora; do
+    [ $r = run ] || must "$DUET" train $S --init run/model.blzt --lora 2 --lora-targets q,v \
+        --data other.txt --steps 6 --val-windows 5 --val-fraction 0.2 --out own_text >s.out 2>s.err
+    [ $r = run ] || r=own_text
+    n=$(sed -n 's/.*"event":"val".*"windows":\([0-9]*\).*/\1/p' $r/log.jsonl | tail -1)
+    must "$DUET" eval $r --windows "$n" --threads 1 >o.out 2>o.err
+    check "eval $r: its own val_loss" equal "$(value val_loss o.out)" \
+        "$(awk -v x="$(json val_loss $r/summary.json)" 'BEGIN { printf "%.4f", x }')"
+    check "eval $r: says on what" says o.err "^on the validation text of $r\$"
+done
+refuses "eval RUN --split" 2 '--split has no effect without --data' "$DUET" eval run --split all
+refuses "eval of a file without --data" 2 'give the data' "$DUET" eval run/model.blzt
+cp -r run untold && rm untold/tokens.shard
+refuses "eval RUN without its tokens" 1 'no --data: untold: the tokens that it validates on' \
+    "$DUET" eval untold --threads 1
+
 # ---- LoRA: base and adapter
 evaluate lora >e1.out 2>e.err
 evaluate run/model.blzt --adapter lora/adapter.blzt >e2.out 2>e.err

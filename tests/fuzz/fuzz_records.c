@@ -71,7 +71,12 @@ static void exact(void) {
     const struct exact_result here = {.docs = docs, .n = 2};
     struct exact_result other, back;
     struct err e = {0};
+    struct exact_result any;
+    const bool good = !refused(exact_load(&any, path, &e), &e);
+    if (good) must(isfinite(exact_total(&any).nats) || any.n > 1); /* a sum may overflow */
+    if (good) exact_release(&any);
     if (refused(exact_read(&other, path, &here, &e), &e)) return;
+    must(good);
     must(other.n == 2 && !exact_write(&other, copy, &e) && !exact_read(&back, copy, &here, &e));
     for (size_t i = 0; i < 2; i++) {
         must(!memcmp(&back.docs[i], &other.docs[i], sizeof *back.docs));
