@@ -13,7 +13,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SEED_MAX 9e18
 #define PROMPT_BYTES ((size_t)1 << 26) /* no context is that long */
@@ -134,6 +136,14 @@ static int read_prompt(struct prompt *p, const struct opts *o, const struct conf
     p->bytes = without_line_break(p->text, p->bytes);
 out:
     return rc;
+}
+
+/* Whoever pipes a prompt without saying so would get a text from nowhere. */
+static void note_unread(const struct opts *o, const struct conf *conf) {
+    struct stat st;
+    if (o->quiet || conf->n_pos > 1 || *o->prompt || o->prompt_file) return;
+    if (!fstat(STDIN_FILENO, &st) && S_ISFIFO(st.st_mode))
+        fputs("standard input is not read; --prompt-file - takes the prompt from it\n", stderr);
 }
 
 static int check_ids(const struct model *m, const struct tok_ids *ids, struct err *e) {
@@ -405,6 +415,7 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
                              .context = o->context,
                              .shift = o->shift,
                              .seed = o->seed < 0 ? clock_seed() : (uint64_t)o->seed};
+    note_unread(o, conf);
     TRY(read_prompt(&p, o, conf, e));
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
     TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));

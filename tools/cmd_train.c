@@ -42,7 +42,7 @@ static void say_next(const struct train_end *end) {
         fprintf(stderr, "%sduet %s ", lead, rows[i].command);
         print_word(end->dir);
         fputs(rows[i].rest, stderr);
-        lead = " | ";
+        lead = "\n      ";
     }
     fputc('\n', stderr);
 }

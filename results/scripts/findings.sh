@@ -68,9 +68,9 @@ scratch)
     ;;
 shapes) # the same floating point operations, about those of 400 updates of the demo shape
     for seed in $seeds; do
-        for shape in 2x64 2x128 4x128 8x128 4x256 6x384; do
+        for shape in 2x64 2x128 4x128 4x256; do
             layers=${shape%x*} width=${shape#*x}
-            for lr in 2e-3 4e-3; do
+            for lr in 1e-3 2e-3; do
                 cell shape $shape-$lr $seed $scratch --steps 0 --flops 7e11 --lr $lr --set num_hidden_layers=$layers --set hidden_size=$width \
                     --set intermediate_size=$((width * 11 / 4)) --set num_attention_heads=$((width / 32)) --set num_key_value_heads=$((width / 32))
             done
@@ -86,18 +86,12 @@ compact) # SmolLM2's vocabulary of 49,152 with and without the rows that the dat
     ;;
 tune)
     for seed in $seeds; do
-        for steps in 1 2 4 8 16 32; do
-            for lr in 1e-3; do cell backprop adamw-$lr-$steps $seed $tune --steps $steps --lr $lr --schedule constant --warmup 0; done
-            for lr in 0.03 0.1 0.3; do cell backprop sgd-$lr-$steps $seed $tune --steps $steps --optimizer sgd --lr $lr --schedule constant --warmup 0; done
+        for steps in 1 2 4 8; do
+            for lr in 3e-4 1e-3; do cell backprop adamw-$lr-$steps $seed $tune --steps $steps --lr $lr --schedule constant --warmup 0; done
         done
-        for steps in 100 400; do
-            for lr in 1e-4 3e-4 1e-3; do
-                cell mezo spsa-$lr-$steps $seed $tune --engine mezo --estimator spsa --lr $lr --steps $steps --schedule constant
-            done
-            for lr in 1e-5 3e-5 1e-4; do
-                cell mezo grzo-$lr-$steps $seed $tune --engine mezo --estimator grzo --lr $lr --steps $steps --schedule constant
-            done
-        done
+        for lr in 0.03 0.1; do cell backprop sgd-$lr-4 $seed $tune --steps 4 --optimizer sgd --lr $lr --schedule constant --warmup 0; done
+        for lr in 1e-4 3e-4; do cell mezo spsa-$lr-300 $seed $tune --engine mezo --estimator spsa --lr $lr --steps 300 --schedule constant; done
+        for lr in 3e-6 1e-5; do cell mezo grzo-$lr-300 $seed $tune --engine mezo --estimator grzo --lr $lr --steps 300 --schedule constant; done
     done | work
     ;;
 lora)

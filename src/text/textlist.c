@@ -32,7 +32,8 @@ static int add_entry(struct textlist *l, const char *folder, const char *name, s
     if (stat(path, &st))
         rc = err_errno(e, ERR_IO, "cannot read %s", path);
     else if (!S_ISREG(st.st_mode))
-        rc = err_set(e, ERR_INPUT, "%s is %s, a folder of texts holds regular files only", path,
+        rc = err_set(e, ERR_INPUT,
+                     "%s is %s, a folder of texts holds regular files only: name the files", path,
                      S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     if (!rc) return add(l, path, e);
     free(path);

@@ -124,15 +124,16 @@ loud() { # OUT OPTION...
 must loud 'o p' --steps 4 --val-every 4
 check "saved: file, step, loss" grep -qx \
     "saved o p/model.blzt (the best: step 4, val_loss $(value val_loss loud.out | cut -c1-6))" loud.err
-check "next: commands that there are" grep -qx \
-    "next: duet generate 'o p' \"TEXT\" | duet eval 'o p' --data FILE.*" loud.err
-check "they are the last that is said" sh -c 'tail -2 loud.err | head -1 | grep -q "^saved "'
-for command in $(sed -n 's/^next: //p' loud.err | tr '|' '\n' | sed 's/^ *duet \([a-z]*\) .*/\1/'); do
+tr '\n' '~' <loud.err >loud.line
+check "next: commands that there are" grep -q \
+    "next: duet generate 'o p' \"TEXT\"~      duet eval 'o p' --data FILE~" loud.line
+check "they are the last that is said" sh -c 'tail -4 loud.err | head -1 | grep -q "^saved "'
+for command in $(sed -n -e 's/^next: duet \([a-z]*\) .*/\1/p' -e 's/^      duet \([a-z]*\) .*/\1/p' loud.err); do
     check "duet $command is a command" "$DUET" $command --help
 done
 must loud worse --steps 4 --val-every 4
 must "$DUET" train --resume worse --steps 8 --lr 5 --clip 0 --spike 0 --threads 1 >loud.out 2>loud.err
-check "the best beside it" sh -c 'tail -3 loud.err | tr "\n" "~" | grep -q \
+check "the best beside it" sh -c 'tail -5 loud.err | tr "\n" "~" | grep -q \
     "^saved worse/model.blzt (step 8, val_loss [0-9.]*),~      worse/best.blzt (the best: step 4, val_loss [0-9.]*)~next: "'
 must loud lora --steps 2 --init e/model.blzt --set vocab_size=257 --lora 2
 check "an adapter is what is saved" grep -q "^saved lora/adapter.blzt (step 2, val_loss" loud.err
