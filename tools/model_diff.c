@@ -171,9 +171,12 @@ out:
 
 /* ---- config and tokenizer -------------------------------------------------------------------- */
 
+/* A key that is not there and one that is null are both nothing. */
 static bool same_value(const json_t *a, const json_t *b) {
     if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
-    return a && b && json_equal(a, b);
+    const bool none = !a || json_is_null(a);
+    if (none) return !b || json_is_null(b);
+    return b && json_equal(a, b);
 }
 
 /* Keys of inner objects stand as "outer.inner". */

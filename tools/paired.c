@@ -17,8 +17,9 @@ struct job {
 
 static void progress(void *ctx, uint64_t done, uint64_t total) {
     struct job *j = ctx;
-    log_progress_show(&j->line, false, "evaluating %s: %llu of %llu documents", j->name,
-                      (unsigned long long)done, (unsigned long long)total);
+    char doing[160];
+    snprintf(doing, sizeof doing, "evaluating %.140s", j->name);
+    log_bar(&j->line, doing, done, total, "documents");
 }
 
 /* Quantile 0.975 of Student's t: exact for 1 and 2 degrees of freedom, else Cornish-Fisher's series

@@ -70,12 +70,28 @@ bool conf_has_word(const char *list, const char *s) {
     return false;
 }
 
+/* Length of the words of a choice, without a blank at their end. */
+static int words_length(const char *choices) {
+    const size_t n = strlen(choices);
+    return (int)(n - (n && choices[n - 1] == ' '));
+}
+
 static int check_choice(const struct conf_row *row, const char *what, const char *value,
                         struct err *e) {
     if (conf_has_word(row->choices, value)) return 0;
     return err_set(e, ERR_USAGE, "%s is \"%.80s\", expected one of: %.*s", what, value,
-                   (int)(strlen(row->choices) - (row->choices[strlen(row->choices) - 1] == ' ')),
-                   row->choices);
+                   words_length(row->choices), row->choices);
+}
+
+/* found: the option that stands where the value should, or NULL. */
+static int needs_value(const struct conf_row *row, const char *found, struct err *e) {
+    char what[512] = "";
+    if (row->type == CONF_T_CHOICE)
+        snprintf(what, sizeof what, " (one of: %.*s)", words_length(row->choices), row->choices);
+    else if (row->arg)
+        snprintf(what, sizeof what, " (%s)", row->arg);
+    return err_set(e, ERR_USAGE, "--%s needs a value%s%s%s", row->name, what,
+                   found ? ", found the option " : "", found ? found : "");
 }
 
 int conf_set_string(struct conf *c, const struct conf_row *row, const char *what, const char *value,
@@ -300,10 +316,10 @@ static int read_option(struct conf *c, int argc, char **argv, int *i, const char
     } else {
         if (!o.value) {
             const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
-            if (!next) return err_set(e, ERR_USAGE, "--%s needs a value", name);
+            if (!next) return needs_value(o.row, NULL, e);
             /* A known option here is a forgotten value, not a value; -5 is a value. */
             if (!strcmp(next, "--") || find_option(c->rows, next).row)
-                return err_set(e, ERR_USAGE, "--%s needs a value, found the option %s", name, next);
+                return needs_value(o.row, next, e);
             o.value = next;
             ++*i;
         }

@@ -58,6 +58,7 @@ check "is an infinite difference" says d.out '^model.norm.weight  *inf '
 must "$DUET" convert $M a.gguf >s.out 2>s.err
 differ_is "a GGUF of it is the same, whatever its description leaves out" 0 $M a.gguf
 check "keys that differ are shown" says d.out '^torch_dtype  *"float32"  *-$'
+check "none is nothing on both sides" sh -c '! grep "  -  *-$" d.out'
 differ_is "--no-logits: then a key counts" 3 $M a.gguf --no-logits
 must "$DUET" convert $M q.gguf --dtype q8_0 >s.out 2>s.err
 differ_is "rounded weights" 3 $M q.gguf

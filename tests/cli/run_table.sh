@@ -6,6 +6,8 @@ refuses "no runs yet, --yes alone" 2 '--yes belongs to --prune' "$DUET" runs --y
 "$DUET" runs >l.out 2>l.err
 check "no runs: a sentence" \
     sh -c '[ $1 -eq 0 ] && [ ! -s l.out ] && grep -q "no runs in runs; duet train" l.err' - $?
+refuses "--prune says its words" 2 'needs a value (one of: none checkpoints states never-began)$' \
+    "$DUET" runs --prune
 mkdir -p runs exp/deep
 must train runs/a --steps 20 --val-every 10 --checkpoint-every 10 --keep 2 \
     --name first --note 'the plain one'

@@ -125,9 +125,10 @@ static void wrong_arguments(void **state) {
     REFUSED("unknown option --xyzzyqwerty", "--help lists the options", "--xyzzyqwerty");
     REFUSED("unknown option -x", "", "-x");
     REFUSED("unknown option --;", "", "--=5");
-    REFUSED("--steps needs a value", "", "--steps");
-    REFUSED("--steps needs a value, found the option --json", "", "--steps", "--json");
-    REFUSED("--out needs a value, found the option --steps=4", "", "--out", "--steps=4");
+    REFUSED("--steps needs a value (N)", "", "--steps");
+    REFUSED("--engine needs a value (one of: backprop mezo)", "", "--engine");
+    REFUSED("--steps needs a value (N), found the option --json", "", "--steps", "--json");
+    REFUSED("--out needs a value (DIR), found the option --steps=4", "", "--out", "--steps=4");
     REFUSED("--note needs a value", "", "--note", "--", "x");
     REFUSED("--config needs a value", "", "--config");
     REFUSED("--json takes no value", "--json=true", "--json=true");
