@@ -94,7 +94,7 @@ static const struct figure {
     const char *name, *key; /* of the summary */
     int digits; /* -6: in millions there, as a whole number here */
 } figures[] = {{"val_loss", "val_loss", 4},          {"val_bpb", "val_bpb", 4},
-               {"val_accuracy", "val_accuracy", 4},  {"train_loss", "train_loss", 4},
+               {"val_accuracy", "val_accuracy", 4},  {"train_loss (smoothed)", "train_loss", 4},
                {"tokens", "total_tokens_M", -6},     {"seconds", "training_seconds", 1},
                {"tokens/s", "tokens_per_second", 0}, {"ms a step", "ms_per_step", 2},
                {"peak MB", "peak_rss_mb", 1},        {"GEMM peak", "gemm_peak_gflops", 0}};
@@ -118,7 +118,8 @@ static double figure_error(const struct run *r, const struct figure *f) {
     return r->n_vals ? r->vals[r->n_vals - 1].stderr_ : NAN;
 }
 
-static void print_figures(const struct run_list *l) {
+/* smoothed: with the training loss, which lags some 20 updates behind. */
+static void print_figures(const struct run_list *l, bool smoothed) {
     struct table t = {0};
     heads(&t, "reached", l);
     table_row(&t);
@@ -132,7 +133,7 @@ static void print_figures(const struct run_list *l) {
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         bool any = false;
         for (size_t k = 0; k < l->n; k++) any |= isfinite(figure_of(l->run + k, figures + i));
-        if (!any) continue;
+        if (!any || (!smoothed && !strcmp(figures[i].key, "train_loss"))) continue;
         table_row(&t);
         table_set(&t, 0, "%s", figures[i].name);
         const bool millions = figures[i].digits < 0;
@@ -320,7 +321,8 @@ static int print_json(const struct comparison *c, struct err *e) {
 static int print_text(const struct comparison *c, struct err *e) {
     const int rc = print_options(&c->runs, e);
     if (rc) return rc;
-    print_figures(&c->runs);
+    /* Losses at equal steps say more. */
+    print_figures(&c->runs, !c->curve[2 * CURVE_STEPS + 1].n);
     for (int i = 0; i < CURVES; i++) print_curve(c->curve + i, &c->runs);
     if (c->measured) print_paired(&c->paired, &c->runs);
     return 0;

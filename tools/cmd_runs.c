@@ -119,11 +119,14 @@ static const char *age_text(time_t changed, char buf[16]) {
     return buf;
 }
 
-enum { FEW = 3 }; /* options that are more than the figures beside the loss */
+enum { FEW = 3 }; /* options that are more than the time beside the loss */
 
+/* A name that is not the folder's own. */
 static bool any_name(const struct run_list *l) {
-    for (size_t i = 0; i < l->n; i++)
-        if (l->run[i].name && *l->run[i].name) return true;
+    for (size_t i = 0; i < l->n; i++) {
+        const char *name = l->run[i].name, *slash = strrchr(l->run[i].dir, '/');
+        if (name && *name && strcmp(name, slash ? slash + 1 : l->run[i].dir) != 0) return true;
+    }
     return false;
 }
 
@@ -146,9 +149,8 @@ static int option_width(const struct run_list *l, const char *key) {
 
 /* What is asked for first, and how a run is done rather than what it computes. */
 static int place_of(const char *key) {
-    static const char *const first[] = {"lr",        "batch", "seq",       "lora", "engine",
-                                        "optimizer", "model", "estimator", "seed", "data",
-                                        "init"};
+    static const char *const first[] = {"engine", "lora",  "optimizer", "lr",   "batch", "seq",
+                                        "model",  "estimator", "seed",  "data", "init"};
     static const char *const last[] = {"checkpoint-every", "keep", "keep-best", "log-every",
                                        "val-every", "rollback", "gemm", "patience"};
     if (!strncmp(key, "set.", 4)) return 10;
@@ -170,6 +172,27 @@ static void sort_options(const struct run_list *l, char **keys, size_t n) {
             keys[k] = keys[k - 1];
             keys[k - 1] = t;
         }
+}
+
+/* Ranks of columns (table.h). Which method it was, and what it cost, stay the longest. */
+enum {
+    RANK_MEMORY = 1,
+    RANK_METHOD,
+    RANK_RATE,
+    RANK_STEP,
+    RANK_BPB,
+    RANK_FEW,
+    RANK_AGE,
+    RANK_SECONDS,
+    RANK_SMOOTHED,
+    RANK_OTHERS
+};
+
+/* Of the option in place i. */
+static int option_rank(const char *key, size_t i) {
+    if (!strcmp(key, "engine") || !strcmp(key, "lora")) return RANK_METHOD;
+    if (!strcmp(key, "optimizer") || !strcmp(key, "lr")) return RANK_RATE;
+    return i < FEW ? RANK_FEW : RANK_OTHERS;
 }
 
 static void set_number(struct table *t, int col, double x, int digits) {
@@ -213,18 +236,19 @@ static int print_text(const struct run_list *l, struct err *e) {
     TRY(run_list_options(l, false, &keys, &n, e));
     sort_options(l, keys, n);
     table_column(&t, "run", true, 0);
-    if (named) table_column(&t, "name", true, 1);
+    if (named) table_column(&t, "name", true, RANK_STEP);
     for (size_t i = 0; i < n; i++)
-        table_column(&t, keys[i] + (strncmp(keys[i], "set.", 4) ? 0 : 4), false, i < FEW ? 2 : 7);
+        table_column(&t, keys[i] + (strncmp(keys[i], "set.", 4) ? 0 : 4), false,
+                     option_rank(keys[i], i));
     table_column(&t, "status", true, 0);
-    table_column(&t, "step", false, 1);
+    table_column(&t, "step", false, RANK_STEP);
     table_column(&t, "val_loss", false, 0);
     if (accuracy) table_column(&t, "accuracy", false, 0);
-    table_column(&t, "val_bpb", false, 3);
-    table_column(&t, "loss", false, 6);
-    table_column(&t, "peak MB", false, 6);
-    table_column(&t, "seconds", false, 5);
-    table_column(&t, "age", false, 3);
+    table_column(&t, "val_bpb", false, RANK_BPB);
+    table_column(&t, "smoothed loss", false, RANK_SMOOTHED);
+    table_column(&t, "peak MB", false, RANK_MEMORY);
+    table_column(&t, "seconds", false, RANK_SECONDS);
+    table_column(&t, "age", false, RANK_AGE);
     for (size_t i = 0; i < l->n; i++) fill_row(&t, l->run + i, keys, n, named, accuracy);
     if (t.no_memory)
         rc = err_set(e, ERR_NOMEM, "out of memory for the table");
@@ -400,9 +424,9 @@ const struct cmd cmd_runs = {
              "Only options\n"
              "whose values differ are columns. A run that goes on, stopped or diverged shows its "
              "last figures.\n"
-             "val_loss +- its standard error; loss is the training loss; MB are 10^6 bytes; age is "
-             "since the\n"
-             "last change. --prune without --yes removes nothing, and never of a run that is going "
+             "val_loss +- its standard error; smoothed loss is train_loss, of the updates, which lags "
+             "some 20 of\n"
+             "them behind; MB are 10^6 bytes; age is since the last change. --prune without --yes removes nothing, and never of a run that is going "
              "on.\n",
     .rows = rows,
     .run = run,

@@ -36,7 +36,7 @@ loss=$(json val_loss runs/b/summary.json | cut -c1-5)
 check "the loss with its error" sh -c 'grep "^runs/b .* '"$loss"'[0-9]* +-0.0" l.out'
 check "a damaged log is said" says l.err 'runs/cut/log.jsonl: its last line is cut'
 check "all heads are there" \
-    sh -c 'head -1 l.out | grep -q "val_bpb  *loss  *peak MB  *seconds  *age"'
+    sh -c 'head -1 l.out | grep -q "val_bpb  *smoothed loss  *peak MB  *seconds  *age"'
 
 order() { "$DUET" runs runs/a runs/b runs/10 "$@" 2>o.err | sed 1d | cut -d' ' -f1 | tr '\n' ' '; }
 check "--sort name" \
@@ -54,7 +54,7 @@ check "age" sh -c 'grep -q "^runs/10 .* 3d$" l.out && grep -q "^runs/b .* 2h$" l
 "$DUET" runs exp >l.out 2>l.err
 check "deeper folders" sh -c 'grep -q "^exp/deep/c .* finished" l.out'
 check "one run: no option differs" equal "$(head -1 l.out | tr -s ' ')" \
-    "run status step val_loss val_bpb loss peak MB seconds age"
+    "run status step val_loss val_bpb smoothed loss peak MB seconds age"
 
 # ---- for programs
 "$DUET" runs --tsv --sort name >l.tsv 2>l.err
