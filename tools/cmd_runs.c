@@ -424,10 +424,11 @@ const struct cmd cmd_runs = {
              "Only options\n"
              "whose values differ are columns. A run that goes on, stopped or diverged shows its "
              "last figures.\n"
-             "val_loss +- its standard error; smoothed loss is train_loss, of the updates, which lags "
-             "some 20 of\n"
-             "them behind; MB are 10^6 bytes; age is since the last change. --prune without --yes removes nothing, and never of a run that is going "
-             "on.\n",
+             "val_loss +- its standard error; smoothed loss is train_loss, of the updates, some 20 "
+             "of them\n"
+             "behind; MB are 10^6 bytes; age is since the last change. --prune without --yes "
+             "removes nothing,\n"
+             "and never of a run that is going on.\n",
     .rows = rows,
     .run = run,
 };

@@ -23,6 +23,7 @@ check "loss at step" sh -c 'sed -n "/^loss at step/,/^$/p" ab.out | grep -q "^20
 check "val_loss at step, with errors" sh -c \
     'sed -n "/^val_loss at step/,/^$/p" ab.out | grep -q "^20  *$1 +-0.0[0-9]*  *$2 +-0.0[0-9]*$"' - \
     "$(short "$(line a val 20 val_loss)")" "$(short "$(line b val 20 val_loss)")"
+check "the loss that lags is not beside them" sh -c '! grep "^train_loss" ab.out'
 check "at tokens: said to be linear" says ab.out '^loss at tokens (linear between lines)'
 must compare a c >ac.out 2>s.err # 128 and 256 tokens a step: c has 2,560 at step 10, a at 20
 check "loss at tokens: exact on a line" sh -c \

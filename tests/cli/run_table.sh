@@ -89,6 +89,24 @@ if command -v script >/dev/null; then
     done
 fi
 
+# ---- methods side by side
+mkdir four
+S="--seq 32 --batch 4 --threads 1 --quiet --data text.txt --init runs/a --steps 6"
+must "$DUET" train $S --name full --out four/full >s.out 2>s.err
+must "$DUET" train $S --lora 8 --lr 3e-3 --name lora --out four/lora >s.out 2>s.err
+must "$DUET" train $S --engine mezo --name mezo --out four/mezo >s.out 2>s.err
+must "$DUET" train $S --engine mezo --lora 8 --weights q8_0 --name both --out four/both >s.out 2>s.err
+"$DUET" runs four >l.out 2>l.err
+check "a name that is the folder's is no column" sh -c '! head -1 l.out | grep -q " name "'
+if command -v script >/dev/null; then
+    script -qc "stty cols 80; '$DUET' runs four 2>s.err" /dev/null </dev/null 2>&1 | tr -d '\r' >w.out
+    check "80 columns: engine, lora, loss and memory" \
+        sh -c 'head -1 w.out | grep -q "^run  *engine  *lora .* val_loss .*peak MB"'
+    check "80 columns: of each" \
+        sh -c 'grep -q "^four/both  *mezo  *8 .* [0-9.]*$" w.out &&
+            grep -q "^four/full  *backprop  *0 .* [0-9.]*$" w.out'
+fi
+
 # ---- pruning
 "$DUET" runs --prune checkpoints >p.out 2>p.err
 check "--prune lists" says p.out '^would .*runs/a: 4 files$'
