@@ -29,12 +29,20 @@ static json_t *describe_val(const struct run_val *v) {
     return o;
 }
 
+/* What an end says of the whole run counts before the last line, which may be of an earlier step;
+ * then the step of the line is said. */
 static void describe_lines(json_t *o, const struct run *r) {
     if (r->n_steps) {
         const struct run_step *last = r->steps + r->n_steps - 1;
-        facts_real(o, "tokens", last->tokens);
-        facts_real(o, "training_seconds", last->seconds);
+        const json_t *end = r->status == RUN_FINISHED ? r->summary : NULL;
+        const double tokens = round(1e6 * run_number(end, "total_tokens_M")),
+                     seconds = run_number(end, "training_seconds");
+        const bool told = isfinite(tokens) && isfinite(seconds), earlier = last->step != r->step;
+        if (earlier && !told) facts_put(o, "last_line_step", json_integer(last->step));
+        facts_real(o, "tokens", told ? tokens : last->tokens);
+        facts_real(o, "training_seconds", told ? seconds : last->seconds);
         facts_real(o, "first_loss", r->steps[0].loss);
+        if (earlier && told) facts_put(o, "last_line_step", json_integer(last->step));
         facts_real(o, "last_loss", last->loss);
         facts_real(o, "last_lr", last->lr);
     }

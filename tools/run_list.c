@@ -112,6 +112,20 @@ char *run_option(const struct run *r, const char *key, int digits) {
     return r->options ? default_text(row, digits) : strdup("");
 }
 
+bool run_option_is_default(const char *key, const json_t *v) {
+    const struct conf_row *row = conf_row(train_rows, key);
+    if (!row) return false;
+    if (json_is_null(v) || (json_is_object(v) && !json_object_size(v))) return !row->def;
+    if (json_is_string(v) && row->def) return !strcmp(json_string_value(v), row->def);
+    if (json_is_number(v) && row->def && strtod(row->def, NULL) == json_number_value(v))
+        return true; /* -1 too, where the program decides */
+    char *a = value_text(row, v, OPTION_EXACT), *b = default_text(row, OPTION_EXACT);
+    const bool same = a && b && !strcmp(a, b);
+    free(a);
+    free(b);
+    return same;
+}
+
 static bool is_label(const char *key) {
     return !strcmp(key, "name") || !strcmp(key, "note") || !strcmp(key, "set");
 }

@@ -24,6 +24,9 @@ void run_list_release(struct run_list *l); /* accepts all zeros */
 enum { OPTION_EXACT = 15, OPTION_SHORT = 4 };
 char *run_option(const struct run *r, const char *key, int digits);
 
+/* True if v, the value of an option in a run's file, is the default of this version. */
+bool run_option_is_default(const char *key, const json_t *v);
+
 /* Names of the options that are there (all), or in which the runs differ: malloc()ed strings in a
  * malloc()ed list of *n. --name and --note are labels and no options. */
 int run_list_options(const struct run_list *l, bool all, char ***keys, size_t *n, struct err *e);

@@ -34,6 +34,26 @@ fact earlier_checkpoints 2
 fact best_file run/best.blzt
 fact lr 0.001
 fact val_loss "$(json val_loss run/summary.json)"
+check "info: given options, not defaults" \
+    sh -c 'grep -q "^    seq  *32$" i.out && ! grep "^    rollback " i.out'
+n=$(sed -n 's/^    at_defaults  *\([0-9]*\) options, shown with --all$/\1/p' i.out)
+"$DUET" info run --all >all.out 2>i.err
+check "info --all: as many more" \
+    equal $(($(wc -l <i.out) - 1 + ${n:-0})) "$(wc -l <all.out)"
+check "info --all: a default" says all.out '^    rollback  *yes$'
+check "info --json: all" says i.json '"rollback": true'
+# a run's end counts before its last line
+must train late --steps 13 --log-every 10
+kind "a run that ended between two lines" late run
+fact step 13
+fact tokens 1664
+fact last_line_step 10
+check "info: seconds once" \
+    equal "$(sed -n 's/^ *training_seconds  *//p' i.out | sort -u | wc -l)" 1
+cp -r late gone && rm gone/summary.json
+kind "such a run without its end" gone run
+fact tokens 1280
+fact last_line_step 10
 kind "a LoRA run" lora run
 fact rank 2
 kind "a MeZO run" zo run

@@ -116,7 +116,7 @@ cd ..
 check "without --out: the first free runs/N" same here/runs/1/model.blzt here/runs/2/model.blzt
 
 # ---- what info says of it
-must "$DUET" info run/config.json >info.out
+must "$DUET" info run/config.json --all >info.out
 check "info of a run's config.json" says info.out '^  kind  *options of a run$'
 missing=
 for key in $(sed -n 's/^  "\([a-z0-9-]*\)":.*/\1/p' run/config.json); do
