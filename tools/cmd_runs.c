@@ -161,17 +161,28 @@ static int place_of(const char *key) {
     return 1000;
 }
 
+struct heading {
+    char *key;
+    int place, width;
+};
+
 /* Of others the short ones first: more of them find room. */
-static void sort_options(const struct run_list *l, char **keys, size_t n) {
-    for (size_t i = 1; i < n; i++)
-        for (size_t k = i; k; k--) {
-            const int a = place_of(keys[k - 1]), b = place_of(keys[k]);
-            if (a < b || (a == b && option_width(l, keys[k]) >= option_width(l, keys[k - 1])))
-                break;
-            char *t = keys[k];
-            keys[k] = keys[k - 1];
-            keys[k - 1] = t;
-        }
+static int compare_headings(const void *x, const void *y) {
+    const struct heading *a = x, *b = y;
+    if (a->place != b->place) return a->place < b->place ? -1 : 1;
+    if (a->width != b->width) return a->width < b->width ? -1 : 1;
+    return strcmp(a->key, b->key);
+}
+
+static int sort_options(const struct run_list *l, char **keys, size_t n, struct err *e) {
+    struct heading *h = calloc(n + 1, sizeof *h);
+    if (!h) return err_set(e, ERR_NOMEM, "out of memory for options");
+    for (size_t i = 0; i < n; i++)
+        h[i] = (struct heading){keys[i], place_of(keys[i]), option_width(l, keys[i])};
+    qsort(h, n, sizeof *h, compare_headings);
+    for (size_t i = 0; i < n; i++) keys[i] = h[i].key;
+    free(h);
+    return 0;
 }
 
 /* Ranks of columns (table.h). Which method it was, and what it cost, stay the longest. */
@@ -234,7 +245,7 @@ static int print_text(const struct run_list *l, struct err *e) {
     struct table t = {0};
     const bool named = any_name(l), accuracy = any_accuracy(l);
     TRY(run_list_options(l, false, &keys, &n, e));
-    sort_options(l, keys, n);
+    TRY(sort_options(l, keys, n, e));
     table_column(&t, "run", true, 0);
     if (named) table_column(&t, "name", true, RANK_STEP);
     for (size_t i = 0; i < n; i++)
@@ -311,7 +322,7 @@ static int print_json(const struct run_list *l, struct err *e) {
 
 static void print_field(const char *s, bool first) {
     if (!first) putchar('\t');
-    for (; *s; s++) putchar(strchr("\t\r\n", *s) ? ' ' : *s);
+    for (; *s; s++) putchar((unsigned char)*s < ' ' || *s == 127 ? ' ' : *s);
 }
 
 static void print_value(const json_t *v, bool first) {

@@ -8,6 +8,14 @@
 
 enum { GAP = 2, LEAST = 8 }; /* between columns; of one that is cut */
 
+/* Text of files: nothing in it does anything on a terminal, and every character has its width. */
+static void make_harmless(char *text) {
+    for (unsigned char *p = (unsigned char *)text; p && *p; p++) {
+        if (*p < ' ' || *p == 127) *p = '?';
+        if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) *p = p[1] = '?'; /* U+0080 to U+009F */
+    }
+}
+
 void table_column(struct table *t, const char *name, bool left, int rank) {
     if (t->n == t->cap) {
         const int cap = t->cap ? 2 * t->cap : 16;
@@ -19,7 +27,13 @@ void table_column(struct table *t, const char *name, bool left, int rank) {
         t->col = p;
         t->cap = cap;
     }
-    t->col[t->n++] = (struct table_col){name, left, rank};
+    char *copy = strdup(name);
+    if (!copy) {
+        t->no_memory = true;
+        return;
+    }
+    make_harmless(copy);
+    t->col[t->n++] = (struct table_col){copy, left, rank};
 }
 
 void table_row(struct table *t) {
@@ -41,8 +55,7 @@ void table_set(struct table *t, int col, const char *fmt, ...) {
     va_start(ap, fmt);
     if (vasprintf(&text, fmt, ap) < 0) text = NULL;
     va_end(ap);
-    for (char *p = text; p && *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 127) *p = '?'; /* text of files */
+    make_harmless(text);
     char **at = t->cell + (t->rows - 1) * (size_t)t->n + col;
     free(*at);
     *at = text;
@@ -147,6 +160,7 @@ void table_print(const struct table *t, int columns, const char *more, FILE *f) 
 
 void table_release(struct table *t) {
     for (size_t i = 0; i < t->rows * (size_t)t->n; i++) free(t->cell[i]);
+    for (int i = 0; i < t->n; i++) free(t->col[i].name);
     free(t->cell);
     free(t->col);
     *t = (struct table){0};

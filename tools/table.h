@@ -1,4 +1,5 @@
-/* Rows of text in aligned columns that fit into a terminal. */
+/* Rows of text in aligned columns that fit into a terminal. Control characters in headings and
+ * cells become "?". */
 #ifndef DUET_TABLE_H
 #define DUET_TABLE_H
 
@@ -7,9 +8,9 @@
 #include <stdio.h>
 
 struct table_col {
-    const char *name; /* the heading; borrowed */
-    bool left;        /* text, at the left; numbers stand at the right */
-    int rank;         /* the highest is left out first where the width is short; 0: never */
+    char *name; /* the heading; owned */
+    bool left;  /* text, at the left; numbers stand at the right */
+    int rank;   /* the highest is left out first where the width is short; 0: never */
 };
 
 struct table {

@@ -34,6 +34,7 @@ static int out_of_range(const struct conf_row *row, const char *what, const char
     if (low && high)
         return err_set(e, ERR_USAGE, "%s is %s, expected %.15g to %.15g", what, value, row->min,
                        row->max);
+    low = low && !(strtod(value, NULL) > row->min); /* else it is too large even so */
     return err_set(e, ERR_USAGE, "%s is %s, expected at %s %.15g", what, value,
                    low ? "least" : "most", low ? row->min : row->max);
 }

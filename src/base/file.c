@@ -459,6 +459,11 @@ bool file_exists(const char *path) {
     return stat(path, &st) == 0;
 }
 
+bool file_is_regular(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 char *file_join(const char *dir, const char *name) {
     size_t n = strlen(dir);
     char *out = NULL;

@@ -85,6 +85,7 @@ int file_mkdirs(const char *path, struct err *e);
 
 bool file_exists(const char *path);
 bool file_is_dir(const char *path); /* an existing folder */
+bool file_is_regular(const char *path); /* opening anything else may wait, or never end */
 
 /* "dir/name", malloc()ed. */
 char *file_join(const char *dir, const char *name);

@@ -79,7 +79,7 @@ static char *read_file(const char *path, size_t *n) {
     struct err ignored;
     char *text = NULL;
     *n = 0;
-    const bool there = path && file_exists(path);
+    const bool there = path && file_is_regular(path);
     return there && !file_read_text(path, FILE_MAX, &text, n, &ignored) ? text : NULL;
 }
 
@@ -93,6 +93,7 @@ double rate_history_usual(const char *path, const char *key) {
 
 static void write_file(const char *path, const char *text) {
     struct err ignored;
+    if (file_exists(path) && !file_is_regular(path)) return; /* a pipe would be waited for */
     struct file_out out;
     char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
     if (slash) *slash = 0;

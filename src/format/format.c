@@ -202,7 +202,8 @@ int model_file_open(struct model_file *mf, const char *path, bool verify, struct
     *mf = (struct model_file){0};
     char *run = model_file_of_run(path);
     if (!run && file_is_dir(path)) return open_dir(mf, path, verify, e);
-    int rc = file_map_open(&map, run ? run : path, e);
+    int rc = run && !file_is_regular(run) ? err_set(e, ERR_INPUT, "%s is no file", run)
+                                          : file_map_open(&map, run ? run : path, e);
     free(run);
     return rc ? rc : model_file_open_map(mf, &map, verify, e);
 }

@@ -70,12 +70,18 @@ static const char unknown[] =
     "who knows.\n\n## License\n\nUnknown: nobody has said under which license the weights are, "
     "nor their training data.\n";
 
+/* A heading is a line. */
+static void print_name(FILE *f, const char *name) {
+    for (; *name; name++) fputc((unsigned char)*name < ' ' || *name == 127 ? ' ' : *name, f);
+}
+
 static void print_card(FILE *f, const struct model_file *out, const struct model_file *in,
                        const struct model_config *c, const char *arch, const char *name) {
-    fprintf(f,
-            "---\nlibrary_name: transformers\npipeline_tag: text-generation\nlicense: unknown\n"
-            "tags:\n- duet\n---\n\n# %s\n\nA language model. ",
-            name);
+    fputs("---\nlibrary_name: transformers\npipeline_tag: text-generation\nlicense: unknown\n"
+          "tags:\n- duet\n---\n\n# ",
+          f);
+    print_name(f, name);
+    fputs("\n\nA language model. ", f);
     print_origin(f, in);
     print_sizes(f, out, c, arch);
     fprintf(f,

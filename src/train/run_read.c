@@ -46,11 +46,6 @@ double run_number(const json_t *object, const char *key) {
 
 /* ---- the files ------------------------------------------------------------------------------- */
 
-static bool is_regular(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode); /* opening a pipe would wait for a writer */
-}
-
 /* *object: NULL if there is none, or none that can be read, which notes then say. */
 static int read_object(struct run *r, const char *name, json_t **object, struct err *e) {
     int rc = 0;
@@ -61,7 +56,7 @@ static int read_object(struct run *r, const char *name, json_t **object, struct 
     char *path = file_join(r->dir, name);
     if (!path) return err_set(e, ERR_NOMEM, "out of memory for %s", r->dir);
     if (!file_exists(path)) goto out;
-    if (!is_regular(path)) {
+    if (!file_is_regular(path)) {
         run_note(r, "%s is no file", path);
     } else if (file_read_text(path, JSON_MAX, &text, &n, &damage)) {
         run_note(r, "%s", damage.msg);
@@ -116,7 +111,7 @@ static void read_state(struct run *r) {
     char *path = file_there(r->dir, "state");
     r->saved_step = -1;
     if (!path) return;
-    if (!is_regular(path))
+    if (!file_is_regular(path))
         run_note(r, "%s is no file", path);
     else if (state_read_progress(path, &p, &damage))
         run_note(r, "%s", damage.msg);

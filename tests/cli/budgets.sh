@@ -158,5 +158,7 @@ done
 refuses "no budget at all" 2 'say how long to train: --time SECONDS, --steps N, --tokens N, --epochs X or --flops X' \
     "$DUET" train $TINY --data text.txt
 refuses "a budget below 0" 2 'tokens is -5' "$DUET" train $TINY --data text.txt --tokens -5
+refuses "a budget beyond all limits" 2 'flops is 1e+300, expected at most 1e+30' \
+    "$DUET" train $TINY --data text.txt --flops 1e300
 refuses "no number" 2 'flops is "many"' "$DUET" train $TINY --data text.txt --flops many
 finish

@@ -44,6 +44,8 @@ for line in 'architecture | llama' 'layers | 2' 'hidden size | 32' 'feed-forward
     check "card: $line" says named-hf/README.md "^| $line |"
 done
 check "card: no license is made up" says named-hf/README.md '^license: unknown'
+must "$DUET" convert $M two-lines/ --name "$(printf 'a\n---\nb')" >out 2>err
+check "card: a name is one line" says two-lines/README.md '^# a --- b$'
 mkdir mine
 echo 'my words' >mine/README.md
 must "$DUET" convert $M mine/ --verify >out 2>err

@@ -107,6 +107,22 @@ if command -v script >/dev/null; then
             grep -q "^four/full  *backprop  *0 .* [0-9.]*$" w.out'
 fi
 
+# ---- options of who knows which program
+mkdir odd && cp -r runs/a runs/b odd
+awk 'BEGIN { printf "{\"\\u001b[31mred\": \"x\\u001b[2J\", \"c1\\u009b4m\": 1, \"lr\": 0.5"
+    for (i = 0; i < 4000; i++) printf ", \"key %d\": %d", i, i
+    print "}" }' >odd/a/config.json
+check "thousands of options are listed soon" \
+    sh -c 'timeout 20 "$1" runs odd >h.out 2>h.err && grep -q "key 3999" h.out' - "$DUET"
+check "no heading does anything on a terminal" sh -c 'grep -q "?\[31mred" h.out &&
+    ! LC_ALL=C grep -q "$(printf "\033\\|\302\233")" h.out'
+"$DUET" runs odd --tsv >h.tsv 2>h.err
+check "nor in --tsv" sh -c '[ -s h.tsv ] && ! LC_ALL=C grep -q "$(printf "\033")" h.tsv'
+mkdir odd/pipe && cp runs/a/log.jsonl runs/a/config.json odd/pipe && mkfifo odd/pipe/model.blzt
+refuses "nobody waits for a pipe in a run" 1 'odd/pipe/model.blzt is no file' \
+    timeout 20 "$DUET" generate odd/pipe --prompt One --tokens 2
+rm -r odd
+
 # ---- pruning
 "$DUET" runs --prune checkpoints >p.out 2>p.err
 check "--prune lists" says p.out '^would .*runs/a: 4 files$'

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static double add(char **text, const char *key, double rate) {
     char *next = NULL;
@@ -107,6 +109,21 @@ static void where_it_is(void **state) {
     rate_history_add("/nonexistent/x/rates.json", "a", 1);
 }
 
+/* Its writer would be waited for. */
+static void a_pipe_in_its_place_is_none(void **state) {
+    (void)state;
+    char dir[] = "/tmp/duet-rates-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/rates.json", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20);
+    assert_true(rate_history_usual(path, "a") == 0);
+    for (int i = 0; i < 3; i++) rate_history_add(path, "a", 3);
+    alarm(0);
+    unlink(path);
+    rmdir(dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_upper_quartile_is_usual),
@@ -114,6 +131,7 @@ int main(void) {
         cmocka_unit_test(a_cut_file_is_none),
         cmocka_unit_test(what_is_no_rate_is_left_out),
         cmocka_unit_test(where_it_is),
+        cmocka_unit_test(a_pipe_in_its_place_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
