@@ -4,6 +4,7 @@
 #include "export.h"
 #include "file.h"
 #include "import.h"
+#include "log.h"
 #include "merge.h"
 #include "modelfile.h"
 #include "open_model.h"
@@ -21,7 +22,8 @@ struct opts {
     struct conf_pairs set;
     int64_t threads;
     struct conf_list data;
-    bool verify, merge, overwrite;
+    bool verify, merge, overwrite, quiet;
+    struct log_progress *line;
 };
 
 #define O struct opts
@@ -58,6 +60,7 @@ static const struct conf_row rows[] = {
               "with --verify: measure how the loss changes on these texts (as eval's --data) "
               "instead of on built-in stories"),
     CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
+    CONF_BOOL(O, quiet, "quiet", "no progress line"),
     CONF_END};
 #undef O
 
@@ -98,6 +101,7 @@ static int open_adapter(const struct conf *conf, const struct opts *o, struct ru
     TRY(adapter_open(m, *base, in, &use, e));
     if (o->merge) TRY(run_files_tokenizer(run, m, e));
 out:
+    log_progress_end(o->line);
     return rc;
 }
 
@@ -105,7 +109,7 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     const char *in = conf->pos[0], *out = conf->pos[1], *base;
     const struct format *f;
     struct verifier v = {
-        .in = {NULL, in, &o->set}, .out = {NULL, NULL, &o->set}, .name = out, .data = &o->data};
+        .in = {NULL, in, &o->set}, .out = {NULL, NULL, &o->set}, .name = out, .line = o->line, .data = &o->data};
     const struct mf_check check = {verify, &v};
     struct model m = {0};
     struct run_files run = {0};
@@ -113,7 +117,9 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     TRY(open_adapter(conf, o, &run, &base, &f, &m, e));
     v.in.path = v.out.path = base;
     open_say(&m);
+    log_state(o->line, "writing %s", out);
     TRY(adapter_save_checked(&m, out, f->name, NULL, o->verify ? &check : NULL, e));
+    log_progress_end(o->line);
     printf("%s: an adapter as %s\n", out, f->name);
     if (o->verify) verify_print(&v);
 out:
@@ -158,7 +164,7 @@ static int convert_merged(const struct conf *conf, const struct opts *o, struct 
                          .report = &r,
                          .merged = true,
                          .tokenizer = o->tokenizer,
-                         .data = &o->data};
+                         .line = o->line, .data = &o->data};
     const struct mf_check check = {verify, &v};
     const struct export_opts x = {.dtype = dtype_find(o->dtype),
                                   .tokenizer = o->tokenizer,
@@ -171,7 +177,9 @@ static int convert_merged(const struct conf *conf, const struct opts *o, struct 
     v.in.path = base;
     open_say_assumed(&m);
     TRY(check_modelfile(conf, o, f, e));
+    log_state(o->line, "writing %s", out);
     TRY(merge_export(&m, base, f, out, &x, &r, e));
+    log_progress_end(o->line);
     screen_write(stderr, r.text, strlen(r.text));
     printf("%s: %s with %s merged into it, as %s\n", out, base, in, f->name);
     if (o->verify) verify_print(&v);
@@ -191,7 +199,7 @@ static int convert_model(const struct conf *conf, const struct opts *o, const st
     struct export_report r;
     struct verifier v = {
         .in = {in, NULL, &o->set}, .name = out, .report = &r, .tokenizer = o->tokenizer,
-        .data = &o->data};
+        .line = o->line, .data = &o->data};
     const struct mf_check check = {verify, &v};
     const struct export_opts x = {.dtype = dtype_find(o->dtype),
                                   .tokenizer = o->tokenizer,
@@ -208,7 +216,9 @@ static int convert_model(const struct conf *conf, const struct opts *o, const st
     TRY(export_spares(mf, f, out, o->tokenizer, e));
     TRY(out_free(out, o->overwrite, e));
     TRY(check_modelfile(conf, o, f, e));
+    log_state(o->line, "writing %s", out);
     TRY(model_export(mf, f, out, &x, &r, e));
+    log_progress_end(o->line);
     if (mf->notes) screen_write(stderr, mf->notes, strlen(mf->notes));
     screen_write(stderr, r.text, strlen(r.text));
     printf("%s: %zu tensors as %s\n", out, mf->n_tensors, f->name);
@@ -224,6 +234,7 @@ static int run(int argc, char **argv, struct err *e) {
     struct conf conf = {0};
     struct opts o = {0};
     struct model_file mf = {0};
+    struct log_progress line = {0};
     TRY(cmd_parse(&cmd_convert, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     TRY(cmd_count("duet convert", &conf, 0, 2, 2, "a model and a name to write", e));
@@ -232,6 +243,9 @@ static int run(int argc, char **argv, struct err *e) {
         goto out;
     }
     if (o.threads) par_init((int)o.threads);
+    log_progress_init(&line, o.quiet);
+    o.line = &line;
+    log_state(&line, "reading %s", conf.pos[0]);
     TRY(model_file_open(&mf, conf.pos[0], true, e));
     TRY(adapter_probe(&mf, &adapter, e));
     if (adapter) {
@@ -241,6 +255,7 @@ static int run(int argc, char **argv, struct err *e) {
         TRY(convert_model(&conf, &o, &mf, e));
     }
 out:
+    log_progress_end(&line);
     model_file_close(&mf);
     conf_release(&conf);
     return rc;

@@ -1,5 +1,6 @@
 #include "chars.h"
 #include "cmd.h"
+#include "log.h"
 #include "map.h"
 #include "open_model.h"
 #include "par.h"
@@ -179,6 +180,8 @@ struct stream {
     struct stoptext stop;
     struct chars chars;
     struct tok_bytes *kept; /* NULL: to stdout */
+    struct log_progress *line; /* where nobody sees it grow; else NULL */
+    uint64_t done, total;      /* tokens of all texts */
     int rc;
     struct err *e;
 };
@@ -210,6 +213,7 @@ static bool emit(void *ctx, uint32_t prev, uint32_t id) {
     struct stream *s = ctx;
     size_t n;
     const char *piece = tokenizer_piece(s->t, (int64_t)prev, id, &n);
+    if (s->line) log_bar(s->line, "generating", ++s->done, s->total, "tokens");
     s->rc = stoptext_add(&s->stop, piece, n, s->e);
     if (!s->rc) s->rc = chars_add(&s->chars, s->stop.out.data, s->stop.out.n, s->e);
     return put(s) && !s->stop.found;
@@ -330,6 +334,7 @@ static int write_sample(const struct opts *o, const struct model *m, struct samp
                         struct err *e) {
     int rc;
     TRY(sampler_run(sampler, seed, emit, s, x, e));
+    if (s->line) log_progress_end(s->line);
     TRY(stream_end(s, e));
     if (!o->json) {
         if (o->samples > 1) putchar('\n');
@@ -344,13 +349,17 @@ out:
 
 static int write_samples(const struct opts *o, struct model *m, const struct gemm *gemm,
                          const struct tokenizer *t, const struct sample_opts *so,
-                         const struct prompt *p, const struct tok_ids *ids, struct err *e) {
+                         const struct prompt *p, const struct tok_ids *ids,
+                         struct log_progress *line, struct err *e) {
     int rc;
     struct sampler *sampler = NULL;
     struct sample_stats x = {0};
     json_t *samples = json_array();
     struct tok_bytes kept = {0};
+    const bool seen = !o->json && isatty(STDOUT_FILENO);
+    log_state(line, "reading the prompt");
     TRY(sampler_open(&sampler, m, gemm, so, ids->ids, (int64_t)ids->n, e));
+    log_progress_end(line);
     if (o->seed < 0 && o->temperature > 0 && !o->quiet)
         fprintf(stderr, "seed %" PRIu64 "\n", so->seed);
     for (int64_t i = 0; i < o->samples && !rc; i++) {
@@ -359,6 +368,9 @@ static int write_samples(const struct opts *o, struct model *m, const struct gem
                            .prompt = p,
                            .stop = {.text = o->stop.item, .n = o->stop.n},
                            .kept = o->json ? &kept : NULL,
+                           .line = seen ? NULL : line,
+                           .done = (uint64_t)(i * o->tokens),
+                           .total = (uint64_t)(o->samples * o->tokens),
                            .e = e};
         if (o->samples > 1)
             snprintf(s.heading, sizeof s.heading,
@@ -415,6 +427,8 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
                              .context = o->context,
                              .shift = o->shift,
                              .seed = o->seed < 0 ? clock_seed() : (uint64_t)o->seed};
+    struct log_progress line;
+    log_progress_init(&line, o->quiet);
     note_unread(o, conf);
     TRY(read_prompt(&p, o, conf, e));
     TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
@@ -424,8 +438,9 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
     if (!o->no_stop) sample_stops(&m, t, &so);
     TRY(sample_prompt(t, p.text, p.bytes, o->special, &ids, e));
     TRY(check_ids(&m, &ids, e));
-    TRY(write_samples(o, &m, &gemm, t, &so, &p, &ids, e));
+    TRY(write_samples(o, &m, &gemm, t, &so, &p, &ids, &line, e));
 out:
+    log_progress_end(&line);
     free(ids.ids);
     free(p.owned);
     tokenizer_close(t);

@@ -152,13 +152,18 @@ static int cut(struct measure *x, struct verifier *v, const struct model *m, str
     return 0;
 }
 
+static void progress(void *ctx, uint64_t done, uint64_t total) {
+    log_bar(ctx, "measuring the loss", done, total, "windows");
+}
+
 static int evaluate(struct measure *x, struct verifier *v, struct model *m, double *losses,
                     double *mean, struct err *e) {
     int rc;
     struct gemm gemm;
     struct eval_result r;
     const struct eval_opts o = {
-        .batch = 1, .seq = v->loss.T, .max_windows = v->loss.windows, .losses = losses};
+        .batch = 1, .seq = v->loss.T, .max_windows = v->loss.windows, .losses = losses,
+        .progress = progress, .ctx = v->line};
     TRY(gemm_init(&gemm, "auto", DT_F32, e));
     TRY(eval_run(m, &gemm, x->shard, &x->split, &o, &r, e));
     *mean = r.loss;
@@ -209,10 +214,12 @@ int verify(void *ctx, const char *path, struct err *e) {
         v->out.path = path;
     else
         v->out.adapter = path;
+    log_state(v->line, "comparing logits");
     TRY(model_compare(&v->in, &v->out, &v->c, e));
     TRY(judge(v, e));
     if (!v->c.exact || v->data->n) TRY(measure_loss(v, e));
 out:
+    log_progress_end(v->line);
     return rc;
 }
 
@@ -223,7 +230,7 @@ static void print_change(double x) {
 
 static void print_loss(const struct verify_loss *l) {
     print_change(l->change);
-    if (isfinite(l->change_stderr)) printf(" +- %.4f", l->change_stderr);
+    if (isfinite(l->change_stderr)) printf(" %s %.4f", term_pm(), l->change_stderr);
     printf(" nats a token (%.4f, now %.4f) on %s, %" PRIu64 " window%s of %lld tokens\n", l->before,
            l->before + l->change, l->what, l->windows, l->windows == 1 ? "" : "s",
            (long long)l->T);

@@ -4,6 +4,7 @@
 
 #include "conf.h"
 #include "export.h"
+#include "log.h"
 
 /* Loss on a text before and after, window by window. */
 struct verify_loss {
@@ -21,6 +22,7 @@ struct verifier {
     bool merged;                        /* in has an adapter that is in out's weights */
     const char *tokenizer;              /* as --tokenizer names it, or NULL: in's */
     const struct conf_list *data;       /* texts to measure the loss on; none: the built-in one */
+    struct log_progress *line;          /* shows what is done */
     struct compare c;
     struct verify_loss loss; /* not known if every logit is the same and no text was named, or
                               * without a tokenizer */
