@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { DEPTH = 3 };
 
@@ -18,13 +19,26 @@ int run_list_add(struct run_list *l, const char *dir, int flags, struct err *e) 
     if (l->n == l->cap) {
         const size_t cap = l->cap ? 2 * l->cap : 16;
         struct run *p = realloc(l->run, cap * sizeof *p);
-        if (!p) return err_set(e, ERR_NOMEM, "out of memory for runs");
-        l->run = p;
+        if (p) l->run = p;
+        struct run_id *id = realloc(l->id, cap * sizeof *id);
+        if (id) l->id = id;
+        if (!p || !id) return err_set(e, ERR_NOMEM, "out of memory for runs");
         l->cap = cap;
     }
+    struct stat st = {0};
     const int rc = run_read(l->run + l->n, dir, flags, e);
-    if (!rc) l->n++;
-    return rc;
+    if (rc) return rc;
+    if (stat(dir, &st) != 0) st = (struct stat){0}; /* it has gone */
+    l->id[l->n++] = (struct run_id){st.st_dev, st.st_ino};
+    return 0;
+}
+
+static bool is_listed(const struct run_list *l, const char *dir) {
+    struct stat st;
+    if (stat(dir, &st) != 0) return false;
+    for (size_t i = 0; i < l->n; i++)
+        if (l->id[i].ino == st.st_ino && l->id[i].dev == st.st_dev) return true;
+    return false;
 }
 
 static int shown(const struct dirent *x) {
@@ -39,7 +53,9 @@ static int look_in(struct run_list *l, const char *dir, int flags, int depth, st
     for (int i = 0; i < n; i++) {
         char *path = rc ? NULL : file_join(dir, names[i]->d_name);
         if (!rc && !path) rc = err_set(e, ERR_NOMEM, "out of memory for runs");
-        if (path && run_folder_is(path))
+        if (path && is_listed(l, path))
+            ; /* a link led to it before */
+        else if (path && run_folder_is(path))
             rc = run_list_add(l, path, flags, e);
         else if (path && depth + 1 < DEPTH && file_is_dir(path))
             rc = look_in(l, path, flags, depth + 1, e);
@@ -62,6 +78,7 @@ void run_list_say(const struct run_list *l) {
 void run_list_release(struct run_list *l) {
     for (size_t i = 0; i < l->n; i++) run_release(l->run + i);
     free(l->run);
+    free(l->id);
     *l = (struct run_list){0};
 }
 

@@ -4,15 +4,22 @@
 
 #include "run_read.h"
 
+#include <sys/types.h>
+
 struct run_list {
     struct run *run; /* owned */
     size_t n, cap;
+    struct run_id {
+        dev_t dev;
+        ino_t ino;
+    } *id; /* of their folders, in the order in which they were added; owned */
 };
 
 /* Appends one run, read with flags of run_read. */
 int run_list_add(struct run_list *l, const char *dir, int flags, struct err *e);
 /* Appends dir if it is a run's folder, else the runs in it and up to three folders deep, in the
- * order of their names (runs/9 before runs/10). Hidden folders are passed over. */
+ * order of their names (runs/9 before runs/10). Hidden folders are passed over, and
+ * those that are in the list, which a link may lead to again. */
 int run_list_find(struct run_list *l, const char *dir, int flags, struct err *e);
 /* Writes every run's notes on stderr. */
 void run_list_say(const struct run_list *l);

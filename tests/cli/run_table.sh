@@ -107,6 +107,12 @@ if command -v script >/dev/null; then
             grep -q "^four/full  *backprop  *0 .* [0-9.]*$" w.out'
 fi
 
+# ---- links
+mkdir again && cp -r runs/b again && ln -s . again/self && ln -s b again/c
+check "a run that links lead to again is listed once" \
+    equal "$("$DUET" runs again 2>/dev/null | cut -d' ' -f1 | tr '\n' ' ')" "run again/b "
+rm -r again
+
 # ---- options of who knows which program
 mkdir odd && cp -r runs/a runs/b odd
 awk 'BEGIN { printf "{\"\\u001b[31mred\": \"x\\u001b[2J\", \"c1\\u009b4m\": 1, \"lr\": 0.5"
