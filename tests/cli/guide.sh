@@ -1,6 +1,6 @@
 #!/bin/sh
 # docs/guide.md: every command of its blocks, in order and in one folder, as a reader would type them; with a text of a
-# megabyte instead of sixteen and seconds instead of minutes. Then what the page promises of them.
+# megabyte instead of sixteen and seconds instead of minutes.
 . "$(dirname "$0")/lib.sh"
 mkdir bin
 ln -s "$DUET" bin/duet
