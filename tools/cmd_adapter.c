@@ -89,6 +89,7 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     open_say_assumed(&m);
     TRY(merge_export(&m, run.model, f, o->out, &x, &r, e));
     screen_write(stderr, r.text, strlen(r.text));
+    printf("%s: %s with %s merged into it, as %s\n", o->out, run.model, run.adapter, f->name);
 out:
     run_files_release(&run);
     model_close(&m);

@@ -48,19 +48,20 @@ check "generate with scale 0: the base's" same g1 g3
 check "generate --weights: as many bytes" equal "$(wc -c <g4)" "$(wc -c <g1)"
 
 # ---- merging
-must "$DUET" adapter merge $BASE $ADAPTER --out merged.blzt
+must "$DUET" adapter merge $BASE $ADAPTER --out merged.blzt >merge.out
+check "what is written is said" says merge.out "^merged.blzt: .* merged into it, as blzt5$"
 must evaluate merged.blzt >merged.out
 check "a merged model computes what --lora-mode merge does" same merged.out m.out
-must "$DUET" adapter merge $BASE $ADAPTER --scale 0 -o same.blzt
+must "$DUET" adapter merge $BASE $ADAPTER --scale 0 -o same.blzt >merge.out
 must evaluate same.blzt >same.out
 check "merged with scale 0 it is the base" same same.out plain.out
-must "$DUET" adapter merge $BASE $ADAPTER --dtype bf16 -o narrow.blzt
+must "$DUET" adapter merge $BASE $ADAPTER --dtype bf16 -o narrow.blzt >merge.out
 check "--dtype bf16: about half the size" awk -v a="$(wc -c <narrow.blzt)" \
     -v b="$(wc -c <merged.blzt)" \
     'BEGIN { exit !(a < 0.6 * b) }'
 must evaluate narrow.blzt >narrow.out
 check "and near in loss" close_to "$(loss narrow.out)" "$(loss a.out)" 0.02
-must "$DUET" adapter merge $BASE $ADAPTER --threads 3 --out merged3.blzt
+must "$DUET" adapter merge $BASE $ADAPTER --threads 3 --out merged3.blzt >merge.out
 check "the number of threads does not matter" same merged.blzt merged3.blzt
 must "$DUET" info merged.blzt --json >info.out
 check "info says where it comes from" says info.out '"merged"'
@@ -119,7 +120,7 @@ must evaluate $BASE --adapter $SETL --set rope_theta=500.0 >set2.out
 check "--set of the same value: the same" same set.out set2.out
 must evaluate setl >set3.out
 check "eval of the folder: the same" same set.out set3.out
-must "$DUET" adapter merge $BASE setl --out setm.blzt
+must "$DUET" adapter merge $BASE setl --out setm.blzt >merge.out
 must evaluate setm.blzt >set4.out
 check "adapter merge: the same but for rounding" close_to "$(loss set4.out)" "$(loss set.out)" 1e-4
 must "$DUET" info setm.blzt --json >info.out
