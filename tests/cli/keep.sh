@@ -29,7 +29,7 @@ check "and the last" equal \
     "$(vals over | tail -1 | cut -d' ' -f2 | cut -c1-6)"
 check "the trailer names it" equal "$(value best_step over.out)" "$best"
 check "the last line says where it is" sh \
-    -c "tail -2 over.err | grep -q '^      over/best.blzt (the best: step $best, val_loss [0-9.]*)$'"
+    -c "tail -4 over.err | grep -q '^      over/best.blzt (the best: step $best, val_loss [0-9.]*)$'"
 must "$DUET" train $OVER --steps "$best" --out upto >upto.out 2>upto.err
 check "best.blzt is the model of that step" same over/best.blzt upto/model.blzt
 check "each validation is there once" [ "$(vals over | cut -d' ' -f1 | uniq -d | wc -l)" -eq 0 ]
