@@ -1,5 +1,6 @@
 /* duet diff: where two models differ. */
 #include "cmd.h"
+#include "compare.h"
 #include "export.h"
 #include "facts.h"
 #include "model_diff.h"

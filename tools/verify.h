@@ -3,6 +3,7 @@
 #define DUET_VERIFY_H
 
 #include "conf.h"
+#include "compare.h"
 #include "export.h"
 #include "log.h"
 

@@ -4,7 +4,8 @@
  * There is exactly one place where each section can be (right after the one before it, aligned),
  * one size the file can have, and no byte that is not checked: the header and the tokenizer always,
  * the tensors when asked to verify. Layout: docs/formats.md. */
-#include "layout.h"
+#include "format.h"
+#include "json_text.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -235,7 +236,7 @@ static int read_object(const struct reader *r, const json_t *root, const char *k
     if (!o) return 0;
     if (!json_is_object(o))
         return err_set(e, ERR_INPUT, "%s: header: \"%s\" is not an object", r->mf->path, key);
-    *text = layout_json_text(o);
+    *text = json_text(o);
     return *text ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", r->mf->path);
 }
 
@@ -357,7 +358,7 @@ out:
 static int header_bytes(const json_t *root, uint64_t data_bytes, const char *path, uint8_t **head,
                         size_t *bytes, struct err *e) {
     struct prelude p = {.magic = MAGIC, .version = 5};
-    char *json = layout_json_text(root);
+    char *json = json_text(root);
     const size_t n = json ? strlen(json) : 0;
     int rc = 0;
     *bytes = align_up(sizeof p + n);

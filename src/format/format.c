@@ -1,7 +1,6 @@
 #include "format.h"
 
 #include "disk.h"
-#include "layout.h"
 #include "magic.h"
 #include "run_folder.h"
 #include <assert.h>
@@ -10,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* the size of a state */
+#include <jansson.h>
 #include <xxhash.h>
 
 /* Far more than a decoder of 1024 layers needs, and few enough that names chosen to collide in the
@@ -410,7 +410,7 @@ void mf_tensor_read(const struct mf_tensor *t, float *dst) {
     } else {
         size_t cols = count / t->shape[0], bytes = dtype_bytes(t->dtype, cols);
         for (uint64_t r = 0; r < t->shape[0]; r++)
-            dtype_to_f32(t->dtype, (const uint8_t *)t->data + layout_row(t, r, 0) * bytes,
+            dtype_to_f32(t->dtype, (const uint8_t *)t->data + mf_stored_row(t, r, 0) * bytes,
                          dst + r * cols, cols);
     }
     const double factor = mf_tensor_factor(t);
@@ -419,7 +419,7 @@ void mf_tensor_read(const struct mf_tensor *t, float *dst) {
 
 const void *mf_tensor_row(const struct mf_tensor *t, uint64_t r) {
     const size_t bytes = dtype_bytes(t->dtype, (size_t)t->shape[1]);
-    return (const uint8_t *)t->data + layout_row(t, r, 0) * bytes;
+    return (const uint8_t *)t->data + mf_stored_row(t, r, 0) * bytes;
 }
 
 int model_file_ready(const struct model_file *mf, struct file_out *o, struct err *e) {
@@ -473,7 +473,7 @@ static uint64_t pair_of_half(uint64_t h, uint64_t hd) {
     return h < hd / 2 ? 2 * h : 2 * (h - hd / 2) + 1;
 }
 
-uint64_t layout_row(const struct mf_tensor *t, uint64_t r, int pair_heads) {
+uint64_t mf_stored_row(const struct mf_tensor *t, uint64_t r, int pair_heads) {
     assert(t->rope_heads >= 0); /* an adapter's: the base says how many */
     if (pair_heads == t->rope_heads) return r;
     assert(pair_heads == 0 || t->rope_heads == 0);

@@ -237,4 +237,12 @@ int model_file_write(const struct model_file *mf, const char *format, const char
 void rope_to_pairs(float *out, const float *in, uint64_t rows, uint64_t cols, int heads);
 void rope_to_halves(float *out, const float *in, uint64_t rows, uint64_t cols, int heads);
 
+/* The row of t as stored that is row r of the asked layout: split halves, or with pair_heads > 0
+ * interleaved pairs within each of so many heads. */
+uint64_t mf_stored_row(const struct mf_tensor *t, uint64_t r, int pair_heads);
+
+/* The window of attention that transformers takes where a mistral config has no "sliding_window".
+ * Folders of Hugging Face are read so; elsewhere no key means no window. */
+enum { HF_MISTRAL_WINDOW = 4096 };
+
 #endif

@@ -1,5 +1,5 @@
 /* The bytes of a tensor as they are to be written, whatever it is made from. */
-#include "layout.h"
+#include "format.h"
 #include "par.h"
 
 #include <assert.h>
@@ -38,7 +38,7 @@ static void scale_row(const struct job *j, const uint8_t *in, uint8_t *out) {
 static void convert_row(void *ctx, int64_t i, int tid) {
     (void)tid;
     struct job *j = ctx;
-    const uint64_t r = layout_row(j->src, j->first + (uint64_t)i, j->pair_heads);
+    const uint64_t r = mf_stored_row(j->src, j->first + (uint64_t)i, j->pair_heads);
     const uint8_t *in = (const uint8_t *)j->src->data + r * j->in_bytes;
     uint8_t *out = j->buf + (size_t)i * j->out_bytes;
     if (j->factor != 1)
@@ -156,7 +156,7 @@ static int explain(const struct model_file *mf, const struct mf_tensor *t, doubl
     const size_t bytes = dtype_bytes(t->dtype, (size_t)cols);
     for (int beyond = 0; beyond < 2; beyond++)
         for (uint64_t r = 0; r < rows; r++) {
-            const uint64_t stored = t->rope_heads > 0 ? layout_row(t, r, 0) : r;
+            const uint64_t stored = t->rope_heads > 0 ? mf_stored_row(t, r, 0) : r;
             const uint8_t *row = (const uint8_t *)t->data + stored * bytes;
             struct place p = {mf, t, r, 0, cols};
             const int rc = look_row(&p, row, factor, to, beyond, &found, e);

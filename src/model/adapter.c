@@ -3,7 +3,7 @@
 #include "adapter_set.h"
 #include "export_impl.h"
 #include "import.h"
-#include "layout.h"
+#include "json_text.h"
 #include "model_name.h"
 
 #include <assert.h>
@@ -130,7 +130,7 @@ int adapter_probe(const struct model_file *mf, bool *adapter, struct err *e) {
     json_t *root = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     *adapter = json_object_get(root, KEY) != NULL;
     const int rc = root ? 0
-                        : err_set(e, layout_json_code(&je), "%s: config: line %d: %s", mf->path,
+                        : err_set(e, json_text_code(&je), "%s: config: line %d: %s", mf->path,
                                   je.line, je.text);
     json_decref(root);
     return rc;

@@ -3,7 +3,7 @@
 #include "arch.h"
 #include "config_refuse.h"
 #include "file.h"
-#include "layout.h"
+#include "json_text.h"
 #include "rope.h"
 #include "rope_keys.h"
 
@@ -218,9 +218,9 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
                        const struct conf_pairs *sets, struct err *e) {
     int rc;
     json_error_t je;
-    *c = (struct model_config){.json = layout_json_load(text, bytes, &je)};
+    *c = (struct model_config){.json = json_text_load(text, bytes, &je)};
     if (!c->json)
-        return err_set(e, layout_json_code(&je), "%s: line %d: %s", name, je.line, je.text);
+        return err_set(e, json_text_code(&je), "%s: line %d: %s", name, je.line, je.text);
     if (!json_is_object(c->json)) {
         rc = err_set(e, ERR_INPUT, "%s: the model description is not a JSON object", name);
         goto out;
@@ -350,7 +350,7 @@ int model_config_changes(const struct model_config *c, const char *base, const c
     int rc;
     json_error_t je;
     const char *key;
-    json_t *v, *out = json_object(), *b = layout_json_load(base, strlen(base), &je);
+    json_t *v, *out = json_object(), *b = json_text_load(base, strlen(base), &je);
     *set = NULL;
     if (!out || !json_is_object(b)) {
         rc = err_set(e, out && b ? ERR_INPUT : ERR_NOMEM, "%s: its description is not usable", name);

@@ -1,6 +1,6 @@
 #include "config_refuse.h"
+#include "format.h"
 
-#include "layout.h"
 
 #include <math.h>
 #include <stdio.h>

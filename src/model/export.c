@@ -3,7 +3,7 @@
 #include "arch.h"
 #include "config_refuse.h"
 #include "export_impl.h"
-#include "layout.h"
+#include "json_text.h"
 #include "model_name.h"
 #include "run_folder.h"
 
@@ -235,7 +235,7 @@ static int set_config(struct model_file *out, json_t *j, const struct format *f,
         json_object_del(j, "dtype"); /* transformers 5 */
         json_object_del(j, "duet");
     }
-    out->config = layout_json_text(j);
+    out->config = json_text(j);
     return out->config ? 0 : err_set(e, ERR_NOMEM, "out of memory for a config");
 }
 

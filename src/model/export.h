@@ -51,24 +51,4 @@ int export_spares(const struct model_file *in, const struct format *f, const cha
 /* What a model is called in a format: its parts decide, not its origin (llama, qwen2, ...). */
 const char *export_arch(const struct model_config *c, const struct format *f);
 
-/* A model as it is opened: a file, or a base with an adapter. */
-struct compare_side {
-    const char *path, *adapter; /* adapter: or NULL */
-    const struct conf_pairs *sets;
-};
-
-/* How far the logits of two models are apart, at fixed random ids, computed in f32. */
-struct compare {
-    double max_diff;  /* of two logits */
-    double max_logit; /* largest |logit| of the first */
-    double max_prob;  /* largest difference of two probabilities */
-    bool exact;       /* every logit is the same */
-    bool finite;      /* every logit is a number */
-    int64_t tokens;   /* positions */
-};
-/* A side, with the matrices in that storage. */
-int compare_open(struct model *m, const struct compare_side *s, enum dtype t, struct err *e);
-int model_compare(const struct compare_side *a, const struct compare_side *b, struct compare *c,
-                  struct err *e);
-
 #endif

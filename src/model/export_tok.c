@@ -1,7 +1,7 @@
 /* A model's tokenizer in the form that a format holds. */
 #include "export_impl.h"
 #include "import.h"
-#include "layout.h"
+#include "json_text.h"
 #include "tokenizer.h"
 
 #include <assert.h>
@@ -113,7 +113,7 @@ static int to_vocab(const struct job *j, struct err *e) {
 /* ---- files beside the weights --------------------------------------------------------------- */
 
 static int add_json(const struct job *j, const char *name, const json_t *o, struct err *e) {
-    char *text = layout_json_dump(o, JSON_INDENT(2));
+    char *text = json_text_dump(o, JSON_INDENT(2));
     if (!text) return err_set(e, ERR_NOMEM, "out of memory for %s", name);
     return model_file_side(j->out, name, text, strlen(text), text, e);
 }

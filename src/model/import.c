@@ -1,7 +1,7 @@
 #include "import.h"
 
 #include "file.h"
-#include "layout.h"
+#include "json_text.h"
 #include "rope.h"
 #include "rope_keys.h"
 #include "run_folder.h"
@@ -90,7 +90,7 @@ static int side_json(const struct model_file *mf, const char *name, json_t **o, 
     json_error_t je;
     *o = NULL;
     if (!s) return 0;
-    *o = layout_json_load(s->data, s->bytes, &je);
+    *o = json_text_load(s->data, s->bytes, &je);
     if (json_is_object(*o)) return 0;
     const int rc = err_set(e, ERR_INPUT, "%s/%s: line %d: %s", mf->path, name, *o ? 1 : je.line,
                            *o ? "not a JSON object" : je.text);
@@ -177,7 +177,7 @@ int model_import_file(struct model_file *mf, struct err *e) {
     if (mf->vocab && !mf->tokenizer) TRY(or_problem(mf, vocab_tokenizer(mf, e), e));
     config = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     if (!json_is_object(config)) {
-        rc = err_set(e, config ? ERR_INPUT : layout_json_code(&je), "%s: config: line %d: %s",
+        rc = err_set(e, config ? ERR_INPUT : json_text_code(&je), "%s: config: line %d: %s",
                      mf->path, config ? 1 : je.line, config ? "not a JSON object" : je.text);
         goto out;
     }
@@ -187,7 +187,7 @@ int model_import_file(struct model_file *mf, struct err *e) {
     if (!rc) rope_keys_flatten(config, mf->path, &later);
     if (!rc) find_scaling(config);
     if (!rc && !json_equal(before, config)) {
-        char *text = layout_json_text(config);
+        char *text = json_text(config);
         if (text) {
             free(mf->config);
             mf->config = text;

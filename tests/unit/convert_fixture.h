@@ -5,6 +5,7 @@
 
 #include "folder_fixture.h"
 
+#include "compare.h"
 #include "export.h"
 #include "import.h"
 #include "rng.h"

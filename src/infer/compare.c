@@ -1,6 +1,6 @@
-/* Do two files hold the same model? Logits tell. */
+#include "compare.h"
 #include "adapter.h"
-#include "export.h"
+#include "import.h"
 #include "logits.h"
 #include "rng.h"
 

@@ -1,6 +1,6 @@
 /* What lies beside a vocabulary in a folder of Hugging Face: tokenizer_config.json,
  * added_tokens.json and special_tokens_map.json list further tokens and say what is the end of a
- * text. Internal to src/text. Used by the readers of vocab.json with merges.txt and of
+ * text. Internal to src/text/tok. Used by the readers of vocab.json with merges.txt and of
  * tokenizer.model. */
 #ifndef DUET_TOK_SIDES_H
 #define DUET_TOK_SIDES_H

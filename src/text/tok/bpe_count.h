@@ -1,4 +1,4 @@
-/* Counting words for bpe_train. Internal to src/text. */
+/* Counting words for bpe_train. Internal to src/text/tok. */
 #ifndef DUET_BPE_COUNT_H
 #define DUET_BPE_COUNT_H
 

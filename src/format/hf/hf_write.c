@@ -2,7 +2,7 @@
 #include "hf.h"
 
 #include "guard.h"
-#include "layout.h"
+#include "json_text.h"
 #include "run_folder.h"
 #include "safetensors.h"
 
@@ -140,7 +140,7 @@ int hf_out_data(struct hf_out *d, const char *name, const void *data, size_t byt
 }
 
 int hf_out_json(struct hf_out *d, const char *name, const json_t *j, struct err *e) {
-    char *text = layout_json_dump(j, JSON_INDENT(2));
+    char *text = json_text_dump(j, JSON_INDENT(2));
     struct file_out *o;
     if (!text) return no_memory(d->dir, e);
     const int rc = hf_out_file(d, name, &o, e);

@@ -4,7 +4,7 @@
  * are there, the single file counts, as in transformers. Layout: docs/formats.md. */
 #include "hf.h"
 
-#include "layout.h"
+#include "json_text.h"
 #include "magic.h"
 #include "rope_keys.h"
 #include "safetensors.h"
@@ -55,7 +55,7 @@ int hf_object(const void *text, size_t bytes, const char *path, uint64_t offset,
     if (count_values(text, bytes) > MAX_VALUES)
         return err_set(e, ERR_INPUT, "%s: JSON at offset %llu has more than %zu values", path,
                        (unsigned long long)offset, MAX_VALUES);
-    *o = layout_json_load(text, bytes, &je);
+    *o = json_text_load(text, bytes, &je);
     if (json_is_object(*o)) return 0;
     const int rc = err_set(e, ERR_INPUT, "%s: JSON at offset %llu: %s", path,
                            (unsigned long long)offset +
@@ -69,7 +69,7 @@ int hf_object(const void *text, size_t bytes, const char *path, uint64_t offset,
 int hf_keep_meta(struct model_file *mf, const json_t *meta, struct err *e) {
     if (json_object_size(meta) <= (json_object_get(meta, "format") ? 1 : 0)) return 0;
     json_t *o = json_pack("{s:O}", "safetensors", meta);
-    mf->meta = o ? layout_json_text(o) : NULL;
+    mf->meta = o ? json_text(o) : NULL;
     json_decref(o);
     return mf->meta ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
 }
@@ -318,10 +318,10 @@ static int spell_out(json_t *config, const struct model_file *raw) {
 /* The config as it was read tells an adapter's base. */
 static int take_config(struct model_file *mf, json_t *config, const struct model_file *raw,
                        struct err *e) {
-    char *text = layout_json_text(config);
+    char *text = json_text(config);
     if (text) mf->config_hash = XXH3_64bits(text, strlen(text));
     free(text);
-    if (text && !spell_out(config, raw)) mf->config = layout_json_text(config);
+    if (text && !spell_out(config, raw)) mf->config = json_text(config);
     return mf->config ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
 }
 

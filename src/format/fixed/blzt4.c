@@ -3,6 +3,7 @@
  * neither rotary base nor eps nor residual scale: llama_assume says so.
  *
  * AutoANE's LoRA sidecar ("LORA") is recognised here to be refused by name. */
+#include "json_text.h"
 #include "layout.h"
 
 #include <math.h>
@@ -109,7 +110,7 @@ static int make_json(struct model_file *mf, const struct header *h, const struct
               !put_real(meta, "compile_ms", h->compile_ms) &&
               !put_real(meta, "train_ms", h->train_ms) && !put_real(meta, "wall_ms", h->wall_ms) &&
               llama_assume(config, true, h->version < 4) && put_left_out(duet, h) &&
-              (mf->config = layout_json_text(config)) && (mf->meta = layout_json_text(meta));
+              (mf->config = json_text(config)) && (mf->meta = json_text(meta));
     json_decref(config);
     json_decref(duet);
     json_decref(meta);

@@ -8,7 +8,7 @@
  * "<0x00>".."<0xFF>", then texts in which a blank is a blank. Source: tokenizer.py of
  * https://github.com/karpathy/llama2.c
  *
- * Texts of pieces are as in ModelProto: U+2581 stands for a blank. Internal to src/text. */
+ * Texts of pieces are as in ModelProto: U+2581 stands for a blank. Internal to src/text/tok. */
 #ifndef DUET_SPM_MODEL_H
 #define DUET_SPM_MODEL_H
 

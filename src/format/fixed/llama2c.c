@@ -1,6 +1,7 @@
 /* llama2.c's `.bin` (https://github.com/karpathy/llama2.c, export.py): version 0, which has no
  * magic, and version 1 ("ak42"). Both hold f32 grouped by kind over the layers. Version 0 is what
  * its run.c reads. Layout: docs/formats.md. */
+#include "json_text.h"
 #include "layout.h"
 
 #include <math.h>
@@ -107,7 +108,7 @@ static int make_config(struct model_file *mf, const struct llama_dims *d, struct
     bool ok = config && llama_assume(config, false, false) &&
               !json_object_set_new(config, "bos_token_id", json_integer(1)) &&
               !json_object_set_new(config, "eos_token_id", json_integer(2)) &&
-              (mf->config = layout_json_text(config));
+              (mf->config = json_text(config));
     json_decref(config);
     return ok ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
 }

@@ -1,4 +1,4 @@
-/* Parts of tokenizer_hash. Internal to src/text. */
+/* Parts of tokenizer_hash. Internal to src/text/tok. */
 #ifndef DUET_TOK_HASH_H
 #define DUET_TOK_HASH_H
 

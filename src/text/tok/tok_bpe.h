@@ -1,4 +1,4 @@
-/* BPE inside src/text: the tokenizer, and the alphabet in which byte-level files write bytes.
+/* BPE inside src/text/tok: the tokenizer, and the alphabet in which byte-level files write bytes.
  *
  * Two sorts of vocabulary. Byte-level, as in GPT-2: the first symbols of a word are its bytes. Of
  * characters, as in Llama 2: they are characters, and those that the vocabulary lacks become the

@@ -1,7 +1,7 @@
 /* Key-value pairs of a GGUF file to a Hugging Face config. What changes the function and has no
  * place there is refused by name; what does nothing is kept. */
 #include "gguf.h"
-#include "layout.h"
+#include "json_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -286,7 +286,7 @@ int gguf_set_config(const struct gguf *g, json_t *config, struct err *e) {
     TRY(gguf_keep(g, &kept, e));
     if (kept) json_object_set(duet, "gguf", kept);
     if (!json_object_size(duet)) json_object_del(config, "duet");
-    g->mf->config = layout_json_text(config);
+    g->mf->config = json_text(config);
     if (!g->mf->config) rc = err_set(e, ERR_NOMEM, "%s: no memory for its config", g->path);
 out:
     json_decref(kept);

@@ -69,22 +69,4 @@ int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_fi
 int llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
                 enum llama_part part, uint64_t layer, struct err *e);
 
-/* The row of t as stored that is row r of the asked layout: split halves, or with pair_heads > 0
- * interleaved pairs within each of so many heads. */
-uint64_t layout_row(const struct mf_tensor *t, uint64_t r, int pair_heads);
-
-/* Exact text of a JSON value, reals as short as 15 digits allow; malloc()ed, NULL: no memory. */
-char *layout_json_text(const json_t *j);
-/* The same with flags of json_dumps: JSON_COMPACT, JSON_INDENT(2), ... */
-char *layout_json_dump(const json_t *j, size_t flags);
-
-/* The window of attention that transformers takes where a mistral config has no "sliding_window".
- * Folders of Hugging Face are read so; elsewhere no key means no window. */
-enum { HF_MISTRAL_WINDOW = 4096 };
-
-/* JSON as Python's programs write it: duplicate keys are refused, and an integer beyond 64 bits
- * (10^30 where a length has no limit) is a real. NULL: *je says why. */
-json_t *layout_json_load(const char *text, size_t n, json_error_t *je);
-int layout_json_code(const json_error_t *je); /* of its failure: ERR_NOMEM or ERR_INPUT */
-
 #endif

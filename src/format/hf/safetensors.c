@@ -1,7 +1,6 @@
 #include "safetensors.h"
 
 #include "hf.h"
-#include "layout.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

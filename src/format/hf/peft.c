@@ -4,7 +4,7 @@
  * LoRA is refused by the name of its key. Layout: docs/formats.md. */
 #include "hf.h"
 
-#include "layout.h"
+#include "json_text.h"
 #include "safetensors.h"
 
 #include <ctype.h>
@@ -343,7 +343,7 @@ static int set_config(const struct taker *k, struct err *e) {
                           (int)k->s.norms, "duet", "peft", k->s.json);
     json_t *base = json_object_get(k->s.json, "base_model_name_or_path");
     if (json_is_string(base)) json_object_set(o, "base_model_name_or_path", base);
-    k->mf->config = o ? layout_json_text(o) : NULL;
+    k->mf->config = o ? json_text(o) : NULL;
     json_decref(o);
     return k->mf->config ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", k->s.path);
 }

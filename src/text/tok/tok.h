@@ -1,5 +1,5 @@
 /* What the kinds of tokenizers share: the table of tokens, special tokens found in text, words cut
- * and merged, scratch of one thread. Internal to src/text; users see tokenizer.h.
+ * and merged, scratch of one thread. Internal to src/text/tok; users see tokenizer.h.
  *
  * A kind is `const struct tok_kind tok_x` in tok_x.c and X(x) in TOKENIZERS. */
 #ifndef DUET_TOK_H
