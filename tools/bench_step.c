@@ -30,7 +30,8 @@ static void random_tokens(void *ctx, int64_t micro, struct engine_batch *b) {
 
 struct measured {
     double ms, ms_min, ms_max, tokens_per_second, gflops, peak, rss_mb, planned_mb, loss;
-    double part[16][2], norm, update; /* ms a step */
+    double (*part)[2]; /* of each op: forward, backward; ms a step; owned */
+    double norm, update;
     struct engine_report report;      /* ms a step */
 };
 
@@ -60,7 +61,11 @@ static int measure(struct engine *g, const struct bench_opts *o, struct source *
     double *t = malloc((size_t)o->runs * sizeof *t);
     struct engine_step s = {.accum = o->train.accum, .lr = 1e-9, .fill = random_tokens, .ctx = src};
     struct log_progress line;
-    if (!t) return err_set(e, ERR_NOMEM, "out of memory");
+    out->part = calloc((size_t)n_ops, sizeof *out->part);
+    if (!t || !out->part) {
+        free(t);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
     log_progress_init(&line, o->train.quiet);
     log_begin(&line);
     for (int64_t i = -o->warmup; i < o->runs; i++, s.step++) {
@@ -190,6 +195,7 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     else
         print_text(&r, &g);
 out:
+    free(r.part);
     engine_close(&g);
     model_close(&m);
     return rc;

@@ -21,6 +21,8 @@ struct op {
     unsigned (*reads_in_of)(const struct graph *g, const struct node *n); /* or NULL: reads_in */
     unsigned no_grad_out;         /* bit i: output i has no gradient (statistics) */
     unsigned grad_over;           /* bit i: backward may put input i's gradient over its value */
+    unsigned last_reader; /* bit i: backward can only write the gradient of input i, not add to it:
+                           * the node must be the last of those that read that value */
     int inplace;                  /* input whose storage output 0 may take over, or -1 */
     int grad_pass;                /* input whose gradient may take over output 0's, or -1 */
     bool cheap;                   /* recomputed in the backward pass rather than kept */

@@ -288,7 +288,7 @@ static void backward_chunk(void *ctx, int64_t t, int tid) {
 }
 
 static void backward(struct exec *x, const struct node *n) {
-    assert(!x->event->adds && "attention must be the last reader of q, k and v");
+    assert(!x->event->adds); /* last_reader */
     struct job j = job_make(x, n);
     j.y = x->value[n->out[0]];
     j.dy = x->grad[n->out[0]];
@@ -317,6 +317,7 @@ const struct op op_attn = {.name = "attn",
                            .reads_in = 7,
                            .reads_out = 3,
                            .no_grad_out = 2,
+                           .last_reader = 7,
                            .inplace = -1,
                            .grad_pass = -1,
                            .thread_work = thread_work,

@@ -36,10 +36,14 @@ static void forward(struct exec *x, const struct node *n) {
 }
 
 static void backward(struct exec *x, const struct node *n) {
-    assert(!x->event->adds && "rope must be the last reader of its input");
+    assert(!x->event->adds); /* last_reader */
     struct job j = {x, n, x->grad[n->out[0]], x->grad[n->in[0]], true};
     par_for(op_chunks(x->rows), chunk, &j);
 }
 
-const struct op op_rope = {
-    .name = "rope", .forward = forward, .backward = backward, .inplace = 0, .grad_pass = 0};
+const struct op op_rope = {.name = "rope",
+                           .forward = forward,
+                           .backward = backward,
+                           .last_reader = 1,
+                           .inplace = 0,
+                           .grad_pass = 0};

@@ -42,6 +42,36 @@ static const struct node *node_of(const struct planner *s, const struct event *e
     return s->g->nodes + ev->node;
 }
 
+/* ---- what cannot be planned ----------------------------------------------------------------- */
+
+/* The node that reads input k of node i after it, or once more itself; NULL: none does. */
+static const struct node *later_reader(const struct graph *g, int i, int k) {
+    const struct node *n = g->nodes + i;
+    for (int other = 0; other < n->n_in; other++)
+        if (other != k && n->in[other] == n->in[k]) return n;
+    for (n++; n < g->nodes + g->n_nodes; n++)
+        for (int other = 0; other < n->n_in; other++)
+            if (n->in[other] == g->nodes[i].in[k]) return n;
+    return NULL;
+}
+
+static int check_readers(const struct graph *g, struct err *e) {
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct node *n = g->nodes + i;
+        for (int k = 0; k < n->n_in; k++) {
+            const struct node *later = n->op->last_reader >> k & 1 ? later_reader(g, i, k) : NULL;
+            if (later)
+                return err_set(e, ERR_INPUT,
+                               "the graph cannot be trained: node %d (%s) must be the last to read "
+                               "value %d (%s), and node %d (%s) reads it %s",
+                               i, n->op->name, n->in[k], g->values[n->in[k]].name,
+                               (int)(later - g->nodes), later->op->name,
+                               later == n ? "twice" : "after it");
+        }
+    }
+    return 0;
+}
+
 /* ---- policy: what is kept, what is overwritten -------------------------------------------- */
 
 static bool backward_reads(const struct graph *g, int v) {
@@ -356,6 +386,8 @@ static void planner_release(struct planner *s) {
 int plan_make(struct plan *p, const struct exec *x, struct err *e) {
     struct planner s = {.x = x, .g = x->graph, .p = p};
     *p = (struct plan){0};
+    const int rc = x->opts.train ? check_readers(x->graph, e) : 0;
+    if (rc) return rc;
     bool ok = planner_init(&s);
     if (ok) choose_policy(&s);
     ok = ok && schedule(&s) && find_lives(&s) && finish(&s);

@@ -146,11 +146,61 @@ static void test_promise(void **state) {
     close_model(&m);
 }
 
+/* ---- graphs that cannot be trained --------------------------------------------------------- */
+
+/* What is read by node and once more by another one, later: `twice`, by itself. */
+static void refused(const struct op *op, bool twice, const char *says) {
+    const struct gemm gemm = gemm_of("auto", DT_F32);
+    struct param table = {.name = "table", .role = ROLE_embed, .ndim = 2, .rows = 5, .cols = 4};
+    struct graph g = {.params = &table, .n_params = 1};
+    struct exec x;
+    const int a = graph_value(&g, "first", 4, false), b = graph_value(&g, "second", 4, false);
+    const int y = graph_value(&g, "y", 4, false), sum = graph_value(&g, "sum", 4, false);
+    for (int i = 0; i < 2; i++)
+        graph_node(&g, (struct node){
+                           .op = &op_embed, .n_out = 1, .out = {i ? b : a}, .n_param = 1});
+    struct node n = {.op = op, .n_in = op == &op_rope ? 1 : 2, .in = {a, twice ? a : b}};
+    n.n_out = 1;
+    n.out[0] = y;
+    n.heads = n.kv_heads = 1;
+    n.head_dim = 4;
+    n.theta = 10000;
+    graph_node(&g, n);
+    graph_node(&g, (struct node){.op = &op_add,
+                                 .n_in = 2,
+                                 .in = {y, twice ? b : a},
+                                 .n_out = 1,
+                                 .out = {sum},
+                                 .scale = 1});
+    graph_node(&g, (struct node){.op = &op_xent, .n_in = 1, .in = {sum}, .n_param = 1});
+    ok(exec_plan(&x, &g, &gemm, &(struct exec_opts){.B = 1, .T = 2}, &e));
+    exec_close(&x);
+    assert_int_equal(
+        exec_plan(&x, &g, &gemm, &(struct exec_opts){.B = 1, .T = 2, .train = true}, &e),
+        ERR_INPUT);
+    if (!strstr(e.msg, says)) fail_msg("\"%s\" does not say \"%s\"", e.msg, says);
+    graph_release(&g);
+}
+
+/* Ops that write the gradient of an input and cannot add to it are the last to read it. */
+static void test_last_reader(void **state) {
+    (void)state;
+    refused(&op_rope, false,
+            "node 2 (rope) must be the last to read value 0 (first), and node 3 (add) reads it "
+            "after it");
+    refused(&op_swiglu, false,
+            "node 2 (swiglu) must be the last to read value 0 (first), and node 3 (add) reads it "
+            "after it");
+    refused(&op_swiglu, true,
+            "node 2 (swiglu) must be the last to read value 0 (first), and node 2 (swiglu) reads "
+            "it twice");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_models),  cmocka_unit_test(test_cache),
         cmocka_unit_test(test_shorter), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_promise),
+        cmocka_unit_test(test_promise), cmocka_unit_test(test_last_reader),
     };
     par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
