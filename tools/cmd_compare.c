@@ -99,10 +99,10 @@ static const struct figure {
                {"tokens/s", "tokens_per_second", 0}, {"ms a step", "ms_per_step", 2},
                {"peak MB", "peak_rss_mb", 1},        {"GEMM peak", "gemm_peak_gflops", 0}};
 
-static double figure_of(const struct run *r, const struct figure *f) {
-    const struct run_step *s = r->n_steps ? r->steps + r->n_steps - 1 : NULL;
-    const struct run_val *v = r->n_vals ? r->vals + r->n_vals - 1 : NULL;
-    if (r->status == RUN_FINISHED) return run_number(r->summary, f->key);
+static double figure_of(const struct record *r, const struct figure *f) {
+    const struct record_step *s = r->n_steps ? r->steps + r->n_steps - 1 : NULL;
+    const struct record_val *v = r->n_vals ? r->vals + r->n_vals - 1 : NULL;
+    if (r->status == RECORD_FINISHED) return record_number(r->summary, f->key);
     if (v && !strcmp(f->key, "val_loss")) return v->loss;
     if (s && !strcmp(f->key, "train_loss")) return s->loss;
     if (s && !strcmp(f->key, "total_tokens_M")) return s->tokens * 1e-6;
@@ -112,9 +112,9 @@ static double figure_of(const struct run *r, const struct figure *f) {
     return NAN;
 }
 
-static double figure_error(const struct run *r, const struct figure *f) {
+static double figure_error(const struct record *r, const struct figure *f) {
     if (strcmp(f->key, "val_loss") != 0) return NAN;
-    if (r->status == RUN_FINISHED) return run_number(r->summary, "val_loss_stderr");
+    if (r->status == RECORD_FINISHED) return record_number(r->summary, "val_loss_stderr");
     return r->n_vals ? r->vals[r->n_vals - 1].stderr_ : NAN;
 }
 
@@ -125,7 +125,7 @@ static void print_figures(const struct run_list *l, bool smoothed) {
     table_row(&t);
     table_set(&t, 0, "status");
     for (size_t k = 0; k < l->n; k++)
-        table_set(&t, (int)k + 1, "%s", run_status_name(l->run[k].status));
+        table_set(&t, (int)k + 1, "%s", record_status_name(l->run[k].status));
     table_row(&t);
     table_set(&t, 0, "step");
     for (size_t k = 0; k < l->n; k++)
@@ -229,11 +229,11 @@ static json_t *json_options(const struct run_list *l, struct err *e, int *rc) {
     return all;
 }
 
-static json_t *json_run(const struct run *r) {
+static json_t *json_run(const struct record *r) {
     json_t *o = json_object();
     facts_put(o, "run", json_string(r->dir));
     facts_put(o, "name", r->name ? json_string(r->name) : json_null());
-    facts_put(o, "status", json_string(run_status_name(r->status)));
+    facts_put(o, "status", json_string(record_status_name(r->status)));
     facts_put(o, "step", json_integer((json_int_t)r->step));
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         facts_put(o, figures[i].key, num_json(figure_of(r, figures + i)));

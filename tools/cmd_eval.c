@@ -28,7 +28,7 @@ struct opts {
     double val_fraction;
     int64_t batch, seq, windows, threads;
     bool exact, overwrite, json, quiet;
-    const struct run *run; /* whose validation text data is; NULL: --data's */
+    const struct record *run; /* whose validation text data is; NULL: --data's */
 };
 
 #define O struct opts
@@ -391,7 +391,7 @@ out:
 
 /* What the run in a folder validates on, in windows of its length. */
 struct own {
-    struct run run;
+    struct record run;
     char *path;
     const char *item[1];
 };
@@ -399,7 +399,7 @@ struct own {
 static int take_own(struct own *own, struct opts *o, const char *dir, struct err *e) {
     int rc;
     double share;
-    TRY(run_read(&own->run, dir, RUN_BRIEF, e));
+    TRY(record_read(&own->run, dir, RECORD_BRIEF, e));
     rc = run_val_shard(&own->run, &own->path, &share, e);
     if (rc) {
         err_prefix(e, "no --data");
@@ -410,7 +410,7 @@ static int take_own(struct own *own, struct opts *o, const char *dir, struct err
     o->data = (struct conf_list){own->item, 1};
     o->split = share == 1 ? "all" : "val";
     o->val_fraction = share;
-    const double seq = run_number(own->run.options, "seq");
+    const double seq = record_number(own->run.options, "seq");
     if (!o->seq && seq >= 1 && seq <= 1 << 20) o->seq = (int64_t)seq;
     if (!o->quiet) {
         fputs("on the validation text of ", stderr);
@@ -443,7 +443,7 @@ static int run(int argc, char **argv, struct err *e) {
                     : evaluate)(&o, &conf, e));
 out:
     free(own.path);
-    run_release(&own.run);
+    record_release(&own.run);
     conf_release(&conf);
     return rc;
 }

@@ -43,21 +43,21 @@ struct figures {
     double loss, stderr_, bpb, accuracy, train, memory, seconds, tokens, rate;
 };
 
-static struct figures figures_of(const struct run *r) {
-    const json_t *s = r->status == RUN_FINISHED ? r->summary : NULL; /* else of an earlier end */
-    struct figures f = {.loss = run_number(s, "val_loss"),
-                        .stderr_ = run_number(s, "val_loss_stderr"),
-                        .bpb = run_number(s, "val_bpb"),
-                        .accuracy = run_number(s, "val_accuracy"),
-                        .train = run_number(s, "train_loss"),
-                        .memory = run_number(s, "peak_rss_mb"),
-                        .seconds = run_number(s, "training_seconds"),
-                        .tokens = 1e6 * run_number(s, "total_tokens_M"),
-                        .rate = run_number(s, "tokens_per_second")};
-    const struct run_step *last = r->n_steps ? r->steps + r->n_steps - 1 : NULL;
+static struct figures figures_of(const struct record *r) {
+    const json_t *s = r->status == RECORD_FINISHED ? r->summary : NULL; /* else of an earlier end */
+    struct figures f = {.loss = record_number(s, "val_loss"),
+                        .stderr_ = record_number(s, "val_loss_stderr"),
+                        .bpb = record_number(s, "val_bpb"),
+                        .accuracy = record_number(s, "val_accuracy"),
+                        .train = record_number(s, "train_loss"),
+                        .memory = record_number(s, "peak_rss_mb"),
+                        .seconds = record_number(s, "training_seconds"),
+                        .tokens = 1e6 * record_number(s, "total_tokens_M"),
+                        .rate = record_number(s, "tokens_per_second")};
+    const struct record_step *last = r->n_steps ? r->steps + r->n_steps - 1 : NULL;
     if (s) return f;
     if (r->n_vals) {
-        const struct run_val *v = r->vals + r->n_vals - 1;
+        const struct record_val *v = r->vals + r->n_vals - 1;
         f.loss = v->loss;
         f.stderr_ = v->stderr_;
         f.accuracy = v->accuracy;
@@ -84,7 +84,7 @@ static int by_number(double a, double b) {
 }
 
 static int compare(const void *x, const void *y) {
-    const struct run *a = x, *b = y;
+    const struct record *a = x, *b = y;
     const struct figures f = figures_of(a), g = figures_of(b);
     int c = 0;
     switch (*sort_word) {
@@ -210,7 +210,7 @@ static void set_number(struct table *t, int col, double x, int digits) {
     if (isfinite(x)) table_set(t, col, "%.*f", digits, x);
 }
 
-static void fill_row(struct table *t, const struct run *r, char *const *keys, size_t n, bool named,
+static void fill_row(struct table *t, const struct record *r, char *const *keys, size_t n, bool named,
                      bool accuracy) {
     const struct figures f = figures_of(r);
     char age[16];
@@ -223,7 +223,7 @@ static void fill_row(struct table *t, const struct run *r, char *const *keys, si
         table_set(t, col++, "%s", text ? text : "");
         free(text);
     }
-    table_set(t, col++, "%s", run_status_name(r->status));
+    table_set(t, col++, "%s", record_status_name(r->status));
     table_set(t, col++, "%lld", (long long)r->step);
     if (isfinite(f.loss) && isfinite(f.stderr_))
         table_set(t, col, "%.4f %s%.4f", f.loss, term_pm(), f.stderr_);
@@ -274,9 +274,9 @@ out:
 
 /* ---- for programs ---------------------------------------------------------------------------- */
 
-static json_t *describe_run_row(const struct run *r) {
+static json_t *describe_run_row(const struct record *r) {
     const struct figures f = figures_of(r);
-    const struct run_val *best = run_best(r);
+    const struct record_val *best = record_best(r);
     char when[32] = "";
     struct tm tm;
     if (r->changed && gmtime_r(&r->changed, &tm))
@@ -285,13 +285,13 @@ static json_t *describe_run_row(const struct run *r) {
     facts_put(o, "run", json_string(r->dir));
     facts_put(o, "name", r->name ? json_string(r->name) : json_null());
     facts_put(o, "note", r->note ? json_string(r->note) : json_null());
-    facts_put(o, "status", json_string(run_status_name(r->status)));
+    facts_put(o, "status", json_string(record_status_name(r->status)));
     facts_put(o, "steps", json_integer((json_int_t)r->step));
     facts_put(o, "val_loss", num_json(f.loss));
     facts_put(o, "val_loss_stderr", num_json(f.stderr_));
     facts_put(o, "val_bpb", num_json(f.bpb));
     facts_put(o, "val_accuracy", num_json(f.accuracy));
-    double best_loss = run_number(r->summary, "best_val_loss");
+    double best_loss = record_number(r->summary, "best_val_loss");
     if (best && !(best_loss <= best->loss)) best_loss = best->loss;
     facts_put(o, "best_val_loss", num_json(best_loss));
     facts_put(o, "train_loss", num_json(f.train));
@@ -307,7 +307,7 @@ static json_t *describe_run_row(const struct run *r) {
 static int print_json(const struct run_list *l, struct err *e) {
     json_t *all = json_array();
     for (size_t i = 0; i < l->n; i++) {
-        const struct run *r = l->run + i;
+        const struct record *r = l->run + i;
         json_t *o = describe_run_row(r);
         facts_put(o, "record", r->record ? json_incref(r->record) : json_null());
         facts_put(o, "options", r->options ? json_incref(r->options) : json_null());
@@ -350,7 +350,7 @@ static int print_tsv(const struct run_list *l, struct err *e) {
     const int rc = run_list_options(l, true, &keys, &n, e);
     for (size_t i = 0; i <= l->n && !rc; i++) {
         json_t *o = describe_run_row(l->run + (i ? i - 1 : 0));
-        const struct run *r = l->run + (i ? i - 1 : 0);
+        const struct record *r = l->run + (i ? i - 1 : 0);
         bool first = true;
         json_object_foreach(o, key, v) {
             if (i)
@@ -385,8 +385,8 @@ static int find(struct run_list *l, const struct conf *conf, struct err *e) {
     int rc = 0;
     if (!conf->n_pos && !file_is_dir("runs")) return 0;
     for (int i = 0; i < conf->n_pos && !rc; i++)
-        rc = run_list_find(l, conf->pos[i], RUN_BRIEF, e);
-    return conf->n_pos ? rc : run_list_find(l, "runs", RUN_BRIEF, e);
+        rc = run_list_find(l, conf->pos[i], RECORD_BRIEF, e);
+    return conf->n_pos ? rc : run_list_find(l, "runs", RECORD_BRIEF, e);
 }
 
 static int check(const struct opts *o, bool prune, struct err *e) {

@@ -8,27 +8,27 @@ const char *curve_axis_name(enum curve_axis a) {
     return names[a];
 }
 
-static size_t length(const struct run *r, bool val) {
+static size_t length(const struct record *r, bool val) {
     return val ? r->n_vals : r->n_steps;
 }
 
-static double place(const struct run *r, bool val, enum curve_axis axis, size_t i) {
+static double place(const struct record *r, bool val, enum curve_axis axis, size_t i) {
     if (val) {
-        const struct run_val *v = r->vals + i;
+        const struct record_val *v = r->vals + i;
         if (axis == CURVE_STEPS) return (double)v->step;
         return axis == CURVE_TOKENS ? v->tokens : v->seconds;
     }
-    const struct run_step *s = r->steps + i;
+    const struct record_step *s = r->steps + i;
     if (axis == CURVE_STEPS) return (double)s->step;
     return axis == CURVE_TOKENS ? s->tokens : s->seconds;
 }
 
-static double loss_at(const struct run *r, bool val, size_t i) {
+static double loss_at(const struct record *r, bool val, size_t i) {
     return val ? r->vals[i].loss : r->steps[i].loss;
 }
 
 /* The line at x, or those around it: i and the share of i + 1. False: x is outside. */
-static bool find(const struct run *r, bool val, enum curve_axis axis, double x, size_t *i,
+static bool find(const struct record *r, bool val, enum curve_axis axis, double x, size_t *i,
                  double *share) {
     const size_t n = length(r, val);
     *share = 0;
@@ -90,7 +90,7 @@ static void choose_shares(struct curve *c, const struct run_list *l) {
 static void fill(struct curve *c, const struct run_list *l) {
     for (size_t p = 0; p < c->n; p++)
         for (size_t k = 0; k < l->n; k++) {
-            const struct run *r = l->run + k;
+            const struct record *r = l->run + k;
             double share, *loss = c->loss + p * l->n + k, *se = c->stderr_ + p * l->n + k;
             size_t i;
             *loss = *se = NAN;

@@ -2,7 +2,7 @@
 #include "describe.h"
 #include "facts.h"
 #include "run_folder.h"
-#include "run_read.h"
+#include "record.h"
 #include "screen.h"
 #include "state.h"
 #include "train_opts.h"
@@ -18,7 +18,7 @@ enum { JSON_MAX = 16 << 20 };
 
 /* ---- logs ------------------------------------------------------------------------------------ */
 
-static json_t *describe_val(const struct run_val *v) {
+static json_t *describe_val(const struct record_val *v) {
     json_t *o = json_object();
     facts_put(o, "step", json_integer((json_int_t)v->step));
     facts_real(o, "val_loss", v->loss);
@@ -31,12 +31,12 @@ static json_t *describe_val(const struct run_val *v) {
 
 /* What an end says of the whole run counts before the last line, which may be of an earlier step;
  * then the step of the line is said. */
-static void describe_lines(json_t *o, const struct run *r) {
+static void describe_lines(json_t *o, const struct record *r) {
     if (r->n_steps) {
-        const struct run_step *last = r->steps + r->n_steps - 1;
-        const json_t *end = r->status == RUN_FINISHED ? r->summary : NULL;
-        const double tokens = round(1e6 * run_number(end, "total_tokens_M")),
-                     seconds = run_number(end, "training_seconds");
+        const struct record_step *last = r->steps + r->n_steps - 1;
+        const json_t *end = r->status == RECORD_FINISHED ? r->summary : NULL;
+        const double tokens = round(1e6 * record_number(end, "total_tokens_M")),
+                     seconds = record_number(end, "training_seconds");
         const bool told = isfinite(tokens) && isfinite(seconds), earlier = last->step != r->step;
         if (earlier && !told) facts_put(o, "last_line_step", json_integer(last->step));
         facts_real(o, "tokens", told ? tokens : last->tokens);
@@ -47,21 +47,21 @@ static void describe_lines(json_t *o, const struct run *r) {
         facts_real(o, "last_lr", last->lr);
     }
     if (!r->n_vals) return;
-    const struct run_val *last = r->vals + r->n_vals - 1, *best = run_best(r);
+    const struct record_val *last = r->vals + r->n_vals - 1, *best = record_best(r);
     if (last > r->vals) facts_put(o, "first_validation", describe_val(r->vals));
     if (best && best != last) facts_put(o, "best_validation", describe_val(best));
     facts_put(o, "last_validation", describe_val(last));
 }
 
 /* Where training diverged, and why. */
-static void describe_end(json_t *o, const struct run *r) {
-    const struct run_event *d = r->status == RUN_DIVERGED ? run_last(r, "diverged") : NULL;
+static void describe_end(json_t *o, const struct record *r) {
+    const struct record_event *d = r->status == RECORD_DIVERGED ? record_last(r, "diverged") : NULL;
     if (!d) return;
     facts_put(o, "diverged_at_step", json_incref(json_object_get(d->json, "from")));
     facts_put(o, "why", json_incref(json_object_get(d->json, "why")));
 }
 
-static void describe_lengths(json_t *o, const struct run *r) {
+static void describe_lengths(json_t *o, const struct record *r) {
     json_t *others = json_object();
     facts_whole(o, "step_lines", r->n_steps);
     facts_whole(o, "validations", r->n_vals);
@@ -74,7 +74,7 @@ static void describe_lengths(json_t *o, const struct run *r) {
     if (r->given_up) facts_whole(o, "given_up_lines", r->given_up);
 }
 
-static void describe_notes(json_t *o, const struct run *r) {
+static void describe_notes(json_t *o, const struct record *r) {
     json_t *list = json_array();
     for (const char *at = r->notes, *end; at && *at; at = end + 1) {
         end = strchr(at, '\n');
@@ -85,8 +85,8 @@ static void describe_notes(json_t *o, const struct run *r) {
 }
 
 int describe_log(json_t *o, const char *path, struct err *e) {
-    struct run r;
-    const int rc = run_read_log(&r, path, e);
+    struct record r;
+    const int rc = record_read_log(&r, path, e);
     if (rc) return rc;
     facts_text(o, "kind", "log of a run");
     facts_put(o, "step", json_integer((json_int_t)r.step));
@@ -94,7 +94,7 @@ int describe_log(json_t *o, const char *path, struct err *e) {
     describe_lengths(o, &r);
     describe_lines(o, &r);
     describe_notes(o, &r);
-    run_release(&r);
+    record_release(&r);
     return 0;
 }
 
@@ -238,11 +238,11 @@ static void describe_summary(json_t *o, const json_t *summary) {
 }
 
 int describe_run(json_t *o, const char *dir, const struct describe_opts *opt, struct err *e) {
-    struct run r;
-    const int rc = run_read(&r, dir, 0, e);
+    struct record r;
+    const int rc = record_read(&r, dir, 0, e);
     if (rc) return rc;
     facts_text(o, "kind", "run");
-    facts_text(o, "status", run_status_name(r.status));
+    facts_text(o, "status", record_status_name(r.status));
     facts_text(o, "name", r.name);
     facts_text(o, "note", r.note);
     describe_end(o, &r);
@@ -259,7 +259,7 @@ int describe_run(json_t *o, const char *dir, const struct describe_opts *opt, st
     if (r.summary) describe_summary(o, r.summary);
     if (r.options) facts_put(o, "options", json_incref(r.options));
     describe_notes(o, &r);
-    run_release(&r);
+    record_release(&r);
     return 0;
 }
 

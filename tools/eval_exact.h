@@ -5,11 +5,11 @@
 #include "conf.h"
 #include "gemm.h"
 #include "model.h"
-#include "run_read.h"
+#include "record.h"
 
 struct eval_exact_opts {
     struct conf_list data;
-    const struct run *run;    /* instead of data: what this run validates on; or NULL */
+    const struct record *run;    /* instead of data: what this run validates on; or NULL */
     const char *out, *paired; /* or NULL */
     int64_t context;                 /* 0: all that the model has */
     bool json, quiet;

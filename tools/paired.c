@@ -43,13 +43,13 @@ static bool same_docs(const struct docs *a, const struct docs *b) {
     return true;
 }
 
-static int64_t seq_of(const struct run *r, const struct model *m) {
-    const double seq = run_number(r->options, "seq");
+static int64_t seq_of(const struct record *r, const struct model *m) {
+    const double seq = record_number(r->options, "seq");
     return seq > 0 && seq < 1 << 20 ? (int64_t)seq : m->config.seq_len;
 }
 
 /* One that was opened: the model is there as long as it takes to look at it. */
-static int open_run(struct model *m, struct tokenizer **t, const struct run *r, bool best,
+static int open_run(struct model *m, struct tokenizer **t, const struct record *r, bool best,
                     struct err *e) {
     int rc;
     struct run_files f = {0};
@@ -77,7 +77,7 @@ static int look(struct looked *k, const struct run_list *l, const struct paired_
         struct model m = {0};
         struct tokenizer *t = NULL;
         struct docs d = {0};
-        const struct run *r = l->run + i;
+        const struct record *r = l->run + i;
         rc = open_run(&m, &t, r, o->best, e);
         const int64_t seq = rc ? 0 : seq_of(r, &m);
         if (!rc && (!k->seq || seq < k->seq)) k->seq = seq;
@@ -95,7 +95,7 @@ static int look(struct looked *k, const struct run_list *l, const struct paired_
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
-static int measure(struct exact_result *out, const struct run *r, const struct gemm *gemm,
+static int measure(struct exact_result *out, const struct record *r, const struct gemm *gemm,
                    const struct docs *d, int64_t context, const struct paired_opts *po,
                    struct err *e) {
     int rc;

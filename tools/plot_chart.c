@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VAL(m) (int)offsetof(struct run_val, m)
-#define STEP(m) (int)offsetof(struct run_step, m)
+#define VAL(m) (int)offsetof(struct record_val, m)
+#define STEP(m) (int)offsetof(struct record_step, m)
 static const struct quantity quantities[] = {
     {"loss", "loss, nats per token", "losses", VAL(loss), STEP(loss), VAL(stderr_), -1, true,
      false},
@@ -397,7 +397,7 @@ static int nothing(const struct build *b, const struct quantity *q, struct err *
     const bool one = b->set->n == 1;
     bool any = false;
     for (size_t i = 0; i < b->set->n; i++) {
-        const struct run *r = &b->set->run[i].run;
+        const struct record *r = &b->set->run[i].run;
         for (size_t k = 0; k < r->n_vals; k++) any |= !isnan(field(&r->vals[k], q->val));
         for (size_t k = 0; k < r->n_steps; k++) any |= !isnan(field(&r->steps[k], q->step));
     }
@@ -413,7 +413,7 @@ static int nothing(const struct build *b, const struct quantity *q, struct err *
 static size_t arena_bytes(const struct build *b) {
     size_t bytes = 0;
     for (size_t i = 0; i < b->set->n; i++) {
-        const struct run *r = &b->set->run[i].run;
+        const struct record *r = &b->set->run[i].run;
         bytes +=
             2 * arena_need(r->n_steps, sizeof(double)) + 3 * arena_need(r->n_vals, sizeof(double));
     }

@@ -20,7 +20,7 @@ void plot_choose_x(struct build *b) {
     double most = 0;
     b->x_unit = 1;
     for (size_t i = 0; i < b->set->n; i++) {
-        const struct run *r = &b->set->run[i].run;
+        const struct record *r = &b->set->run[i].run;
         for (size_t k = 0; k < r->n_steps; k++)
             most = fmax(most, x_of(b, r->steps[k].step, r->steps[k].seconds, r->steps[k].tokens));
         for (size_t k = 0; k < r->n_vals; k++)
@@ -62,7 +62,7 @@ static int64_t round_down(double v) {
 void plot_choose_smooth(struct build *b) {
     double most = 0, lines = 0;
     for (size_t i = 0; i < b->set->n; i++) {
-        const struct run *r = &b->set->run[i].run;
+        const struct record *r = &b->set->run[i].run;
         if (!r->n_steps) continue;
         const double last = (double)r->steps[r->n_steps - 1].step;
         most = fmax(most, last >= 0 ? last : (double)r->n_steps);
@@ -72,14 +72,14 @@ void plot_choose_smooth(struct build *b) {
     if (!b->smooth) b->smooth = lines >= 50 && most >= 200 ? round_down(most / 50) : 1;
 }
 
-static double place_of(const struct run_step *s, size_t i) {
+static double place_of(const struct record_step *s, size_t i) {
     return s[i].step < 0 ? (double)i : (double)s[i].step;
 }
 
 /* Mean over the lines whose updates are at most half a window away from those of line i; near the
  * beginning of the curve over fewer, the same number on both sides, so that a steep beginning stays
  * where it is. Lines whose number cannot be drawn are left out. */
-static double mean_around(const struct run_step *s, size_t n, size_t i, double window, int offset) {
+static double mean_around(const struct record_step *s, size_t n, size_t i, double window, int offset) {
     const double at = place_of(s, i);
     const double half = fmin(window / 2, at - place_of(s, 0));
     double sum = 0;
@@ -100,7 +100,7 @@ void plot_steps(struct build *b, const struct quantity *q, const struct plot_run
     const double window = q->smooth && b->smooth > 1 ? (double)b->smooth : 0;
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct run_step *v = &r->run.steps[i];
+        const struct record_step *v = &r->run.steps[i];
         double own = field(v, q->step);
         const bool gap = !(fabs(own) <= 1e30);
         if (i % every && i + 1 != n && !gap) continue;
@@ -120,7 +120,7 @@ void plot_vals(struct build *b, const struct quantity *q, const struct plot_run 
     double *err = arena_alloc(&b->arena, n, sizeof *err);
     const double unit = q->bpb ? r->bpb : 1;
     for (size_t i = 0; i < n; i++) {
-        const struct run_val *v = &r->run.vals[i];
+        const struct record_val *v = &r->run.vals[i];
         x[i] = x_of(b, v->step, v->seconds, v->tokens);
         y[i] = field(v, q->val) * unit;
         err[i] = field(v, q->err) * unit;

@@ -28,13 +28,13 @@ struct plot_run *plot_set_next(struct plot_set *s, const char *path, struct err 
 static int add_folder(struct plot_set *s, const char *path, struct err *e) {
     struct plot_run *r = plot_set_next(s, path, e);
     if (!r) return e->code;
-    const int rc = run_read(&r->run, path, 0, e);
+    const int rc = record_read(&r->run, path, 0, e);
     if (rc) return rc;
     s->n++;
-    const double bpb = run_number(r->run.summary, "val_bpb");
-    const double loss = run_number(r->run.summary, "val_loss");
+    const double bpb = record_number(r->run.summary, "val_bpb");
+    const double loss = record_number(r->run.summary, "val_loss");
     if (bpb > 0 && loss > 0) r->bpb = bpb / loss;
-    r->floor = run_number(r->run.summary, "floor_bpb");
+    r->floor = record_number(r->run.summary, "floor_bpb");
     return 0;
 }
 
@@ -182,7 +182,7 @@ int plot_set_name(struct plot_set *s, struct err *e) {
 
 void plot_set_release(struct plot_set *s) {
     for (size_t i = 0; i < s->n; i++) {
-        run_release(&s->run[i].run);
+        record_release(&s->run[i].run);
         free(s->run[i].name);
     }
     free(s->run);

@@ -4,13 +4,13 @@
 #define DUET_PLOT_DATA_H
 
 #include "err.h"
-#include "run_read.h"
+#include "record.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct plot_run {
-    struct run run; /* of a table: steps and vals alone; step -1 where the table has none */
+    struct record run; /* of a table: steps and vals alone; step -1 where the table has none */
     char *name;     /* in legends: plot_set_name */
     double bpb;     /* bits per byte of a nat a token of the validation text, or NAN */
     double floor;   /* bits per byte that no model can go below, or NAN */

@@ -11,8 +11,8 @@
 /* What can be a panel: a number of validations or of lines of updates. */
 struct quantity {
     const char *name, *title, *what; /* what: of messages, "no run has ..." */
-    int val, step;                   /* offsets in struct run_val and run_step, or -1 */
-    int err;                         /* in struct run_val, or -1 */
+    int val, step;                   /* offsets in struct record_val and record_step, or -1 */
+    int err;                         /* in struct record_val, or -1 */
     int best;                        /* -1: the lowest, 1: the highest, 0: none */
     bool smooth;                     /* lines of updates are noisy */
     bool bpb;                        /* times plot_run.bpb */

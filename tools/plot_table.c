@@ -13,18 +13,18 @@
 enum { NOWHERE = -1 };
 static const struct column {
     const char *name;
-    int step, val; /* offset in struct run_step and struct run_val, or NOWHERE */
+    int step, val; /* offset in struct record_step and struct record_val, or NOWHERE */
 } columns[] = {
-    {"seconds", offsetof(struct run_step, seconds), offsetof(struct run_val, seconds)},
-    {"tokens", offsetof(struct run_step, tokens), offsetof(struct run_val, tokens)},
-    {"loss", offsetof(struct run_step, loss), NOWHERE},
-    {"lr", offsetof(struct run_step, lr), NOWHERE},
-    {"grad_norm", offsetof(struct run_step, grad_norm), NOWHERE},
-    {"tokens_per_second", offsetof(struct run_step, tokens_per_second), NOWHERE},
-    {"val_loss", NOWHERE, offsetof(struct run_val, loss)},
-    {"val_loss_stderr", NOWHERE, offsetof(struct run_val, stderr_)},
-    {"val_accuracy", NOWHERE, offsetof(struct run_val, accuracy)},
-    {"val_f1", NOWHERE, offsetof(struct run_val, f1)},
+    {"seconds", offsetof(struct record_step, seconds), offsetof(struct record_val, seconds)},
+    {"tokens", offsetof(struct record_step, tokens), offsetof(struct record_val, tokens)},
+    {"loss", offsetof(struct record_step, loss), NOWHERE},
+    {"lr", offsetof(struct record_step, lr), NOWHERE},
+    {"grad_norm", offsetof(struct record_step, grad_norm), NOWHERE},
+    {"tokens_per_second", offsetof(struct record_step, tokens_per_second), NOWHERE},
+    {"val_loss", NOWHERE, offsetof(struct record_val, loss)},
+    {"val_loss_stderr", NOWHERE, offsetof(struct record_val, stderr_)},
+    {"val_accuracy", NOWHERE, offsetof(struct record_val, accuracy)},
+    {"val_f1", NOWHERE, offsetof(struct record_val, f1)},
 };
 #define N_COLUMNS (sizeof columns / sizeof *columns)
 /* Columns that are no such members come after them. */
@@ -130,8 +130,8 @@ static int grow(void **lines, size_t n, size_t size, const char *path, struct er
 }
 
 static int add_lines(struct plot_run *r, const double v[N_ALL], const char *path, struct err *e) {
-    struct run_step step = {.step = -1};
-    struct run_val val = {.step = -1, .change = NAN, .change_stderr = NAN};
+    struct record_step step = {.step = -1};
+    struct record_val val = {.step = -1, .change = NAN, .change_stderr = NAN};
     bool trained = false, validated = false;
     int rc = 0;
     for (size_t c = 0; c < N_COLUMNS; c++) {
@@ -229,8 +229,8 @@ static void columns_used(const struct plot_set *s, bool used[N_ALL]) {
 }
 
 /* Either step or val is there. */
-static void put_line(struct file_out *out, const struct plot_run *r, const struct run_step *step,
-                     const struct run_val *val, const bool used[N_ALL]) {
+static void put_line(struct file_out *out, const struct plot_run *r, const struct record_step *step,
+                     const struct record_val *val, const bool used[N_ALL]) {
     const int64_t n = step ? step->step : val->step;
     put_text(out, r->name ? r->name : r->run.label);
     if (used[COLUMN_STEP]) {

@@ -65,7 +65,7 @@ static void add_kept(struct pruned *p, const char *dir) {
     add(p, strdup(dir), true);
 }
 
-static void add_run(struct pruned *p, const struct run *r, const char *what) {
+static void add_run(struct pruned *p, const struct record *r, const char *what) {
     static const char *const aside[] = {"state.good", "model.good.blzt", "adapter.good.blzt",
                                         "model.next.blzt", "adapter.next.blzt"};
     char *kept = file_join(r->dir, RUN_FOLDER_KEPT);
@@ -116,15 +116,15 @@ static int remove_all(const struct pruned *p, struct err *e) {
 }
 
 /* Still what it was when it was listed; the lock is the one that training takes. */
-static int prune_one(const struct run *r, const char *what, bool yes, uint64_t *bytes,
+static int prune_one(const struct record *r, const char *what, bool yes, uint64_t *bytes,
                      struct err *e) {
     int rc = 0;
-    struct run now = {0};
+    struct record now = {0};
     struct pruned p = {0};
     const int lock = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB)) goto out;
-    flock(lock, LOCK_SH); /* run_read asks for it, too */
-    TRY(run_read(&now, r->dir, RUN_BRIEF, e));
+    flock(lock, LOCK_SH); /* record_read asks for it, too */
+    TRY(record_read(&now, r->dir, RECORD_BRIEF, e));
     if (now.status != r->status) goto out;
     add_run(&p, &now, what);
     if (p.no_memory) {
@@ -139,7 +139,7 @@ static int prune_one(const struct run *r, const char *what, bool yes, uint64_t *
 out:
     if (lock >= 0) close(lock);
     release(&p);
-    run_release(&now);
+    record_release(&now);
     return rc;
 }
 
@@ -149,8 +149,8 @@ int prune_runs(const struct run_list *l, const char *what, bool yes, struct err 
     size_t n = 0;
     const bool all = !strcmp(what, "never-began");
     for (size_t i = 0; i < l->n; i++) {
-        const struct run *r = l->run + i;
-        if (r->status != (all ? RUN_NEVER_BEGAN : RUN_FINISHED)) continue;
+        const struct record *r = l->run + i;
+        if (r->status != (all ? RECORD_NEVER_BEGAN : RECORD_FINISHED)) continue;
         const uint64_t before = bytes;
         TRY(prune_one(r, what, yes, &bytes, e));
         n += bytes != before;

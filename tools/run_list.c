@@ -18,7 +18,7 @@ enum { DEPTH = 3 };
 int run_list_add(struct run_list *l, const char *dir, int flags, struct err *e) {
     if (l->n == l->cap) {
         const size_t cap = l->cap ? 2 * l->cap : 16;
-        struct run *p = realloc(l->run, cap * sizeof *p);
+        struct record *p = realloc(l->run, cap * sizeof *p);
         if (p) l->run = p;
         struct run_id *id = realloc(l->id, cap * sizeof *id);
         if (id) l->id = id;
@@ -26,7 +26,7 @@ int run_list_add(struct run_list *l, const char *dir, int flags, struct err *e) 
         l->cap = cap;
     }
     struct stat st = {0};
-    const int rc = run_read(l->run + l->n, dir, flags, e);
+    const int rc = record_read(l->run + l->n, dir, flags, e);
     if (rc) return rc;
     if (stat(dir, &st) != 0) st = (struct stat){0}; /* it has gone */
     l->id[l->n++] = (struct run_id){st.st_dev, st.st_ino};
@@ -76,7 +76,7 @@ void run_list_say(const struct run_list *l) {
 }
 
 void run_list_release(struct run_list *l) {
-    for (size_t i = 0; i < l->n; i++) run_release(l->run + i);
+    for (size_t i = 0; i < l->n; i++) record_release(l->run + i);
     free(l->run);
     free(l->id);
     *l = (struct run_list){0};
@@ -120,7 +120,7 @@ static char *default_text(const struct conf_row *row, int digits) {
     return real ? number(strtod(row->def, NULL), digits) : strdup(row->def);
 }
 
-char *run_option(const struct run *r, const char *key, int digits) {
+char *run_option(const struct record *r, const char *key, int digits) {
     const bool set = !strncmp(key, "set.", 4);
     const struct conf_row *row = set ? NULL : conf_row(train_rows, key);
     const json_t *v = set ? json_object_get(json_object_get(r->options, "set"), key + 4)

@@ -2,12 +2,12 @@
 #ifndef DUET_RUN_LIST_H
 #define DUET_RUN_LIST_H
 
-#include "run_read.h"
+#include "record.h"
 
 #include <sys/types.h>
 
 struct run_list {
-    struct run *run; /* owned */
+    struct record *run; /* owned */
     size_t n, cap;
     struct run_id {
         dev_t dev;
@@ -15,7 +15,7 @@ struct run_list {
     } *id; /* of their folders, in the order in which they were added; owned */
 };
 
-/* Appends one run, read with flags of run_read. */
+/* Appends one run, read with flags of record_read. */
 int run_list_add(struct run_list *l, const char *dir, int flags, struct err *e);
 /* Appends dir if it is a run's folder, else the runs in it and up to three folders deep, in the
  * order of their names (runs/9 before runs/10). Hidden folders are passed over, and
@@ -29,7 +29,7 @@ void run_list_release(struct run_list *l); /* accepts all zeros */
  * the file does not say is the default of this version, or "" where the program decides. Of paths
  * the last part. Keys of `set` are "set.KEY". */
 enum { OPTION_EXACT = 15, OPTION_SHORT = 4 };
-char *run_option(const struct run *r, const char *key, int digits);
+char *run_option(const struct record *r, const char *key, int digits);
 
 /* True if v, the value of an option in a run's file, is the default of this version. */
 bool run_option_is_default(const char *key, const json_t *v);

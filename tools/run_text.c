@@ -19,7 +19,7 @@ static char *there(char *path) {
 }
 
 /* A shard that the run was given: config.json's path counts from its folder. */
-static char *given_shard(const struct run *r, const char *option) {
+static char *given_shard(const struct record *r, const char *option) {
     json_t *v = json_object_get(r->options, option);
     const char *path = json_string_value(json_is_array(v) ? json_array_get(v, 0) : v);
     if (!path) return NULL;
@@ -30,7 +30,7 @@ static char *given_shard(const struct run *r, const char *option) {
 }
 
 /* *whole: all of it is for validation. malloc()ed, NULL: there is none. */
-static char *find_shard(const struct run *r, bool *whole) {
+static char *find_shard(const struct record *r, bool *whole) {
     const bool apart = json_object_get(r->options, "val-data") != NULL;
     char *path = there(file_join(r->dir, "val.shard"));
     *whole = path || apart;
@@ -81,7 +81,7 @@ static int decode(const struct shard *s, const struct split *part, const struct 
     return 0;
 }
 
-static int read_part(const struct run *r, const char *path, double share,
+static int read_part(const struct record *r, const char *path, double share,
                      const struct tokenizer *t, int64_t seq, struct docs *d, struct err *e) {
     int rc;
     struct shard s = {0};
@@ -107,7 +107,7 @@ out:
     return rc;
 }
 
-int run_val_shard(const struct run *r, char **path, double *share, struct err *e) {
+int run_val_shard(const struct record *r, char **path, double *share, struct err *e) {
     bool whole;
     *path = NULL;
     if (json_object_get(r->options, "task"))
@@ -120,12 +120,12 @@ int run_val_shard(const struct run *r, char **path, double *share, struct err *e
         return err_set(e, ERR_INPUT,
                        "%s: the tokens that it validates on are neither in it nor where they were",
                        r->dir);
-    const double kept = run_number(r->options, "val-fraction");
+    const double kept = record_number(r->options, "val-fraction");
     *share = whole ? 1 : isfinite(kept) ? kept : 0.1;
     return 0;
 }
 
-int run_text(const struct run *r, const struct tokenizer *t, int64_t seq, struct docs *d,
+int run_text(const struct record *r, const struct tokenizer *t, int64_t seq, struct docs *d,
              struct err *e) {
     char *path;
     double share;

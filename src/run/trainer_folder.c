@@ -70,7 +70,7 @@ static int check_folder(const struct trainer *t, struct err *e) {
 }
 
 /* Two processes in one folder would mix their files. The lock ends with the process. Who looks
- * whether a run is going on (run_is_locked) holds it too, for an instant. */
+ * whether a run is going on (record_is_locked) holds it too, for an instant. */
 static int lock_folder(struct trainer *t, struct err *e) {
     const struct timespec instant = {.tv_nsec = 10000000};
     t->lock = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

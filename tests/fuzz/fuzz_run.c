@@ -1,7 +1,7 @@
 /* The folder of a run from any bytes. The first byte says whose they are: 0 log.jsonl, 1
  * config.json, 2 summary.json; the others are those of a small run. Whatever they are, the folder
  * is read, steps rise, and what is printed of it can be. */
-#include "run_read.h"
+#include "record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +39,8 @@ static void put(const char *name, const void *data, size_t size) {
     must(f && fwrite(data, 1, size, f) == size && !fclose(f));
 }
 
-static void look(const struct run *r) {
-    must(r->dir && r->label && r->status <= RUN_FINISHED && r->step >= 0 && r->saved_step == -1);
+static void look(const struct record *r) {
+    must(r->dir && r->label && r->status <= RECORD_FINISHED && r->step >= 0 && r->saved_step == -1);
     for (size_t i = 0; i < r->n_steps; i++)
         must(r->steps[i].step > (i ? r->steps[i - 1].step : 0) && r->steps[i].step <= r->step);
     for (size_t i = 0; i < r->n_vals; i++)
@@ -51,7 +51,7 @@ static void look(const struct run *r) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct run r;
+    struct record r;
     struct err e = {0};
     if (size < 1 || data[0] >= N_FILES) return 0;
     snprintf(dir, sizeof dir, "/tmp/duet-fuzz-run-%ld", (long)getpid());
@@ -62,10 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         else
             put(files[i].name, files[i].text, strlen(files[i].text));
     }
-    for (int flags = 0; flags <= RUN_BRIEF; flags++) {
-        must(!run_read(&r, dir, flags, &e));
+    for (int flags = 0; flags <= RECORD_BRIEF; flags++) {
+        must(!record_read(&r, dir, flags, &e));
         look(&r);
-        run_release(&r);
+        record_release(&r);
     }
     for (int i = 0; i < N_FILES; i++) {
         char path[96];

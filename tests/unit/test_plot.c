@@ -24,7 +24,7 @@ static void read_table(void **state) {
     struct plot_set s = {0};
     assert_int_equal(plot_table_parse(&s, table, "t.tsv", &e), 0);
     assert_int_equal(s.n, 2);
-    const struct run *a = &s.run[0].run, *b = &s.run[1].run;
+    const struct record *a = &s.run[0].run, *b = &s.run[1].run;
     assert_string_equal(a->label, "a");
     assert_int_equal(a->n_steps, 2);
     assert_int_equal(a->steps[0].step, 10);
@@ -108,9 +108,9 @@ static void curves(void **state) {
                                 "a\t60\t6000\t1\t1\t\t\t\n"
                                 "a\t60\t20000\t\t\t3\t0.5\t1.5\n";
     static const double want[] = {8, 5, 3.5, NAN, 2.5, 2.5};
-    const struct quantity q = {.val = (int)offsetof(struct run_val, loss),
-                               .step = (int)offsetof(struct run_step, loss),
-                               .err = (int)offsetof(struct run_val, stderr_),
+    const struct quantity q = {.val = (int)offsetof(struct record_val, loss),
+                               .step = (int)offsetof(struct record_step, loss),
+                               .err = (int)offsetof(struct record_val, stderr_),
                                .best = -1,
                                .smooth = true,
                                .bpb = true};

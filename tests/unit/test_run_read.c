@@ -1,7 +1,7 @@
 /* The folder of a run, read: its lines as arrays, what it did, and damage of every kind. */
 #include "folder_fixture.h"
 
-#include "run_read.h"
+#include "record.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct run r;
+static struct record r;
 
 #define START "{\"event\":\"start\",\"params\":1000,\"trained_params\":1000}\n"
 static const char CONFIG[] = "{\n  \"lr\": 0.001,\n  \"name\": \"first try\",\n"
@@ -51,7 +51,7 @@ static int clean(void **state) {
     static const char *const names[] = {"summary.json", "log.jsonl", "state", "model.blzt",
                                         "best.blzt", "adapter.blzt", "notes.txt"};
     (void)state;
-    run_release(&r);
+    record_release(&r);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) drop(names[i]);
     drop("config.json");
     put("config.json", CONFIG);
@@ -59,8 +59,8 @@ static int clean(void **state) {
 }
 
 static void open_run(int flags) {
-    run_release(&r);
-    ok(run_read(&r, dir, flags, &e));
+    record_release(&r);
+    ok(record_read(&r, dir, flags, &e));
 }
 
 static void says(const char *part) {
@@ -82,14 +82,14 @@ static void everything(void **state) {
     assert_string_equal(r.label, "first try");
     assert_string_equal(r.name, "first try");
     assert_null(r.note);
-    assert_int_equal(r.status, RUN_FINISHED);
-    assert_string_equal(run_status_name(r.status), "finished");
-    assert_true(run_number(r.options, "lr") == 0.001);
+    assert_int_equal(r.status, RECORD_FINISHED);
+    assert_string_equal(record_status_name(r.status), "finished");
+    assert_true(record_number(r.options, "lr") == 0.001);
     assert_null(json_object_get(r.options, "run"));
-    assert_true(run_number(r.record, "threads") == 2);
-    assert_true(run_number(r.summary, "val_loss") == 3.5);
-    assert_true(isnan(run_number(r.summary, "floor_bpb")));
-    assert_true(isnan(run_number(NULL, "x")));
+    assert_true(record_number(r.record, "threads") == 2);
+    assert_true(record_number(r.summary, "val_loss") == 3.5);
+    assert_true(isnan(record_number(r.summary, "floor_bpb")));
+    assert_true(isnan(record_number(NULL, "x")));
     assert_int_equal(r.n_steps, 2);
     assert_int_equal(r.steps[1].step, 20);
     assert_true(r.steps[1].loss == 4.0 && r.steps[1].lr == 1e-3 && r.steps[1].grad_norm == 0.5);
@@ -102,12 +102,12 @@ static void everything(void **state) {
     assert_true(r.vals[1].tokens == 3400);
     assert_true(r.vals[2].tokens == 4799 && isnan(r.vals[2].stderr_));
     assert_true(r.vals[2].change == -2.5 && r.vals[2].change_stderr == 0.125);
-    assert_ptr_equal(run_best(&r), r.vals + 2);
+    assert_ptr_equal(record_best(&r), r.vals + 2);
     assert_int_equal(r.n_events, 2);
     assert_string_equal(r.events[0].name, "start");
     assert_int_equal(r.events[0].step, 0);
-    assert_true(run_number(run_last(&r, "report")->json, "gemm") == 1.5);
-    assert_null(run_last(&r, "diverged"));
+    assert_true(record_number(record_last(&r, "report")->json, "gemm") == 1.5);
+    assert_null(record_last(&r, "diverged"));
     assert_int_equal(r.step, 30);
     assert_int_equal(r.saved_step, -1);
     assert_null(r.model);
@@ -119,32 +119,32 @@ static void statuses(void **state) {
     (void)state;
     put("log.jsonl", START);
     open_run(0);
-    assert_int_equal(r.status, RUN_NEVER_BEGAN);
-    assert_string_equal(run_status_name(r.status), "never began");
+    assert_int_equal(r.status, RECORD_NEVER_BEGAN);
+    assert_string_equal(record_status_name(r.status), "never began");
     put("log.jsonl", STEP(10, 5.0));
     open_run(0);
-    assert_int_equal(r.status, RUN_STOPPED);
+    assert_int_equal(r.status, RECORD_STOPPED);
     static const char gone[] = STEP(10, 5.0) "{\"event\":\"diverged\",\"step\":5,\"from\":12}\n";
     put("log.jsonl", gone);
     open_run(0);
-    assert_int_equal(r.status, RUN_DIVERGED);
+    assert_int_equal(r.status, RECORD_DIVERGED);
     put("log.jsonl", STEP(10, 5.0) "{\"event\":\"diverged\",\"step\":5}\n" STEP(10, 4.5));
     open_run(0);
-    assert_int_equal(r.status, RUN_STOPPED);
+    assert_int_equal(r.status, RECORD_STOPPED);
     put("summary.json", SUMMARY); /* of step 30; the log ends at 10: the end wrote no line */
     open_run(0);
-    assert_int_equal(r.status, RUN_FINISHED);
+    assert_int_equal(r.status, RECORD_FINISHED);
     put("log.jsonl", STEP(30, 5.0) STEP(40, 4.0)); /* it trained on */
     open_run(0);
-    assert_int_equal(r.status, RUN_STOPPED);
+    assert_int_equal(r.status, RECORD_STOPPED);
     assert_int_equal(r.step, 40);
     const int lock = open(dir, O_RDONLY | O_DIRECTORY);
     assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
     open_run(0);
-    assert_int_equal(r.status, RUN_RUNNING);
-    assert_true(run_is_locked(dir));
+    assert_int_equal(r.status, RECORD_RUNNING);
+    assert_true(record_is_locked(dir));
     close(lock);
-    assert_false(run_is_locked(dir));
+    assert_false(record_is_locked(dir));
 }
 
 /* Of steps that come again the later line counts, and none of what was given up is left. */
@@ -163,7 +163,7 @@ static void again(void **state) {
     open_run(0);
     assert_int_equal(r.n_steps, 1);
     assert_int_equal(r.n_vals, 0);
-    assert_int_equal(r.status, RUN_STOPPED);
+    assert_int_equal(r.status, RECORD_STOPPED);
     put("log.jsonl", START STEP(10, 5.0) VAL(10, 5.0) START STEP(4, 4.0));
     open_run(0);
     assert_int_equal(r.n_steps, 1);
@@ -245,7 +245,7 @@ static void damaged_objects(void **state) {
     open_run(0);
     says("state: not a state file of a run");
     assert_int_equal(r.saved_step, -1);
-    assert_int_equal(r.status, RUN_FINISHED);
+    assert_int_equal(r.status, RECORD_FINISHED);
 }
 
 /* Pipes have no writer: nothing waits for one. */
@@ -272,12 +272,12 @@ static void brief(void **state) {
     open_run(0);
     assert_int_equal(r.n_steps, 3991);
     assert_true(r.whole);
-    open_run(RUN_BRIEF);
+    open_run(RECORD_BRIEF);
     assert_true(!r.whole && r.n_vals == 1 && r.vals[0].step == 5 && r.n_events == 1);
     f = fopen(at("log.jsonl"), "a");
     fputs(VAL(4000, 3.0), f);
     fclose(f);
-    open_run(RUN_BRIEF);
+    open_run(RECORD_BRIEF);
     assert_false(r.whole);
     assert_null(r.notes);
     assert_int_equal(r.n_events, 1);
@@ -313,9 +313,9 @@ static void sizes(void **state) {
 
 static void no_run(void **state) {
     (void)state;
-    refused(run_read(&r, dir, 0, &e), "not the folder of a run: no log.jsonl");
-    refused(run_read(&r, "/nowhere/at/all", 0, &e), "there is no such folder");
-    refused(run_read(&r, at("config.json"), 0, &e), "is a file, not the folder of a run");
+    refused(record_read(&r, dir, 0, &e), "not the folder of a run: no log.jsonl");
+    refused(record_read(&r, "/nowhere/at/all", 0, &e), "there is no such folder");
+    refused(record_read(&r, at("config.json"), 0, &e), "is a file, not the folder of a run");
     assert_null(r.dir);
 }
 
@@ -328,6 +328,6 @@ int main(void) {
         cmocka_unit_test_setup(sizes, clean),      cmocka_unit_test_setup(no_run, clean),
     };
     const int failed = cmocka_run_group_tests(tests, make_dir, remove_all);
-    run_release(&r);
+    record_release(&r);
     return failed;
 }

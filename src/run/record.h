@@ -1,17 +1,17 @@
 /* The folder of a training run, read into one struct: for what lists, compares or draws runs.
  * Nothing is computed and nothing in the folder changes; a run that is being trained can be read.
  *
- *   struct run r;
- *   TRY(run_read(&r, "runs/1", 0, e));
+ *   struct record r;
+ *   TRY(record_read(&r, "runs/1", 0, e));
  *   for (size_t i = 0; i < r.n_steps; i++) point(r.steps[i].step, r.steps[i].loss);
- *   out: run_release(&r);
+ *   out: record_release(&r);
  *
  * A file in it that is missing leaves its part empty: NULL, NAN or no lines. One that is damaged
  * does so too, and `notes` has a sentence that names it. So any folder of a run can be read, and
  * whoever needs a part that is not there says so. Show notes (screen_write, as they hold text of
  * files). docs/formats.md, "The folder of a run", describes the files. */
-#ifndef DUET_RUN_READ_H
-#define DUET_RUN_READ_H
+#ifndef DUET_RECORD_H
+#define DUET_RECORD_H
 
 #include "err.h"
 
@@ -21,18 +21,18 @@
 #include <stdint.h>
 #include <time.h>
 
-enum run_status {
-    RUN_NEVER_BEGAN, /* no update is on record */
-    RUN_RUNNING,     /* a process has locked the folder to train in it */
-    RUN_STOPPED,     /* by a signal, killed, or it trained on after an end and was stopped */
-    RUN_DIVERGED,
-    RUN_FINISHED,    /* there is a summary, and nothing was trained after it */
+enum record_status {
+    RECORD_NEVER_BEGAN, /* no update is on record */
+    RECORD_RUNNING,     /* a process has locked the folder to train in it */
+    RECORD_STOPPED,     /* by a signal, killed, or it trained on after an end and was stopped */
+    RECORD_DIVERGED,
+    RECORD_FINISHED,    /* there is a summary, and nothing was trained after it */
 };
-const char *run_status_name(enum run_status s); /* "never began", "running", ... */
+const char *record_status_name(enum record_status s); /* "never began", "running", ... */
 
 /* A line of log.jsonl with the loss of updates. What a line does not have, or has as null, is NAN.
  */
-struct run_step {
+struct record_step {
     int64_t step;           /* updates done, above 0 and rising */
     double loss;            /* mean over the updates since the line before, nats a token */
     double lr, grad_norm;   /* of this update; the norm before clipping */
@@ -41,7 +41,7 @@ struct run_step {
 };
 
 /* A validation. */
-struct run_val {
+struct record_val {
     int64_t step;   /* updates done; 0: before the first */
     double seconds; /* as above */
     double tokens;  /* trained on until then: what the line says, else from the lines of updates
@@ -53,16 +53,16 @@ struct run_val {
 };
 
 /* Any other line: start, report, rollback, diverged, pause, dropped, or one of a later version. */
-struct run_event {
+struct record_event {
     const char *name; /* in json */
     int64_t step;     /* -1: has none */
     json_t *json;     /* the whole line; owned */
 };
 
-struct run {
+struct record {
     char *dir;   /* as given, without / at its end */
     char *label; /* --name if it has one, else the last part of the folder's path */
-    enum run_status status;
+    enum record_status status;
     bool lora;
 
     json_t *options;  /* config.json without "run": option names without dashes; or NULL */
@@ -73,14 +73,14 @@ struct run {
 
     /* Of the lines of a step that a run came to again (after it went back to a checkpoint) the
      * later one counts, and lines of updates that were given up are left out: steps rise. */
-    struct run_step *steps;
+    struct record_step *steps;
     size_t n_steps;
-    struct run_val *vals;
+    struct record_val *vals;
     size_t n_vals;
-    struct run_event *events; /* in the order of the file */
+    struct record_event *events; /* in the order of the file */
     size_t n_events;
     size_t given_up; /* lines of updates and validations that later ones took the place of */
-    bool whole;      /* all of the log was read (RUN_BRIEF) */
+    bool whole;      /* all of the log was read (RECORD_BRIEF) */
 
     int64_t step;       /* updates done, as far as any file tells */
     int64_t saved_step; /* of the last checkpoint; -1: there is none */
@@ -93,27 +93,27 @@ struct run {
     char *notes; /* sentences, each with a line break; or NULL */
 };
 
-/* RUN_BRIEF: of the lines of updates of a long log only those at its end. */
-enum { RUN_BRIEF = 1 };
+/* RECORD_BRIEF: of the lines of updates of a long log only those at its end. */
+enum { RECORD_BRIEF = 1 };
 
 /* ERR_INPUT if dir is not the folder of a run (run_folder_is). On failure *r is all zeros. */
-int run_read(struct run *r, const char *dir, int flags, struct err *e);
-/* A log alone, wherever it lies: fills what comes from it, status as the log ends (RUN_DIVERGED or
- * RUN_STOPPED). */
-int run_read_log(struct run *r, const char *path, struct err *e);
-void run_release(struct run *r); /* accepts all zeros */
+int record_read(struct record *r, const char *dir, int flags, struct err *e);
+/* A log alone, wherever it lies: fills what comes from it, status as the log ends
+ * (RECORD_DIVERGED or RECORD_STOPPED). */
+int record_read_log(struct record *r, const char *path, struct err *e);
+void record_release(struct record *r); /* accepts all zeros */
 
 /* The number called key in an object (options, record, summary, an event's line): NAN if it is not
  * there, null or no number, or object is NULL. */
-double run_number(const json_t *object, const char *key);
+double record_number(const json_t *object, const char *key);
 
 /* The last event of that name, or NULL. */
-const struct run_event *run_last(const struct run *r, const char *name);
+const struct record_event *record_last(const struct record *r, const char *name);
 
 /* The validation with the lowest loss, or NULL. */
-const struct run_val *run_best(const struct run *r);
+const struct record_val *record_best(const struct record *r);
 
 /* True while a process trains in the folder. */
-bool run_is_locked(const char *dir);
+bool record_is_locked(const char *dir);
 
 #endif

@@ -1,8 +1,8 @@
-#include "run_read.h"
+#include "record.h"
 
 #include "file.h"
 #include "run_folder.h"
-#include "run_log.h"
+#include "record_log.h"
 #include "state.h"
 
 #include <dirent.h>
@@ -19,13 +19,13 @@
 
 enum { JSON_MAX = 16 << 20 }; /* bytes of a config.json or summary.json: a long history is in one */
 
-const char *run_status_name(enum run_status s) {
+const char *record_status_name(enum record_status s) {
     static const char *const names[] = {"never began", "running", "stopped", "diverged",
                                         "finished"};
     return names[s];
 }
 
-void run_note(struct run *r, const char *fmt, ...) {
+void record_note(struct record *r, const char *fmt, ...) {
     char *text = NULL, *all = NULL;
     va_list ap;
     va_start(ap, fmt);
@@ -39,7 +39,7 @@ void run_note(struct run *r, const char *fmt, ...) {
     free(text);
 }
 
-double run_number(const json_t *object, const char *key) {
+double record_number(const json_t *object, const char *key) {
     const json_t *v = json_object_get(object, key);
     return json_is_number(v) ? json_number_value(v) : NAN;
 }
@@ -47,7 +47,7 @@ double run_number(const json_t *object, const char *key) {
 /* ---- the files ------------------------------------------------------------------------------- */
 
 /* *object: NULL if there is none, or none that can be read, which notes then say. */
-static int read_object(struct run *r, const char *name, json_t **object, struct err *e) {
+static int read_object(struct record *r, const char *name, json_t **object, struct err *e) {
     int rc = 0;
     size_t n;
     char *text = NULL;
@@ -57,15 +57,15 @@ static int read_object(struct run *r, const char *name, json_t **object, struct 
     if (!path) return err_set(e, ERR_NOMEM, "out of memory for %s", r->dir);
     if (!file_exists(path)) goto out;
     if (!file_is_regular(path)) {
-        run_note(r, "%s is no file", path);
+        record_note(r, "%s is no file", path);
     } else if (file_read_text(path, JSON_MAX, &text, &n, &damage)) {
-        run_note(r, "%s", damage.msg);
+        record_note(r, "%s", damage.msg);
     } else {
         *object = json_loadb(text, n, 0, &je);
         if (!*object) {
-            run_note(r, "%s, line %d: not valid JSON: %s", path, je.line, je.text);
+            record_note(r, "%s, line %d: not valid JSON: %s", path, je.line, je.text);
         } else if (!json_is_object(*object)) {
-            run_note(r, "%s, line 1: not a JSON object", path);
+            record_note(r, "%s, line 1: not a JSON object", path);
             json_decref(*object);
             *object = NULL;
         }
@@ -76,7 +76,7 @@ out:
     return rc;
 }
 
-static int read_options(struct run *r, struct err *e) {
+static int read_options(struct record *r, struct err *e) {
     const int rc = read_object(r, "config.json", &r->options, e);
     if (rc || !r->options) return rc;
     json_t *record = json_object_get(r->options, "run");
@@ -84,7 +84,7 @@ static int read_options(struct run *r, struct err *e) {
     json_object_del(r->options, "run");
     r->name = json_string_value(json_object_get(r->options, "name"));
     r->note = json_string_value(json_object_get(r->options, "note"));
-    r->lora = run_number(r->options, "lora") > 0;
+    r->lora = record_number(r->options, "lora") > 0;
     return 0;
 }
 
@@ -96,7 +96,7 @@ static char *file_there(const char *dir, const char *name) {
     return NULL;
 }
 
-static void find_weights(struct run *r) {
+static void find_weights(struct record *r) {
     static const char *const names[2][2] = {{"model.blzt", "best.blzt"},
                                             {"adapter.blzt", "adapter.best.blzt"}};
     for (int i = 0; i < 2; i++) {
@@ -105,16 +105,16 @@ static void find_weights(struct run *r) {
     }
 }
 
-static void read_state(struct run *r) {
+static void read_state(struct record *r) {
     struct err damage;
     struct progress p = progress_zero();
     char *path = file_there(r->dir, "state");
     r->saved_step = -1;
     if (!path) return;
     if (!file_is_regular(path))
-        run_note(r, "%s is no file", path);
+        record_note(r, "%s is no file", path);
     else if (state_read_progress(path, &p, &damage))
-        run_note(r, "%s", damage.msg);
+        record_note(r, "%s", damage.msg);
     else
         r->saved_step = p.step;
     free(path);
@@ -131,7 +131,7 @@ struct counted {
     size_t n;
 };
 
-static void count(struct run *r, struct counted *c, const char *path) {
+static void count(struct record *r, struct counted *c, const char *path) {
     struct stat st;
     if (!path || stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return;
     if (st.st_mtime > r->changed) r->changed = st.st_mtime;
@@ -146,7 +146,7 @@ static void count(struct run *r, struct counted *c, const char *path) {
     r->bytes += (uint64_t)st.st_size;
 }
 
-static void count_kept(struct run *r, struct counted *c) {
+static void count_kept(struct record *r, struct counted *c) {
     static const char *const files[] = {"model.blzt", "adapter.blzt", "state"};
     char *dir = file_join(r->dir, RUN_FOLDER_KEPT);
     DIR *d = dir ? opendir(dir) : NULL;
@@ -165,7 +165,7 @@ static void count_kept(struct run *r, struct counted *c) {
     free(dir);
 }
 
-static void count_files(struct run *r) {
+static void count_files(struct record *r) {
     struct counted c = {.n = 0};
     for (size_t i = 0; i < n_run_folder_files; i++) {
         char *path = file_join(r->dir, run_folder_files[i]);
@@ -177,7 +177,7 @@ static void count_files(struct run *r) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-bool run_is_locked(const char *dir) {
+bool record_is_locked(const char *dir) {
     const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
     const bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0;
@@ -185,7 +185,7 @@ bool run_is_locked(const char *dir) {
     return locked;
 }
 
-static int name_run(struct run *r, const char *dir, struct err *e) {
+static int name_run(struct record *r, const char *dir, struct err *e) {
     char room[PATH_MAX];
     size_t n = strlen(dir);
     while (n > 1 && dir[n - 1] == '/') n--;
@@ -196,48 +196,48 @@ static int name_run(struct run *r, const char *dir, struct err *e) {
     return r->dir && r->label ? 0 : err_set(e, ERR_NOMEM, "out of memory for %s", dir);
 }
 
-static int label_run(struct run *r, struct err *e) {
+static int label_run(struct record *r, struct err *e) {
     if (!r->name || !*r->name) return 0;
     free(r->label);
     r->label = strdup(r->name);
     return r->label ? 0 : err_set(e, ERR_NOMEM, "out of memory for %s", r->dir);
 }
 
-static void find_step(struct run *r) {
-    const double end = run_number(r->summary, "num_steps");
+static void find_step(struct record *r) {
+    const double end = record_number(r->summary, "num_steps");
     if (r->n_steps) r->step = r->steps[r->n_steps - 1].step;
     if (r->n_vals && r->vals[r->n_vals - 1].step > r->step) r->step = r->vals[r->n_vals - 1].step;
     if (r->saved_step > r->step) r->step = r->saved_step;
     if (end > (double)r->step && end < 0x1p62) r->step = (int64_t)end;
 }
 
-static enum run_status find_status(const struct run *r) {
-    const double end = run_number(r->summary, "num_steps");
-    if (run_is_locked(r->dir)) return RUN_RUNNING;
-    if (r->status == RUN_DIVERGED) return RUN_DIVERGED; /* so the log ends */
-    if (end >= (double)r->step) return RUN_FINISHED;
-    return r->step > 0 ? RUN_STOPPED : RUN_NEVER_BEGAN;
+static enum record_status find_status(const struct record *r) {
+    const double end = record_number(r->summary, "num_steps");
+    if (record_is_locked(r->dir)) return RECORD_RUNNING;
+    if (r->status == RECORD_DIVERGED) return RECORD_DIVERGED; /* so the log ends */
+    if (end >= (double)r->step) return RECORD_FINISHED;
+    return r->step > 0 ? RECORD_STOPPED : RECORD_NEVER_BEGAN;
 }
 
-static int read_log(struct run *r, bool brief, struct err *e) {
+static int read_log(struct record *r, bool brief, struct err *e) {
     char *path = file_join(r->dir, "log.jsonl");
-    const int rc = path ? run_log_read(r, path, brief, e)
+    const int rc = path ? record_log_read(r, path, brief, e)
                         : err_set(e, ERR_NOMEM, "out of memory for %s", r->dir);
     free(path);
     return rc;
 }
 
-int run_read_log(struct run *r, const char *path, struct err *e) {
-    *r = (struct run){.saved_step = -1};
-    const int rc = run_log_read(r, path, false, e);
+int record_read_log(struct record *r, const char *path, struct err *e) {
+    *r = (struct record){.saved_step = -1};
+    const int rc = record_log_read(r, path, false, e);
     find_step(r);
-    if (rc) run_release(r);
+    if (rc) record_release(r);
     return rc;
 }
 
-int run_read(struct run *r, const char *dir, int flags, struct err *e) {
+int record_read(struct record *r, const char *dir, int flags, struct err *e) {
     int rc;
-    *r = (struct run){0};
+    *r = (struct record){0};
     if (!run_folder_is(dir)) {
         rc = err_set(e, ERR_INPUT, file_is_dir(dir)
                          ? "%s: not the folder of a run: no log.jsonl with a config.json or state"
@@ -250,18 +250,18 @@ int run_read(struct run *r, const char *dir, int flags, struct err *e) {
     TRY(read_options(r, e));
     TRY(read_object(r, "summary.json", &r->summary, e));
     TRY(label_run(r, e));
-    TRY(read_log(r, flags & RUN_BRIEF, e));
+    TRY(read_log(r, flags & RECORD_BRIEF, e));
     read_state(r);
     find_weights(r);
     count_files(r);
     find_step(r);
     r->status = find_status(r);
 out:
-    if (rc) run_release(r);
+    if (rc) record_release(r);
     return rc;
 }
 
-void run_release(struct run *r) {
+void record_release(struct record *r) {
     for (size_t i = 0; i < r->n_events; i++) json_decref(r->events[i].json);
     free(r->events);
     free(r->steps);
@@ -274,17 +274,17 @@ void run_release(struct run *r) {
     free(r->model);
     free(r->best);
     free(r->notes);
-    *r = (struct run){0};
+    *r = (struct record){0};
 }
 
-const struct run_event *run_last(const struct run *r, const char *name) {
+const struct record_event *record_last(const struct record *r, const char *name) {
     for (size_t i = r->n_events; i-- > 0;)
         if (!strcmp(r->events[i].name, name)) return r->events + i;
     return NULL;
 }
 
-const struct run_val *run_best(const struct run *r) {
-    const struct run_val *best = NULL;
+const struct record_val *record_best(const struct record *r) {
+    const struct record_val *best = NULL;
     for (size_t i = 0; i < r->n_vals; i++)
         if (isfinite(r->vals[i].loss) && (!best || r->vals[i].loss < best->loss))
             best = r->vals + i;

@@ -1,5 +1,5 @@
 /* log.jsonl of a run, line by line. It is read and not mapped: a run that goes on cuts it. */
-#include "run_log.h"
+#include "record_log.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -11,12 +11,12 @@
 
 enum {
     LINE_MAX_BYTES = 1 << 20, /* a longer line is none of a run's */
-    TAIL = 64 << 10,          /* read of a long log if RUN_BRIEF */
+    TAIL = 64 << 10,          /* read of a long log if RECORD_BRIEF */
     EVENTS_MAX = 1 << 16,     /* a run has a few */
 };
 
 struct reader {
-    struct run *r;
+    struct record *r;
     FILE *f;
     char *line;
     size_t n;         /* of line, without the line break */
@@ -63,14 +63,14 @@ static bool grow(struct reader *d, void *list, size_t n, size_t *cap, size_t siz
 }
 
 /* What was written of updates from `step` on is told anew, or was given up. */
-static void forget_steps(struct run *r, int64_t step) {
+static void forget_steps(struct record *r, int64_t step) {
     while (r->n_steps && r->steps[r->n_steps - 1].step >= step) {
         r->n_steps--;
         r->given_up++;
     }
 }
 
-static void forget_vals(struct run *r, int64_t step) {
+static void forget_vals(struct record *r, int64_t step) {
     while (r->n_vals && r->vals[r->n_vals - 1].step >= step) {
         r->n_vals--;
         r->given_up++;
@@ -78,53 +78,53 @@ static void forget_vals(struct run *r, int64_t step) {
 }
 
 static bool take_step(struct reader *d, const json_t *o, int64_t step) {
-    struct run *r = d->r;
+    struct record *r = d->r;
     if (step < 1) return false;
     forget_steps(r, step);
     forget_vals(r, step + 1);
     if (!grow(d, &r->steps, r->n_steps, &d->cap_steps, sizeof *r->steps)) return true;
-    r->steps[r->n_steps++] = (struct run_step){
+    r->steps[r->n_steps++] = (struct record_step){
         .step = step,
-        .loss = run_number(o, "loss"),
-        .lr = run_number(o, "lr"),
-        .grad_norm = run_number(o, "grad_norm"),
-        .tokens = run_number(o, "tokens"),
-        .seconds = run_number(o, "seconds"),
-        .tokens_per_second = run_number(o, "tokens_per_second"),
+        .loss = record_number(o, "loss"),
+        .lr = record_number(o, "lr"),
+        .grad_norm = record_number(o, "grad_norm"),
+        .tokens = record_number(o, "tokens"),
+        .seconds = record_number(o, "seconds"),
+        .tokens_per_second = record_number(o, "tokens_per_second"),
     };
     return true;
 }
 
 static bool take_val(struct reader *d, const json_t *o, int64_t step) {
-    struct run *r = d->r;
+    struct record *r = d->r;
     if (step < 0) return false;
     forget_steps(r, step + 1);
     forget_vals(r, step);
     if (!grow(d, &r->vals, r->n_vals, &d->cap_vals, sizeof *r->vals)) return true;
-    r->vals[r->n_vals++] = (struct run_val){
+    r->vals[r->n_vals++] = (struct record_val){
         .step = step,
-        .seconds = run_number(o, "seconds"),
-        .tokens = run_number(o, "tokens"),
-        .loss = run_number(o, "val_loss"),
-        .stderr_ = run_number(o, "val_loss_stderr"),
-        .change = run_number(o, "val_change"),
-        .change_stderr = run_number(o, "val_change_stderr"),
-        .accuracy = run_number(o, "val_accuracy"),
-        .f1 = run_number(o, "val_f1"),
+        .seconds = record_number(o, "seconds"),
+        .tokens = record_number(o, "tokens"),
+        .loss = record_number(o, "val_loss"),
+        .stderr_ = record_number(o, "val_loss_stderr"),
+        .change = record_number(o, "val_change"),
+        .change_stderr = record_number(o, "val_change_stderr"),
+        .accuracy = record_number(o, "val_accuracy"),
+        .f1 = record_number(o, "val_f1"),
     };
     return true;
 }
 
 /* Takes over o. */
 static void take_event(struct reader *d, const char *name, json_t *o, int64_t step) {
-    struct run *r = d->r;
+    struct record *r = d->r;
     if (!strcmp(name, "start")) step = 0; /* the run begins, whatever was there before */
     if (!strcmp(name, "start") || !strcmp(name, "rollback")) {
-        r->status = RUN_STOPPED;
+        r->status = RECORD_STOPPED;
         forget_steps(r, step + 1);
         forget_vals(r, step + 1);
     }
-    if (!strcmp(name, "diverged")) r->status = RUN_DIVERGED;
+    if (!strcmp(name, "diverged")) r->status = RECORD_DIVERGED;
     if (r->n_events == EVENTS_MAX) {
         d->too_many++;
         json_decref(o);
@@ -134,7 +134,7 @@ static void take_event(struct reader *d, const char *name, json_t *o, int64_t st
         json_decref(o);
         return;
     }
-    r->events[r->n_events++] = (struct run_event){.name = name, .step = step, .json = o};
+    r->events[r->n_events++] = (struct record_event){.name = name, .step = step, .json = o};
 }
 
 /* False: it is no line of a run's. */
@@ -153,7 +153,7 @@ static bool take_line(struct reader *d) {
         return true;
     }
     if (name) good = *name == 's' ? take_step(d, o, step) : take_val(d, o, step);
-    if (good) d->r->status = RUN_STOPPED; /* it went on, if it had diverged */
+    if (good) d->r->status = RECORD_STOPPED; /* it went on, if it had diverged */
     json_decref(o);
     return good;
 }
@@ -184,13 +184,15 @@ static void skip_steps(struct reader *d, uint64_t size) {
 static void say_bad(const struct reader *d, const char *path) {
     const size_t others = d->bad - (d->cut && d->bad > 0);
     if (others)
-        run_note(d->r, "%s: %zu line%s%s no JSON of a run and left out, the first is line %zu",
-                 path, others, others == 1 ? "" : "s", others == 1 ? " is" : " are", d->first_bad);
+        record_note(d->r, "%s: %zu line%s%s no JSON of a run and left out, the first is line %zu",
+                    path, others, others == 1 ? "" : "s", others == 1 ? " is" : " are", d->first_bad);
     if (d->cut)
-        run_note(d->r, "%s: its last line is cut, as a process leaves it that is killed, and left "
-                 "out", path);
+        record_note(d->r,
+                    "%s: its last line is cut, as a process leaves it that is killed, and left out",
+                    path);
     if (d->too_many)
-        run_note(d->r, "%s: %zu of its events are left out, which are too many", path, d->too_many);
+        record_note(d->r, "%s: %zu of its events are left out, which are too many", path,
+                    d->too_many);
 }
 
 static int open_log(struct reader *d, const char *path, uint64_t *size) {
@@ -205,12 +207,12 @@ static int open_log(struct reader *d, const char *path, uint64_t *size) {
 }
 
 /* Tokens of validations whose lines do not say them. */
-static void find_tokens(struct run *r) {
-    const double all = 1e6 * run_number(r->summary, "total_tokens_M");
-    const double end = run_number(r->summary, "num_steps");
+static void find_tokens(struct record *r) {
+    const double all = 1e6 * record_number(r->summary, "total_tokens_M");
+    const double end = record_number(r->summary, "num_steps");
     size_t k = 0; /* the first line of updates not before the validation */
     for (size_t i = 0; i < r->n_vals; i++) {
-        struct run_val *v = r->vals + i;
+        struct record_val *v = r->vals + i;
         const double at = (double)v->step;
         while (k < r->n_steps && r->steps[k].step < v->step) k++;
         if (!isnan(v->tokens)) continue;
@@ -230,7 +232,7 @@ static void find_tokens(struct run *r) {
     }
 }
 
-int run_log_read(struct run *r, const char *path, bool brief, struct err *e) {
+int record_log_read(struct record *r, const char *path, bool brief, struct err *e) {
     int rc = 0;
     uint64_t size = 0;
     struct reader d = {.r = r};
@@ -239,9 +241,9 @@ int run_log_read(struct run *r, const char *path, bool brief, struct err *e) {
         d.no_memory = true;
         goto out;
     }
-    r->status = RUN_STOPPED;
+    r->status = RECORD_STOPPED;
     if (!open_log(&d, path, &size)) {
-        run_note(r, "%s cannot be read", path);
+        record_note(r, "%s cannot be read", path);
         goto out;
     }
     r->whole = !brief || size <= 2 * TAIL;
