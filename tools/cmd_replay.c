@@ -45,8 +45,6 @@ struct replay {
     struct train_setup setup;
     struct model model;
     struct opt opt;
-    struct zo_bits *bits; /* n_bits, with --rng compat */
-    int n_bits;
     int64_t steps;   /* updates done */
     uint64_t tokens; /* in them */
     double ema;      /* smoothed loss, as training smooths it */
@@ -166,24 +164,6 @@ out:
     return rc;
 }
 
-/* Sign tables for n directions: the predecessors' stream is sequential, so whole tables are made.
- */
-static int need_bits(struct replay *r, const struct engine_opts *eo, int n, struct err *e) {
-    if (!eo->compat_rng || n <= r->n_bits) return 0;
-    const struct memory_part signs = {"signs", r->setup.engine->bytes(eo, &r->model)};
-    int rc = memory_fits("the sign table of --rng compat", &signs, 1, NULL, e);
-    if (rc) return rc;
-    struct zo_bits *more = realloc(r->bits, (size_t)n * sizeof *more);
-    if (!more) return err_set(e, ERR_NOMEM, "out of memory for the signs of --rng compat");
-    r->bits = more;
-    for (; r->n_bits < n; r->n_bits++) {
-        rc = zo_bits_open(r->bits + r->n_bits, r->model.params, r->model.n_params,
-                                    r->model.config.head_dim, e);
-        if (rc) return rc;
-    }
-    return 0;
-}
-
 /* ---- updates --------------------------------------------------------------------------------- */
 
 /* The settings say how large an update can be: other records are not of this run. */
@@ -205,13 +185,9 @@ static int check_update(const struct replay *r, const struct engine_opts *eo,
 
 static int apply(struct replay *r, const struct zo_record *z, struct err *e) {
     int rc;
-    struct engine_opts eo = train_engine_opts(&r->setup, &r->opts, NULL, 0);
+    const struct engine_opts eo = train_engine_opts(&r->setup, &r->opts, NULL, 0);
     TRY(check_update(r, &eo, z, e));
-    eo.max_accum = z->accum;
-    TRY(need_bits(r, &eo, z->n, e));
-    for (int d = 0; d < z->n && r->bits; d++) zo_bits_fill(r->bits + d, z->seed[d]);
-    const struct zo_update u = {
-        .lr = z->lr, .n = z->n, .seed = z->seed, .coef = z->coef, .bits = r->bits};
+    const struct zo_update u = {.lr = z->lr, .n = z->n, .seed = z->seed, .coef = z->coef};
     zo_apply(&r->opt, &u);
     const int64_t seq = r->opts.seq ? r->opts.seq : r->model.config.seq_len;
     r->tokens += (uint64_t)(z->accum * r->opts.batch) * (uint64_t)seq;
@@ -279,8 +255,6 @@ out:
 }
 
 static void replay_release(struct replay *r) {
-    for (int d = 0; d < r->n_bits; d++) zo_bits_close(r->bits + d);
-    free(r->bits);
     opt_close(&r->opt);
     model_close(&r->model);
     conf_release(&r->conf);

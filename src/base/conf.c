@@ -232,7 +232,7 @@ static int set_defaults(struct conf *c, struct err *e) {
         case CONF_T_LIST: *(struct conf_list *)conf_field(c, r) = (struct conf_list){0}; break;
         default: break;
         }
-        if (r->def) rc = set_text(c, r, what, r->def, e);
+        if (r->def && r->type != CONF_T_GONE) rc = set_text(c, r, what, r->def, e);
     }
     return rc;
 }
@@ -311,6 +311,8 @@ static int read_option(struct conf *c, int argc, char **argv, int *i, const char
     struct option o = find_option(c->rows, argv[*i]);
     if (!o.row) return unknown_option(c->rows, argv[*i], e);
     const char *name = o.row->name;
+    if (o.row->type == CONF_T_GONE)
+        return err_set(e, ERR_USAGE, "there is no option --%s any more: %s", name, o.row->help);
     if (o.row->type == CONF_T_BOOL) {
         if (o.value) return err_set(e, ERR_USAGE, "--%s takes no value, found %s", name, argv[*i]);
         *(bool *)conf_field(c, o.row) = !o.negated;

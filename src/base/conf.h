@@ -40,6 +40,7 @@ enum conf_type {
     CONF_T_CHOICE,  /* const char *; one of the words in choices */
     CONF_T_PAIRS,   /* struct conf_pairs; may be given several times as key=value */
     CONF_T_LIST,    /* struct conf_list; may be given several times; no default */
+    CONF_T_GONE,    /* an option of earlier versions: no member, no help text */
 };
 
 /* What a command that goes on with recorded work (train --resume) may do with an option of it. */
@@ -98,6 +99,9 @@ struct conf_list {
     {.type = CONF_T_PAIRS, .name = n, .offset = offsetof(S, f), .arg = a, .help = __VA_ARGS__}
 #define CONF_LIST(S, f, n, a, ...)                                                                 \
     {.type = CONF_T_LIST, .name = n, .offset = offsetof(S, f), .arg = a, .help = __VA_ARGS__}
+/* Of an option that is no more, what files recorded is passed over where it is `d`, what the program
+ * does now; else, and on the command line, it is refused with the help text. */
+#define CONF_GONE(n, d, ...) {.type = CONF_T_GONE, .name = n, .def = d, .help = __VA_ARGS__}
 #define CONF_END {.type = CONF_T_END}
 
 /* What one parse owns: strings, and the positional arguments. */

@@ -94,6 +94,7 @@ void conf_help(const struct conf_row *rows, bool all, FILE *out) {
                 section = r;
                 continue;
             }
+            if (r->type == CONF_T_GONE) continue;
             if (!all && !r->basic) {
                 more++;
                 continue;
@@ -166,7 +167,8 @@ const char *conf_suggest_row(const struct conf_row *rows, const char *word, bool
     bool negated = as_arg && !strncmp(word, "no-", 3);
     for (int i = 0; i < (as_arg ? 2 : 1); i++)
         for (const struct conf_row *r = parts[i]; r->type != CONF_T_END && n < 256; r++)
-            if (r->name && (r->type == CONF_T_BOOL || !negated)) names[n++] = r->name;
+            if (r->name && r->type != CONF_T_GONE && (r->type == CONF_T_BOOL || !negated))
+                names[n++] = r->name;
     const char *near = conf_suggest(word + (negated ? 3 : 0), names, n);
     if (near) snprintf(buf, 64, "%s%s", negated ? "no-" : "", near);
     return near ? buf : NULL;

@@ -127,6 +127,14 @@ out:
     return rc;
 }
 
+/* Not this command's fault: the file is of another version. */
+static int read_gone(const struct conf_row *row, const char *what, const json_t *v,
+                     struct err *e) {
+    char buf[64];
+    if (json_is_string(v) && !strcmp(json_string_value(v), row->def)) return 0;
+    return err_set(e, ERR_INPUT, "%s is %s: %s", what, describe(v, buf), row->help);
+}
+
 static int read_value(struct conf *c, const struct conf_row *row, const char *path,
                       const char *what, json_t *v, struct err *e) {
     switch (row->type) {
@@ -162,8 +170,9 @@ static int read_key(struct conf *c, const char *path, bool defaults, const char 
                        path, key);
     }
     uint8_t *given = &c->given[row - c->rows];
-    if (*given >= (defaults ? FROM_FILE : FROM_ARGS) && row->type != CONF_T_PAIRS) return 0;
     snprintf(what, sizeof what, "%.400s: \"%s\"", path, row->name);
+    if (row->type == CONF_T_GONE) return read_gone(row, what, v, e);
+    if (*given >= (defaults ? FROM_FILE : FROM_ARGS) && row->type != CONF_T_PAIRS) return 0;
     int rc = read_value(c, row, path, what, v, e);
     if (*given == FROM_DEFAULT) *given = FROM_FILE;
     return rc;
@@ -290,7 +299,8 @@ static bool decides(const struct conf_row *r) {
 static bool has_value(const struct conf *c, const struct conf_row *r) {
     const void *v = conf_field(c, r);
     switch (r->type) {
-    case CONF_T_SECTION: return false;
+    case CONF_T_SECTION:
+    case CONF_T_GONE: return false;
     case CONF_T_STRING: return *(const char *const *)v != NULL;
     case CONF_T_CHOICE: return *(const char *const *)v && strcmp(*(const char *const *)v, "auto");
     case CONF_T_LIST: return ((const struct conf_list *)v)->n > 0;

@@ -21,8 +21,7 @@ const struct zo_kind *zo_find(const char *name) {
     return NULL;
 }
 
-uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d, bool compat) {
-    if (compat) return (uint64_t)step * 1000003u + run_seed + (uint64_t)d * 999983u;
+uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d) {
     struct rng r = rng_make(run_seed, RNG_DIRECTION, (uint64_t)step, (uint64_t)d, 0);
     return rng_next(&r);
 }
@@ -48,8 +47,7 @@ static const float *estimate_tile(const struct grad_source *s, int param, int64_
     memset(buf, 0, (size_t)n * sizeof *buf);
     for (int64_t d = 0; d < u->n; d++) {
         const struct probe p = {.key = perturb_key(u->seed[d]),
-                                .eps = u->coef[d],
-                                .bits = u->bits ? u->bits[d].table : NULL};
+                                .eps = u->coef[d]};
         perturb_row(&p, param, c->params[param].cols, 0, begin, n, buf, buf);
     }
     return buf;

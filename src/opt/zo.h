@@ -46,40 +46,20 @@ struct zo_kind {
 
 const struct zo_kind *zo_find(const char *name); /* or NULL */
 
-/* Seed of direction d of a step. compat: the predecessors' step * 1000003 + seed + d * 999983. */
-uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d, bool compat);
+/* Seed of direction d of a step. */
+uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d);
 
 /* The L2 norm of the estimate, its directions counted as orthogonal: sqrt(n sum coef^2), n the
  * number of trainable weights. */
 double zo_norm(const struct opt *opt, int64_t n, const float *coef);
 
-/* The sign tables of one direction of the predecessors' stream (zo_compat.c), for probe.bits. */
-struct zo_place {
-    long layer;
-    int rank, index; /* within the layer; of the parameter */
-};
-struct zo_bits {
-    const uint64_t **table; /* per parameter, NULL where not trainable */
-    uint64_t *words;
-    struct zo_place *order; /* (n_order) trainable parameters as the stream walks them */
-    int n_order;
-    const struct param *params;
-    int n_params;
-    int64_t head_dim;
-};
-int zo_bits_open(struct zo_bits *b, const struct param *params, int n, int64_t head_dim,
-                 struct err *e);
-void zo_bits_close(struct zo_bits *b);
-void zo_bits_fill(struct zo_bits *b, uint64_t seed);
-
 /* One update: w -= lr (sum_d coef_d z(seed_d)) by the optimizer's rule. step: updates done before
- * it. bits: n tables filled for the seeds, or NULL (the generator of perturb.h). */
+ * it. */
 struct zo_update {
     double lr;
     int64_t n;
     const uint64_t *seed;
     const float *coef;
-    const struct zo_bits *bits;
 };
 void zo_apply(struct opt *opt, const struct zo_update *u);
 

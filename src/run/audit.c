@@ -245,7 +245,7 @@ double audit_coefficient(struct audit *a, uint64_t seed, double eps) {
 }
 
 uint64_t audit_seed(const struct audit *a, int64_t s) {
-    return zo_seed(a->opts.seed, s, 0, false);
+    return zo_seed(a->opts.seed, s, 0);
 }
 
 /* Probes perturb what is trainable: for a while that is group k alone. */

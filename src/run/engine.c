@@ -66,7 +66,6 @@ int engine_plan(const struct engine_kind *kind, struct model *m, const struct en
                                   .optimizer = opt_bytes(o->optimizer, m->params, m->n_params),
                                   .kept = x.plan.kept_bytes,
                                   .passing = x.plan.arena_bytes - x.plan.kept_bytes};
-    if (kind->bytes) mem->optimizer += kind->bytes(o, m);
     mem->threads = exec_bytes(&x) - x.plan.arena_bytes;
     mem->total = mem->weights + mem->gradients + mem->optimizer + exec_bytes(&x);
     exec_close(&x);

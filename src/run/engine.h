@@ -24,8 +24,7 @@ struct engine_opts {
     const struct zo_kind *estimator;
     int64_t directions;
     double eps;
-    bool compat_rng; /* the predecessors' stream of signs */
-    uint64_t seed;   /* of the run */
+    uint64_t seed; /* of the run */
     int64_t max_accum;
     /* Prompt classification: the answers, and what is minimised; NULL: next-token loss. */
     const struct objective *objective;
@@ -94,9 +93,8 @@ struct engine_kind {
     int64_t (*probes)(const struct engine_opts *o);
     /* Floating point operations of a micro-batch. */
     double (*flops)(const struct engine_opts *o, const struct graph *g);
-    size_t (*bytes)(const struct engine_opts *o, const struct model *m); /* of its own; or NULL */
-    int (*open)(struct engine *g, struct err *e);                        /* or NULL */
-    void (*close)(struct engine *g);                                     /* or NULL */
+    int (*open)(struct engine *g, struct err *e); /* or NULL */
+    void (*close)(struct engine *g);              /* or NULL */
     void (*step)(struct engine *g, struct engine_step *s);
 };
 

@@ -15,7 +15,6 @@ struct mezo {
     double *loss;        /* (micro-batches, n_probes) */
     uint64_t *seed;      /* per direction */
     float *coef;
-    struct zo_bits *bits; /* per direction, or NULL */
 };
 
 static struct zo_shape shape_of(const struct engine_opts *o, int64_t accum) {
@@ -38,23 +37,13 @@ static int64_t max_directions(const struct engine_opts *o) {
     return o->estimator->directions(&s);
 }
 
-static size_t bytes(const struct engine_opts *o, const struct model *m) {
-    size_t words = 0;
-    for (int i = 0; i < m->n_params && o->compat_rng; i++)
-        if (m->params[i].trainable)
-            words += (size_t)(m->params[i].rows * perturb_blocks(m->params[i].cols)) * SIGN_WORDS;
-    return words * sizeof(uint64_t) * (size_t)max_directions(o);
-}
-
 static void mezo_close(struct engine *g) {
     struct mezo *z = g->mezo;
     if (!z) return;
-    for (int64_t d = 0; z->bits && d < z->max_directions; d++) zo_bits_close(z->bits + d);
     free(z->probe);
     free(z->loss);
     free(z->seed);
     free(z->coef);
-    free(z->bits);
     free(z);
     g->mezo = NULL;
 }
@@ -70,14 +59,9 @@ static int mezo_open(struct engine *g, struct err *e) {
     z->loss = calloc(P * (size_t)o->max_accum, sizeof *z->loss);
     z->seed = calloc(n, sizeof *z->seed);
     z->coef = calloc(n, sizeof *z->coef);
-    if (o->compat_rng) z->bits = calloc(n, sizeof *z->bits);
-    if (!z->probe || !z->loss || !z->seed || !z->coef || (o->compat_rng && !z->bits))
+    if (!z->probe || !z->loss || !z->seed || !z->coef)
         return err_set(e, ERR_NOMEM, "out of memory for the probes");
-    int rc = 0;
-    for (size_t d = 0; z->bits && d < n && !rc; d++)
-        rc = zo_bits_open(z->bits + d, g->model->params, g->model->n_params,
-                          g->model->config.head_dim, e);
-    return rc;
+    return 0;
 }
 
 /* The batch stands once in the rows of each probe; or sequence i in those of probes 2i, 2i + 1. */
@@ -118,8 +102,7 @@ static bool evaluate(struct engine *g, const struct zo_shape *shape, struct engi
         int side;
         k->probe(shape, micro, p, &d, &side);
         z->probe[p] = (struct probe){.key = perturb_key(z->seed[d]),
-                                     .eps = (float)(side * shape->eps),
-                                     .bits = z->bits ? z->bits[d].table : NULL};
+                                     .eps = (float)(side * shape->eps)};
     }
     struct batch b = {.B = z->n_probes * each, .probes = z->probe, .n_probes = (int)z->n_probes};
     if (!engine_run(g, &b)) return false;
@@ -133,14 +116,8 @@ static bool evaluate(struct engine *g, const struct zo_shape *shape, struct engi
 static bool both_sides(struct engine *g, uint64_t seed, double eps, int64_t rows, double *plus,
                        double *minus) {
     struct mezo *z = g->mezo;
-    const uint64_t **bits = NULL;
-    if (z->bits) {
-        zo_bits_fill(z->bits, seed);
-        bits = z->bits->table;
-    }
     for (int p = 0; p < 2; p++)
-        z->probe[p] = (struct probe){
-            .key = perturb_key(seed), .eps = (float)(p ? -eps : eps), .bits = bits};
+        z->probe[p] = (struct probe){.key = perturb_key(seed), .eps = (float)(p ? -eps : eps)};
     struct batch b = {.B = 2 * rows, .probes = z->probe, .n_probes = 2};
     if (!engine_run(g, &b)) return false;
     for (int64_t r = 0; r < rows; r++) {
@@ -172,7 +149,7 @@ int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, in
     fill_twice(g, s, B);
     bool run = !directions || both_sides(g, 0, 0, B, base, minus);
     for (int64_t d = 0; run && (d < directions || d < checks); d++) {
-        const uint64_t seed = zo_seed(g->opts.seed, -1 - s->step, d, g->opts.compat_rng);
+        const uint64_t seed = zo_seed(g->opts.seed, -1 - s->step, d);
         run = both_sides(g, seed, eps, B, plus, minus);
         if (d < directions) zo_measure_add(m, eps, B, base, plus, minus);
         if (run && s->probed) s->probed(s->ctx, d + 1, directions > checks ? directions : checks);
@@ -199,8 +176,7 @@ int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t dire
     fill_twice(g, s, B);
     bool run = both_sides(g, 0, 0, B, base, same);
     for (int64_t d = 0; run && d < directions; d++) {
-        run = both_sides(g, zo_seed(g->opts.seed, -1 - s->step, d, g->opts.compat_rng), size, B,
-                         plus, minus);
+        run = both_sides(g, zo_seed(g->opts.seed, -1 - s->step, d), size, B, plus, minus);
         for (int64_t b = 0; run && b < B; b++)
             sum += (plus[b] + minus[b]) / 2 - base[b];
         if (run && s->probed) s->probed(s->ctx, d + 1, directions);
@@ -212,7 +188,7 @@ int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t dire
 
 static void apply(struct engine *g, const struct engine_step *s) {
     const struct zo_update u = {
-        .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef, .bits = g->mezo->bits};
+        .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef};
     const double begin = clock_seconds();
     zo_apply(&g->opt, &u);
     g->seconds_update += clock_seconds() - begin;
@@ -228,7 +204,6 @@ int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
         return err_set(e, ERR_INPUT,
                        "update %lld has %lld micro-batches, the run's settings make at most %lld",
                        (long long)s->step, (long long)s->accum, (long long)g->opts.max_accum);
-    for (int64_t d = 0; z->bits && d < s->directions; d++) zo_bits_fill(z->bits + d, s->seed[d]);
     s->grad_norm = zo_norm(&g->opt, s->directions, s->coef);
     apply(g, s);
     return 0;
@@ -238,10 +213,7 @@ static void step(struct engine *g, struct engine_step *s) {
     struct mezo *z = g->mezo;
     const struct zo_shape shape = shape_of(&g->opts, s->accum);
     const int64_t n = g->opts.estimator->directions(&shape);
-    for (int64_t d = 0; d < n; d++) {
-        z->seed[d] = zo_seed(g->opts.seed, s->step, d, g->opts.compat_rng);
-        if (z->bits) zo_bits_fill(z->bits + d, z->seed[d]);
-    }
+    for (int64_t d = 0; d < n; d++) z->seed[d] = zo_seed(g->opts.seed, s->step, d);
     s->cancelled = false;
     for (int64_t micro = 0; micro < s->accum && !s->cancelled; micro++)
         s->cancelled = !evaluate(g, &shape, s, micro);
@@ -262,7 +234,6 @@ const struct engine_kind engine_mezo = {
     .schedule = "linear",
     .probes = probes,
     .flops = flops,
-    .bytes = bytes,
     .open = mezo_open,
     .close = mezo_close,
     .step = step};

@@ -118,10 +118,10 @@ const struct conf_row train_rows[] = {
                "mezo: size of a perturbation; -1: 1e-3, with --lora 1e-2, three times that for "
                "--objective accuracy and f1",
                RECORDED),
-    CONF_CHOICE(O, rng, "rng", "counter", "counter compat",
-                "mezo: signs as a function of seed, step, tensor and block, or the predecessors' "
-                "sequential stream",
-                RECORDED),
+    CONF_GONE("rng", "counter",
+              "the predecessors' stream of signs is gone; the first edition, commit 7279bbc, goes on "
+              "with such a run and replays it",
+              FREE),
     CONF_FLOAT(O, time, "time", "0", 0, 1e9,
                "train for so many seconds; not counted are start, validation, and time in which "
                "the process is stopped. Of this and the next four the run ends with the first that "
@@ -343,10 +343,9 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
                                   .batch = o->batch,
                                   .accum = o->accum_end ? o->accum_end : o->accum};
     if (!s->estimator) {
-        const bool any = strcmp(o->estimator, "auto") || strcmp(o->rng, "counter") ||
-                         o->directions != -1 || o->eps >= 0;
+        const bool any = strcmp(o->estimator, "auto") || o->directions != -1 || o->eps >= 0;
         return any ? err_set(e, ERR_USAGE,
-                             "--estimator, --directions, --eps and --rng belong to --engine mezo")
+                             "--estimator, --directions and --eps belong to --engine mezo")
                    : 0;
     }
     if (o->recompute)
@@ -501,7 +500,6 @@ struct engine_opts train_engine_opts(const struct train_setup *s, const struct t
                                 .estimator = s->estimator,
                                 .directions = s->directions,
                                 .eps = s->eps,
-                                .compat_rng = !strcmp(o->rng, "compat"),
                                 .seed = (uint64_t)o->seed,
                                 .max_accum = o->accum_end ? o->accum_end : o->accum,
                                 .objective = s->objective};

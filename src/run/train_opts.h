@@ -28,7 +28,7 @@ struct train_opts {
     const char *task, *task_eval, *prompt, *labels, *objective;
     /* optimisation */
     const char *engine, *optimizer, *schedule;
-    const char *estimator, *rng;
+    const char *estimator;
     int64_t directions;
     double eps;
     double lr, beta1, beta2, adam_eps, clip;

@@ -177,7 +177,7 @@ static const uint64_t *chunk_signs(const struct chunk *c, int v, struct signs *s
 /* True if variants v and w are the two sides of one direction: one set of signs serves both. */
 static bool same_signs(const struct mat *m, int v, int w) {
     const struct probe *p = m->var ? m->var->probes : NULL;
-    return p && p[v].key == p[w].key && p[v].bits == p[w].bits && p[v].eps != 0 && p[w].eps != 0;
+    return p && p[v].key == p[w].key && p[v].eps != 0 && p[w].eps != 0;
 }
 
 /* All variants read the same stored elements. */

@@ -3,22 +3,13 @@
 #include "kern.h"
 #include "rng.h"
 
-#include <string.h>
-
 uint64_t perturb_key(uint64_t seed) {
     return rng_fold(rng_fold(rng_fold(0, seed), RNG_PERTURB), 0);
 }
 
 void perturb_words(const struct probe *p, int64_t tensor, int64_t first, int64_t stride, int64_t n,
                    uint64_t *words) {
-    if (!p->bits) {
-        kern()->signs(words, rng_fold(p->key, (uint64_t)tensor), (uint64_t)first, (uint64_t)stride,
-                      n);
-        return;
-    }
-    for (int64_t i = 0; i < n; i++)
-        memcpy(words + i * SIGN_WORDS, p->bits[tensor] + (first + i * stride) * SIGN_WORDS,
-               SIGN_WORDS * sizeof *words);
+    kern()->signs(words, rng_fold(p->key, (uint64_t)tensor), (uint64_t)first, (uint64_t)stride, n);
 }
 
 enum { BLOCKS = 16 };
@@ -37,7 +28,7 @@ void perturb_row(const struct probe *p, int64_t tensor, int64_t cols, int64_t ro
             (c / SIGN_BLOCK + 1) * SIGN_BLOCK < cols ? (c / SIGN_BLOCK + 1) * SIGN_BLOCK : cols;
         const int64_t some = end - c < n - i ? end - c : n - i;
         if (!have || block >= first + have) {
-            /* No further than the elements that are left reach: a table ends there. */
+            /* No further than the elements that are left reach. */
             const int64_t last = c + n - i - 1;
             const int64_t end_block = (r + last / cols) * per + last % cols / SIGN_BLOCK + 1;
             have = end_block - block < BLOCKS ? end_block - block : BLOCKS;

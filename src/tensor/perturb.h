@@ -6,9 +6,7 @@
  * rng_make(seed, RNG_PERTURB, 0, tensor, block) gives: bit i of word w is the sign of element
  * 64 w + i of the block, set for +1. A row's last block may be longer than the row. The signs of
  * one-dimensional tensors are those of one row. tests/golden/signs.txt holds test vectors.
- *
- * Where a direction comes from another generator (--rng compat), its bits are given as a table in
- * the same form: eight words a block. */
+ */
 #ifndef DUET_PERTURB_H
 #define DUET_PERTURB_H
 
@@ -18,9 +16,8 @@ enum { SIGN_BLOCK = 512, SIGN_WORDS = SIGN_BLOCK / 64 };
 
 /* One copy of the weights that a run evaluates: w + eps z. eps 0: w. */
 struct probe {
-    uint64_t key;                /* perturb_key(seed) */
+    uint64_t key; /* perturb_key(seed) */
     float eps;
-    const uint64_t *const *bits; /* per tensor: its table of signs; NULL: generated */
 };
 
 /* The hash of (seed, RNG_PERTURB, 0), which the tensor and the block are folded into. */

@@ -48,7 +48,6 @@ static void make_probes(struct check *c, struct view *t) {
         const bool pair = v % 2 && pick(c, 0, 2);
         t->probe[v].key = pair ? t->probe[v - 1].key : perturb_key((uint64_t)pick(c, 0, 1 << 30));
         t->probe[v].eps = pair ? -t->probe[v - 1].eps : (float)pick(c, 0, 3) * 0.25f;
-        t->probe[v].bits = NULL;
     }
     t->var.probes = t->probe;
 }

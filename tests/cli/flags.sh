@@ -136,8 +136,6 @@ lr              | w | --lr -1 | says run.err '(measured)'
 directions      | w | --directions 2 |
 eps             | w | --eps 0.1 |
 eps             | = | --eps 0.001 |
-rng             | w | --rng compat |
-rng             | = | --rng counter |
 weights         | w | --weights bf16 | less $(wc -c <run/model.blzt) $(wc -c <base/model.blzt)
 schedule        | w | --schedule cosine |
 schedule        | w | --schedule constant |

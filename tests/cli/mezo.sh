@@ -71,7 +71,6 @@ replays "fzoo, 4 directions" mezo fzoo --steps 6 --estimator fzoo --directions 4
 check "directions that are one are recorded" equal \
     "$(json directions fzoo/config.json) $(json directions sgd/config.json)" "4 1"
 replays "grzo" mezo grzo --steps 6 --estimator grzo
-replays "compat signs, 2 directions" mezo compat --steps 4 --rng compat --directions 2
 replays "from a file" tune init --steps 8
 replays "LoRA, norms" tune lora --steps 8 --lora 4 --lora-norms
 replays "LoRA, merged, bf16 base, compacted vocabulary" tune lora2 --steps 6 --lora 2 \
@@ -337,6 +336,15 @@ refuses "--to-step beyond the end" 1 'sgd/trajectory.zo holds 12 updates, --to-s
 refuses "not a trajectory" 1 'sgd/state: not a trajectory' replay $B sgd/state -o x.blzt
 refuses "not a model" 1 'is not the file' replay text.txt $T -o x.blzt
 refuses "no such base" 1 'nowhere' replay nowhere $T -o x.blzt
+cp -r five old
+sed -i 's/^  "eps"/  "rng": "compat",&/' old/config.json
+refuses "a run with the predecessors' signs goes on elsewhere" 1 \
+    'old/config.json: "rng" is "compat": .*commit 7279bbc' "$DUET" train --resume old --steps 9
+refuses "and is replayed elsewhere" 1 'rng_compat.zo: "rng" is "compat": .*commit 7279bbc' replay $B \
+    "$SRC/tests/golden/rng_compat.zo" -o x.blzt
+sed -i 's/"compat"/"counter"/' old/config.json
+check "one of that time with today's signs goes on" "$DUET" train --resume old --steps 9 --quiet
+refuses "the option is gone" 2 'no option --rng any more: .*commit 7279bbc' "$DUET" train --rng compat
 refuses "no such trajectory" 1 'nowhere' replay $B nowhere -o x.blzt
 refuses "no --out" 2 'give the file to write' replay $B $T
 refuses "one argument" 2 'give the base and this trajectory, or the folder of the run' replay $B -o x.blzt
@@ -391,7 +399,6 @@ mix "--lora-decay without --lora" 'belong to --lora' $I --lora-decay 0.1
 mix "--estimator with backprop" 'belong to --engine mezo' --estimator grzo
 mix "--directions with backprop" 'belong to --engine mezo' --directions 2
 mix "--eps with backprop" 'belong to --engine mezo' --eps 0.01
-mix "--rng with backprop" 'belong to --engine mezo' --rng compat
 mix "--recompute with MeZO" '--recompute' --engine mezo --recompute
 mix "--model with --init" 'give either --model or --init' $I --engine mezo
 mix "--beta1 with SGD" '--beta1 has no effect on optimizer sgd' --engine mezo --beta1 0.9

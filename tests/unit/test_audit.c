@@ -142,7 +142,7 @@ static void test_figures(void **state) {
     struct audit a, b;
     audit_model(&a, &m, &o);
     for (int64_t s = 0; s < 3; s++) {
-        const uint64_t seed = zo_seed(o.seed, s, 0, false);
+        const uint64_t seed = zo_seed(o.seed, s, 0);
         double slope = 0;
         for (int i = 0; i < m.n_params; i++) {
             const struct param *p = m.params + i;
@@ -372,7 +372,7 @@ static float *signs_of(const struct audit *a, const char *part, int64_t n) {
     for (int64_t s = 0; s < a->opts.seeds; s++)
         for (int i = 0; i < a->model->n_params; i++) {
             const struct param *p = a->model->params + i;
-            const struct probe probe = {.key = perturb_key(zo_seed(a->opts.seed, s, 0, false)),
+            const struct probe probe = {.key = perturb_key(zo_seed(a->opts.seed, s, 0)),
                                         .eps = 1};
             if (!strstr(p->name, part)) continue;
             perturb_row(&probe, i, p->cols, 0, 0, param_count(p), at, at);

@@ -44,10 +44,35 @@ static void defaults_alone_make_a_setup(void **state) {
     conf_release(&c);
 }
 
+/* Settings recorded by versions that had the option. */
+static void what_is_gone_is_refused_by_name(void **state) {
+    (void)state;
+    struct conf c;
+    struct train_opts o;
+    struct err e;
+    char option[] = "--rng", value[] = "counter", *argv[] = {option, value};
+    assert_int_equal(conf_parse(&c, train_rows, &o, 0, NULL, &e), 0);
+    assert_int_equal(conf_read_defaults_text(&c, "{\"rng\": \"counter\"}", "r/x.zo", &e), 0);
+    char *json = conf_to_json(&c, NULL, NULL);
+    assert_non_null(json);
+    assert_null(strstr(json, "rng"));
+    free(json);
+    assert_int_equal(conf_read_defaults_text(&c, "{\"rng\": \"compat\"}", "r/x.zo", &e),
+                     ERR_INPUT);
+    assert_non_null(strstr(e.msg, "r/x.zo: \"rng\" is \"compat\": "));
+    assert_non_null(strstr(e.msg, "7279bbc"));
+    conf_release(&c);
+    assert_int_equal(conf_parse(&c, train_rows, &o, 2, argv, &e), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "--rng"));
+    assert_non_null(strstr(e.msg, "7279bbc"));
+    conf_release(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_says_what_a_resume_may_do),
         cmocka_unit_test(defaults_alone_make_a_setup),
+        cmocka_unit_test(what_is_gone_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
