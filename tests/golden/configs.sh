@@ -1,5 +1,5 @@
-# The runs whose bits are recorded in table.txt, and how they are taken down (one run: a configuration).
-# Sourced by golden.sh and renew.sh after ../cli/lib.sh, which sets DUET and SRC and makes the folder to work in.
+# The runs whose bits are recorded in table.txt, and how they are taken down. Sourced by golden.sh
+# and renew.sh after ../cli/lib.sh, which sets DUET and SRC and makes the folder to work in.
 # Whatever enters a number is given here, so that another default is not another number.
 GOLDEN=$SRC/tests/golden
 TIERS="generic avx2 avx512 avx512bf16"
@@ -55,7 +55,9 @@ golden_train() {
 }
 
 hash() { sha256sum | cut -c1-16; }
-weights_of() { if [ -f "$1/adapter.blzt" ]; then echo "$1/adapter.blzt"; else echo "$1/model.blzt"; fi; }
+weights_of() {
+    if [ -f "$1/adapter.blzt" ]; then echo "$1/adapter.blzt"; else echo "$1/model.blzt"; fi
+}
 
 # figures PATTERN KEY... <JSON: the keys' values of each line that contains PATTERN, exact digits
 figures() {
@@ -74,7 +76,7 @@ figures() {
         }'
 }
 
-# The losses of a run: every update and validation of its log, and the summary's, which has 9 digits.
+# The losses of a run: every update and validation of its log, and the summary's, of 9 digits.
 losses_of() {
     figures '"event":"step"' step loss lr grad_norm <"$1/log.jsonl"
     figures '"event":"val"' step val_loss val_loss_stderr val_accuracy val_f1 <"$1/log.jsonl"
@@ -108,8 +110,8 @@ trajectory_of() {
 answers_of() {
     "$DUET" eval "$1" --data $GOLDEN/text.txt --windows 12 --seq 32 --batch 5 --gemm native \
         --threads 2 --json --quiet | figures '' val_loss val_loss_stderr val_bpb perplexity &&
-        "$DUET" eval "$1" --data $GOLDEN/short.txt --exact --seq 64 --gemm native --threads 1 --json \
-            --quiet | figures '' nats bits_per_byte bits_per_byte_stderr &&
+        "$DUET" eval "$1" --data $GOLDEN/short.txt --exact --seq 64 --gemm native --threads 1 \
+            --json --quiet | figures '' nats bits_per_byte bits_per_byte_stderr &&
         "$DUET" generate "$1" --prompt Once --tokens 24 --seed 5 --temperature 0.8 --top-k 40 \
             --gemm native --threads 2 --quiet &&
         "$DUET" generate "$1" --prompt 'The ' --tokens 24 --temperature 0 --repetition-penalty 1.2 \

@@ -21,7 +21,7 @@ compare() {
         shift 3
         set -- "$c_name" "$c_tier" "$@"
     done
-    echo "If an order of sums was changed on purpose: ninja -C build goldens, and see docs/numerics.md"
+    echo "If numbers were changed on purpose: ninja -C build goldens, and see docs/numerics.md"
     return 1
 }
 
@@ -41,7 +41,8 @@ killed() {
         [ "$(cat kill.rc)" -ne 137 ] || break # else it had ended before
     done
     [ "$(cat kill.rc)" -eq 137 ] || { echo "not killed in $try tries"; cat kill.out; return 1; }
-    "$DUET" train --resume "$2" --threads 2 --quiet >resume.out 2>&1 || { cat resume.out; return 1; }
+    "$DUET" train --resume "$2" --threads 2 --quiet >resume.out 2>&1 ||
+        { cat resume.out; return 1; }
     grep -q '"resumed": \[{' "$2/config.json" || { echo "nothing was left to resume"; return 1; }
 }
 same_weights() { tensors "$(weights_of "$1")" >w.a; tensors "$(weights_of "$2")" >w.b; [ -s w.a ] &&
@@ -71,7 +72,8 @@ for tier in $TIERS; do
         else
             check "$name, $tier: the recorded bits" compare "$name" "$tier" "$found"
         fi
-        golden_train "$name" again --threads $(($(options "$name" | sed 's/.*--threads \([0-9]*\).*/\1/') % 3 + 1))
+        threads=$(options "$name" | sed 's/.*--threads \([0-9]*\).*/\1/')
+        golden_train "$name" again --threads $((threads % 3 + 1))
         check "$name, $tier: another number of threads" same_weights "$dir" again
     done
     for name in lion mezo-spsa mezo-lora; do
