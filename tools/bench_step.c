@@ -117,12 +117,13 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
                        const struct source *src) {
     const struct train_opts *t = &o->train;
     const bool zo = g->opts.estimator != NULL;
+    const struct opt_rule *of = g->opts.hyper.of;
     json_t *j = json_pack(
         "{s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,"
-        "s:o,s:o,s:s,s:s,s:s,s:I,s:s,s:I}",
+        "s:o,s:o,s:s,s:s,s:s,s:I,s:s,s:I,s:s}",
         "model", t->model, "batch", (json_int_t)t->batch, "seq", (json_int_t)src->seq, "accum",
         (json_int_t)t->accum, "vocab", (json_int_t)src->vocab, "engine", t->engine, "compute",
-        dtype_row(g->opts.gemm->compute)->name, "optimizer", g->opts.optimizer->name, "backend",
+        dtype_row(g->opts.gemm->compute)->name, "optimizer", of[ROLE_norm].kind->name, "backend",
         g->opts.gemm->backend->name,
         "recompute", t->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs,
         "ms_per_step", r->ms, "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second",
@@ -132,7 +133,8 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
         parts_json(r), "report_ms", report_json(&r->report), "cpu", cpu_model(), "isa",
         cpu_tier_name(cpu_tier()), "weights", t->weights, "lora", (json_int_t)t->lora_rank,
         "estimator", zo ? g->opts.estimator->name : "", "directions",
-        (json_int_t)(zo ? g->opts.directions : 0));
+        (json_int_t)(zo ? g->opts.directions : 0), "optimizer_matrix",
+        of[ROLE_matrix].kind->name);
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     printf("%s\n", text ? text : "{}");
     free(text);

@@ -30,6 +30,8 @@ static const struct conf_row rows[] = {
     CONF_CHOICE(O, train.engine, "engine", "backprop", engine_words, "how updates are computed"),
     CONF_CHOICE(O, train.optimizer, "optimizer", "auto", auto_optimizer_words,
                 "update rule; auto: the engine's"),
+    CONF_CHOICE(O, train.optimizer_matrix, "optimizer-matrix", "auto", auto_optimizer_words,
+                "update rule of matrices; auto: that of --optimizer"),
     CONF_CHOICE(O, train.estimator, "estimator", "auto", auto_estimator_words,
                 "mezo: how losses become a gradient; auto: as in training"),
     CONF_INT(O, train.directions, "directions", "-1", -1, 4096,

@@ -286,9 +286,13 @@ static void print_text(const struct job *j) {
                100 * (double)trained / (double)all);
     printf("\nmicro-batch      %lld x %lld tokens, %d threads, %s\n", (long long)j->engine.batch,
            (long long)j->engine.seq, par_threads(), dtype_row(j->gemm.compute)->name);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        printf("%-16s %10.1f MB%s\n", rows[i].name, in_mb(rows[i].bytes),
-               i ? "" : " of 10^6 bytes");
+    char both[64];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        printf("%-16s %10.1f MB", rows[i].name, in_mb(rows[i].bytes));
+        if (i == 0) printf(" of 10^6 bytes");
+        if (i == 2) printf(", %s", train_optimizer_text(&j->setup, both));
+        putchar('\n');
+    }
     print_room(mem->total);
     printf("flops a step     %10.3f GFLOP\n", j->flops * 1e-9);
     if (j->updates)
@@ -333,6 +337,8 @@ static void print_json(const struct job *j) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         json_object_set_new(out, rows[i].name, json_integer(rows[i].value));
+    json_object_set_new(out, "optimizer", json_string(j->setup.optimizer->name));
+    json_object_set_new(out, "optimizer_matrix", json_string(j->setup.optimizer_matrix->name));
     json_object_set_new(out, "planned_mb", json_real(in_mb(mem->total)));
     const size_t have = memory_available();
     json_object_set_new(out, "fits", have ? json_boolean(mem->total <= have) : json_null());

@@ -110,7 +110,7 @@ static int check_base(const struct replay *r, struct err *e) {
 static int check_memory(const struct replay *r, struct err *e) {
     const struct memory_part parts[] = {
         {"weights", model_weight_bytes(&r->model)},
-        {"optimizer", opt_bytes(r->setup.optimizer, r->model.params, r->model.n_params)},
+        {"optimizer", opt_bytes(NULL, &r->setup.hyper, r->model.params, r->model.n_params)},
     };
     return memory_fits("this replay", parts, 2, NULL, e);
 }
@@ -158,8 +158,7 @@ static int open_weights(struct replay *r, struct log_progress *line, struct err 
     TRY(train_model_shape(&r->model, &r->setup, h->ids, h->n_ids, e));
     TRY(check_memory(r, e));
     TRY(train_model_load(&r->model, &r->setup, &r->opts, r->base, e));
-    TRY(opt_open(&r->opt, r->setup.optimizer, &r->setup.hyper, r->model.params, r->model.n_params,
-                 e));
+    TRY(opt_open(&r->opt, NULL, &r->setup.hyper, r->model.params, r->model.n_params, e));
 out:
     return rc;
 }

@@ -149,8 +149,8 @@ static int option_width(const struct run_list *l, const char *key) {
 
 /* What is asked for first, and how a run is done rather than what it computes. */
 static int place_of(const char *key) {
-    static const char *const first[] = {"engine", "lora",  "optimizer", "lr",   "batch", "seq",
-                                        "model",  "estimator", "seed",  "data", "init"};
+    static const char *const first[] = {"engine", "lora",  "optimizer", "optimizer-matrix", "lr",
+                                        "batch", "seq", "model",  "estimator", "seed",  "data", "init"};
     static const char *const last[] = {"checkpoint-every", "keep", "keep-best", "log-every",
                                        "val-every", "rollback", "gemm", "patience"};
     if (!strncmp(key, "set.", 4)) return 10;

@@ -16,6 +16,15 @@ enum role {
         ROLE_COUNT
 };
 
+static inline const char *role_name(enum role r) {
+    static const char *const names[] = {
+#define X(name) #name,
+        ROLES(X)
+#undef X
+    };
+    return names[r];
+}
+
 struct param {
     char name[96]; /* Hugging Face tensor name, e.g. model.layers.0.mlp.up_proj.weight */
     enum role role;

@@ -30,13 +30,39 @@ struct opt_span {
     int64_t begin, n;
 };
 
-size_t opt_bytes(const struct opt_kind *kind, const struct param *params, int n) {
+struct opt_hyper opt_hyper_of(const struct opt_kind *kind) {
+    struct opt_hyper h = {.eps = 1e-8};
+    for (int r = 0; r < ROLE_COUNT; r++)
+        h.of[r] = (struct opt_rule){
+            .kind = kind, .lr_factor = 1, .beta1 = kind->beta1, .beta2 = kind->beta2};
+    return h;
+}
+
+size_t opt_state_bytes(const struct opt_hyper *h, const struct param *params, int n) {
     size_t sum = 0;
     for (int i = 0; i < n; i++)
         if (params[i].trainable)
-            sum +=
-                (size_t)kind->n_state * arena_need((size_t)param_count(params + i), sizeof(float));
+            sum += (size_t)h->of[params[i].role].kind->n_state *
+                   arena_need((size_t)param_count(params + i), sizeof(float));
     return sum;
+}
+
+/* Of the matrix that needs most: they come one after another. */
+static size_t work_bytes(const struct gemm *g, const struct opt_hyper *h,
+                         const struct param *params, int n) {
+    size_t most = 0;
+    for (int i = 0; i < n; i++) {
+        const struct opt_kind *k = h->of[params[i].role].kind;
+        if (!params[i].trainable || !k->direction) continue;
+        const size_t bytes = k->work_bytes(g, params[i].rows, params[i].cols);
+        if (bytes > most) most = bytes;
+    }
+    return arena_need(most, 1);
+}
+
+size_t opt_bytes(const struct gemm *g, const struct opt_hyper *h, const struct param *params,
+                 int n) {
+    return opt_state_bytes(h, params, n) + work_bytes(g, h, params, n);
 }
 
 static void cut_tiles(struct opt *o) {
@@ -51,31 +77,47 @@ static void cut_tiles(struct opt *o) {
     }
 }
 
-int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper *h,
-             struct param *params, int n, struct err *e) {
-    *o = (struct opt){.kind = kind, .hyper = *h, .params = params, .n_params = n};
+static int check_buffers(const struct opt *o, struct err *e) {
+    for (int i = 0; i < o->n_params; i++) {
+        const struct param *p = o->params + i;
+        const struct opt_kind *k = opt_kind_of(o, i);
+        if (p->trainable && k->direction && !p->grad)
+            return err_set(e, ERR_USAGE,
+                           "optimizer %s takes the gradient of all of %s at once, and this engine "
+                           "keeps none",
+                           k->name, p->name);
+    }
+    return 0;
+}
+
+int opt_open(struct opt *o, const struct gemm *g, const struct opt_hyper *h, struct param *params,
+             int n, struct err *e) {
+    int rc;
+    *o = (struct opt){.hyper = *h, .gemm = g, .params = params, .n_params = n};
+    TRY(check_buffers(o, e));
     cut_tiles(o);
     o->state = calloc((size_t)n + 1, sizeof *o->state);
     o->tiles = malloc(((size_t)o->n_tiles + 1) * sizeof *o->tiles);
     o->partial = malloc(((size_t)o->n_tiles + 1) * sizeof *o->partial);
-    int rc = arena_init(&o->mem, opt_bytes(kind, params, n), "optimizer state", e);
-    if (!rc && (!o->state || !o->tiles || !o->partial))
+    TRY(arena_init(&o->mem, opt_bytes(g, h, params, n), "optimizer state", e));
+    if (!o->state || !o->tiles || !o->partial) {
         rc = err_set(e, ERR_NOMEM, "out of memory for the optimizer's tables");
-    if (rc) {
-        opt_close(o);
-        return rc;
+        goto out;
     }
     o->n_tiles = 0;
     cut_tiles(o);
     for (int i = 0; i < n; i++)
-        for (int k = 0; k < kind->n_state && params[i].trainable; k++)
+        for (int k = 0; k < opt_kind_of(o, i)->n_state && params[i].trainable; k++)
             o->state[i][k] = arena_alloc(&o->mem, (size_t)param_count(params + i), sizeof(float));
-    return 0;
+    o->work = arena_alloc(&o->mem, work_bytes(g, h, params, n), 1);
+out:
+    if (rc) opt_close(o);
+    return rc;
 }
 
 void opt_reset(struct opt *o) {
     for (int i = 0; i < o->n_params; i++)
-        for (int k = 0; k < o->kind->n_state && o->state[i][k]; k++)
+        for (int k = 0; k < OPT_MAX_STATE && o->state[i][k]; k++)
             memset(o->state[i][k], 0, (size_t)param_count(o->params + i) * sizeof(float));
     o->t = 0;
 }
@@ -86,6 +128,26 @@ void opt_close(struct opt *o) {
     free(o->tiles);
     free(o->partial);
     *o = (struct opt){0};
+}
+
+const struct opt_kind *opt_kind_of(const struct opt *o, int param) {
+    return o->hyper.of[o->params[param].role].kind;
+}
+
+const struct opt_kind *opt_only_kind(const struct opt *o) {
+    const struct opt_kind *only = NULL;
+    for (int i = 0; i < o->n_params; i++) {
+        if (!o->params[i].trainable) continue;
+        if (only && only != opt_kind_of(o, i)) return NULL;
+        only = opt_kind_of(o, i);
+    }
+    return only;
+}
+
+bool opt_has_role(const struct opt *o, enum role role) {
+    for (int i = 0; i < o->n_params; i++)
+        if (o->params[i].trainable && o->params[i].role == role) return true;
+    return false;
 }
 
 static void square_tile(void *ctx, int64_t i, int tid) {
@@ -148,18 +210,49 @@ static void step_piece(const struct step_job *j, const struct opt_tile *t, int p
                        int64_t n) {
     const struct opt *o = j->o;
     const struct param *p = o->params + param;
+    const struct opt_kind *kind = opt_kind_of(o, param);
     float grad[PIECE], wide[PIECE];
     float *state[OPT_MAX_STATE] = {0};
     const float *g = j->grad->tile(j->grad, param, begin, n, grad);
-    for (int k = 0; k < o->kind->n_state; k++) state[k] = o->state[param][k] + begin;
+    for (int k = 0; k < kind->n_state; k++) state[k] = o->state[param][k] + begin;
     if (p->dtype == DT_F32) {
-        o->kind->tile(t, (float *)p->data + begin, g, state, n);
+        kind->tile(t, (float *)p->data + begin, g, state, n);
         return;
     }
     uint16_t *stored = (uint16_t *)p->data + begin;
     kern()->f32_from_bf16(wide, stored, n);
-    o->kind->tile(t, wide, g, state, n);
+    kind->tile(t, wide, g, state, n);
     round_piece(j, param, begin, n, wide, stored);
+}
+
+static struct opt_tile tile_of(const struct step_job *j, enum role role) {
+    const struct opt_hyper *h = &j->o->hyper;
+    const struct opt_rule *r = h->of + role;
+    return (struct opt_tile){.lr = (float)(j->lr * r->lr_factor),
+                             .decay = (float)r->decay,
+                             .beta1 = (float)r->beta1,
+                             .beta2 = (float)r->beta2,
+                             .eps = (float)h->eps,
+                             .grad_scale = j->grad_scale,
+                             .t = j->o->t};
+}
+
+static void direct(const struct step_job *j) {
+    const struct opt *o = j->o;
+    for (int i = 0; i < o->n_params; i++) {
+        const struct param *p = o->params + i;
+        const struct opt_kind *k = opt_kind_of(o, i);
+        if (!p->trainable || !k->direction) continue;
+        const struct opt_tile t = tile_of(j, p->role);
+        const struct opt_matrix m = {.role = p->role,
+                                     .rows = p->rows,
+                                     .cols = p->cols,
+                                     .grad = p->grad,
+                                     .state = o->state[i],
+                                     .gemm = o->gemm,
+                                     .work = o->work};
+        k->direction(&t, &m);
+    }
 }
 
 static void step_tile(void *ctx, int64_t i, int tid) {
@@ -167,14 +260,8 @@ static void step_tile(void *ctx, int64_t i, int tid) {
     const struct step_job *j = ctx;
     const struct opt *o = j->o;
     const struct opt_span *s = o->tiles + i;
-    const enum role role = o->params[s->param].role;
-    const struct opt_tile t = {.lr = (float)(j->lr * o->hyper.lr_factor[role]),
-                               .decay = (float)o->hyper.decay[role],
-                               .beta1 = (float)o->hyper.beta1,
-                               .beta2 = (float)o->hyper.beta2,
-                               .eps = (float)o->hyper.eps,
-                               .grad_scale = j->grad_scale,
-                               .t = o->t};
+    struct opt_tile t = tile_of(j, o->params[s->param].role);
+    if (opt_kind_of(o, s->param)->direction) t.grad_scale = 1; /* no gradient is left to clip */
     for (int64_t at = 0; at < s->n; at += PIECE) {
         const int64_t left = s->n - at - PIECE;
         if (left > 0)
@@ -192,5 +279,6 @@ void opt_step(struct opt *o, double lr, const struct grad_source *grad) {
                              clip > 0 && grad->norm > clip ? (float)(clip / grad->norm) : 1};
     j.round = rng_fold(rng_fold(rng_fold(0, o->hyper.seed), RNG_ROUND), (uint64_t)o->t);
     o->t++;
+    direct(&j);
     par_for(o->n_tiles, step_tile, &j);
 }

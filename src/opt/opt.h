@@ -1,7 +1,13 @@
-/* Optimizers: one fused pass over each tile of each trainable parameter.
+/* Optimizers: what an update makes of a gradient, by two verbs.
  *
- * Adding one: opt_x.c with a `const struct opt_kind opt_x` and one word in OPTIMIZERS. Options,
- * checkpoint state, help, tests and memory plans follow from the row. */
+ *   direction  (optional) sees a whole matrix once the norm of all gradients is known, with products
+ *              and scratch that were planned, and writes the update over the gradient buffer
+ *   tile       one fused pass over each tile of each trainable parameter: clipping, decay, rate and
+ *              the rounding of weights that are stored as bf16
+ *
+ * The kind is chosen by role: matrices may follow another one than the rest. Adding one: opt_x.c
+ * with a `const struct opt_kind opt_x` and one word in OPTIMIZERS. Options, checkpoint state, help
+ * and memory plans follow from the row; docs/adding.md names the tests. */
 #ifndef DUET_OPT_H
 #define DUET_OPT_H
 
@@ -26,8 +32,18 @@ struct grad_source {
 struct opt_tile {
     float lr, decay; /* with the role's factors in them */
     float beta1, beta2, eps;
-    float grad_scale; /* clipping */
+    float grad_scale; /* clipping; in the tile pass behind a `direction`, which saw it, 1 */
     int64_t t;        /* updates so far, this one included */
+};
+
+/* A whole trainable parameter, as `direction` sees it; a vector is one row. */
+struct opt_matrix {
+    enum role role;
+    int64_t rows, cols;
+    float *grad;             /* (rows, cols): the gradient, becomes the update */
+    float *const *state;     /* n_state arrays (rows, cols) */
+    const struct gemm *gemm; /* for products (gemm_run) */
+    void *work;              /* work_bytes(gemm, rows, cols) bytes, 64-byte aligned, of any content */
 };
 
 struct opt_kind {
@@ -35,27 +51,44 @@ struct opt_kind {
     int n_state; /* floats of state a parameter */
     const char *state[OPT_MAX_STATE];
     double lr, beta1, beta2; /* defaults; 0: it has none */
+    bool eps;                /* reads --adam-eps */
     bool normalises;         /* the step's size does not follow the gradient's */
-    /* w, g and each state: n floats. */
+    bool matrices_only;      /* makes no sense of embeddings, norms, biases and adapters */
+    /* Both or neither. Matrices come one after another, on the calling thread: work inside one is
+     * cut by par_for and gemm_run, by the problem, never by the number of threads. */
+    size_t (*work_bytes)(const struct gemm *g, int64_t rows, int64_t cols);
+    void (*direction)(const struct opt_tile *p, const struct opt_matrix *m);
+    /* w, g and each state: n floats. g: the gradient, or what `direction` has left in its place. */
     void (*tile)(const struct opt_tile *p, float *w, const float *g, float *const *state,
                  int64_t n);
 };
 
 const struct opt_kind *opt_find(const char *name); /* or NULL */
 
-struct opt_hyper {
-    double beta1, beta2, eps, clip; /* clip: global gradient norm; 0: off */
-    double lr_factor[ROLE_COUNT];   /* times the schedule's rate */
-    double decay[ROLE_COUNT];       /* decoupled weight decay */
-    uint64_t seed;                  /* of the rounding of weights that are stored as bf16 */
+/* What the parameters of one role follow. */
+struct opt_rule {
+    const struct opt_kind *kind;
+    double lr_factor; /* times the schedule's rate */
+    double decay;     /* decoupled weight decay */
+    double beta1, beta2;
 };
 
+struct opt_hyper {
+    struct opt_rule of[ROLE_COUNT];
+    double eps, clip; /* clip: global gradient norm; 0: off */
+    uint64_t seed;    /* of the rounding of weights that are stored as bf16 */
+};
+
+/* One kind for all roles, with its own betas: factor 1, no decay, no clipping, eps 1e-8. */
+struct opt_hyper opt_hyper_of(const struct opt_kind *kind);
+
 struct opt {
-    const struct opt_kind *kind;
     struct opt_hyper hyper;
-    struct param *params; /* borrowed */
+    const struct gemm *gemm; /* borrowed; NULL where no kind has a direction */
+    struct param *params;    /* borrowed */
     int n_params;
-    float *(*state)[OPT_MAX_STATE]; /* per parameter; NULL where not trainable */
+    float *(*state)[OPT_MAX_STATE]; /* per parameter; NULL where it has none or is not trainable */
+    void *work;                     /* of one matrix at a time */
     struct arena mem;
     struct opt_span *tiles; /* every tile of every trainable parameter, in table order */
     int64_t n_tiles;
@@ -63,12 +96,23 @@ struct opt {
     int64_t t;       /* updates done */
 };
 
-size_t opt_bytes(const struct opt_kind *kind, const struct param *params, int n);
-int opt_open(struct opt *o, const struct opt_kind *kind, const struct opt_hyper *h,
-             struct param *params, int n, struct err *e);
+/* Bytes of all state arrays; of what opt_open reserves, which is these and scratch. */
+size_t opt_state_bytes(const struct opt_hyper *h, const struct param *params, int n);
+size_t opt_bytes(const struct gemm *g, const struct opt_hyper *h, const struct param *params,
+                 int n);
+
+/* ERR_USAGE if a kind with a `direction` has a parameter without a gradient buffer. */
+int opt_open(struct opt *o, const struct gemm *g, const struct opt_hyper *h, struct param *params,
+             int n, struct err *e);
 void opt_close(struct opt *o);
 /* As opened: no updates done, every state 0. */
 void opt_reset(struct opt *o);
+
+/* The kind of a parameter, and that of all trainable ones if they have the same, or NULL. */
+const struct opt_kind *opt_kind_of(const struct opt *o, int param);
+const struct opt_kind *opt_only_kind(const struct opt *o);
+/* Is any parameter of this role trained? */
+bool opt_has_role(const struct opt *o, enum role role);
 
 /* L2 norm of all gradients, in double, tile by tile in table order. Not finite if any gradient is
  * not. */
@@ -77,9 +121,10 @@ double opt_grad_norm(const struct opt *o);
 /* The gradients in the parameters' buffers, as a source. */
 struct grad_source opt_buffers(const struct opt *o, double norm);
 
-/* One update with learning rate lr. Weights stored as bf16 are updated in f32 and rounded by
- * chance, up or down with the probability that keeps the mean: an update far below the last bit of
- * a weight still counts (stochastic rounding; Gupta et al. 2015, arXiv 1502.02551). */
+/* One update with learning rate lr. Where a kind has a `direction` the buffers hold no gradients
+ * afterwards. Weights stored as bf16 are updated in f32 and rounded by chance, up or down with the
+ * probability that keeps the mean: an update far below the last bit of a weight still counts
+ * (stochastic rounding; Gupta et al. 2015, arXiv 1502.02551). */
 void opt_step(struct opt *o, double lr, const struct grad_source *grad);
 
 #endif

@@ -20,6 +20,7 @@ static void tile(const struct opt_tile *p, float *w, const float *g, float *cons
 const struct opt_kind opt_adamw = {.name = "adamw",
                                    .help = "AdamW, two floats of state a parameter",
                                    .n_state = 2,
+                                   .eps = true,
                                    .normalises = true,
                                    .state = {"m", "v"},
                                    .lr = 1e-3,

@@ -63,7 +63,7 @@ int engine_plan(const struct engine_kind *kind, struct model *m, const struct en
     if (rc) return rc;
     *mem = (struct engine_memory){.weights = model_weight_bytes(m),
                                   .gradients = grad_bytes(kind, m),
-                                  .optimizer = opt_bytes(o->optimizer, m->params, m->n_params),
+                                  .optimizer = opt_bytes(o->gemm, &o->hyper, m->params, m->n_params),
                                   .kept = x.plan.kept_bytes,
                                   .passing = x.plan.arena_bytes - x.plan.kept_bytes};
     mem->threads = exec_bytes(&x) - x.plan.arena_bytes;
@@ -99,7 +99,7 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
         if (m->params[i].trainable)
             m->params[i].grad =
                 arena_alloc(&g->grads, (size_t)param_count(m->params + i), sizeof(float));
-    TRY(opt_open(&g->opt, o->optimizer, &o->hyper, m->params, m->n_params, e));
+    TRY(opt_open(&g->opt, o->gemm, &o->hyper, m->params, m->n_params, e));
     if (kind->open) TRY(kind->open(g, e));
 out:
     if (rc) engine_close(g);
@@ -173,11 +173,13 @@ void engine_report_reset(struct engine *g) {
 }
 
 bool engine_item(const struct engine *g, int i, struct engine_item *item) {
-    const int per = g->opt.kind->n_state;
-    if (i >= g->model->n_params * per) return false;
-    const struct param *p = g->model->params + i / per;
-    snprintf(item->name, sizeof item->name, "%s/%s", g->opt.kind->state[i % per], p->name);
-    item->data = g->opt.state[i / per][i % per];
-    item->n = item->data ? param_count(p) : 0;
+    const int param = i / OPT_MAX_STATE, k = i % OPT_MAX_STATE;
+    if (param >= g->model->n_params) return false;
+    const struct param *p = g->model->params + param;
+    *item = (struct engine_item){.data = g->opt.state[param][k]};
+    if (!item->data) return true;
+    snprintf(item->name, sizeof item->name, "%s/%s", opt_kind_of(&g->opt, param)->state[k],
+             p->name);
+    item->n = param_count(p);
     return true;
 }

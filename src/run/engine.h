@@ -18,7 +18,6 @@ struct engine_opts {
     bool recompute;
     const struct gemm *gemm;
     const _Atomic int *cancel; /* see exec_opts */
-    const struct opt_kind *optimizer;
     struct opt_hyper hyper;
     /* mezo */
     const struct zo_kind *estimator;
@@ -161,7 +160,8 @@ int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, in
 int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t directions,
               double *rise, struct err *e);
 
-/* State items of the optimizer: item i, or false when there are no more. */
+/* State items of the optimizer: item i, n 0 where a parameter has no such array, or false when there
+ * are no more. */
 bool engine_item(const struct engine *g, int i, struct engine_item *item);
 
 #endif

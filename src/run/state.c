@@ -15,7 +15,7 @@
 #include <zstd.h>
 
 static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'S', 'T', 'A', 'T'};
-enum { HEADER = 40, VERSION = 2, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
+enum { HEADER = 40, VERSION = 3, ONE_OPTIMIZER = 2, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
 
 /* ---- counters -------------------------------------------------------------------------------- */
 
@@ -131,6 +131,17 @@ out:
     return rc;
 }
 
+/* The one that all follow, or by role. */
+static json_t *optimizers_json(const struct opt *o) {
+    const struct opt_kind *only = opt_only_kind(o);
+    if (only) return json_string(only->name);
+    json_t *j = json_object();
+    for (int r = 0; r < ROLE_COUNT; r++)
+        if (opt_has_role(o, (enum role)r))
+            json_object_set_new(j, role_name((enum role)r), json_string(o->hyper.of[r].kind->name));
+    return j;
+}
+
 static void put(uint8_t *at, uint64_t x, int bytes) {
     for (int i = 0; i < bytes; i++) at[i] = (uint8_t)(x >> (8 * i));
 }
@@ -146,15 +157,16 @@ int state_write(const char *path, const struct engine *g, const struct progress 
     file_out_write(&f, head, sizeof head);
     TRY(write_sections(&f, g, sections, e));
     snprintf(hash, sizeof hash, "%016" PRIx64, model_hash);
-    root = json_pack("{s:s,s:o,s:I,s:s,s:O}", "model", hash, "progress", progress_json(p), "t",
-                     (json_int_t)g->opt.t, "optimizer", g->opt.kind->name, "sections", sections);
+    root = json_pack("{s:s,s:o,s:I,s:o,s:O}", "model", hash, "progress", progress_json(p), "t",
+                     (json_int_t)g->opt.t, "optimizer", optimizers_json(&g->opt), "sections",
+                     sections);
     text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     if (!text) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
         goto out;
     }
     memcpy(head, MAGIC, sizeof MAGIC);
-    put(head + 8, VERSION, 4);
+    put(head + 8, opt_only_kind(&g->opt) ? ONE_OPTIMIZER : VERSION, 4);
     put(head + 16, f.offset, 8);
     put(head + 24, strlen(text), 8);
     put(head + 32, XXH3_64bits(text, strlen(text)), 8);
@@ -245,6 +257,26 @@ static int read_sections(const struct file_map *m, json_t *sections, struct engi
     return 0;
 }
 
+/* Every role that is trained was by the same optimizer. */
+static int check_optimizers(const char *path, json_t *found, const struct opt *o, struct err *e) {
+    if (!json_is_string(found) && !json_is_object(found))
+        return err_set(e, ERR_INPUT, "%s: footer: optimizer is missing", path);
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        const char *role = role_name((enum role)r), *now = o->hyper.of[r].kind->name,
+                   *then = json_string_value(
+                       json_is_object(found) ? json_object_get(found, role) : found);
+        if (!opt_has_role(o, (enum role)r)) continue;
+        if (!then)
+            return err_set(e, ERR_INPUT, "%s: footer: optimizer of role %s is missing", path, role);
+        if (strcmp(then, now))
+            return err_set(e, ERR_INPUT,
+                           "%s: state of optimizer %s for parameters of role %s, but the run uses "
+                           "%s for them",
+                           path, then, role, now);
+    }
+    return 0;
+}
+
 /* A state whose footer is good. */
 struct reader {
     struct file_map m;
@@ -285,17 +317,12 @@ int state_read(const char *path, struct engine *g, struct progress *p, uint64_t 
     int rc;
     struct reader r;
     TRY(reader_open(&r, path, e));
-    const char *optimizer = json_string_value(json_object_get(r.root, "optimizer"));
     const json_int_t t = json_integer_value(json_object_get(r.root, "t"));
-    if (!optimizer || t < 0) {
-        rc = err_set(e, ERR_INPUT, "%s: footer: optimizer or t is missing", path);
+    if (t < 0) {
+        rc = err_set(e, ERR_INPUT, "%s: footer: t is below 0", path);
         goto out;
     }
-    if (strcmp(optimizer, g->opt.kind->name)) {
-        rc = err_set(e, ERR_INPUT, "%s: state of optimizer %s, but the run uses %s", path,
-                     optimizer, g->opt.kind->name);
-        goto out;
-    }
+    TRY(check_optimizers(path, json_object_get(r.root, "optimizer"), &g->opt, e));
     *model_hash = r.model;
     TRY(progress_read(p, r.root, r.version, path, e));
     TRY(read_sections(&r.m, json_object_get(r.root, "sections"), g, e));

@@ -33,7 +33,7 @@ static int check_rates(const struct train_setup *s, const struct conf *conf, str
     const char *schedule = sched_name(s->sched.kind);
     if (s->sched.kind != SCHED_wsd) TRY(no_effect(conf, share, e, "on schedule %s", schedule));
     if (s->sched.kind == SCHED_constant) TRY(no_effect(conf, least, e, "on schedule constant"));
-    if (strcmp(s->optimizer->name, "adamw"))
+    if (!s->optimizer->eps && !s->optimizer_matrix->eps)
         TRY(no_effect(conf, eps, e, "on optimizer %s", s->optimizer->name));
 out:
     return rc;
@@ -48,13 +48,19 @@ static int check_frozen(const struct train_opts *o, const struct conf *conf, str
     } rows[] = {{{"weight-decay"}, o->decay_matrix, 0, false},
                 {{"embed-decay"}, o->decay_embed, 0, false},
                 {{"embed-lr"}, o->lr_embed, 1, false},
-                {{"matrix-lr"}, o->lr_matrix, 1, false},
+                {{"matrix-lr"}, o->lr_matrix < 0 ? 1 : o->lr_matrix, 1, false},
+                {{"matrix-beta1"}, o->beta1_matrix, -1, false},
+                {{"matrix-beta2"}, o->beta2_matrix, -1, false},
                 {{"norm-decay"}, o->decay_norm, 0, true},
                 {{"norm-lr"}, o->lr_norm, 1, true}};
+    static const char *const matrix[] = {"optimizer-matrix", NULL};
+    const char *frozen = "with --lora, which freezes these weights";
     int rc = 0;
+    if (o->lora_rank && strcmp(o->optimizer_matrix, "auto"))
+        TRY(no_effect(conf, matrix, e, "%s", frozen));
     for (size_t i = 0; o->lora_rank && i < sizeof rows / sizeof *rows; i++)
         if (rows[i].value != rows[i].off && !(rows[i].norms && o->lora_norms))
-            TRY(no_effect(conf, rows[i].name, e, "with --lora, which freezes these weights%s",
+            TRY(no_effect(conf, rows[i].name, e, "%s%s", frozen,
                           rows[i].norms ? ": give --lora-norms" : ""));
 out:
     return rc;

@@ -107,6 +107,10 @@ const struct conf_row train_rows[] = {
                 FIXED),
     CONF_CHOICE(O, optimizer, "optimizer", "auto", auto_optimizer_words,
                 "update rule; auto: adamw, with mezo sgd", FIXED),
+    CONF_CHOICE(O, optimizer_matrix, "optimizer-matrix", "auto", auto_optimizer_words,
+                "update rule of matrices, not of embeddings, norms, biases and adapters; auto: "
+                "that of --optimizer",
+                FIXED),
     CONF_CHOICE(O, estimator, "estimator", "auto", auto_estimator_words,
                 "mezo: how losses become a gradient; auto: grzo, spsa where --directions is given "
                 "or there is one sequence an update, fzoo for --objective f1",
@@ -152,6 +156,12 @@ const struct conf_row train_rows[] = {
                RECORDED),
     CONF_FLOAT(O, beta2, "beta2", "-1", -1, 0.9999999,
                "second moment; -1: the optimizer's (adamw 0.95, lion 0.99)", RECORDED),
+    CONF_FLOAT(O, beta1_matrix, "matrix-beta1", "-1", -1, 0.9999999,
+               "--beta1 of matrices; -1: the same, with another --optimizer-matrix that one's own",
+               RECORDED),
+    CONF_FLOAT(O, beta2_matrix, "matrix-beta2", "-1", -1, 0.9999999,
+               "--beta2 of matrices; -1: the same, with another --optimizer-matrix that one's own",
+               RECORDED),
     CONF_FLOAT(O, adam_eps, "adam-eps", "1e-8", 0, 1, "AdamW's epsilon", RECORDED),
     CONF_FLOAT(O, clip, "clip", "-1", -1, 1e9,
                "clip the global gradient norm; 0: off; -1: 1, with mezo off", RECORDED),
@@ -165,7 +175,9 @@ const struct conf_row train_rows[] = {
                "decoupled weight decay of norms and biases", RECORDED),
     CONF_FLOAT(O, lr_embed, "embed-lr", "1", 0, 1000,
                "learning-rate factor of embeddings and classifier", RECORDED),
-    CONF_FLOAT(O, lr_matrix, "matrix-lr", "1", 0, 1000, "learning-rate factor of matrices",
+    CONF_FLOAT(O, lr_matrix, "matrix-lr", "-1", -1, 1e9,
+               "learning-rate factor of matrices; -1: 1, with another --optimizer-matrix what its "
+               "own rate is to that of --optimizer",
                RECORDED),
     CONF_FLOAT(O, lr_norm, "norm-lr", "1", 0, 1000, "learning-rate factor of norms and biases",
                RECORDED),
@@ -258,6 +270,9 @@ static int check_numbers(const struct train_opts *o, struct err *e) {
     } own[] = {{"lr", o->lr},
                {"beta1", o->beta1},
                {"beta2", o->beta2},
+               {"matrix-lr", o->lr_matrix},
+               {"matrix-beta1", o->beta1_matrix},
+               {"matrix-beta2", o->beta2_matrix},
                {"clip", o->clip},
                {"eps", o->eps},
                {"weight-decay", o->decay_matrix},
@@ -367,14 +382,6 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
     return 0;
 }
 
-static int check_betas(const struct train_setup *s, const struct train_opts *o, struct err *e) {
-    const bool one = o->beta1 >= 0 && !(s->optimizer->beta1 > 0),
-               two = o->beta2 >= 0 && !(s->optimizer->beta2 > 0);
-    return one || two ? err_set(e, ERR_USAGE, "--%s has no effect on optimizer %s",
-                                one ? "beta1" : "beta2", s->optimizer->name)
-                      : 0;
-}
-
 static int make_lora(struct train_setup *s, const struct train_opts *o, struct err *e) {
     s->lora =
         (struct lora_opts){.rank = o->lora_rank,
@@ -401,39 +408,6 @@ static int make_lora(struct train_setup *s, const struct train_opts *o, struct e
     return 0;
 }
 
-static void make_hyper(struct train_setup *s, const struct train_opts *o) {
-    const struct opt_kind *k = s->optimizer;
-    s->hyper = (struct opt_hyper){.beta1 = o->beta1 < 0 ? k->beta1 : o->beta1,
-                                  .beta2 = o->beta2 < 0 ? k->beta2 : o->beta2,
-                                  .eps = o->adam_eps,
-                                  .clip = o->clip < 0 ? s->engine->clip : o->clip,
-                                  .seed = (uint64_t)o->seed};
-    const double matrix = o->decay_matrix < 0 ? s->engine->decay : o->decay_matrix;
-    const double factor[ROLE_COUNT] = {[ROLE_embed] = o->lr_embed,
-                                       [ROLE_matrix] = o->lr_matrix,
-                                       [ROLE_norm] = o->lr_norm,
-                                       [ROLE_bias] = o->lr_norm,
-                                       [ROLE_lora] = 1};
-    const double decay[ROLE_COUNT] = {[ROLE_embed] = o->decay_embed,
-                                      [ROLE_matrix] = matrix,
-                                      [ROLE_norm] = o->decay_norm,
-                                      [ROLE_bias] = o->decay_norm,
-                                      [ROLE_lora] = o->decay_lora};
-    memcpy(s->hyper.lr_factor, factor, sizeof factor);
-    memcpy(s->hyper.decay, decay, sizeof decay);
-}
-
-/* What mezo takes where nothing can be measured, and what it took before it measured its rate: the
- * estimator's for plain descent; an optimizer that normalises its step its own, smaller for noisier
- * gradients. */
-enum { NOISY = 100 };
-
-static double default_lr(const struct train_setup *s) {
-    if (!s->estimator) return s->optimizer->lr;
-    if (s->optimizer->normalises) return s->optimizer->lr / NOISY;
-    return s->estimator->old_lr[s->lora.rank > 0] * (1 - s->hyper.beta1);
-}
-
 /* Where only answers that flip count, few flip within a step that is good for derivatives. */
 static double default_eps(const struct train_setup *s) {
     const double flips = s->objective && !s->objective->differentiable ? 3 : 1;
@@ -453,7 +427,9 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     *s = (struct train_setup){.engine = engine_find(o->engine)};
     const char *optimizer = strcmp(o->optimizer, "auto") ? o->optimizer : s->engine->optimizer;
     const char *schedule = strcmp(o->schedule, "auto") ? o->schedule : s->engine->schedule;
-    s->optimizer = opt_find(optimizer);
+    s->optimizer = s->optimizer_matrix = opt_find(optimizer);
+    if (strcmp(o->optimizer_matrix, "auto") && !o->lora_rank) /* whose matrices are frozen */
+        s->optimizer_matrix = opt_find(o->optimizer_matrix);
     s->compute = compute_type(o->compute, o->gemm);
     s->weights = (enum dtype)dtype_find(o->weights);
     if (o->task) s->objective = objective_find(o->objective);
@@ -469,15 +445,13 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     TRY(check_task(s, o, e));
     TRY(check_data(o, e));
     TRY(check_mezo(s, o, e));
-    TRY(check_betas(s, o, e));
     if (o->full_vocab_loss && !o->compact_vocab) {
         rc = err_set(
             e, ERR_USAGE,
             "--full-vocab-loss belongs to --compact-vocab: without it val_loss is that loss");
         goto out;
     }
-    make_hyper(s, o);
-    s->lr = o->lr < 0 ? default_lr(s) : o->lr;
+    TRY(train_hyper_make(s, o, e));
     s->find_lr = s->estimator && o->lr < 0;
     if (s->estimator) s->eps = o->eps < 0 ? default_eps(s) : o->eps;
     s->sched = (struct sched){.kind = (enum sched_kind)sched_find(schedule),
@@ -495,7 +469,6 @@ struct engine_opts train_engine_opts(const struct train_setup *s, const struct t
                                 .seq = seq,
                                 .recompute = o->recompute,
                                 .gemm = g,
-                                .optimizer = s->optimizer,
                                 .hyper = s->hyper,
                                 .estimator = s->estimator,
                                 .directions = s->directions,

@@ -27,11 +27,11 @@ struct train_opts {
     int64_t batch, seq, accum, accum_end;
     const char *task, *task_eval, *prompt, *labels, *objective;
     /* optimisation */
-    const char *engine, *optimizer, *schedule;
+    const char *engine, *optimizer, *optimizer_matrix, *schedule;
     const char *estimator;
     int64_t directions;
     double eps;
-    double lr, beta1, beta2, adam_eps, clip;
+    double lr, beta1, beta2, beta1_matrix, beta2_matrix, adam_eps, clip;
     double lr_embed, lr_matrix, lr_norm, decay_matrix, decay_embed, decay_norm,
         decay_lora;
     int64_t warmup, steps, tokens;
@@ -70,10 +70,11 @@ void train_release_adapter(struct adapter_words *text); /* accepts all zeros */
 /* What follows from the options, checked. */
 struct train_setup {
     const struct engine_kind *engine;
-    const struct opt_kind *optimizer;
+    const struct opt_kind *optimizer, *optimizer_matrix; /* of all; of matrices, often the same */
     struct opt_hyper hyper;
     struct sched sched;
     double lr;
+    bool own_factor; /* nobody gave the rate of matrices: their optimizer's follows from lr */
     enum dtype compute, weights;
     struct lora_opts lora; /* rank 0: none */
     const struct zo_kind *estimator; /* mezo; else NULL */
@@ -89,6 +90,16 @@ struct train_setup {
 bool train_opts_end(const struct train_opts *o);
 
 int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e);
+
+/* The optimizers' part of it: hyper and lr. */
+int train_hyper_make(struct train_setup *s, const struct train_opts *o, struct err *e);
+/* ERR_USAGE where a kind is not for what it is to do; of the setup: engine and both kinds. */
+int train_check_optimizers(const struct train_setup *s, struct err *e);
+/* mezo: the rates for a measured step (zo_best_step) in the place of those of s. */
+void train_take_step(struct train_setup *s, const struct zo_measure *m,
+                     const struct zo_shape *shape, double step);
+/* "adamw", or "adamw, lion for matrices" where that makes a difference. */
+const char *train_optimizer_text(const struct train_setup *s, char text[64]);
 
 /* Refuses options of the command line that could change nothing with the others: a typing error,
  * or a misunderstanding. conf: the parse that filled o. */

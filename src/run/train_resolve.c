@@ -17,10 +17,15 @@ void train_opts_resolve(struct train_opts *o, const struct train_setup *s) {
     put_word(&o->schedule, sched_name(s->sched.kind));
     if (o->warmup < 0) o->warmup = s->sched.warmup;
     if (!s->find_lr) put(&o->lr, s->lr);
-    if (s->optimizer->beta1 > 0) put(&o->beta1, s->hyper.beta1);
-    if (s->optimizer->beta2 > 0) put(&o->beta2, s->hyper.beta2);
+    const struct opt_rule *rest = s->hyper.of + ROLE_norm, *matrix = s->hyper.of + ROLE_matrix;
+    const bool both = s->optimizer_matrix != s->optimizer;
+    if (s->optimizer->beta1 > 0) put(&o->beta1, rest->beta1);
+    if (s->optimizer->beta2 > 0) put(&o->beta2, rest->beta2);
+    if (both && s->optimizer_matrix->beta1 > 0) put(&o->beta1_matrix, matrix->beta1);
+    if (both && s->optimizer_matrix->beta2 > 0) put(&o->beta2_matrix, matrix->beta2);
+    if (!both || !s->find_lr) put(&o->lr_matrix, matrix->lr_factor);
     put(&o->clip, s->hyper.clip);
-    put(&o->decay_matrix, s->hyper.decay[ROLE_matrix]);
+    put(&o->decay_matrix, matrix->decay);
     if (o->lora_rank) put(&o->lora_alpha, s->lora.alpha);
     if (!s->estimator) return;
     put_word(&o->estimator, s->estimator->name);

@@ -151,7 +151,7 @@ static int check_disk(const struct trainer *t, struct err *e) {
     uint64_t weights = m->lora ? 0 : model_weight_bytes(m);
     for (int i = 0; i < m->n_params && m->lora; i++)
         if (m->params[i].trainable) weights += 4 * (uint64_t)param_count(m->params + i);
-    const uint64_t state = opt_bytes(t->setup.optimizer, m->params, m->n_params) / 10 * 9;
+    const uint64_t state = opt_state_bytes(&t->setup.hyper, m->params, m->n_params) / 10 * 9;
     const bool there = t->resumed && checkpoint_exists(t->dir);
     const bool base = !t->setup.engine->backward && !t->from.init && !t->resumed;
     const bool best = t->opts->keep_best && t->opts->val_every && !there;

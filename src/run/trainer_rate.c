@@ -95,13 +95,13 @@ int trainer_find_rate(struct trainer *t, struct err *e) {
                                  .directions = s->estimator->directions(&shape),
                                  .steps = trainer_updates(t)};
     TRY(zo_walk_limit(&walk, &step, e));
-    if (step > 0 && s->optimizer->normalises)
-        s->lr = step * sqrt((double)s->estimator->directions(&shape));
-    else if (step > 0)
-        s->lr = zo_step_rate(&m, s->estimator, &shape, step) * (1 - s->hyper.beta1);
+    if (step > 0)
+        train_take_step(s, &m, &shape, step);
     else
         s->find_lr = false; /* nothing was measured: the estimator's own rate */
     t->opts->lr = s->lr;
+    t->opts->lr_matrix = t->engine.opt.hyper.of[ROLE_matrix].lr_factor =
+        s->hyper.of[ROLE_matrix].lr_factor;
 out:
     return rc;
 }

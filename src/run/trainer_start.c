@@ -66,11 +66,15 @@ static void describe_setup(struct trainer *t) {
     if (s->sched.warmup)
         snprintf(warmup, sizeof warmup, ", warm-up %lld", (long long)s->sched.warmup);
     if (s->hyper.clip > 0) snprintf(clip, sizeof clip, ", clip %g", s->hyper.clip);
-    if (!s->lora.rank && s->hyper.decay[ROLE_matrix] > 0)
-        snprintf(decay, sizeof decay, ", weight decay %g", s->hyper.decay[ROLE_matrix]);
-    char lr[32];
-    say(t, "%s%s, lr %s%s, %s%s%s%s", zo, s->optimizer->name, num_rate(s->lr, lr),
-        s->find_lr ? " (measured)" : "", o->schedule, warmup, clip, decay);
+    const struct opt_rule *matrix = s->hyper.of + ROLE_matrix;
+    if (!s->lora.rank && matrix->decay > 0)
+        snprintf(decay, sizeof decay, ", weight decay %g", matrix->decay);
+    char lr[32], optimizer[64], factor[48] = "";
+    if (s->optimizer_matrix != s->optimizer)
+        snprintf(factor, sizeof factor, " (matrices times %.4g)", matrix->lr_factor);
+    say(t, "%s%s, lr %s%s%s, %s%s%s%s", zo, train_optimizer_text(s, optimizer),
+        num_rate(s->lr, lr), factor, s->find_lr ? " (measured)" : "", o->schedule, warmup, clip,
+        decay);
 }
 
 /* What was passed over when the model's file was read: lines. */
@@ -116,13 +120,17 @@ void trainer_describe(struct trainer *t) {
         say(t, "resuming at step %lld", (long long)t->p.step);
         say_rate(t);
     }
+    char matrix[64] = "";
+    if (t->setup.optimizer_matrix != t->setup.optimizer)
+        snprintf(matrix, sizeof matrix, "\"optimizer_matrix\":\"%.20s\",",
+                 t->setup.optimizer_matrix->name);
     if (!t->p.step)
         log_lines_write(&t->log,
                         "{\"event\":\"start\",\"params\":%lld,\"trained_params\":%lld,"
                         "\"train_tokens\":%llu,\"gemm_peak_gflops\":%.1f,\"planned_mb\":%.1f,"
-                        "\"optimizer\":\"%s\",\"lr\":%.9g,\"lr_measured\":%s}",
+                        "\"optimizer\":\"%s\",%s\"lr\":%.9g,\"lr_measured\":%s}",
                         (long long)all, (long long)some,
                         (unsigned long long)(t->train.end - t->train.begin), t->peak,
-                        in_mb(t->memory.total), t->setup.optimizer->name, t->setup.lr,
+                        in_mb(t->memory.total), t->setup.optimizer->name, matrix, t->setup.lr,
                         t->setup.find_lr ? "true" : "false");
 }

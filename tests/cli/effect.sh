@@ -14,14 +14,18 @@ none --decay-share "on schedule constant" --schedule constant --decay-share 0.2
 none --decay-share "on schedule linear" --engine mezo --lr 1e-6 --decay-share 0.2
 none --min-lr "on schedule constant" --schedule constant --min-lr 0.2
 none --adam-eps "on optimizer lion" --optimizer lion --adam-eps 1e-6
+none --beta2 "on optimizer momentum" --optimizer momentum --optimizer-matrix adamw --beta2 0.9
+none --matrix-beta2 "on optimizer momentum" --optimizer-matrix momentum --matrix-beta2 0.9
 none --keep-best "without validations on the way: give --val-every" --keep-best
 none --keep-best "without validations on the way" --keep-best --val-every 0
 none --val-every "without data to validate on" --val-fraction 0 --val-every 2
 none --val-windows "without data to validate on" --val-fraction 0 --val-windows 2
 L="--init start/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --lora 2 --steps 2"
-for option in weight-decay embed-decay embed-lr matrix-lr norm-decay norm-lr; do
+for option in weight-decay embed-decay embed-lr matrix-lr matrix-beta1 matrix-beta2 norm-decay norm-lr; do
     refuses "--$option with frozen weights" 2 "--$option has no effect with --lora" "$DUET" train $L --out x --$option 0.5
 done
+refuses "--optimizer-matrix with frozen weights" 2 "--optimizer-matrix has no effect with --lora" \
+    "$DUET" train $L --out x --optimizer-matrix lion
 check "what is said to be off" "$DUET" train $L --out off --weight-decay 0 --embed-decay 0 --norm-lr 1 --val-every 0
 check "--norm-lr with --lora-norms" "$DUET" train $L --out norms --lora-norms --norm-lr 0.5
 refuses "--val-every without examples" 2 'no effect without examples to validate on: give --task-eval' "$DUET" train --init start/model.blzt \

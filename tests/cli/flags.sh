@@ -68,6 +68,8 @@ engine          | = | --engine backprop |
 engine          | w | --engine mezo | [ -f run/trajectory.zo ]
 weights         | w | --weights bf16 | less $(wc -c <run/model.blzt) $(wc -c <base/model.blzt)
 optimizer       | w | --optimizer lion |
+optimizer-matrix| w | --optimizer-matrix lion | says run.err 'adamw, lion for matrices'
+optimizer-matrix| = | --optimizer-matrix adamw |
 steps           | w | --steps 3 | equal 3 $(value num_steps run.out)
 time            | w | --time 0.000001 | equal 1 $(value num_steps run.out)
 time            | = | --time 100000 | equal 4 $(value num_steps run.out)
@@ -98,6 +100,8 @@ embed-decay     | w | --embed-decay 0.5 |
 norm-decay      | w | --norm-decay 0.5 |
 embed-lr        | w | --embed-lr 2 |
 matrix-lr       | w | --matrix-lr 2 |
+matrix-beta1    | w | --matrix-beta1 0.5 |
+matrix-beta2    | w | --matrix-beta2 0.5 |
 norm-lr         | w | --norm-lr 2 |
 spike           | = | --spike 0 |
 seed            | w | --seed 2 |
@@ -128,6 +132,8 @@ cat >mezo.table <<'END'
 optimizer       | = | --optimizer sgd |
 optimizer       | w | --optimizer momentum |
 optimizer       | w | --optimizer adamw |
+optimizer-matrix| w | --optimizer-matrix lion |
+optimizer-matrix| = | --optimizer-matrix sgd |
 estimator       | = | --estimator grzo |
 estimator       | w | --estimator spsa |
 estimator       | w | --estimator fzoo |

@@ -32,7 +32,7 @@ static void open_once(void) {
          !model_create(&model, &c, &e));
     must(!model_reserve(&model, &e) && !model_init(&model, 1, &e));
     const struct engine_opts o = {
-        .batch = 1, .seq = 4, .gemm = &gemm, .optimizer = opt_find("adamw")};
+        .batch = 1, .seq = 4, .gemm = &gemm, .hyper = opt_hyper_of(opt_find("adamw"))};
     must(!engine_open(&engine, engine_find("backprop"), &model, &o, &e));
 }
 

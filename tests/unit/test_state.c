@@ -29,7 +29,7 @@ static int setup(void **state) {
     ok(model_reserve(&model, &e));
     ok(model_init(&model, 1, &e));
     const struct engine_opts o = {
-        .batch = 1, .seq = 4, .gemm = &gemm, .optimizer = opt_find("adamw")};
+        .batch = 1, .seq = 4, .gemm = &gemm, .hyper = opt_hyper_of(opt_find("adamw"))};
     ok(engine_open(&engine, engine_find("backprop"), &model, &o, &e));
     return 0;
 }
@@ -126,9 +126,9 @@ static void version_1(void **state) {
     rewrite(2, NULL); /* version 2 must have them */
     assert_int_equal(state_read(path, &engine, &p, &hash, &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "progress.val_best is missing"));
-    rewrite(3, NULL);
+    rewrite(4, NULL);
     assert_int_equal(state_read(path, &engine, &p, &hash, &e), ERR_INPUT);
-    assert_non_null(strstr(e.msg, "version 3 at offset 8, expected 1 to 2"));
+    assert_non_null(strstr(e.msg, "version 4 at offset 8, expected 1 to 3"));
 }
 
 static void rates_are_scaled_down(void **state) {
@@ -141,11 +141,77 @@ static void rates_are_scaled_down(void **state) {
     assert_non_null(strstr(e.msg, "lr_scale"));
 }
 
+/* The engine with other optimizers. */
+static void reopen(const char *kind, const char *matrix) {
+    struct engine_opts o = {
+        .batch = 1, .seq = 4, .gemm = &gemm, .hyper = opt_hyper_of(opt_find(kind))};
+    o.hyper.of[ROLE_matrix] = opt_hyper_of(opt_find(matrix)).of[ROLE_matrix];
+    engine_close(&engine);
+    ok(engine_open(&engine, engine_find("backprop"), &model, &o, &e));
+}
+
+static int version_of_file(void) {
+    uint8_t head[16];
+    FILE *f = fopen(path, "rb");
+    assert_int_equal(fread(head, 1, sizeof head, f), sizeof head);
+    fclose(f);
+    return head[8];
+}
+
+/* Values that no other array has. */
+static void fill_state(float first) {
+    struct engine_item item;
+    for (int i = 0; engine_item(&engine, i, &item); i++)
+        for (int64_t k = 0; k < item.n; k++) item.data[k] = first + (float)i + 1e-4f * (float)k;
+}
+
+static void check_state(float first) {
+    struct engine_item item;
+    for (int i = 0; engine_item(&engine, i, &item); i++)
+        for (int64_t k = 0; k < item.n; k++)
+            assert_true(item.data[k] == first + (float)i + 1e-4f * (float)k);
+}
+
+/* A state knows what each role was trained with: it is read by the same pair and by no other. */
+static void optimizers_by_role(void **state) {
+    (void)state;
+    static const char *const names[] = {"adamw", "lion", "sgd", "momentum"};
+    struct progress was = some(), p = progress_zero();
+    uint64_t hash;
+    for (int pair = 0; pair < 16; pair++) {
+        const char *kind = names[pair / 4], *matrix = names[pair % 4];
+        reopen(kind, matrix);
+        fill_state(3);
+        engine.opt.t = 9;
+        ok(state_write(path, &engine, &was, 1, &e));
+        assert_int_equal(version_of_file(), kind == matrix ? 2 : 3);
+        for (int other = 0; other < 16; other++) {
+            reopen(names[other / 4], names[other % 4]);
+            const int rc = state_read(path, &engine, &p, &hash, &e);
+            assert_int_equal(rc, other == pair ? 0 : ERR_INPUT);
+            if (!rc) {
+                assert_int_equal(engine.opt.t, 9);
+                check_state(3);
+                continue;
+            }
+            char want[160];
+            const bool rest = other / 4 != pair / 4;
+            snprintf(want, sizeof want,
+                     "state of optimizer %s for parameters of role %s, but the run uses %s for them",
+                     rest ? kind : matrix, rest ? "embed" : "matrix",
+                     rest ? names[other / 4] : names[other % 4]);
+            if (!strstr(e.msg, want)) fail_msg("%s, expected: %s", e.msg, want);
+        }
+    }
+    reopen("adamw", "adamw");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counters_come_back),
         cmocka_unit_test(version_1),
         cmocka_unit_test(rates_are_scaled_down),
+        cmocka_unit_test(optimizers_by_role),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

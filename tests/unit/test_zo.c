@@ -313,24 +313,31 @@ static const struct {
                {ROLE_norm, 1, 33},
                {ROLE_lora, 600, 4}};
 
-static const struct opt_hyper hyper = {
-    .beta1 = 0.9,
-    .beta2 = 0.95,
-    .eps = 1e-8,
-    .clip = 1,
-    .lr_factor = {[ROLE_embed] = 0.5, [ROLE_matrix] = 1, [ROLE_norm] = 2, [ROLE_lora] = 1},
-    .decay = {[ROLE_embed] = 0.2, [ROLE_matrix] = 0.1, [ROLE_lora] = 0.05},
-    .seed = 5};
+/* Matrices by one optimizer, the rest by another. */
+static struct opt_hyper hyper_of(const char *optimizer, const char *matrix) {
+    static const double factor[ROLE_COUNT] = {
+        [ROLE_embed] = 0.5, [ROLE_matrix] = 1, [ROLE_norm] = 2, [ROLE_lora] = 1},
+                        decay[ROLE_COUNT] = {
+                            [ROLE_embed] = 0.2, [ROLE_matrix] = 0.1, [ROLE_lora] = 0.05};
+    struct opt_hyper h = opt_hyper_of(opt_find(optimizer));
+    h.of[ROLE_matrix] = opt_hyper_of(opt_find(matrix)).of[ROLE_matrix];
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        h.of[r].lr_factor = factor[r];
+        h.of[r].decay = decay[r];
+    }
+    h.clip = 1;
+    return h;
+}
 
 struct table {
     struct param p[N];
     struct opt opt;
 };
 
-static void table_open(struct table *t, const char *optimizer, bool bf16, bool grads,
-                       uint64_t round_seed) {
+static void table_open(struct table *t, const char *optimizer, const char *matrix, bool bf16,
+                       bool grads, uint64_t round_seed) {
     struct rng r = rng_make(6, RNG_TEST, 0, 0, 0);
-    struct opt_hyper h = hyper;
+    struct opt_hyper h = hyper_of(optimizer, matrix);
     h.seed = round_seed;
     *t = (struct table){0};
     for (int i = 0; i < N; i++) {
@@ -349,7 +356,7 @@ static void table_open(struct table *t, const char *optimizer, bool bf16, bool g
             dtype_from_f32(p->dtype, &w, (char *)p->data + k * (p->dtype == DT_F32 ? 4 : 2), 1);
         }
     }
-    assert_int_equal(opt_open(&t->opt, opt_find(optimizer), &h, t->p, N, &e), 0);
+    assert_int_equal(opt_open(&t->opt, NULL, &h, t->p, N, &e), 0);
 }
 
 static void table_close(struct table *t) {
@@ -365,7 +372,7 @@ static void assert_same_tables(const char *what, const struct table *a, const st
         const size_t n = (size_t)param_count(a->p + i);
         if (memcmp(a->p[i].data, b->p[i].data, dtype_bytes(a->p[i].dtype, n)))
             fail_msg("%s: parameter %d differs", what, i);
-        for (int k = 0; k < a->opt.kind->n_state && i != FROZEN; k++)
+        for (int k = 0; k < opt_kind_of(&a->opt, i)->n_state && i != FROZEN; k++)
             if (memcmp(a->opt.state[i][k], b->opt.state[i][k], n * sizeof(float)))
                 fail_msg("%s: state %d of parameter %d differs", what, k, i);
     }
@@ -396,12 +403,12 @@ static void fill_gradient(struct table *t, const struct zo_update *u) {
         }
 }
 
-static void check_updates(const char *optimizer, bool bf16) {
+static void check_updates(const char *optimizer, const char *matrix, bool bf16) {
     struct table buffered, seeded[4];
     uint64_t seed[DIRECTIONS];
     float coef[DIRECTIONS];
-    table_open(&buffered, optimizer, bf16, true, 5);
-    for (int n = 0; n < 4; n++) table_open(seeded + n, optimizer, bf16, false, 5);
+    table_open(&buffered, optimizer, matrix, bf16, true, 5);
+    for (int n = 0; n < 4; n++) table_open(seeded + n, optimizer, matrix, bf16, false, 5);
     for (int step = 0; step < 4; step++) {
         const struct zo_update u = update_of(step, seed, coef);
         fill_gradient(&buffered, &u);
@@ -417,7 +424,7 @@ static void check_updates(const char *optimizer, bool bf16) {
     }
     par_init(1);
     struct table fresh;
-    table_open(&fresh, optimizer, bf16, false, 5);
+    table_open(&fresh, optimizer, matrix, bf16, false, 5);
     const size_t frozen = (size_t)param_count(fresh.p + FROZEN) * sizeof(float);
     assert_memory_equal(fresh.p[FROZEN].data, buffered.p[FROZEN].data, frozen);
     for (int i = 0; i < N; i++)
@@ -432,8 +439,13 @@ static void test_updates(void **state) {
 #define X(name) #name,
     static const char *const optimizers[] = {OPTIMIZERS(X)};
 #undef X
-    for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++)
-        for (int bf16 = 0; bf16 < 2; bf16++) check_updates(optimizers[i], bf16);
+    const size_t n = sizeof optimizers / sizeof *optimizers;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++)
+            if (!opt_find(optimizers[i])->direction && !opt_find(optimizers[k])->direction)
+                check_updates(optimizers[i], optimizers[k], (i + k) % 2);
+    check_updates("adamw", "adamw", true);
+    check_updates("sgd", "lion", false);
 }
 
 /* The norm that clipping goes by: of one direction exact, of several as if orthogonal. */
@@ -441,7 +453,7 @@ static void test_norm(void **state) {
     (void)state;
     struct table t;
     double n = 0;
-    table_open(&t, "sgd", false, false, 5);
+    table_open(&t, "sgd", "sgd", false, false, 5);
     for (int i = 0; i < N; i++)
         if (i != FROZEN) n += (double)param_count(t.p + i);
     const float coef[] = {3, -4};
@@ -461,7 +473,8 @@ struct rounding {
 };
 
 static void rounding_open(struct rounding *r, float w, float g, uint64_t seed) {
-    const struct opt_hyper h = {.lr_factor = {[ROLE_matrix] = 1}, .seed = seed};
+    struct opt_hyper h = opt_hyper_of(opt_find("sgd"));
+    h.seed = seed;
     for (int k = 0; k < 2; k++) {
         struct param *p = r->p + k;
         *p = (struct param){.role = ROLE_matrix,
@@ -477,7 +490,7 @@ static void rounding_open(struct rounding *r, float w, float g, uint64_t seed) {
             p->grad[i] = g;
         }
     }
-    assert_int_equal(opt_open(&r->opt, opt_find("sgd"), &h, r->p, 2, &e), 0);
+    assert_int_equal(opt_open(&r->opt, NULL, &h, r->p, 2, &e), 0);
 }
 
 static void rounding_step(struct rounding *r, double lr) {
@@ -562,8 +575,8 @@ static void test_rounding_exact(void **state) {
     float coef[DIRECTIONS];
     struct zo_update u = update_of(0, seed, coef);
     u.lr = 0;
-    table_open(&t, "sgd", true, false, 5);
-    table_open(&fresh, "sgd", true, false, 5);
+    table_open(&t, "sgd", "sgd", true, false, 5);
+    table_open(&fresh, "sgd", "sgd", true, false, 5);
     for (int step = 0; step < 20; step++) zo_apply(&t.opt, &u);
     assert_same_tables("lr 0", &t, &fresh);
     table_close(&t);

@@ -177,14 +177,13 @@ static inline struct engine_opts mezo_opts(const struct gemm *g, const char *opt
     struct engine_opts o = {.batch = B,
                             .seq = T,
                             .gemm = g,
-                            .optimizer = opt_find(optimizer),
+                            .hyper = opt_hyper_of(opt_find(optimizer)),
                             .estimator = zo_find(estimator),
                             .directions = 1,
                             .eps = 1e-3,
                             .seed = 11,
                             .max_accum = 4};
-    o.hyper = (struct opt_hyper){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .seed = 11};
-    for (int r = 0; r < ROLE_COUNT; r++) o.hyper.lr_factor[r] = 1;
+    o.hyper.seed = 11;
     return o;
 }
 
