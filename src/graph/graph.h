@@ -26,6 +26,7 @@ struct node {
     int in[NODE_MAX_IN], out[NODE_MAX_OUT], param[NODE_MAX_PARAM];
     /* Attributes; each op's file says which it reads. */
     float eps, scale, cap;
+    bool residual; /* add: what it gives is the residual stream, whose peaks are looked for */
     double theta;
     const double *rope_factors; /* rope: head_dim/2 divisors of frequencies, or NULL; borrowed */
     int heads, kv_heads, head_dim;

@@ -1,4 +1,4 @@
-/* Residual connection: y = a + scale b. in: a, b (rows, N). out: y (rows, N). attrs: scale. */
+/* Sum: y = a + scale b. in: a, b (rows, N). out: y (rows, N). attrs: scale, residual. */
 #include "kern.h"
 #include "op.h"
 #include "par.h"
@@ -39,13 +39,13 @@ static void backward_chunk(void *ctx, int64_t c, int tid) {
 }
 
 static void forward(struct exec *x, const struct node *n) {
-    struct job j = {.a = x->value[n->in[0]],
-                    .b = x->value[n->in[1]],
-                    .y = x->value[n->out[0]],
+    struct job j = {.a = exec_rows(x, n->in[0]),
+                    .b = exec_rows(x, n->in[1]),
+                    .y = exec_rows(x, n->out[0]),
                     .scale = n->scale,
                     .rows = x->rows,
                     .n = x->graph->values[n->out[0]].cols,
-                    .peak = exec_watched(x) ? x->peaks->activation + n->block : NULL};
+                    .peak = exec_watched(x) && n->residual ? x->peaks->activation + n->block : NULL};
     par_for(op_chunks(x->rows), forward_chunk, &j);
 }
 

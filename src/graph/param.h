@@ -4,17 +4,9 @@
 #define DUET_PARAM_H
 
 #include "gemm.h"
+#include "part.h"
 #include <stdbool.h>
 #include <stdint.h>
-
-/* What a parameter is, for learning-rate factors, decay and initialisation. */
-#define ROLES(X) X(embed) X(matrix) X(norm) X(bias) X(lora)
-enum role {
-#define X(name) ROLE_##name,
-    ROLES(X)
-#undef X
-        ROLE_COUNT
-};
 
 static inline const char *role_name(enum role r) {
     static const char *const names[] = {
@@ -26,11 +18,13 @@ static inline const char *role_name(enum role r) {
 }
 
 struct param {
-    char name[96]; /* Hugging Face tensor name, e.g. model.layers.0.mlp.up_proj.weight */
+    char name[PART_NAME];    /* Hugging Face's */
+    const struct part *part; /* of its architecture, static; LoRA's: of the weight that it corrects.
+                              * NULL in graphs that are no model (tests) */
+    int layer;               /* of parts that are in layers, else -1 */
     enum role role;
     int ndim;           /* 1 or 2 */
     int64_t rows, cols; /* row-major; rows is 1 for ndim 1 */
-    double init_scale;  /* extra factor on random initialisation (residual branches) */
     bool trainable;
     enum dtype dtype; /* of data */
     void *data;       /* rows*cols elements; owned by the model's weight arena */

@@ -17,7 +17,7 @@ struct text {
 enum { PARTS = 64, SHOWN = 48 };
 #define TABLE_MAX ((size_t)4 << 30) /* bytes */
 
-struct part {
+struct prompt_part {
     struct text text; /* a column's name, or what stands between columns */
     bool is_column;
     size_t column; /* number of the column in the table */
@@ -35,7 +35,7 @@ struct reader {
     int64_t inner; /* line breaks inside the quotes of that line */
     char *cells;   /* of the line, without quotes */
     size_t cells_cap;
-    struct part parts[PARTS];
+    struct prompt_part parts[PARTS];
     struct tok_range ranges[PARTS]; /* of the prompt: the template's own parts */
     int n_parts;
     struct text *fields; /* of the line, as many as the header has */
@@ -67,7 +67,7 @@ static int add_part(struct reader *r, struct text text, bool is_column, struct e
     if (!text.n && !is_column) return 0;
     if (r->n_parts == PARTS)
         return err_set(e, ERR_USAGE, "the template has more than %d columns and texts", PARTS);
-    r->parts[r->n_parts++] = (struct part){.text = text, .is_column = is_column};
+    r->parts[r->n_parts++] = (struct prompt_part){.text = text, .is_column = is_column};
     return 0;
 }
 
@@ -171,7 +171,7 @@ static int read_name(struct reader *r, char **word, struct err *e) {
 static int add_word(struct reader *r, char *word, struct err *e) {
     struct task *t = r->t;
     int rc;
-    const struct part *last = r->parts + r->n_parts - 1;
+    const struct prompt_part *last = r->parts + r->n_parts - 1;
     /* Behind a column stands whatever the table has; a full stop is as good as anything. */
     const struct text before = last->is_column ? (struct text){".", 1} : last->text;
     if (!*word) return err_set(e, ERR_USAGE, "label word %d is empty", t->n_labels);
@@ -365,7 +365,7 @@ static int write_prompt(struct reader *r, struct layout *l, struct err *e) {
     bool seen = false;
     *l = (struct layout){0};
     for (int i = 0; i < r->n_parts; i++) {
-        const struct part *p = r->parts + i;
+        const struct prompt_part *p = r->parts + i;
         const struct text x = p->is_column ? trim(r->fields[p->column]) : p->text;
         if (p->is_column && !seen) l->head = l->bytes, seen = true;
         if (grow(&r->prompt, &r->prompt_cap, l->bytes + x.n + 1, 1)) return no_memory(e);

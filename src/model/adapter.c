@@ -261,12 +261,8 @@ static int check_values(const struct model *m, const struct model_file *mf, stru
 /* Formats that are not duet's own hold plain models: the residual scale is folded into the weights
  * that write into the residual stream (export.h), and so into the lora_B of their adapters. */
 static double folded_scale(const struct model *m, const struct param *p, const struct format *f) {
-    static const char *const ends[] = {".o_proj.lora_B.weight", ".down_proj.lora_B.weight"};
-    const size_t n = strlen(p->name);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends && !f->native; i++)
-        if (n > strlen(ends[i]) && !strcmp(p->name + n - strlen(ends[i]), ends[i]))
-            return m->config.residual_scale;
-    return 1;
+    const bool folded = p->role == ROLE_lora && !is_a(p) && p->part->init == INIT_RESIDUAL;
+    return folded && !f->native ? m->config.residual_scale : 1;
 }
 
 static int check_foldable(const struct model *m, const struct format *f, const char *path,

@@ -1,35 +1,44 @@
-/* Architectures: model_type names and how their blocks differ.
+/* Architectures: what a model_type means.
  *
- * Adding one: a row here if it is a variation of the Llama decoder, else x.c with a build function.
- *                      attention_bias  qk_norm */
+ * Adding one: x in a file of its own, arch_x.c, with a `const struct arch arch_x`, and one word in
+ * ARCHS (docs/adding.md). It holds everything that duet knows of the architecture: its parts
+ * (tensor/part.h), its names, the defaults of its config, what it computes that others do not, and
+ * a function that builds the graph from the blocks of build.h. */
 #ifndef DUET_ARCH_H
 #define DUET_ARCH_H
 
+#include "build.h"
 #include "config.h"
-#include "graph.h"
+#include "part.h"
 
-#define ARCHS(X)                                                                                   \
-    X(llama, false, false)                                                                         \
-    X(mistral, false, false)                                                                       \
-    X(qwen2, true, false)                                                                          \
-    X(qwen3, false, true)
-#define ARCH_WORDS "llama, mistral, qwen2, qwen3"
+/* Where several have one name in GGUF, and where a format holds the parts of several, the first is
+ * chosen. */
+#define ARCHS(X) X(llama) X(mistral) X(qwen2) X(qwen3)
+
+/* What its sliding_window means where nothing else is said. */
+enum arch_window {
+    WINDOW_SAID,  /* attention sees so many tokens, unless use_sliding_window is false */
+    WINDOW_ALWAYS, /* it does, whatever use_sliding_window says */
+    WINDOW_ASKED, /* where use_sliding_window is true, in the layers from max_window_layers on, or in
+                   * those of layer_types */
+};
 
 struct arch {
-    const char *name;
-    bool attention_bias; /* default: biases on q, k, v */
-    bool qk_norm;        /* default: RMSNorm of every query and key head before RoPE */
-    /* Fills g->values and g->nodes, and the parameter table: params holds arch_params() entries.
-     * Without memory g->failed. */
-    void (*build)(const struct model_config *c, struct graph *g, struct param *params);
+    struct part_table parts;
+    enum arch_window window;
+    /* Keys of the table of config_refuse.c that this one computes, whatever their value, up to a
+     * NULL; or NULL: none. */
+    const char *const *computes;
+    void (*build)(struct builder *b); /* build.h */
 };
 
 const struct arch *arch_find(const char *name); /* or NULL */
+extern const struct part_tables arch_parts;      /* of all, for formats */
 
-/* Number of parameters (tensors) of the decoder. */
-int arch_params(const struct model_config *c);
+/* The numbers that decide which parts a model has, and their shapes. */
+struct part_sizes arch_sizes(const struct model_config *c);
 
-/* The Llama decoder family (Touvron et al. 2023, arXiv 2302.13971). */
-void arch_build_decoder(const struct model_config *c, struct graph *g, struct param *params);
+/* "llama, mistral, ...", of all; returns text. */
+const char *arch_words(char *text, size_t size);
 
 #endif

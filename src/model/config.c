@@ -16,7 +16,7 @@
 
 enum kind { K_INT, K_REAL, K_BOOL, K_WORD };
 
-/* The keys that duet reads. NULL default: required. */
+/* The keys that duet reads. Default, where the architecture has none of its own; NULL: required. */
 static const struct key {
     const char *name; /* "duet." prefix: in the nested object */
     enum kind kind;
@@ -37,13 +37,16 @@ static const struct key {
     {"rms_norm_eps", K_REAL, AT(eps), "1e-6", 0, 1},
     {"rope_theta", K_REAL, AT(theta), "10000", 1, 1e12},
     {"tie_word_embeddings", K_BOOL, AT(tied), "false", 0, 0},
-    {"attention_bias", K_BOOL, AT(attention_bias), "arch", 0, 0},
+    {"attention_bias", K_BOOL, AT(attention_bias), "false", 0, 0},
     {"sliding_window", K_INT, AT(window), "0", -1, 1e15},
     {"initializer_range", K_REAL, AT(init_std), "0.02", 0, 10},
     {"duet.seq_len", K_INT, AT(seq_len), "0", 0, 1 << 28},
     {"duet.residual_scale", K_REAL, AT(residual_scale), "1", 0, 100},
     {"duet.logit_softcap", K_REAL, AT(softcap), "0", 0, 1e6},
-    {"duet.qk_norm", K_BOOL, AT(qk_norm), "arch", 0, 0},
+    {"duet.qk_norm", K_BOOL, AT(qk_norm), "false", 0, 0},
+    {"duet.value_embeds", K_BOOL, AT(value_embeds), "false", 0, 0},
+    {"duet.rope_local_theta", K_REAL, AT(local_theta), "0", 0, 1e12},
+    {"duet.rope_global_every", K_INT, AT(global_every), "6", 2, 1024},
     {"duet.init", K_WORD, AT(init), "fan_in", 0, 0},
 #undef AT
 };
@@ -95,10 +98,11 @@ static int read_key(struct model_config *c, const struct key *k, const char *nam
     json_t *def = NULL;
     int rc = 0;
     if (!v || json_is_null(v)) {
-        if (!k->def) return err_set(e, ERR_INPUT, "%s: key %s is missing", name, k->name);
-        if (!strcmp(k->def, "arch")) return 0; /* already set from the architecture */
-        def = v =
-            k->kind == K_WORD ? json_string(k->def) : json_loads(k->def, JSON_DECODE_ANY, NULL);
+        const struct arch *arch = arch_find(c->arch); /* NULL: that is the key */
+        const char *own = arch ? parts_default(&arch->parts, k->name) : NULL;
+        const char *text = own ? own : k->def;
+        if (!text) return err_set(e, ERR_INPUT, "%s: key %s is missing", name, k->name);
+        def = v = k->kind == K_WORD ? json_string(text) : json_loads(text, JSON_DECODE_ANY, NULL);
     }
     if (k->kind == K_BOOL && json_is_boolean(v)) {
         *(bool *)at = json_is_true(v);
@@ -142,6 +146,9 @@ static int check(struct model_config *c, const char *name, struct err *e) {
     if (c->head_dim % 2)
         return err_set(e, ERR_INPUT, "%s: head_dim %lld is odd; rotary embedding needs pairs", name,
                        (long long)c->head_dim);
+    if (c->local_theta > 0 && c->local_theta < 1)
+        return err_set(e, ERR_INPUT, "%s: duet.rope_local_theta is %g, expected 0 or 1 to 1e12",
+                       name, c->local_theta);
     if (!c->seq_len) c->seq_len = c->max_pos < 256 ? c->max_pos : 256;
     static const char *const inits[] = {
 #define X(n) #n,
@@ -242,14 +249,12 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
         goto out;
     }
     TRY(read_key(c, keys, name, e));
-    const struct arch *arch = arch_find(c->arch);
-    if (!arch) {
-        rc = err_set(e, ERR_INPUT, "%s: model_type %s is not known (known: " ARCH_WORDS ")", name,
-                     c->arch);
+    if (!arch_find(c->arch)) {
+        char words[200];
+        rc = err_set(e, ERR_INPUT, "%s: model_type %s is not known (known: %s)", name, c->arch,
+                     arch_words(words, sizeof words));
         goto out;
     }
-    c->attention_bias = arch->attention_bias;
-    c->qk_norm = arch->qk_norm;
     for (int i = 1; i < N_KEYS; i++) TRY(read_key(c, keys + i, name, e));
     TRY(check(c, name, e));
     TRY(config_refuse(c, name, e));

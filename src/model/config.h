@@ -21,6 +21,9 @@ struct model_config {
     int64_t window; /* "sliding_window", refused where it acts (config_refuse.h); <= 0: none */
     double eps, theta;
     bool tied, attention_bias, qk_norm;
+    double local_theta;   /* base of the rotary embedding of local layers; 0: there are none */
+    int64_t global_every; /* of so many layers the last is not local */
+    bool value_embeds;    /* tables of token embeddings that are added to values (decoder.h) */
     double *rope_factors; /* head_dim/2 divisors of rotary frequencies (rope.h), or NULL; owned */
     /* "duet" */
     int64_t seq_len;       /* sequence length for training, default min(max_pos, 256) */

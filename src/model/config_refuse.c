@@ -1,6 +1,7 @@
 #include "config_refuse.h"
-#include "format.h"
 
+#include "arch.h"
+#include "format.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -259,27 +260,27 @@ static bool is_neutral(const struct model_config *c, const struct rule *r, const
 
 /* Attention to the last so many tokens only, which computes the same within that many. */
 static int refuse_window(const struct model_config *c, const char *name, struct err *e) {
+    char said_nothing[100];
+    snprintf(said_nothing, sizeof said_nothing,
+             " (in transformers also where a %s model says nothing)", c->arch);
     return err_set(e, ERR_INPUT,
                    "%s: sliding_window is %lld%s, which duet does not compute; within that many "
                    "tokens the model is the same: --set max_position_embeddings=%lld%s",
                    name, (long long)c->window,
-                   c->window == HF_MISTRAL_WINDOW && !strcmp(c->arch, "mistral")
-                       ? " (in transformers also where a mistral model says nothing)"
-                       : "",
+                   c->window == arch_find(c->arch)->parts.hf_window ? said_nothing : "",
                    (long long)c->window,
                    c->max_pos <= c->window ? ", and --set duet.seq_len too" : "");
 }
 
-/* Qwen's window counts where it is asked for, and from a layer on. */
+/* As the architecture means it, but for layer_types. */
 static bool has_window(const struct model_config *c) {
     const json_t *use = json_object_get(c->json, "use_sliding_window");
     const json_t *full = json_object_get(c->json, "max_window_layers");
-    const bool qwen = !strncmp(c->arch, "qwen", 4);
+    const enum arch_window rule = arch_find(c->arch)->window;
     if (c->window <= 0) return false;
-    if (qwen ? !json_is_true(use) : json_is_false(use) && strcmp(c->arch, "mistral") != 0)
-        return false;
-    if (json_array_size(json_object_get(c->json, "layer_types")) && qwen) return false;
-    return !(qwen && json_is_integer(full) && json_integer_value(full) >= c->layers);
+    if (rule != WINDOW_ASKED) return rule == WINDOW_ALWAYS || !json_is_false(use);
+    if (!json_is_true(use) || json_array_size(json_object_get(c->json, "layer_types"))) return false;
+    return !(json_is_integer(full) && json_integer_value(full) >= c->layers);
 }
 
 static bool is_sliding(const json_t *type) {
@@ -375,10 +376,18 @@ bool config_refuse_knows(const char *key) {
     return !strcmp(key, "use_sliding_window") || !strcmp(key, "layer_types");
 }
 
+/* Does this architecture do it? */
+static bool computes(const struct model_config *c, const char *key) {
+    const char *const *own = arch_find(c->arch)->computes;
+    while (own && *own && strcmp(*own, key) != 0) own++;
+    return own && *own;
+}
+
 int config_refuse(const struct model_config *c, const char *name, struct err *e) {
     for (int i = 0; i < N_RULES; i++) {
         const json_t *v = json_object_get(c->json, rules[i].key);
-        if (!v || json_is_null(v) || is_neutral(c, rules + i, v)) continue;
+        if (!v || json_is_null(v) || is_neutral(c, rules + i, v) || computes(c, rules[i].key))
+            continue;
         char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
         err_set(e, ERR_INPUT,
                 "%s: %s is %.60s, which duet does not compute; --set %s=null passes it over", name,

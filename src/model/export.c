@@ -45,15 +45,24 @@ static bool is_folder(const struct format *f) {
     return f->suffix && !strcmp(f->suffix, "/");
 }
 
+static bool has_usual(const struct model_config *c, const struct part_table *t) {
+    return c->attention_bias == parts_default_true(t, "attention_bias") &&
+           c->qk_norm == parts_default_true(t, "duet.qk_norm");
+}
+
 /* A GGUF says of each bias that it is there; a fixed layout has places for the parts of a llama,
  * whatever its name. */
 const char *export_arch(const struct model_config *c, const struct format *f) {
-    if (f->native) return c->arch;
-    const bool llama = !strcmp(c->arch, "llama") || !strcmp(c->arch, "mistral");
-    if (f->tok != TOK_VOCAB && !is_folder(f)) return llama ? "llama" : c->arch;
-    if (c->qk_norm) return "qwen3";
-    if (c->attention_bias) return llama && f->tok == TOK_VOCAB ? "llama" : "qwen2";
-    return llama ? c->arch : "llama";
+    const struct part_table *own = &arch_find(c->arch)->parts;
+    const bool gguf = f->tok == TOK_VOCAB, fixed = !gguf && !is_folder(f);
+    if (f->native || (fixed && !has_usual(c, own))) return c->arch;
+    if (!fixed && has_usual(c, own)) return c->arch;
+    if (gguf && own->gguf_bias && !c->qk_norm) return c->arch;
+    for (int i = 0; i < arch_parts.n; i++) {
+        const struct part_table *t = arch_parts.all[i];
+        if (t->part == own->part && has_usual(c, t)) return t->name;
+    }
+    return c->arch;
 }
 
 static int refuse(const struct model_file *in, const struct format *f, const char *what,
@@ -105,26 +114,20 @@ static void plain_sizes(json_t *j, const struct model_config *c, int64_t vocab) 
 /* The config of a plain model, under Hugging Face's names; "duet" is still there. */
 static int plain_config(json_t *j, const struct model_config *c, const struct model_file *in,
                         const struct format *f, struct export_report *report, struct err *e) {
-    static const struct {
-        const char *type, *class;
-    } classes[] = {{"llama", "LlamaForCausalLM"},
-                   {"mistral", "MistralForCausalLM"},
-                   {"qwen2", "Qwen2ForCausalLM"},
-                   {"qwen3", "Qwen3ForCausalLM"}};
     if (c->softcap != 0) return refuse(in, f, "it has no place for duet.logit_softcap", e);
+    if (c->value_embeds) return refuse(in, f, "it has no place for duet.value_embeds", e);
+    if (c->local_theta != 0) return refuse(in, f, "it has no place for duet.rope_local_theta", e);
     if (c->qk_norm && c->attention_bias)
         return refuse(in, f, "no architecture it knows has both QK-norm and attention_bias", e);
-    const char *type = export_arch(c, f);
-    json_object_set_new(j, "model_type", json_string(type));
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (!strcmp(classes[i].type, type))
-            json_object_set_new(j, "architectures", json_pack("[s]", classes[i].class));
-    if (!strcmp(type, "qwen2"))
+    const struct part_table *t = parts_find(&arch_parts, export_arch(c, f));
+    json_object_set_new(j, "model_type", json_string(t->name));
+    json_object_set_new(j, "architectures", json_pack("[s]", t->hf_class));
+    if (parts_default_true(t, "attention_bias"))
         json_object_del(j, "attention_bias");
     else
         json_object_set_new(j, "attention_bias", json_boolean(c->attention_bias));
-    if (!strcmp(type, "mistral") && !json_object_get(j, "sliding_window"))
-        json_object_set_new(j, "sliding_window", json_null()); /* else transformers takes 4096 */
+    if (t->hf_window && !json_object_get(j, "sliding_window"))
+        json_object_set_new(j, "sliding_window", json_null()); /* else transformers takes its own */
     plain_sizes(j, c, c->vocab);
     json_object_del(json_object_get(j, "duet"), "residual_scale");
     json_object_del(json_object_get(j, "duet"), "qk_norm");
@@ -134,28 +137,23 @@ static int plain_config(json_t *j, const struct model_config *c, const struct mo
 /* ---- tensors -------------------------------------------------------------------------------- */
 
 /* Weights that write into the residual stream. */
-static bool writes_residual(const char *name) {
-    return file_ends_with(name, ".self_attn.o_proj.weight") ||
-           file_ends_with(name, ".mlp.down_proj.weight");
-}
-
-static bool is_vocabulary(const char *name) {
-    return !strcmp(name, "model.embed_tokens.weight") || !strcmp(name, "lm_head.weight");
+static bool writes_residual(const struct part *p) {
+    return p && p->init == INIT_RESIDUAL;
 }
 
 static bool fits(enum dtype t, uint64_t cols) {
     return cols % (uint64_t)dtype_row(t)->block == 0;
 }
 
-/* The type that tensor t is written as; *cut: another than asked for, because of its rows. */
-static enum dtype choose(const struct mf_tensor *t, const struct format *f, int dtype, bool folded,
-                         bool *cut) {
+/* The type that tensor t of part p is written as; *cut: another than asked for, because of its rows. */
+static enum dtype choose(const struct mf_tensor *t, const struct part *p, const struct format *f,
+                         int dtype, bool folded, bool *cut) {
     const uint32_t types = t->ndim == 2 ? f->types : f->vector_types;
     const bool all = !f->native && f->vector_types & MF_TYPE(DT_BF16); /* vectors follow too */
     if (dtype < 0 || (t->ndim == 1 && !all))
         return types & MF_TYPE(t->dtype) && (!folded || t->dtype == DT_F32) ? t->dtype : DT_F32;
     enum dtype want = (enum dtype)dtype;
-    if (want == DT_Q4_0 && is_vocabulary(t->name)) want = DT_Q8_0;
+    if (want == DT_Q4_0 && p && p->rows == SIDE_VOCAB) want = DT_Q8_0;
     *cut = !fits(want, t->shape[t->ndim - 1]);
     return *cut ? DT_F16 : want;
 }
@@ -172,16 +170,19 @@ static int add_tensors(struct model_file *out, const struct model_file *in,
     int rc = 0;
     size_t n_cut = 0;
     const double scale = f->native ? 1 : c->residual_scale;
+    const struct part_table *parts = &arch_find(c->arch)->parts;
     for (size_t i = 0; i < in->n_tensors; i++) {
         const struct mf_tensor *src = in->tensors + i;
         struct mf_tensor t = *src;
         bool cut = false;
+        uint32_t layer;
+        const struct part *p = part_find(parts, NAMES_HF, src->name, &layer);
         if (!dtype_is_float(src->dtype)) { /* duet.vocab_map */
             if (f->native) TRY(model_file_add(out, &t, e));
             continue;
         }
-        const bool folded = scale != 1 && writes_residual(src->name);
-        t.dtype = choose(src, f, o->dtype, folded, &cut);
+        const bool folded = scale != 1 && writes_residual(p);
+        t.dtype = choose(src, p, f, o->dtype, folded, &cut);
         n_cut += cut;
         widen_bound(report, src->dtype, t.dtype, folded);
         t.from = src;
@@ -224,14 +225,15 @@ static int check_model(const struct model_file *in, const struct conf_pairs *set
 }
 
 /* The type of the matrices, for config.json. */
-static const char *torch_dtype(const struct model_file *out) {
-    const struct mf_tensor *t = model_file_find(out, "model.embed_tokens.weight");
+static const char *torch_dtype(const struct model_file *out, const struct part_table *parts) {
+    const struct mf_tensor *t = model_file_find(out, part_of(parts, PART_EMBED)->hf);
     return t->dtype == DT_BF16 ? "bfloat16" : t->dtype == DT_F16 ? "float16" : "float32";
 }
 
-static int set_config(struct model_file *out, json_t *j, const struct format *f, struct err *e) {
+static int set_config(struct model_file *out, json_t *j, const struct part_table *parts,
+                      const struct format *f, struct err *e) {
     if (is_folder(f)) {
-        json_object_set_new(j, "torch_dtype", json_string(torch_dtype(out)));
+        json_object_set_new(j, "torch_dtype", json_string(torch_dtype(out, parts)));
         json_object_del(j, "dtype"); /* transformers 5 */
         json_object_del(j, "duet");
     }
@@ -306,7 +308,7 @@ int model_export(const struct model_file *in, const struct format *f, const char
     TRY(add_tensors(&out, in, &m.config, f, o, report, e));
     TRY(export_tokenizer(&out, j, in, f, o, report, &tok, e));
     TRY(add_card(&out, in, f, path, &m.config, e));
-    TRY(set_config(&out, j, f, e));
+    TRY(set_config(&out, j, &arch_find(m.config.arch)->parts, f, e));
     TRY(export_spares(in, f, path, o->tokenizer, e));
     TRY(run_folder_spare(path, e));
     TRY(model_file_write(&out, f->name, path, e));

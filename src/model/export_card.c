@@ -1,4 +1,5 @@
 /* README.md of a folder of Hugging Face: the card of a model or an adapter. */
+#include "arch.h"
 #include "export_impl.h"
 #include "model_lora.h"
 
@@ -26,8 +27,9 @@ static uint64_t parameters(const struct model_file *out) {
     return n;
 }
 
-static const char *weights(const struct model_file *out) {
-    const struct mf_tensor *t = model_file_find(out, "model.embed_tokens.weight");
+static const char *weights(const struct model_file *out, const struct model_config *c) {
+    const struct part *embed = part_of(&arch_find(c->arch)->parts, PART_EMBED);
+    const struct mf_tensor *t = model_file_find(out, embed->hf);
     return t ? dtype_row(t->dtype)->name : "f32";
 }
 
@@ -59,7 +61,7 @@ static void print_sizes(FILE *f, const struct model_file *out, const struct mode
             "\n| | |\n|---|---|\n| architecture | %s |\n| parameters | %s |\n| weights | %s |\n"
             "| layers | %lld |\n| hidden size | %lld |\n| feed-forward size | %lld |\n"
             "| heads, key/value heads | %lld, %lld |\n| vocabulary | %lld |\n",
-            arch, grouped(parameters(out), room), weights(out), (long long)c->layers,
+            arch, grouped(parameters(out), room), weights(out, c), (long long)c->layers,
             (long long)c->dim, (long long)c->hidden, (long long)c->heads, (long long)c->kv_heads,
             (long long)c->vocab);
     fprintf(f, "| context | %lld tokens |\n", (long long)c->max_pos);

@@ -8,24 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Graph and parameter table; how many parameters there are is known when it is done. */
 static int build(struct model *m, struct err *e) {
+    const struct arch *arch = arch_find(m->config.arch);
     graph_release(&m->graph);
-    memset(m->params, 0, (size_t)m->n_params * sizeof *m->params);
-    arch_find(m->config.arch)->build(&m->config, &m->graph, m->params);
-    if (m->graph.failed) return err_set(e, ERR_NOMEM, "out of memory for the graph");
-    assert(m->graph.n_params == m->n_params);
-    return 0;
+    struct builder b = {.config = &m->config,
+                        .parts = arch->parts.part,
+                        .sizes = arch_sizes(&m->config),
+                        .graph = &m->graph};
+    arch->build(&b);
+    free(m->params);
+    m->graph.params = m->params = b.params;
+    m->graph.n_params = m->n_params = b.n;
+    return m->graph.failed ? err_set(e, ERR_NOMEM, "out of memory for the graph") : 0;
 }
 
 int model_create(struct model *m, struct model_config *config, struct err *e) {
     *m = (struct model){.config = *config, .full_vocab = config->vocab};
     *config = (struct model_config){0};
-    m->n_params = arch_params(&m->config);
-    m->params = calloc((size_t)m->n_params, sizeof *m->params);
-    if (!m->params) {
-        model_close(m);
-        return err_set(e, ERR_NOMEM, "out of memory for the parameter table");
-    }
     const int rc = build(m, e);
     if (rc) model_close(m);
     return rc;

@@ -42,7 +42,7 @@ static int check_known(const struct model *m, const struct model_file *mf, struc
 
 /* The classifier may be the embedding, where nothing says so. */
 static int missing(const struct model_file *mf, const struct param *p, struct err *e) {
-    const bool head = !strcmp(p->name, "lm_head.weight");
+    const bool head = p->part->kind == PART_HEAD;
     if (!mf->n_tensors && file_ends_with(mf->path, "start.blzt"))
         return err_set(e, ERR_INPUT,
                        "%s holds no weights: it is what a run began from; give the run's folder",

@@ -37,18 +37,26 @@ static void random_row(void *ctx, int64_t r, int tid) {
 
 static void constant_param(const struct param *p) {
     float *data = p->data;
-    for (int64_t i = 0; i < p->cols; i++) data[i] = p->role == ROLE_norm;
+    for (int64_t i = 0; i < p->cols; i++) data[i] = p->part->init == INIT_ONES;
+}
+
+static bool is_constant(const struct param *p) {
+    return p->part->init == INIT_ONES || p->part->init == INIT_ZEROS;
+}
+
+static double std_of(const struct model *m, const struct param *p) {
+    const struct model_config *c = &m->config;
+    double std = c->init_std;
+    if (p->part->init == INIT_EMBED) return std;
+    if (!strcmp(c->init, "fan_in")) std = 1 / sqrt((double)p->cols);
+    return p->part->init == INIT_RESIDUAL ? std * (1 / sqrt(2.0 * (double)c->layers)) : std;
 }
 
 static int random_param(const struct model *m, const struct param *p, struct err *e) {
     struct job j = {.m = m,
                     .p = p,
-                    .std = m->config.init_std,
+                    .std = std_of(m, p),
                     .ids = p->role == ROLE_embed ? m->full_id : NULL};
-    if (p->role == ROLE_matrix) {
-        if (!strcmp(m->config.init, "fan_in")) j.std = 1 / sqrt((double)p->cols);
-        j.std *= p->init_scale;
-    }
     if (p->dtype != DT_F32) {
         j.rows = malloc((size_t)par_threads() * (size_t)p->cols * sizeof *j.rows);
         if (!j.rows) return err_set(e, ERR_NOMEM, "out of memory for initialisation");
@@ -60,14 +68,18 @@ static int random_param(const struct model *m, const struct param *p, struct err
 
 /* ---- the predecessors' initialisation ------------------------------------------------------ */
 
+/* The kinds of their matrices, in the order of their stream. */
+static const enum part_kind compat_order[] = {PART_Q,    PART_K,    PART_V, PART_O,
+                                              PART_GATE, PART_DOWN, PART_UP};
+enum { COMPAT_PARTS = sizeof compat_order / sizeof *compat_order };
+
 /* Fan-out for the feed-forward matrices was theirs; it is kept for exact comparison. */
-static double compat_scale(const struct model *m, const struct param *p) {
+static double compat_scale(const struct model *m, enum part_kind kind) {
     const struct model_config *c = &m->config;
     const double depth = 1 / sqrt(2.0 * (double)c->layers);
-    if (strstr(p->name, "q_proj") || strstr(p->name, "k_proj") || strstr(p->name, "v_proj"))
-        return 1 / sqrt((double)c->dim);
-    if (strstr(p->name, "o_proj")) return depth / sqrt((double)(c->heads * c->head_dim));
-    if (strstr(p->name, "down_proj")) return depth / sqrt((double)c->dim);
+    if (kind == PART_Q || kind == PART_K || kind == PART_V) return 1 / sqrt((double)c->dim);
+    if (kind == PART_O) return depth / sqrt((double)(c->heads * c->head_dim));
+    if (kind == PART_DOWN) return depth / sqrt((double)c->dim);
     return 1 / sqrt((double)c->hidden);
 }
 
@@ -76,29 +88,37 @@ static void uniform(struct rng48 *g, float *x, int64_t n, double s) {
     for (int64_t i = 0; i < n; i++) x[i] = scale * (float)(2 * rng48_double(g) - 1);
 }
 
-static struct param *find(const struct model *m, int64_t layer, const char *suffix) {
-    char name[96];
-    snprintf(name, sizeof name, "model.layers.%lld.%s.weight", (long long)layer, suffix);
+static struct param *find(const struct model *m, int layer, enum part_kind kind) {
     for (int i = 0; i < m->n_params; i++)
-        if (!strcmp(m->params[i].name, name)) return m->params + i;
+        if (m->params[i].layer == layer && m->params[i].role == ROLE_matrix &&
+            m->params[i].part->kind == kind)
+            return m->params + i;
     return NULL;
+}
+
+/* Each layer has one matrix of each of their kinds, and there are no others. */
+static int check_compat(const struct model *m, struct err *e) {
+    int64_t matrices = 0, known = 0;
+    for (int i = 0; i < m->n_params; i++) matrices += m->params[i].role == ROLE_matrix;
+    for (int l = 0; l < m->config.layers; l++)
+        for (int k = 0; k < COMPAT_PARTS; k++) known += find(m, l, compat_order[k]) != NULL;
+    if (known == matrices && known == COMPAT_PARTS * m->config.layers) return 0;
+    return err_set(e, ERR_INPUT, "duet.init compat: the %s model has other matrices than theirs",
+                   m->config.arch);
 }
 
 /* One stream over all matrices in their order; rotary rows were interleaved pairs. draw and halves:
  * room for the largest matrix each. */
 static void compat_matrices(const struct model *m, struct rng48 *g, float *draw, float *halves) {
-    static const char *const order[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                        "self_attn.o_proj", "mlp.gate_proj",    "mlp.down_proj",
-                                        "mlp.up_proj"};
     const struct model_config *c = &m->config;
-    for (int64_t l = 0; l < c->layers; l++)
-        for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
-            const struct param *p = find(m, l, order[k]);
-            uniform(g, draw, param_count(p), compat_scale(m, p));
-            if (k < 2)
-                rope_to_halves(halves, draw, (uint64_t)p->rows, (uint64_t)p->cols,
-                               (int)(k ? c->kv_heads : c->heads));
-            dtype_from_f32(p->dtype, k < 2 ? halves : draw, p->data, (size_t)param_count(p));
+    for (int l = 0; l < c->layers; l++)
+        for (int k = 0; k < COMPAT_PARTS; k++) {
+            const struct param *p = find(m, l, compat_order[k]);
+            const int turning = part_heads(p->part, (int)c->heads, (int)c->kv_heads);
+            uniform(g, draw, param_count(p), compat_scale(m, compat_order[k]));
+            if (turning)
+                rope_to_halves(halves, draw, (uint64_t)p->rows, (uint64_t)p->cols, turning);
+            dtype_from_f32(p->dtype, turning ? halves : draw, p->data, (size_t)param_count(p));
         }
 }
 
@@ -121,6 +141,8 @@ static void compat_row(const struct model *m, const struct param *p, uint64_t id
 static int compat_init(const struct model *m, struct err *e) {
     struct rng48 g = rng48_make((uint32_t)m->init_seed);
     int64_t most = 0;
+    const int rc = check_compat(m, e);
+    if (rc) return rc;
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
         const int64_t n = p->role == ROLE_matrix ? param_count(p) : p->cols;
@@ -131,7 +153,7 @@ static int compat_init(const struct model *m, struct err *e) {
     compat_matrices(m, &g, draw, draw + most);
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
-        if (p->role == ROLE_norm || p->role == ROLE_bias) constant_param(p);
+        if (is_constant(p)) constant_param(p);
         for (int64_t r = 0; p->role == ROLE_embed && r < p->rows; r++) {
             compat_row(m, p, m->full_id ? m->full_id[r] : (uint64_t)r, draw);
             dtype_from_f32(p->dtype, draw, row_of(p, r), (size_t)p->cols);
@@ -147,9 +169,10 @@ int model_init(struct model *m, uint64_t seed, struct err *e) {
     if (!strcmp(m->config.init, "compat")) return compat_init(m, e);
     for (int i = 0; i < m->n_params && !rc; i++) {
         const struct param *p = m->params + i;
-        if (p->role == ROLE_norm || p->role == ROLE_bias)
+        if (p->role == ROLE_lora) continue;
+        if (is_constant(p))
             constant_param(p);
-        else if (p->role != ROLE_lora)
+        else
             rc = random_param(m, p, e);
     }
     return rc;

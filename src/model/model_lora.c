@@ -1,5 +1,6 @@
 #include "model_lora.h"
 
+#include "arch.h"
 #include "op.h"
 #include "par.h"
 #include "rng.h"
@@ -10,17 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const targets[] = {
-#define X(name) #name,
-    LORA_TARGETS(X)
-#undef X
-};
 static const char *const inits[] = {
 #define X(name) #name,
     LORA_INITS(X)
 #undef X
 };
-enum { N_TARGETS = sizeof targets / sizeof *targets, N_INITS = sizeof inits / sizeof *inits };
+enum { N_INITS = sizeof inits / sizeof *inits };
 
 /* ---- options -------------------------------------------------------------------------------- */
 
@@ -30,27 +26,55 @@ static int find_word(const char *const *words, int n, const char *word, size_t b
     return -1;
 }
 
-/* The bits of the words in a list. */
-static int parse_targets(const char *list, unsigned *set, struct err *e) {
-    *set = 0;
+/* Is it one of the words in a list with commas? */
+static bool in_list(const char *list, const char *word) {
+    const size_t n = strlen(word);
     for (const char *p = list; *p;) {
-        const size_t n = strcspn(p, ",");
-        const int i = find_word(targets, N_TARGETS, p, n);
-        if (i < 0)
-            return err_set(e, ERR_USAGE,
-                           "LoRA targets \"%.60s\": \"%.*s\" is not one of q, k, v, o, gate, up, "
-                           "down",
-                           list, (int)(n < 60 ? n : 60), p);
-        *set |= 1u << i;
-        p += n;
-        p += *p == ',';
+        const size_t len = strcspn(p, ",");
+        if (len == n && !memcmp(p, word, n)) return true;
+        p += len + (p[len] == ',');
     }
-    return *set ? 0 : err_set(e, ERR_USAGE, "LoRA has no targets: some of q,k,v,o,gate,up,down");
+    return false;
 }
 
-static int copy_opts(struct lora *l, const struct lora_opts *o, unsigned *set, struct err *e) {
+/* Every word of the list is one of the architecture's. */
+static int check_targets(const struct part_table *t, const char *list, struct err *e) {
+    char words[200];
+    if (!*list)
+        return err_set(e, ERR_USAGE, "LoRA has no targets: some of %s",
+                       part_words(t, words, sizeof words));
+    for (const char *p = list; *p;) {
+        const size_t n = strcspn(p, ",");
+        bool known = false;
+        for (int i = 0; i < t->n && !known; i++)
+            known = t->part[i].lora && strlen(t->part[i].lora) == n &&
+                    !memcmp(t->part[i].lora, p, n);
+        if (!known)
+            return err_set(e, ERR_USAGE, "LoRA targets \"%.60s\": \"%.*s\" is not one of %s", list,
+                           (int)(n < 60 ? n : 60), p, part_words(t, words, sizeof words));
+        p += n + (p[n] == ',');
+    }
+    return 0;
+}
+
+/* The words in the order of the parts, each once. */
+static int copy_targets(struct lora *l, const struct part_table *t, const char *list, struct err *e) {
+    size_t n = 0;
+    for (int i = 0; i < t->n && n < sizeof l->targets; i++)
+        if (t->part[i].lora && in_list(list, t->part[i].lora) &&
+            !in_list(l->targets, t->part[i].lora))
+            n += (size_t)snprintf(l->targets + n, sizeof l->targets - n, "%s%s", n ? "," : "",
+                                  t->part[i].lora);
+    return n < sizeof l->targets
+               ? 0
+               : err_set(e, ERR_USAGE, "LoRA targets \"%.60s\": too many words", list);
+}
+
+static int copy_opts(struct lora *l, const struct part_table *t, const struct lora_opts *o,
+                     struct err *e) {
     int rc;
-    TRY(parse_targets(o->targets, set, e));
+    TRY(check_targets(t, o->targets, e));
+    TRY(copy_targets(l, t, o->targets, e));
     const int init = find_word(inits, N_INITS, o->init, strlen(o->init));
     if (init < 0) {
         rc = err_set(e, ERR_USAGE, "LoRA init \"%.40s\" is not one of peft, uniform", o->init);
@@ -62,11 +86,6 @@ static int copy_opts(struct lora *l, const struct lora_opts *o, unsigned *set, s
     }
     l->opts = *o;
     l->factor = 1;
-    for (int i = 0; i < N_TARGETS; i++)
-        if (*set >> i & 1) {
-            if (l->targets[0]) strcat(l->targets, ",");
-            strcat(l->targets, targets[i]);
-        }
     strcpy(l->init, inits[init]);
     l->opts.targets = l->targets;
     l->opts.init = l->init;
@@ -76,24 +95,17 @@ out:
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-/* "x_proj" of "....x_proj.weight" is a target. */
-static bool is_target(const struct param *p, unsigned set) {
-    for (int i = 0; i < N_TARGETS; i++) {
-        char end[32];
-        const int n = snprintf(end, sizeof end, ".%s_proj.weight", targets[i]);
-        const size_t len = strlen(p->name);
-        if (set >> i & 1 && len > (size_t)n && !strcmp(p->name + len - (size_t)n, end)) return true;
-    }
-    return false;
+static bool is_target(const struct model *m, const struct param *p) {
+    return p->part->lora && in_list(m->lora->targets, p->part->lora);
 }
 
 /* Calls fn for every targeted weight: output i of node n. Stops at the first failure. */
-static int each_target(const struct model *m, unsigned set,
-                       int (*fn)(void *ctx, struct node *n, int i), void *ctx) {
+static int each_target(const struct model *m, int (*fn)(void *ctx, struct node *n, int i),
+                       void *ctx) {
     for (int k = 0; k < m->graph.n_nodes; k++) {
         struct node *n = m->graph.nodes + k;
         for (int i = 0; n->op == &op_linear && i < n->n_out; i++) {
-            const int rc = is_target(m->params + n->param[i], set) ? fn(ctx, n, i) : 0;
+            const int rc = is_target(m, m->params + n->param[i]) ? fn(ctx, n, i) : 0;
             if (rc) return rc;
         }
     }
@@ -118,21 +130,17 @@ static int check_target(void *ctx, struct node *n, int i) {
                    (long long)w->cols);
 }
 
-static void add_param(struct model *m, const struct param *w, const char *which, int64_t rows,
-                      int64_t cols) {
+static void add_param(struct model *m, const struct param *w, bool b, int64_t rows, int64_t cols) {
     struct param *p = m->params + m->n_params++;
-    char stem[sizeof w->name];
-    memcpy(stem, w->name, sizeof stem);
-    stem[strlen(stem) - strlen("weight")] = 0;
-    *p = (struct param){.role = ROLE_lora,
+    *p = (struct param){.part = w->part,
+                        .layer = w->layer,
+                        .role = ROLE_lora,
                         .ndim = 2,
                         .rows = rows,
                         .cols = cols,
-                        .init_scale = 1,
                         .trainable = true,
                         .dtype = DT_F32};
-    const int n = snprintf(p->name, sizeof p->name, "%s%s.weight", stem, which);
-    assert(n < (int)sizeof p->name);
+    part_lora_name(p->name, w->part, (uint32_t)(w->layer < 0 ? 0 : w->layer), b);
 }
 
 static int add_target(void *ctx, struct node *n, int i) {
@@ -140,8 +148,8 @@ static int add_target(void *ctx, struct node *n, int i) {
     const struct param *w = a->m->params + n->param[i];
     const int64_t rank = a->m->lora->opts.rank;
     n->lora[i] = a->m->n_params;
-    add_param(a->m, w, "lora_A", rank, w->cols);
-    add_param(a->m, w, "lora_B", w->rows, rank);
+    add_param(a->m, w, false, rank, w->cols);
+    add_param(a->m, w, true, w->rows, rank);
     return 0;
 }
 
@@ -162,20 +170,19 @@ static int reserve_table(struct model *m, int count, struct err *e) {
 
 int lora_attach(struct model *m, const struct lora_opts *o, struct err *e) {
     int rc;
-    unsigned set;
     struct attach a = {m, 0, e};
     assert(!m->lora && !m->weights.base && m->storage == DT_F32);
     m->lora = calloc(1, sizeof *m->lora);
     if (!m->lora) return err_set(e, ERR_NOMEM, "out of memory for LoRA");
-    TRY(copy_opts(m->lora, o, &set, e));
-    TRY(each_target(m, set, check_target, &a));
+    TRY(copy_opts(m->lora, &arch_find(m->config.arch)->parts, o, e));
+    TRY(each_target(m, check_target, &a));
     if (!a.count) {
         rc = err_set(e, ERR_USAGE, "LoRA targets %s: the %s model has none of them",
                      m->lora->targets, m->config.arch);
         goto out;
     }
     TRY(reserve_table(m, a.count, e));
-    TRY(each_target(m, set, add_target, &a));
+    TRY(each_target(m, add_target, &a));
     m->graph.n_params = m->n_params;
     lora_set_scale(m, 1);
 out:

@@ -16,9 +16,6 @@
 
 #include "model.h"
 
-/* The words of `targets` and the projections they mean. */
-#define LORA_TARGETS(X) X(q) X(k) X(v) X(o) X(gate) X(up) X(down)
-
 /* peft: A uniform within 1/sqrt(I), what PEFT's kaiming_uniform_(a = sqrt(5)) gives; uniform:
  * within 1/sqrt(rank), the predecessors'. B is 0 in both. */
 #define LORA_INITS(X) X(peft) X(uniform)
@@ -29,14 +26,14 @@ struct lora_opts {
     bool rslora;
     bool norms;          /* norm weights stay trainable */
     bool merge;          /* compute with W + scale B A rather than beside W */
-    const char *targets; /* some of LORA_TARGETS, separated by commas */
+    const char *targets; /* words of the architecture's parts, separated by commas */
     const char *init;    /* one of LORA_INITS */
 };
 
 /* What the model remembers. */
 struct lora {
     struct lora_opts opts; /* targets and init point into the following */
-    char targets[48];      /* in the order of LORA_TARGETS, each once */
+    char targets[48];      /* in the order of the parts, each once */
     char init[16];
     int base_params;    /* parameters of the model itself */
     bool *trainable;    /* of these, as they were */

@@ -22,19 +22,13 @@ struct audit_span {
 /* ---- groups --------------------------------------------------------------------------------- */
 
 static const char *kind_name(const struct param *p) {
-    switch (p->role) {
-    case ROLE_embed: return "embeddings";
-    case ROLE_norm: return "norms";
-    case ROLE_bias: return "biases";
-    case ROLE_lora: return strstr(p->name, ".lora_A.") ? "LoRA A" : "LoRA B";
-    default: return strstr(p->name, ".mlp.") ? "MLP matrices" : "attention matrices";
-    }
+    if (p->role == ROLE_lora) return strstr(p->name, ".lora_A.") ? "LoRA A" : "LoRA B";
+    return p->part->group;
 }
 
 static void group_name(const struct param *p, bool by_layer, char *name, size_t size) {
-    const char *layer = strstr(p->name, "layers.");
-    if (by_layer && layer)
-        snprintf(name, size, "layer %ld", strtol(layer + strlen("layers."), NULL, 10));
+    if (by_layer && p->layer >= 0)
+        snprintf(name, size, "layer %d", p->layer);
     else
         snprintf(name, size, "%s", kind_name(p));
 }

@@ -31,7 +31,7 @@ static void add_to_curve(struct curve *c, double loss) {
 
 /* ---- the line -------------------------------------------------------------------------------- */
 
-enum part { STEP, MICRO, RATE, LR, LOSS, VAL, WORSE, CURVE, PEAK, LEFT, N_PARTS };
+enum line_part { STEP, MICRO, RATE, LR, LOSS, VAL, WORSE, CURVE, PEAK, LEFT, N_PARTS };
 
 /* "step   640/1,357"; "step   640/~1,400" where the time decides, or updates grow. */
 static void put_step(const struct trainer *t, char *out, size_t size) {

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     must(!model_create(&m, &c, &e));
-    must(m.n_params == arch_params(&m.config) && model_param_count(&m) > 0);
+    must(m.n_params > 0 && m.graph.n_params == m.n_params && model_param_count(&m) > 0);
     for (int i = 0; i < m.n_params; i++)
         for (int k = 0; k < i; k++) must(strcmp(m.params[i].name, m.params[k].name) != 0);
     model_close(&m);

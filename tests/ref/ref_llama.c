@@ -105,6 +105,7 @@ uint64_t ref_param_count(const struct ref_config *c) {
     if (c->qkv_bias) layer += q + 2 * kv;
     if (c->qk_norm) layer += 2 * hd;
     uint64_t vocab = (uint64_t)c->vocab * dim * (c->tied ? 1 : 2);
+    if (c->value_embeds) vocab += (uint64_t)((c->layers + 1) / 2) * (uint64_t)c->vocab * kv;
     return vocab + (uint64_t)c->layers * layer + dim;
 }
 
@@ -141,6 +142,8 @@ static void add_layer(struct ref_model *m, double **next, int l) {
         L->q_norm = add(m, next, 1, hd, "model.layers.%d.self_attn.q_norm.weight", l);
         L->k_norm = add(m, next, 1, hd, "model.layers.%d.self_attn.k_norm.weight", l);
     }
+    if (c->value_embeds && (c->layers - l) % 2 == 1)
+        L->value_embed = add(m, next, c->vocab, kv, "model.layers.%d.self_attn.value_embed.weight", l);
     L->o = add(m, next, dim, q, "model.layers.%d.self_attn.o_proj.weight", l);
     L->post_attention_layernorm =
         add(m, next, 1, dim, "model.layers.%d.post_attention_layernorm.weight", l);
@@ -160,7 +163,7 @@ void ref_model_init(struct ref_model *m, const struct ref_config *c) {
     m->config = *c;
     m->storage = reserve(count);
     m->layers = calloc((size_t)c->layers + 1, sizeof *m->layers);
-    m->params = calloc((size_t)c->layers * 14 + 3, sizeof *m->params);
+    m->params = calloc((size_t)c->layers * 15 + 3, sizeof *m->params);
     if (!m->layers || !m->params) abort();
 
     double *next = m->storage;
@@ -218,8 +221,8 @@ static void add_scaled(double *x, const double *branch, double scale, size_t n) 
     for (size_t i = 0; i < n; i++) x[i] += scale * branch[i];
 }
 
-static void attention_block(const struct ref_config *c, const struct ref_layer *L, struct work *w,
-                            int n) {
+static void attention_block(const struct ref_config *c, const struct ref_layer *L, double theta,
+                            struct work *w, const int32_t *tokens, int n) {
     int hd = c->head_dim, q = c->heads * hd, kv = c->kv_heads * hd;
     ref_rmsnorm(w->h, w->x, L->input_layernorm, n, c->dim, c->eps);
     ref_linear(w->q, w->h, L->q, L->q_bias, n, c->dim, q);
@@ -230,8 +233,11 @@ static void attention_block(const struct ref_config *c, const struct ref_layer *
         ref_rmsnorm(w->k, w->k, L->k_norm, n * c->kv_heads, hd, c->eps);
     }
     for (int t = 0; t < n; t++) {
-        ref_rope(w->q + (size_t)t * q, t, c->heads, hd, c->rope_theta);
-        ref_rope(w->k + (size_t)t * kv, t, c->kv_heads, hd, c->rope_theta);
+        if (L->value_embed)
+            add_scaled(w->v + (size_t)t * kv, L->value_embed + (size_t)tokens[t] * kv, 1.0,
+                       (size_t)kv);
+        ref_rope(w->q + (size_t)t * q, t, c->heads, hd, theta);
+        ref_rope(w->k + (size_t)t * kv, t, c->kv_heads, hd, theta);
     }
     ref_attention(w->mixed, w->q, w->k, w->v, n, c->heads, c->kv_heads, hd);
     ref_linear(w->h, w->mixed, L->o, NULL, n, q, c->dim);
@@ -269,7 +275,8 @@ static void forward(const struct ref_model *m, const int32_t *tokens, int n, dou
         memcpy(w.x + t * dim, m->embed + (size_t)tokens[t] * dim, dim * sizeof *all);
     }
     for (int l = 0; l < c->layers; l++) {
-        attention_block(c, &m->layers[l], &w, n);
+        bool local = c->rope_local_theta != 0.0 && (l + 1) % c->rope_global_every != 0;
+        attention_block(c, &m->layers[l], local ? c->rope_local_theta : c->rope_theta, &w, tokens, n);
         mlp_block(c, &m->layers[l], &w, n);
     }
     ref_rmsnorm(w.x, w.x, m->norm, n, c->dim, c->eps);

@@ -9,7 +9,9 @@
  *   for each layer:  h = RMSNorm(x, input_layernorm)
  *                    q, k, v = W_q h + b_q, W_k h + b_k, W_v h + b_v      (biases if qkv_bias)
  *                    q, k = RMSNorm over head_dim of every head           (if qk_norm)
- *                    q, k = RoPE(q), RoPE(k)                              (split halves)
+ *                    v += value_embed[t]              (if value_embeds: layers L-1, L-3, ...)
+ *                    q, k = RoPE(q), RoPE(k)          (split halves; base rope_local_theta, if it
+ *                                                      is not 0, but in each rope_global_every-th)
  *                    x += residual_scale * W_o attention(q, k, v)
  *                    h = RMSNorm(x, post_attention_layernorm)
  *                    x += residual_scale * W_down (silu(W_gate h) * W_up h)
@@ -62,6 +64,9 @@ struct ref_config {
     bool tied, qk_norm, qkv_bias;
     double residual_scale; /* 1 is the plain Llama */
     double softcap;        /* 0 is none */
+    double rope_local_theta; /* 0 is none */
+    int rope_global_every;
+    bool value_embeds;
 };
 
 struct ref_layer {
@@ -69,6 +74,7 @@ struct ref_layer {
     double *q, *k, *v;       /* (heads * head_dim, dim), (kv_heads * head_dim, dim) twice */
     double *q_bias, *k_bias, *v_bias; /* NULL unless qkv_bias */
     double *q_norm, *k_norm;          /* (head_dim); NULL unless qk_norm */
+    double *value_embed; /* (vocab, kv_heads * head_dim); NULL unless the layer has one */
     double *o;                        /* (dim, heads * head_dim) */
     double *post_attention_layernorm; /* (dim) */
     double *gate, *up;                /* (hidden, dim) */

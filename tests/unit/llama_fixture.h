@@ -48,6 +48,16 @@ static const struct variant variants[] = {
     {"softcap", "llama", ",\"duet\":{\"logit_softcap\":30}", {24, 40, 1, 4, 2, 6, 260}, true},
     {"all together", "qwen3", ALL_ON, {22, 35, 2, 6, 2, 8, 260}, false},
     {"all together, tied", "qwen2", ALL_ON, {22, 35, 2, 3, 1, 2, 260}, true},
+    {"two RoPE bases",
+     "llama",
+     ",\"duet\":{\"rope_local_theta\":50,\"rope_global_every\":2}",
+     {24, 40, 2, 4, 2, 6, 50},
+     true},
+    {"value embeddings",
+     "qwen3",
+     ",\"duet\":{\"value_embeds\":true}",
+     {20, 20, 3, 4, 2, 8, 50},
+     false},
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };
 
@@ -121,7 +131,10 @@ static inline struct ref_model ref_of(const struct model *m) {
                                             .qk_norm = c->qk_norm,
                                             .qkv_bias = c->attention_bias,
                                             .residual_scale = c->residual_scale,
-                                            .softcap = c->softcap});
+                                            .softcap = c->softcap,
+                                            .rope_local_theta = c->local_theta,
+                                            .rope_global_every = (int)c->global_every,
+                                            .value_embeds = c->value_embeds});
     assert_int_equal(r.n_params, m->n_params);
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;

@@ -22,6 +22,11 @@ static const struct variant zo_variants[] = {
      {32, 64, 2, 4, 2, 8, 50},
      false},
     {"all together", "qwen3", ALL_ON, {32, 64, 2, 4, 2, 8, 260}, true},
+    {"two RoPE bases, value embeddings",
+     "llama",
+     ",\"duet\":{\"rope_local_theta\":50,\"rope_global_every\":2,\"value_embeds\":true}",
+     {32, 64, 2, 4, 2, 8, 50},
+     true},
 };
 enum { N_ZO_VARIANTS = sizeof zo_variants / sizeof *zo_variants };
 

@@ -1,0 +1,71 @@
+/* The blocks that architectures are built from. Each adds its node, or a few, to the graph and
+ * returns the value that they give; parameters are added to the table when they are named, so that
+ * their order is that of the calls.
+ *
+ * The order is part of the model: random numbers of initialisation and MeZO depend on it.
+ *
+ *   static void build_x(struct builder *b) {
+ *       const int table = build_param(b, X_EMBED);
+ *       int x = build_embed(b, table, "embedding");
+ *       for (b->layer = 0; b->layer < b->config->layers; b->layer++) {
+ *           build_block(b);                       layers are units of activation checkpointing
+ *           const int h = build_norm(b, x, build_param(b, X_ATT_NORM), "normed", false);
+ *           ...
+ *           x = build_residual(b, x, y);
+ *       }
+ *       build_block(b);
+ *       build_classifier(b, x, table);
+ *   }
+ *
+ * A parameter is named by its row in the architecture's table of parts. An op whose row says
+ * last_reader (graph/op.h) must be the last to read its input.
+ *
+ * Without memory the graph says that it failed, and everything after it does nothing. */
+#ifndef DUET_BUILD_H
+#define DUET_BUILD_H
+
+#include "config.h"
+#include "graph.h"
+#include "part.h"
+
+struct builder {
+    const struct model_config *config;
+    const struct part *parts; /* the architecture's */
+    struct part_sizes sizes;  /* of the config */
+    struct graph *graph;
+    struct param *params; /* n of them; owned by who called build */
+    int n, cap;
+    int layer; /* of the parameters that are added, if their part is in layers */
+};
+
+/* Adds the parameter; returns its index in the table. Has the model this part? */
+int build_param(struct builder *b, int part);
+bool build_has(const struct builder *b, int part);
+/* Columns of the parameter's matrix are what it multiplies; rows, what comes out. */
+int64_t build_rows(const struct builder *b, int param);
+
+/* What follows is a further unit of activation checkpointing. */
+void build_block(struct builder *b);
+
+/* name: of the value, a static string. cached: keys and values, kept during generation. */
+int build_embed(struct builder *b, int param, const char *name, bool cached);
+int build_norm(struct builder *b, int x, int param, const char *name, bool cached);
+int build_linear(struct builder *b, int x, int param, const char *name);
+/* y = x W' + bias for n weights with one input, in one node, y[i] being values that exist (build_value);
+ * bias: parameters, or NULL. */
+void build_linears(struct builder *b, int x, const int *param, const int *bias, const int *y, int n);
+/* A value that a node is yet to give: for build_linears. */
+int build_value(struct builder *b, int64_t cols, const char *name, bool cached);
+/* factors: head_dim/2 divisors of the frequencies, or NULL. */
+int build_rope(struct builder *b, int x, int heads, double theta, const double *factors,
+               const char *name, bool cached);
+int build_attention(struct builder *b, int q, int k, int v);
+int build_swiglu(struct builder *b, int gate, int up);
+/* x + scale y, as wide as x. */
+int build_sum(struct builder *b, int x, int y, double scale, const char *name, bool cached);
+/* The same on the residual stream, with duet.residual_scale. */
+int build_residual(struct builder *b, int x, int branch);
+/* Logits and loss. */
+void build_classifier(struct builder *b, int x, int param);
+
+#endif
