@@ -1,7 +1,6 @@
 /* Gradient kernels against central differences of the forward formulas in double, written here
- * from the papers; and first steps of the optimizers against closed forms. The forward kernels
- * are compared with the same formulas, so that kernel, reference and gradient speak of one
- * function. */
+ * from the papers. The forward kernels are compared with the same formulas, so that kernel,
+ * reference and gradient speak of one function. */
 #include "check.h"
 #include "cpu.h"
 #include "kern.h"
@@ -156,35 +155,6 @@ static void grad_rope(struct check *c, const struct kern *k) {
     check_near(c, -1, a, b, N, 4, 0);
 }
 
-/* From zero state, bias correction makes the first AdamW step -lr (sign(g) + wd w) and Lion's
- * -lr (sign(g) + wd w) too. */
-static void first_steps(struct check *c, const struct kern *k) {
-    struct point p;
-    make_point(c, &p, softcap);
-    const float lr = 0.01f, wd = 0.1f, b1 = 0.9f, b2 = 0.95f, gscale = 0.5f;
-    const struct kern_adamw adamw = {lr, b1, b2, 1e-12f, wd, 1 - b1, 1 - b2, gscale};
-    const struct kern_lion lion = {lr, b1, b2, wd, gscale};
-    float w[N], m[N] = {0}, v[N] = {0};
-    double want[N], m1[N], v1[N], m2[N];
-    for (int i = 0; i < N; i++) {
-        double g = (double)gscale * p.rd[i];
-        want[i] = p.wd[i] - (double)lr * (g / fabs(g) + (double)wd * p.wd[i]);
-        m1[i] = (1 - (double)b1) * g;
-        v1[i] = (1 - (double)b2) * g * g;
-        m2[i] = (1 - (double)b2) * g;
-    }
-    memcpy(w, p.w, sizeof w);
-    k->adamw(w, p.r, m, v, &adamw, N);
-    near_all(c, "adamw w", w, want);
-    near_all(c, "adamw m", m, m1);
-    near_all(c, "adamw v", v, v1);
-    memcpy(w, p.w, sizeof w);
-    memset(m, 0, sizeof m);
-    k->lion(w, p.r, m, &lion, N);
-    near_all(c, "lion w", w, want);
-    near_all(c, "lion m", m, m2);
-}
-
 void check_grad(struct check *c) {
     static const struct {
         const char *name;
@@ -192,8 +162,7 @@ void check_grad(struct check *c) {
     } checks[] = {{"rmsnorm_diff", grad_rmsnorm},
                   {"swiglu_diff", grad_swiglu},
                   {"softcap_diff", grad_softcap},
-                  {"rope_inverse_diff", grad_rope},
-                  {"first_steps", first_steps}};
+                  {"rope_inverse_diff", grad_rope}};
     if (c->bench) return;
     for (size_t j = 0; j < sizeof checks / sizeof *checks; j++)
         for (int tier = -1; tier < CPU_TIER_COUNT; tier++) {

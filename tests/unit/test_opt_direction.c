@@ -1,0 +1,570 @@
+/* Optimizers that work on whole matrices: kinds with a `direction`, against their formulas in double
+ * (a row in `formulas` each), on f32 and bf16 weights, with any number of threads, in the plan, in a
+ * state file; where they are refused. One kind stands here, as another would in src/opt/opt_x.c. */
+#include "engine.h"
+#include "llama_fixture.h"
+#include "state.h"
+#include "train_opts.h"
+
+#include <unistd.h>
+
+/* ---- the kind --------------------------------------------------------------------------------
+ *   m = beta1 m + g;  X = m / |m|;  U = 3/2 X - 1/2 X X' X;  w -= lr (U + wd w)
+ * One step of Newton and Schulz towards the nearest matrix of orthogonal rows: products, scratch
+ * and a sum over all of the matrix, cut by the matrix. */
+enum { CHUNK = 96, GUARD = 64, CANARY = 0x5a };
+
+static int64_t chunks_of(int64_t n) {
+    return (n + CHUNK - 1) / CHUNK;
+}
+
+/* Offsets in the scratch; a guard behind each part, and nothing behind the last. */
+struct room {
+    size_t x, gram, sums, gemm, end;
+};
+
+static size_t past(size_t at, size_t bytes) {
+    return arena_round(at + bytes + GUARD);
+}
+
+static size_t gemm_bytes(const struct gemm *g, int64_t rows, int64_t cols) {
+    const struct mat x = mat_f32(NULL, cols, false), gram = mat_f32(NULL, rows, false);
+    const size_t one = gemm_work_bytes(g, rows, rows, cols, x),
+                 two = gemm_work_bytes(g, rows, cols, rows, gram);
+    return one > two ? one : two;
+}
+
+static struct room room_of(const struct gemm *g, int64_t rows, int64_t cols) {
+    struct room r = {0};
+    r.gram = past(r.x, (size_t)(rows * cols) * sizeof(float));
+    r.sums = past(r.gram, (size_t)(rows * rows) * sizeof(float));
+    r.gemm = past(r.sums, (size_t)chunks_of(rows * cols) * sizeof(double));
+    r.end = r.gemm + gemm_bytes(g, rows, cols) + GUARD;
+    return r;
+}
+
+static size_t whiten_bytes(const struct gemm *g, int64_t rows, int64_t cols) {
+    return room_of(g, rows, cols).end;
+}
+
+struct whiten {
+    const struct opt_tile *p;
+    const struct opt_matrix *m;
+    float *x, by;
+    double *sum;
+};
+
+static void gather(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct whiten *j = ctx;
+    const int64_t n = j->m->rows * j->m->cols, end = (i + 1) * CHUNK < n ? (i + 1) * CHUNK : n;
+    double sum = 0;
+    for (int64_t k = i * CHUNK; k < end; k++) {
+        float *m = j->m->state[0] + k;
+        *m = j->p->beta1 * *m + j->p->grad_scale * j->m->grad[k];
+        sum += (double)*m * (double)*m;
+    }
+    j->sum[i] = sum;
+}
+
+static void divide(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct whiten *j = ctx;
+    const int64_t n = j->m->rows * j->m->cols, end = (i + 1) * CHUNK < n ? (i + 1) * CHUNK : n;
+    for (int64_t k = i * CHUNK; k < end; k++) j->x[k] = j->by * j->m->state[0][k];
+}
+
+static void combine(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct whiten *j = ctx;
+    const int64_t n = j->m->rows * j->m->cols, end = (i + 1) * CHUNK < n ? (i + 1) * CHUNK : n;
+    for (int64_t k = i * CHUNK; k < end; k++)
+        j->m->grad[k] = 1.5f * j->x[k] - 0.5f * j->m->grad[k];
+}
+
+/* What was called, in order. */
+static struct {
+    enum role role;
+    int64_t rows, cols, t;
+    float grad_scale;
+} calls[64];
+static int n_calls;
+
+static void whiten_direction(const struct opt_tile *p, const struct opt_matrix *m) {
+    const struct room r = room_of(m->gemm, m->rows, m->cols);
+    char *work = m->work;
+    assert_int_equal((uintptr_t)work % ARENA_ALIGN, 0);
+    memset(work, CANARY, r.end); /* of any content */
+    float *x = (float *)(void *)work, *gram = (float *)(void *)(work + r.gram);
+    struct whiten j = {.p = p, .m = m, .x = x, .sum = (double *)(void *)(work + r.sums)};
+    const int64_t n = m->rows * m->cols, chunks = chunks_of(n);
+    double sum = 0;
+    par_for(chunks, gather, &j);
+    for (int64_t i = 0; i < chunks; i++) sum += j.sum[i];
+    j.by = (float)(1 / sqrt(sum));
+    par_for(chunks, divide, &j);
+    gemm_run(m->gemm, m->rows, m->rows, m->cols, mat_f32(x, m->cols, false),
+             mat_f32(x, m->cols, false), gram, m->rows, false, work + r.gemm);
+    gemm_run(m->gemm, m->rows, m->cols, m->rows, mat_f32(gram, m->rows, false),
+             mat_f32(x, m->cols, true), m->grad, m->cols, false, work + r.gemm);
+    par_for(chunks, combine, &j);
+    const size_t bytes[] = {(size_t)n * sizeof(float), (size_t)(m->rows * m->rows) * sizeof(float),
+                            (size_t)chunks * sizeof(double),
+                            gemm_bytes(m->gemm, m->rows, m->cols)},
+                 at[] = {r.x, r.gram, r.sums, r.gemm};
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < GUARD; k++) assert_int_equal(work[at[i] + bytes[i] + (size_t)k], CANARY);
+    calls[n_calls].role = m->role;
+    calls[n_calls].rows = m->rows;
+    calls[n_calls].cols = m->cols;
+    calls[n_calls].t = p->t;
+    calls[n_calls].grad_scale = p->grad_scale;
+    n_calls = (n_calls + 1) % 64;
+}
+
+static void whiten_tile(const struct opt_tile *p, float *w, const float *g, float *const *state,
+                        int64_t n) {
+    assert_true(p->grad_scale == 1); /* direction has done it */
+    opt_find("sgd")->tile(p, w, g, state, n);
+}
+
+static const struct opt_kind whiten = {.name = "whiten",
+                                       .help = "one step towards orthogonal rows",
+                                       .n_state = 1,
+                                       .state = {"m"},
+                                       .lr = 1e-2,
+                                       .beta1 = 0.9,
+                                       .normalises = true,
+                                       .matrices_only = true,
+                                       .work_bytes = whiten_bytes,
+                                       .direction = whiten_direction,
+                                       .tile = whiten_tile};
+
+/* ---- a table of parameters ------------------------------------------------------------------- */
+
+/* Wider and taller matrices, more than a tile, widths that no vector has; one is not trained. */
+enum { N = 6, FROZEN = 4, STEPS = 4 };
+static const struct {
+    enum role role;
+    int64_t rows, cols;
+} shapes[N] = {{ROLE_embed, 50, 19},  {ROLE_matrix, 37, 19}, {ROLE_matrix, 130, 140},
+               {ROLE_norm, 1, 33},    {ROLE_matrix, 8, 9},   {ROLE_matrix, 5, 77}};
+
+struct table {
+    struct param p[N];
+    struct opt opt;
+    struct rng r;
+};
+
+static struct opt_hyper hyper_of(const struct opt_kind *matrix, const struct opt_kind *rest) {
+    struct opt_hyper h = opt_hyper_of(rest);
+    h.of[ROLE_matrix] = opt_hyper_of(matrix).of[ROLE_matrix];
+    h.of[ROLE_matrix].decay = 0.1;
+    h.of[ROLE_matrix].lr_factor = 0.5;
+    h.clip = 1;
+    h.seed = 3;
+    return h;
+}
+
+static void table_open(struct table *t, const struct gemm *g, const struct opt_hyper *h,
+                       bool bf16) {
+    *t = (struct table){.r = rng_make(8, RNG_TEST, 0, 0, 0)};
+    for (int i = 0; i < N; i++) {
+        struct param *p = t->p + i;
+        *p = (struct param){.role = shapes[i].role,
+                            .ndim = shapes[i].rows == 1 ? 1 : 2,
+                            .rows = shapes[i].rows,
+                            .cols = shapes[i].cols,
+                            .trainable = i != FROZEN,
+                            .dtype = bf16 && shapes[i].rows > 1 ? DT_BF16 : DT_F32};
+        snprintf(p->name, sizeof p->name, "p%d.weight", i);
+        const int64_t n = param_count(p);
+        p->data = malloc((size_t)n * sizeof(float));
+        p->grad = p->trainable ? malloc((size_t)n * sizeof *p->grad) : NULL;
+        for (int64_t k = 0; k < n; k++) {
+            const float w = (float)rng_normal(&t->r);
+            dtype_from_f32(p->dtype, &w, (char *)p->data + k * (p->dtype == DT_F32 ? 4 : 2), 1);
+        }
+    }
+    ok(opt_open(&t->opt, g, h, t->p, N, &e));
+}
+
+static void table_close(struct table *t) {
+    opt_close(&t->opt);
+    for (int i = 0; i < N; i++) {
+        free(t->p[i].data);
+        free(t->p[i].grad);
+    }
+}
+
+static void draw(struct table *t, double sigma) {
+    for (int i = 0; i < N; i++)
+        for (int64_t k = 0; t->p[i].grad && k < param_count(t->p + i); k++)
+            t->p[i].grad[k] = (float)(sigma * rng_normal(&t->r));
+}
+
+/* Every other gradient is far above the clip. */
+static double step(struct table *t, int s) {
+    draw(t, s % 2 ? 10 : 1e-3);
+    const double norm = opt_grad_norm(&t->opt);
+    const struct grad_source grad = opt_buffers(&t->opt, norm);
+    opt_step(&t->opt, 0.02 * (s + 1), &grad);
+    return norm;
+}
+
+static bool same_table(const struct table *a, const struct table *b, bool but_matrices) {
+    for (int i = 0; i < N; i++) {
+        const size_t n = (size_t)param_count(a->p + i);
+        if (but_matrices && a->p[i].role == ROLE_matrix) continue;
+        if (memcmp(a->p[i].data, b->p[i].data, dtype_bytes(a->p[i].dtype, n))) return false;
+        for (int k = 0; k < OPT_MAX_STATE; k++)
+            if (a->opt.state[i][k] &&
+                memcmp(a->opt.state[i][k], b->opt.state[i][k], n * sizeof(float)))
+                return false;
+    }
+    return true;
+}
+
+/* ---- against the formula --------------------------------------------------------------------- */
+
+/* An update of a matrix by the formula: g (rows, cols) clipped, state as it was and then as it is;
+ * u: what becomes w -= lr (u + decay w). */
+typedef void formula_fn(const struct opt_rule *r, int t, int64_t rows, int64_t cols,
+                        const double *g, double *const *state, double *u);
+
+static void whiten_formula(const struct opt_rule *r, int t, int64_t rows, int64_t cols,
+                           const double *g, double *const *state, double *u) {
+    double *m = state[0], *gram = malloc((size_t)(rows * rows) * sizeof *gram), sum = 0;
+    (void)t;
+    for (int64_t k = 0; k < rows * cols; k++) {
+        m[k] = r->beta1 * m[k] + g[k];
+        sum += m[k] * m[k];
+    }
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < rows; j++) {
+            double dot = 0;
+            for (int64_t k = 0; k < cols; k++) dot += m[i * cols + k] * m[j * cols + k];
+            gram[i * rows + j] = dot / sum;
+        }
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = 0; k < cols; k++) {
+            double dot = 0;
+            for (int64_t j = 0; j < rows; j++) dot += gram[i * rows + j] * m[j * cols + k];
+            u[i * cols + k] = (1.5 * m[i * cols + k] - 0.5 * dot) / sqrt(sum);
+        }
+    free(gram);
+}
+
+/* Every kind that has a direction; tol: of an update's elements, which are about one. */
+static const struct {
+    const char *name;
+    formula_fn *update;
+    double tol;
+} formulas[] = {{"whiten", whiten_formula, 1e-5}};
+enum { N_FORMULAS = sizeof formulas / sizeof *formulas };
+
+static const struct opt_kind *kind_at(int i) {
+    return i ? opt_find(formulas[i].name) : &whiten;
+}
+
+static void all_have_one(void **state) {
+    (void)state;
+#define X(name) #name,
+    static const char *const names[] = {OPTIMIZERS(X)};
+#undef X
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        bool found = !opt_find(names[k])->direction;
+        for (int i = 0; i < N_FORMULAS; i++) found |= !strcmp(formulas[i].name, names[k]);
+        if (!found) fail_msg("optimizer %s has no formula here", names[k]);
+        assert_int_equal(opt_find(names[k])->direction != NULL,
+                         opt_find(names[k])->work_bytes != NULL);
+    }
+}
+
+/* The weights, gradients and state of a table, in double. */
+struct doubles {
+    double *w[N], *g[N], *state[N][OPT_MAX_STATE];
+};
+
+static void doubles_open(struct doubles *d, const struct table *t) {
+    for (int i = 0; i < N; i++) {
+        const size_t n = (size_t)param_count(t->p + i);
+        d->w[i] = malloc(n * sizeof(double));
+        d->g[i] = calloc(n, sizeof(double));
+        for (int k = 0; k < OPT_MAX_STATE; k++) d->state[i][k] = calloc(n, sizeof(double));
+    }
+}
+
+static void doubles_close(struct doubles *d) {
+    for (int i = 0; i < N; i++) {
+        free(d->w[i]);
+        free(d->g[i]);
+        for (int k = 0; k < OPT_MAX_STATE; k++) free(d->state[i][k]);
+    }
+}
+
+/* Weights as they are, gradients clipped. */
+static void doubles_read(struct doubles *d, const struct table *t, double by) {
+    float one;
+    for (int i = 0; i < N; i++)
+        for (int64_t k = 0; k < param_count(t->p + i); k++) {
+            d->w[i][k] = (double)*param_read(t->p + i, k, 1, &one);
+            if (t->p[i].grad) d->g[i][k] = by * (double)t->p[i].grad[k];
+        }
+}
+
+/* Update t of parameter i, before which d was read. */
+static void check_update(const struct table *t, int i, int f, struct doubles *d, double lr) {
+    const struct param *p = t->p + i;
+    const struct opt_rule *r = t->opt.hyper.of + p->role;
+    const int64_t n = param_count(p);
+    float one;
+    double *u = malloc((size_t)n * sizeof *u);
+    formulas[f].update(r, (int)t->opt.t, p->rows, p->cols, d->g[i], d->state[i], u);
+    for (int64_t k = 0; k < n; k++) {
+        const double now = (double)*param_read(p, k, 1, &one), w = d->w[i][k],
+                     by = lr * r->lr_factor, want = w - by * (u[k] + r->decay * w);
+        /* A weight that is stored as bf16 is one of the two neighbours. */
+        const double tol = by * formulas[f].tol + fabs(w) * 1e-7 +
+                           (p->dtype == DT_BF16 ? fabs(want) * 0x1p-7 : 0);
+        if (!(fabs(now - want) <= tol))
+            fail_msg("%s: parameter %d, update %lld, weight %lld: %.9g, expected %.9g",
+                     formulas[f].name, i, (long long)t->opt.t, (long long)k, now, want);
+        for (int s = 0; s < r->kind->n_state; s++)
+            assert_true(fabs((double)t->opt.state[i][s][k] - d->state[i][s][k]) <=
+                        1e-5 * (1e-3 + fabs(d->state[i][s][k])));
+    }
+    free(u);
+}
+
+static void check_formula(int f, const char *backend, bool bf16) {
+    static const int trained[] = {1, 2, 5}; /* matrices */
+    const struct gemm g = gemm_of(backend, DT_F32);
+    const struct opt_hyper h = hyper_of(kind_at(f), opt_find("momentum"));
+    struct table t;
+    struct doubles d;
+    table_open(&t, &g, &h, bf16);
+    doubles_open(&d, &t);
+    for (int s = 0; s < STEPS; s++) {
+        draw(&t, s % 2 ? 10 : 1e-3); /* every other one is far above the clip */
+        const double norm = opt_grad_norm(&t.opt), lr = 0.02 * (s + 1);
+        const struct grad_source source = opt_buffers(&t.opt, norm);
+        doubles_read(&d, &t, norm > 1 ? 1 / norm : 1);
+        opt_step(&t.opt, lr, &source);
+        for (int c = 0; c < 3; c++) check_update(&t, trained[c], f, &d, lr);
+    }
+    doubles_close(&d);
+    table_close(&t);
+}
+
+static void formula(void **state) {
+    (void)state;
+    static const char *const backends[] = {"native", "ref"};
+    for (int f = 0; f < N_FORMULAS; f++)
+        for (int k = 0; k < 4; k++) check_formula(f, backends[k / 2], k % 2);
+}
+
+/* Each matrix that is trained, once an update, in order, with what is to be known of it; a vector
+ * is one row. */
+static void what_it_sees(void **state) {
+    (void)state;
+    static const int all[] = {0, 1, 2, 3, 5}, matrices[] = {1, 2, 5};
+    const struct gemm g = gemm_of("native", DT_F32);
+    for (int of_all = 0; of_all < 2; of_all++) {
+        const struct opt_hyper h = hyper_of(&whiten, of_all ? &whiten : opt_find("sgd"));
+        const int *order = of_all ? all : matrices, n = of_all ? 5 : 3;
+        struct table t;
+        table_open(&t, &g, &h, false);
+        for (int s = 0; s < STEPS; s++) {
+            n_calls = 0;
+            const double norm = step(&t, s);
+            assert_int_equal(n_calls, n);
+            for (int c = 0; c < n; c++) {
+                assert_int_equal(calls[c].role, shapes[order[c]].role);
+                assert_int_equal(calls[c].rows, shapes[order[c]].rows);
+                assert_int_equal(calls[c].cols, shapes[order[c]].cols);
+                assert_int_equal(calls[c].t, s + 1);
+                assert_true(calls[c].grad_scale == (norm > 1 ? (float)(1 / norm) : 1));
+            }
+        }
+        table_close(&t);
+    }
+}
+
+/* The same bits for any number of threads; what follows another kind does not notice. */
+static void check_threads(const struct opt_kind *kind, bool bf16) {
+    const struct gemm g = gemm_of("native", DT_F32);
+    const struct opt_hyper h = hyper_of(kind, opt_find("adamw")),
+                           plain = hyper_of(opt_find("adamw"), opt_find("adamw"));
+    struct table one, other, alone;
+    table_open(&one, &g, &h, bf16);
+    table_open(&alone, &g, &plain, bf16);
+    par_init(1);
+    for (int s = 0; s < STEPS; s++) {
+        step(&one, s);
+        step(&alone, s);
+    }
+    assert_true(same_table(&one, &alone, true));
+    assert_false(same_table(&one, &alone, false));
+    for (int n = 2; n < 5; n++) {
+        par_init(n);
+        table_open(&other, &g, &h, bf16);
+        for (int s = 0; s < STEPS; s++) step(&other, s);
+        assert_true(same_table(&one, &other, false));
+        table_close(&other);
+    }
+    par_init(1);
+    table_close(&one);
+    table_close(&alone);
+}
+
+static void threads(void **state) {
+    (void)state;
+    for (int f = 0; f < N_FORMULAS; f++)
+        for (int bf16 = 0; bf16 < 2; bf16++) check_threads(kind_at(f), bf16);
+}
+
+/* State of every array, scratch of the largest matrix that is trained. */
+static void bytes(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    const struct opt_hyper h = hyper_of(&whiten, opt_find("sgd"));
+    struct table t;
+    size_t arrays = 0;
+    table_open(&t, &g, &h, false);
+    for (int i = 0; i < N; i++)
+        if (shapes[i].role == ROLE_matrix && i != FROZEN)
+            arrays += arena_need((size_t)param_count(t.p + i), sizeof(float));
+    assert_int_equal(opt_state_bytes(&h, t.p, N), arrays);
+    assert_int_equal(opt_bytes(&g, &h, t.p, N), arrays + arena_round(whiten_bytes(&g, 130, 140)));
+    assert_int_equal(t.opt.mem.used, opt_bytes(&g, &h, t.p, N));
+    assert_int_equal(t.opt.mem.size, t.opt.mem.used);
+    t.p[2].trainable = false; /* the largest */
+    assert_true(opt_bytes(&g, &h, t.p, N) < arrays);
+    table_close(&t);
+}
+
+/* ---- in an engine ---------------------------------------------------------------------------- */
+
+enum { B = 2, T = 8 };
+
+static void fill(void *ctx, int64_t micro, struct engine_batch *b) {
+    const struct tokens *t = ctx;
+    (void)micro;
+    memcpy(b->input, t->input, sizeof *b->input * B * T);
+    memcpy(b->target, t->target, sizeof *b->target * B * T);
+}
+
+static struct engine_opts options(const struct gemm *g, const struct opt_kind *kind) {
+    return (struct engine_opts){
+        .batch = B, .seq = T, .gemm = g, .hyper = hyper_of(kind, opt_find("adamw"))};
+}
+
+static void updates(struct engine *g, struct tokens *t, int from, int to) {
+    for (int s = from; s < to; s++) {
+        struct engine_step at = {.step = s, .accum = 1, .lr = 1e-2, .fill = fill, .ctx = t};
+        g->kind->step(g, &at);
+        assert_true(at.finite);
+    }
+}
+
+static bool same_weights(const struct model *a, const struct model *b) {
+    return !memcmp(a->weights.base, b->weights.base, a->weights.used);
+}
+
+/* Planned bytes are those reserved; state that was saved goes on to the same bits. */
+static void check_engine(const struct opt_kind *kind) {
+    const struct gemm g = gemm_of("native", DT_F32);
+    const struct engine_opts o = options(&g, kind);
+    char path[] = "/tmp/duet-direction-XXXXXX";
+    struct model whole = model_of(&variants[8]), part = model_of(&variants[8]);
+    struct engine a, b;
+    struct engine_memory mem;
+    struct progress p = progress_zero();
+    struct tokens t = tokens_of(&whole, B * T, 5);
+    uint64_t hash;
+    close(mkstemp(path));
+    ok(engine_plan(engine_find("backprop"), &whole, &o, &mem, &e));
+    ok(engine_open(&a, engine_find("backprop"), &whole, &o, &e));
+    assert_int_equal(a.opt.mem.size, mem.optimizer);
+    assert_true(mem.optimizer >= opt_state_bytes(&o.hyper, whole.params, whole.n_params));
+    updates(&a, &t, 0, 6);
+    ok(engine_open(&b, engine_find("backprop"), &part, &o, &e));
+    updates(&b, &t, 0, 3);
+    ok(state_write(path, &b, &p, 1, &e));
+    engine_close(&b);
+    ok(engine_open(&b, engine_find("backprop"), &part, &o, &e));
+    ok(state_read(path, &b, &p, &hash, &e));
+    assert_int_equal(b.opt.t, 3);
+    updates(&b, &t, 3, 6);
+    assert_true(same_weights(&whole, &part));
+    engine_close(&b);
+    /* Another kind whose array has the same name reads nothing of it. */
+    const struct engine_opts other = options(&g, opt_find("momentum"));
+    ok(engine_open(&b, engine_find("backprop"), &part, &other, &e));
+    assert_int_equal(state_read(path, &b, &p, &hash, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, kind->name));
+    assert_non_null(strstr(e.msg, "for parameters of role matrix, but the run uses momentum"));
+    engine_close(&a);
+    engine_close(&b);
+    unlink(path);
+    tokens_free(&t);
+    close_model(&whole);
+    close_model(&part);
+}
+
+static void engine_and_state(void **state) {
+    (void)state;
+    for (int f = 0; f < N_FORMULAS; f++) check_engine(kind_at(f));
+}
+
+/* ---- where it cannot be ---------------------------------------------------------------------- */
+
+static void check_refusals(const struct opt_kind *kind) {
+    const struct gemm g = gemm_of("native", DT_F32);
+    struct train_setup s = {.engine = engine_find("mezo"),
+                            .optimizer = opt_find("sgd"),
+                            .optimizer_matrix = kind};
+    char want[160];
+    assert_int_equal(train_check_optimizers(&s, &e), ERR_USAGE);
+    snprintf(want, sizeof want,
+             "optimizer %s takes the gradient of a whole matrix at once, and --engine mezo keeps "
+             "no gradient",
+             kind->name);
+    assert_string_equal(e.msg, want);
+    s.engine = engine_find("backprop");
+    ok(train_check_optimizers(&s, &e));
+    s.optimizer = kind;
+    assert_int_equal(train_check_optimizers(&s, &e), kind->matrices_only ? ERR_USAGE : 0);
+    snprintf(want, sizeof want,
+             "optimizer %s is for matrices only: give it as --optimizer-matrix", kind->name);
+    if (kind->matrices_only) assert_string_equal(e.msg, want);
+    /* An engine that is opened with it all the same. */
+    struct model m = model_of(&variants[8]);
+    struct engine_opts o = options(&g, kind);
+    struct engine engine;
+    o.estimator = zo_find("spsa");
+    o.directions = o.max_accum = 1;
+    o.eps = 1e-3;
+    assert_int_equal(engine_open(&engine, engine_find("mezo"), &m, &o, &e), ERR_USAGE);
+    snprintf(want, sizeof want, "optimizer %s takes the gradient of all of model.layers.0.",
+             kind->name);
+    assert_non_null(strstr(e.msg, want));
+    close_model(&m);
+}
+
+static void refusals(void **state) {
+    (void)state;
+    for (int f = 0; f < N_FORMULAS; f++) check_refusals(kind_at(f));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_have_one), cmocka_unit_test(formula),
+        cmocka_unit_test(what_it_sees), cmocka_unit_test(threads),
+        cmocka_unit_test(bytes),        cmocka_unit_test(engine_and_state),
+        cmocka_unit_test(refusals),
+    };
+    par_init(1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
