@@ -3,7 +3,7 @@
 #
 #   tools/checks.sh [clang] [sanitize] [threads] [-- MESON TEST ARGUMENTS]     none of the three: all
 #
-#   clang     clang with -Werror, in build-clang: unit and fuzz tests
+#   clang     clang with -Werror, in build-clang: unit and fuzz tests, recorded bits
 #   sanitize  AddressSanitizer and UBSan, in build-san: unit and fuzz tests
 #   threads   ThreadSanitizer, in build-tsan: unit tests
 #
@@ -38,7 +38,7 @@ for one in ${which:-clang sanitize threads}; do
     clang)
         command -v clang >/dev/null || { echo "checks: clang is not installed: tools/setup.sh clang" >&2; exit 1; }
         export CC=clang
-        check build-clang "--suite unit --suite fuzz" -Dwerror=true
+        check build-clang "--suite unit --suite fuzz --suite golden" -Dwerror=true
         unset CC
         ;;
     sanitize)

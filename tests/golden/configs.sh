@@ -149,5 +149,13 @@ prepare() {
 
 # recorded NAME TIER: its row of the table, if there is one
 recorded() { sed -n "s/^$1 *$2 *//p" "$GOLDEN/table.txt" | tr -s ' '; }
+# comparable COMPILER TIER: whether its bits are those of the table. Without fused instructions there
+# is nothing for a compiler to choose.
+comparable() {
+    case $1-$2 in
+    "$(compiled_with)"-* | *" x86_64"-generic) return 0 ;;
+    *) return 1 ;;
+    esac
+}
 # compiled_with: the compiler whose bits the table has, as tests/meson.build names it
 compiled_with() { sed -n 's/^# compiler: //p' "$GOLDEN/table.txt"; }

@@ -63,7 +63,7 @@ for tier in $TIERS; do
             continue
         fi
         grep -q "\"tier\": \"$tier\"" "$dir/config.json" || not_ok "$name, $tier: another tier"
-        if [ "$compiler" != "$(compiled_with)" ]; then
+        if ! comparable "$compiler" "$tier"; then
             skip "$name, $tier" "recorded with $(compiled_with), this is $compiler"
         elif [ -z "$(recorded "$name" "$tier")" ]; then
             skip "$name, $tier" "not recorded: ninja -C build goldens on this machine, and commit"
