@@ -1,7 +1,6 @@
 #include "heartbeat.h"
 
 #include "clock.h"
-#include "par.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -9,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,16 +17,17 @@
 #define LEAST_UNSURE 2.0 /* where the kernel does not say how long a thread waited */
 #define LATE (3 * PERIOD)
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake;
-static pthread_t thread;
-static bool running, ending;
-static double last_beat, stopped, latest;
-static struct {
-    double at;
+struct heartbeat {
+    pthread_mutex_t lock; /* over all of it */
+    pthread_cond_t wake;
+    pthread_t thread;
+    int threads;
+    bool running, ending;
+    double last_beat, stopped, latest;
+    double at; /* of the alarm */
     void (*ring)(void *ctx);
     void *ctx;
-} alarm_; /* alarm is taken */
+};
 
 /* What the thread knows at a beat. */
 struct beat {
@@ -52,95 +53,101 @@ static struct beat read_beat(int schedstat) {
 
 /* Seconds between two beats in which the process stood still. Around a stop it may have run for a
  * period on every thread. */
-static double stop_between(const struct beat *a, const struct beat *b) {
+static double stop_between(const struct heartbeat *h, const struct beat *a, const struct beat *b) {
     const double gap = b->now - a->now - PERIOD;
     const bool sure = a->waited >= 0 && b->waited >= 0;
     const double lost = sure ? gap - (b->waited - a->waited) : gap;
-    const double busy = b->cpu - a->cpu - 2 * PERIOD * par_threads();
+    const double busy = b->cpu - a->cpu - 2 * PERIOD * h->threads;
     return lost > (sure ? LEAST : LEAST_UNSURE) && busy < gap / 2 ? lost : 0;
 }
 
 static void *watch(void *arg) {
+    struct heartbeat *h = arg;
     const int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    (void)arg;
     struct beat old = read_beat(fd);
-    pthread_mutex_lock(&lock);
-    while (!ending) {
+    pthread_mutex_lock(&h->lock);
+    while (!h->ending) {
         const double until = old.now + PERIOD;
         const struct timespec t = {(time_t)until, (long)(fmod(until, 1) * 1e9)};
-        while (!ending && pthread_cond_timedwait(&wake, &lock, &t) == 0) {}
+        while (!h->ending && pthread_cond_timedwait(&h->wake, &h->lock, &t) == 0) {}
         const struct beat new = read_beat(fd);
-        stopped += stop_between(&old, &new);
-        last_beat = new.now;
-        if (alarm_.ring && new.now - stopped > alarm_.at) {
-            alarm_.ring(alarm_.ctx);
-            alarm_.ring = NULL;
+        h->stopped += stop_between(h, &old, &new);
+        h->last_beat = new.now;
+        if (h->ring && new.now - h->stopped > h->at) {
+            h->ring(h->ctx);
+            h->ring = NULL;
         }
         old = new;
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&h->lock);
     if (fd >= 0) close(fd);
     return NULL;
 }
 
-void heartbeat_start(void) {
+int heartbeat_open(struct heartbeat **out, int threads, struct err *e) {
     sigset_t all, old;
     pthread_condattr_t attr;
-    if (running) return;
-    stopped = latest = 0;
-    ending = false;
-    last_beat = clock_seconds();
+    struct heartbeat *h = *out = calloc(1, sizeof *h);
+    if (!h) return err_set(e, ERR_NOMEM, "out of memory for a clock");
+    h->threads = threads;
+    h->last_beat = clock_seconds();
+    pthread_mutex_init(&h->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&wake, &attr);
+    pthread_cond_init(&h->wake, &attr);
     pthread_condattr_destroy(&attr);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    running = pthread_create(&thread, NULL, watch, NULL) == 0;
+    h->running = pthread_create(&h->thread, NULL, watch, h) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return 0;
 }
 
-void heartbeat_end(void) {
-    if (!running) return;
-    pthread_mutex_lock(&lock);
-    ending = true;
-    pthread_cond_signal(&wake);
-    pthread_mutex_unlock(&lock);
-    pthread_join(thread, NULL);
-    pthread_cond_destroy(&wake);
-    running = false;
+void heartbeat_close(struct heartbeat *h) {
+    if (!h) return;
+    pthread_mutex_lock(&h->lock);
+    h->ending = true;
+    pthread_cond_signal(&h->wake);
+    pthread_mutex_unlock(&h->lock);
+    if (h->running) pthread_join(h->thread, NULL);
+    pthread_cond_destroy(&h->wake);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
 }
 
-/* After a stop this thread may run before the one that notices it: a beat that is late is waited
- * for, but not for ever, since on a busy machine it may just be late. */
-double heartbeat_clock(void) {
+/* After a stop the calling thread may run before the one that notices it: a beat that is late is
+ * waited for, but not for ever, since on a busy machine it may just be late. */
+double heartbeat_clock(struct heartbeat *h) {
     const double begin = clock_seconds();
     const struct timespec moment = {0, 1000000};
-    pthread_mutex_lock(&lock);
+    if (!h) return begin;
+    pthread_mutex_lock(&h->lock);
     double now = clock_seconds();
-    while (running && now - last_beat > LATE && now - begin < 0.5) {
-        pthread_mutex_unlock(&lock);
+    while (h->running && now - h->last_beat > LATE && now - begin < 0.5) {
+        pthread_mutex_unlock(&h->lock);
         nanosleep(&moment, NULL);
-        pthread_mutex_lock(&lock);
+        pthread_mutex_lock(&h->lock);
         now = clock_seconds();
     }
-    if (now - stopped > latest) latest = now - stopped;
-    now = latest;
-    pthread_mutex_unlock(&lock);
+    if (now - h->stopped > h->latest) h->latest = now - h->stopped;
+    now = h->latest;
+    pthread_mutex_unlock(&h->lock);
     return now;
 }
 
-void heartbeat_alarm(double at, void (*ring)(void *ctx), void *ctx) {
-    pthread_mutex_lock(&lock);
-    alarm_.at = at;
-    alarm_.ring = ring;
-    alarm_.ctx = ctx;
-    pthread_mutex_unlock(&lock);
+void heartbeat_alarm(struct heartbeat *h, double at, void (*ring)(void *ctx), void *ctx) {
+    if (!h) return;
+    pthread_mutex_lock(&h->lock);
+    h->at = at;
+    h->ring = ring;
+    h->ctx = ctx;
+    pthread_mutex_unlock(&h->lock);
 }
 
-double heartbeat_stopped(void) {
-    pthread_mutex_lock(&lock);
-    const double s = stopped;
-    pthread_mutex_unlock(&lock);
+double heartbeat_stopped(struct heartbeat *h) {
+    if (!h) return 0;
+    pthread_mutex_lock(&h->lock);
+    const double s = h->stopped;
+    pthread_mutex_unlock(&h->lock);
     return s;
 }

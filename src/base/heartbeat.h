@@ -12,18 +12,25 @@
 #ifndef DUET_HEARTBEAT_H
 #define DUET_HEARTBEAT_H
 
-/* Starts and ends the thread; it takes no signals. Without it nothing counts as stopped. */
-void heartbeat_start(void);
-void heartbeat_end(void);
+#include "err.h"
 
-/* Monotonic seconds since an arbitrary point, without those of stops since heartbeat_start. */
-double heartbeat_clock(void);
+struct heartbeat;
+
+/* Starts the thread; it takes no signals. threads: that the process computes with. Where no thread
+ * can be started nothing counts as stopped, and no alarm rings. */
+int heartbeat_open(struct heartbeat **h, int threads, struct err *e);
+void heartbeat_close(struct heartbeat *h); /* accepts NULL */
+
+/* The others accept NULL: a monotonic clock without stops and alarms. */
+
+/* Monotonic seconds since an arbitrary point, without those of stops since heartbeat_open. */
+double heartbeat_clock(struct heartbeat *h);
 
 /* Calls ring(ctx) once, on the thread, when heartbeat_clock has passed `at`: up to 50 ms later, and
  * never once this returned for another alarm. ring NULL: no alarm. ring may not ask the clock. */
-void heartbeat_alarm(double at, void (*ring)(void *ctx), void *ctx);
+void heartbeat_alarm(struct heartbeat *h, double at, void (*ring)(void *ctx), void *ctx);
 
-/* Seconds of stops since heartbeat_start. */
-double heartbeat_stopped(void);
+/* Seconds of stops since heartbeat_open. */
+double heartbeat_stopped(struct heartbeat *h);
 
 #endif

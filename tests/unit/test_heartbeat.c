@@ -36,14 +36,16 @@ static struct said run(double seconds, double stop) {
     const pid_t pid = fork();
     if (!pid) {
         const struct timespec moment = {0, 2000000};
-        heartbeat_start();
-        const double begin = clock_seconds(), mine = heartbeat_clock();
+        struct heartbeat *h = NULL;
+        struct err e;
+        if (heartbeat_open(&h, 1, &e)) _exit(2);
+        const double begin = clock_seconds(), mine = heartbeat_clock(h);
         if (write(fd[1], &s, 1) != 1) _exit(2);
-        while (heartbeat_clock() - mine < seconds) nanosleep(&moment, NULL);
-        s.clock = heartbeat_clock() - mine;
+        while (heartbeat_clock(h) - mine < seconds) nanosleep(&moment, NULL);
+        s.clock = heartbeat_clock(h) - mine;
         s.real = clock_seconds() - begin;
-        s.stopped = heartbeat_stopped();
-        heartbeat_end();
+        s.stopped = heartbeat_stopped(h);
+        heartbeat_close(h);
         _exit(write(fd[1], &s, sizeof s) != (ssize_t)sizeof s);
     }
     char started;
@@ -98,8 +100,9 @@ static void neighbours_are_counted(void **state) {
 
 static void without_it(void **state) {
     (void)state;
-    assert_true(heartbeat_stopped() == 0);
-    const double a = heartbeat_clock(), b = heartbeat_clock();
+    struct heartbeat *h = NULL;
+    assert_true(heartbeat_stopped(h) == 0);
+    const double a = heartbeat_clock(h), b = heartbeat_clock(h);
     assert_true(b >= a);
 }
 
@@ -112,23 +115,42 @@ static void ring(void *ctx) {
 /* Rings once, after its time by this clock, and not when another has taken its place. */
 static void alarms(void **state) {
     (void)state;
-    heartbeat_start();
-    heartbeat_alarm(heartbeat_clock() + 0.3, ring, &rung);
+    struct heartbeat *h;
+    struct err e;
+    assert_int_equal(heartbeat_open(&h, 1, &e), 0);
+    heartbeat_alarm(h, heartbeat_clock(h) + 0.3, ring, &rung);
     wait_seconds(0.15);
     assert_int_equal(rung, 0);
     wait_seconds(0.6);
     assert_int_equal(rung, 1);
-    heartbeat_alarm(heartbeat_clock() + 0.2, ring, &rung);
-    heartbeat_alarm(0, NULL, NULL);
+    heartbeat_alarm(h, heartbeat_clock(h) + 0.2, ring, &rung);
+    heartbeat_alarm(h, 0, NULL, NULL);
     wait_seconds(0.4);
     assert_int_equal(rung, 1);
-    heartbeat_end();
+    heartbeat_close(h);
+}
+
+/* Each has its own alarm. */
+static void two_at_once(void **state) {
+    (void)state;
+    enum { N = 2 };
+    struct heartbeat *h[N];
+    atomic_int rings[N] = {0};
+    struct err e;
+    for (int i = 0; i < N; i++) assert_int_equal(heartbeat_open(h + i, 1, &e), 0);
+    heartbeat_alarm(h[0], heartbeat_clock(h[0]) + 0.1, ring, rings);
+    heartbeat_alarm(h[1], heartbeat_clock(h[1]) + 60, ring, rings + 1);
+    wait_seconds(0.4);
+    assert_int_equal(rings[0], 1);
+    assert_int_equal(rings[1], 0);
+    for (int i = 0; i < N; i++) heartbeat_close(h[i]);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_it),
         cmocka_unit_test(alarms),
+        cmocka_unit_test(two_at_once),
         cmocka_unit_test(a_stop_is_not_counted),
         cmocka_unit_test(several_stops),
         cmocka_unit_test(neighbours_are_counted),

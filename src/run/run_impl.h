@@ -1,0 +1,38 @@
+/* Inside of a run: run.c (updates), run_pace.c (their time), run_eval.c, run_rate.c, run_peaks.c,
+ * run_snapshot.c. */
+#ifndef DUET_RUN_IMPL_H
+#define DUET_RUN_IMPL_H
+
+#include "run.h"
+
+/* Tells what has happened. */
+int run_tell(struct run *r, const struct run_event *v, struct err *e);
+/* A note or warning; nothing can come of it. */
+void run_say(struct run *r, enum run_event_kind kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Fills micro-batch `micro` of the present update: an engine_fill of a run. */
+void run_fill(void *ctx, int64_t micro, struct engine_batch *out);
+
+const _Atomic int *run_cancel(const struct run *r);
+/* The walk over the ops ends, without an end of the run; and may go on again. */
+void run_drop(struct run *r);
+void run_undrop(struct run *r);
+
+/* run_pace.c. The run's clock. An update begins; its seconds so far, without stops and what was put
+ * aside; it ends, done or cancelled. */
+double run_clock(const struct run *r);
+void run_pace_begin(struct run *r, int64_t accum);
+double run_pace_seconds(const struct run *r);
+void run_pace_end(struct run *r, bool cancelled);
+/* Before micro-batch `micro`: tells, or drops the update. */
+void run_pace_micro(struct run *r, int64_t micro);
+/* Tells if the process stood still since the last call. */
+int run_pace_stops(struct run *r, struct err *e);
+
+/* run_peaks.c. Before an update: its peaks will be found; after it: tells once where they have grown
+ * as before a blow-up. */
+void run_watch_peaks(struct run *r);
+void run_look_at_peaks(struct run *r);
+
+#endif

@@ -1,0 +1,87 @@
+/* A run as a pair of files. */
+#include "run_impl.h"
+
+#include "adapter.h"
+#include "format.h"
+#include "kern.h"
+#include "state.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool all_finite(const struct param *p) {
+    float buf[1024];
+    const int64_t n = param_count(p);
+    for (int64_t at = 0; at < n; at += 1024) {
+        const int64_t some = n - at < 1024 ? n - at : 1024;
+        if (!isfinite(kern()->sumsq(param_read(p, at, some, buf), some))) return false;
+    }
+    return true;
+}
+
+/* The weights about to be saved must be numbers: a snapshot never holds NaN. */
+static int check_finite(const struct model *m, struct err *e) {
+    for (int i = 0; i < m->n_params; i++)
+        if (m->params[i].trainable && !all_finite(m->params + i))
+            return err_set(e, ERR_NUMERIC, "weights of %s are not finite; nothing was saved",
+                           m->params[i].name);
+    return 0;
+}
+
+/* How long prompts were is not known of a task whose updates are only repeated. */
+static char *meta_json(const struct run *r) {
+    const struct progress *p = &r->p;
+    const bool prompts = r->opts.engine_opts.objective && !r->opts.data.task;
+    json_t *j = json_object();
+    json_object_set_new(j, "step", json_integer(p->step));
+    if (!prompts) json_object_set_new(j, "tokens", json_integer(p->tokens));
+    json_object_set_new(j, "train_loss", json_real(isfinite(p->ema) ? p->ema : 0.0));
+    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    return text;
+}
+
+int run_write_weights(const struct run *r, const char *path, struct err *e) {
+    char *meta = meta_json(r);
+    if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", path);
+    const int rc = r->model->lora ? adapter_save(r->model, path, "blzt5", meta, e)
+                                  : model_save(r->model, path, "blzt5", meta, e);
+    free(meta);
+    return rc;
+}
+
+int run_snapshot(struct run *r, const struct run_pair *to, struct err *e) {
+    int rc;
+    bool written = false;
+    uint64_t hash = 0, named;
+    struct err ignored;
+    TRY(check_finite(r->model, e));
+    TRY(run_write_weights(r, to->weights, e));
+    written = true;
+    TRY(model_file_hash(to->weights, &hash, e));
+    if (to->best) r->p.best_hash = (int64_t)(hash >> 1);
+    TRY(state_write(to->state, &r->engine, &r->p, hash, e));
+out:
+    /* On a full disk the new weights go, unless the state is in place that names them. */
+    if (rc && written && !(state_hash(to->state, &named, &ignored) == 0 && named == hash))
+        unlink(to->weights);
+    return rc;
+}
+
+int run_restore(struct run *r, const struct run_pair *from, struct err *e) {
+    int rc;
+    uint64_t want, hash;
+    if (!from->known) TRY(model_file_hash(from->weights, &hash, e));
+    TRY(state_read(from->state, &r->engine, &r->p, &want, e));
+    if (!from->known && hash != want) {
+        rc = err_set(e, ERR_INPUT, "%s does not belong to %s", from->weights, from->state);
+        goto out;
+    }
+    /* Rows that compaction leaves out come from this file from now on: a checkpoint has them all. */
+    TRY(r->model->lora ? adapter_load_values(r->model, from->weights, e)
+                       : model_load(r->model, from->weights, e));
+    r->back = true;
+out:
+    return rc;
+}
