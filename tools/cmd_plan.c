@@ -13,7 +13,7 @@
 #include "textin.h"
 #include "textlist.h"
 #include "train_model.h"
-#include "train_plan.h"
+#include "run_plan.h"
 #include "usual_peak.h"
 
 #include <jansson.h>
@@ -148,7 +148,8 @@ out:
 
 /* flops: of a micro-batch. Those of a task may be shorter than planned. */
 static void count_updates(struct job *j, double flops) {
-    const struct budget_use limit = budget_limits(j->o, j->epoch);
+    const struct budget_use asked = train_budget(j->o);
+    const struct budget_use limit = budget_limits(&asked, j->epoch);
     const double tokens = (double)(j->o->batch * j->seq);
     const struct budget_unit u = {.tokens = tokens,
                                   .epoch = j->o->task ? (double)j->o->batch : tokens,
@@ -176,7 +177,7 @@ static int make_plan(struct job *j, struct err *e) {
     TRY(train_model_shape(&j->model, &j->setup, j->ids, j->n_ids, e));
     j->engine = train_engine_opts(&j->setup, o, &j->gemm, j->seq);
     j->engine.n_answers = j->task.n_labels;
-    TRY(train_plan(&j->memory, j->setup.engine, &j->model, &j->engine, j->val_seq, e));
+    TRY(run_plan(&j->memory, j->setup.engine, &j->model, &j->engine, j->val_seq, e));
     const double flops = j->setup.engine->flops(&j->engine, &j->model.graph);
     j->flops = flops * (double)o->accum;
     count_updates(j, flops);
@@ -251,7 +252,7 @@ out:
     return rc;
 }
 
-/* Would the run be refused for its memory? (train_plan_fits) */
+/* Would the run be refused for its memory? (run_plan_fits) */
 static void print_room(size_t total) {
     const size_t have = memory_available();
     if (!have) {

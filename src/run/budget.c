@@ -9,12 +9,10 @@ const char *budget_name(enum budget b) {
     return names[b];
 }
 
-struct budget_use budget_limits(const struct train_opts *o, double epoch) {
-    return (struct budget_use){{[BUDGET_steps] = (double)o->steps,
-                                [BUDGET_time] = o->time,
-                                [BUDGET_tokens] = (double)o->tokens,
-                                [BUDGET_epochs] = o->epochs * epoch,
-                                [BUDGET_flops] = o->flops}};
+struct budget_use budget_limits(const struct budget_use *asked, double epoch) {
+    struct budget_use limit = *asked;
+    limit.of[BUDGET_epochs] *= epoch;
+    return limit;
 }
 
 double budget_share(const struct budget_use *limit, const struct budget_use *used) {

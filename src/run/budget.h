@@ -15,7 +15,9 @@
 #ifndef DUET_BUDGET_H
 #define DUET_BUDGET_H
 
-#include "train_opts.h"
+#include "schedule.h"
+
+#include <stdbool.h>
 
 #define BUDGETS(X) X(steps) X(time) X(tokens) X(epochs) X(flops)
 
@@ -40,9 +42,9 @@ struct budget_unit {
     double flops;
 };
 
-/* The limits of the options. epoch: tokens or examples of an epoch, 0 if not known yet (--epochs
- * then is no limit). */
-struct budget_use budget_limits(const struct train_opts *o, double epoch);
+/* What was asked for, epochs as such, as limits. epoch: tokens or examples of an epoch, 0 if not
+ * known yet (epochs then are no limit). */
+struct budget_use budget_limits(const struct budget_use *asked, double epoch);
 
 /* The largest share of a limit that is used: 0 to 1, and 1 only if a limit is reached. */
 double budget_share(const struct budget_use *limit, const struct budget_use *used);

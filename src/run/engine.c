@@ -57,17 +57,18 @@ static size_t token_bytes(const struct engine_kind *kind, const struct engine_op
 
 int engine_plan(const struct engine_kind *kind, struct model *m, const struct engine_opts *o,
                 struct engine_memory *mem, struct err *e) {
-    struct exec x;
+    struct exec x = {0};
     const struct exec_opts xo = exec_opts_of(kind, o);
-    int rc = exec_plan(&x, &m->graph, o->gemm, &xo, e);
+    int rc = o->repeat ? 0 : exec_plan(&x, &m->graph, o->gemm, &xo, e);
     if (rc) return rc;
+    const size_t exec = o->repeat ? 0 : exec_bytes(&x);
     *mem = (struct engine_memory){.weights = model_weight_bytes(m),
                                   .gradients = grad_bytes(kind, m),
                                   .optimizer = opt_bytes(o->gemm, &o->hyper, m->params, m->n_params),
                                   .kept = x.plan.kept_bytes,
                                   .passing = x.plan.arena_bytes - x.plan.kept_bytes};
-    mem->threads = exec_bytes(&x) - x.plan.arena_bytes;
-    mem->total = mem->weights + mem->gradients + mem->optimizer + exec_bytes(&x);
+    mem->threads = exec - x.plan.arena_bytes;
+    mem->total = mem->weights + mem->gradients + mem->optimizer + exec;
     exec_close(&x);
     return 0;
 }
@@ -86,14 +87,21 @@ static int open_tokens(struct engine *g, struct err *e) {
     return 0;
 }
 
+static int open_passes(struct engine *g, struct err *e) {
+    int rc;
+    const struct exec_opts xo = exec_opts_of(g->kind, &g->opts);
+    TRY(exec_open(&g->exec, &g->model->graph, g->opts.gemm, &xo, e));
+    TRY(exec_peaks_open(&g->peaks, &g->model->graph, e));
+    TRY(open_tokens(g, e));
+out:
+    return rc;
+}
+
 int engine_open(struct engine *g, const struct engine_kind *kind, struct model *m,
                 const struct engine_opts *o, struct err *e) {
     int rc;
-    const struct exec_opts xo = exec_opts_of(kind, o);
     *g = (struct engine){.kind = kind, .opts = *o, .model = m};
-    TRY(exec_open(&g->exec, &m->graph, o->gemm, &xo, e));
-    TRY(exec_peaks_open(&g->peaks, &m->graph, e));
-    TRY(open_tokens(g, e));
+    if (!o->repeat) TRY(open_passes(g, e));
     TRY(arena_init(&g->grads, grad_bytes(kind, m), "gradients", e));
     for (int i = 0; i < m->n_params && kind->backward; i++)
         if (m->params[i].trainable)

@@ -16,6 +16,8 @@
 struct engine_opts {
     int64_t batch, seq; /* B and T of one micro-batch */
     bool recompute;
+    bool repeat; /* mezo: makes recorded updates again and nothing else; no pass ever runs, and only
+                  * weights and optimizer take memory */
     const struct gemm *gemm;
     const _Atomic int *cancel; /* see exec_opts */
     struct opt_hyper hyper;
@@ -146,7 +148,7 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
 void engine_close(struct engine *g);
 
 /* MeZO: makes an update again from s's lr, seeds and coefficients, bit for bit as `step` made it.
- * ERR_INPUT if it has more directions than the engine's settings can make. */
+ * ERR_INPUT if the engine's settings make no such update. */
 int mezo_replay(struct engine *g, struct engine_step *s, struct err *e);
 
 /* MeZO: what `directions` probes around the present weights say (zo_rate.h), on micro-batch 0 of

@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct mezo {
-    int64_t n_probes, max_directions;
+    int64_t n_probes;
     struct probe *probe; /* (n_probes) */
     double *loss;        /* (micro-batches, n_probes) */
     uint64_t *seed;      /* per direction */
@@ -52,9 +52,9 @@ static int mezo_open(struct engine *g, struct err *e) {
     const struct engine_opts *o = &g->opts;
     struct mezo *z = g->mezo = calloc(1, sizeof *z);
     if (!z) return err_set(e, ERR_NOMEM, "out of memory for the probes");
+    if (o->repeat) return 0;
     z->n_probes = probes(o);
-    z->max_directions = max_directions(o);
-    const size_t P = (size_t)z->n_probes, n = (size_t)z->max_directions;
+    const size_t P = (size_t)z->n_probes, n = (size_t)max_directions(o);
     z->probe = calloc(P, sizeof *z->probe);
     z->loss = calloc(P * (size_t)o->max_accum, sizeof *z->loss);
     z->seed = calloc(n, sizeof *z->seed);
@@ -195,15 +195,18 @@ static void apply(struct engine *g, const struct engine_step *s) {
 }
 
 int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
-    struct mezo *z = g->mezo;
-    if (s->directions > z->max_directions)
-        return err_set(e, ERR_INPUT,
-                       "update %lld has %lld directions, the run's settings make at most %lld",
-                       (long long)s->step, (long long)s->directions, (long long)z->max_directions);
+    const struct zo_shape shape = shape_of(&g->opts, s->accum);
     if (s->accum < 1 || s->accum > g->opts.max_accum)
         return err_set(e, ERR_INPUT,
-                       "update %lld has %lld micro-batches, the run's settings make at most %lld",
+                       "the update of step %lld has %lld micro-batches, the settings of the run make "
+                       "at most %lld",
                        (long long)s->step, (long long)s->accum, (long long)g->opts.max_accum);
+    const int64_t want = g->opts.estimator->directions(&shape);
+    if (s->directions != want)
+        return err_set(e, ERR_INPUT,
+                       "the update of step %lld has %lld directions, the settings of the run make "
+                       "%lld",
+                       (long long)s->step, (long long)s->directions, (long long)want);
     s->grad_norm = zo_norm(&g->opt, s->directions, s->coef);
     apply(g, s);
     return 0;

@@ -295,20 +295,6 @@ out:
     return rc == ERR_NUMERIC ? roll_back(r, e) : rc;
 }
 
-int run_plan(const struct run_opts *o, struct model *m, struct engine_memory *mem, struct err *e) {
-    struct exec x;
-    const int64_t seq = run_val_seq(o);
-    int rc = engine_plan(o->engine, m, &o->engine_opts, mem, e);
-    if (rc || !seq) return rc;
-    const struct exec_opts xo = {.B = run_val_batch(seq), .T = seq};
-    rc = exec_plan(&x, &m->graph, o->engine_opts.gemm, &xo, e);
-    if (rc) return rc;
-    mem->validation = exec_bytes(&x);
-    mem->total += mem->validation;
-    exec_close(&x);
-    return 0;
-}
-
 int run_open(struct run **out, struct model *m, const struct run_opts *o, run_event_fn *tell,
              void *ctx, struct err *e) {
     int rc;

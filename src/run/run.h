@@ -1,7 +1,7 @@
 /* A training run as an object: a model, data and an engine, one update after the other.
  *
- *   TRY(run_plan(&opts, &model, &memory, e));        what it will take, before it is reserved
- *   ... the model's weights are reserved and loaded ...
+ *   TRY(run_plan(&memory, opts.engine, &model, &opts.engine_opts, run_val_seq(&opts), e));
+ *   ... does it fit? Then the model's weights are reserved and loaded ...
  *   TRY(run_open(&r, &model, &opts, tell, ctx, e));
  *   while (!run_finished(r) && !run_stopped(r)) TRY(run_step(r, e));
  *   TRY(run_eval(r, &v, e));
@@ -24,6 +24,7 @@
 #include "eval.h"
 #include "heartbeat.h"
 #include "progress.h"
+#include "run_plan.h"
 #include "schedule.h"
 #include "task.h"
 #include "val_change.h"
@@ -57,6 +58,7 @@ struct run_opts {
     int64_t accum, accum_end;       /* micro-batches an update, and at the run's end; 0: no ramp */
     double lr;
     bool find_lr; /* mezo: run_find_rate measures it; lr is what to take if that fails */
+    bool find_lr_matrix; /* ... with the factor of matrices, from what their optimizer makes of it */
     struct sched sched;
     struct budget_use budget; /* how long; BUDGET_epochs in epochs */
     double spike;             /* the smoothed loss may rise so far above its best; 0: anything */
@@ -71,6 +73,7 @@ struct run_opts {
      * the present update is dropped. NULL: one of the run's own (run_stop). */
     _Atomic int *cancel;
 };
+struct zo_record;
 enum { RUN_STOP = 1, RUN_DROP = 2 /* the run itself drops an update; not to be set */ };
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -165,18 +168,13 @@ struct run {
     float peaks[2]; /* of the first update */
 };
 
-/* The memory of a run, before any of it is reserved; m: shaped, without weights. */
-int run_plan(const struct run_opts *o, struct model *m, struct engine_memory *mem, struct err *e);
-/* ERR_NOMEM with the parts, and advice, if it is more than this machine has. */
-int run_plan_fits(const struct run_opts *o, const struct engine_memory *mem, struct err *e);
-
 /* The model's weights are there; it is borrowed, and changed. tell may be NULL. */
 int run_open(struct run **r, struct model *m, const struct run_opts *o, run_event_fn *tell,
              void *ctx, struct err *e);
 void run_close(struct run *r); /* accepts NULL */
 
-/* Mezo with find_lr: measures the rate at the present weights, which stay as they are; opts.lr and
- * find_lr become what was found. With a rate that is given warns where eps or rate are of no use. */
+/* Mezo with find_lr: measures the rate at the present weights, which stay as they are; opts.lr, the
+ * factor of matrices and find_lr become what was found. With a rate that is given warns where eps or rate are of no use. */
 int run_find_rate(struct run *r, struct err *e);
 
 /* One update, with what is due behind it. ERR_NUMERIC: it diverged, and there was no way back. An
@@ -185,7 +183,6 @@ int run_step(struct run *r, struct err *e);
 
 /* Mezo: makes a recorded update again, bit for bit, from rate, seeds and coefficients. ERR_NUMERIC:
  * the loss ran away in it. */
-struct zo_record;
 int run_repeat(struct run *r, const struct zo_record *z, struct err *e);
 
 /* Validates, once a step: the figures of this step if there are some already. */
@@ -197,8 +194,6 @@ int run_eval_model(struct run *r, struct model *m, struct eval_result *out, doub
                    struct err *e);
 /* Tokens of a window or prompt that a run validates on; 0: on none. */
 int64_t run_val_seq(const struct run_opts *o);
-/* ... and how many of them at once. */
-int64_t run_val_batch(int64_t seq);
 /* A validation is due and was not made. */
 bool run_val_due(const struct run *r);
 /* What is minimised, of these values: loss, 1 - accuracy or 1 - F1. */
@@ -221,8 +216,10 @@ struct run_pair {
 int run_snapshot(struct run *r, const struct run_pair *to, struct err *e);
 /* The run is open for the same model. ERR_INPUT: the two do not belong together. */
 int run_restore(struct run *r, const struct run_pair *from, struct err *e);
-/* The weights alone, with what there is to say of them in their meta data. */
+/* The weights alone, with what there is to say of them in their meta data (step, tokens, loss). */
 int run_write_weights(const struct run *r, const char *path, struct err *e);
+/* The weights alone, of a file that was written. */
+int run_load_weights(struct run *r, const char *path, struct err *e);
 /* The weights have been made what they were at step 0: so are optimizer and counters. */
 void run_reset(struct run *r);
 

@@ -4,13 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Its memory is beside that of training, so it takes few tokens at a time. The result is the same. */
-enum { VAL_TOKENS = 1024 };
-
-int64_t run_val_batch(int64_t seq) {
-    return VAL_TOKENS / seq > 1 ? VAL_TOKENS / seq : 1;
-}
-
 int64_t run_val_seq(const struct run_opts *o) {
     const int64_t seq = o->engine_opts.seq;
     if (o->val.task) return o->val.task->T;
@@ -43,6 +36,7 @@ int run_eval_model(struct run *r, struct model *m, struct eval_result *out, doub
                    struct err *e) {
     const struct engine_opts *eo = &r->opts.engine_opts;
     const struct run_val_data *d = &r->opts.val;
+    /* Its memory is beside that of training, so it takes few tokens at a time. */
     const int64_t few = run_val_batch(eo->seq);
     const struct eval_opts o = {.batch = few < eo->batch ? few : eo->batch,
                                 .seq = eo->seq,

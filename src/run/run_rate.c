@@ -15,7 +15,7 @@ static void check_rate(struct run *r, const struct zo_measure *m,
     const struct run_opts *o = &r->opts;
     const struct engine_opts *eo = &o->engine_opts;
     const double change = zo_update_change(m, eo->estimator, shape, o->lr);
-    if (o->find_lr || eo->optimizer->normalises || !(change > LARGE_CHANGE)) return;
+    if (o->find_lr || eo->hyper.of[ROLE_norm].kind->normalises || !(change > LARGE_CHANGE)) return;
     run_say(r, RUN_WARNING,
             "warning: with eps %g, learning rate %g is a step that would change the loss by about "
             "%.2g at the first update, were it linear; duet audit finds an eps and a rate",
@@ -78,6 +78,22 @@ static int rise(void *ctx, double size, double *out, struct err *e) {
     return mezo_walk(&r->engine, &at, size, WALK_DIRECTIONS, out, e);
 }
 
+/* The rates for a measured step: of what is no matrix, and the factor of matrices. */
+static void take_step(struct run *r, const struct zo_measure *m, const struct zo_shape *shape,
+                      double step) {
+    struct engine_opts *eo = &r->opts.engine_opts;
+    struct opt_rule *matrix = eo->hyper.of + ROLE_matrix;
+    const struct opt_rule *rules[] = {eo->hyper.of + ROLE_norm, matrix};
+    double rate[2];
+    for (int i = 0; i < 2; i++)
+        rate[i] = rules[i]->kind->normalises
+                      ? step * sqrt((double)eo->estimator->directions(shape))
+                      : zo_step_rate(m, eo->estimator, shape, step) * (1 - rules[i]->beta1);
+    r->opts.lr = rate[0];
+    if (r->opts.find_lr_matrix) matrix->lr_factor = rate[1] / rate[0];
+    r->engine.opt.hyper.of[ROLE_matrix].lr_factor = matrix->lr_factor;
+}
+
 int run_find_rate(struct run *r, struct err *e) {
     struct zo_measure m;
     struct run_opts *o = &r->opts;
@@ -98,10 +114,8 @@ int run_find_rate(struct run *r, struct err *e) {
                                  .directions = k->directions(&shape),
                                  .steps = run_updates(o, r->batch_flops)};
     TRY(zo_walk_limit(&walk, &step, e));
-    if (step > 0 && eo->optimizer->normalises)
-        o->lr = step * sqrt((double)k->directions(&shape));
-    else if (step > 0)
-        o->lr = zo_step_rate(&m, k, &shape, step) * (1 - eo->hyper.beta1);
+    if (step > 0)
+        take_step(r, &m, &shape, step);
     else
         o->find_lr = false; /* nothing was measured: the estimator's own rate */
 out:

@@ -69,6 +69,12 @@ out:
     return rc;
 }
 
+/* Rows that compaction leaves out come from this file from now on: a snapshot has them all. */
+int run_load_weights(struct run *r, const char *path, struct err *e) {
+    return r->model->lora ? adapter_load_values(r->model, path, e)
+                          : model_load(r->model, path, e);
+}
+
 int run_restore(struct run *r, const struct run_pair *from, struct err *e) {
     int rc;
     uint64_t want, hash;
@@ -78,9 +84,7 @@ int run_restore(struct run *r, const struct run_pair *from, struct err *e) {
         rc = err_set(e, ERR_INPUT, "%s does not belong to %s", from->weights, from->state);
         goto out;
     }
-    /* Rows that compaction leaves out come from this file from now on: a checkpoint has them all. */
-    TRY(r->model->lora ? adapter_load_values(r->model, from->weights, e)
-                       : model_load(r->model, from->weights, e));
+    TRY(run_load_weights(r, from->weights, e));
     r->back = true;
 out:
     return rc;

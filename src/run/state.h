@@ -11,7 +11,8 @@
 #ifndef DUET_STATE_H
 #define DUET_STATE_H
 
-#include "checkpoint.h"
+#include "engine.h"
+#include "progress.h"
 
 int state_write(const char *path, const struct engine *g, const struct progress *p,
                 uint64_t model_hash, struct err *e);

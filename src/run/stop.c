@@ -1,12 +1,12 @@
 #include "stop.h"
 
+#include "run.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { BY_SIGNAL = 1, BY_RUN = 2 };
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1};
 enum { N = sizeof signals / sizeof *signals };
@@ -14,7 +14,7 @@ enum { N = sizeof signals / sizeof *signals };
 static struct sigaction before[N];
 static bool caught[N];
 static bool tty;
-static _Atomic int cancel; /* BY_ bits */
+static _Atomic int cancel; /* see run_opts */
 static atomic_bool save_wanted;
 static _Atomic int phase;
 static _Atomic int64_t step;
@@ -46,7 +46,7 @@ static void on_end(int sig) {
         say("stopping; training has not begun, nothing to save", false);
         sigaction(sig, before + number_of(sig), NULL);
         raise(sig); /* comes when this handler returns */
-    } else if (atomic_fetch_or(&cancel, BY_SIGNAL) & BY_SIGNAL) {
+    } else if (atomic_fetch_or(&cancel, RUN_STOP) & RUN_STOP) {
         say("stopping already; SIGKILL ends without saving", false);
     } else if (phase == STOP_FRESH) {
         say("stopping; no update is done yet, nothing to save", false);
@@ -95,22 +95,10 @@ void stop_phase(enum stop_phase p, int64_t updates) {
     phase = (int)p;
 }
 
-const _Atomic int *stop_flag(void) {
+_Atomic int *stop_flag(void) {
     return &cancel;
-}
-
-bool stop_asked(void) {
-    return cancel & BY_SIGNAL;
 }
 
 bool stop_save_asked(void) {
     return save_wanted && atomic_exchange(&save_wanted, false);
-}
-
-void stop_cancel(void) {
-    atomic_fetch_or(&cancel, BY_RUN);
-}
-
-void stop_go_on(void) {
-    atomic_fetch_and(&cancel, ~BY_RUN);
 }

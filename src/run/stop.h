@@ -27,14 +27,9 @@ void stop_release(void); /* the handlers of before are back */
 /* What the handlers say. step: updates done. */
 void stop_phase(enum stop_phase phase, int64_t step);
 
-/* Not 0: the walk over the ops is to end. */
-const _Atomic int *stop_flag(void);
+/* What run_opts.cancel is: RUN_STOP once the end was asked for. */
+_Atomic int *stop_flag(void);
 
-bool stop_asked(void);      /* the end was asked for */
 bool stop_save_asked(void); /* a checkpoint was; asks once a request */
-
-/* The run itself ends the walk over the ops, and lets it go on again (unless a signal ended it). */
-void stop_cancel(void);
-void stop_go_on(void);
 
 #endif

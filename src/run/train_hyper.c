@@ -4,7 +4,6 @@
  * both. */
 #include "train_opts.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,20 +91,6 @@ int train_hyper_make(struct train_setup *s, const struct train_opts *o, struct e
     if (s->own_factor) matrix->lr_factor = usual_rate(s, matrix) / usual;
 out:
     return rc;
-}
-
-void train_take_step(struct train_setup *s, const struct zo_measure *m,
-                     const struct zo_shape *shape, double step) {
-    const double directions = (double)s->estimator->directions(shape);
-    struct opt_rule *matrix = s->hyper.of + ROLE_matrix;
-    const struct opt_rule *rules[] = {rule_of_rest(s), matrix};
-    double rate[2];
-    for (int i = 0; i < 2; i++)
-        rate[i] = rules[i]->kind->normalises
-                      ? step * sqrt(directions)
-                      : zo_step_rate(m, s->estimator, shape, step) * (1 - rules[i]->beta1);
-    s->lr = rate[0];
-    if (s->own_factor) matrix->lr_factor = rate[1] / rate[0];
 }
 
 const char *train_optimizer_text(const struct train_setup *s, char text[64]) {

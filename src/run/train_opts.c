@@ -258,6 +258,14 @@ static int read_checkpoint_every(struct train_setup *s, const char *text, struct
     return 0;
 }
 
+struct budget_use train_budget(const struct train_opts *o) {
+    return (struct budget_use){{[BUDGET_steps] = (double)o->steps,
+                                [BUDGET_time] = o->time,
+                                [BUDGET_tokens] = (double)o->tokens,
+                                [BUDGET_epochs] = o->epochs,
+                                [BUDGET_flops] = o->flops}};
+}
+
 bool train_opts_end(const struct train_opts *o) {
     return o->steps || o->time > 0 || o->tokens || o->epochs > 0 || o->flops > 0;
 }
@@ -476,4 +484,21 @@ struct engine_opts train_engine_opts(const struct train_setup *s, const struct t
                                 .seed = (uint64_t)o->seed,
                                 .max_accum = o->accum_end ? o->accum_end : o->accum,
                                 .objective = s->objective};
+}
+
+struct run_opts train_run_opts(const struct train_setup *s, const struct train_opts *o,
+                               const struct gemm *g, int64_t seq) {
+    return (struct run_opts){.engine = s->engine,
+                             .engine_opts = train_engine_opts(s, o, g, seq),
+                             .accum = o->accum,
+                             .accum_end = o->accum_end,
+                             .lr = s->lr,
+                             .find_lr = s->find_lr,
+                             .find_lr_matrix = s->own_factor,
+                             .sched = s->sched,
+                             .budget = train_budget(o),
+                             .spike = o->spike,
+                             .rollback = o->rollback,
+                             .val_every = o->val_every,
+                             .patience = o->patience};
 }

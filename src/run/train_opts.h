@@ -3,7 +3,7 @@
 #define DUET_TRAIN_OPTS_H
 
 #include "conf.h"
-#include "engine.h"
+#include "run.h"
 #include "model_lora.h"
 #include "run_start.h"
 #include "schedule.h"
@@ -86,7 +86,8 @@ struct train_setup {
     double checkpoint_seconds;
 };
 
-/* Is there any budget (budget.h)? */
+/* How long to train; is there any end? */
+struct budget_use train_budget(const struct train_opts *o);
 bool train_opts_end(const struct train_opts *o);
 
 int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e);
@@ -95,9 +96,6 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
 int train_hyper_make(struct train_setup *s, const struct train_opts *o, struct err *e);
 /* ERR_USAGE where a kind is not for what it is to do; of the setup: engine and both kinds. */
 int train_check_optimizers(const struct train_setup *s, struct err *e);
-/* mezo: the rates for a measured step (zo_best_step) in the place of those of s. */
-void train_take_step(struct train_setup *s, const struct zo_measure *m,
-                     const struct zo_shape *shape, double step);
 /* "adamw", or "adamw, lion for matrices" where that makes a difference. */
 const char *train_optimizer_text(const struct train_setup *s, char text[64]);
 
@@ -118,6 +116,10 @@ void train_opts_old(struct train_opts *o, const struct conf *conf);
 /* The engine's part of it, for sequences of seq tokens. */
 struct engine_opts train_engine_opts(const struct train_setup *s, const struct train_opts *o,
                                      const struct gemm *g, int64_t seq);
+
+/* The run's part; data and the like are the caller's to fill in. */
+struct run_opts train_run_opts(const struct train_setup *s, const struct train_opts *o,
+                               const struct gemm *g, int64_t seq);
 
 /* "f32", "bf16" or "auto" (the faster with this GEMM backend on this machine) to a type. */
 enum dtype compute_type(const char *name, const char *gemm);

@@ -18,7 +18,7 @@ static int full_vocab_loss(struct trainer *t, double *loss, struct err *e) {
     char *path = file_join(t->dir, "model.blzt");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
     TRY(model_open_frozen(&full, path, NULL, MODEL_AS_STORED, e));
-    TRY(trainer_validate_model(t, &full, &r, NULL, e));
+    TRY(run_eval_model(t->run, &full, &r, NULL, e));
     *loss = r.loss;
 out:
     model_close(&full);
@@ -28,7 +28,7 @@ out:
 
 /* Of a run that validated on its way: its best validation. */
 static void name_best(const struct trainer *t, struct train_summary *s) {
-    const struct progress *p = &t->p;
+    const struct progress *p = t->p;
     const char *what = t->setup.objective ? t->setup.objective->name : "ce";
     if (!isfinite(p->val_best) || (!t->opts->val_every && p->val_best_step == p->step)) return;
     s->best_step = p->val_best_step;
@@ -40,13 +40,15 @@ static void name_best(const struct trainer *t, struct train_summary *s) {
         s->best_val_loss = p->val_best;
 }
 
-bool trainer_finished(const struct trainer *t) {
-    const int64_t patience = t->opts->patience;
-    return trainer_progress(t) >= 1 || (patience && t->p.val_stale >= patience);
+double trainer_progress(struct trainer *t) {
+    const struct run_opts o = trainer_run_opts(t);
+    return run_share(&o, t->p, t->run ? t->run->batch_flops : 0);
 }
 
-bool trainer_is_over(const struct trainer *t) {
-    return t->ended.num_steps == t->p.step && trainer_finished(t);
+bool trainer_is_over(struct trainer *t) {
+    const struct run_opts o = trainer_run_opts(t);
+    return t->ended.num_steps == t->p->step &&
+           run_ended(&o, t->p, t->run ? t->run->batch_flops : 0);
 }
 
 int trainer_look_at_end(struct trainer *t, struct err *e) {
@@ -68,9 +70,9 @@ int trainer_look_at_end(struct trainer *t, struct err *e) {
         t->ended.num_steps = -1;
         goto out;
     }
-    TRY(checkpoint_progress(t->dir, &t->p, e));
+    TRY(checkpoint_progress(t->dir, t->p, e));
     t->over = trainer_is_over(t);
-    if (!t->over) t->p = progress_zero();
+    if (!t->over) *t->p = progress_zero();
 out:
     free(path);
     return rc;
@@ -79,48 +81,46 @@ out:
 /* "--tokens 4096, --epochs 2": those that are reached; how many. */
 static int name_spent(const struct budget_use *limit, const struct budget_use *used,
                       const struct train_opts *o, char *text, size_t size) {
-    const double asked[] = {[BUDGET_steps] = (double)o->steps,
-                            [BUDGET_time] = o->time,
-                            [BUDGET_tokens] = (double)o->tokens,
-                            [BUDGET_epochs] = o->epochs,
-                            [BUDGET_flops] = o->flops};
+    const struct budget_use asked = train_budget(o);
     int n = 0;
     size_t at = 0;
     *text = 0;
     for (int b = 0; b < N_BUDGETS; b++)
         if (budget_spent(limit, used, (enum budget)b))
             at += (size_t)snprintf(text + at, at < size ? size - at : 0, "%s--%s %.15g",
-                                   n++ ? ", " : "", budget_name((enum budget)b), asked[b]);
+                                   n++ ? ", " : "", budget_name((enum budget)b), asked.of[b]);
     return n;
 }
 
 void trainer_say_over(struct trainer *t) {
     const struct train_opts *o = t->opts;
-    const long long step = (long long)t->p.step;
-    const struct budget_use limit = trainer_limits(t), used = trainer_used(t);
+    const long long step = (long long)t->p->step;
+    const struct run_opts ro = trainer_run_opts(t);
+    const struct budget_use limit = run_limits(&ro),
+                            used = run_used(&ro, t->p, t->run ? t->run->batch_flops : 0);
     char spent[160];
     const int n = name_spent(&limit, &used, o, spent, sizeof spent);
     if (n == 1 && budget_spent(&limit, &used, BUDGET_steps))
         log_warn(&t->line,
                  "%s is finished: %lld updates (--steps %lld%s); --steps N above %lld trains on",
                  t->dir, step, (long long)o->steps,
-                 t->p.step > o->steps ? " asks for no more" : "", step);
+                 t->p->step > o->steps ? " asks for no more" : "", step);
     else if (n == 1 && budget_spent(&limit, &used, BUDGET_time))
         log_warn(&t->line,
                  "%s is finished: %lld updates in %.1f s of training (--time %g asks for no more); "
                  "a --time above %.1f trains on",
-                 t->dir, step, t->p.seconds, o->time, t->p.seconds);
+                 t->dir, step, t->p->seconds, o->time, t->p->seconds);
     else if (n)
         log_warn(&t->line,
                  "%s is finished: %lld updates on %lld tokens in %.1f s of training (%s: no more is "
                  "asked for); more of %s trains on",
-                 t->dir, step, (long long)t->p.tokens, t->p.seconds, spent,
+                 t->dir, step, (long long)t->p->tokens, t->p->seconds, spent,
                  n > 1 ? "all of these" : "it");
     else
         log_warn(&t->line,
                  "%s is finished: at step %lld %lld validations had brought nothing better "
                  "(--patience %lld); a larger --patience, or 0, trains on",
-                 t->dir, step, (long long)t->p.val_stale, (long long)o->patience);
+                 t->dir, step, (long long)t->p->val_stale, (long long)o->patience);
     if (*t->given.changed)
         log_warn(&t->line, "there is nothing to train, so this changed nothing:%s",
                  t->given.changed);
@@ -130,8 +130,8 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
     int rc;
     struct validation v;
     const struct eval_result *r = &v.text;
-    const struct progress *p = &t->p;
-    TRY(trainer_validate(t, &v, e));
+    const struct progress *p = t->p;
+    TRY(run_eval(t->run, &v, e));
     const int64_t updates = p->step ? p->step : 1;
     *s = (struct train_summary){.val_loss = r->loss,
                                 .val_loss_stderr = r->stderr_,
@@ -140,8 +140,8 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .val_loss_full = NAN,
                                 .val_accuracy = v.accuracy,
                                 .val_f1 = v.f1,
-                                .val_change = t->change.change,
-                                .val_change_stderr = t->change.stderr_,
+                                .val_change = t->run->change.change,
+                                .val_change_stderr = t->run->change.stderr_,
                                 .training_seconds = p->seconds,
                                 .peak_rss_mb = in_mb(clock_peak_rss()),
                                 .planned_mb = in_mb(t->memory.total),
@@ -152,7 +152,7 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .depth = t->model.config.layers,
                                 .tokens_per_second = (double)p->tokens / p->seconds,
                                 .ms_per_step = 1e3 * p->seconds / (double)updates,
-                                .gflops = trainer_flops(t) / p->seconds * 1e-9,
+                                .gflops = run_flops(&t->run->opts, p, t->run->batch_flops) / p->seconds * 1e-9,
                                 .gemm_peak_gflops = t->peak,
                                 .train_loss = p->ema,
                                 .best_val_loss = NAN,
@@ -172,26 +172,26 @@ out:
 
 /* A run that made its model worse has done what it was told, but not what anybody wants. */
 void trainer_warn_if_worse(struct trainer *t) {
-    const struct val_change *v = &t->change;
+    const struct val_change *v = &t->run->change;
     char pm[32] = "";
     if (!val_change_risen(v)) return;
     if (isfinite(v->stderr_)) snprintf(pm, sizeof pm, " +- %.4f", v->stderr_);
     log_warn(&t->line,
              "warning: the %s above that of step %lld, by %.4f%s on the same %s: try a lower "
              "--lr%s",
-             trainer_counts_errors(t) ? "share of wrong answers is" : "validation loss is",
+             run_counts_errors(&t->run->opts) ? "share of wrong answers is" : "validation loss is",
              (long long)v->step, v->change, pm, t->opts->task ? "examples" : "windows",
              t->setup.estimator ? "; duet audit measures one" : "");
 }
 
 /* Where this process's steps spent their time. */
 void trainer_log_report(struct trainer *t) {
-    const struct engine_report r = engine_report(&t->engine);
+    const struct engine_report r = engine_report(&t->run->engine);
     log_lines_write(&t->log,
                     "{\"event\":\"report\",\"step\":%lld,\"pack\":%.3f,\"gemm\":%.3f,\"lora\":%.3f,"
                     "\"attention\":%.3f,\"classifier\":%.3f,\"update\":%.3f,\"rest\":%.3f,"
                     "\"log\":%.4f}",
-                    (long long)t->p.step, r.pack, r.gemm, r.lora, r.attention, r.classifier,
+                    (long long)t->p->step, r.pack, r.gemm, r.lora, r.attention, r.classifier,
                     r.update, r.rest, t->shown.seconds);
 }
 

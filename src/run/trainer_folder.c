@@ -95,7 +95,7 @@ static void clear_folder(const struct trainer *t) {
 }
 
 void trainer_forget(const struct trainer *t) {
-    if (t->cleared && t->p.step == 0 && t->saved_step < 0) clear_folder(t);
+    if (t->cleared && t->p->step == 0 && t->saved_step < 0) clear_folder(t);
     if (t->made_dir) rmdir(t->dir); /* unless there is something in it */
 }
 

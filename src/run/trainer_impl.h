@@ -1,46 +1,25 @@
-/* Inside of a run, shared by trainer.c (the loop), trainer_pace.c (between micro-batches),
+/* Inside of the command's side of a run (run.h is the other), shared by trainer.c (the loop),
  * trainer_folder.c (the folder and config.json), trainer_resume.c (what a run goes on from),
- * trainer_open.c (everything else before the loop), trainer_log.c (what is
- * said of updates), trainer_val.c (validation), trainer_end.c (the
- * summary), trainer_rate.c (the measured rate) and trainer_zo.c (the trajectory). */
+ * trainer_open.c (everything else before the loop), trainer_events.c (what the run tells),
+ * trainer_log.c (what is said of updates), trainer_val.c (of validations), trainer_save.c (what is
+ * kept), trainer_end.c (the summary) and trainer_zo.c (the trajectory). */
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
 
-#include "budget.h"
 #include "checkpoint.h"
 #include "dataset.h"
-#include "eval.h"
 #include "log.h"
 #include "provenance.h"
+#include "run.h"
 #include "run_start.h"
-#include "task.h"
 #include "trainer.h"
 #include "trajectory.h"
-#include "val_change.h"
 
 /* Sources that are given again when a run goes on. */
 struct trainer_given {
     bool any; /* one of these, or of the options of recorded updates */
     bool source[N_RUN_SOURCES], model, tokenizer, lr;
     char changed[240]; /* " --name ..." of options that have another value than the run's */
-};
-
-struct validation {
-    struct eval_result text; /* of prompt classification only loss and error */
-    double accuracy, accuracy_stderr, f1; /* NaN: no classification */
-};
-
-/* The present update. */
-struct pace {
-    double begin; /* heartbeat_clock() */
-    double aside; /* seconds since then that are not the update's */
-    int64_t accum, micro; /* micro-batches; the present one */
-    bool shown;       /* micro-batches of it were */
-    bool late;        /* set by the heartbeat's thread: a tenth of --time over it */
-    bool out_of_time; /* so it is dropped */
-    bool dropped;
-    int rc;           /* a checkpoint in the midst of it failed, with e */
-    struct err e;
 };
 
 /* The losses of this process so far, for the sparkline. */
@@ -61,10 +40,8 @@ struct shown {
     double rss, rss_asked;    /* MB, 0: not asked yet; clock */
     struct engine_report report; /* at the last line of the log */
     int64_t updates;             /* since then */
-    bool watched;                /* the present update's peaks are found: it is no repeated one */
+    bool micro;                  /* micro-batches of the present update were shown */
     bool described;              /* the first line of the start was said */
-    bool have_first, warned;     /* peaks of this process's first update; their growth was told */
-    float first[2];
 };
 
 struct trainer {
@@ -90,20 +67,16 @@ struct trainer {
     struct split train, val;
     struct batcher batcher;
     struct task task, task_val;    /* instead of data and splits */
-    int64_t filled;                /* tokens of the present update */
     struct trajectory trajectory;  /* mezo */
     uint32_t *token_bytes;
     struct model model;
-    struct engine engine;
     struct engine_memory memory;
     int64_t seq;
-    double batch_flops; /* of a micro-batch of full length; 0: not known yet */
-    struct progress p;
-    struct progress first; /* p at step 0, of a run without a checkpoint */
-    struct pace pace;
-    double stopped; /* seconds of stops that were told of */
-    int idle;       /* mezo: updates of this process that changed nothing; -1: one did, or said */
-    struct val_change change;
+    struct heartbeat *clock;
+    struct run *run;       /* NULL: not open yet */
+    struct progress *p;    /* the run's; before it is open `early` */
+    struct progress early;
+    bool looping;          /* updates are made, not repeated */
     struct log_progress line;
     struct log_progress val_line; /* of the present validation, over it */
     struct shown shown;
@@ -117,11 +90,8 @@ struct trainer {
     bool made_dir;       /* the folder was not there before */
     int64_t logged;      /* recorded updates are made again: the log has them up to this step */
     bool cleared;        /* whatever is in the folder is this run's */
-    struct validation last_val; /* of step last_val_step; -1: none */
-    int64_t last_val_step;
     struct train_summary ended; /* of the run's last end; num_steps -1: it has not ended yet */
     bool over;                  /* it has, and there is nothing more to do */
-    char why[160];              /* what diverged */
 };
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);
@@ -132,49 +102,22 @@ int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e)
 /* Of a run that goes on: options and base against those of the trajectory, which must be there with
  * all updates of the checkpoint. Writes nothing. */
 int trainer_check_trajectory(const struct trainer *t, struct conf *conf, struct err *e);
-/* MeZO: measures the learning rate where none was given, and says so where eps is of no use. */
-int trainer_find_rate(struct trainer *t, struct err *e);
 /* Appends the update that s made. Nothing for other engines. */
 int trainer_record(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
-/* MeZO on accuracy or F1: says so once if the first updates s find no answer that differs. */
-void trainer_note_idle(struct trainer *t, const struct engine_step *s);
-/* Tokens of micro-batch `micro` of the present update. */
-int64_t trainer_tokens(struct trainer *t, int64_t micro);
-/* Fills micro-batch `micro` of the present update: an engine_fill of a trainer. */
-void trainer_fill(void *ctx, int64_t micro, struct engine_batch *out);
-/* Counts an update that is done: progress, log, line. ERR_NUMERIC if the loss has run away. */
-int trainer_count(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
+/* trainer_events.c: a run_event_fn of a trainer. */
+int trainer_event(void *ctx, struct run *r, const struct run_event *v, struct err *e);
+/* What the run's options are now. */
+struct run_opts trainer_run_opts(struct trainer *t);
 
 /* trainer_start.c: what the run says before its first update, also to the log. */
 void trainer_describe(struct trainer *t);
 /* trainer_log.c. The loop begins; micro-batch `micro` of a long update does; an update of so many
  * tokens is counted. */
 void trainer_show_begin(struct trainer *t);
-void trainer_show_micro(struct trainer *t, int64_t micro, double each);
+void trainer_show_micro(struct trainer *t, const struct run_event *v);
 void trainer_tell(struct trainer *t, const struct engine_step *s, int64_t tokens, double seconds);
-/* trainer_peaks.c. Before an update: its peaks will be found. */
-void trainer_watch(struct trainer *t);
-/* After it: warns once where they have grown as before a blow-up. */
-void trainer_look_at_peaks(struct trainer *t);
-
-/* An update begins; its seconds so far, without stops and what was put aside. */
-void pace_begin(struct trainer *t, int64_t accum);
-double pace_seconds(const struct trainer *t);
-/* It ends, done or cancelled: says so if the time ran out in it. */
-void pace_end(struct trainer *t, bool cancelled);
-/* Before micro-batch `micro`: may save, show, or drop the update (stop_cancel). */
-void pace_micro(struct trainer *t, int64_t micro);
-/* A note and an event if the process stood still since the last call. */
-void pace_note_stops(struct trainer *t);
-
-/* Budgets, and what is used of them. */
-struct budget_use trainer_limits(const struct trainer *t);
-struct budget_use trainer_used(const struct trainer *t);
-double trainer_progress(const struct trainer *t); /* share of the run done, 0..1 */
-/* Updates of the whole run, as far as they are known ahead; else 0. */
-int64_t trainer_updates(const struct trainer *t);
-/* Floating point operations of the updates done: those of micro-batches of full length. */
-double trainer_flops(const struct trainer *t);
+/* Share of the run done, 0..1. */
+double trainer_progress(struct trainer *t);
 
 /* The folder of --resume or --out, locked; a new run's is made and cleared. */
 int trainer_open_folder(struct trainer *t, struct err *e);
@@ -209,28 +152,20 @@ static inline const struct shard *trainer_val_shard(const struct trainer *t) {
     return t->opts->val_data.n ? &t->val_data.shard : &t->data.shard;
 }
 
-/* Loss and the like at the present step, also to the log; all NaN without validation data. */
-int trainer_validate(struct trainer *t, struct validation *r, struct err *e);
-/* The same without a word to log and terminal, of the weights as they are. */
-int trainer_measure_model(struct trainer *t, struct validation *r, struct err *e);
+/* Says and keeps what a validation found. */
+int trainer_validated(struct trainer *t, const struct run_event *v, struct err *e);
 /* Of a run that goes on: the first validation's losses, which later ones are compared with. */
 int trainer_reopen_first(struct trainer *t, struct err *e);
-/* The same windows with another model. losses: room for one of each, or NULL. */
-int trainer_validate_model(struct trainer *t, struct model *m, struct eval_result *r,
-                           double *losses, struct err *e);
 
 /* The final validation and what else the summary holds. */
 int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e);
 int trainer_write_summary(const struct trainer *t, const struct train_summary *s, struct err *e);
 /* Has the run ended, with what it is asked for now? Fills ended and over. */
 int trainer_look_at_end(struct trainer *t, struct err *e);
-bool trainer_finished(const struct trainer *t);
 /* Finished, and with a summary of this very step. */
-bool trainer_is_over(const struct trainer *t);
+bool trainer_is_over(struct trainer *t);
 /* Says why there is nothing to do, and what would be. */
 void trainer_say_over(struct trainer *t);
-/* The objective is made of answers: then they are what is compared with the first validation. */
-bool trainer_counts_errors(const struct trainer *t);
 /* Says so where validation ended above its beginning. */
 void trainer_warn_if_worse(struct trainer *t);
 /* Where this process's steps spent their time, to the log. */
@@ -240,20 +175,19 @@ void trainer_log_report(struct trainer *t);
 int trainer_save(struct trainer *t, bool best, struct err *e);
 /* Removes kept checkpoints. */
 void trainer_clear_kept(const struct trainer *t);
-/* What is minimised, of these values: loss, 1 - accuracy or 1 - F1. */
-double trainer_measure(const struct trainer *t, double loss, double accuracy, double f1);
-/* Counts a validation at the present step; the model is kept if it is the best so far. */
-int trainer_note_best(struct trainer *t, const struct validation *v, struct err *e);
+/* The weights of the present step are the best so far: the model is kept. */
+int trainer_keep_best(struct trainer *t, struct err *e);
 /* After a checkpoint is loaded: the best of before, or of the end before. */
 int trainer_reopen_best(struct trainer *t, struct err *e);
 void trainer_say_best(struct trainer *t);
 /* The files of the last and the best model, with their steps and values; malloc()ed, or NULL if
  * nothing is saved. */
 char *trainer_saved_text(const struct trainer *t);
-/* After an update that diverged (ERR_NUMERIC in e): back to the last checkpoint, before the first
- * one to the start, with half the rate.
- * ERR_NUMERIC if there is no way back. */
-int trainer_roll_back(struct trainer *t, struct err *e);
+/* The run diverged: weights, optimizer and counters of the last checkpoint, before the first one
+ * those of the start. */
+int trainer_go_back(struct trainer *t, struct err *e);
+/* It did, from the counters `from`: says so and saves. */
+int trainer_went_back(struct trainer *t, const struct progress *from, struct err *e);
 /* Weights, optimizer and counters of the start, of a run without a checkpoint. */
 int trainer_load_start(struct trainer *t, struct err *e);
 /* Training ends because it diverged: the updates since the last checkpoint go from the trajectory,

@@ -34,15 +34,15 @@ static void add_to_curve(struct curve *c, double loss) {
 enum line_part { STEP, MICRO, RATE, LR, LOSS, VAL, WORSE, CURVE, PEAK, LEFT, N_PARTS };
 
 /* "step   640/1,357"; "step   640/~1,400" where the time decides, or updates grow. */
-static void put_step(const struct trainer *t, char *out, size_t size) {
+static void put_step(struct trainer *t, char *out, size_t size) {
     char now[32], all[32];
     const struct train_opts *o = t->opts;
-    const double done = trainer_progress(t), steps = done > 0 ? (double)t->p.step / done : 0;
+    const double done = trainer_progress(t), steps = done > 0 ? (double)t->p->step / done : 0;
     const bool exact = !(o->time > 0) && (o->steps || !o->accum_end);
     int64_t total = exact ? (int64_t)ceil(steps - 1e-6) : llround(steps);
     if (o->steps && (!total || total > o->steps)) total = o->steps;
     num_count((long long)total, all);
-    num_count((long long)t->p.step, now);
+    num_count((long long)t->p->step, now);
     if (!total)
         snprintf(out, size, "step %s", now);
     else
@@ -50,9 +50,9 @@ static void put_step(const struct trainer *t, char *out, size_t size) {
 }
 
 static void put_val(const struct trainer *t, char *out, size_t size) {
-    const struct validation *v = &t->last_val;
+    const struct validation *v = &t->run->last_val;
     *out = '\0';
-    if (t->last_val_step < 0) return;
+    if (t->run->last_val_step < 0) return;
     if (isfinite(v->accuracy))
         snprintf(out, size, "val %.1f %%", 100 * v->accuracy);
     else if (isfinite(v->text.loss))
@@ -64,16 +64,16 @@ static void put_speed(struct trainer *t, struct term_part *rate, struct term_par
     const double tps = t->shown.tokens_per_second;
     if (!(tps > 0)) return;
     snprintf(rate->text, sizeof rate->text, "%s tokens/s", num_count(llround(tps), n));
-    const double each = t->batch_flops / (double)(t->opts->batch * t->seq);
+    const double each = t->run->batch_flops / (double)(t->opts->batch * t->seq);
     if (t->peak > 0 && each > 0)
         snprintf(peak->text, sizeof peak->text, "%.0f %% of peak", 1e-7 * tps * each / t->peak);
 }
 
-static void put_left(const struct trainer *t, char *out, size_t size) {
+static void put_left(struct trainer *t, char *out, size_t size) {
     char text[32];
     const double done = trainer_progress(t);
     if (done > 0)
-        snprintf(out, size, "%s left", log_duration(t->p.seconds * (1 - done) / done, text));
+        snprintf(out, size, "%s left", log_duration(t->p->seconds * (1 - done) / done, text));
 }
 
 static void show(struct trainer *t, const char *micro) {
@@ -87,12 +87,12 @@ static void show(struct trainer *t, const char *micro) {
     put_step(t, p[STEP].text, sizeof p[STEP].text);
     snprintf(p[MICRO].text, sizeof p[MICRO].text, "%s", micro);
     put_speed(t, p + RATE, p + PEAK);
-    if (t->p.step) {
+    if (t->p->step) {
         snprintf(p[LR].text, sizeof p[LR].text, "lr %s", num_rate(t->shown.lr, number));
-        snprintf(p[LOSS].text, sizeof p[LOSS].text, "loss %.3f", t->p.ema);
+        snprintf(p[LOSS].text, sizeof p[LOSS].text, "loss %.3f", t->p->ema);
     }
     put_val(t, p[VAL].text, sizeof p[VAL].text);
-    if (val_change_risen(&t->change))
+    if (val_change_risen(&t->run->change))
         snprintf(p[WORSE].text, sizeof p[WORSE].text, "worse than at its start");
     put_left(t, p[LEFT].text, sizeof p[LEFT].text);
     const struct curve *c = &t->shown.curve;
@@ -119,13 +119,13 @@ void trainer_show_begin(struct trainer *t) {
     if (!t->line.quiet && t->line.tty) show(t, "first update");
 }
 
-void trainer_show_micro(struct trainer *t, int64_t micro, double each) {
+void trainer_show_micro(struct trainer *t, const struct run_event *v) {
     char text[64], a[32], b[32];
     if (t->line.quiet || (!log_progress_due(&t->line) && !first_is_due(t))) return;
     snprintf(text, sizeof text, "micro-batch %s/%s, %.2g s each",
-             num_count((long long)micro + 1, a), num_count((long long)t->pace.accum, b), each);
+             num_count((long long)v->done + 1, a), num_count((long long)v->of, b), v->seconds);
     show(t, text);
-    t->pace.shown = true;
+    t->shown.micro = true;
 }
 
 /* ---- the log --------------------------------------------------------------------------------- */
@@ -144,7 +144,7 @@ static void put_peaks(const char *name, const float *x, int n, float none, char 
 
 /* Milliseconds of an update by part, over the updates since the last line. */
 static void put_parts(struct trainer *t, char *out, size_t size) {
-    const struct engine_report now = engine_report(&t->engine), *old = &t->shown.report;
+    const struct engine_report now = engine_report(&t->run->engine), *old = &t->shown.report;
     const double ms = 1e3 / (double)(t->shown.updates ? t->shown.updates : 1);
     snprintf(out, size,
              "\"pack\":%.4g,\"gemm\":%.4g,\"lora\":%.4g,\"attention\":%.4g,\"classifier\":%.4g,"
@@ -168,8 +168,8 @@ enum { PEAKS_TEXT = 8192 };
 
 static void log_step(struct trainer *t, const struct engine_step *s) {
     char act[PEAKS_TEXT] = "", logit[PEAKS_TEXT] = "", parts[256];
-    const struct exec_peaks *k = &t->engine.peaks;
-    if (t->shown.watched) {
+    const struct exec_peaks *k = &t->run->engine.peaks;
+    if (t->run->watched) {
         put_peaks("max_activation", k->activation, k->n, -1, act, sizeof act);
         put_peaks("max_logit", k->logit, k->n, -INFINITY, logit, sizeof logit);
     }
@@ -179,9 +179,9 @@ static void log_step(struct trainer *t, const struct engine_step *s) {
         "{\"event\":\"step\",\"step\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.6g,"
         "\"tokens\":%lld%s%s,\"seconds\":%.3f,\"tokens_per_second\":%.1f,\"ms\":{%s},"
         "\"peak_rss_mb\":%.1f}",
-        (long long)t->p.step, t->p.log_loss / (double)t->p.log_steps, s->lr, s->grad_norm,
-        (long long)t->p.tokens, act, logit, t->p.seconds,
-        (double)t->p.log_tokens / t->p.log_seconds, parts, peak_rss(&t->shown));
+        (long long)t->p->step, t->p->log_loss / (double)t->p->log_steps, s->lr, s->grad_norm,
+        (long long)t->p->tokens, act, logit, t->p->seconds,
+        (double)t->p->log_tokens / t->p->log_seconds, parts, peak_rss(&t->shown));
 }
 
 /* ---- an update ------------------------------------------------------------------------------- */
@@ -195,14 +195,12 @@ void trainer_tell(struct trainer *t, const struct engine_step *s, int64_t tokens
     v->lr = s->lr;
     v->updates++;
     add_to_curve(&v->curve, s->loss);
-    trainer_look_at_peaks(t);
-    if (t->p.step % t->opts->log_every == 0) {
-        if (t->p.step > t->logged) log_step(t, s);
-        t->p.log_loss = t->p.log_seconds = 0;
-        t->p.log_steps = t->p.log_tokens = 0;
+    if (t->p->step % t->opts->log_every == 0) {
+        if (t->p->step > t->logged) log_step(t, s);
+        t->p->log_loss = t->p->log_seconds = 0;
+        t->p->log_steps = t->p->log_tokens = 0;
     }
-    v->watched = false;
-    if (!t->line.quiet && (t->pace.shown || log_progress_due(&t->line) || first_is_due(t)))
+    if (!t->line.quiet && (v->micro || log_progress_due(&t->line) || first_is_due(t)))
         show(t, "");
     v->seconds += clock_seconds() - begin;
 }

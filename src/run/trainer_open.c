@@ -1,7 +1,6 @@
 #include "trainer_impl.h"
 #include "stop.h"
 #include "train_model.h"
-#include "train_plan.h"
 #include "usual_peak.h"
 
 #include "clock.h"
@@ -120,10 +119,22 @@ void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t) {
     json_object_set_new(c->json, "eos_token_id", eos < 0 ? json_null() : json_integer(eos));
 }
 
-/* Tokens of a window or prompt that this run validates on; 0: on none. */
-static int64_t val_seq(const struct trainer *t) {
-    if (t->opts->task) return t->opts->task_eval ? t->task_val.T : 0;
-    return t->val.end - t->val.begin > (uint64_t)t->seq ? t->seq : 0;
+struct run_opts trainer_run_opts(struct trainer *t) {
+    const struct train_opts *o = t->opts;
+    if (t->run) return t->run->opts;
+    struct run_opts r = train_run_opts(&t->setup, o, &t->gemm, t->seq);
+    r.engine_opts.n_answers = t->task.n_labels;
+    r.engine_opts.answers = t->task.answers;
+    r.cancel = stop_flag();
+    r.clock = t->clock;
+    r.data.text = t->batcher.shard ? &t->batcher : NULL;
+    r.data.task = o->task ? &t->task : NULL;
+    r.val.task = o->task_eval ? &t->task_val : NULL;
+    r.val.shard = o->task ? NULL : trainer_val_shard(t);
+    r.val.split = t->val;
+    r.val.windows = (uint64_t)o->val_windows;
+    r.val.token_bytes = t->token_bytes;
+    return r;
 }
 
 /* What the tokenizer means for the model. */
@@ -138,15 +149,15 @@ static int match_tokenizer(struct trainer *t, struct err *e) {
 }
 
 /* Pairs of --keep beside the last, where it is known that there will be so many. */
-static uint64_t kept_pairs(const struct trainer *t) {
-    const int64_t each = t->setup.checkpoint_steps, steps = trainer_updates(t);
+static uint64_t kept_pairs(const struct trainer *t, const struct run_opts *o) {
+    const int64_t each = t->setup.checkpoint_steps, steps = run_updates(o, 0);
     const int64_t most = each && steps ? steps / each : 1;
     return (uint64_t)(t->opts->keep < most ? t->opts->keep : most > 1 ? most : 1) - 1;
 }
 
 /* At a checkpoint the new pair of weights and state stands beside the old one. The state is
  * compressed, to some nine tenths; logs and trajectories are not known ahead. */
-static int check_disk(const struct trainer *t, struct err *e) {
+static int check_disk(const struct trainer *t, const struct run_opts *o, struct err *e) {
     const struct model *m = &t->model;
     uint64_t weights = m->lora ? 0 : model_weight_bytes(m);
     for (int i = 0; i < m->n_params && m->lora; i++)
@@ -155,7 +166,7 @@ static int check_disk(const struct trainer *t, struct err *e) {
     const bool there = t->resumed && checkpoint_exists(t->dir);
     const bool base = !t->setup.engine->backward && !t->from.init && !t->resumed;
     const bool best = t->opts->keep_best && t->opts->val_every && !there;
-    const uint64_t pairs = (there ? 1 : 2) + (there ? 0 : kept_pairs(t));
+    const uint64_t pairs = (there ? 1 : 2) + (there ? 0 : kept_pairs(t, o));
     return disk_fits(t->dir, "this run", pairs * (weights + state) + (base + best) * weights,
                      weights > state ? weights : state, e);
 }
@@ -191,13 +202,10 @@ static int open_model(struct trainer *t, struct err *e) {
     TRY(train_model_shape(&t->model, s, ids, n_ids, e));
     if (o->task) TRY(task_map(&t->task, &t->model, e));
     if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));
-    struct engine_opts eo = train_engine_opts(s, o, &t->gemm, t->seq);
-    eo.cancel = stop_flag();
-    eo.n_answers = t->task.n_labels;
-    eo.answers = t->task.answers;
-    TRY(train_plan(&t->memory, s->engine, &t->model, &eo, val_seq(t), e));
-    TRY(train_plan_fits(&t->memory, s->engine, e));
-    TRY(check_disk(t, e));
+    const struct run_opts ro = trainer_run_opts(t);
+    TRY(run_plan(&t->memory, ro.engine, &t->model, &ro.engine_opts, run_val_seq(&ro), e));
+    TRY(run_plan_fits(&t->memory, "this run", run_plan_advice(ro.engine), e));
+    TRY(check_disk(t, &ro, e));
     TRY(trainer_check_base(t, e));
     /* Now, while the memory of the run is not in use. */
     log_state(&t->line, "measuring the GEMM peak");
@@ -206,8 +214,8 @@ static int open_model(struct trainer *t, struct err *e) {
     log_state(&t->line, "preparing the model");
     TRY(t->restores ? model_reserve(&t->model, e)
                     : train_model_load(&t->model, s, o, t->base, e));
-    TRY(engine_open(&t->engine, s->engine, &t->model, &eo, e));
-    t->batch_flops = s->engine->flops(&eo, &t->model.graph);
+    TRY(run_open(&t->run, &t->model, &ro, trainer_event, t, e));
+    t->p = &t->run->p;
 out:
     free(ids);
     return rc;
@@ -269,12 +277,12 @@ static int64_t end_of_log(const struct trainer *t, const char *path, int64_t fro
     char line[1024];
     long long step;
     int64_t end = from, at = from;
-    FILE *f = t->ended.num_steps == t->p.step ? fopen(path, "r") : NULL;
+    FILE *f = t->ended.num_steps == t->p->step ? fopen(path, "r") : NULL;
     if (f && !fseek(f, (long)from, SEEK_SET))
         while (fgets(line, sizeof line, f)) {
             at += (int64_t)strlen(line);
             if (sscanf(line, "{\"event\":\"report\",\"step\":%lld", &step) == 1 &&
-                step == t->p.step)
+                step == t->p->step)
                 end = at;
         }
     if (f) fclose(f);
@@ -288,9 +296,23 @@ static int open_log(struct trainer *t, struct err *e) {
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
     const int64_t keep = t->resumed && trainer_has_file(t, "trajectory.zo")
                              ? -1
-                             : end_of_log(t, path, t->p.log_bytes);
+                             : end_of_log(t, path, t->p->log_bytes);
     const int rc = log_lines_open(&t->log, path, keep, e);
     free(path);
+    return rc;
+}
+
+/* MeZO: the rate where none was given, and whether eps is of use. */
+static int find_rate(struct trainer *t, struct err *e) {
+    struct train_setup *s = &t->setup;
+    if (t->resumed && !s->find_lr) return 0;
+    const int rc = run_find_rate(t->run, e);
+    s->find_lr = t->run->opts.find_lr;
+    s->lr = t->run->opts.lr;
+    s->hyper = t->run->opts.engine_opts.hyper;
+    if (rc || !s->estimator) return rc;
+    t->opts->lr = s->lr;
+    t->opts->lr_matrix = s->hyper.of[ROLE_matrix].lr_factor;
     return rc;
 }
 
@@ -304,20 +326,19 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     TRY(open_data(t, e));
     TRY(open_model(t, e));
     if (t->resumed && checkpoint_exists(t->dir)) {
-        TRY(checkpoint_load(t->dir, &t->engine, &t->p, e));
-        t->saved_step = t->provenance.step = t->p.step;
-        t->total_before = t->p.total;
+        TRY(checkpoint_load(t->dir, t->run, e));
+        t->saved_step = t->provenance.step = t->p->step;
+        t->total_before = t->p->total;
         if (t->given.lr) { /* what was halved was another rate */
-            t->p.lr_scale = 1;
-            t->p.rollbacks = 0;
+            t->p->lr_scale = 1;
+            t->p->rollbacks = 0;
         }
     }
     if (t->resumed && !t->setup.engine->backward) TRY(trainer_check_trajectory(t, conf, e));
     t->over = trainer_is_over(t); /* --epochs and --flops count what is only known now */
     if (t->over) goto out;
     if (t->saved_step >= 0) TRY(trainer_reopen_best(t, e)); /* from here on files change */
-    TRY(trainer_find_rate(t, e));
-    t->first = t->p;
+    TRY(find_rate(t, e));
     TRY(trainer_write_start(t, e));
     TRY(open_log(t, e));
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
@@ -348,10 +369,10 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
                           .resumed = o->resume != NULL,
                           .saved_step = -1,
                           .lock = -1};
-    t->p = progress_zero();
+    t->early = progress_zero();
+    t->p = &t->early;
     provenance_begin(&t->provenance);
-    t->ended.num_steps = t->last_val_step = -1;
-    val_change_init(&t->change);
+    t->ended.num_steps = -1;
     log_progress_init(&t->line, o->quiet);
     log_progress_init(&t->val_line, o->quiet);
     if (t->resumed) {
@@ -375,6 +396,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     train_opts_resolve(o, &t->setup);
     TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
     if (!t->resumed) TRY(check_inputs(o, e));
+    TRY(heartbeat_open(&t->clock, par_threads(), e));
     TRY(open_run(t, conf, e));
     t->last_save = clock_seconds();
 out:
@@ -385,13 +407,13 @@ void trainer_close(struct trainer *t) {
     log_progress_end(&t->val_line);
     log_progress_end(&t->line);
     log_lines_close(&t->log);
-    engine_close(&t->engine);
+    run_close(t->run);
+    heartbeat_close(t->clock);
     model_close(&t->model);
     dataset_close(&t->data);
     dataset_close(&t->val_data);
     task_close(&t->task);
     task_close(&t->task_val);
-    val_change_release(&t->change);
     trajectory_close(&t->trajectory);
     free(t->token_bytes);
     free(t->dir);

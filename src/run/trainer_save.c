@@ -75,7 +75,7 @@ static int keep_step(const struct trainer *t, struct err *e) {
     char step[32];
     const char *const files[] = {t->setup.lora.rank ? "adapter.blzt" : "model.blzt", "state"};
     char *dir = file_join(t->dir, KEPT), *folder = NULL;
-    snprintf(step, sizeof step, "%lld", (long long)t->p.step);
+    snprintf(step, sizeof step, "%lld", (long long)t->p->step);
     if (!dir || !(folder = file_join(dir, step))) {
         rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
         goto out;
@@ -89,7 +89,7 @@ static int keep_step(const struct trainer *t, struct err *e) {
         free(to);
         if (rc) goto out;
     }
-    prune(dir, t->opts->keep, t->p.step);
+    prune(dir, t->opts->keep, t->p->step);
 out:
     free(folder);
     free(dir);
@@ -106,34 +106,28 @@ void trainer_clear_kept(const struct trainer *t) {
 
 /* While the loss is on its way up, the checkpoint from before is not given up. */
 static bool rising(const struct trainer *t) {
-    return t->opts->rollback && !t->p.rollbacks && t->opts->spike > 0 &&
-           t->p.ema - t->p.best > t->opts->spike / 2;
+    return t->opts->rollback && !t->p->rollbacks && t->opts->spike > 0 &&
+           t->p->ema - t->p->best > t->opts->spike / 2;
 }
 
 int trainer_save(struct trainer *t, bool best, struct err *e) {
     int rc;
     const bool up = rising(t);
     if (up && t->saved_step > 0 && !checkpoint_aside(t->dir))
-        TRY(checkpoint_set_aside(t->dir, &t->engine, e));
+        TRY(checkpoint_set_aside(t->dir, t->run, e));
     if (t->trajectory.writing) TRY(trajectory_sync(&t->trajectory, e));
-    t->p.total = t->total_before + clock_seconds() - t->began;
-    t->p.log_bytes = log_lines_size(&t->log);
-    TRY(checkpoint_save(t->dir, &t->engine, &t->p, best, e));
+    t->p->total = t->total_before + clock_seconds() - t->began;
+    t->p->log_bytes = log_lines_size(&t->log);
+    TRY(checkpoint_save(t->dir, t->run, best, e));
     t->last_save = clock_seconds();
-    t->saved_step = t->p.step;
-    if (!up) checkpoint_drop_aside(t->dir, &t->engine);
+    t->saved_step = t->p->step;
+    if (!up) checkpoint_drop_aside(t->dir, t->run);
     if (t->opts->keep > 1) TRY(keep_step(t, e));
 out:
     return rc;
 }
 
 /* ---- the best -------------------------------------------------------------------------------- */
-
-double trainer_measure(const struct trainer *t, double loss, double accuracy, double f1) {
-    const char *what = t->setup.objective ? t->setup.objective->name : "ce";
-    if (!strcmp(what, "accuracy")) return 1 - accuracy;
-    return strcmp(what, "f1") ? loss : 1 - f1;
-}
 
 static int link_best(struct trainer *t, struct err *e) {
     char *last = file_join(t->dir, t->setup.lora.rank ? "adapter.blzt" : "model.blzt");
@@ -145,26 +139,12 @@ static int link_best(struct trainer *t, struct err *e) {
     return rc;
 }
 
-static void set_best(struct trainer *t, double measure) {
-    t->p.val_best = measure;
-    t->p.val_best_step = t->p.step;
-    t->p.val_stale = 0;
-    t->p.best_hash = 0;
-}
-
-int trainer_note_best(struct trainer *t, const struct validation *v, struct err *e) {
+/* What a run begins from has a file already; so has the end of one that never looked before. */
+int trainer_keep_best(struct trainer *t, struct err *e) {
     int rc = 0;
-    const double m = trainer_measure(t, v->text.loss, v->accuracy, v->f1);
-    if (!isfinite(m)) return 0;
-    if (isfinite(t->p.val_best) && m >= t->p.val_best) {
-        t->p.val_stale++;
-        return 0;
-    }
-    set_best(t, m);
-    /* What a run begins from has a file already; so has the end of one that never looked before. */
     const bool keeps = t->opts->val_every || trainer_has_file(t, best_name(t));
-    if (!t->opts->keep_best || !keeps || t->p.step == 0) return 0;
-    if (t->saved_step != t->p.step) TRY(trainer_save(t, true, e));
+    if (!t->opts->keep_best || !keeps || t->p->step == 0) return 0;
+    if (t->saved_step != t->p->step) TRY(trainer_save(t, true, e));
     TRY(link_best(t, e));
 out:
     return rc;
@@ -186,13 +166,13 @@ static int64_t val_key(const struct trainer *t) {
 static int measure_again(struct trainer *t, struct err *e) {
     int rc;
     struct validation v;
-    TRY(checkpoint_load_weights(t->dir, best_name(t), &t->engine, e));
-    TRY(trainer_measure_model(t, &v, e));
-    t->p.val_best = trainer_measure(t, v.text.loss, v.accuracy, v.f1);
+    TRY(checkpoint_load_weights(t->dir, best_name(t), t->run, e));
+    TRY(run_eval_again(t->run, &v, e));
+    t->p->val_best = run_value(&t->run->opts, v.text.loss, v.accuracy, v.f1);
     log_note(&t->line, "validation has changed: the best, of step %lld, now has %.4f",
-             (long long)t->p.val_best_step, t->p.val_best);
+             (long long)t->p->val_best_step, t->p->val_best);
     TRY(checkpoint_load_weights(
-        t->dir, t->setup.lora.rank ? "adapter.blzt" : "model.blzt", &t->engine, e));
+        t->dir, t->setup.lora.rank ? "adapter.blzt" : "model.blzt", t->run, e));
 out:
     return rc;
 }
@@ -205,10 +185,10 @@ static int find_best(struct trainer *t, bool *there, struct err *e) {
     char *best = file_join(t->dir, best_name(t));
     *there = false;
     if (!best) return err_set(e, ERR_NOMEM, "out of memory for the best model");
-    if (!t->p.best_hash) goto out;
-    if (t->p.val_best_step == t->p.step) TRY(link_best(t, e));
+    if (!t->p->best_hash) goto out;
+    if (t->p->val_best_step == t->p->step) TRY(link_best(t, e));
     *there = file_exists(best) && !model_file_hash(best, &hash, &ignored) &&
-             (int64_t)(hash >> 1) == t->p.best_hash;
+             (int64_t)(hash >> 1) == t->p->best_hash;
 out:
     free(best);
     return rc;
@@ -218,19 +198,19 @@ out:
 static int adopt_end(struct trainer *t, struct err *e) {
     int rc = 0;
     const struct train_summary *s = &t->ended;
-    const double m = trainer_measure(t, s->val_loss, s->val_accuracy, s->val_f1);
-    if (s->num_steps != t->p.step || !isfinite(m)) return 0;
-    if (isfinite(t->p.val_best) && m >= t->p.val_best) return 0;
-    set_best(t, m);
+    const double m = run_value(&t->run->opts, s->val_loss, s->val_accuracy, s->val_f1);
+    if (s->num_steps != t->p->step || !isfinite(m)) return 0;
+    if (isfinite(t->p->val_best) && m >= t->p->val_best) return 0;
+    run_set_best(t->run, m);
     if (!t->opts->keep_best) {
         log_warn(&t->line, "--no-keep-best: the finished model of step %lld will be replaced",
-                 (long long)t->p.step);
+                 (long long)t->p->step);
         return 0;
     }
-    TRY(checkpoint_hash(t->dir, &t->engine, &t->p, e));
+    TRY(checkpoint_hash(t->dir, t->run, e));
     TRY(link_best(t, e));
     log_note(&t->line, "the finished model of step %lld is kept as %s/%s until a better one",
-             (long long)t->p.step, t->dir, best_name(t));
+             (long long)t->p->step, t->dir, best_name(t));
 out:
     return rc;
 }
@@ -239,17 +219,17 @@ int trainer_reopen_best(struct trainer *t, struct err *e) {
     int rc = 0;
     bool there;
     const int64_t key = val_key(t);
-    const bool changed = t->p.val_key && t->p.val_key != key;
-    t->p.val_key = key;
+    const bool changed = t->p->val_key && t->p->val_key != key;
+    t->p->val_key = key;
     TRY(adopt_end(t, e));
     TRY(find_best(t, &there, e));
     if (there && changed) TRY(measure_again(t, e));
-    if (!there && isfinite(t->p.val_best) && (changed || t->p.best_hash)) {
+    if (!there && isfinite(t->p->val_best) && (changed || t->p->best_hash)) {
         log_warn(&t->line, "the best model, of step %lld, is not there to compare with: the best "
                            "is looked for anew",
-                 (long long)t->p.val_best_step);
-        t->p.val_best = NAN;
-        t->p.val_stale = t->p.best_hash = 0;
+                 (long long)t->p->val_best_step);
+        t->p->val_best = NAN;
+        t->p->val_stale = t->p->best_hash = 0;
     }
 out:
     return rc;
@@ -263,8 +243,8 @@ static void print_measure(const struct trainer *t, double measure, FILE *out) {
 }
 
 char *trainer_saved_text(const struct trainer *t) {
-    const struct progress *p = &t->p;
-    const struct validation *v = &t->last_val;
+    const struct progress *p = t->p;
+    const struct validation *v = &t->run->last_val;
     const bool best = isfinite(p->val_best) && p->val_best_step != p->step &&
                       trainer_has_file(t, best_name(t));
     char *text = NULL, n[32];
@@ -275,8 +255,8 @@ char *trainer_saved_text(const struct trainer *t) {
     fprintf(out, "%s/%s (%sstep %s", t->dir,
             t->setup.lora.rank ? "adapter.blzt" : "model.blzt", last ? "the best: " : "",
             num_count((long long)p->step, n));
-    if (t->last_val_step == p->step) {
-        const double m = trainer_measure(t, v->text.loss, v->accuracy, v->f1);
+    if (t->run->last_val_step == p->step) {
+        const double m = run_value(&t->run->opts, v->text.loss, v->accuracy, v->f1);
         if (isfinite(m)) print_measure(t, m, out);
     }
     fputc(')', out);
@@ -291,7 +271,7 @@ char *trainer_saved_text(const struct trainer *t) {
 }
 
 void trainer_say_best(struct trainer *t) {
-    const struct progress *p = &t->p;
+    const struct progress *p = t->p;
     if (!isfinite(p->val_best) || p->val_best_step == p->step) return;
     if (p->val_best_step == 0)
         log_note(&t->line, "the best was what the run began from (%.4f): no update helped",
@@ -305,43 +285,30 @@ void trainer_say_best(struct trainer *t) {
 
 /* What a run begins from is a function of its options and its base. */
 int trainer_load_start(struct trainer *t, struct err *e) {
-    const int64_t key = t->p.val_key;
     const int rc = train_model_begin(&t->model, &t->setup, &t->from, t->base, e);
-    opt_reset(&t->engine.opt);
-    t->p = t->first;
-    t->p.val_key = key;
+    run_reset(t->run);
     return rc;
 }
 
-int trainer_roll_back(struct trainer *t, struct err *e) {
-    int rc = ERR_NUMERIC;
-    const struct progress from = t->p;
-    struct err not_loaded;
-    if (!*t->why) snprintf(t->why, sizeof t->why, "%.150s", e->msg);
-    /* no rate helps where the weights of the start have no loss */
-    if (!t->opts->rollback || from.rollbacks || from.step < 1) return rc;
-    rc = t->saved_step < 0 ? trainer_load_start(t, &not_loaded)
-         : checkpoint_aside(t->dir)
-             ? checkpoint_load_aside(t->dir, &t->engine, &t->p, &not_loaded)
-             : checkpoint_load(t->dir, &t->engine, &t->p, &not_loaded);
-    if (rc) {
-        *e = not_loaded;
-        return rc;
-    }
-    t->p.rollbacks = from.rollbacks + 1;
-    t->p.lr_scale = from.lr_scale / 2;
-    t->p.seconds = from.seconds; /* spent is spent */
-    t->last_val_step = -1;
-    if (t->logged > t->p.step) t->logged = t->p.step;
-    if (t->trajectory.writing) TRY(trajectory_cut(&t->trajectory, t->p.step, e));
+int trainer_go_back(struct trainer *t, struct err *e) {
+    return t->saved_step < 0          ? trainer_load_start(t, e)
+           : checkpoint_aside(t->dir) ? checkpoint_load_aside(t->dir, t->run, e)
+                                      : checkpoint_load(t->dir, t->run, e);
+}
+
+int trainer_went_back(struct trainer *t, const struct progress *from, struct err *e) {
+    int rc = 0;
+    const struct progress *p = t->p;
+    const char *why = t->run->why;
+    if (t->logged > p->step) t->logged = p->step;
+    if (t->trajectory.writing) TRY(trajectory_cut(&t->trajectory, p->step, e));
     log_lines_write(&t->log,
                     "{\"event\":\"rollback\",\"step\":%lld,\"from\":%lld,\"seconds\":%.3f,"
                     "\"lr_scale\":%g,\"why\":\"%s\"}",
-                    (long long)t->p.step, (long long)from.step, t->p.seconds, t->p.lr_scale,
-                    t->why);
+                    (long long)p->step, (long long)from->step, p->seconds, p->lr_scale, why);
     log_warn(&t->line,
              "step %lld: %s; going back to step %lld, with %g of the rate (--no-rollback: stop)",
-             (long long)from.step, t->why, (long long)t->p.step, t->p.lr_scale);
+             (long long)from->step, why, (long long)p->step, p->lr_scale);
     TRY(trainer_save(t, false, e));
 out:
     return rc;

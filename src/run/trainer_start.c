@@ -41,10 +41,10 @@ __attribute__((format(printf, 2, 3))) static void say(struct trainer *t, const c
 /* The schedule runs over the new length. */
 static void say_rate(struct trainer *t) {
     const struct sched *s = &t->setup.sched;
-    const double end = t->setup.lr * t->p.lr_scale * sched_factor(s, t->p.step, 1),
-                 now = t->setup.lr * t->p.lr_scale *
-                       sched_factor(s, t->p.step, trainer_progress(t));
-    if (t->ended.num_steps == t->p.step && now > end)
+    const double end = t->setup.lr * t->p->lr_scale * sched_factor(s, t->p->step, 1),
+                 now = t->setup.lr * t->p->lr_scale *
+                       sched_factor(s, t->p->step, trainer_progress(t));
+    if (t->ended.num_steps == t->p->step && now > end)
         log_note(&t->line,
                  "the schedule is that of the longer run: the learning rate is %.3g again, "
                  "not %.3g as at the end",
@@ -112,19 +112,19 @@ void trainer_describe(struct trainer *t) {
     if (t->model.full_id)
         say(t, "vocabulary compacted from %lld to %lld ids that occur",
             (long long)t->model.full_vocab, (long long)c->vocab);
-    if (c->assumed && !t->p.step) log_warn(&t->line, "%s", c->assumed);
-    if (!t->p.step) say_notes(t);
-    if (!t->p.step && config_unknown_note(c->json, unknown, sizeof unknown))
+    if (c->assumed && !t->p->step) log_warn(&t->line, "%s", c->assumed);
+    if (!t->p->step) say_notes(t);
+    if (!t->p->step && config_unknown_note(c->json, unknown, sizeof unknown))
         log_warn(&t->line, "%s", unknown);
-    if (t->p.step) {
-        say(t, "resuming at step %lld", (long long)t->p.step);
+    if (t->p->step) {
+        say(t, "resuming at step %lld", (long long)t->p->step);
         say_rate(t);
     }
     char matrix[64] = "";
     if (t->setup.optimizer_matrix != t->setup.optimizer)
         snprintf(matrix, sizeof matrix, "\"optimizer_matrix\":\"%.20s\",",
                  t->setup.optimizer_matrix->name);
-    if (!t->p.step)
+    if (!t->p->step)
         log_lines_write(&t->log,
                         "{\"event\":\"start\",\"params\":%lld,\"trained_params\":%lld,"
                         "\"train_tokens\":%llu,\"gemm_peak_gflops\":%.1f,\"planned_mb\":%.1f,"

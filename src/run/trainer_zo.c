@@ -39,22 +39,6 @@ out:
     return rc;
 }
 
-/* Makes one recorded update again, and counts it. */
-static int repeat(struct trainer *t, const struct zo_record *r, struct err *e) {
-    struct engine_step s = {.step = r->step,
-                            .accum = r->accum,
-                            .lr = r->lr,
-                            .loss = r->loss,
-                            .directions = r->n,
-                            .seed = r->seed,
-                            .coef = r->coef};
-    const int rc = mezo_replay(&t->engine, &s, e);
-    if (rc) return rc;
-    t->filled = 0;
-    for (int64_t micro = 0; micro < r->accum; micro++) t->filled += trainer_tokens(t, micro);
-    return trainer_count(t, &s, r->seconds, e);
-}
-
 /* What may differ between the parts of a recorded run; data is not needed to replay it. */
 static bool may_change(const char *key) {
     const struct conf_row *row = conf_row(train_rows, key);
@@ -134,17 +118,17 @@ int trainer_check_trajectory(const struct trainer *t, struct conf *conf, struct 
     char *path = file_join(t->dir, "trajectory.zo");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
     if (!file_exists(path)) {
-        if (t->p.step)
+        if (t->p->step)
             rc = err_set(e, ERR_INPUT, "%s is missing: the %lld updates of the run are in it", path,
-                         (long long)t->p.step);
+                         (long long)t->p->step);
         goto out;
     }
     TRY(trajectory_open(&old, path, e));
     TRY(same_options(t, &old, conf, e));
     TRY(same_base(t, &old, e));
-    if (old.records < t->p.step)
+    if (old.records < t->p->step)
         rc = err_set(e, ERR_INPUT, "%s: holds %lld updates, but the checkpoint beside it has %lld",
-                     path, (long long)old.records, (long long)t->p.step);
+                     path, (long long)old.records, (long long)t->p->step);
 out:
     trajectory_close(&old);
     free(path);
@@ -167,18 +151,17 @@ static int64_t last_logged(const struct trainer *t) {
 }
 
 /* Updates that were recorded after the checkpoint and led nowhere, of a run that could not cut them
- * off itself. at: what was counted before they were made again, up to t->p.step. */
+ * off itself. at: what was counted before they were made again, up to t->p->step. */
 static int drop_repeated(struct trainer *t, const struct progress *at, struct err *e) {
     int rc;
-    struct progress loaded;
     log_warn(&t->line,
              "step %lld: %s; the updates recorded behind step %lld are dropped: going on from "
              "there",
-             (long long)t->p.step, t->why, (long long)at->step);
+             (long long)t->p->step, t->run->why, (long long)at->step);
     trainer_drop_updates(t);
     TRY(t->saved_step < 0 ? trainer_load_start(t, e)
-                          : checkpoint_load(t->dir, &t->engine, &loaded, e));
-    t->p = *at;
+                          : checkpoint_load(t->dir, t->run, e));
+    *t->p = *at;
     t->logged = at->step;
 out:
     return rc;
@@ -187,18 +170,18 @@ out:
 void trainer_drop_updates(struct trainer *t) {
     struct err ignored; /* what is left is dropped when the run goes on */
     const int64_t keep = t->saved_step < 0 ? 0 : t->saved_step;
-    if (!*t->why) return;
+    if (!*t->run->why) return;
     log_lines_write(&t->log,
                     "{\"event\":\"diverged\",\"step\":%lld,\"from\":%lld,\"seconds\":%.3f,"
                     "\"why\":\"%s\"}",
-                    (long long)keep, (long long)t->p.step, t->p.seconds, t->why);
+                    (long long)keep, (long long)t->p->step, t->p->seconds, t->run->why);
     if (t->trajectory.writing && t->trajectory.records > keep)
         trajectory_cut(&t->trajectory, keep, &ignored);
 }
 
 static int go_on(struct trainer *t, const char *path, struct err *e) {
     int rc;
-    const struct progress at = t->p;
+    const struct progress at = *t->p;
     struct trajectory old = {0};
     struct zo_record r;
     TRY(trajectory_open(&old, path, e));
@@ -208,7 +191,7 @@ static int go_on(struct trainer *t, const char *path, struct err *e) {
     TRY(trajectory_append_open(&t->trajectory, path, e));
     t->logged = last_logged(t);
     while (!rc && trajectory_next(&old, &r))
-        if (r.step >= t->p.step) rc = repeat(t, &r, e);
+        if (r.step >= t->p->step) rc = run_repeat(t->run, &r, e);
     if (rc == ERR_NUMERIC) rc = drop_repeated(t, &at, e);
 out:
     trajectory_close(&old);
@@ -234,17 +217,4 @@ int trainer_record(struct trainer *t, const struct engine_step *s, double second
                                 .seed = s->seed,
                                 .coef = s->coef};
     return trajectory_append(&t->trajectory, &r, e);
-}
-
-enum { IDLE = 20 };
-
-void trainer_note_idle(struct trainer *t, const struct engine_step *s) {
-    if (t->idle < 0 || !t->setup.estimator || !trainer_counts_errors(t)) return;
-    t->idle = s->grad_norm == 0 ? t->idle + 1 : -1;
-    if (t->idle < IDLE && !(t->idle > 0 && trainer_finished(t))) return;
-    log_warn(&t->line,
-             "warning: %d updates have learned nothing, as eps %g changes no answer in their "
-             "batches: learn with --objective ce first, or give a larger --eps or --batch",
-             t->idle, t->setup.eps);
-    t->idle = -1;
 }

@@ -10,10 +10,13 @@
 
 #include <string.h>
 
-static struct train_opts opts(int64_t steps, double time, int64_t tokens, double epochs,
+static struct budget_use opts(int64_t steps, double time, int64_t tokens, double epochs,
                               double flops) {
-    return (struct train_opts){
-        .steps = steps, .time = time, .tokens = tokens, .epochs = epochs, .flops = flops};
+    return (struct budget_use){{[BUDGET_steps] = (double)steps,
+                                [BUDGET_time] = time,
+                                [BUDGET_tokens] = (double)tokens,
+                                [BUDGET_epochs] = epochs,
+                                [BUDGET_flops] = flops}};
 }
 
 /* N updates of K tokens, each of F operations: bit for bit the schedule of N updates. */
@@ -23,7 +26,7 @@ static void shares_of_whole_numbers_agree(void **state) {
         for (int64_t k = 1; k < 100000; k = 3 * k + 1)
             for (int64_t i = 0; i <= n; i += 1 + n / 50) {
                 const double f = 19734528;
-                const struct train_opts a = opts(n, 0, 0, 0, 0), b = opts(0, 0, n * k, 0, 0),
+                const struct budget_use a = opts(n, 0, 0, 0, 0), b = opts(0, 0, n * k, 0, 0),
                                         c = opts(0, 0, 0, 0, (double)n * f);
                 const struct budget_use la = budget_limits(&a, 0), lb = budget_limits(&b, 0),
                                         lc = budget_limits(&c, 0);
@@ -39,7 +42,7 @@ static void shares_of_whole_numbers_agree(void **state) {
 
 static void the_first_limit_ends_it(void **state) {
     (void)state;
-    const struct train_opts o = opts(10, 100, 0, 2, 0);
+    const struct budget_use o = opts(10, 100, 0, 2, 0);
     const struct budget_use limit = budget_limits(&o, 93 * 32);
     struct budget_use used = {0};
     assert_true(budget_share(&limit, &used) == 0);
@@ -61,7 +64,7 @@ static void the_first_limit_ends_it(void **state) {
     assert_false(budget_spent(&unknown, &used, BUDGET_epochs));
 }
 
-static void check_updates(struct train_opts o, int64_t accum, int64_t end, int64_t want,
+static void check_updates(struct budget_use o, int64_t accum, int64_t end, int64_t want,
                           double want_micro) {
     const struct budget_unit u = {.tokens = 128, .epoch = 128, .flops = 1e6};
     const struct budget_use limit = budget_limits(&o, 1280);

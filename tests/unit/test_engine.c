@@ -236,9 +236,10 @@ static void test_full_disk(void **state) {
     (void)state;
     const struct gemm gemm = gemm_of("auto", DT_F32);
     struct model m = model_of(&variants[8]);
-    struct engine g;
-    struct engine_opts o = options(&gemm, "adamw");
-    struct progress p = {.ema = 1, .best = 1, .lr_scale = 1};
+    struct run *r;
+    const struct run_opts o = {.engine = engine_find("backprop"),
+                               .engine_opts = options(&gemm, "adamw"),
+                               .accum = 1};
     char dir[] = "/tmp/duet-engine-XXXXXX", path[64], next[64], command[64];
     uint64_t before, hash;
     struct rlimit old;
@@ -246,13 +247,13 @@ static void test_full_disk(void **state) {
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/state", dir);
     snprintf(next, sizeof next, "%s/model.next.blzt", dir);
-    open_engine(&g, &m, &o);
+    ok(run_open(&r, &m, &o, NULL, NULL, &e));
     int64_t n = 0;
     for (int i = 0; i < m.n_params; i++) /* moments that do not compress */
         for (int k = 0; k < 2; k++)
-            for (int64_t j = 0; g.opt.state[i][k] && j < param_count(m.params + i); j++, n++)
-                g.opt.state[i][k][j] = (float)sin((double)n * 12.9898);
-    ok(checkpoint_save(dir, &g, &p, false, &e));
+            for (int64_t j = 0; r->engine.opt.state[i][k] && j < param_count(m.params + i); j++, n++)
+                r->engine.opt.state[i][k][j] = (float)sin((double)n * 12.9898);
+    ok(checkpoint_save(dir, r, false, &e));
     ok(state_hash(path, &before, &e));
     snprintf(command, sizeof command, "%s/model.blzt", dir);
     const uint64_t weights = disk_size(command), moments = disk_size(path);
@@ -260,19 +261,18 @@ static void test_full_disk(void **state) {
 
     getrlimit(RLIMIT_FSIZE, &old);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){weights + weights / 8, old.rlim_max});
-    p.step = 1;
-    const int rc = checkpoint_save(dir, &g, &p, false, &e);
+    r->p.step = 1;
+    const int rc = checkpoint_save(dir, r, false, &e);
     setrlimit(RLIMIT_FSIZE, &old);
     assert_int_equal(rc, ERR_IO);
     assert_false(file_exists(next));
     ok(state_hash(path, &hash, &e));
     assert_true(hash == before);
-    p = (struct progress){0};
-    ok(checkpoint_load(dir, &g, &p, &e));
-    assert_int_equal(p.step, 0);
-    p.step = 2;
-    ok(checkpoint_save(dir, &g, &p, false, &e));
-    engine_close(&g);
+    ok(checkpoint_load(dir, r, &e));
+    assert_int_equal(r->p.step, 0);
+    r->p.step = 2;
+    ok(checkpoint_save(dir, r, false, &e));
+    run_close(r);
     close_model(&m);
     snprintf(command, sizeof command, "rm -rf %s", dir);
     assert_int_equal(system(command), 0);

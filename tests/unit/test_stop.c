@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "run.h"
 #include "stop.h"
 
 #include <signal.h>
@@ -41,16 +42,14 @@ static void ends(void **state) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         stop_catch();
         stop_phase(STOP_RUNNING, 1203);
-        assert_false(stop_asked());
+        assert_false(*stop_flag() & RUN_STOP);
         assert_int_equal(*stop_flag(), 0);
         send(all[i]);
-        assert_true(stop_asked() && *stop_flag());
+        assert_true(*stop_flag() & RUN_STOP);
         assert_string_equal(said, "duet: stopping; saving at step 1203\n");
         send(all[(i + 1) % 4]);
         assert_non_null(strstr(said, "stopping already"));
-        assert_true(stop_asked());
-        stop_go_on(); /* is not for the run to undo */
-        assert_true(*stop_flag());
+        assert_true(*stop_flag() & RUN_STOP);
         stop_release();
     }
 }
@@ -61,7 +60,7 @@ static void saves(void **state) {
     stop_phase(STOP_RUNNING, 7);
     assert_false(stop_save_asked());
     send(SIGUSR1);
-    assert_false(stop_asked() || *stop_flag());
+    assert_false(*stop_flag());
     assert_true(stop_save_asked());
     assert_false(stop_save_asked());
     stop_release();
@@ -90,20 +89,9 @@ static void opening(void **state) {
     mine = 0;
     send(SIGTERM);
     assert_int_equal(mine, SIGTERM);
-    assert_false(stop_asked());
+    assert_false(*stop_flag() & RUN_STOP);
     stop_release();
     sigaction(SIGTERM, &old, NULL);
-}
-
-static void by_the_run(void **state) {
-    (void)state;
-    stop_catch();
-    stop_phase(STOP_RUNNING, 1);
-    stop_cancel();
-    assert_true(*stop_flag() && !stop_asked());
-    stop_go_on();
-    assert_int_equal(*stop_flag(), 0);
-    stop_release();
 }
 
 static void restored(void **state) {
@@ -114,7 +102,7 @@ static void restored(void **state) {
     stop_catch();
     stop_phase(STOP_RUNNING, 3);
     send(SIGHUP); /* stays ignored */
-    assert_false(stop_asked());
+    assert_false(*stop_flag() & RUN_STOP);
     assert_string_equal(said, "");
     stop_release();
     sigaction(SIGINT, NULL, &now);
@@ -130,7 +118,7 @@ static void restored(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ends),    cmocka_unit_test(saves),      cmocka_unit_test(phases),
-        cmocka_unit_test(opening), cmocka_unit_test(by_the_run), cmocka_unit_test(restored),
+        cmocka_unit_test(opening), cmocka_unit_test(restored),
     };
     /* Whatever the tests are run by may ignore some (nohup). */
     static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1};

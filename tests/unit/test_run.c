@@ -1,0 +1,416 @@
+/* A training run as an object: a snapshot goes on to the same bits, events come in order, two runs in
+ * two threads are two runs, recorded updates are made again, divergence goes back where it is told. */
+#include "llama_fixture.h"
+
+#include "run.h"
+#include "trajectory.h"
+
+#include <pthread.h>
+
+enum { BATCH = 2, LEN = 8, FIRST = 5, SECOND = 5 };
+
+/* The rows of a stream: a function of their number. */
+static void stream(void *ctx, uint64_t row, struct engine_batch *out) {
+    const uint64_t *vocab = ctx;
+    for (int i = 0; i < BATCH; i++) {
+        struct rng r = rng_make(3, RNG_TEST, row + (uint64_t)i, 0, 0);
+        for (int k = 0; k < LEN; k++) {
+            out->input[i * LEN + k] = (uint32_t)rng_below(&r, *vocab);
+            out->target[i * LEN + k] = (out->input[i * LEN + k] + 1) % (uint32_t)*vocab;
+        }
+    }
+}
+
+static uint64_t vocab = 50;
+
+struct kind {
+    const char *engine, *optimizer, *estimator;
+    double lr;
+};
+static const struct kind kinds[] = {{"backprop", "adamw", NULL, 1e-2},
+                                    {"mezo", "momentum", "spsa", 1e-4}};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+static struct run_opts opts_of(const struct kind *k, const struct gemm *g) {
+    struct run_opts o = {.engine = engine_find(k->engine),
+                         .engine_opts = {.batch = BATCH,
+                                         .seq = LEN,
+                                         .gemm = g,
+                                         .hyper = opt_hyper_of(opt_find(k->optimizer)),
+                                         .directions = 2,
+                                         .eps = 1e-3,
+                                         .seed = 11,
+                                         .max_accum = 2},
+                         .accum = 1,
+                         .accum_end = 2,
+                         .lr = k->lr,
+                         .sched = {.kind = SCHED_linear, .warmup = 3, .min = 0.1},
+                         .budget = {{[BUDGET_steps] = FIRST + SECOND}},
+                         .data = {.fill = stream, .ctx = &vocab}};
+    if (k->estimator) o.engine_opts.estimator = zo_find(k->estimator);
+    return o;
+}
+
+/* ---- what is told ---------------------------------------------------------------------------- */
+
+struct heard {
+    enum run_event_kind kind[256];
+    int n;
+    double loss[64];
+    int n_losses;
+    /* what to do with RUN_BACK: */
+    const struct run_pair *back;
+    struct progress before;
+    /* recorded updates */
+    struct zo_record record[16];
+    uint64_t seed[16][8];
+    float coef[16][8];
+    int n_records;
+};
+
+static int hear(void *ctx, struct run *r, const struct run_event *v, struct err *error) {
+    struct heard *h = ctx;
+    if (h->n < 256) h->kind[h->n++] = v->kind;
+    if (v->kind == RUN_COUNTED && h->n_losses < 64) h->loss[h->n_losses++] = v->step->loss;
+    if (v->kind == RUN_ROLLED_BACK) h->before = *v->before;
+    if (v->kind == RUN_BACK && h->back) return run_restore(r, h->back, error);
+    if (v->kind == RUN_MADE && v->step->directions && h->n_records < 16) {
+        const int i = h->n_records++;
+        for (int64_t d = 0; d < v->step->directions; d++) {
+            h->seed[i][d] = v->step->seed[d];
+            h->coef[i][d] = v->step->coef[d];
+        }
+        h->record[i] = (struct zo_record){.step = v->step->step,
+                                          .accum = v->step->accum,
+                                          .lr = v->step->lr,
+                                          .loss = v->step->loss,
+                                          .seconds = v->seconds,
+                                          .n = (int)v->step->directions,
+                                          .seed = h->seed[i],
+                                          .coef = h->coef[i]};
+    }
+    return 0;
+}
+
+static void steps(struct run *r, int n) {
+    for (int i = 0; i < n; i++) ok(run_step(r, &e));
+}
+
+static bool same_weights(const struct model *a, const struct model *b) {
+    for (int i = 0; i < a->n_params; i++)
+        if (memcmp(a->params[i].data, b->params[i].data,
+                   (size_t)param_count(a->params + i) * sizeof(float)))
+            return false;
+    return true;
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+static char dir[] = "/tmp/duet-run-XXXXXX", weights[64], state_path[64];
+
+static void goes_on_from_a_snapshot(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    const struct run_pair pair = {.weights = weights, .state = state_path};
+    for (int k = 0; k < N_KINDS; k++) {
+        struct model a = model_of(variants), b = model_of(variants + 0);
+        const struct run_opts o = opts_of(kinds + k, &g);
+        struct heard one = {0}, two = {0};
+        struct run *r, *s;
+        ok(run_open(&r, &a, &o, hear, &one, &e));
+        steps(r, FIRST);
+        assert_false(run_finished(r));
+        ok(run_snapshot(r, &pair, &e));
+        steps(r, SECOND);
+        assert_true(run_finished(r));
+        assert_int_equal(r->p.step, FIRST + SECOND);
+
+        randomize(&b, 99); /* nothing of it may count */
+        ok(run_open(&s, &b, &o, hear, &two, &e));
+        ok(run_restore(s, &pair, &e));
+        assert_int_equal(s->p.step, FIRST);
+        assert_int_equal(s->p.tokens, one.n_losses ? s->p.rows * LEN : 0);
+        steps(s, SECOND);
+        assert_true(same_weights(&a, &b));
+        assert_int_equal(two.n_losses, SECOND);
+        for (int i = 0; i < SECOND; i++) assert_true(one.loss[FIRST + i] == two.loss[i]);
+        assert_true(r->p.ema == s->p.ema && r->p.rows == s->p.rows);
+        assert_true(one.loss[0] != one.loss[1]);
+        run_close(r);
+        run_close(s);
+        close_model(&a);
+        close_model(&b);
+    }
+}
+
+static void a_pair_belongs_together(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    char other[80];
+    struct model m = model_of(variants);
+    const struct run_opts o = opts_of(kinds, &g);
+    struct run *r;
+    snprintf(other, sizeof other, "%s/other.blzt", dir);
+    const struct run_pair pair = {.weights = weights, .state = state_path},
+                          wrong = {.weights = other, .state = state_path};
+    ok(run_open(&r, &m, &o, NULL, NULL, &e));
+    ok(run_snapshot(r, &pair, &e));
+    steps(r, 1);
+    ok(run_write_weights(r, other, &e));
+    assert_int_equal(run_restore(r, &wrong, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "other.blzt does not belong to "));
+    ok(run_restore(r, &pair, &e));
+    /* What is no number is not written, and the pair stays. */
+    ((float *)m.params[0].data)[0] = NAN;
+    assert_int_equal(run_snapshot(r, &pair, &e), ERR_NUMERIC);
+    ok(run_restore(r, &pair, &e));
+    assert_true(isfinite(((float *)m.params[0].data)[0]));
+    run_close(r);
+    close_model(&m);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+/* The kinds of one update of `accum` micro-batches, among those that come of themselves. */
+static void order_of_events(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    static const enum run_event_kind want[] = {RUN_MICRO, RUN_MICRO,   RUN_MADE,
+                                               RUN_COUNTED, RUN_STEPPED};
+    struct model m = model_of(variants);
+    struct run_opts o = opts_of(kinds, &g);
+    struct heard h = {0};
+    struct run *r;
+    o.accum = 2;
+    ok(run_open(&r, &m, &o, hear, &h, &e));
+    steps(r, 2);
+    int n = 0;
+    for (int i = 0; i < h.n; i++)
+        if (h.kind[i] != RUN_SLOW && h.kind[i] != RUN_PAUSED)
+            assert_int_equal(h.kind[i], want[n++ % 5]);
+    assert_int_equal(n, 2 * 5);
+    run_close(r);
+    close_model(&m);
+}
+
+/* An event that fails ends the update: nothing of it counts. */
+static int refuse(void *ctx, struct run *r, const struct run_event *v, struct err *error) {
+    (void)r;
+    const enum run_event_kind *at = ctx;
+    return v->kind == *at ? err_set(error, ERR_IO, "no room for it") : 0;
+}
+
+static void an_event_that_fails(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    for (int k = 0; k < N_KINDS; k++) {
+        struct model m = model_of(variants), before = model_of(variants);
+        const struct run_opts o = opts_of(kinds + k, &g);
+        enum run_event_kind at = RUN_MICRO;
+        struct run *r;
+        ok(run_open(&r, &m, &o, refuse, &at, &e));
+        assert_int_equal(run_step(r, &e), ERR_IO);
+        assert_string_equal(e.msg, "no room for it");
+        assert_int_equal(r->p.step, 0);
+        assert_true(same_weights(&m, &before));
+        at = RUN_MADE;
+        assert_int_equal(run_step(r, &e), ERR_IO);
+        assert_int_equal(r->p.step, 0);
+        run_close(r);
+        close_model(&m);
+        close_model(&before);
+    }
+}
+
+/* Asked to stop in the midst of an update, by whoever: it is dropped, and can be made later. */
+static int stop_at_first(void *ctx, struct run *r, const struct run_event *v, struct err *error) {
+    (void)error;
+    int *left = ctx;
+    if (v->kind == RUN_MICRO && (*left)-- == 0) run_stop(r);
+    return 0;
+}
+
+static void stopped_and_gone_on(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    struct model m = model_of(variants), whole = model_of(variants);
+    struct run_opts o = opts_of(kinds, &g);
+    _Atomic int flag = 0;
+    int left = 2;
+    struct run *r, *s;
+    ok(run_open(&s, &whole, &o, NULL, NULL, &e));
+    steps(s, 4);
+    o.cancel = &flag;
+    ok(run_open(&r, &m, &o, stop_at_first, &left, &e));
+    steps(r, 2);
+    assert_false(run_stopped(r));
+    steps(r, 1);
+    assert_true(run_stopped(r) && flag == RUN_STOP && r->pace.dropped);
+    assert_int_equal(r->p.step, 2);
+    flag = 0;
+    steps(r, 2);
+    assert_int_equal(r->p.step, 4);
+    assert_true(same_weights(&m, &whole));
+    run_close(r);
+    run_close(s);
+    close_model(&m);
+    close_model(&whole);
+}
+
+/* ---- divergence ------------------------------------------------------------------------------ */
+
+static void goes_back_once(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    const struct run_pair pair = {.weights = weights, .state = state_path};
+    struct model m = model_of(variants);
+    struct run_opts o = opts_of(kinds, &g);
+    struct heard h = {.back = &pair};
+    struct run *r;
+    o.rollback = true;
+    ok(run_open(&r, &m, &o, hear, &h, &e));
+    steps(r, 2);
+    ok(run_snapshot(r, &pair, &e));
+    steps(r, 1);
+    ((float *)m.params[0].data)[0] = NAN; /* of a token that occurs, sooner or later */
+    for (int64_t i = 0; i < param_count(m.params); i++) ((float *)m.params[0].data)[i] = NAN;
+    ok(run_step(r, &e));
+    assert_int_equal(r->p.step, 2);
+    assert_int_equal(h.before.step, 3);
+    assert_true(r->p.rollbacks == 1 && r->p.lr_scale == 0.5);
+    assert_string_equal(r->why, "the loss is not a number");
+    steps(r, 1);
+    for (int64_t i = 0; i < param_count(m.params); i++) ((float *)m.params[0].data)[i] = NAN;
+    assert_int_equal(run_step(r, &e), ERR_NUMERIC); /* once */
+    assert_true(r->diverged);
+    assert_string_equal(e.msg, "step 3: the loss is not a number");
+    run_close(r);
+    close_model(&m);
+}
+
+static void no_way_back(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    struct model m = model_of(variants);
+    struct run_opts o = opts_of(kinds, &g);
+    struct heard h = {0}; /* nobody restores anything */
+    struct run *r;
+    o.rollback = true;
+    ok(run_open(&r, &m, &o, hear, &h, &e));
+    steps(r, 2);
+    for (int64_t i = 0; i < param_count(m.params); i++) ((float *)m.params[0].data)[i] = NAN;
+    assert_int_equal(run_step(r, &e), ERR_NUMERIC);
+    assert_int_equal(h.kind[h.n - 1], RUN_BACK);
+    run_close(r);
+    close_model(&m);
+}
+
+/* ---- recorded updates ------------------------------------------------------------------------ */
+
+static void repeats_what_was_recorded(void **state) {
+    (void)state;
+    const struct gemm g = gemm_of("native", DT_F32);
+    struct model m = model_of(variants), again = model_of(variants);
+    struct run_opts o = opts_of(kinds + 1, &g);
+    struct heard h = {0}, quiet = {0};
+    struct engine_memory all, few;
+    struct run *r, *s;
+    ok(run_open(&r, &m, &o, hear, &h, &e));
+    steps(r, FIRST + SECOND);
+    assert_int_equal(h.n_records, FIRST + SECOND);
+    ok(run_plan(&all, o.engine, &again, &o.engine_opts, 0, &e));
+    o.engine_opts.repeat = true; /* no data, no passes */
+    o.engine_opts.gemm = NULL;
+    o.data = (struct run_data){0};
+    ok(run_plan(&few, o.engine, &again, &o.engine_opts, 0, &e));
+    assert_int_equal(few.total, few.weights + few.optimizer);
+    assert_true(few.total < all.total && few.weights == all.weights);
+    ok(run_open(&s, &again, &o, hear, &quiet, &e));
+    for (int i = 0; i < h.n_records; i++) ok(run_repeat(s, h.record + i, &e));
+    assert_true(same_weights(&m, &again));
+    assert_int_equal(s->p.step, r->p.step);
+    assert_int_equal(s->p.tokens, r->p.tokens);
+    assert_true(s->p.ema == r->p.ema && s->p.seconds == r->p.seconds);
+    for (int i = 0; i < h.n_losses; i++) assert_true(h.loss[i] == quiet.loss[i]);
+    struct zo_record bad = h.record[0];
+    bad.n--;
+    assert_int_equal(run_repeat(s, &bad, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "has 1 directions, the settings of the run make 2"));
+    bad = h.record[0];
+    bad.accum = 3;
+    assert_int_equal(run_repeat(s, &bad, &e), ERR_INPUT);
+    assert_true(same_weights(&m, &again));
+    run_close(r);
+    run_close(s);
+    close_model(&m);
+    close_model(&again);
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+/* A run of its own from the opening of its model on. */
+struct alone {
+    const struct kind *kind;
+    struct gemm gemm;
+    struct model m;
+    int rc;
+    double loss[FIRST + SECOND];
+};
+
+static void *train(void *ctx) {
+    struct alone *a = ctx;
+    struct err error;
+    struct heard h = {0};
+    struct run *r = NULL;
+    const struct run_opts o = opts_of(a->kind, &a->gemm);
+    a->rc = run_open(&r, &a->m, &o, hear, &h, &error);
+    while (!a->rc && !run_finished(r)) a->rc = run_step(r, &error);
+    memcpy(a->loss, h.loss, sizeof a->loss);
+    run_close(r);
+    return NULL;
+}
+
+static void two_at_once(void **state) {
+    (void)state;
+    enum { N = 2 };
+    struct alone one[N], both[N];
+    pthread_t t[N];
+    for (int i = 0; i < N; i++) {
+        one[i] = (struct alone){.kind = kinds + i, .gemm = gemm_of("native", DT_F32)};
+        both[i] = one[i];
+        one[i].m = model_of(variants);
+        both[i].m = model_of(variants);
+        train(one + i);
+        assert_int_equal(one[i].rc, 0);
+    }
+    for (int i = 0; i < N; i++) assert_int_equal(pthread_create(t + i, NULL, train, both + i), 0);
+    for (int i = 0; i < N; i++) pthread_join(t[i], NULL);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(both[i].rc, 0);
+        assert_true(same_weights(&one[i].m, &both[i].m));
+        assert_memory_equal(one[i].loss, both[i].loss, sizeof one[i].loss);
+        close_model(&one[i].m);
+        close_model(&both[i].m);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(goes_on_from_a_snapshot),
+        cmocka_unit_test(a_pair_belongs_together),
+        cmocka_unit_test(order_of_events),
+        cmocka_unit_test(an_event_that_fails),
+        cmocka_unit_test(stopped_and_gone_on),
+        cmocka_unit_test(goes_back_once),
+        cmocka_unit_test(no_way_back),
+        cmocka_unit_test(repeats_what_was_recorded),
+        cmocka_unit_test(two_at_once),
+    };
+    char command[80];
+    if (!mkdtemp(dir)) return 1;
+    snprintf(weights, sizeof weights, "%s/weights.blzt", dir);
+    snprintf(state_path, sizeof state_path, "%s/state", dir);
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command) ? 1 : failed;
+}
