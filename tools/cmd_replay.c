@@ -45,6 +45,8 @@ struct replay {
     struct train_setup setup;
     struct model model;
     struct opt opt;
+    struct direction_space space;
+    struct direction_tensor *tensor; /* its */
     int64_t steps;   /* updates done */
     uint64_t tokens; /* in them */
     double ema;      /* smoothed loss, as training smooths it */
@@ -159,6 +161,12 @@ static int open_weights(struct replay *r, struct log_progress *line, struct err 
     TRY(check_memory(r, e));
     TRY(train_model_load(&r->model, &r->setup, &r->opts, r->base, e));
     TRY(opt_open(&r->opt, NULL, &r->setup.hyper, r->model.params, r->model.n_params, e));
+    r->tensor = malloc(((size_t)r->model.n_params + 1) * sizeof *r->tensor);
+    if (!r->tensor) {
+        rc = err_set(e, ERR_NOMEM, "out of memory for directions");
+        goto out;
+    }
+    r->space = zo_space(&direction_rademacher, r->tensor, r->model.params, r->model.n_params);
 out:
     return rc;
 }
@@ -187,7 +195,7 @@ static int apply(struct replay *r, const struct zo_record *z, struct err *e) {
     const struct engine_opts eo = train_engine_opts(&r->setup, &r->opts, NULL, 0);
     TRY(check_update(r, &eo, z, e));
     const struct zo_update u = {.lr = z->lr, .n = z->n, .seed = z->seed, .coef = z->coef};
-    zo_apply(&r->opt, &u);
+    zo_apply(&r->opt, &r->space, &u);
     const int64_t seq = r->opts.seq ? r->opts.seq : r->model.config.seq_len;
     r->tokens += (uint64_t)(z->accum * r->opts.batch) * (uint64_t)seq;
     r->ema = r->steps ? 0.95 * r->ema + 0.05 * z->loss : z->loss;
@@ -255,6 +263,7 @@ out:
 
 static void replay_release(struct replay *r) {
     opt_close(&r->opt);
+    free(r->tensor);
     model_close(&r->model);
     conf_release(&r->conf);
     trajectory_close(&r->trajectory);

@@ -38,7 +38,8 @@ struct choices {
 /* What one run reads and writes.
  *
  * With probes, the B sequences are n_probes groups of B/n_probes, in order, and group v goes
- * through the weights of probe v (trainable parameters perturbed, others as they are). */
+ * through the weights of probe v. The probes lie in one space (direction.h), whose tensors are the
+ * graph's parameters. */
 struct batch {
     int64_t B, T;           /* at most the planned ones */
     const struct probe *probes;

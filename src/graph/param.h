@@ -26,6 +26,7 @@ struct param {
     int ndim;           /* 1 or 2 */
     int64_t rows, cols; /* row-major; rows is 1 for ndim 1 */
     bool trainable;
+    float move; /* of what is trained: how far a zeroth-order direction moves it beside others */
     enum dtype dtype; /* of data */
     void *data;       /* rows*cols elements; owned by the model's weight arena */
     float *grad;      /* rows*cols floats, or NULL when no gradient is wanted */

@@ -4,8 +4,9 @@
 #include <assert.h>
 #include <string.h>
 
+/* The probes of a run lie in one space. */
 static bool perturbed(const struct exec *x, int param) {
-    return x->batch.n_probes && x->graph->params[param].trainable;
+    return x->batch.n_probes && direction_scale(&x->batch.probes->dir, param) != 0;
 }
 
 struct mat exec_weight(const struct exec *x, int param, struct variants *v) {
@@ -26,6 +27,7 @@ const float *exec_param_row(const struct exec *x, int param, int probe, int64_t 
     const struct param *p = x->graph->params + param;
     const float *w = param_read(p, row * p->cols + begin, n, buf);
     if (!perturbed(x, param) || x->batch.probes[probe].eps == 0) return w;
-    perturb_row(x->batch.probes + probe, param, p->cols, row, begin, n, w, buf);
+    direction_add(&x->batch.probes[probe].dir, buf, w, x->batch.probes[probe].eps, param, row,
+                  begin, n);
     return buf;
 }

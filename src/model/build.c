@@ -25,6 +25,7 @@ int build_param(struct builder *b, int part) {
                         .ndim = ndim,
                         .rows = ndim == 2 ? (int64_t)shape[0] : 1,
                         .cols = (int64_t)shape[ndim - 1],
+                        .move = 1,
                         .trainable = true,
                         .dtype = DT_F32};
     part_name(q->name, p, NAMES_HF, (uint32_t)b->layer);

@@ -138,6 +138,7 @@ static void add_param(struct model *m, const struct param *w, bool b, int64_t ro
                         .ndim = 2,
                         .rows = rows,
                         .cols = cols,
+                        .move = 1,
                         .trainable = true,
                         .dtype = DT_F32};
     part_lora_name(p->name, w->part, (uint32_t)(w->layer < 0 ? 0 : w->layer), b);

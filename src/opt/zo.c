@@ -26,17 +26,28 @@ uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d) {
     return rng_next(&r);
 }
 
-double zo_norm(const struct opt *opt, int64_t n, const float *coef) {
+struct direction_space zo_space(const struct direction_kind *kind, struct direction_tensor *tensor,
+                                const struct param *params, int n) {
+    for (int i = 0; i < n; i++)
+        tensor[i] = (struct direction_tensor){.rows = params[i].rows,
+                                              .cols = params[i].cols,
+                                              .scale = params[i].trainable ? params[i].move : 0};
+    return (struct direction_space){.kind = kind, .tensor = tensor};
+}
+
+double zo_norm(const struct direction_space *s, int n_tensors, int64_t n, const float *coef) {
     double sum = 0, size = 0;
     for (int64_t d = 0; d < n; d++) sum += (double)coef[d] * (double)coef[d];
-    for (int i = 0; i < opt->n_params; i++)
-        if (opt->params[i].trainable) size += (double)param_count(opt->params + i);
+    for (int i = 0; i < n_tensors; i++) {
+        const struct direction_tensor *t = s->tensor + i;
+        size += (double)t->scale * (double)t->scale * (double)(t->rows * t->cols);
+    }
     return sqrt(size * sum);
 }
 
 struct source {
     const struct zo_update *update;
-    const struct param *params;
+    const struct direction_space *space;
 };
 
 /* The estimate's tile, made anew from the seeds: there is no buffer of the gradient. */
@@ -46,16 +57,15 @@ static const float *estimate_tile(const struct grad_source *s, int param, int64_
     const struct zo_update *u = c->update;
     memset(buf, 0, (size_t)n * sizeof *buf);
     for (int64_t d = 0; d < u->n; d++) {
-        const struct probe p = {.key = perturb_key(u->seed[d]),
-                                .eps = u->coef[d]};
-        perturb_row(&p, param, c->params[param].cols, 0, begin, n, buf, buf);
+        const struct direction z = direction_make(c->space, u->seed[d]);
+        direction_add(&z, buf, buf, u->coef[d], param, 0, begin, n);
     }
     return buf;
 }
 
-void zo_apply(struct opt *opt, const struct zo_update *u) {
-    const struct source c = {u, opt->params};
+void zo_apply(struct opt *opt, const struct direction_space *s, const struct zo_update *u) {
+    const struct source c = {u, s};
     const struct grad_source grad = {
-        .tile = estimate_tile, .norm = zo_norm(opt, u->n, u->coef), .ctx = &c};
+        .tile = estimate_tile, .norm = zo_norm(s, opt->n_params, u->n, u->coef), .ctx = &c};
     opt_step(opt, u->lr, &grad);
 }

@@ -4,14 +4,14 @@
  * An estimator says which probes a run evaluates and what their losses mean. Adding one: zo_x.c
  * with a `const struct zo_kind zo_x` and one word in ESTIMATORS.
  *
- * Directions are Rademacher signs (perturb.h), a function of a seed a direction, which is a
- * function of (run seed, step, direction). A step is therefore known by (step, lr, seeds,
+ * A direction (direction.h) is a function of its seed, which is a function of (run seed, step,
+ * direction). A step is therefore known by (step, lr, seeds,
  * coefficients): zo_apply does with them what training did, bit for bit. */
 #ifndef DUET_ZO_H
 #define DUET_ZO_H
 
+#include "direction.h"
 #include "opt.h"
-#include "perturb.h"
 
 #define ESTIMATORS(X) X(grzo) X(spsa) X(fzoo)
 
@@ -49,9 +49,13 @@ const struct zo_kind *zo_find(const char *name); /* or NULL */
 /* Seed of direction d of a step. */
 uint64_t zo_seed(uint64_t run_seed, int64_t step, int64_t d);
 
-/* The L2 norm of the estimate, its directions counted as orthogonal: sqrt(n sum coef^2), n the
- * number of trainable weights. */
-double zo_norm(const struct opt *opt, int64_t n, const float *coef);
+/* Where the directions of a run lie: what is trained, by its `move`. tensor: room for n. */
+struct direction_space zo_space(const struct direction_kind *kind, struct direction_tensor *tensor,
+                                const struct param *params, int n);
+
+/* The L2 norm of the estimate, its directions counted as orthogonal: sqrt(n sum coef^2), n the sum
+ * of the squares of the scales of what moves: the number of weights where all move alike. */
+double zo_norm(const struct direction_space *s, int n_tensors, int64_t n, const float *coef);
 
 /* One update: w -= lr (sum_d coef_d z(seed_d)) by the optimizer's rule. step: updates done before
  * it. */
@@ -61,6 +65,6 @@ struct zo_update {
     const uint64_t *seed;
     const float *coef;
 };
-void zo_apply(struct opt *opt, const struct zo_update *u);
+void zo_apply(struct opt *opt, const struct direction_space *s, const struct zo_update *u);
 
 #endif

@@ -99,6 +99,7 @@ static size_t count_spans(const struct model *m) {
 static size_t own_bytes(const struct model *m, const struct audit_opts *o) {
     const size_t groups = (size_t)m->n_params + 1, spans = count_spans(m), N = (size_t)o->seeds;
     return arena_need(groups, sizeof(struct audit_group)) + arena_need(groups, sizeof(int)) +
+           arena_need(groups, sizeof(struct direction_tensor)) +
            groups * 3 * arena_need(N, sizeof(double)) +
            3 * arena_need((size_t)(SIDES * o->batch * o->seq), sizeof(uint32_t)) +
            arena_need(spans, sizeof(struct audit_span)) +
@@ -131,6 +132,7 @@ static void take_tables(struct audit *a) {
     const size_t n = (size_t)a->model->n_params + 1, half = (size_t)(o->batch * o->seq);
     a->group = arena_alloc(mem, n, sizeof *a->group);
     a->group_of = arena_alloc(mem, n, sizeof *a->group_of);
+    a->tensor = arena_alloc(mem, n, sizeof *a->tensor);
     a->span = arena_alloc(mem, count_spans(a->model), sizeof *a->span);
     a->sums = arena_alloc(mem, CHUNKS * (N_SUMS + (size_t)o->seeds), sizeof *a->sums);
     a->tiles = arena_alloc(mem, (size_t)par_threads() * 2 * OPT_TILE, sizeof *a->tiles);
@@ -154,6 +156,7 @@ int audit_open(struct audit *a, struct model *m, const struct audit_opts *o, str
         goto out;
     }
     take_tables(a);
+    a->space = zo_space(&direction_rademacher, a->tensor, m->params, m->n_params);
     make_groups(a);
     for (int k = 0; k < a->n_groups; k++) {
         double **const per[] = {&a->group[k].coef, &a->group[k].coef2, &a->group[k].slope};
@@ -222,7 +225,7 @@ double audit_coefficient(struct audit *a, uint64_t seed, double eps) {
         int64_t direction;
         int side;
         k->probe(&shape, 0, p, &direction, &side);
-        probe[p] = (struct probe){.key = perturb_key(seed), .eps = (float)(side * eps)};
+        probe[p] = (struct probe){.dir = direction_make(&a->space, seed), .eps = (float)(side * eps)};
     }
     const struct batch b = {.B = SIDES * o->batch,
                             .T = o->seq,
@@ -242,12 +245,13 @@ uint64_t audit_seed(const struct audit *a, int64_t s) {
     return zo_seed(a->opts.seed, s, 0);
 }
 
-/* Probes perturb what is trainable: for a while that is group k alone. */
+/* For a while group k alone moves. */
 static int probe_group(struct audit *a, int k, struct err *e) {
     int rc = 0;
-    struct param *params = a->model->params;
+    const struct param *params = a->model->params;
     struct audit_group *g = a->group + k;
-    for (int i = 0; i < a->model->n_params; i++) params[i].trainable = in_group(a, k, i);
+    for (int i = 0; i < a->model->n_params; i++)
+        a->tensor[i].scale = in_group(a, k, i) ? params[i].move : 0;
     for (int64_t s = 0; s < a->opts.seeds; s++) {
         g->coef[s] = audit_coefficient(a, audit_seed(a, s), a->opts.eps);
         g->coef2[s] = audit_coefficient(a, audit_seed(a, s), 2 * a->opts.eps);
@@ -258,7 +262,7 @@ static int probe_group(struct audit *a, int k, struct err *e) {
         if (a->opts.progress)
             a->opts.progress(a->opts.ctx, k * a->opts.seeds + s + 1, a->n_groups * a->opts.seeds);
     }
-    for (int i = 0; i < a->model->n_params; i++) params[i].trainable = a->group_of[i] >= 0;
+    zo_space(a->space.kind, a->tensor, params, a->model->n_params);
     return rc;
 }
 
@@ -286,21 +290,22 @@ static void add_span(const struct sums_job *j, const struct audit_span *s, doubl
     const struct param *p = j->a->model->params + s->param;
     const float *g = p->grad + s->begin;
     const int64_t N = j->a->opts.seeds;
+    const double move2 = (double)p->move * (double)p->move;
     memset(estimate, 0, (size_t)s->n * sizeof *estimate);
     for (int64_t d = 0; d < N; d++) {
-        struct probe probe = {.key = perturb_key(audit_seed(j->a, d)), .eps = 1};
+        const struct direction dir = direction_make(&j->a->space, audit_seed(j->a, d));
         memset(z, 0, (size_t)s->n * sizeof *z);
-        perturb_row(&probe, s->param, p->cols, 0, s->begin, s->n, z, z);
+        direction_add(&dir, z, z, 1, s->param, 0, s->begin, s->n);
         sums[N_SUMS + d] += dot(g, z, s->n);
-        probe.eps = (float)(j->g->coef[d] / (double)N);
-        perturb_row(&probe, s->param, p->cols, 0, s->begin, s->n, estimate, estimate);
+        direction_add(&dir, estimate, estimate, (float)(j->g->coef[d] / (double)N), s->param, 0,
+                      s->begin, s->n);
     }
     for (int64_t i = 0; i < s->n; i++) {
-        const double g2 = (double)g[i] * (double)g[i];
+        const double g2 = move2 * (double)g[i] * (double)g[i];
         sums[SUM_G2] += g2;
         sums[SUM_G4] += g2 * g2;
     }
-    sums[SUM_E2] += dot(estimate, estimate, s->n);
+    sums[SUM_E2] += dot(estimate, estimate, s->n) / move2;
     sums[SUM_EG] += dot(estimate, g, s->n);
 }
 

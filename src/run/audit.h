@@ -95,6 +95,8 @@ struct audit {
     int n_groups;
     double loss; /* of the batch, nats */
     int *group_of;   /* per parameter; -1: not trainable */
+    struct direction_space space; /* of the directions: all groups, or the one that is probed */
+    struct direction_tensor *tensor;
     struct arena grads, mem;
     uint32_t *input, *target; /* the batch twice, for two probes */
     float *nll;

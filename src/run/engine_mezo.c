@@ -14,6 +14,8 @@ struct mezo {
     struct probe *probe; /* (n_probes) */
     double *loss;        /* (micro-batches, n_probes) */
     uint64_t *seed;      /* per direction */
+    struct direction_space space;
+    struct direction_tensor *tensor; /* its */
     float *coef;
 };
 
@@ -44,6 +46,7 @@ static void mezo_close(struct engine *g) {
     free(z->loss);
     free(z->seed);
     free(z->coef);
+    free(z->tensor);
     free(z);
     g->mezo = NULL;
 }
@@ -59,8 +62,10 @@ static int mezo_open(struct engine *g, struct err *e) {
     z->loss = calloc(P * (size_t)o->max_accum, sizeof *z->loss);
     z->seed = calloc(n, sizeof *z->seed);
     z->coef = calloc(n, sizeof *z->coef);
-    if (!z->probe || !z->loss || !z->seed || !z->coef)
+    z->tensor = calloc((size_t)g->model->n_params + 1, sizeof *z->tensor);
+    if (!z->probe || !z->loss || !z->seed || !z->coef || !z->tensor)
         return err_set(e, ERR_NOMEM, "out of memory for the probes");
+    z->space = zo_space(&direction_rademacher, z->tensor, g->model->params, g->model->n_params);
     return 0;
 }
 
@@ -101,7 +106,7 @@ static bool evaluate(struct engine *g, const struct zo_shape *shape, struct engi
         int64_t d;
         int side;
         k->probe(shape, micro, p, &d, &side);
-        z->probe[p] = (struct probe){.key = perturb_key(z->seed[d]),
+        z->probe[p] = (struct probe){.dir = direction_make(&z->space, z->seed[d]),
                                      .eps = (float)(side * shape->eps)};
     }
     struct batch b = {.B = z->n_probes * each, .probes = z->probe, .n_probes = (int)z->n_probes};
@@ -117,7 +122,8 @@ static bool both_sides(struct engine *g, uint64_t seed, double eps, int64_t rows
                        double *minus) {
     struct mezo *z = g->mezo;
     for (int p = 0; p < 2; p++)
-        z->probe[p] = (struct probe){.key = perturb_key(seed), .eps = (float)(p ? -eps : eps)};
+        z->probe[p] = (struct probe){.dir = direction_make(&z->space, seed),
+                                     .eps = (float)(p ? -eps : eps)};
     struct batch b = {.B = 2 * rows, .probes = z->probe, .n_probes = 2};
     if (!engine_run(g, &b)) return false;
     for (int64_t r = 0; r < rows; r++) {
@@ -190,7 +196,7 @@ static void apply(struct engine *g, const struct engine_step *s) {
     const struct zo_update u = {
         .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef};
     const double begin = clock_seconds();
-    zo_apply(&g->opt, &u);
+    zo_apply(&g->opt, &g->mezo->space, &u);
     g->seconds_update += clock_seconds() - begin;
 }
 
@@ -207,7 +213,7 @@ int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
                        "the update of step %lld has %lld directions, the settings of the run make "
                        "%lld",
                        (long long)s->step, (long long)s->directions, (long long)want);
-    s->grad_norm = zo_norm(&g->opt, s->directions, s->coef);
+    s->grad_norm = zo_norm(&g->mezo->space, g->model->n_params, s->directions, s->coef);
     apply(g, s);
     return 0;
 }
@@ -225,7 +231,7 @@ static void step(struct engine *g, struct engine_step *s) {
     s->directions = n;
     s->seed = z->seed;
     s->coef = z->coef;
-    s->grad_norm = zo_norm(&g->opt, n, z->coef);
+    s->grad_norm = zo_norm(&z->space, g->model->n_params, n, z->coef);
     s->finite = isfinite(s->loss) && isfinite(s->grad_norm);
     if (s->finite) apply(g, s);
 }

@@ -19,9 +19,9 @@
 #ifndef DUET_GEMM_H
 #define DUET_GEMM_H
 
+#include "direction.h"
 #include "dtype.h"
 #include "err.h"
-#include "perturb.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,7 +33,7 @@
  * perturbation go through the network side by side: a panel of stored weights is read and widened
  * once for all of them. The stored matrix is never written.
  *
- * Variant v is  stored + v*stride  [ + scale lora_b_v lora_a_v ]  [ + probes[v].eps z ]. */
+ * Variant v is  stored + v*stride  [ + scale lora_b_v lora_a_v ]  [ + probes[v].eps z_v ]. */
 struct variants {
     int n;
     int64_t stride; /* elements of storage from one variant to the next; 0: all read the same */

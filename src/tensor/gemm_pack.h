@@ -162,22 +162,46 @@ static void chunk_read(struct chunk *c, int v) {
     }
 }
 
-/* The signs of the chunk for variant v, or NULL: not perturbed. */
-static const uint64_t *chunk_signs(const struct chunk *c, int v, struct signs *s) {
+/* How a chunk of a variant moves. */
+struct move {
+    const struct probe *probe; /* NULL: it is as stored */
+    float eps;                 /* with the tensor's scale */
+    const uint64_t *words;     /* the chunk's signs, or NULL: its rows go through the kind's add */
+};
+
+static struct move chunk_move(const struct chunk *c, int v, struct signs *s) {
     const struct variants *var = c->m->var;
-    if (!var || !var->probes || var->probes[v].eps == 0) return NULL;
+    struct move t = {.probe = var && var->probes ? var->probes + v : NULL};
+    if (t.probe) t.eps = t.probe->eps * direction_scale(&t.probe->dir, var->tensor);
+    if (t.eps == 0) return (struct move){0};
+    const struct direction *d = &t.probe->dir;
+    if (!d->space->kind->words) return t;
     const int64_t block = c->p / SIGN_BLOCK, blocks = perturb_blocks(var->cols);
     if (s->block != block)
-        perturb_words(var->probes + v, var->tensor, (var->row0 + c->row0) * blocks + block, blocks,
-                      c->h, s->words);
+        d->space->kind->words(d, var->tensor, (var->row0 + c->row0) * blocks + block, blocks, c->h,
+                              s->words);
     s->block = block;
-    return s->words;
+    t.words = s->words;
+    return t;
+}
+
+/* Row r of the chunk as the variant sees it: x, or buf, filled. */
+static const float *moved_row(const struct chunk *c, const struct move *t, int r, float *buf) {
+    const float *x = c->x[r];
+    const struct variants *var = c->m->var;
+    if (!t->probe) return x;
+    if (t->words)
+        kern()->add_signs(buf, x, t->eps, t->words + r * SIGN_WORDS, c->p % SIGN_BLOCK, c->n);
+    else
+        direction_add(&t->probe->dir, buf, x, t->probe->eps, var->tensor, var->row0 + c->row0 + r,
+                      c->p, c->n);
+    return buf;
 }
 
 /* True if variants v and w are the two sides of one direction: one set of signs serves both. */
 static bool same_signs(const struct mat *m, int v, int w) {
     const struct probe *p = m->var ? m->var->probes : NULL;
-    return p && p[v].key == p[w].key && p[v].eps != 0 && p[w].eps != 0;
+    return p && p[v].dir.key == p[w].dir.key && p[v].eps != 0 && p[w].eps != 0;
 }
 
 /* All variants read the same stored elements. */
@@ -192,11 +216,10 @@ INLINE int chunk_width(int64_t p, int64_t end) {
 
 enum { MAX_NV = 2 };
 
-/* Calls put for every chunk and variant of a sliver. put gets the rows with signs to apply (or
- * NULL). */
+/* Calls put for every chunk and variant of a sliver. put gets the rows and how they move. */
 INLINE void
 each_chunk(const struct mat *m, int v, int nv, int64_t row0, int h, int64_t p0, int64_t k,
-           void (*put)(struct chunk *c, int i, float eps, const uint64_t *words, void *ctx),
+           void (*put)(struct chunk *c, int i, const struct move *t, void *ctx),
            void *ctx) {
     struct chunk c = {.m = m, .row0 = row0, .h = h};
     struct signs s[MAX_NV];
@@ -206,8 +229,8 @@ each_chunk(const struct mat *m, int v, int nv, int64_t row0, int h, int64_t p0, 
         for (int i = 0; i < nv; i++) {
             if (i == 0 || !same_stored(m)) chunk_read(&c, v + i);
             struct signs *own = s + (i > 0 && same_signs(m, v, v + i) ? 0 : i);
-            const uint64_t *words = chunk_signs(&c, v + i, own);
-            put(&c, i, words ? m->var->probes[v + i].eps : 0, words, ctx);
+            const struct move t = chunk_move(&c, v + i, own);
+            put(&c, i, &t, ctx);
         }
     }
 }
@@ -219,16 +242,12 @@ struct put {
     bool round;
 };
 
-static void put_words(struct chunk *c, int i, float eps, const uint64_t *words, void *ctx) {
+static void put_words(struct chunk *c, int i, const struct move *move, void *ctx) {
     const struct put *t = ctx;
     float room[WIDE][KB];
     const uint32_t *row[WIDE];
     for (int r = 0; r < c->h; r++) {
-        const float *x = c->x[r];
-        if (words) {
-            kern()->add_signs(room[r], x, eps, words + r * SIGN_WORDS, c->p % SIGN_BLOCK, c->n);
-            x = room[r];
-        }
+        const float *x = moved_row(c, move, r, room[r]);
         row[r] = (const uint32_t *)(t->round ? rounded(x, room[r], c->n) : x);
     }
     transpose(t->dst + i * t->next + (c->p - t->p0) * t->wide, t->wide, row, c->h, c->n);
@@ -294,16 +313,20 @@ static void move_pairs(const struct mat *m, int v, int64_t row0, int h, int wide
     for (int i = 0; i < h && k % 2; i++) dst[whole * wide + i] = from[(row0 + i) * m->ld + k - 1];
 }
 
-static void put_pairs(struct chunk *c, int i, float eps, const uint64_t *words, void *ctx) {
+/* Signs are added in registers, as add_signs adds them. */
+static void put_pairs(struct chunk *c, int i, const struct move *move, void *ctx) {
     const struct put *t = ctx;
     uint32_t pair[WIDE][KB / 2];
+    float room[KB];
     const uint32_t *row[WIDE];
     const int64_t bit0 = c->p % SIGN_BLOCK;
-    const __m512 e = _mm512_set1_ps(eps);
+    const __m512 e = _mm512_set1_ps(move->eps);
     for (int r = 0; r < c->h; r++) {
-        const unsigned char *bits = (const unsigned char *)(words ? words + r * SIGN_WORDS : NULL);
+        const uint64_t *words = move->words ? move->words + r * SIGN_WORDS : NULL;
+        const unsigned char *bits = (const unsigned char *)words;
+        const float *from = bits ? c->x[r] : moved_row(c, move, r, room);
         for (int j = 0; j < c->n; j += 16) {
-            __m512 x = load16(c->x[r] + j, c->n - j);
+            __m512 x = load16(from + j, c->n - j);
             if (bits) {
                 uint32_t b;
                 memcpy(&b, bits + ((bit0 + j) >> 3), sizeof b);

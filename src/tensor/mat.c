@@ -1,5 +1,8 @@
-/* Reading stored matrices line by line: the one place where weights are widened, corrected and
- * perturbed on their way into a product. */
+/* Reading stored matrices line by line: weights widened and corrected (mat_stored) for every
+ * product, and perturbed (mat_line) for backends that have no way of their own. The native backend
+ * adds a direction's signs as it turns lines into slivers (gemm_pack.h); rows outside of products
+ * (exec_param_row) and updates (zo.c) go through direction_add. check_view holds all of them
+ * against each other. */
 #include "gemm.h"
 #include "kern.h"
 
@@ -49,6 +52,6 @@ const float *mat_line(const struct mat *m, int v, int64_t line, int64_t col, int
     const struct variants *s = m->var;
     if (!s || !s->probes || s->probes[v].eps == 0) return x;
     assert(!m->trans);
-    perturb_row(s->probes + v, s->tensor, s->cols, s->row0 + line, col, n, x, buf);
+    direction_add(&s->probes[v].dir, buf, x, s->probes[v].eps, s->tensor, s->row0 + line, col, n);
     return buf;
 }

@@ -7,16 +7,16 @@ uint64_t perturb_key(uint64_t seed) {
     return rng_fold(rng_fold(rng_fold(0, seed), RNG_PERTURB), 0);
 }
 
-void perturb_words(const struct probe *p, int64_t tensor, int64_t first, int64_t stride, int64_t n,
+void perturb_words(uint64_t key, int64_t tensor, int64_t first, int64_t stride, int64_t n,
                    uint64_t *words) {
-    kern()->signs(words, rng_fold(p->key, (uint64_t)tensor), (uint64_t)first, (uint64_t)stride, n);
+    kern()->signs(words, rng_fold(key, (uint64_t)tensor), (uint64_t)first, (uint64_t)stride, n);
 }
 
 enum { BLOCKS = 16 };
 
 /* Blocks follow each other along the rows and from row to row, so that a run of them serves a long
  * row as well as many short ones. */
-void perturb_row(const struct probe *p, int64_t tensor, int64_t cols, int64_t row, int64_t begin,
+void perturb_row(uint64_t key, float eps, int64_t tensor, int64_t cols, int64_t row, int64_t begin,
                  int64_t n, const float *x, float *y) {
     uint64_t words[BLOCKS * SIGN_WORDS + 1];
     const int64_t per = perturb_blocks(cols);
@@ -33,9 +33,9 @@ void perturb_row(const struct probe *p, int64_t tensor, int64_t cols, int64_t ro
             const int64_t end_block = (r + last / cols) * per + last % cols / SIGN_BLOCK + 1;
             have = end_block - block < BLOCKS ? end_block - block : BLOCKS;
             first = block;
-            perturb_words(p, tensor, first, 1, have, words);
+            perturb_words(key, tensor, first, 1, have, words);
         }
-        kern()->add_signs(y + i, x + i, p->eps, words + (block - first) * SIGN_WORDS,
+        kern()->add_signs(y + i, x + i, eps, words + (block - first) * SIGN_WORDS,
                           c % SIGN_BLOCK, some);
         i += some;
         c += some;

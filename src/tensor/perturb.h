@@ -1,5 +1,4 @@
-/* Zeroth-order directions: z in {-1,+1} (Rademacher), one bit an element, any tile of it at any
- * time by any thread.
+/* Random signs of tensors: one bit an element, any tile of them at any time by any thread.
  *
  * A tensor of (rows, cols) is cut into blocks of 512 elements along each row; block b of row r is
  * number r * ceil(cols/512) + b. Its signs are the eight words that the generator
@@ -14,12 +13,6 @@
 
 enum { SIGN_BLOCK = 512, SIGN_WORDS = SIGN_BLOCK / 64 };
 
-/* One copy of the weights that a run evaluates: w + eps z. eps 0: w. */
-struct probe {
-    uint64_t key; /* perturb_key(seed) */
-    float eps;
-};
-
 /* The hash of (seed, RNG_PERTURB, 0), which the tensor and the block are folded into. */
 uint64_t perturb_key(uint64_t seed);
 
@@ -29,12 +22,12 @@ static inline int64_t perturb_blocks(int64_t cols) {
 }
 
 /* Signs of blocks first, first + stride, ... (n of them) of a tensor: 8 n words. */
-void perturb_words(const struct probe *p, int64_t tensor, int64_t first, int64_t stride, int64_t n,
+void perturb_words(uint64_t key, int64_t tensor, int64_t first, int64_t stride, int64_t n,
                    uint64_t *words);
 
-/* y[i] = x[i] + eps z[i], i < n: elements of a tensor of cols columns from (row, begin) on, which
+/* y[i] = x[i] + eps z[i], z the sign, i < n: elements of a tensor of cols columns from (row, begin) on, which
  * may run on into the rows after it. In place. */
-void perturb_row(const struct probe *p, int64_t tensor, int64_t cols, int64_t row, int64_t begin,
+void perturb_row(uint64_t key, float eps, int64_t tensor, int64_t cols, int64_t row, int64_t begin,
                  int64_t n, const float *x, float *y);
 
 #endif

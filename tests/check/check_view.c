@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_VARIANTS = 5, MAX_RANK = 5 };
+enum { MAX_VARIANTS = 5, MAX_RANK = 5, TENSORS = 300 };
 
 struct view {
     struct gemm g;
@@ -21,6 +21,8 @@ struct view {
     int64_t m, n, k, row0, rows; /* rows of A in one group; of B; of the stored matrix: row0 + n */
     struct variants var;
     struct probe probe[MAX_VARIANTS];
+    struct direction_space *space;
+    struct direction_tensor *tensor; /* its, of which var.tensor alone moves */
     struct mat a, b;
     float *x, *stored, *want; /* A; widened storage (rows, k); weights of a variant (n, k) */
     void *data;
@@ -43,10 +45,38 @@ static int64_t pick(struct check *c, int64_t from, int64_t to) {
     return from + (int64_t)rng_below(&c->rng, (uint64_t)(to - from + 1));
 }
 
+/* Kinds that have no words: the same signs row by row, and directions that are no signs at all. */
+static void add_signs_by_rows(const struct direction *d, float *y, const float *x, float scale,
+                              int64_t tensor, int64_t row, int64_t col, int64_t n) {
+    direction_rademacher.add(d, y, x, scale, tensor, row, col, n);
+}
+
+static float wave(uint64_t key, int64_t tensor, int64_t at) {
+    return (float)((key + (uint64_t)(7 * tensor + at) * 11) % 17) / 8 - 1;
+}
+
+static void add_waves(const struct direction *d, float *y, const float *x, float scale,
+                      int64_t tensor, int64_t row, int64_t col, int64_t n) {
+    const int64_t at = row * d->space->tensor[tensor].cols + col;
+    for (int64_t i = 0; i < n; i++) {
+        const float step = scale * wave(d->key, tensor, at + i);
+        y[i] = x[i] + step;
+    }
+}
+
+static const struct direction_kind signs_by_rows = {.key = perturb_key, .add = add_signs_by_rows},
+                                   waves = {.key = perturb_key, .add = add_waves};
+
 static void make_probes(struct check *c, struct view *t) {
+    static const struct direction_kind *const kinds[] = {&direction_rademacher, &signs_by_rows,
+                                                         &waves};
+    *t->space = (struct direction_space){kinds[pick(c, 0, 2)], t->tensor};
+    t->tensor[t->var.tensor] = (struct direction_tensor){
+        t->rows, t->k, (float)pick(c, 0, 2) * 0.5f + (float)pick(c, 0, 1)};
     for (int v = 0; v < t->var.n; v++) {
         const bool pair = v % 2 && pick(c, 0, 2);
-        t->probe[v].key = pair ? t->probe[v - 1].key : perturb_key((uint64_t)pick(c, 0, 1 << 30));
+        t->probe[v].dir = pair ? t->probe[v - 1].dir
+                               : direction_make(t->space, (uint64_t)pick(c, 0, 1 << 30));
         t->probe[v].eps = pair ? -t->probe[v - 1].eps : (float)pick(c, 0, 3) * 0.25f;
     }
     t->var.probes = t->probe;
@@ -60,11 +90,13 @@ static struct view view_make(struct check *c, const struct gemm *g, bool chain) 
     t.k = pick(c, 1, 24) * (type == DT_Q8_0 ? 32 : pick(c, 1, 31)) * (scale > 1 ? 2 : 1);
     t.row0 = pick(c, 0, 3);
     t.rows = t.row0 + t.n;
-    t.var = (struct variants){.n = (int)pick(c, 1, MAX_VARIANTS), .tensor = pick(c, 0, 300)};
+    t.var = (struct variants){.n = (int)pick(c, 1, MAX_VARIANTS), .tensor = pick(c, 0, TENSORS - 1)};
     t.var.cols = t.k;
     t.var.row0 = t.row0;
     t.var.row_count = t.rows;
     t.var.scale = 0.5f;
+    t.space = reserve(sizeof *t.space);
+    t.tensor = reserve(TENSORS * sizeof *t.tensor);
     if (pick(c, 0, 3)) make_probes(c, &t);
     if (!pick(c, 0, 2)) t.var.rank = (int)pick(c, 1, MAX_RANK);
     t.chain = chain && !t.var.rank;
@@ -97,6 +129,8 @@ static void view_free(struct view *t) {
     free(t->want);
     free(t->c);
     free(t->before);
+    free(t->space);
+    free(t->tensor);
 }
 
 static float to_bf16(float x) {
@@ -118,18 +152,22 @@ static void want_weights(struct view *t, int v) {
                 w += (double)t->var.scale *
                      (double)t->lora_b[(v * t->rows + row) * t->var.rank + r] *
                      (double)t->lora_a[(v * t->var.rank + r) * t->k + q];
-            if (p) {
+            const float eps = p ? p->eps * t->tensor[t->var.tensor].scale : 0;
+            if (p && t->space->kind == &waves) {
+                const float step = eps * wave(p->dir.key, t->var.tensor, row * t->k + q);
+                w = (double)((float)w + step);
+            } else if (p) {
                 static uint64_t words[8];
                 static int64_t have_block = -1;
                 static uint64_t have_key;
                 const int64_t block = row * blocks + q / 512;
-                const uint64_t key = rng_fold(p->key, (uint64_t)t->var.tensor);
+                const uint64_t key = rng_fold(p->dir.key, (uint64_t)t->var.tensor);
                 if (block != have_block || key != have_key)
                     kern_scalar.signs(words, key, (uint64_t)block, 1, 1);
                 have_block = block;
                 have_key = key;
                 const bool plus = words[q % 512 / 64] >> (q % 64) & 1;
-                w = (double)((float)w + (plus ? p->eps : -p->eps));
+                w = (double)((float)w + (plus ? eps : -eps));
             }
             t->want[i * t->k + q] = t->g.compute == DT_BF16 ? to_bf16((float)w) : (float)w;
         }
@@ -256,11 +294,11 @@ static void check_rows(struct check *c) {
     for (int round = 0; round < 50; round++) {
         const int64_t cols = pick(c, 1, 1300), row = pick(c, 0, 50), tensor = pick(c, 0, 99);
         const int64_t begin = pick(c, 0, cols - 1), n = pick(c, 1, cols - begin);
-        const struct probe p = {.key = perturb_key((uint64_t)round), .eps = 0.5f};
+        const uint64_t key = perturb_key((uint64_t)round);
         float *x = normal(c, n), *y = reserve((size_t)n * sizeof *y);
         uint64_t words[24];
-        perturb_words(&p, tensor, row * perturb_blocks(cols), 1, perturb_blocks(cols), words);
-        perturb_row(&p, tensor, cols, row, begin, n, x, y);
+        perturb_words(key, tensor, row * perturb_blocks(cols), 1, perturb_blocks(cols), words);
+        perturb_row(key, 0.5f, tensor, cols, row, begin, n, x, y);
         for (int64_t i = 0; i < n; i++) {
             const bool plus = words[(begin + i) / 64] >> ((begin + i) % 64) & 1;
             const float want = plus ? x[i] + 0.5f : x[i] - 0.5f;

@@ -372,10 +372,9 @@ static float *signs_of(const struct audit *a, const char *part, int64_t n) {
     for (int64_t s = 0; s < a->opts.seeds; s++)
         for (int i = 0; i < a->model->n_params; i++) {
             const struct param *p = a->model->params + i;
-            const struct probe probe = {.key = perturb_key(zo_seed(a->opts.seed, s, 0)),
-                                        .eps = 1};
             if (!strstr(p->name, part)) continue;
-            perturb_row(&probe, i, p->cols, 0, 0, param_count(p), at, at);
+            perturb_row(perturb_key(zo_seed(a->opts.seed, s, 0)), 1, i, p->cols, 0, 0,
+                        param_count(p), at, at);
             at += param_count(p);
         }
     return z;

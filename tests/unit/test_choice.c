@@ -3,7 +3,7 @@
  * what must not change a single bit. */
 #include "choice.h"
 #include "llama_fixture.h"
-#include "perturb.h"
+#include "direction.h"
 
 enum { B = 4, T = 9, MOST = 5, PER_TENSOR = 3 };
 
@@ -276,9 +276,12 @@ static void test_probes(void **state) {
     const struct gemm g = gemm_of("auto", DT_F32);
     struct model m = model_of(&variants[3]), moved = model_of(&variants[3]);
     const int w = m.graph.nodes[m.graph.n_nodes - 1].param[0];
-    for (int i = 0; i < m.n_params; i++) m.params[i].trainable = i == w;
-    const struct probe probes[2] = {{.key = perturb_key(9), .eps = 0.25f},
-                                    {.key = perturb_key(9), .eps = -0.25f}};
+    struct direction_tensor *moves = calloc((size_t)m.n_params, sizeof *moves);
+    for (int i = 0; i < m.n_params; i++)
+        moves[i] = (struct direction_tensor){m.params[i].rows, m.params[i].cols, i == w};
+    const struct direction_space space = {&direction_rademacher, moves};
+    const struct probe probes[2] = {{direction_make(&space, 9), 0.25f},
+                                    {direction_make(&space, 9), -0.25f}};
     struct prompts p = prompts_of(&m, 7, 3), q = p;
     const struct choices c = choices_of(&p);
     struct exec x;
@@ -302,6 +305,7 @@ static void test_probes(void **state) {
         assert_memory_not_equal(p.nll + (B / 2 - from), q.nll + (B / 2 - from),
                                 B / 2 * sizeof *p.nll);
     }
+    free(moves);
     exec_close(&x);
     close_model(&m);
     close_model(&moved);

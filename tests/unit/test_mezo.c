@@ -9,10 +9,10 @@
 
 enum { PROBES = 5 };
 
-static void make_probes(struct probe *p, float scale) {
+static void make_probes(const struct direction_space *s, struct probe *p, float scale) {
     static const float eps[PROBES] = {1, -1, 0, 0.3f, -20};
     for (int v = 0; v < PROBES; v++)
-        p[v] = (struct probe){.key = perturb_key(90 + (uint64_t)(v / 2)), .eps = scale * eps[v]};
+        p[v] = (struct probe){direction_make(s, 90 + (uint64_t)(v / 2)), scale * eps[v]};
 }
 
 /* Losses of `rows` sequences of t a probe; every probe sees the same ones. */
@@ -65,7 +65,8 @@ static void check_probes(const struct variant *v, const struct setup *s, const s
     const int64_t rows = B * T;
     float *all = malloc((size_t)(n * rows) * sizeof *all),
           *one = malloc((size_t)rows * sizeof *one);
-    make_probes(p, 3e-3f);
+    struct direction_space space = space_open(&m);
+    make_probes(&space, p, 3e-3f);
     run_probes(&m, g, p, n, &t, all);
     for (int k = 0; k < n; k++) {
         struct model w = written_out(v, s, &m, p + k);
@@ -85,6 +86,7 @@ static void check_probes(const struct variant *v, const struct setup *s, const s
     if (n > 2) assert_true(apart(all + 2 * rows, one, rows) <= tol);
     free(all);
     free(one);
+    space_close(&space);
     text_free(&t);
     model_close(&m);
 }
@@ -123,10 +125,11 @@ static void test_no_drift(void **state) {
         struct exec x;
         struct tokens t = tokens_of(&m, 8, 1);
         char *before = all_bytes(&m);
+        struct direction_space space = space_open(&m);
         ok(exec_open(&x, &m.graph, &g, &(struct exec_opts){.B = 2, .T = 4, .probes = 2}, &e));
         for (int i = 0; i < (k < 2 ? RUNS : RUNS / 10); i++) {
-            const uint64_t key = perturb_key((uint64_t)i);
-            const struct probe p[2] = {{.key = key, .eps = 1e-3f}, {.key = key, .eps = -1e-3f}};
+            const struct direction z = direction_make(&space, (uint64_t)i);
+            const struct probe p[2] = {{z, 1e-3f}, {z, -1e-3f}};
             exec_run(&x, &(struct batch){.B = 2,
                                          .T = 4,
                                          .probes = p,
@@ -137,6 +140,7 @@ static void test_no_drift(void **state) {
         }
         assert_bytes(setups[k].name, &m, before);
         exec_close(&x);
+        space_close(&space);
         tokens_free(&t);
         free(before);
         model_close(&m);
@@ -156,21 +160,16 @@ static double mean_loss(struct model *m, const struct gemm *g, const struct text
     return loss;
 }
 
-/* Direction d of a step as a probe. */
-static struct probe direction(const struct engine_step *s, int d, float eps) {
-    return (struct probe){.key = perturb_key(s->seed[d]), .eps = eps};
-}
-
 /* Descent along the directions, element by element. */
 static void check_update(const char *name, const struct model *m, const struct model *before,
-                         const struct engine_step *s) {
+                         const struct engine_step *s, const struct direction_space *space) {
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;
         float *x = values_of(p), *was = values_of(before->params + i);
         float *z = calloc((size_t)param_count(p), sizeof *z);
-        for (int d = 0; d < s->directions && p->trainable; d++) {
-            const struct probe along = direction(s, d, s->coef[d]);
-            perturb_row(&along, i, p->cols, 0, 0, param_count(p), z, z);
+        for (int d = 0; d < s->directions; d++) {
+            const struct direction along = direction_make(space, s->seed[d]);
+            direction_add(&along, z, z, s->coef[d], i, 0, 0, param_count(p));
         }
         for (int64_t k = 0; k < param_count(p); k++) {
             const double want = (double)was[k] - s->lr * (double)z[k];
@@ -193,6 +192,7 @@ static void check_step(const struct variant *v, const struct setup *s, const str
     struct engine_opts o = mezo_opts(g, "sgd", "spsa", t.B = 2, t.T);
     struct engine engine;
     o.directions = K;
+    struct direction_space space = space_open(&before);
     ok(engine_open(&engine, engine_find("mezo"), &m, &o, &e));
     const struct engine_step step = run_steps(&engine, &t, 5, 1, ACCUM, 1e-3);
     assert_int_equal(step.directions, K);
@@ -201,7 +201,7 @@ static void check_step(const struct variant *v, const struct setup *s, const str
         double loss[2] = {0};
         assert_true(step.seed[d] == zo_seed(o.seed, 5, d));
         for (int side = 0; side < 2; side++) {
-            const struct probe p = direction(&step, d, side ? -1e-3f : 1e-3f);
+            const struct probe p = {direction_make(&space, step.seed[d]), side ? -1e-3f : 1e-3f};
             struct model w = written_out(v, s, &before, &p);
             for (int micro = 0; micro < ACCUM; micro++)
                 loss[side] += mean_loss(&w, g, &t, micro) / ACCUM;
@@ -214,7 +214,8 @@ static void check_step(const struct variant *v, const struct setup *s, const str
                      (double)step.coef[d], c);
     }
     assert_true(fabs(step.loss - sum) <= 1e-12 * sum);
-    check_update(s->name, &m, &before, &step);
+    check_update(s->name, &m, &before, &step, &space);
+    space_close(&space);
     engine_close(&engine);
     text_free(&t);
     model_close(&m);

@@ -160,8 +160,11 @@ static void of_all_probes(void **state) {
     struct model m = model_of(&model);
     struct tokens t = tokens_of(&m, 2 * T, 3);
     memcpy(t.input + T, t.input, T * sizeof *t.input);
-    const struct probe probes[] = {{.key = perturb_key(7), .eps = 0},
-                                   {.key = perturb_key(7), .eps = 3}};
+    struct direction_tensor *moves = calloc((size_t)m.n_params, sizeof *moves);
+    for (int i = 0; i < m.n_params; i++)
+        moves[i] = (struct direction_tensor){m.params[i].rows, m.params[i].cols, 1};
+    const struct direction_space space = {&direction_rademacher, moves};
+    const struct probe probes[] = {{direction_make(&space, 7), 0}, {direction_make(&space, 7), 3}};
     struct batch b = batch_of(&t, 2, T), one = batch_of(&t, 1, T);
     b.probes = probes;
     b.n_probes = 2;
@@ -172,6 +175,7 @@ static void of_all_probes(void **state) {
     exec_peaks_close(&both);
     exec_peaks_close(&plain);
     tokens_free(&t);
+    free(moves);
     close_model(&m);
 }
 

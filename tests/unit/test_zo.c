@@ -36,8 +36,7 @@ static void check_vector(const char *line) {
         if (sscanf(line + at, "%" SCNx64 "%n", want + i, &n) != 1) fail_msg("signs.txt: %s", line);
     reference_words(seed, tensor, block, found);
     assert_memory_equal(found, want, sizeof want);
-    const struct probe p = {.key = perturb_key(seed), .eps = 1};
-    perturb_words(&p, (int64_t)tensor, (int64_t)block, 1, 1, found);
+    perturb_words(perturb_key(seed), (int64_t)tensor, (int64_t)block, 1, 1, found);
     assert_memory_equal(found, want, sizeof want);
     for (int t = 0; kern_tier(t); t++) {
         memset(found, 0, sizeof found);
@@ -107,10 +106,8 @@ static void test_statistics(void **state) {
     struct agreement mean = {0}, bit = {0}, word = {0}, row = {0}, tensor = {0}, seed = {0};
     struct agreement place[512] = {{0}};
     for (int s = 0; s < SEEDS; s++)
-        for (int t = 0; t < TENSORS; t++) {
-            const struct probe p = {.key = perturb_key(1000 + (uint64_t)s)};
-            perturb_words(&p, t, 0, 1, ROWS, w[s][t][0]);
-        }
+        for (int t = 0; t < TENSORS; t++)
+            perturb_words(perturb_key(1000 + (uint64_t)s), t, 0, 1, ROWS, w[s][t][0]);
     for (int s = 0; s < SEEDS; s++)
         for (int t = 0; t < TENSORS; t++)
             for (int r = 0; r < ROWS; r++)
@@ -134,9 +131,9 @@ static void test_statistics(void **state) {
 }
 
 /* The sign of one element by the definition: -1 or 1. */
-static int sign_at(const struct probe *p, int64_t tensor, int64_t cols, int64_t row, int64_t col) {
+static int sign_at(uint64_t key, int64_t tensor, int64_t cols, int64_t row, int64_t col) {
     uint64_t words[SIGN_WORDS];
-    perturb_words(p, tensor, row * perturb_blocks(cols) + col / SIGN_BLOCK, 1, 1, words);
+    perturb_words(key, tensor, row * perturb_blocks(cols) + col / SIGN_BLOCK, 1, 1, words);
     const int64_t i = col % SIGN_BLOCK;
     return words[i / 64] >> (i % 64) & 1 ? 1 : -1;
 }
@@ -153,15 +150,16 @@ static void test_rows(void **state) {
         const int64_t cols = widths[k % 9], all = ROWS * cols, tensor = k % 5;
         const int64_t begin = (int64_t)rng_below(&r, (uint64_t)all),
                       n = 1 + (int64_t)rng_below(&r, (uint64_t)(all - begin)), row = begin / cols;
-        const struct probe p = {.key = perturb_key(rng_next(&r)), .eps = k % 2 ? 1e-3f : -0.25f};
+        const uint64_t key = perturb_key(rng_next(&r));
+        const float eps = k % 2 ? 1e-3f : -0.25f;
         const bool in_place = k % 3 == 0;
         y[n] = 77;
         if (in_place) memcpy(y, x, (size_t)n * sizeof *y);
-        perturb_row(&p, tensor, cols, row, begin % cols, n, in_place ? y : x, y);
+        perturb_row(key, eps, tensor, cols, row, begin % cols, n, in_place ? y : x, y);
         for (int64_t i = 0; i < n; i++) {
             const int64_t at = begin + i;
-            const float z = (float)sign_at(&p, tensor, cols, at / cols, at % cols);
-            if (y[i] != x[i] + p.eps * z)
+            const float z = (float)sign_at(key, tensor, cols, at / cols, at % cols);
+            if (y[i] != x[i] + eps * z)
                 fail_msg("width %lld, element %lld of %lld from %lld on", (long long)cols,
                          (long long)i, (long long)n, (long long)begin);
         }
@@ -286,8 +284,7 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* No two directions of a run or of neighbouring runs share a seed; those of the predecessors are
- * their formula. */
+/* No two directions of a run or of neighbouring runs share a seed. */
 static void test_seeds(void **state) {
     (void)state;
     enum { RUNS = 3, STEPS = 700, DIRECTIONS = 17, N = RUNS * STEPS * DIRECTIONS };
@@ -329,9 +326,14 @@ static struct opt_hyper hyper_of(const char *optimizer, const char *matrix) {
     return h;
 }
 
+/* How far each moves; the frozen one's counts nothing. */
+static const float scales[N] = {1, 0.5f, 3, 2, 1};
+
 struct table {
     struct param p[N];
     struct opt opt;
+    struct direction_tensor tensor[N];
+    struct direction_space space;
 };
 
 static void table_open(struct table *t, const char *optimizer, const char *matrix, bool bf16,
@@ -347,6 +349,7 @@ static void table_open(struct table *t, const char *optimizer, const char *matri
                             .rows = shapes[i].rows,
                             .cols = shapes[i].cols,
                             .trainable = i != FROZEN,
+                            .move = scales[i],
                             .dtype = bf16 && i < 2 ? DT_BF16 : DT_F32};
         const size_t n = (size_t)param_count(p);
         p->data = malloc(n * sizeof(float));
@@ -356,6 +359,7 @@ static void table_open(struct table *t, const char *optimizer, const char *matri
             dtype_from_f32(p->dtype, &w, (char *)p->data + k * (p->dtype == DT_F32 ? 4 : 2), 1);
         }
     }
+    t->space = zo_space(&direction_rademacher, t->tensor, t->p, N);
     assert_int_equal(opt_open(&t->opt, NULL, &h, t->p, N, &e), 0);
 }
 
@@ -395,9 +399,9 @@ static void fill_gradient(struct table *t, const struct zo_update *u) {
         for (int64_t k = 0; t->p[i].grad && k < param_count(t->p + i); k++) {
             float g = 0;
             for (int d = 0; d < DIRECTIONS; d++) {
-                const struct probe p = {.key = perturb_key(u->seed[d])};
                 const int64_t cols = t->p[i].cols;
-                g += u->coef[d] * (float)sign_at(&p, i, cols, k / cols, k % cols);
+                const int sign = sign_at(perturb_key(u->seed[d]), i, cols, k / cols, k % cols);
+                g += u->coef[d] * scales[i] * (float)sign;
             }
             t->p[i].grad[k] = g;
         }
@@ -413,12 +417,12 @@ static void check_updates(const char *optimizer, const char *matrix, bool bf16) 
         const struct zo_update u = update_of(step, seed, coef);
         fill_gradient(&buffered, &u);
         const struct grad_source grad =
-            opt_buffers(&buffered.opt, zo_norm(&buffered.opt, DIRECTIONS, coef));
+            opt_buffers(&buffered.opt, zo_norm(&buffered.space, N, DIRECTIONS, coef));
         par_init(1);
         opt_step(&buffered.opt, u.lr, &grad);
         for (int n = 0; n < 4; n++) {
             par_init(n + 1);
-            zo_apply(&seeded[n].opt, &u);
+            zo_apply(&seeded[n].opt, &seeded[n].space, &u);
             assert_same_tables(optimizer, &buffered, seeded + n);
         }
     }
@@ -455,10 +459,10 @@ static void test_norm(void **state) {
     double n = 0;
     table_open(&t, "sgd", "sgd", false, false, 5);
     for (int i = 0; i < N; i++)
-        if (i != FROZEN) n += (double)param_count(t.p + i);
+        if (i != FROZEN) n += (double)(scales[i] * scales[i]) * (double)param_count(t.p + i);
     const float coef[] = {3, -4};
-    near_to("norm of one", zo_norm(&t.opt, 1, coef), 3 * sqrt(n));
-    near_to("norm of two", zo_norm(&t.opt, 2, coef), 5 * sqrt(n));
+    near_to("norm of one", zo_norm(&t.space, N, 1, coef), 3 * sqrt(n));
+    near_to("norm of two", zo_norm(&t.space, N, 2, coef), 5 * sqrt(n));
     table_close(&t);
 }
 
@@ -577,7 +581,7 @@ static void test_rounding_exact(void **state) {
     u.lr = 0;
     table_open(&t, "sgd", "sgd", true, false, 5);
     table_open(&fresh, "sgd", "sgd", true, false, 5);
-    for (int step = 0; step < 20; step++) zo_apply(&t.opt, &u);
+    for (int step = 0; step < 20; step++) zo_apply(&t.opt, &t.space, &u);
     assert_same_tables("lr 0", &t, &fresh);
     table_close(&t);
     table_close(&fresh);

@@ -62,6 +62,16 @@ static const struct setup setups[] = {
 };
 enum { N_SETUPS = sizeof setups / sizeof *setups };
 
+/* Everything that is trained moves; closed with space_close. */
+static inline struct direction_space space_open(const struct model *m) {
+    struct direction_tensor *t = calloc((size_t)m->n_params, sizeof *t);
+    return zo_space(&direction_rademacher, t, m->params, m->n_params);
+}
+
+static inline void space_close(struct direction_space *s) {
+    free((void *)(uintptr_t)s->tensor);
+}
+
 static inline float *values_of(const struct param *p) {
     float *x = malloc((size_t)param_count(p) * sizeof *x);
     dtype_to_f32(p->dtype, p->data, x, (size_t)param_count(p));
@@ -118,8 +128,7 @@ static inline struct model written_out(const struct variant *v, const struct set
     for (int i = 0; i < m->n_params; i++) {
         const struct param *from = m->params + i;
         float *x = values_of(from);
-        if (p && from->trainable)
-            perturb_row(p, i, from->cols, 0, 0, param_count(from), x, x);
+        if (p) direction_add(&p->dir, x, x, p->eps, i, 0, 0, param_count(from));
         memcpy(w.params[i].data, x, (size_t)param_count(from) * sizeof *x);
         free(x);
     }

@@ -1,0 +1,71 @@
+/* Zeroth-order directions z: which weights move together, and how far each.
+ *
+ * A direction is a function of its seed: any thread makes any part of it anew at any time, so
+ * neither probes nor updates store one. Its elements have variance 1 and are uncorrelated: with
+ * c = g.z the mean of c z over directions is g, and that of c^2 is |g|^2.
+ *
+ * Directions lie in a space: a kind, and of every tensor its shape and how far it moves beside the
+ * others. Tensor t of a direction is scale_t z_t; scale 0: it does not move. What is said of g then
+ * holds of the gradient times the scales, as if weights were counted in units of them.
+ *
+ * Adding a kind: direction_x.c with a `const struct direction_kind direction_x` and one word in
+ * DIRECTIONS. */
+#ifndef DUET_DIRECTION_H
+#define DUET_DIRECTION_H
+
+#include "perturb.h"
+#include <stdbool.h>
+
+#define DIRECTIONS(X) X(rademacher)
+
+struct direction;
+
+struct direction_kind {
+    const char *name, *help;
+    uint64_t (*key)(uint64_t seed);
+    /* y[i] = x[i] + scale z[i] for n elements of a tensor from (row, col) on, which may run on into
+     * the rows after it. In place. The same bits on every tier. */
+    void (*add)(const struct direction *d, float *y, const float *x, float scale, int64_t tensor,
+                int64_t row, int64_t col, int64_t n);
+    /* Of a kind whose elements are signs, which packing then adds on the way: the words of blocks
+     * first, first + stride, ... as perturb_words has them. NULL: rows go through `add`. */
+    void (*words)(const struct direction *d, int64_t tensor, int64_t first, int64_t stride,
+                  int64_t n, uint64_t *words);
+};
+
+/* rows is 1 for one dimension. */
+struct direction_tensor {
+    int64_t rows, cols;
+    float scale;
+};
+
+/* Borrowed by its directions. */
+struct direction_space {
+    const struct direction_kind *kind;
+    const struct direction_tensor *tensor; /* by the tensor's number */
+};
+
+struct direction {
+    const struct direction_space *space;
+    uint64_t key;
+};
+
+/* One copy of the weights that a run evaluates: w + eps z. eps 0: w. */
+struct probe {
+    struct direction dir;
+    float eps;
+};
+
+extern const struct direction_kind direction_rademacher;
+
+struct direction direction_make(const struct direction_space *s, uint64_t seed);
+
+static inline float direction_scale(const struct direction *d, int64_t tensor) {
+    return d->space->tensor[tensor].scale;
+}
+
+/* y = x + scale scale_t z, as `add`. */
+void direction_add(const struct direction *d, float *y, const float *x, float scale,
+                   int64_t tensor, int64_t row, int64_t col, int64_t n);
+
+#endif
