@@ -76,11 +76,14 @@ for tier in $TIERS; do
         golden_train "$name" again --threads $((threads % 3 + 1))
         check "$name, $tier: another number of threads" same_weights "$dir" again
     done
-    for name in lion mezo-spsa mezo-lora; do
+    for name in lion compact mezo-spsa mezo-fzoo mezo-lora; do
         check "$name, $tier: killed and resumed" killed "$name" killed
         check "$name, $tier: killed and resumed, weights" same_weights "$name" killed
         check "$name, $tier: killed and resumed, optimizer" equal "$(state_of "$name")" \
             "$(state_of killed)"
+        check "$name, $tier: killed and resumed, losses" equal \
+            "$(figures '"event":"step"' step loss lr <"$name/log.jsonl")" \
+            "$(figures '"event":"step"' step loss lr <killed/log.jsonl)"
     done
     must golden_train lion kept --no-recompute
     check "lion, $tier: without --recompute" same_weights lion kept
