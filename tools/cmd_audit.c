@@ -47,17 +47,18 @@ static const struct conf_row rows[] = {
     CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
              "audit new adapters of this rank beside frozen weights; 0: audit the weights"),
     CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",
-                "which weights get adapters: some of q,k,v,o,gate,up,down"),
-    CONF_BOOL(O, lora_norms, "lora-norms", "with --lora: the norm weights too"),
+                "which weights get adapters: some of q,k,v,o,gate,up,down", .with = "lora"),
+    CONF_BOOL(O, lora_norms, "lora-norms", "with --lora: the norm weights too", .with = "lora"),
     CONF_STRING(O, adapter, "adapter", NULL, "FILE",
                 "audit this trained adapter; MODEL must be its base"),
     CONF_CHOICE(O, lora_mode, "lora-mode", "split", "split merge",
                 "compute adapters beside the weights, or merged into them as they are read"),
     CONF_SECTION("Audit"),
     CONF_INT(O, seeds, "seeds", "8", AUDIT_LEAST_SEEDS, 4096, "directions"),
-    CONF_FLOAT(O, eps, "eps", "-1", -1, 10,
+    CONF_FLOAT(O, eps, "eps", "-1", 0, 10,
                "size of a perturbation; -1: of seven from 1e-4 to 0.1 the largest with an error of "
-               "at most 1 %, else that with the least"),
+               "at most 1 %, else that with the least",
+               .above = true),
     CONF_CHOICE(O, group_by, "group-by", "role", "role layer",
                 "groups of weights: kinds of them, or layers"),
     CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of the batch, the directions and new adapters"),
@@ -95,16 +96,10 @@ struct job {
 /* ---- model ----------------------------------------------------------------------------------- */
 
 static int check_options(const struct opts *o, const struct conf *conf, struct err *e) {
-    const bool norms = o->lora_norms || conf_given(conf, "lora-targets");
     if (conf->n_pos != 1)
         return err_set(e, ERR_USAGE, "audit takes one model file, found %d", conf->n_pos);
     if (!o->data.n) return err_set(e, ERR_USAGE, "give the data to audit on with --data FILE");
-    if (o->eps <= 0 && o->eps != -1)
-        return err_set(e, ERR_USAGE,
-                       "--eps is %g, expected a number above 0, or -1 to try several", o->eps);
-    if (norms && !o->lora_rank)
-        return err_set(e, ERR_USAGE, "--lora-targets and --lora-norms belong to --lora RANK");
-    return 0;
+    return conf_check_company(rows, o, e);
 }
 
 /* Of MODEL or of --adapter. */

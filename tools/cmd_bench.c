@@ -34,7 +34,7 @@ static const struct conf_row rows[] = {
                 "update rule of matrices; auto: that of --optimizer"),
     CONF_CHOICE(O, train.estimator, "estimator", "auto", auto_estimator_words,
                 "mezo: how losses become a gradient; auto: as in training"),
-    CONF_INT(O, train.directions, "directions", "-1", -1, 4096,
+    CONF_INT(O, train.directions, "directions", "-1", 1, 4096,
              "mezo: directions an update; -1: the estimator's"),
     CONF_BOOL(O, train.recompute, "recompute", "activation checkpointing by block"),
     CONF_INT(O, runs, "runs", "10", 1, 1e6,

@@ -66,7 +66,7 @@ static const struct conf_row rows[] = {
                "where negative (CTRL); 1: off"),
     CONF_INT(O, penalty_last, "repeat-last", "0", 0, 1e9,
              "with --repetition-penalty: only of the last N tokens; 0: all"),
-    CONF_INT(O, seed, "seed", "-1", -1, SEED_MAX,
+    CONF_INT(O, seed, "seed", "-1", 0, SEED_MAX,
              "seed of the sampling; -1: the clock's, which is printed"),
     CONF_SECTION("Model"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",

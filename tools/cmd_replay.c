@@ -25,7 +25,7 @@ struct opts {
 static const struct conf_row rows[] = {
     CONF_STRING(struct opts, out, "out", NULL, "FILE",
                 "file to write (also -o): a BLZT v5 model, of a LoRA run the adapter"),
-    CONF_INT(struct opts, to_step, "to-step", "-1", -1, 4294967295.0,
+    CONF_INT(struct opts, to_step, "to-step", "-1", 0, 4294967295.0,
              "weights after so many updates; -1: after all"),
     CONF_INT(struct opts, threads, "threads", "0", 0, 4096,
              "threads; 0: one per processor. Results do not depend on it"),

@@ -28,20 +28,33 @@ static int own(struct conf *c, void *p, struct err *e) {
     return 0;
 }
 
+bool conf_decides(const struct conf_row *row) {
+    return row->def && !strcmp(row->def, "-1");
+}
+
 static int out_of_range(const struct conf_row *row, const char *what, const char *value,
                         struct err *e) {
-    bool low = row->min > -1e15, high = row->max < 1e15;
+    const bool low = row->min > -1e15, high = row->max < 1e15;
+    const char *or = conf_decides(row) && row->min > -1 ? ", or -1 for the default" : "";
+    if (low && row->above)
+        return err_set(e, ERR_USAGE, "%s is %s, expected a number above %.15g, at most %.15g%s",
+                       what, value, row->min, row->max, or);
     if (low && high)
-        return err_set(e, ERR_USAGE, "%s is %s, expected %.15g to %.15g", what, value, row->min,
-                       row->max);
-    low = low && !(strtod(value, NULL) > row->min); /* else it is too large even so */
-    return err_set(e, ERR_USAGE, "%s is %s, expected at %s %.15g", what, value,
-                   low ? "least" : "most", low ? row->min : row->max);
+        return err_set(e, ERR_USAGE, "%s is %s, expected %.15g to %.15g%s", what, value, row->min,
+                       row->max, or);
+    const bool least = low && !(strtod(value, NULL) > row->min); /* else it is too large even so */
+    return err_set(e, ERR_USAGE, "%s is %s, expected at %s %.15g%s", what, value,
+                   least ? "least" : "most", least ? row->min : row->max, or);
+}
+
+static bool in_range(const struct conf_row *row, double value) {
+    if (value == -1 && conf_decides(row)) return true;
+    return (row->above ? value > row->min : value >= row->min) && value <= row->max;
 }
 
 int conf_set_int(struct conf *c, const struct conf_row *row, const char *what, int64_t value,
                  struct err *e) {
-    if ((double)value < row->min || (double)value > row->max) {
+    if (!in_range(row, (double)value)) {
         char text[32];
         snprintf(text, sizeof text, "%lld", (long long)value);
         return out_of_range(row, what, text, e);
@@ -53,7 +66,7 @@ int conf_set_int(struct conf *c, const struct conf_row *row, const char *what, i
 int conf_set_float(struct conf *c, const struct conf_row *row, const char *what, double value,
                    struct err *e) {
     if (!isfinite(value)) return err_set(e, ERR_USAGE, "%s is not a finite number", what);
-    if (value < row->min || value > row->max) {
+    if (!in_range(row, value)) {
         char text[32];
         conf_format_double(value, text);
         return out_of_range(row, what, text, e);
@@ -163,7 +176,7 @@ out:
     return rc;
 }
 
-static int parse_int(const char *text, int64_t *value) {
+int conf_parse_int(const char *text, int64_t *value) {
     char *end;
     errno = 0;
     long long v = strtoll(text, &end, 10);
@@ -196,7 +209,7 @@ static int set_text(struct conf *c, const struct conf_row *row, const char *what
     double x;
     switch (row->type) {
     case CONF_T_INT:
-        if (parse_int(text, &i) != 0)
+        if (conf_parse_int(text, &i) != 0)
             return err_set(e, ERR_USAGE,
                            "%s is \"%.80s\", expected a whole number such as 4096, 4k or 16M", what,
                            text);

@@ -58,8 +58,11 @@ struct conf_row {
     enum conf_type type;
     const char *name; /* without dashes */
     size_t offset;
-    const char *def;  /* text of the default; NULL: none */
+    /* Text of the default; NULL: none. "-1" of a number stands for what the program decides: it is
+     * allowed beside [min, max], and not written while nothing is decided. */
+    const char *def;
     double min, max;
+    bool above; /* not min itself, but any number above it */
     const char *arg;     /* placeholder in help: N, FILE, ... */
     const char *choices; /* words separated by blanks; of a source: words that are no paths */
     const char *help;
@@ -67,6 +70,9 @@ struct conf_row {
     bool internal; /* not written by conf_to_json (it says how to run, not what to compute) */
     bool label;    /* what people call the work: written beside a record only (conf_to_json) */
     enum conf_resume resume;
+    /* Another option ("task"), or one of its words ("engine mezo"), with which alone it has an
+     * effect; with which it has none. NULL: there is no such option (conf_check_company). */
+    const char *with, *without;
 };
 
 struct conf_pairs {
@@ -143,6 +149,10 @@ bool conf_same(const struct conf *a, const struct conf *b, const struct conf_row
 
 /* A value as conf_to_json writes it: malloc()ed. */
 char *conf_text(const struct conf *c, const struct conf_row *row);
+
+/* Refuses the first option whose value in opts is not its default, and which says so of another
+ * (`with`, `without`): ERR_USAGE. */
+int conf_check_company(const struct conf_row *rows, const void *opts, struct err *e);
 
 /* True if the option was given on the command line or in a config file. */
 bool conf_given(const struct conf *c, const char *name);

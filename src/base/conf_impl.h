@@ -22,6 +22,12 @@ static inline void *conf_field(const struct conf *c, const struct conf_row *row)
     return (char *)c->opts + row->offset;
 }
 
+/* True if -1 stands for what the program decides. */
+bool conf_decides(const struct conf_row *row);
+
+/* A whole number with a decimal multiplier k, M, G; -1 if it is none, or out of range. */
+int conf_parse_int(const char *text, int64_t *value);
+
 /* Check and store a value. what: names the option and its place in messages. conf_set_string serves
  * CONF_T_STRING and CONF_T_CHOICE. A pair from a file gives way to one from the arguments; among
  * equals the later wins. */

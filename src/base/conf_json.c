@@ -289,11 +289,6 @@ static bool print_value(const struct conf *c, const struct conf_row *r, const ch
     }
 }
 
-/* A number below 0 by default stands for what the program decides. */
-static bool decides(const struct conf_row *r) {
-    return r->def && !strcmp(r->def, "-1");
-}
-
 /* An option without default that was not given has no value to write, and neither has one that is
  * left to the program: what it decides may change from one version to the next. */
 static bool has_value(const struct conf *c, const struct conf_row *r) {
@@ -305,10 +300,10 @@ static bool has_value(const struct conf *c, const struct conf_row *r) {
     case CONF_T_CHOICE: return *(const char *const *)v && strcmp(*(const char *const *)v, "auto");
     case CONF_T_LIST: return ((const struct conf_list *)v)->n > 0;
     case CONF_T_INT:
-        if (decides(r)) return *(const int64_t *)v != -1;
+        if (conf_decides(r)) return *(const int64_t *)v != -1;
         return r->def || c->given[r - c->rows] != FROM_DEFAULT;
     case CONF_T_FLOAT:
-        if (decides(r)) return *(const double *)v != -1;
+        if (conf_decides(r)) return *(const double *)v != -1;
         return r->def || c->given[r - c->rows] != FROM_DEFAULT;
     default: return true;
     }

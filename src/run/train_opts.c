@@ -25,6 +25,9 @@ static const char objective_words[] = OBJECTIVES(X);
 #define FIXED .resume = RESUME_FIXED
 #define SOURCE .resume = RESUME_SOURCE
 #define START .resume = RESUME_START
+/* Other options, or words of theirs, that it has an effect with only, or none with. */
+#define WITH(option) .with = option
+#define WITHOUT(option) .without = option
 const struct conf_row train_rows[] = {
     CONF_SECTION("Model"),
     CONF_STRING(O, model, "model", NULL, "FILE",
@@ -38,9 +41,10 @@ const struct conf_row train_rows[] = {
     CONF_BOOL(O, compact_vocab, "compact-vocab",
               "train and score over the tokens that occur in the data; the full vocabulary is "
               "restored on save",
-              FIXED),
+              FIXED, WITHOUT("task")),
     CONF_BOOL(O, full_vocab_loss, "full-vocab-loss",
-              "with --compact-vocab: also report the final loss over the full vocabulary", FREE),
+              "with --compact-vocab: also report the final loss over the full vocabulary",
+              FREE, WITH("compact-vocab"), WITHOUT("lora")),
     CONF_CHOICE(O, weights, "weights", "f32", weights_words,
                 "storage of matrices and embeddings; bf16 is updated with stochastic rounding, "
                 "q8_0 is for frozen weights (--lora), f16 where a row is not whole blocks of 32",
@@ -52,33 +56,36 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
              "train adapters of this rank beside frozen weights; 0: train the weights", BASIC,
              FIXED),
-    CONF_FLOAT(O, lora_alpha, "lora-alpha", "-1", -1, 1e6,
-               "adapters count alpha/rank; -1: twice the rank", FIXED),
+    CONF_FLOAT(O, lora_alpha, "lora-alpha", "-1", 0, 1e6,
+               "adapters count alpha/rank; -1: twice the rank", FIXED, WITH("lora"), .above = true),
     CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",
-                "which weights get adapters: some of q,k,v,o,gate,up,down", FIXED),
+                "which weights get adapters: some of q,k,v,o,gate,up,down", FIXED, WITH("lora")),
     CONF_CHOICE(O, lora_mode, "lora-mode", "split", "split merge",
-                "compute adapters beside the weights, or merged into them as they are read", FREE),
-    CONF_BOOL(O, rslora, "rslora", "adapters count alpha/sqrt(rank)", FIXED),
-    CONF_BOOL(O, lora_norms, "lora-norms", "train the norm weights too", FIXED),
+                "compute adapters beside the weights, or merged into them as they are read",
+                FREE, WITH("lora")),
+    CONF_BOOL(O, rslora, "rslora", "adapters count alpha/sqrt(rank)", FIXED, WITH("lora")),
+    CONF_BOOL(O, lora_norms, "lora-norms", "train the norm weights too", FIXED, WITH("lora")),
     CONF_CHOICE(O, lora_init, "lora-init", "peft", lora_init_words,
                 "first values of A: PEFT's, or the predecessors' uniform 1/sqrt(rank); B is 0",
-                FIXED),
+                FIXED, WITH("lora")),
     CONF_SECTION("Data"),
     CONF_LIST(O, data, "data", "FILE",
               "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
               "tokenize`, or raw16 tokens; - is standard input",
               BASIC, SOURCE),
     CONF_LIST(O, val_data, "val-data", "FILE",
-              "validate on this data, given as --data is, instead of a share of --data", SOURCE),
+              "validate on this data, given as --data is, instead of a share of --data",
+              SOURCE, WITHOUT("task")),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
-                "auto: by content; raw16: headerless uint16 tokens", FIXED),
+                "auto: by content; raw16: headerless uint16 tokens", FIXED, WITHOUT("task")),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
                 "byte, or a tokenizer file; default: that of --init's file or run", BASIC, SOURCE,
                 .choices = "byte"),
     CONF_FLOAT(O, val_fraction, "val-fraction", "0.1", 0, 0.9,
-               "share of the tokens, by whole documents at the end, kept for validation", FIXED),
+               "share of the tokens, by whole documents at the end, kept for validation",
+               FIXED, WITHOUT("task")),
     CONF_CHOICE(O, order, "order", "random", "random epoch",
-                "random windows, or every window once an epoch, shuffled", FREE),
+                "random windows, or every window once an epoch, shuffled", FREE, WITHOUT("task")),
     CONF_INT(O, batch, "batch", "8", 1, 65536, "sequences a micro-batch", BASIC, RECORDED),
     CONF_INT(O, seq, "seq", "0", 0, 1 << 20,
              "tokens a sequence; 0: the model description's duet.seq_len", BASIC, RECORDED),
@@ -90,18 +97,19 @@ const struct conf_row train_rows[] = {
                 "instead of --data: labelled examples (TSV or CSV with a column `label`), learned "
                 "as the next word of a prompt",
                 SOURCE),
-    CONF_STRING(O, task_eval, "task-eval", NULL, "FILE", "examples to validate on", SOURCE),
+    CONF_STRING(O, task_eval, "task-eval", NULL, "FILE", "examples to validate on",
+                SOURCE, WITH("task")),
     CONF_STRING(O, prompt, "template", NULL, "TEXT",
                 "the prompt, with {column} for a column: '{sentence} It was'; special tokens are "
                 "tokens here, and text in a column",
-                FIXED),
+                FIXED, WITH("task")),
     CONF_STRING(O, labels, "labels", NULL, "WORDS",
                 "the answers for labels 0, 1, ..., one token each: ' terrible, great'; or with the "
                 "label's name in the table: 'no= bad,yes= good'",
-                FIXED),
+                FIXED, WITH("task")),
     CONF_CHOICE(O, objective, "objective", "ce", objective_words,
                 "what is minimised: cross-entropy over the answers, or (mezo) 1 - accuracy, 1 - F1",
-                FIXED),
+                FIXED, WITH("task")),
     CONF_SECTION("Optimisation"),
     CONF_CHOICE(O, engine, "engine", "backprop", engine_words, "how updates are computed", BASIC,
                 FIXED),
@@ -114,14 +122,14 @@ const struct conf_row train_rows[] = {
     CONF_CHOICE(O, estimator, "estimator", "auto", auto_estimator_words,
                 "mezo: how losses become a gradient; auto: grzo, spsa where --directions is given "
                 "or there is one sequence an update, fzoo for --objective f1",
-                RECORDED),
-    CONF_INT(O, directions, "directions", "-1", -1, 4096,
+                RECORDED, WITH("engine mezo")),
+    CONF_INT(O, directions, "directions", "-1", 1, 4096,
              "mezo: directions an update; -1: spsa 1, fzoo 8 (at least 2); grzo has one a sequence",
-             RECORDED),
-    CONF_FLOAT(O, eps, "eps", "-1", -1, 10,
+             RECORDED, WITH("engine mezo")),
+    CONF_FLOAT(O, eps, "eps", "-1", 0, 10,
                "mezo: size of a perturbation; -1: 1e-3, with --lora 1e-2, three times that for "
                "--objective accuracy and f1",
-               RECORDED),
+               RECORDED, WITH("engine mezo"), .above = true),
     CONF_GONE("rng", "counter",
               "the predecessors' stream of signs is gone; the first edition, commit 7279bbc, goes on "
               "with such a run and replays it",
@@ -141,41 +149,41 @@ const struct conf_row train_rows[] = {
                "train for so many floating point operations; as duet plan counts them: a length "
                "that no other work on the machine changes",
                BASIC, FREE),
-    CONF_FLOAT(O, lr, "lr", "-1", -1, 100,
+    CONF_FLOAT(O, lr, "lr", "-1", 0, 100,
                "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo "
                "measured at the start",
                BASIC, FREE),
     CONF_CHOICE(O, schedule, "schedule", "auto", auto_schedule_words,
                 "learning rate over the run; auto: wsd, with mezo linear", FREE),
-    CONF_INT(O, warmup, "warmup", "-1", -1, 1e9,
+    CONF_INT(O, warmup, "warmup", "-1", 0, 1e9,
              "updates of linear warm-up; -1: 20, with mezo none", FREE),
     CONF_FLOAT(O, min_lr, "min-lr", "0.1", 0, 1, "final share of the learning rate", FREE),
     CONF_FLOAT(O, decay_share, "decay-share", "0.5", 0, 1,
                "wsd: share of the run in which the rate falls", FREE),
-    CONF_FLOAT(O, beta1, "beta1", "-1", -1, 0.9999999, "momentum; -1: the optimizer's (0.9)",
+    CONF_FLOAT(O, beta1, "beta1", "-1", 0, 0.9999999, "momentum; -1: the optimizer's (0.9)",
                RECORDED),
-    CONF_FLOAT(O, beta2, "beta2", "-1", -1, 0.9999999,
+    CONF_FLOAT(O, beta2, "beta2", "-1", 0, 0.9999999,
                "second moment; -1: the optimizer's (adamw 0.95, lion 0.99)", RECORDED),
-    CONF_FLOAT(O, beta1_matrix, "matrix-beta1", "-1", -1, 0.9999999,
+    CONF_FLOAT(O, beta1_matrix, "matrix-beta1", "-1", 0, 0.9999999,
                "--beta1 of matrices; -1: the same, with another --optimizer-matrix that one's own",
                RECORDED),
-    CONF_FLOAT(O, beta2_matrix, "matrix-beta2", "-1", -1, 0.9999999,
+    CONF_FLOAT(O, beta2_matrix, "matrix-beta2", "-1", 0, 0.9999999,
                "--beta2 of matrices; -1: the same, with another --optimizer-matrix that one's own",
                RECORDED),
     CONF_FLOAT(O, adam_eps, "adam-eps", "1e-8", 0, 1, "AdamW's epsilon", RECORDED),
-    CONF_FLOAT(O, clip, "clip", "-1", -1, 1e9,
+    CONF_FLOAT(O, clip, "clip", "-1", 0, 1e9,
                "clip the global gradient norm; 0: off; -1: 1, with mezo off", RECORDED),
-    CONF_FLOAT(O, decay_matrix, "weight-decay", "-1", -1, 10,
+    CONF_FLOAT(O, decay_matrix, "weight-decay", "-1", 0, 10,
                "decoupled weight decay of matrices; -1: 0.1, with mezo 0", RECORDED),
     CONF_FLOAT(O, decay_lora, "lora-decay", "0", 0, 10, "decoupled weight decay of adapters",
-               RECORDED),
+               RECORDED, WITH("lora")),
     CONF_FLOAT(O, decay_embed, "embed-decay", "0", 0, 10,
                "decoupled weight decay of embeddings and classifier", RECORDED),
     CONF_FLOAT(O, decay_norm, "norm-decay", "0", 0, 10,
                "decoupled weight decay of norms and biases", RECORDED),
     CONF_FLOAT(O, lr_embed, "embed-lr", "1", 0, 1000,
                "learning-rate factor of embeddings and classifier", RECORDED),
-    CONF_FLOAT(O, lr_matrix, "matrix-lr", "-1", -1, 1e9,
+    CONF_FLOAT(O, lr_matrix, "matrix-lr", "-1", 0, 1e9,
                "learning-rate factor of matrices; -1: 1, with another --optimizer-matrix what its "
                "own rate is to that of --optimizer",
                RECORDED),
@@ -192,7 +200,8 @@ const struct conf_row train_rows[] = {
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words,
                 "matrix product backend; auto: the fastest exact one for this CPU", FREE),
     CONF_BOOL(O, recompute, "recompute",
-              "keep only block inputs and run blocks again for the backward pass", FREE),
+              "keep only block inputs and run blocks again for the backward pass",
+              FREE, WITHOUT("engine mezo")),
     CONF_INT(O, threads, "threads", "0", 0, 4096,
              "threads; 0: one per processor, within the CPU quota. Results do not depend on it",
              .internal = true, BASIC, FREE),
@@ -213,14 +222,15 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, val_every, "val-every", "0", 0, 1e12,
              "validate every N updates; 0: only at the end", BASIC, FREE),
     CONF_INT(O, val_windows, "val-windows", "256", 1, 1e12,
-             "fixed validation windows, spread over the validation documents", FREE),
+             "fixed validation windows, spread over the validation documents",
+             FREE, WITHOUT("task")),
     CONF_BOOL(O, keep_best, "keep-best",
               "with --val-every: keep the best model so far as best.blzt (adapter.best.blzt)", FREE,
               .def = "true"),
     CONF_INT(O, keep, "keep", "1", 1, 1e6,
              "keep the last N checkpoints; those before the last are in checkpoints/STEP", FREE),
     CONF_INT(O, patience, "patience", "0", 0, 1e9,
-             "end after N validations without a better one; 0: never", FREE),
+             "end after N validations without a better one; 0: never", FREE, WITH("val-every")),
     CONF_BOOL(O, rollback, "rollback",
               "when training diverges: once, go back to the last checkpoint, or else to the start, "
               "with half the rate",
@@ -237,6 +247,8 @@ const struct conf_row train_rows[] = {
 #undef FIXED
 #undef SOURCE
 #undef START
+#undef WITH
+#undef WITHOUT
 
 enum dtype compute_type(const char *name, const char *gemm) {
     return strcmp(name, "auto") ? (enum dtype)dtype_find(name) : gemm_faster_compute(gemm);
@@ -270,38 +282,11 @@ bool train_opts_end(const struct train_opts *o) {
     return o->steps || o->time > 0 || o->tokens || o->epochs > 0 || o->flops > 0;
 }
 
-/* Numbers that stand for "what belongs to it" as -1, and nothing else below zero. */
-static int check_numbers(const struct train_opts *o, struct err *e) {
-    const struct {
-        const char *name;
-        double value;
-    } own[] = {{"lr", o->lr},
-               {"beta1", o->beta1},
-               {"beta2", o->beta2},
-               {"matrix-lr", o->lr_matrix},
-               {"matrix-beta1", o->beta1_matrix},
-               {"matrix-beta2", o->beta2_matrix},
-               {"clip", o->clip},
-               {"eps", o->eps},
-               {"weight-decay", o->decay_matrix},
-               {"lora-alpha", o->lora_alpha}};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (own[i].value < 0 && own[i].value != -1)
-            return err_set(e, ERR_USAGE,
-                           "--%s is %g, expected a number from 0, or -1 for the default",
-                           own[i].name, own[i].value);
-    if (o->directions == 0)
-        return err_set(e, ERR_USAGE,
-                       "--directions is 0, expected at least 1, or -1 for the default");
-    if (o->eps == 0 || o->lora_alpha == 0)
-        return err_set(e, ERR_USAGE, "--%s is 0, expected a number above 0, or -1 for the default",
-                       o->eps == 0 ? "eps" : "lora-alpha");
+static int check_length(const struct train_opts *o, struct err *e) {
     if (o->accum_end && o->accum_end < o->accum)
         return err_set(e, ERR_USAGE,
                        "--accum-end %lld is less than --accum %lld: the ramp only goes up",
                        (long long)o->accum_end, (long long)o->accum);
-    if (o->patience && !o->val_every)
-        return err_set(e, ERR_USAGE, "--patience counts validations: give --val-every N");
     if (!train_opts_end(o))
         return err_set(e, ERR_USAGE,
                        "say how long to train: --time SECONDS, --steps N, --tokens N, --epochs X or "
@@ -321,25 +306,11 @@ static int check_label(const char *name, const char *text, struct err *e) {
 }
 
 static int check_task(const struct train_setup *s, const struct train_opts *o, struct err *e) {
-    if (!o->task) {
-        const bool any = o->task_eval || o->prompt || o->labels || strcmp(o->objective, "ce");
-        return any ? err_set(e, ERR_USAGE,
-                             "--task-eval, --template, --labels and --objective belong to --task")
-                   : 0;
-    }
+    if (!o->task) return 0;
     if (o->data.n) return err_set(e, ERR_USAGE, "give either --data or --task");
     if (!o->prompt || !o->labels)
         return err_set(e, ERR_USAGE, "--task needs --template and --labels");
     if (!o->init) return err_set(e, ERR_USAGE, "--task needs a trained model: --init FILE");
-    if (o->compact_vocab || o->full_vocab_loss)
-        return err_set(e, ERR_USAGE,
-                       "--compact-vocab belongs to --data: --task reads the "
-                       "classifier for the answers only");
-    if (strcmp(o->order, "random") || strcmp(o->format, "auto") || o->val_fraction != 0.1 ||
-        o->val_windows != 256 || o->val_data.n)
-        return err_set(e, ERR_USAGE,
-                       "--order, --format, --val-data, --val-fraction and --val-windows belong to "
-                       "--data: a task has its own examples and --task-eval");
     if (s->estimator && s->estimator->per_example && s->objective->of_batch)
         return err_set(e, ERR_USAGE,
                        "--objective %s is of a batch, and estimator %s sees one example at a time",
@@ -365,15 +336,7 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
                           most = {.directions = s->directions,
                                   .batch = o->batch,
                                   .accum = o->accum_end ? o->accum_end : o->accum};
-    if (!s->estimator) {
-        const bool any = strcmp(o->estimator, "auto") || o->directions != -1 || o->eps >= 0;
-        return any ? err_set(e, ERR_USAGE,
-                             "--estimator, --directions and --eps belong to --engine mezo")
-                   : 0;
-    }
-    if (o->recompute)
-        return err_set(e, ERR_USAGE, "--recompute has no effect on --engine %s: it keeps nothing",
-                       o->engine);
+    if (!s->estimator) return 0;
     if (s->estimator->directions(&most) > TRAJECTORY_MAX_DIRECTIONS)
         return err_set(e, ERR_USAGE,
                        "an update would have %lld directions, at most %d are possible",
@@ -400,19 +363,11 @@ static int make_lora(struct train_setup *s, const struct train_opts *o, struct e
                            .targets = o->lora_targets,
                            .init = o->lora_init};
     if (!o->lora_rank) {
-        if (o->lora_norms || o->rslora || s->lora.merge || o->lora_alpha >= 0 ||
-            o->decay_lora > 0 || strcmp(o->lora_targets, "q,k,v,o") || strcmp(o->lora_init, "peft"))
-            return err_set(e, ERR_USAGE,
-                           "--lora-alpha, --lora-decay, --lora-init, --lora-mode, --lora-norms, "
-                           "--lora-targets and --rslora belong to --lora RANK");
         if (s->weights == DT_Q8_0)
             return err_set(e, ERR_USAGE, "--weights q8_0 is for frozen weights: give --lora RANK");
         return 0;
     }
     if (!o->init) return err_set(e, ERR_USAGE, "--lora needs a trained model: --init FILE");
-    if (o->compact_vocab && o->full_vocab_loss)
-        return err_set(e, ERR_USAGE,
-                       "--full-vocab-loss is for runs that save a whole model, not for --lora");
     return 0;
 }
 
@@ -446,19 +401,14 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
         s->directions = o->directions > 0        ? o->directions
                         : s->estimator->own ? s->estimator->own
                                                  : 1;
-    TRY(check_numbers(o, e));
+    TRY(conf_check_company(train_rows, o, e));
+    TRY(check_length(o, e));
     TRY(check_label("name", o->name, e));
     TRY(check_label("note", o->note, e));
     TRY(make_lora(s, o, e));
     TRY(check_task(s, o, e));
     TRY(check_data(o, e));
     TRY(check_mezo(s, o, e));
-    if (o->full_vocab_loss && !o->compact_vocab) {
-        rc = err_set(
-            e, ERR_USAGE,
-            "--full-vocab-loss belongs to --compact-vocab: without it val_loss is that loss");
-        goto out;
-    }
     TRY(train_hyper_make(s, o, e));
     s->find_lr = s->estimator && o->lr < 0;
     if (s->estimator) s->eps = o->eps < 0 ? default_eps(s) : o->eps;

@@ -93,6 +93,19 @@ while IFS='~' read -r left text; do
         wrong="$wrong $name: help says $stated, config.json $used;"
 done <train.options
 check "the defaults in the help are those that are used" [ -z "$wrong" ] || echo "# $wrong"
+
+# ---- bench step takes train's options, in its own words: with the same choices and defaults
+shape_of() { sed 's/~.*\((default [^)]*)\)$/ \1/; s/~.*//' "$1" | grep -v '^\(warmup\|help\|config\) ' | sort; }
+"$DUET" bench --help all >h
+options h >bench.options
+shape_of train.options >train.shape
+other=$(shape_of bench.options | while read -r name rest; do
+    grep -q "^$name " train.shape || continue
+    grep -qxF -e "$name $rest" train.shape || echo "$name $rest, train's is $(grep "^$name " train.shape);"
+done)
+check "bench step has the choices and defaults of train" [ -z "$other" ] || echo "# $other"
+check "bench step shares options with train" [ "$(shape_of bench.options | cut -d' ' -f1 | sort - train.options |
+    sed 's/ .*//' | uniq -d | wc -l)" -ge 12 ]
 # with NAME CHOICE: the options without which it means nothing
 with() {
     case "$1 $2" in

@@ -238,7 +238,7 @@ must "$DUET" train --resume gone --steps 24 --threads 1 >gone.out 2>gone.err
 check "without the file the next is the first" sh -c '! grep -q "since step [06] " gone.err'
 
 # ---- options that make no sense
-refuses "--patience without --val-every" 2 '--patience counts validations' "$DUET" train $TINY \
+refuses "--patience without --val-every" 2 '--patience belongs to --val-every' "$DUET" train $TINY \
     --data text.txt --steps 3 --patience 2
 
 # ---- what nothing depends on may be damaged; what is refused has changed nothing

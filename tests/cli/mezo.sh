@@ -255,7 +255,7 @@ check "audit: tries several eps" [ "$(grep -A1 '^eps ' audit.out | grep -c '%')"
 must "$DUET" audit own/model.blzt --data upper.txt --seq 32 --threads 1 --eps 0.002 \
     >given.out 2>given.err
 check "audit: --eps is taken" says given.out 'signs, with eps 0.002: c by'
-refuses "audit: --eps 0" 2 '--eps is 0, expected a number above 0' "$DUET" audit own/model.blzt \
+refuses "audit: --eps 0" 2 '--eps is 0.0, expected a number above 0' "$DUET" audit own/model.blzt \
     --data upper.txt --eps 0
 # F1 is of a batch: the estimator follows.
 awk 'BEGIN { print "sentence\tlabel"; for (i = 0; i < 24; i++) printf "the %d dog\t%d\n", i * 7 % 13, (i * 5 % 3 > 0) }' >f1.tsv
@@ -392,13 +392,13 @@ mix "rank larger than a side" 'rank is 17, expected 1 to 16' $I --lora 17 --set 
 mix "an unknown target" '"x" is not one of q, k, v' $I --lora 4 --lora-targets q,x \
     --set intermediate_size=64
 mix "an unknown estimator" 'estimator' --engine mezo --estimator spsaa
-mix "--lora-norms without --lora" 'belong to --lora' $I --lora-norms
-mix "--lora-mode without --lora" 'belong to --lora' $I --lora-mode merge
-mix "--lora-targets without --lora" 'belong to --lora' $I --lora-targets q,v
-mix "--lora-decay without --lora" 'belong to --lora' $I --lora-decay 0.1
-mix "--estimator with backprop" 'belong to --engine mezo' --estimator grzo
-mix "--directions with backprop" 'belong to --engine mezo' --directions 2
-mix "--eps with backprop" 'belong to --engine mezo' --eps 0.01
+mix "--lora-norms without --lora" 'belongs to --lora' $I --lora-norms
+mix "--lora-mode without --lora" 'belongs to --lora' $I --lora-mode merge
+mix "--lora-targets without --lora" 'belongs to --lora' $I --lora-targets q,v
+mix "--lora-decay without --lora" 'belongs to --lora' $I --lora-decay 0.1
+mix "--estimator with backprop" 'belongs to --engine mezo' --estimator grzo
+mix "--directions with backprop" 'belongs to --engine mezo' --directions 2
+mix "--eps with backprop" 'belongs to --engine mezo' --eps 0.01
 mix "--recompute with MeZO" '--recompute' --engine mezo --recompute
 mix "--model with --init" 'give either --model or --init' $I --engine mezo
 mix "--beta1 with SGD" '--beta1 has no effect on optimizer sgd' --engine mezo --beta1 0.9
@@ -408,7 +408,7 @@ mix "eps 0" '--eps is 0' --engine mezo --eps 0
 mix "no directions" '--directions is 0' --engine mezo --directions 0
 mix "eps below 0" '--eps is -0.5' --engine mezo --eps -0.5
 mix "alpha 0" '--lora-alpha is 0' $I --lora 4 --lora-alpha 0
-mix "an objective without a task" 'belong to --task' --engine mezo --objective accuracy
+mix "an objective without a task" 'belongs to --task' --engine mezo --objective accuracy
 printf 'sentence\tlabel\na\t0\nb\t1\n' >task.tsv
 refuses "accuracy with backprop" 2 'accuracy has no gradient: it needs --engine mezo' "$DUET" \
     train $I --task task.tsv \
@@ -416,7 +416,7 @@ refuses "accuracy with backprop" 2 'accuracy has no gradient: it needs --engine 
 refuses "F1 of one example" 2 'sees one example at a time' "$DUET" train --init start/model.blzt \
     --engine mezo --estimator grzo \
     --task task.tsv --template '{sentence}:' --labels x,y --objective f1 --steps 1 --batch 2 --out x
-refuses "--order with a task" 2 'belong to --data' "$DUET" train --init start/model.blzt \
+refuses "--order with a task" 2 '--order has no effect with --task' "$DUET" train --init start/model.blzt \
     --task task.tsv --template '{sentence}:' \
     --labels x,y --order epoch --steps 1 --batch 2 --out x
 refuses "a MeZO run by backprop" 2 '--engine is "backprop", but sgd was begun with "mezo"' "$DUET" \

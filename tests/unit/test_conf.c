@@ -245,6 +245,69 @@ static void suggestions(void **state) {
     assert_null(conf_suggest("eee", only, 1));
 }
 
+/* Company ------------------------------------------------------------------------------------- */
+
+struct company {
+    bool fast;
+    int64_t rank, size;
+    double share, rate;
+    const char *engine, *task, *labels;
+    struct conf_list files;
+};
+#define O struct company
+static const struct conf_row company_rows[] = {
+    CONF_BOOL(O, fast, "fast", "go fast", .def = "true", .with = "task"),
+    CONF_INT(O, rank, "rank", "0", 0, 8, "rank"),
+    CONF_INT(O, size, "size", "4k", 0, 1e6, "size", .without = "rank"),
+    CONF_FLOAT(O, share, "share", "-1", 0, 1, "share", .with = "engine mezo", .above = true),
+    CONF_FLOAT(O, rate, "rate", "-1", 0.5, 1, "rate"),
+    CONF_CHOICE(O, engine, "engine", "backprop", "backprop mezo", "engine"),
+    CONF_STRING(O, task, "task", NULL, "FILE", "task"),
+    CONF_STRING(O, labels, "labels", NULL, "TEXT", "labels", .with = "task", .without = "rank"),
+    CONF_LIST(O, files, "files", "FILE", "files", .without = "engine mezo"),
+    CONF_END};
+#undef O
+
+static void company(void **state) {
+    (void)state;
+    static const struct {
+        const char *arg[3], *error; /* of parsing, or of the company; NULL: neither */
+    } cases[] = {
+        {{NULL}, NULL},
+        {{"--no-fast"}, "--fast belongs to --task"},
+        {{"--no-fast", "--task=t"}, NULL},
+        {{"--size=4000"}, NULL},
+        {{"--size=4000", "--rank=2"}, NULL},
+        {{"--size=5", "--rank=2"}, "--size has no effect with --rank"},
+        {{"--share=0.5"}, "--share belongs to --engine mezo"},
+        {{"--share=0.5", "--engine=mezo"}, NULL},
+        {{"--share=-1"}, NULL},
+        {{"--labels=a", "--task=t"}, NULL},
+        {{"--labels=a", "--task=t", "--rank=1"}, "--labels has no effect with --rank"},
+        {{"--files=x"}, NULL},
+        {{"--files=x", "--engine=mezo"}, "--files has no effect with --engine mezo"},
+        /* -1 beside the range is what the program decides; nothing else is. */
+        {{"--share=0"}, "--share is 0.0, expected a number above 0, at most 1, or -1 for the default"},
+        {{"--share=-0.5"}, "--share is -0.5, expected a number above 0, at most 1, or -1 for the"},
+        {{"--rate=-1"}, NULL},
+        {{"--rate=0.4"}, "--rate is 0.4, expected 0.5 to 1, or -1 for the default"},
+        {{"--rate=-2"}, "--rate is -2.0, expected 0.5 to 1, or -1 for the default"},
+        {{"--rank=-1"}, "--rank is -1, expected 0 to 8"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct conf conf;
+        struct company opts;
+        int n = 0;
+        while (n < 3 && cases[i].arg[n]) n++;
+        int rc = conf_parse(&conf, company_rows, &opts, n, (char **)(uintptr_t)cases[i].arg, &e);
+        if (!rc) rc = conf_check_company(company_rows, &opts, &e);
+        assert_int_equal(rc, cases[i].error ? ERR_USAGE : 0);
+        if (rc && strncmp(e.msg, cases[i].error, strlen(cases[i].error)))
+            fail_msg("%s, expected: %s", e.msg, cases[i].error);
+        conf_release(&conf);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),              cmocka_unit_test(arguments),
@@ -253,6 +316,7 @@ int main(void) {
         cmocka_unit_test(help_shows_everything),
         cmocka_unit_test(short_help_shows_what_is_basic), cmocka_unit_test(help_wins),
         cmocka_unit_test(suggestions),
+        cmocka_unit_test(company),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

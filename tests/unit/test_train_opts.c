@@ -68,9 +68,30 @@ static void what_is_gone_is_refused_by_name(void **state) {
     conf_release(&c);
 }
 
+/* What a row says of another option is of one that there is. */
+static void company_is_known(void **state) {
+    (void)state;
+    int n = 0;
+    for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++)
+        for (int i = 0; i < 2; i++) {
+            const char *text = i ? r->with : r->without, *word = text ? strchr(text, ' ') : NULL;
+            char name[64];
+            if (!text) continue;
+            n++;
+            snprintf(name, sizeof name, "%.*s", (int)strcspn(text, " "), text);
+            const struct conf_row *other = conf_row(train_rows, name);
+            assert_non_null(other);
+            assert_ptr_not_equal(other, r);
+            assert_true(!word == (other->type != CONF_T_CHOICE));
+            if (word) assert_non_null(strstr(other->choices, word + 1));
+        }
+    assert_true(n > 20);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_says_what_a_resume_may_do),
+        cmocka_unit_test(company_is_known),
         cmocka_unit_test(defaults_alone_make_a_setup),
         cmocka_unit_test(what_is_gone_is_refused_by_name),
     };
