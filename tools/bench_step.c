@@ -16,12 +16,11 @@
 struct source {
     const struct bench_opts *o;
     int64_t vocab, seq;
-    uint64_t row;
 };
 
-static void random_tokens(void *ctx, int64_t micro, struct engine_batch *b) {
-    struct source *s = ctx;
-    struct rng r = rng_make((uint64_t)s->o->train.seed, RNG_TEST, s->row++, (uint64_t)micro, 0);
+static void random_tokens(void *ctx, uint64_t row, struct engine_batch *b) {
+    const struct source *s = ctx;
+    struct rng r = rng_make((uint64_t)s->o->train.seed, RNG_TEST, row, 0, 0);
     for (int64_t i = 0; i < s->o->train.batch * s->seq; i++) {
         b->input[i] = (uint32_t)rng_below(&r, (uint64_t)s->vocab);
         b->target[i] = (uint32_t)rng_below(&r, (uint64_t)s->vocab);
@@ -29,7 +28,7 @@ static void random_tokens(void *ctx, int64_t micro, struct engine_batch *b) {
 }
 
 struct measured {
-    double ms, ms_min, ms_max, tokens_per_second, gflops, peak, rss_mb, planned_mb, loss;
+    double ms, ms_min, ms_max, tokens_per_second, gflops, peak, rss_mb, planned_mb;
     double (*part)[2]; /* of each op: forward, backward; ms a step; owned */
     double norm, update;
     struct engine_report report;      /* ms a step */
@@ -56,10 +55,11 @@ static struct engine_report scaled(struct engine_report r, double s) {
                                   r.classifier * s, r.update * s, r.rest * s};
 }
 
-static int measure(struct engine *g, const struct bench_opts *o, struct source *src,
-                   struct measured *out, struct err *e) {
+static int measure(struct run *run, const struct bench_opts *o, struct measured *out,
+                   struct err *e) {
+    int rc = 0;
     double *t = malloc((size_t)o->runs * sizeof *t);
-    struct engine_step s = {.accum = o->train.accum, .lr = 1e-9, .fill = random_tokens, .ctx = src};
+    struct engine *g = &run->engine;
     struct log_progress line;
     out->part = calloc((size_t)n_ops, sizeof *out->part);
     if (!t || !out->part) {
@@ -68,15 +68,14 @@ static int measure(struct engine *g, const struct bench_opts *o, struct source *
     }
     log_progress_init(&line, o->train.quiet);
     log_begin(&line);
-    for (int64_t i = -o->warmup; i < o->runs; i++, s.step++) {
+    for (int64_t i = -o->warmup; i < o->runs; i++) {
         if (i == 0) engine_report_reset(g);
         const double begin = clock_seconds();
-        g->kind->step(g, &s);
+        TRY(run_step(run, e));
         if (i >= 0) t[i] = clock_seconds() - begin;
         log_bar(&line, "measuring", (uint64_t)(i + o->warmup + 1), (uint64_t)(o->runs + o->warmup),
                 "steps");
     }
-    log_progress_end(&line);
     const double ms = 1e3 / (double)o->runs;
     out->ms = 1e3 * stat_median(t, (size_t)o->runs);
     out->ms_min = 1e3 * t[0];
@@ -86,9 +85,10 @@ static int measure(struct engine *g, const struct bench_opts *o, struct source *
     out->norm = g->seconds_norm * ms;
     out->update = g->seconds_update * ms;
     out->report = scaled(engine_report(g), ms);
-    out->loss = s.loss;
+out:
+    log_progress_end(&line);
     free(t);
-    return 0;
+    return rc;
 }
 
 static json_t *parts_json(const struct measured *r) {
@@ -167,7 +167,7 @@ static void print_text(const struct measured *r, const struct engine *g) {
 int bench_step(const struct bench_opts *o, struct err *e) {
     int rc;
     struct model m = {0};
-    struct engine g = {0};
+    struct run *run = NULL;
     struct gemm gemm;
     struct measured r = {0};
     struct engine_memory mem;
@@ -183,22 +183,27 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     TRY(create(&m, o, &setup, e));
     struct source src = {
         .o = o, .vocab = m.config.vocab, .seq = to.seq ? to.seq : m.config.seq_len};
-    const struct engine_opts eo = train_engine_opts(&setup, &to, &gemm, src.seq);
-    TRY(engine_plan(setup.engine, &m, &eo, &mem, e));
-    TRY(engine_open(&g, setup.engine, &m, &eo, e));
-    TRY(measure(&g, o, &src, &r, e));
+    struct run_opts ro = train_run_opts(&setup, &to, &gemm, src.seq);
+    ro.lr = 1e-9; /* the weights stay as they are, as good as */
+    ro.find_lr = false;
+    ro.sched = (struct sched){.kind = SCHED_constant};
+    ro.budget = (struct budget_use){0};
+    ro.data = (struct run_data){.fill = random_tokens, .ctx = &src};
+    TRY(run_plan(&mem, ro.engine, &m, &ro.engine_opts, 0, e));
+    TRY(run_open(&run, &m, &ro, NULL, NULL, e));
+    TRY(measure(run, o, &r, e));
     const double tokens = (double)(to.batch * src.seq * to.accum);
     r.tokens_per_second = tokens / r.ms * 1e3;
-    r.gflops = setup.engine->flops(&eo, &m.graph) * (double)to.accum / r.ms * 1e-6;
+    r.gflops = run->batch_flops * (double)to.accum / r.ms * 1e-6;
     r.rss_mb = in_mb(clock_peak_rss());
     r.planned_mb = in_mb(mem.total);
     if (to.json)
-        print_json(&r, o, &g, &src);
+        print_json(&r, o, &run->engine, &src);
     else
-        print_text(&r, &g);
+        print_text(&r, &run->engine);
 out:
     free(r.part);
-    engine_close(&g);
+    run_close(run);
     model_close(&m);
     return rc;
 }

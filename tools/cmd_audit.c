@@ -8,6 +8,7 @@
 #include "num.h"
 #include "open_model.h"
 #include "par.h"
+#include "run_plan.h"
 #include "run_start.h"
 #include "train_model.h"
 
@@ -87,7 +88,7 @@ struct job {
     struct gemm gemm, gemm_grad;
     struct audit audit;
     struct audit_opts audit_opts;
-    struct audit_memory memory;
+    struct engine_memory memory;
     struct audit_advice advice;
     uint32_t *input, *target;
     struct log_progress line;
@@ -115,20 +116,17 @@ static int check_adapter(const struct job *j, const struct conf *conf, struct er
 
 /* loaded: the weights have their memory already. */
 static int check_memory(struct job *j, bool loaded, struct err *e) {
-    struct audit_memory *mem = &j->memory;
+    struct engine_memory *mem = &j->memory;
     struct audit_opts *ao = &j->audit_opts;
     ao->seq = j->o->seq ? j->o->seq : j->model.config.seq_len;
     const int rc = audit_plan(&j->model, ao, mem, e);
     if (rc) return rc;
     log_note(&j->line, "memory: %.1f MB (weights %.1f, gradients %.1f, activations %.1f)",
              in_mb(mem->total), in_mb(mem->weights), in_mb(mem->gradients), in_mb(mem->passing));
-    const struct memory_part parts[] = {
-        {"weights", loaded ? 0 : mem->weights},
-        {"gradients", mem->gradients},
-        {"activations", mem->total - mem->weights - mem->gradients},
-    };
-    return memory_fits("this audit", parts, 3,
-                       "a smaller --batch or --seq, --recompute or --lora", e);
+    struct engine_memory more = *mem;
+    if (loaded) more.weights = 0;
+    return run_plan_fits(&more, "this audit", "a smaller --batch or --seq, --recompute or --lora",
+                         e);
 }
 
 static int open_with_adapter(struct job *j, struct err *e) {
@@ -146,14 +144,20 @@ static int open_to_train(struct job *j, struct err *e) {
     int rc;
     const struct opts *o = j->o;
     struct model_config c = {0};
-    const struct train_opts t = {.init = j->path, .set = o->set, .seed = o->seed};
-    const struct train_setup setup = {.weights = (enum dtype)dtype_find(o->weights),
-                                      .lora = {.rank = o->lora_rank,
-                                               .alpha = 2 * (double)o->lora_rank,
-                                               .norms = o->lora_norms,
-                                               .merge = !strcmp(o->lora_mode, "merge"),
-                                               .targets = o->lora_targets,
-                                               .init = "peft"}};
+    struct conf rest = {0};
+    struct train_opts t;
+    struct train_setup setup;
+    TRY(conf_parse(&rest, train_rows, &t, 0, NULL, e)); /* what audit has no option for */
+    t.init = j->path;
+    t.set = o->set;
+    t.seed = o->seed;
+    t.weights = o->weights;
+    t.lora_rank = o->lora_rank;
+    t.lora_norms = o->lora_norms;
+    t.lora_mode = o->lora_mode;
+    t.lora_targets = o->lora_targets;
+    t.steps = 1;
+    TRY(train_setup_make(&setup, &t, e));
     TRY(train_model_create(&j->model, &t, 0, e));
     TRY(train_model_config(&c, &t, &j->model, e)); /* for the tokenizer in the file */
     TRY(train_model_shape(&j->model, &setup, NULL, 0, e));
@@ -161,6 +165,7 @@ static int open_to_train(struct job *j, struct err *e) {
     TRY(train_model_load(&j->model, &setup, &t, j->path, e));
 out:
     model_config_release(&c);
+    conf_release(&rest);
     return rc;
 }
 

@@ -1,18 +1,16 @@
-#include "adapter.h"
 #include "cmd.h"
 #include "file.h"
 #include "format.h"
 #include "import.h"
 #include "log.h"
-#include "machine.h"
 #include "out_format.h"
 #include "par.h"
+#include "run.h"
 #include "run_start.h"
 #include "train_model.h"
 #include "trajectory.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,12 +42,7 @@ struct replay {
     struct train_opts opts;
     struct train_setup setup;
     struct model model;
-    struct opt opt;
-    struct direction_space space;
-    struct direction_tensor *tensor; /* its */
-    int64_t steps;   /* updates done */
-    uint64_t tokens; /* in them */
-    double ema;      /* smoothed loss, as training smooths it */
+    struct run *run; /* repeats the recorded updates */
 };
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -109,14 +102,6 @@ static int check_base(const struct replay *r, struct err *e) {
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-static int check_memory(const struct replay *r, struct err *e) {
-    const struct memory_part parts[] = {
-        {"weights", model_weight_bytes(&r->model)},
-        {"optimizer", opt_bytes(NULL, &r->setup.hyper, r->model.params, r->model.n_params)},
-    };
-    return memory_fits("this replay", parts, 2, NULL, e);
-}
-
 /* What the run saved had the tokenizer of --tokenizer or else that of the file it began from. No
  * weight depends on it. */
 static int open_tokenizer(struct replay *r, struct log_progress *line, struct err *e) {
@@ -147,94 +132,44 @@ out:
     return rc;
 }
 
-static int open_weights(struct replay *r, struct log_progress *line, struct err *e) {
+static int open_run(struct replay *r, struct log_progress *line, struct err *e) {
     int rc;
     const struct trajectory_head *h = &r->trajectory.head;
+    struct engine_memory memory;
     TRY(train_model_create(&r->model, &r->opts, 0, e));
     if (r->model.full_vocab != h->vocab) {
         rc = err_set(e, ERR_INPUT, "%s: vocabulary of %lld, but that of %s is %lld", r->path,
                      (long long)h->vocab, r->base, (long long)r->model.full_vocab);
         goto out;
     }
+    const int64_t seq = r->opts.seq ? r->opts.seq : r->model.config.seq_len;
+    struct run_opts o = train_run_opts(&r->setup, &r->opts, NULL, seq);
+    o.engine_opts.repeat = true;
+    o.spike = 0; /* what was recorded went on */
     TRY(open_tokenizer(r, line, e));
     TRY(train_model_shape(&r->model, &r->setup, h->ids, h->n_ids, e));
-    TRY(check_memory(r, e));
+    TRY(run_plan(&memory, o.engine, &r->model, &o.engine_opts, 0, e));
+    TRY(run_plan_fits(&memory, "this replay", NULL, e));
     TRY(train_model_load(&r->model, &r->setup, &r->opts, r->base, e));
-    TRY(opt_open(&r->opt, NULL, &r->setup.hyper, r->model.params, r->model.n_params, e));
-    r->tensor = malloc(((size_t)r->model.n_params + 1) * sizeof *r->tensor);
-    if (!r->tensor) {
-        rc = err_set(e, ERR_NOMEM, "out of memory for directions");
-        goto out;
-    }
-    r->space = zo_space(&direction_rademacher, r->tensor, r->model.params, r->model.n_params);
+    TRY(run_open(&r->run, &r->model, &o, NULL, NULL, e));
 out:
     return rc;
 }
 
-/* ---- updates --------------------------------------------------------------------------------- */
-
-/* The settings say how large an update can be: other records are not of this run. */
-static int check_update(const struct replay *r, const struct engine_opts *eo,
-                        const struct zo_record *z, struct err *e) {
-    const struct zo_shape shape = {
-        .directions = eo->directions, .batch = eo->batch, .accum = z->accum, .eps = eo->eps};
-    if (z->accum > eo->max_accum)
-        return err_set(e, ERR_INPUT,
-                       "%s: record of step %lld has %lld micro-batches, the settings of the run "
-                       "make at most %lld",
-                       r->path, (long long)z->step, (long long)z->accum, (long long)eo->max_accum);
-    const int64_t want = eo->estimator->directions(&shape);
-    if (z->n == want) return 0;
-    return err_set(e, ERR_INPUT,
-                   "%s: record of step %lld has %d directions, the settings of the run make %lld",
-                   r->path, (long long)z->step, z->n, (long long)want);
-}
-
-static int apply(struct replay *r, const struct zo_record *z, struct err *e) {
-    int rc;
-    const struct engine_opts eo = train_engine_opts(&r->setup, &r->opts, NULL, 0);
-    TRY(check_update(r, &eo, z, e));
-    const struct zo_update u = {.lr = z->lr, .n = z->n, .seed = z->seed, .coef = z->coef};
-    zo_apply(&r->opt, &r->space, &u);
-    const int64_t seq = r->opts.seq ? r->opts.seq : r->model.config.seq_len;
-    r->tokens += (uint64_t)(z->accum * r->opts.batch) * (uint64_t)seq;
-    r->ema = r->steps ? 0.95 * r->ema + 0.05 * z->loss : z->loss;
-    r->steps++;
-out:
-    return rc;
-}
-
-static int apply_all(struct replay *r, int64_t steps, struct log_progress *line, struct err *e) {
+static int repeat_all(struct replay *r, int64_t steps, struct log_progress *line, struct err *e) {
     int rc = 0;
     struct zo_record z;
+    const struct progress *p = &r->run->p;
     log_begin(line);
-    while (r->steps < steps && trajectory_next(&r->trajectory, &z)) {
-        TRY(apply(r, &z, e));
-        log_bar(line, "replaying", (uint64_t)r->steps, (uint64_t)steps, "updates");
+    while (p->step < steps && trajectory_next(&r->trajectory, &z)) {
+        if ((rc = run_repeat(r->run, &z, e))) {
+            err_prefix(e, "%s", r->path);
+            goto out;
+        }
+        log_bar(line, "replaying", (uint64_t)p->step, (uint64_t)steps, "updates");
     }
 out:
     log_progress_end(line);
-    return rc;
-}
-
-/* What a checkpoint of training says at this step, so that the files are the same. How long the
- * prompts of a classification task were is not known here. */
-static char *meta_json(const struct replay *r) {
-    json_t *j = json_object();
-    json_object_set_new(j, "step", json_integer(r->steps));
-    if (!r->opts.task) json_object_set_new(j, "tokens", json_integer((json_int_t)r->tokens));
-    json_object_set_new(j, "train_loss", json_real(isfinite(r->ema) ? r->ema : 0));
-    char *text = json_dumps(j, JSON_COMPACT);
-    json_decref(j);
-    return text;
-}
-
-static int save(const struct replay *r, struct err *e) {
-    char *meta = meta_json(r);
-    if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", r->out);
-    const int rc = r->model.lora ? adapter_save(&r->model, r->out, "blzt5", meta, e)
-                                 : model_save(&r->model, r->out, "blzt5", meta, e);
-    free(meta);
     return rc;
 }
 
@@ -250,11 +185,11 @@ static int replay_run(struct replay *r, const struct opts *o, struct err *e) {
     TRY(check_end(&r->trajectory, r->path, o->to_step, &steps, e));
     TRY(read_settings(r, e));
     TRY(check_base(r, e));
-    TRY(open_weights(r, &line, e));
-    TRY(apply_all(r, steps, &line, e));
-    TRY(save(r, e));
-    log_note(&line, "%s: %s after %lld updates of %s", r->out, r->base, (long long)r->steps,
-             r->path);
+    TRY(open_run(r, &line, e));
+    TRY(repeat_all(r, steps, &line, e));
+    TRY(run_write_weights(r->run, r->out, e));
+    log_note(&line, "%s: %s after %lld updates of %s", r->out, r->base,
+             (long long)r->run->p.step, r->path);
 out:
     /* What is wrong with recorded settings is wrong with a file, not with this command line. */
     if (rc == ERR_USAGE) rc = e->code = ERR_INPUT;
@@ -262,8 +197,7 @@ out:
 }
 
 static void replay_release(struct replay *r) {
-    opt_close(&r->opt);
-    free(r->tensor);
+    run_close(r->run);
     model_close(&r->model);
     conf_release(&r->conf);
     trajectory_close(&r->trajectory);

@@ -107,7 +107,7 @@ static size_t own_bytes(const struct model *m, const struct audit_opts *o) {
            arena_need((size_t)par_threads() * 2 * OPT_TILE, sizeof(float));
 }
 
-int audit_plan(struct model *m, const struct audit_opts *o, struct audit_memory *mem,
+int audit_plan(struct model *m, const struct audit_opts *o, struct engine_memory *mem,
                struct err *e) {
     int rc;
     struct exec x = {0};
@@ -117,9 +117,9 @@ int audit_plan(struct model *m, const struct audit_opts *o, struct audit_memory 
     exec_close(&x);
     TRY(exec_plan(&x, &m->graph, o->gemm, &probes, e));
     const size_t second = exec_bytes(&x);
-    *mem = (struct audit_memory){.weights = model_weight_bytes(m),
-                                 .gradients = grad_bytes(m),
-                                 .passing = (first > second ? first : second) + own_bytes(m, o)};
+    *mem = (struct engine_memory){.weights = model_weight_bytes(m),
+                                  .gradients = grad_bytes(m),
+                                  .passing = (first > second ? first : second) + own_bytes(m, o)};
     mem->total = mem->weights + mem->gradients + mem->passing;
 out:
     exec_close(&x);

@@ -29,7 +29,7 @@
 #ifndef DUET_AUDIT_H
 #define DUET_AUDIT_H
 
-#include "exec.h"
+#include "engine.h"
 #include "model.h"
 #include "zo_rate.h"
 
@@ -83,11 +83,6 @@ struct audit_advice {
     double lr; /* for the default estimator with ADVICE_BATCH sequences; 0: nothing can be said */
 };
 
-/* Bytes. The gradient's activations and the probes' are not needed at the same time. */
-struct audit_memory {
-    size_t weights, gradients, passing, total;
-};
-
 struct audit {
     struct audit_opts opts;
     struct model *model; /* borrowed */
@@ -106,8 +101,9 @@ struct audit {
     struct exec exec; /* of the probes, during audit_run */
 };
 
-/* What an audit will reserve, plus the weights. The model needs its tables only. */
-int audit_plan(struct model *m, const struct audit_opts *o, struct audit_memory *mem,
+/* What an audit will reserve, plus the weights. The model needs its tables only. The gradient's
+ * activations and the probes' are not needed at the same time. */
+int audit_plan(struct model *m, const struct audit_opts *o, struct engine_memory *mem,
                struct err *e);
 
 /* ERR_USAGE if nothing is trainable. The model keeps the gradient buffers until audit_close. */

@@ -55,6 +55,9 @@ static int mezo_open(struct engine *g, struct err *e) {
     const struct engine_opts *o = &g->opts;
     struct mezo *z = g->mezo = calloc(1, sizeof *z);
     if (!z) return err_set(e, ERR_NOMEM, "out of memory for the probes");
+    z->tensor = calloc((size_t)g->model->n_params + 1, sizeof *z->tensor);
+    if (!z->tensor) return err_set(e, ERR_NOMEM, "out of memory for the probes");
+    z->space = zo_space(&direction_rademacher, z->tensor, g->model->params, g->model->n_params);
     if (o->repeat) return 0;
     z->n_probes = probes(o);
     const size_t P = (size_t)z->n_probes, n = (size_t)max_directions(o);
@@ -62,10 +65,8 @@ static int mezo_open(struct engine *g, struct err *e) {
     z->loss = calloc(P * (size_t)o->max_accum, sizeof *z->loss);
     z->seed = calloc(n, sizeof *z->seed);
     z->coef = calloc(n, sizeof *z->coef);
-    z->tensor = calloc((size_t)g->model->n_params + 1, sizeof *z->tensor);
-    if (!z->probe || !z->loss || !z->seed || !z->coef || !z->tensor)
+    if (!z->probe || !z->loss || !z->seed || !z->coef)
         return err_set(e, ERR_NOMEM, "out of memory for the probes");
-    z->space = zo_space(&direction_rademacher, z->tensor, g->model->params, g->model->n_params);
     return 0;
 }
 

@@ -192,7 +192,10 @@ static int go_on(struct trainer *t, const char *path, struct err *e) {
     t->logged = last_logged(t);
     while (!rc && trajectory_next(&old, &r))
         if (r.step >= t->p->step) rc = run_repeat(t->run, &r, e);
-    if (rc == ERR_NUMERIC) rc = drop_repeated(t, &at, e);
+    if (rc == ERR_NUMERIC)
+        rc = drop_repeated(t, &at, e);
+    else if (rc)
+        err_prefix(e, "%s", path);
 out:
     trajectory_close(&old);
     return rc;

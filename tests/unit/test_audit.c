@@ -499,7 +499,7 @@ static void test_plan(void **state) {
     struct model m = model_of(&variants[8]);
     struct tokens t = tokens_of(&m, B * T, 12);
     struct audit_opts o = opts_of(&t);
-    struct audit_memory mem, less;
+    struct engine_memory mem, less;
     struct audit a;
     ok(audit_plan(&m, &o, &mem, &e));
     assert_true(mem.total == mem.weights + mem.gradients + mem.passing);
