@@ -4,6 +4,7 @@
 #include "cmd.h"
 #include "dataset.h"
 #include "log.h"
+#include "moves.h"
 #include "machine.h"
 #include "num.h"
 #include "open_model.h"
@@ -21,7 +22,7 @@ struct opts {
     struct conf_list data;
     const char *format, *tokenizer;
     const char *adapter, *lora_targets, *lora_mode, *weights;
-    const char *compute, *gemm, *group_by;
+    const char *compute, *gemm, *group_by, *perturb;
     struct conf_pairs set;
     bool lora_norms, recompute, json, quiet;
     int64_t lora_rank, batch, seq, seeds, seed, threads;
@@ -62,6 +63,8 @@ static const struct conf_row rows[] = {
                .above = true),
     CONF_CHOICE(O, group_by, "group-by", "role", "role layer",
                 "groups of weights: kinds of them, or layers"),
+    CONF_STRING(O, perturb, "perturb", NULL, "WORDS",
+                "audit what a run with this --perturb moves; weights count in units of its scales"),
     CONF_INT(O, seed, "seed", "1", 0, 9e18, "seed of the batch, the directions and new adapters"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
@@ -100,6 +103,7 @@ static int check_options(const struct opts *o, const struct conf *conf, struct e
     if (conf->n_pos != 1)
         return err_set(e, ERR_USAGE, "audit takes one model file, found %d", conf->n_pos);
     if (!o->data.n) return err_set(e, ERR_USAGE, "give the data to audit on with --data FILE");
+    if (o->perturb && moves_check(o->perturb, e)) return e->code;
     return conf_check_company(rows, o, e);
 }
 
@@ -135,8 +139,12 @@ static int open_with_adapter(struct job *j, struct err *e) {
                                     .scale = 1,
                                     .merge = !strcmp(o->lora_mode, "merge"),
                                     .sets = &o->set};
-    const int rc = run_files_open(&j->files, &j->model, &use, e);
-    return rc ? rc : check_memory(j, true, e);
+    int rc;
+    TRY(run_files_open(&j->files, &j->model, &use, e));
+    if (o->perturb) TRY(moves_apply(o->perturb, j->model.params, j->model.n_params, e));
+    TRY(check_memory(j, true, e));
+out:
+    return rc;
 }
 
 /* The model as training would open it, with everything trainable that it trains. */
@@ -158,6 +166,7 @@ static int open_to_train(struct job *j, struct err *e) {
     t.lora_targets = o->lora_targets;
     t.steps = 1;
     TRY(train_setup_make(&setup, &t, e));
+    setup.perturb = o->perturb;
     TRY(train_model_create(&j->model, &t, 0, e));
     TRY(train_model_config(&c, &t, &j->model, e)); /* for the tokenizer in the file */
     TRY(train_model_shape(&j->model, &setup, NULL, 0, e));

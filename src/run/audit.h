@@ -18,6 +18,9 @@
  *   variance    |mean of c z - g|^2 / |g|^2: (n-1)/N = v, as E |c z - g|^2 = (n-1) |g|^2.
  *                 tolerance = v (4 sqrt(2/N + 2/n) + 16/N + 16/n + 2 r + r^2) + 2 r sqrt(v) + r^2
  *
+ * Where weights move by scales of their own (--perturb), g and z are those of weights counted in
+ * units of their scales: then all of this holds as it stands.
+ *
  * The cosine of the estimate with g, about sqrt(N / (N + n - 1)), follows from these and is shown.
  * Sources: Spall 1992; Malladi et al. 2023, arXiv 2305.17333. docs/numerics.md, "Audit".
  *

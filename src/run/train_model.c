@@ -5,6 +5,7 @@
 #include "config_refuse.h"
 #include "import.h"
 #include "model_shipped.h"
+#include "moves.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -214,6 +215,7 @@ int train_model_shape(struct model *m, const struct train_setup *s, const uint32
     int rc;
     if (n_ids) TRY(model_compact(m, ids, n_ids, e));
     if (s->lora.rank) TRY(lora_attach(m, &s->lora, e));
+    if (s->perturb) TRY(moves_apply(s->perturb, m->params, m->n_params, e));
     TRY(model_set_storage(m, s->weights, e));
 out:
     return rc;

@@ -1,7 +1,7 @@
 /* The model that training options describe, in the order that its parts depend on each other:
  *
  *   TRY(train_model_create(&m, o, vocab, e));             description and tables
- *   TRY(train_model_shape(&m, setup, ids, n_ids, e));  compaction, LoRA, storage types
+ *   TRY(train_model_shape(&m, setup, ids, n_ids, e));  compaction, LoRA, what moves, storage types
  *   ... plan its memory ...
  *   TRY(train_model_load(&m, setup, o, base, e));         memory and first weights
  *

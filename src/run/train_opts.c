@@ -1,4 +1,6 @@
 #include "train_opts.h"
+
+#include "moves.h"
 #include "trajectory.h"
 
 #include <stdlib.h>
@@ -130,6 +132,11 @@ const struct conf_row train_rows[] = {
                "mezo: size of a perturbation; -1: 1e-3, with --lora 1e-2, three times that for "
                "--objective accuracy and f1",
                RECORDED, WITH("engine mezo"), .above = true),
+    CONF_STRING(O, perturb, "perturb", NULL, "WORDS",
+                "mezo: which weights are perturbed and trained; with commas between them roles "
+                "(matrix, norm, embed, bias, lora) or patterns for names of tensors (*.layers.3.*); "
+                "!WORD: not these; WORD=X: X times as far as the rest",
+                FIXED, WITH("engine mezo")),
     CONF_GONE("rng", "counter",
               "the predecessors' stream of signs is gone; the first edition, commit 7279bbc, goes on "
               "with such a run and replays it",
@@ -350,7 +357,7 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
         return err_set(e, ERR_USAGE, "estimator %s needs at least %lld directions: give %s",
                        s->estimator->name, (long long)s->estimator->least,
                        s->estimator->per_example ? "a larger --batch" : "--directions N");
-    return 0;
+    return o->perturb ? moves_check(o->perturb, e) : 0;
 }
 
 static int make_lora(struct train_setup *s, const struct train_opts *o, struct err *e) {
@@ -397,6 +404,7 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     s->weights = (enum dtype)dtype_find(o->weights);
     if (o->task) s->objective = objective_find(o->objective);
     if (!s->engine->backward) s->estimator = pick_estimator(s, o);
+    s->perturb = o->perturb;
     if (s->estimator)
         s->directions = o->directions > 0        ? o->directions
                         : s->estimator->own ? s->estimator->own

@@ -28,7 +28,7 @@ struct train_opts {
     const char *task, *task_eval, *prompt, *labels, *objective;
     /* optimisation */
     const char *engine, *optimizer, *optimizer_matrix, *schedule;
-    const char *estimator;
+    const char *estimator, *perturb;
     int64_t directions;
     double eps;
     double lr, beta1, beta2, beta1_matrix, beta2_matrix, adam_eps, clip;
@@ -78,6 +78,7 @@ struct train_setup {
     enum dtype compute, weights;
     struct lora_opts lora; /* rank 0: none */
     const struct zo_kind *estimator; /* mezo; else NULL */
+    const char *perturb;             /* mezo: which weights move (moves.h); NULL: all */
     int64_t directions;
     double eps;
     bool find_lr; /* mezo: measure the rate at the start, lr being what to take if that fails */

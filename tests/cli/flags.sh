@@ -141,6 +141,9 @@ lr              | = | --lr 0.000001 |
 lr              | w | --lr -1 | says run.err '(measured)'
 directions      | w | --directions 2 |
 eps             | w | --eps 0.1 |
+perturb         | w | --perturb matrix,norm |
+perturb         | w | --perturb norm=2 |
+perturb         | = | --perturb * |
 eps             | = | --eps 0.001 |
 weights         | w | --weights bf16 | less $(wc -c <run/model.blzt) $(wc -c <base/model.blzt)
 schedule        | w | --schedule cosine |

@@ -76,6 +76,28 @@ replays "LoRA, norms" tune lora --steps 8 --lora 4 --lora-norms
 replays "LoRA, merged, bf16 base, compacted vocabulary" tune lora2 --steps 6 --lora 2 \
     --lora-mode merge \
     --weights bf16 --compact-vocab
+moves='matrix,norm=0.5,!*.layers.0.*'
+replays "--perturb, adamw, decay" mezo moves --steps 6 --perturb "$moves" --optimizer adamw \
+    --weight-decay 0.2 --norm-decay 0.1 --schedule constant --lr 1e-3
+check "--perturb is recorded" grep -qF "\"perturb\": \"$moves\"" moves/config.json
+"$DUET" diff moves/base.blzt moves/model.blzt --all >moves.diff 2>&1
+still='layers\.0\.\|embed_tokens'
+check "what it does not name stands still" equal "$(grep "$still" moves.diff | grep -c ' 0 *0 *0 %')" 10
+check "what it names moves" equal "$(grep -v "$still" moves.diff | grep -c ' 0\.[0-9]* .* %')" 10
+check "plan says how many weights move" sh -c '"$@" | grep -q "of them trained"' - "$DUET" plan $SHAPE \
+    --engine mezo --steps 1 --tokenizer byte --batch 1 --perturb "$moves" --data text.txt
+must cp -r moves moved
+"$DUET" train --resume moves --steps 9 --quiet >moved.out 2>&1
+replay moves/base.blzt moves/trajectory.zo -o nine.blzt >moved.out 2>&1
+check "a run that goes on replays" same nine.blzt moves/model.blzt
+must mezo straight --steps 9 --perturb "$moves" --optimizer adamw \
+    --weight-decay 0.2 --norm-decay 0.1 --schedule constant --lr 1e-3
+check "and ends where one goes that was not cut" same straight/model.blzt moves/model.blzt
+refuses "other weights than those of the run" 2 '--perturb is "matrix", but moved was begun with "matrix,n' \
+    "$DUET" train --resume moved --steps 6 --perturb matrix
+refuses "and weights where the run moved all" 2 '--perturb is "matrix", but sgd was begun' \
+    "$DUET" train --resume sgd --steps 20 --perturb matrix
+replays "LoRA, B alone" tune lora_b --steps 4 --lora 4 --perturb '*lora_B*'
 check "each run moved its weights" differ sgd/model.blzt sgd/base.blzt
 
 # ---- steps
@@ -399,6 +421,9 @@ mix "--lora-decay without --lora" 'belongs to --lora' $I --lora-decay 0.1
 mix "--estimator with backprop" 'belongs to --engine mezo' --estimator grzo
 mix "--directions with backprop" 'belongs to --engine mezo' --directions 2
 mix "--eps with backprop" 'belongs to --engine mezo' --eps 0.01
+mix "--perturb with backprop" 'belongs to --engine mezo' --perturb matrix
+mix "--perturb names nothing" '"qproj" names no weight' --engine mezo --perturb qproj
+mix "--perturb leaves nothing" 'no weight is left' --engine mezo --perturb 'matrix,!matrix'
 mix "--recompute with MeZO" '--recompute' --engine mezo --recompute
 mix "--model with --init" 'give either --model or --init' $I --engine mezo
 mix "--beta1 with SGD" '--beta1 has no effect on optimizer sgd' --engine mezo --beta1 0.9
