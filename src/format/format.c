@@ -79,25 +79,6 @@ char *model_file_of_run(const char *path) {
     return model ? model : file_in(path, "adapter.blzt");
 }
 
-int model_file_hash(const char *path, uint64_t *hash, struct err *e) {
-    int rc;
-    struct file_map m = {0};
-    struct model_file mf = {0};
-    char *run = model_file_of_run(path);
-    if (!run && file_is_dir(path)) {
-        TRY(model_file_open(&mf, path, false, e));
-        *hash = model_file_digest(&mf);
-    } else {
-        TRY(file_map_open(&m, run ? run : path, e));
-        *hash = map_hash(&m, 0, m.size);
-    }
-out:
-    free(run);
-    model_file_close(&mf);
-    file_map_close(&m);
-    return rc;
-}
-
 /* No byte is a control character that text does not have. */
 static bool is_text(const uint8_t *p, size_t n) {
     if (n > MAGIC_BYTES) n = MAGIC_BYTES;
@@ -144,9 +125,10 @@ static int unknown_format(const struct file_map *map, struct err *e) {
                    map->path, names, map->size, bytes);
 }
 
-int model_file_open_map(struct model_file *mf, struct file_map *map, bool verify, struct err *e) {
+int format_open_map(struct model_file *mf, const struct part_tables *archs, struct file_map *map,
+                    bool verify, struct err *e) {
     int rc;
-    *mf = (struct model_file){.map = *map};
+    *mf = (struct model_file){.archs = archs, .map = *map};
     *map = (struct file_map){0};
     mf->path = strdup(mf->map.path);
     if (!mf->path) {
@@ -197,15 +179,16 @@ static int open_dir(struct model_file *mf, const char *path, bool verify, struct
     return rc;
 }
 
-int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e) {
+int format_open(struct model_file *mf, const struct part_tables *archs, const char *path,
+                bool verify, struct err *e) {
     struct file_map map;
-    *mf = (struct model_file){0};
+    *mf = (struct model_file){.archs = archs};
     char *run = model_file_of_run(path);
     if (!run && file_is_dir(path)) return open_dir(mf, path, verify, e);
     int rc = run && !file_is_regular(run) ? err_set(e, ERR_INPUT, "%s is no file", run)
                                           : file_map_open(&map, run ? run : path, e);
     free(run);
-    return rc ? rc : model_file_open_map(mf, &map, verify, e);
+    return rc ? rc : format_open_map(mf, archs, &map, verify, e);
 }
 
 int model_file_map(struct model_file *mf, const char *path, const struct file_map **m,

@@ -1,9 +1,7 @@
 /* Model files of every format, behind one table.
  *
  * Reading gives a struct model_file: the config in Hugging Face keys, what there is of a tokenizer,
- * and the tensors under Hugging Face names ("model.embed_tokens.weight",
- * "model.layers.0.self_attn.q_proj.weight", ..., "model.norm.weight", "lm_head.weight") with data
- * that stays in the mapped file where it can. A format that stores rotary rows as interleaved pairs
+ * and the tensors under Hugging Face names with data that stays in the mapped file where it can. A format that stores rotary rows as interleaved pairs
  * (llama2.c, BLZT v4, GGUF of architecture llama) says so per tensor; mf_tensor_read and
  * mf_tensor_stream undo it, so that what callers see is always the split-halves layout of Hugging
  * Face.
@@ -13,7 +11,7 @@
  * Keys of a file that have no Hugging Face name are kept under config.duet (formats.md).
  *
  * An adapter (LoRA) is a model file too: its config has an object "duet_adapter" (formats.md) and
- * its tensors are "....q_proj.lora_A.weight" (rank, I) and "....lora_B.weight" (O, rank), whose
+ * its tensors are "....lora_A.weight" (rank, I) and "....lora_B.weight" (O, rank), whose
  * ranks may differ between modules.
  *
  * Every reader checks counts, sizes, overflow, offsets and names before it allocates or indexes,
@@ -25,6 +23,7 @@
 #include "dtype.h"
 #include "err.h"
 #include "file.h"
+#include "part.h"
 #include "vocab.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,6 +76,8 @@ struct mf_check {
 
 struct model_file {
     const struct format *format;
+    const struct part_tables *archs; /* the architectures: of a file that is read, and of one to be
+                                      * written by a format that asks for names or shapes; borrowed */
     char *path;
     struct file_map map;   /* of path, if it is a file */
     struct file_map *maps; /* of the other files, weights and sides, that data points into; owned */
@@ -130,7 +131,7 @@ struct format {
     bool (*probe)(const uint8_t *data, size_t size);
     bool (*probe_dir)(const char *path); /* for a folder; or NULL */
     /* Fills everything but format, path and map, which are set (map is empty for a folder). verify:
-     * as model_file_open. */
+     * as format_open. */
     int (*read)(struct model_file *mf, bool verify, struct err *e);
     bool rows; /* writes tensors that come row by row */
     /* Writes atomically; a folder: each file, config last. NULL: read only. */
@@ -146,9 +147,11 @@ const struct format *format_probe(const uint8_t *data, size_t size);
 /* The format called name, or NULL. */
 const struct format *format_find(const char *name);
 
-/* Opens and checks a file or folder of any readable format. verify: also check the checksums of
+/* Opens and checks a file or folder of any readable format; archs: what architectures there are,
+ * which the file's name and shape its tensors (model_file_open hands duet's down). verify: also check the checksums of
  * tensor data, where the format has them (reads the whole file, a few MB in memory at a time). */
-int model_file_open(struct model_file *mf, const char *path, bool verify, struct err *e);
+int format_open(struct model_file *mf, const struct part_tables *archs, const char *path,
+                bool verify, struct err *e);
 
 /* Of the folder of a training run its last model.blzt, else its last adapter.blzt; malloc()ed.
  * NULL: path is no such folder. Whatever opens or hashes a model file takes the folder for the
@@ -156,13 +159,13 @@ int model_file_open(struct model_file *mf, const char *path, bool verify, struct
 char *model_file_of_run(const char *path);
 
 /* The same of a map that is there already. Takes the map over, also on failure, and zeroes it. */
-int model_file_open_map(struct model_file *mf, struct file_map *map, bool verify, struct err *e);
+int format_open_map(struct model_file *mf, const struct part_tables *archs, struct file_map *map,
+                    bool verify, struct err *e);
 
-/* xxh3 of a part of a map, whose pages leave memory as it goes on; of a whole file. Of a folder:
- * xxh3 of the hashes of its weights' files, in order, and of its config. */
+/* xxh3 of a part of a map, whose pages leave memory as it goes on; of a whole file that is open. Of a
+ * folder: xxh3 of the hashes of its weights' files, in order, and of its config. */
 uint64_t map_hash(const struct file_map *m, size_t offset, size_t bytes);
 uint64_t model_file_digest(const struct model_file *mf);
-int model_file_hash(const char *path, uint64_t *hash, struct err *e);
 
 /* True if writing to path, a file or folder, would replace something that mf was read from. */
 bool model_file_uses(const struct model_file *mf, const char *path);
@@ -240,9 +243,5 @@ void rope_to_halves(float *out, const float *in, uint64_t rows, uint64_t cols, i
 /* The row of t as stored that is row r of the asked layout: split halves, or with pair_heads > 0
  * interleaved pairs within each of so many heads. */
 uint64_t mf_stored_row(const struct mf_tensor *t, uint64_t r, int pair_heads);
-
-/* The window of attention that transformers takes where a mistral config has no "sliding_window".
- * Folders of Hugging Face are read so; elsewhere no key means no window. */
-enum { HF_MISTRAL_WINDOW = 4096 };
 
 #endif

@@ -1,6 +1,7 @@
 #include "adapter.h"
 
 #include "adapter_set.h"
+#include "arch.h"
 #include "export_impl.h"
 #include "import.h"
 #include "json_text.h"
@@ -465,7 +466,7 @@ int adapter_save(const struct model *m, const char *path, const char *format, co
 int adapter_save_checked(const struct model *m, const char *path, const char *format,
                          const char *meta, const struct mf_check *check, struct err *e) {
     int rc;
-    struct model_file mf = {.check = check};
+    struct model_file mf = {.archs = &arch_parts, .check = check};
     const struct format *f = format_find(format);
     assert(f && m->lora && m->lora->base_hash && m->init_path);
     if (file_same(path, m->init_path))

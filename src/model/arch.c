@@ -1,6 +1,5 @@
 #include "arch.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define X(name) extern const struct arch arch_##name;
@@ -25,14 +24,6 @@ const struct arch *arch_find(const char *name) {
     for (size_t i = 0; i < N_ARCHS; i++)
         if (!strcmp(archs[i]->parts.name, name)) return archs[i];
     return NULL;
-}
-
-const char *arch_words(char *text, size_t size) {
-    size_t n = 0;
-    *text = 0;
-    for (size_t i = 0; i < N_ARCHS && n < size; i++)
-        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", archs[i]->parts.name);
-    return text;
 }
 
 struct part_sizes arch_sizes(const struct model_config *c) {

@@ -38,7 +38,4 @@ extern const struct part_tables arch_parts;      /* of all, for formats */
 /* The numbers that decide which parts a model has, and their shapes. */
 struct part_sizes arch_sizes(const struct model_config *c);
 
-/* "llama, mistral, ...", of all; returns text. */
-const char *arch_words(char *text, size_t size);
-
 #endif

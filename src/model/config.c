@@ -252,7 +252,7 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     if (!arch_find(c->arch)) {
         char words[200];
         rc = err_set(e, ERR_INPUT, "%s: model_type %s is not known (known: %s)", name, c->arch,
-                     arch_words(words, sizeof words));
+                     parts_names(&arch_parts, false, words, sizeof words));
         goto out;
     }
     for (int i = 1; i < N_KEYS; i++) TRY(read_key(c, keys + i, name, e));

@@ -15,7 +15,7 @@
 #ifndef DUET_IMPORT_H
 #define DUET_IMPORT_H
 
-#include "format.h"
+#include "model_files.h"
 #include "tokenizer.h"
 
 /* model_file_open, then the above. */

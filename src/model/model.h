@@ -27,6 +27,7 @@
 #include "config.h"
 #include "format.h"
 #include "graph.h"
+#include "model_files.h"
 #include "tokenizer.h"
 
 struct lora; /* model_lora.h */

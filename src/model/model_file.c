@@ -1,4 +1,5 @@
 /* Models to and from files. */
+#include "arch.h"
 #include "import.h"
 #include "model.h"
 #include "model_lora.h"
@@ -300,7 +301,8 @@ int model_as_file(const struct model *m, struct model_file *mf, struct model_as_
     int rc = 0, table = 0;
     struct model_as_file *x = *hold = calloc(1, sizeof *x);
     assert(!m->lora);
-    *mf = (struct model_file){.tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes};
+    *mf = (struct model_file){
+        .archs = &arch_parts, .tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes};
     mf->config = model_config_dump(&m->config);
     mf->meta = meta ? strdup(meta) : NULL;
     for (int i = 0; i < m->n_params && x; i++) x->n_tables += m->params[i].role == ROLE_embed;

@@ -3,7 +3,7 @@
  * A targeted weight W (O,I) gets two parameters, A (rank,I) and B (O,rank), and acts as
  * W + scale B A, scale = alpha/rank, or alpha/sqrt(rank) with rsLoRA (Kalajdzievski 2023, arXiv
  * 2312.03732). They stand behind the model's own in the parameter table, A then B, in the order of
- * the graph, under PEFT's names: "....q_proj.lora_A.weight". The nodes name them (graph.h), and
+ * the graph, under PEFT's names: "....lora_A.weight". The nodes name them (graph.h), and
  * what computes with them is graph/lora.h and the linear op. The base's parameters are frozen.
  *
  *   TRY(model_create(&m, &config, e));

@@ -17,6 +17,17 @@ const struct part_table *parts_find_gguf(const struct part_tables *l, const char
     return NULL;
 }
 
+const char *parts_names(const struct part_tables *l, bool gguf, char *text, size_t size) {
+    size_t n = 0;
+    *text = 0;
+    for (int i = 0; i < l->n && n < size; i++) {
+        const struct part_table *t = l->all[i];
+        if (gguf && (!t->gguf || parts_find_gguf(l, t->gguf) != t)) continue;
+        n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", gguf ? t->gguf : t->name);
+    }
+    return text;
+}
+
 const char *parts_default(const struct part_table *t, const char *key) {
     for (const struct part_default *d = t->defaults; d && d->key; d++)
         if (!strcmp(d->key, key)) return d->value;

@@ -77,7 +77,7 @@ enum part_init {
 enum part_rotary { ROTARY_NONE, ROTARY_Q, ROTARY_K };
 
 struct part {
-    const char *hf;   /* Hugging Face's name; '*' stands for the layer: "model.layers.*.x.weight" */
+    const char *hf;   /* Hugging Face's name; '*' stands for the number of the layer */
     const char *gguf; /* GGUF's, the same way; NULL: it has none */
     enum part_kind kind;
     enum role role;
@@ -119,6 +119,8 @@ struct part_tables {
 /* The row called name, or NULL; the first whose name in GGUF that is, or NULL. */
 const struct part_table *parts_find(const struct part_tables *l, const char *name);
 const struct part_table *parts_find_gguf(const struct part_tables *l, const char *name);
+/* "llama, mistral": the names of all; or those of GGUF, each once. */
+const char *parts_names(const struct part_tables *l, bool gguf, char *text, size_t size);
 /* Is the default of a boolean key true? */
 bool parts_default_true(const struct part_table *t, const char *key);
 /* The default of a key that the architecture has for itself, or NULL. */

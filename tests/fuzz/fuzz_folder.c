@@ -1,7 +1,7 @@
 /* A folder of Hugging Face from any bytes: up to the first SOH config.json, up to the second
  * model.safetensors.index.json, then a file of weights: up to the first NUL its header, whose
  * length is put in front. It is there under two names, a.safetensors and b.safetensors. */
-#include "format.h"
+#include "model_files.h"
 #include "file.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef DUET_FUZZ_MODEL_H
 #define DUET_FUZZ_MODEL_H
 
-#include "format.h"
+#include "model_files.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -90,7 +90,7 @@ static inline void build_model(struct model_file *mf, const struct spec *s, cons
     struct rng r = rng_make(3, RNG_TEST, 0, 0, 0);
     if (!weights) weights = malloc(1 << 22);
     weights_used = 0;
-    *mf = (struct model_file){0};
+    *mf = (struct model_file){.archs = &arch_parts};
     put_tensor(mf, &r, s->dtype, s->vocab, s->dim, -1, "model.embed_tokens.weight");
     put_tensor(mf, &r, DT_F32, s->dim, 0, -1, "model.norm.weight");
     for (int l = 0; l < s->layers; l++) build_layer(mf, s, l, &r);

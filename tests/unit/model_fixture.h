@@ -4,7 +4,8 @@
 
 #include "folder_fixture.h"
 
-#include "format.h"
+#include "arch.h"
+#include "model_files.h"
 #include "rng.h"
 #include <jansson.h>
 #include <math.h>
@@ -77,7 +78,7 @@ static inline void build(struct model_file *mf, bool tied, const char *extra) {
     pool[4] = -0.0f;
     pool[5] = 1e-42f;
     float *next = pool;
-    *mf = (struct model_file){0};
+    *mf = (struct model_file){.archs = &arch_parts};
     add(mf, "model.embed_tokens.weight", VOCAB, DIM, &next);
     for (int l = 0; l < LAYERS; l++)
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -135,7 +136,7 @@ static inline void build_mixed(struct model_file *mf) {
     static uint8_t bytes[DT_COUNT][4 * 5 * 256];
     static const char tokenizer[] = "any bytes\0\xff";
     struct rng r = rng_make(2, RNG_TEST, 0, 0, 0);
-    *mf = (struct model_file){0};
+    *mf = (struct model_file){.archs = &arch_parts};
     for (int d = 0; d < DT_COUNT; d++) {
         for (size_t i = 0; i < sizeof bytes[d]; i++) bytes[d][i] = (uint8_t)rng_next(&r);
         make_finite((enum dtype)d, bytes[d],

@@ -2,6 +2,8 @@
  * what is damaged or hostile is refused, and then nothing is changed. */
 #include "lora_fixture.h"
 
+#include "arch.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 #include <xxhash.h>
@@ -202,7 +204,7 @@ static void damaged(void **state) {
 static void write_hostile(const struct model *m, const char *settings, const char *drop,
                           const char *add, uint64_t add_rows, enum dtype type) {
     static float zeros[HIDDEN * DIM];
-    struct model_file mf = {0};
+    struct model_file mf = {.archs = &arch_parts};
     char hash[17];
     snprintf(hash, sizeof hash, "%016" PRIx64, m->lora->base_hash);
     mf.config = strdup(settings);
@@ -364,7 +366,7 @@ static float module_value(int module, bool b, int64_t r, int64_t c) {
 }
 
 static void write_foreign(const char *path, const char *format) {
-    struct model_file mf = {0};
+    struct model_file mf = {.archs = &arch_parts};
     static float x[2][2][DIM * 4];
     mf.config = strdup("{\"duet_adapter\":{\"version\":1,\"rank\":3,\"alpha\":6.0,\"rslora\":false,"
                        "\"targets\":\"q,v\",\"init\":\"peft\",\"norms\":false},"

@@ -287,6 +287,8 @@ static const struct {
     {"blzt4", ",\"duet\":{\"rope_factors\":[1,2]}", "rope_factors"},
     {"llama2c", ",\"duet\":{\"residual_scale\":0.5}", "residual_scale"},
     {"llama2c", ",\"duet\":{\"logit_softcap\":15}", "softcap"},
+    {"llama2c", ",\"duet\":{\"value_embeds\":true}", "duet.value_embeds"},
+    {"blzt4", ",\"duet\":{\"rope_local_theta\":100}", "duet.rope_local_theta, which is 100"},
 };
 
 static void refused_to_write(void **state) {

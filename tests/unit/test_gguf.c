@@ -348,6 +348,8 @@ static const struct {
     {&llama_spec, "}", ",\"duet\":{\"logit_softcap\":15}}", "duet.logit_softcap"},
     {&llama_spec, "}", ",\"duet\":{\"residual_scale\":0.5}}", "duet.residual_scale"},
     {&llama_spec, "}", ",\"duet\":{\"qk_norm\":true}}", "duet.qk_norm"},
+    {&llama_spec, "}", ",\"duet\":{\"value_embeds\":true}}", "duet.value_embeds"},
+    {&llama_spec, "}", ",\"duet\":{\"rope_local_theta\":100}}", "duet.rope_local_theta"},
     {&qwen3_spec, "}", ",\"duet\":{\"qk_norm\":false}}", "duet.qk_norm"},
     {&llama_spec, "}", ",\"attention_bias\":true}", "q_proj.bias is missing"},
     {&llama_spec, "}", ",\"attention_bias\":1}", "attention_bias"},

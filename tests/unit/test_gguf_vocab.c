@@ -238,7 +238,7 @@ static void add_lora(struct model_file *mf, const char *name, int rows, int cols
 
 /* Of a base with 2 heads of 4 and one of keys; q has rank 1, the others 4. */
 static void build_adapter(struct model_file *mf, const char *arch, const char *settings) {
-    *mf = (struct model_file){0};
+    *mf = (struct model_file){.archs = &arch_parts};
     add_lora(mf, "model.layers.0.self_attn.q_proj.lora_A.weight", 1, 8, 1);
     add_lora(mf, "model.layers.0.self_attn.q_proj.lora_B.weight", 8, 1, 1);
     add_lora(mf, "model.layers.0.self_attn.k_proj.lora_A.weight", 4, 8, 1);

@@ -329,7 +329,7 @@ static void build_adapter(struct model_file *mf, bool norms) {
     static const char *const all[] = {"input_layernorm", "post_attention_layernorm",
                                       "self_attn.q_norm", "self_attn.k_norm"};
     char name[100];
-    *mf = (struct model_file){0};
+    *mf = (struct model_file){.archs = &arch_parts};
     for (int l = 0; l < 2; l++) {
         for (size_t i = 0; i < 4 && norms; i++) {
             snprintf(name, sizeof name, OURS "%d.%s.weight", l, all[i]);

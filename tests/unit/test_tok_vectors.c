@@ -4,7 +4,7 @@
  * pre-tokenizers that GGUF has names for cut, worked out by hand. */
 #include "data.h"
 #include "err.h"
-#include "format.h"
+#include "model_files.h"
 #include "par.h"
 #include "tok_util.h"
 

@@ -26,9 +26,9 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == 96, "layout of BLZT v4");
 
-static const enum llama_part layer_parts[] = {
-    LLAMA_Q,    LLAMA_K,  LLAMA_V,        LLAMA_O,        LLAMA_GATE,
-    LLAMA_DOWN, LLAMA_UP, LLAMA_ATT_NORM, LLAMA_FFN_NORM,
+static const enum part_kind layer_parts[] = {
+    PART_Q,    PART_K,  PART_V,        PART_O,        PART_GATE,
+    PART_DOWN, PART_UP, PART_ATT_NORM, PART_FFN_NORM,
 };
 #define N_LAYER_PARTS (sizeof layer_parts / sizeof *layer_parts)
 
@@ -134,7 +134,8 @@ static int read_blzt4(struct model_file *mf, bool verify, struct err *e) {
     if (h.version < 4) TRY(old_header(&h, mf->path, e));
     struct llama_dims d = {(uint64_t)h.dim,     (uint64_t)h.hidden,     (uint64_t)h.n_layers,
                            (uint64_t)h.n_heads, (uint64_t)h.n_kv_heads, (uint64_t)h.head_dim,
-                           (uint64_t)h.vocab,   (uint64_t)h.seq_len,    true};
+                           (uint64_t)h.vocab,   (uint64_t)h.seq_len,    true,
+                           llama_parts(mf)};
     TRY(check_header(&h, &d, mf->path, e));
     uint64_t expected = sizeof h + 12 * llama_total(&d), offset = sizeof h;
     if (mf->map.size != expected) {
@@ -148,9 +149,9 @@ static int read_blzt4(struct model_file *mf, bool verify, struct err *e) {
             TRY(llama_add(mf, &d, layer_parts[i], l, &offset, e));
         offset += 2 * (offset - begin); /* the Adam moments of the whole layer */
     }
-    TRY(llama_add(mf, &d, LLAMA_NORM, 0, &offset, e));
-    offset += 8 * llama_count(&d, LLAMA_NORM);
-    TRY(llama_add(mf, &d, LLAMA_EMBED, 0, &offset, e));
+    TRY(llama_add(mf, &d, PART_NORM, 0, &offset, e));
+    offset += 8 * llama_count(&d, PART_NORM);
+    TRY(llama_add(mf, &d, PART_EMBED, 0, &offset, e));
     TRY(make_json(mf, &h, &d, e));
 out:
     return rc;
@@ -229,9 +230,9 @@ static int write_blzt4(const struct model_file *mf, const char *path, struct err
     TRY(llama_dims_from(&d, &config, mf, "BLZT v4", e));
     if (!d.tied) {
         rc = err_set(e, ERR_INPUT,
-                     "%s: cannot be written as BLZT v4: it has no place for the "
-                     "lm_head.weight of an untied model",
-                     path);
+                     "%s: cannot be written as BLZT v4: it has no place for the %s of an untied "
+                     "model",
+                     path, part_of(d.parts, PART_HEAD)->hf);
         goto out;
     }
     TRY(header_from(&h, mf, &d, config, e));
@@ -245,10 +246,10 @@ static int write_blzt4(const struct model_file *mf, const char *path, struct err
         }
         write_moments(&o, n);
     }
-    TRY(llama_write(&o, mf, &d, LLAMA_NORM, 0, e));
-    write_moments(&o, llama_count(&d, LLAMA_NORM));
-    TRY(llama_write(&o, mf, &d, LLAMA_EMBED, 0, e));
-    write_moments(&o, llama_count(&d, LLAMA_EMBED));
+    TRY(llama_write(&o, mf, &d, PART_NORM, 0, e));
+    write_moments(&o, llama_count(&d, PART_NORM));
+    TRY(llama_write(&o, mf, &d, PART_EMBED, 0, e));
+    write_moments(&o, llama_count(&d, PART_EMBED));
     TRY(model_file_commit(mf, &o, e));
 out:
     file_out_discard(&o);

@@ -33,80 +33,61 @@ int llama_dims_check(const struct llama_dims *d, const char *path, struct err *e
     return 0;
 }
 
-static const char *const suffix[LLAMA_PARTS] = {
-    [LLAMA_EMBED] = "model.embed_tokens.weight",
-    [LLAMA_ATT_NORM] = "input_layernorm.weight",
-    [LLAMA_Q] = "self_attn.q_proj.weight",
-    [LLAMA_K] = "self_attn.k_proj.weight",
-    [LLAMA_V] = "self_attn.v_proj.weight",
-    [LLAMA_O] = "self_attn.o_proj.weight",
-    [LLAMA_FFN_NORM] = "post_attention_layernorm.weight",
-    [LLAMA_GATE] = "mlp.gate_proj.weight",
-    [LLAMA_UP] = "mlp.up_proj.weight",
-    [LLAMA_DOWN] = "mlp.down_proj.weight",
-    [LLAMA_NORM] = "model.norm.weight",
-    [LLAMA_HEAD] = "lm_head.weight",
-};
-
-static bool in_layer(enum llama_part part) {
-    return part >= LLAMA_ATT_NORM && part <= LLAMA_DOWN;
+const struct part_table *llama_parts(const struct model_file *mf) {
+    return parts_find(mf->archs, "llama");
 }
 
-static void part_name(char name[64], enum llama_part part, uint64_t layer) {
-    if (in_layer(part))
-        snprintf(name, 64, "model.layers.%u.%s", (unsigned)layer, suffix[part]);
-    else
-        snprintf(name, 64, "%s", suffix[part]);
+/* The name of the tensor of this kind; *p: its part. */
+static void part_at(const struct llama_dims *d, enum part_kind kind, uint64_t layer,
+                    char name[PART_NAME], const struct part **p) {
+    *p = part_of(d->parts, kind);
+    part_name(name, *p, NAMES_HF, (uint32_t)layer);
 }
 
 /* Everything of the tensor but name and data. */
-static struct mf_tensor part_tensor(const struct llama_dims *d, enum llama_part part) {
-    const uint64_t q = d->heads * d->head_dim, kv = d->kv_heads * d->head_dim;
-    const uint64_t shapes[LLAMA_PARTS][2] = {
-        [LLAMA_EMBED] = {d->vocab, d->dim},
-        [LLAMA_ATT_NORM] = {d->dim},
-        [LLAMA_Q] = {q, d->dim},
-        [LLAMA_K] = {kv, d->dim},
-        [LLAMA_V] = {kv, d->dim},
-        [LLAMA_O] = {d->dim, q},
-        [LLAMA_FFN_NORM] = {d->dim},
-        [LLAMA_GATE] = {d->hidden, d->dim},
-        [LLAMA_UP] = {d->hidden, d->dim},
-        [LLAMA_DOWN] = {d->dim, d->hidden},
-        [LLAMA_NORM] = {d->dim},
-        [LLAMA_HEAD] = {d->vocab, d->dim},
-    };
-    return (struct mf_tensor){
-        .dtype = DT_F32,
-        .ndim = shapes[part][1] ? 2 : 1,
-        .shape = {shapes[part][0], shapes[part][1]},
-        .rope_heads = part == LLAMA_Q   ? (int)d->heads
-                      : part == LLAMA_K ? (int)d->kv_heads
-                                        : 0,
-    };
+static struct mf_tensor part_tensor(const struct llama_dims *d, const struct part *p) {
+    const struct part_sizes sizes = {.side = {[SIDE_VOCAB] = d->vocab,
+                                              [SIDE_DIM] = d->dim,
+                                              [SIDE_Q] = d->heads * d->head_dim,
+                                              [SIDE_KV] = d->kv_heads * d->head_dim,
+                                              [SIDE_HIDDEN] = d->hidden,
+                                              [SIDE_HEAD] = d->head_dim}};
+    struct mf_tensor t = {.dtype = DT_F32,
+                          .rope_heads = part_heads(p, (int)d->heads, (int)d->kv_heads)};
+    t.ndim = part_shape(p, &sizes, t.shape);
+    return t;
 }
 
-uint64_t llama_copies(const struct llama_dims *d, enum llama_part part) {
-    if (part == LLAMA_HEAD && d->tied) return 0;
-    return in_layer(part) ? d->layers : 1;
+/* Copies of a part; 0 of what a plain llama does not have. */
+static uint64_t copies(const struct llama_dims *d, const struct part *p) {
+    if (p->when != IF_ALWAYS && (p->when != IF_UNTIED || d->tied)) return 0;
+    return part_in_layers(p) ? d->layers : 1;
 }
 
-uint64_t llama_count(const struct llama_dims *d, enum llama_part part) {
-    struct mf_tensor t = part_tensor(d, part);
+uint64_t llama_copies(const struct llama_dims *d, enum part_kind kind) {
+    return copies(d, part_of(d->parts, kind));
+}
+
+uint64_t llama_count(const struct llama_dims *d, enum part_kind kind) {
+    struct mf_tensor t = part_tensor(d, part_of(d->parts, kind));
     return mf_tensor_count(&t);
 }
 
 uint64_t llama_total(const struct llama_dims *d) {
     uint64_t n = 0;
-    for (enum llama_part p = 0; p < LLAMA_PARTS; p++) n += llama_copies(d, p) * llama_count(d, p);
+    for (const struct part *p = d->parts->part; p < d->parts->part + d->parts->n; p++) {
+        const struct mf_tensor t = part_tensor(d, p);
+        n += copies(d, p) * mf_tensor_count(&t);
+    }
     return n;
 }
 
-int llama_add(struct model_file *mf, const struct llama_dims *d, enum llama_part part,
+int llama_add(struct model_file *mf, const struct llama_dims *d, enum part_kind kind,
               uint64_t layer, uint64_t *offset, struct err *e) {
-    char name[64];
-    part_name(name, part, layer);
-    struct mf_tensor t = part_tensor(d, part);
+    char name[PART_NAME];
+    const struct part *p;
+    part_at(d, kind, layer, name, &p);
+    struct mf_tensor t = part_tensor(d, p);
     t.name = name;
     t.offset = *offset;
     t.data = mf->map.data + *offset;
@@ -176,6 +157,9 @@ static int config_fixed(const json_t *c, struct err *e) {
     TRY(fixed_number(c, "rope_theta", 1e4, 1e4, "", e));
     TRY(fixed_number(duet, "residual_scale", 1, 1, "duet.", e));
     TRY(fixed_number(duet, "logit_softcap", 0, 0, "duet.", e));
+    TRY(fixed_number(duet, "rope_local_theta", 0, 0, "duet.", e));
+    if (json_is_true(json_object_get(duet, "value_embeds")))
+        return err_set(e, ERR_INPUT, "it has no place for duet.value_embeds");
     const json_t *act = json_object_get(c, "hidden_act");
     if (act && strcmp(json_is_string(act) ? json_string_value(act) : "", "silu") != 0)
         return err_set(e, ERR_INPUT, "it has no place for hidden_act, which is not \"silu\"");
@@ -229,10 +213,10 @@ static int tensors_fit(const struct llama_dims *d, const struct model_file *mf, 
     int rc = 0;
     bool *seen = calloc(mf->n_tensors + 1, sizeof *seen);
     if (!seen) return err_set(e, ERR_NOMEM, "no memory");
-    for (enum llama_part p = 0; p < LLAMA_PARTS; p++)
-        for (uint64_t l = 0; l < llama_copies(d, p); l++) {
-            char name[64];
-            part_name(name, p, l);
+    for (const struct part *p = d->parts->part; p < d->parts->part + d->parts->n; p++)
+        for (uint64_t l = 0; l < copies(d, p); l++) {
+            char name[PART_NAME];
+            part_name(name, p, NAMES_HF, (uint32_t)l);
             const struct mf_tensor *t = model_file_find(mf, name), want = part_tensor(d, p);
             TRY(tensor_fits(t, &want, name, e));
             seen[t - mf->tensors] = true;
@@ -257,6 +241,7 @@ int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_fi
         goto out;
     }
     TRY(config_dims(d, *config, e));
+    d->parts = llama_parts(mf);
     TRY(tensors_fit(d, mf, e));
 out:
     if (rc) {
@@ -268,9 +253,10 @@ out:
 }
 
 int llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
-                enum llama_part part, uint64_t layer, struct err *e) {
-    char name[64];
-    part_name(name, part, layer);
+                enum part_kind kind, uint64_t layer, struct err *e) {
+    char name[PART_NAME];
+    const struct part *p;
+    part_at(d, kind, layer, name, &p);
     const struct mf_tensor *t = model_file_find(mf, name);
     struct mf_tensor wide = {.name = t->name,
                              .dtype = DT_F32,
@@ -281,5 +267,5 @@ int llama_write(struct file_out *o, const struct model_file *mf, const struct ll
         wide.from = t->from;
         mf_tensor_set_factor(&wide, mf_tensor_factor(t));
     }
-    return mf_tensor_write(o, mf, &wide, part_tensor(d, part).rope_heads, e);
+    return mf_tensor_write(o, mf, &wide, part_tensor(d, p).rope_heads, e);
 }

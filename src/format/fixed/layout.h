@@ -1,5 +1,6 @@
 /* The plain Llama decoder, as fixed-layout formats (BLZT v4, llama2.c) know it: a few sizes, and
- * tensors in an order that each format defines as a sequence of parts.
+ * tensors in an order that each format defines as a sequence of kinds of parts, which are those of
+ * the architecture "llama" without anything that not every llama has.
  *
  * Reading:
  *   sizes, llama_dims_check, the exact file size, then llama_add in the order of the format.
@@ -16,39 +17,27 @@
 
 struct llama_dims {
     uint64_t dim, hidden, layers, heads, kv_heads, head_dim, vocab, seq;
-    bool tied; /* the classifier is the embedding: no LLAMA_HEAD */
+    bool tied; /* the classifier is the embedding: no PART_HEAD */
+    const struct part_table *parts; /* llama_parts; whoever fills the sizes sets it */
 };
 
-enum llama_part {
-    LLAMA_EMBED,    /* (vocab, dim) */
-    LLAMA_ATT_NORM, /* (dim), of each layer; so up to LLAMA_DOWN */
-    LLAMA_Q,        /* (heads head_dim, dim) */
-    LLAMA_K,        /* (kv_heads head_dim, dim) */
-    LLAMA_V,
-    LLAMA_O,        /* (dim, heads head_dim) */
-    LLAMA_FFN_NORM, /* (dim) */
-    LLAMA_GATE,     /* (hidden, dim): W1 */
-    LLAMA_UP,       /* (hidden, dim): W3 */
-    LLAMA_DOWN,     /* (dim, hidden): W2 */
-    LLAMA_NORM,     /* (dim), final */
-    LLAMA_HEAD,     /* (vocab, dim), only when not tied */
-    LLAMA_PARTS
-};
+/* The architecture whose parts these files hold. */
+const struct part_table *llama_parts(const struct model_file *mf);
 
 /* Every size within bounds that keep all later arithmetic within 64 bits, heads divisible by
  * kv_heads, head_dim even. */
 int llama_dims_check(const struct llama_dims *d, const char *path, struct err *e);
 
 /* Copies of a part: layers, 1, or 0 for the head of a tied model. */
-uint64_t llama_copies(const struct llama_dims *d, enum llama_part part);
+uint64_t llama_copies(const struct llama_dims *d, enum part_kind part);
 
 /* Elements of one tensor of a part; of all tensors. */
-uint64_t llama_count(const struct llama_dims *d, enum llama_part part);
+uint64_t llama_count(const struct llama_dims *d, enum part_kind part);
 uint64_t llama_total(const struct llama_dims *d);
 
 /* Adds the tensor of a part and layer whose f32 data is at *offset of the map, and moves *offset
  * behind it. The caller has checked the size of the file. */
-int llama_add(struct model_file *mf, const struct llama_dims *d, enum llama_part part,
+int llama_add(struct model_file *mf, const struct llama_dims *d, enum part_kind part,
               uint64_t layer, uint64_t *offset, struct err *e);
 
 /* New JSON object with the Hugging Face keys of d: theta 10000, eps 1e-5, silu. NULL: no memory. */
@@ -67,6 +56,6 @@ int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_fi
 
 /* Writes the tensor of a part and layer as f32, rotary rows as interleaved pairs. */
 int llama_write(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
-                enum llama_part part, uint64_t layer, struct err *e);
+                enum part_kind part, uint64_t layer, struct err *e);
 
 #endif

@@ -25,14 +25,14 @@ static struct sizes sizes_of(const struct llama_dims *d) {
     };
 }
 
-/* freq_cis tables stand between LLAMA_NORM and LLAMA_HEAD. */
-static const enum llama_part v0_parts[] = {
-    LLAMA_EMBED,    LLAMA_ATT_NORM, LLAMA_Q,    LLAMA_K,  LLAMA_V,    LLAMA_O,
-    LLAMA_FFN_NORM, LLAMA_GATE,     LLAMA_DOWN, LLAMA_UP, LLAMA_NORM,
+/* freq_cis tables stand between PART_NORM and PART_HEAD. */
+static const enum part_kind v0_parts[] = {
+    PART_EMBED,    PART_ATT_NORM, PART_Q,    PART_K,  PART_V,    PART_O,
+    PART_FFN_NORM, PART_GATE,     PART_DOWN, PART_UP, PART_NORM,
 };
-static const enum llama_part v1_parts[] = {
-    LLAMA_ATT_NORM, LLAMA_FFN_NORM, LLAMA_NORM, LLAMA_EMBED, LLAMA_Q,  LLAMA_K,
-    LLAMA_V,        LLAMA_O,        LLAMA_GATE, LLAMA_DOWN,  LLAMA_UP,
+static const enum part_kind v1_parts[] = {
+    PART_ATT_NORM, PART_FFN_NORM, PART_NORM, PART_EMBED, PART_Q,  PART_K,
+    PART_V,        PART_O,        PART_GATE, PART_DOWN,  PART_UP,
 };
 #define N_PARTS (sizeof v0_parts / sizeof *v0_parts)
 _Static_assert(sizeof v0_parts == sizeof v1_parts, "the same parts in another order");
@@ -192,6 +192,7 @@ static int read_llama2c(struct model_file *mf, bool verify, struct err *e) {
     struct llama_dims d;
     int rc;
     TRY(v1 ? v1_header(&d, data, mf->map.size, mf->path, e) : v0_dims(&d, data, mf->path, e));
+    d.parts = llama_parts(mf);
     uint64_t offset = v1 ? V1_HEADER : sizeof(struct sizes), tables = v1 ? 0 : v0_tables(&d);
     uint64_t expected = offset + 4 * llama_total(&d) + tables;
     if (mf->map.size != expected) {
@@ -200,12 +201,12 @@ static int read_llama2c(struct model_file *mf, bool verify, struct err *e) {
                      mf->path, mf->map.size, v1, (unsigned long long)expected);
         goto out;
     }
-    const enum llama_part *parts = v1 ? v1_parts : v0_parts;
+    const enum part_kind *parts = v1 ? v1_parts : v0_parts;
     for (size_t i = 0; i < N_PARTS; i++)
         for (uint64_t l = 0; l < llama_copies(&d, parts[i]); l++)
             TRY(llama_add(mf, &d, parts[i], l, &offset, e));
     offset += tables;
-    if (!d.tied) TRY(llama_add(mf, &d, LLAMA_HEAD, 0, &offset, e));
+    if (!d.tied) TRY(llama_add(mf, &d, PART_HEAD, 0, &offset, e));
     TRY(make_config(mf, &d, e));
     TRY(find_tokenizer(mf, d.vocab, e));
 out:
@@ -254,7 +255,7 @@ static void write_v1_header(struct file_out *o, const struct llama_dims *d) {
 }
 
 static int write_parts(struct file_out *o, const struct model_file *mf, const struct llama_dims *d,
-                       const enum llama_part *parts, struct err *e) {
+                       const enum part_kind *parts, struct err *e) {
     int rc = 0;
     for (size_t i = 0; i < N_PARTS; i++)
         for (uint64_t l = 0; l < llama_copies(d, parts[i]); l++)
@@ -285,7 +286,7 @@ static int write_version(const struct model_file *mf, const char *path, int vers
         write_table(&o, &d, false);
         write_table(&o, &d, true);
     }
-    if (!d.tied) TRY(llama_write(&o, mf, &d, LLAMA_HEAD, 0, e));
+    if (!d.tied) TRY(llama_write(&o, mf, &d, PART_HEAD, 0, e));
     /* Nothing is put in place before both are on the disk, and right. */
     if (side) TRY(write_tokenizer(&tok_out, side, tok, e));
     TRY(model_file_ready(mf, &o, e));

@@ -138,7 +138,7 @@ out:
 
 int gguf_add(const struct gguf *g, const struct gguf_tensor *t, const char *hf, int ndim,
              int rope_heads, double factor, struct err *e) {
-    char name[GGUF_HF_NAME];
+    char name[PART_NAME];
     for (int i = ndim; i < 4; i++)
         if (t->ne[i] != 1)
             return err_set(e, ERR_INPUT, "%s: tensor %s has more than %d dimension%s", g->path,
@@ -161,7 +161,7 @@ int gguf_add(const struct gguf *g, const struct gguf_tensor *t, const char *hf, 
 static int read_rope_freqs(const struct gguf *g, const struct gguf_tensor *t,
                            const struct gguf_dims *d, json_t *duet, struct err *e) {
     if (t->dtype != DT_F32 || t->ne[0] != d->head_dim / 2 || t->ne[1] * t->ne[2] * t->ne[3] != 1 ||
-        !gguf_arch_pairs(g->arch) || json_object_get(duet, "rope_factors"))
+        !g->parts->gguf_pairs || json_object_get(duet, "rope_factors"))
         return err_set(e, ERR_INPUT,
                        "%s: tensor %s: expected once, in architecture llama, as F32 with %u "
                        "elements",
@@ -184,15 +184,15 @@ static int read_rope_freqs(const struct gguf *g, const struct gguf_tensor *t,
 
 static int read_tensor(const struct gguf *g, const struct gguf_tensor *t, struct gguf_dims *d,
                        json_t *duet, struct err *e) {
-    char hf[GGUF_HF_NAME];
+    char hf[PART_NAME];
     uint32_t layer;
     if (!strcmp(t->name, "rope_freqs.weight")) return read_rope_freqs(g, t, d, duet, e);
-    const struct gguf_part *p = gguf_part_find(t->name, false, &layer);
+    const struct part *p = part_find(g->parts, NAMES_GGUF, t->name, &layer);
     if (!p || layer >= d->layers)
         return err_set(e, ERR_INPUT,
                        "%s: tensor %s is not part of a %s model of %u layers as duet knows it",
                        g->path, t->name, g->arch, (unsigned)d->layers);
-    if (p->rows == GD_VOCAB) {
+    if (p->rows == SIDE_VOCAB) {
         if (d->vocab && t->ne[1] != d->vocab)
             return err_set(e, ERR_INPUT, "%s: tensor %s has %" PRIu64 " rows, expected %u", g->path,
                            t->name, t->ne[1], (unsigned)d->vocab);
@@ -200,33 +200,32 @@ static int read_tensor(const struct gguf *g, const struct gguf_tensor *t, struct
             return err_set(e, ERR_INPUT, "%s: tensor %s has too many rows", g->path, t->name);
         d->vocab = (uint32_t)t->ne[1];
     }
-    d->tied &= p->use != GU_UNTIED;
-    d->bias |= p->use == GU_BIAS;
-    return gguf_add(g, t, gguf_part_name(hf, p, true, layer), p->cols == GD_NONE ? 1 : 2,
-                    gguf_pair_heads(p, g->arch, (int)d->heads, (int)d->kv_heads), 0, e);
+    d->has[p->when] = true;
+    return gguf_add(g, t, part_name(hf, p, NAMES_HF, layer), p->rows == SIDE_NONE ? 1 : 2,
+                    gguf_heads(g->parts, p, (int)d->heads, (int)d->kv_heads), 0, e);
 }
 
 static json_t *make_config(const struct gguf *g, const struct gguf_dims *d) {
     json_t *c = json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b}", "model_type", g->arch,
-        "hidden_act", "silu", "hidden_size", (json_int_t)d->embd, "intermediate_size",
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b}", "model_type",
+        g->parts->name, "hidden_act", "silu", "hidden_size", (json_int_t)d->embd, "intermediate_size",
         (json_int_t)d->ffn, "num_hidden_layers", (json_int_t)d->layers, "num_attention_heads",
         (json_int_t)d->heads, "num_key_value_heads", (json_int_t)d->kv_heads, "head_dim",
         (json_int_t)d->head_dim, "vocab_size", (json_int_t)d->vocab, "max_position_embeddings",
         (json_int_t)d->ctx, "rms_norm_eps", gguf_shortest(d->eps), "rope_theta",
-        gguf_shortest(d->theta), "tie_word_embeddings", (int)d->tied);
+        gguf_shortest(d->theta), "tie_word_embeddings", (int)!d->has[IF_UNTIED]);
     if (d->rope_factor != 1)
         json_object_set_new(c, "rope_scaling",
                             json_pack("{s:s, s:f}", "rope_type", "linear", "factor",
                                       gguf_shortest(d->rope_factor)));
-    if (d->bias != !strcmp(g->arch, "qwen2"))
-        json_object_set_new(c, "attention_bias", json_boolean(d->bias));
+    if (d->has[IF_BIAS] != parts_default_true(g->parts, "attention_bias"))
+        json_object_set_new(c, "attention_bias", json_boolean(d->has[IF_BIAS]));
     return c;
 }
 
 static int read_model(struct gguf *g, struct err *e) {
     int rc;
-    struct gguf_dims d = {.tied = true};
+    struct gguf_dims d = {0};
     json_t *duet = json_object();
     TRY(gguf_read_dims(g, &d, e));
     for (uint64_t i = 0; i < g->n_tensors; i++) TRY(read_tensor(g, g->tensors + i, &d, duet, e));
@@ -257,12 +256,13 @@ static int read_arch(struct gguf *g, struct err *e) {
         return err_set(e, ERR_INPUT, "%s: key general.architecture is %s", g->path,
                        !kv ? "missing" : "not a short word");
     memcpy(g->arch, t.s, t.n);
-    if (g->n_tensors && !gguf_arch_known(g->arch))
-        return err_set(e, ERR_INPUT,
-                       "%s: key general.architecture at offset %" PRIu64
-                       " is \"%s\"; duet knows llama, qwen2 and qwen3",
-                       g->path, kv->offset, g->arch);
-    return 0;
+    g->parts = parts_find_gguf(g->mf->archs, g->arch);
+    if (!g->n_tensors || g->parts) return 0;
+    char known[200];
+    return err_set(e, ERR_INPUT,
+                   "%s: key general.architecture at offset %" PRIu64 " is \"%s\"; duet knows %s",
+                   g->path, kv->offset, g->arch,
+                   parts_names(g->mf->archs, true, known, sizeof known));
 }
 
 static int read_alignment(struct gguf *g, struct err *e) {

@@ -4,7 +4,7 @@
  *   gguf.c        the format: probe, read, the tensors of a file
  *   gguf_kv.c     header and key-value pairs of a file
  *   gguf_json.c   pairs that mean nothing to duet, to JSON and back
- *   gguf_names.c  names, shapes and types of tensors
+ *   gguf_names.c  types of tensors
  *   gguf_meta.c   key-value pairs to a Hugging Face config
  *   gguf_vocab.c  tokenizer.ggml.* to a vocabulary and back
  *   gguf_out.c    a file in the making
@@ -39,7 +39,6 @@ enum {
     GGUF_MAX_KV = 65536,      /* pairs of a file */
     GGUF_MAX_TENSORS = 16384, /* as model_file_add */
     GGUF_NAME = 64,           /* a tensor's name with its NUL */
-    GGUF_HF_NAME = 96,        /* room for its name in Hugging Face's way */
     GGUF_ALIGN = 32,          /* the default, and what is written */
 };
 
@@ -75,6 +74,7 @@ struct gguf {
     struct gguf_kv *kv; /* owned */
     size_t n_kv;
     char arch[32];
+    const struct part_table *parts; /* of arch; NULL in a file that is only a vocabulary */
     uint64_t alignment;
     struct gguf_tensor *tensors; /* n_tensors; owned */
 };
@@ -147,33 +147,8 @@ int gguf_keep(const struct gguf *g, json_t **o, struct err *e);
 
 /* ---- tensors -------------------------------------------------------------------------------- */
 
-/* One row per kind of tensor, in the order of writing. */
-enum gguf_dim { GD_NONE, GD_VOCAB, GD_EMBD, GD_Q, GD_KV, GD_FFN, GD_HEAD, GD_COUNT };
-enum gguf_use { GU_ALWAYS, GU_BIAS, GU_QK_NORM, GU_UNTIED };
-
-struct gguf_part {
-    const char *gguf, *hf; /* names, within a layer if layer */
-    bool layer;
-    enum gguf_dim rows, cols; /* cols GD_NONE: one dimension */
-    enum gguf_use use;
-    const char *target; /* the word of a LoRA target, or NULL */
-};
-extern const struct gguf_part gguf_parts[];
-extern const size_t gguf_n_parts;
-
-/* Part and layer of a name, or NULL. hf: the name is Hugging Face's. */
-const struct gguf_part *gguf_part_find(const char *name, bool hf, uint32_t *layer);
-
-/* The name of a part; returns buf. */
-const char *gguf_part_name(char buf[GGUF_HF_NAME], const struct gguf_part *p, bool hf,
-                           uint32_t layer);
-
-/* Architectures that are read; those whose query and key rows stand as interleaved pairs. */
-bool gguf_arch_pairs(const char *arch);
-bool gguf_arch_known(const char *arch);
-
-/* Heads whose rows of this tensor stand as interleaved pairs, or 0. */
-int gguf_pair_heads(const struct gguf_part *p, const char *arch, int heads, int kv_heads);
+/* Heads whose rows of this part stand as interleaved pairs, q or k of them, or 0. */
+int gguf_heads(const struct part_table *t, const struct part *p, int q, int k);
 
 /* ggml's number of a type or -1; the type of a number or -1; a number's name or NULL. */
 int gguf_ggml_type(enum dtype t);
@@ -189,13 +164,13 @@ struct gguf_dims {
     uint32_t ctx, embd, layers, ffn, heads, kv_heads, head_dim, vocab;
     float eps, theta;
     float rope_factor; /* linear scaling; 1: none */
-    bool tied, bias;   /* bias: of query, key and value */
-    bool qk_norm;
+    bool has[IF_COUNT]; /* parts that not every model has; what is not known yet is false */
 };
+struct part_sizes gguf_sizes(const struct gguf_dims *d);
 
 /* ---- parts of reading and writing ----------------------------------------------------------- */
 
-/* gguf_meta.c. All of {arch}.* but tied, bias, qk_norm; what is left is known to do nothing.
+/* gguf_meta.c. All of {arch}.* but has; what is left is known to do nothing.
  * vocab: 0 if there is no such key. */
 int gguf_read_dims(const struct gguf *g, struct gguf_dims *d, struct err *e);
 /* Fills mf->config from config (taken over, also on failure) and every pair that is not used. */
@@ -216,8 +191,9 @@ int gguf_write(const struct model_file *mf, const char *path, struct err *e);
 /* A size of a config; def: where it is absent or null (0: it must be there). */
 int gguf_config_u32(const json_t *config, const char *key, uint32_t def, uint32_t *v,
                     struct err *e);
-/* general.architecture of a config's model_type. */
-int gguf_config_arch(const json_t *config, const char **arch, struct err *e);
+/* The architecture of a config's model_type, which GGUF has. */
+int gguf_config_arch(const struct part_tables *archs, const json_t *config,
+                     const struct part_table **parts, struct err *e);
 
 /* ---- a file in the making ------------------------------------------------------------------- */
 

@@ -3,33 +3,34 @@
  * acts as W + alpha / its own rank * B A; alpha 0: as W + B A. */
 #include "gguf.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const words[] = {"q", "k", "v", "o", "gate", "up", "down"};
-enum { N_WORDS = sizeof words / sizeof *words };
-
-/* "self_attn.q_proj.weight" to "self_attn.q_proj.lora_A.weight" */
-static void lora_name(char to[GGUF_HF_NAME], const struct gguf_part *p, uint32_t layer, bool b) {
-    char hf[GGUF_HF_NAME];
-    gguf_part_name(hf, p, true, layer);
-    snprintf(to, GGUF_HF_NAME, "%.*s%s.weight", (int)(strlen(hf) - strlen("weight")), hf,
-             b ? "lora_B" : "lora_A");
-}
-
-/* Weights that come with an adapter, by the word for them. */
-static void add_word(bool seen[N_WORDS], const struct gguf_part *p) {
-    for (int i = 0; i < N_WORDS; i++) seen[i] |= !strcmp(words[i], p->target);
-}
+enum { MAX_PARTS = 64 }; /* of an architecture: whether an adapter has them */
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+/* The targets under GGUF's names within a layer, with commas. */
+static const char *target_names(const struct part_table *t, char *text, size_t size) {
+    size_t n = 0;
+    *text = 0;
+    for (int i = 0; i < t->n && n < size; i++) {
+        if (!t->part[i].lora || !t->part[i].gguf) continue;
+        const char *name = t->part[i].gguf, *star = strstr(name, "*.");
+        if (star) name = star + 2;
+        n += (size_t)snprintf(text + n, size - n, "%s%.*s", n ? ", " : "",
+                              (int)strcspn(name, "."), name);
+    }
+    return text;
+}
+
 /* Half of a pair: the weight it belongs to. */
-static int lora_part(const struct gguf *g, const struct gguf_tensor *t, const struct gguf_part **p,
+static int lora_part(const struct gguf *g, const struct gguf_tensor *t, const struct part **p,
                      uint32_t *layer, bool *b, struct err *e) {
-    char name[GGUF_NAME];
+    char name[GGUF_NAME], names[200];
     const size_t n = strlen(t->name), end = strlen(".lora_a");
     *p = NULL;
     if (n > end &&
@@ -37,13 +38,12 @@ static int lora_part(const struct gguf *g, const struct gguf_tensor *t, const st
         *b = t->name[n - 1] == 'b';
         memcpy(name, t->name, n - end);
         name[n - end] = 0;
-        *p = gguf_part_find(name, false, layer);
+        *p = part_find(g->parts, NAMES_GGUF, name, layer);
     }
-    if (*p && (*p)->target) return 0;
+    if (*p && (*p)->lora) return 0;
     return err_set(e, ERR_INPUT,
-                   "%s: tensor %s is not LoRA of a projection (attn_q, attn_k, attn_v, "
-                   "attn_output, ffn_gate, ffn_up, ffn_down), and duet knows no other",
-                   g->path, t->name);
+                   "%s: tensor %s is not LoRA of a projection (%s), and duet knows no other",
+                   g->path, t->name, target_names(g->parts, names, sizeof names));
 }
 
 static uint64_t rank_of(const struct gguf_tensor *t, bool b) {
@@ -54,7 +54,7 @@ static int largest_rank(const struct gguf *g, uint64_t *rank, struct err *e) {
     int rc = 0;
     *rank = 0;
     for (uint64_t i = 0; i < g->n_tensors; i++) {
-        const struct gguf_part *p;
+        const struct part *p;
         uint32_t layer;
         bool b;
         TRY(lora_part(g, g->tensors + i, &p, &layer, &b, e));
@@ -69,12 +69,12 @@ out:
 }
 
 /* Both halves are there, with one rank. */
-static int check_pair(const struct gguf *g, const struct gguf_part *p, uint32_t layer,
+static int check_pair(const struct gguf *g, const struct part *p, uint32_t layer,
                       struct err *e) {
-    char name[2][GGUF_HF_NAME];
+    char name[2][PART_NAME];
     const struct mf_tensor *t[2];
     for (int b = 0; b < 2; b++) {
-        lora_name(name[b], p, layer, b);
+        part_lora_name(name[b], p, layer, b);
         t[b] = model_file_find(g->mf, name[b]);
     }
     if (!t[0] || !t[1])
@@ -87,21 +87,21 @@ static int check_pair(const struct gguf *g, const struct gguf_part *p, uint32_t 
 }
 
 /* alpha: 0 where every weight has scale 1. */
-static int add_tensors(const struct gguf *g, uint64_t rank, float alpha, bool seen[N_WORDS],
+static int add_tensors(const struct gguf *g, uint64_t rank, float alpha, bool seen[MAX_PARTS],
                        struct err *e) {
-    const struct gguf_part *p;
+    const struct part *p;
     uint32_t layer;
     bool b;
     int rc = 0;
     for (uint64_t i = 0; i < g->n_tensors; i++) {
         const struct gguf_tensor *t = g->tensors + i;
-        char name[GGUF_HF_NAME];
+        char name[PART_NAME];
         TRY(lora_part(g, t, &p, &layer, &b, e));
-        lora_name(name, p, layer, b);
+        part_lora_name(name, p, layer, b);
         const uint64_t r = rank_of(t, b);
-        TRY(gguf_add(g, t, name, 2, b ? gguf_pair_heads(p, g->arch, MF_ROPE_Q, MF_ROPE_K) : 0,
+        TRY(gguf_add(g, t, name, 2, b ? gguf_heads(g->parts, p, MF_ROPE_Q, MF_ROPE_K) : 0,
                      b && r != rank && alpha != 0 ? (double)rank / (double)r : 0, e));
-        add_word(seen, p);
+        seen[p - g->parts->part] = true;
     }
     for (uint64_t i = 0; i < g->n_tensors; i++) {
         TRY(lora_part(g, g->tensors + i, &p, &layer, &b, e));
@@ -141,21 +141,22 @@ out:
 }
 
 int gguf_read_adapter(struct gguf *g, struct err *e) {
-    bool seen[N_WORDS] = {0};
+    bool seen[MAX_PARTS] = {0};
     char targets[64] = "";
     uint64_t rank;
     float alpha = 0;
     int rc;
+    assert(g->parts->n <= MAX_PARTS);
     TRY(read_alpha(g, &alpha, e));
     TRY(largest_rank(g, &rank, e));
     TRY(add_tensors(g, rank, alpha, seen, e));
-    for (int i = 0; i < N_WORDS; i++)
+    for (int i = 0; i < g->parts->n; i++)
         if (seen[i])
             snprintf(targets + strlen(targets), sizeof targets - strlen(targets), "%s%s",
-                     *targets ? "," : "", words[i]);
+                     *targets ? "," : "", g->parts->part[i].lora);
     TRY(gguf_set_config(g,
                         json_pack("{s:s, s:{s:i, s:I, s:f, s:b, s:s, s:s, s:b}}", "model_type",
-                                  g->arch, "duet_adapter", "version", 1, "rank", (json_int_t)rank,
+                                  g->parts->name, "duet_adapter", "version", 1, "rank", (json_int_t)rank,
                                   "alpha", alpha != 0 ? gguf_shortest(alpha) : (double)rank,
                                   "rslora", 0, "targets", targets, "init", "peft", "norms", 0),
                         e));
@@ -166,15 +167,16 @@ out:
 /* ---- writing -------------------------------------------------------------------------------- */
 
 struct lora_out {
-    const char *arch;
+    const struct part_table *parts;
     uint32_t rank, heads, kv_heads;
     double alpha; /* as GGUF means it */
 };
 
-static int read_settings(struct lora_out *l, const json_t *config, struct err *e) {
+static int read_settings(struct lora_out *l, const struct part_tables *archs, const json_t *config,
+                         struct err *e) {
     const json_t *a = json_object_get(config, "duet_adapter");
     int rc;
-    TRY(gguf_config_arch(config, &l->arch, e));
+    TRY(gguf_config_arch(archs, config, &l->parts, e));
     TRY(gguf_config_u32(a, "rank", 0, &l->rank, e));
     TRY(gguf_config_u32(config, "num_attention_heads", 0, &l->heads, e));
     TRY(gguf_config_u32(config, "num_key_value_heads", l->heads, &l->kv_heads, e));
@@ -190,36 +192,24 @@ out:
     return rc;
 }
 
-/* The weight that a tensor of an adapter belongs to, or NULL. */
-static const struct gguf_part *part_of(const char *name, uint32_t *layer, bool *b) {
-    char hf[GGUF_HF_NAME];
-    const char *a = strstr(name, ".lora_A.weight"), *at = a ? a : strstr(name, ".lora_B.weight");
-    if (!at || strlen(at) != strlen(".lora_A.weight") || (size_t)(at - name) + 8 > sizeof hf)
-        return NULL;
-    snprintf(hf, sizeof hf, "%.*s.weight", (int)(at - name), name);
-    *b = !a;
-    const struct gguf_part *p = gguf_part_find(hf, true, layer);
-    return p && p->target ? p : NULL;
-}
-
 static int add_lora(struct gguf_out *o, const struct lora_out *l, const struct model_file *mf,
                     const struct mf_tensor *t, struct err *e) {
     uint32_t layer = 0;
     bool b = false;
-    char name[GGUF_HF_NAME], other[GGUF_HF_NAME], full[GGUF_NAME];
-    const struct gguf_part *p = part_of(t->name, &layer, &b);
-    if (!p || t->ndim != 2)
+    char name[PART_NAME], other[PART_NAME], full[GGUF_NAME];
+    const struct part *p = part_find_lora(l->parts, t->name, &layer, &b);
+    if (!p || !p->gguf || t->ndim != 2)
         return err_set(e, ERR_INPUT, "GGUF adapters have no place for tensor %s", t->name);
-    lora_name(other, p, layer, !b);
+    part_lora_name(other, p, layer, !b);
     const struct mf_tensor *half = model_file_find(mf, other);
     if (!half || half->ndim != 2 || half->shape[b ? 0 : 1] != t->shape[b ? 1 : 0])
         return err_set(e, ERR_INPUT, "tensor %s has no %s of the same rank beside it", t->name,
                        other);
-    snprintf(full, sizeof full, "%s.%s", gguf_part_name(name, p, false, layer),
+    snprintf(full, sizeof full, "%s.%s", part_name(name, p, NAMES_GGUF, layer),
              b ? "lora_b" : "lora_a");
     if (!b) return gguf_out_tensor(o, full, t, 0, 1, e);
     /* Its scale is alpha / its own rank where it is read, alpha / rank here. */
-    return gguf_out_tensor(o, full, t, gguf_pair_heads(p, l->arch, (int)l->heads, (int)l->kv_heads),
+    return gguf_out_tensor(o, full, t, gguf_heads(l->parts, p, (int)l->heads, (int)l->kv_heads),
                            (double)t->shape[1] / l->rank, e);
 }
 
@@ -228,9 +218,9 @@ int gguf_write_adapter(const struct model_file *mf, const json_t *config, const 
     struct gguf_out o = {0};
     struct lora_out l;
     int rc;
-    TRY(read_settings(&l, config, e));
+    TRY(read_settings(&l, mf->archs, config, e));
     TRY(gguf_out_init(&o, mf->n_tensors, e));
-    gguf_put_general(&o, mf, config, l.arch, "adapter");
+    gguf_put_general(&o, mf, config, l.parts->gguf, "adapter");
     gguf_put_string(&o, "adapter.type", "lora");
     gguf_put_f32(&o, "adapter.lora.alpha", (float)l.alpha);
     TRY(gguf_put_kept(&o, json_object_get(json_object_get(config, "duet"), "gguf"), e));

@@ -231,7 +231,8 @@ static const struct {
 
 /* Rows of the table of tokens; 0: not known. */
 static uint64_t token_count(const struct gguf *g) {
-    const struct mf_tensor *t = model_file_find(g->mf, "model.embed_tokens.weight");
+    const struct part *p = g->parts ? part_of(g->parts, PART_EMBED) : NULL;
+    const struct mf_tensor *t = p ? model_file_find(g->mf, p->hf) : NULL;
     return g->mf->vocab ? g->mf->vocab->n : t ? t->shape[0] : 0;
 }
 

@@ -26,15 +26,16 @@ int gguf_config_u32(const json_t *config, const char *key, uint32_t def, uint32_
     return 0;
 }
 
-int gguf_config_arch(const json_t *config, const char **arch, struct err *e) {
+int gguf_config_arch(const struct part_tables *archs, const json_t *config,
+                     const struct part_table **parts, struct err *e) {
     const char *type = json_string_value(get(config, "model_type"));
+    char known[200];
     if (!type) return err_set(e, ERR_INPUT, "config: model_type is missing or not a text");
-    *arch = !strcmp(type, "mistral") ? "llama" : type;
-    return gguf_arch_known(*arch)
+    *parts = parts_find(archs, type);
+    return *parts && (*parts)->gguf
                ? 0
-               : err_set(e, ERR_INPUT,
-                         "config: model_type is %.40s; duet writes llama, mistral, qwen2 and qwen3",
-                         type);
+               : err_set(e, ERR_INPUT, "config: model_type is %.40s; duet writes %s", type,
+                         parts_names(archs, false, known, sizeof known));
 }
 
 /* A number >= 0 that has a float. */
@@ -54,10 +55,10 @@ static int config_bool(const json_t *config, const char *key, bool def, bool *v,
 }
 
 /* What the function depends on and GGUF has no key for. */
-static int check_plain(const json_t *config, const char *arch, struct err *e) {
+static int check_plain(const json_t *config, const struct part_table *parts, struct err *e) {
     const json_t *duet = get(config, "duet"), *act = get(config, "hidden_act");
     const json_t *cap = get(duet, "logit_softcap"), *scale = get(duet, "residual_scale");
-    const json_t *norm = get(duet, "qk_norm");
+    const json_t *norm = get(duet, "qk_norm"), *local = get(duet, "rope_local_theta");
     if (act && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
         return err_set(e, ERR_INPUT, "config: hidden_act is not \"silu\"");
     if (cap && json_number_value(cap) != 0)
@@ -65,9 +66,13 @@ static int check_plain(const json_t *config, const char *arch, struct err *e) {
     if (scale && json_number_value(scale) != 1)
         return err_set(e, ERR_INPUT,
                        "config: duet.residual_scale is not 1, and has no key in GGUF");
-    if (norm && json_is_true(norm) != !strcmp(arch, "qwen3"))
+    if (json_is_true(get(duet, "value_embeds")))
+        return err_set(e, ERR_INPUT, "config: duet.value_embeds has no key in GGUF");
+    if (local && json_number_value(local) != 0)
+        return err_set(e, ERR_INPUT, "config: duet.rope_local_theta has no key in GGUF");
+    if (norm && json_is_true(norm) != parts_default_true(parts, "duet.qk_norm"))
         return err_set(e, ERR_INPUT, "config: duet.qk_norm is %s, but architecture %s %s it",
-                       json_is_true(norm) ? "true" : "false", arch,
+                       json_is_true(norm) ? "true" : "false", parts->gguf,
                        json_is_true(norm) ? "does not have" : "has");
     return 0;
 }
@@ -93,8 +98,11 @@ out:
     return rc;
 }
 
-static int read_dims(const json_t *config, const char *arch, struct gguf_dims *d, struct err *e) {
+static int read_dims(const json_t *config, const struct part_table *parts, struct gguf_dims *d,
+                     struct err *e) {
     int rc;
+    bool tied;
+    *d = (struct gguf_dims){.has[IF_ALWAYS] = true};
     TRY(gguf_config_u32(config, "max_position_embeddings", 2048, &d->ctx, e));
     TRY(gguf_config_u32(config, "hidden_size", 0, &d->embd, e));
     TRY(gguf_config_u32(config, "num_hidden_layers", 0, &d->layers, e));
@@ -104,9 +112,11 @@ static int read_dims(const json_t *config, const char *arch, struct gguf_dims *d
     TRY(gguf_config_u32(config, "head_dim", d->embd / d->heads, &d->head_dim, e));
     TRY(gguf_config_u32(config, "vocab_size", 0, &d->vocab, e));
     TRY(config_f32(config, "rms_norm_eps", 1e-6f, &d->eps, e));
-    TRY(config_bool(config, "tie_word_embeddings", false, &d->tied, e));
-    TRY(config_bool(config, "attention_bias", !strcmp(arch, "qwen2"), &d->bias, e));
-    d->qk_norm = !strcmp(arch, "qwen3");
+    TRY(config_bool(config, "tie_word_embeddings", false, &tied, e));
+    TRY(config_bool(config, "attention_bias", parts_default_true(parts, "attention_bias"),
+                    &d->has[IF_BIAS], e));
+    d->has[IF_UNTIED] = !tied;
+    d->has[IF_QK_NORM] = parts_default_true(parts, "duet.qk_norm");
     TRY(read_rope(config, d, e));
 out:
     return rc;
@@ -180,61 +190,53 @@ static void put_size_label(struct gguf_out *o, const struct model_file *mf) {
 
 /* ---- tensors -------------------------------------------------------------------------------- */
 
-static bool is_part(const struct gguf_part *p, const struct gguf_dims *d) {
-    switch (p->use) {
-    case GU_BIAS: return d->bias;
-    case GU_QK_NORM: return d->qk_norm;
-    case GU_UNTIED: return !d->tied;
-    default: return true;
-    }
+/* Has the model this part, and GGUF a name for it? */
+static bool is_part(const struct part *p, const struct gguf_dims *d) {
+    return p->gguf && d->has[p->when];
 }
 
-static int add_tensor(struct gguf_out *o, const struct model_file *mf, const struct gguf_part *p,
-                      uint32_t layer, const char *arch, const struct gguf_dims *d, struct err *e) {
-    const uint64_t sizes[GD_COUNT] = {[GD_VOCAB] = d->vocab,
-                                      [GD_EMBD] = d->embd,
-                                      [GD_Q] = (uint64_t)d->heads * d->head_dim,
-                                      [GD_KV] = (uint64_t)d->kv_heads * d->head_dim,
-                                      [GD_FFN] = d->ffn,
-                                      [GD_HEAD] = d->head_dim};
-    char hf[GGUF_HF_NAME], name[GGUF_HF_NAME];
-    gguf_part_name(hf, p, true, layer);
-    gguf_part_name(name, p, false, layer);
+static int add_tensor(struct gguf_out *o, const struct model_file *mf,
+                      const struct part_table *parts, const struct part *p, uint32_t layer,
+                      const struct gguf_dims *d, struct err *e) {
+    const struct part_sizes sizes = gguf_sizes(d);
+    uint64_t shape[2];
+    char hf[PART_NAME], name[PART_NAME];
+    part_name(hf, p, NAMES_HF, layer);
+    part_name(name, p, NAMES_GGUF, layer);
     const struct mf_tensor *t = model_file_find(mf, hf);
     if (!t) return err_set(e, ERR_INPUT, "tensor %s is missing", hf);
-    const int ndim = p->cols == GD_NONE ? 1 : 2;
-    if (t->ndim != ndim || t->shape[0] != sizes[p->rows] ||
-        (ndim == 2 && t->shape[1] != sizes[p->cols]))
+    const int ndim = part_shape(p, &sizes, shape);
+    if (t->ndim != ndim || t->shape[0] != shape[0] || (ndim == 2 && t->shape[1] != shape[1]))
         return err_set(e, ERR_INPUT, "tensor %s has another shape than the config says", hf);
-    return gguf_out_tensor(o, name, t, gguf_pair_heads(p, arch, (int)d->heads, (int)d->kv_heads), 1,
-                           e);
+    return gguf_out_tensor(o, name, t, gguf_heads(parts, p, (int)d->heads, (int)d->kv_heads), 1, e);
 }
 
 /* Names a tensor of mf that was not added. */
-static int refuse_extra(const struct model_file *mf, const struct gguf_dims *d, const char *arch,
-                        struct err *e) {
+static int refuse_extra(const struct model_file *mf, const struct part_table *parts,
+                        const struct gguf_dims *d, struct err *e) {
     for (size_t i = 0; i < mf->n_tensors; i++) {
         uint32_t layer;
-        const struct gguf_part *p = gguf_part_find(mf->tensors[i].name, true, &layer);
+        const struct part *p = part_find(parts, NAMES_HF, mf->tensors[i].name, &layer);
         if (!p || layer >= d->layers || !is_part(p, d))
-            return err_set(e, ERR_INPUT, "architecture %s of GGUF has no place for tensor %s", arch,
-                           mf->tensors[i].name);
+            return err_set(e, ERR_INPUT, "architecture %s of GGUF has no place for tensor %s",
+                           parts->gguf, mf->tensors[i].name);
     }
     return 0;
 }
 
-static int add_tensors(struct gguf_out *o, const struct model_file *mf, const char *arch,
-                       const struct gguf_dims *d, struct err *e) {
+static int add_tensors(struct gguf_out *o, const struct model_file *mf,
+                       const struct part_table *parts, const struct gguf_dims *d, struct err *e) {
     int rc;
-    TRY(refuse_extra(mf, d, arch, e));
-    for (size_t i = 0; i < gguf_n_parts;) {
+    TRY(refuse_extra(mf, parts, d, e));
+    for (int i = 0; i < parts->n;) {
         /* Parts of a layer stand together, and layer by layer. */
-        size_t end = i + 1;
-        while (gguf_parts[i].layer && gguf_parts[end].layer) end++;
-        for (uint32_t l = 0; l < (gguf_parts[i].layer ? d->layers : 1); l++)
-            for (size_t k = i; k < end; k++)
-                if (is_part(gguf_parts + k, d))
-                    TRY(add_tensor(o, mf, gguf_parts + k, l, arch, d, e));
+        const bool layers = part_in_layers(parts->part + i);
+        int end = i + 1;
+        while (layers && end < parts->n && part_in_layers(parts->part + end)) end++;
+        for (uint32_t l = 0; l < (layers ? d->layers : 1); l++)
+            for (int k = i; k < end; k++)
+                if (is_part(parts->part + k, d))
+                    TRY(add_tensor(o, mf, parts, parts->part + k, l, d, e));
         i = end;
     }
 out:
@@ -242,17 +244,17 @@ out:
 }
 
 /* duet.rope_factors as rope_freqs.weight; *data: to be freed when the file is written. */
-static int add_rope_freqs(struct gguf_out *o, const json_t *config, const char *arch,
+static int add_rope_freqs(struct gguf_out *o, const json_t *config, const struct part_table *parts,
                           const struct gguf_dims *d, float **data, struct err *e) {
     const json_t *list = get(get(config, "duet"), "rope_factors");
     const size_t n = d->head_dim / 2;
     char name[] = "duet.rope_factors";
     if (!list) return 0;
-    if (!gguf_arch_pairs(arch))
+    if (!parts->gguf_pairs)
         return err_set(e, ERR_INPUT,
                        "config: duet.rope_factors (or rotary scaling of type llama3) "
                        "has no place in architecture %s of GGUF",
-                       arch);
+                       parts->gguf);
     if (json_array_size(list) != n)
         return err_set(e, ERR_INPUT, "config: duet.rope_factors is not a list of %zu numbers", n);
     if (!(*data = malloc(n * sizeof **data))) return err_set(e, ERR_NOMEM, "no memory");
@@ -272,23 +274,23 @@ static int write_model(const struct model_file *mf, json_t *config, const char *
                        struct err *e) {
     struct gguf_out o = {0};
     struct gguf_dims d;
-    const char *arch;
+    const struct part_table *parts;
     float *factors = NULL;
     int rc;
     TRY(rope_keys_flatten(config, "config", e));
-    TRY(gguf_config_arch(config, &arch, e));
-    TRY(check_plain(config, arch, e));
-    TRY(read_dims(config, arch, &d, e));
+    TRY(gguf_config_arch(mf->archs, config, &parts, e));
+    TRY(check_plain(config, parts, e));
+    TRY(read_dims(config, parts, &d, e));
     TRY(gguf_out_init(&o, mf->n_tensors + 1, e));
-    gguf_put_general(&o, mf, config, arch, "model");
+    gguf_put_general(&o, mf, config, parts->gguf, "model");
     put_size_label(&o, mf);
-    put_dims(&o, arch, &d);
+    put_dims(&o, parts->gguf, &d);
     gguf_put_u32(&o, "general.file_type", file_type(mf));
     gguf_put_u32(&o, "general.quantization_version", 2);
     TRY(gguf_put_vocab(&o, mf->vocab, config, d.vocab, e));
     TRY(gguf_put_kept(&o, json_object_get(json_object_get(config, "duet"), "gguf"), e));
-    TRY(add_rope_freqs(&o, config, arch, &d, &factors, e));
-    TRY(add_tensors(&o, mf, arch, &d, e));
+    TRY(add_rope_freqs(&o, config, parts, &d, &factors, e));
+    TRY(add_tensors(&o, mf, parts, &d, e));
     TRY(gguf_out_write(&o, mf, path, e));
 out:
     rc = gguf_out_refuse(&o, mf, rc, e);

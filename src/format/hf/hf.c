@@ -23,7 +23,7 @@
 #define PIECE ((size_t)4 << 20)
 
 static const char CONFIG[] = "config.json", WEIGHTS[] = "model.safetensors";
-static const char INDEX[] = "model.safetensors.index.json", HEAD[] = "lm_head.weight";
+static const char INDEX[] = "model.safetensors.index.json";
 
 const char *const hf_sides[] = {
     "tokenizer.json",    "tokenizer.model",        "vocab.json",
@@ -196,18 +196,29 @@ struct taker {
     struct model_file *mf;
     const struct model_file *raw;
     json_t *config;
-    const char *prefix; /* that the names lack */
+    const struct part_table *parts; /* of the config's model_type; of one that is not known, the
+                                     * first: such a config is refused when it is read */
+    const char *prefix;             /* that the names lack */
 };
 
 static bool starts_with(const char *s, const char *start) {
     return !strncmp(s, start, strlen(start));
 }
 
+static const char MODEL[] = "model.";
+
 /* Exports of the decoder without its classifier have no "model.". */
-static const char *missing_prefix(const struct model_file *raw) {
+static const char *missing_prefix(const struct model_file *raw, const struct part_table *t) {
+    const char *embed = part_of(t, PART_EMBED)->hf;
     for (size_t i = 0; i < raw->n_tensors; i++)
-        if (starts_with(raw->tensors[i].name, "model.")) return "";
-    return model_file_find(raw, "embed_tokens.weight") ? "model." : "";
+        if (starts_with(raw->tensors[i].name, MODEL)) return "";
+    return starts_with(embed, MODEL) && model_file_find(raw, embed + sizeof MODEL - 1) ? MODEL : "";
+}
+
+static const struct part_table *parts_of(const struct model_file *mf, const json_t *config) {
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    const struct part_table *t = type ? parts_find(mf->archs, type) : NULL;
+    return t ? t : mf->archs->all[0];
 }
 
 static double number(const json_t *o, const char *key, double def) {
@@ -265,18 +276,17 @@ static bool same_bytes(const struct model_file *mf, const struct mf_tensor *a,
 
 /* Is t the classifier of a model whose config says that the embedding is it? *copy: it is that. */
 static int check_tied(const struct taker *k, const struct mf_tensor *t, bool *copy, struct err *e) {
+    const char *head = part_of(k->parts, PART_HEAD)->hf, *name = part_of(k->parts, PART_EMBED)->hf;
     *copy = false;
-    if (strcmp(t->name, HEAD) || !json_is_true(json_object_get(k->config, "tie_word_embeddings")))
+    if (strcmp(t->name, head) || !json_is_true(json_object_get(k->config, "tie_word_embeddings")))
         return 0;
-    char name[40];
-    snprintf(name, sizeof name, "%sembed_tokens.weight", *k->prefix ? "" : "model.");
-    const struct mf_tensor *embed = model_file_find(k->raw, name);
+    const struct mf_tensor *embed = model_file_find(k->raw, name + strlen(k->prefix));
     *copy = embed && same_bytes(k->mf, t, embed);
     if (*copy) return 0;
     return err_set(e, ERR_INPUT,
                    "%s: tensor %s differs from the embedding, but the config says "
                    "tie_word_embeddings: true",
-                   k->raw->path, HEAD);
+                   k->raw->path, head);
 }
 
 static int take_tensor(const struct taker *k, const struct mf_tensor *from, struct err *e) {
@@ -286,53 +296,55 @@ static int take_tensor(const struct taker *k, const struct mf_tensor *from, stru
     if (file_ends_with(from->name, "rotary_emb.inv_freq")) return check_frequencies(k, from, e);
     const int rc = check_tied(k, from, &copy, e);
     if (rc || copy) return rc;
-    snprintf(name, sizeof name, "%s%s", strcmp(from->name, HEAD) ? k->prefix : "", from->name);
+    const bool head = !strcmp(from->name, part_of(k->parts, PART_HEAD)->hf);
+    snprintf(name, sizeof name, "%s%s", head ? "" : k->prefix, from->name);
     t.name = name;
     return model_file_add(k->mf, &t, e);
 }
 
-static bool is_type(const json_t *config, const char *type) {
-    const json_t *v = json_object_get(config, "model_type");
-    return json_is_string(v) && !strcmp(json_string_value(v), type);
+static bool has_biases(const struct model_file *raw, const struct part_table *t) {
+    const struct part *p = part_of(t, PART_Q_BIAS);
+    char name[PART_NAME];
+    if (!p) return false;
+    part_name(name, p, NAMES_HF, 0);
+    return model_file_find(raw, name) ||
+           (starts_with(name, MODEL) && model_file_find(raw, name + sizeof MODEL - 1));
 }
 
-static bool has_biases(const struct model_file *raw) {
-    for (size_t i = 0; i < raw->n_tensors; i++)
-        if (file_ends_with(raw->tensors[i].name, ".self_attn.q_proj.bias")) return true;
-    return false;
-}
-
-/* What transformers takes of a key, where that is not what the key says: qwen2 has biases and
- * mistral has none whatever attention_bias says, and mistral has a window by default. */
-static int spell_out(json_t *config, const struct model_file *raw) {
-    const bool qwen2 = is_type(config, "qwen2"), mistral = is_type(config, "mistral");
+/* What transformers takes of a key, where that is not what the key says: an architecture with
+ * hf_own_bias has biases, or none, whatever attention_bias says, and one may have a window by
+ * default. */
+static int spell_out(json_t *config, const struct model_file *raw, const struct part_table *t) {
     const json_t *bias = json_object_get(config, "attention_bias");
-    if (json_is_boolean(bias) && ((qwen2 && !json_is_true(bias) && has_biases(raw)) ||
-                                  (mistral && json_is_true(bias) && !has_biases(raw))))
+    const bool usual = parts_default_true(t, "attention_bias");
+    if (t->hf_own_bias && json_is_boolean(bias) && json_is_true(bias) != usual &&
+        has_biases(raw, t) == usual)
         json_object_del(config, "attention_bias");
-    if (mistral && !json_object_get(config, "sliding_window"))
-        return json_object_set_new(config, "sliding_window", json_integer(HF_MISTRAL_WINDOW));
+    if (t->hf_window && !json_object_get(config, "sliding_window"))
+        return json_object_set_new(config, "sliding_window", json_integer(t->hf_window));
     return 0;
 }
 
 /* The config as it was read tells an adapter's base. */
 static int take_config(struct model_file *mf, json_t *config, const struct model_file *raw,
-                       struct err *e) {
+                       const struct part_table *t, struct err *e) {
     char *text = json_text(config);
     if (text) mf->config_hash = XXH3_64bits(text, strlen(text));
     free(text);
-    if (text && !spell_out(config, raw)) mf->config = json_text(config);
+    if (text && !spell_out(config, raw, t)) mf->config = json_text(config);
     return mf->config ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", mf->path);
 }
 
 int hf_take(struct model_file *mf, const struct model_file *raw, const char *path, const char *text,
             size_t bytes, struct err *e) {
-    struct taker k = {.mf = mf, .raw = raw, .prefix = missing_prefix(raw)};
+    struct taker k = {.mf = mf, .raw = raw};
     json_t *config = NULL;
     int rc;
     TRY(hf_object(text, bytes, path, 0, &config, e));
     k.config = config;
-    TRY(take_config(mf, config, raw, e));
+    k.parts = parts_of(mf, config);
+    k.prefix = missing_prefix(raw, k.parts);
+    TRY(take_config(mf, config, raw, k.parts, e));
     for (size_t i = 0; i < raw->n_tensors; i++) TRY(take_tensor(&k, raw->tensors + i, e));
 out:
     json_decref(config);

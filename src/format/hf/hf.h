@@ -27,17 +27,17 @@ int peft_take(struct model_file *mf, const struct model_file *raw, const char *p
 int peft_finish(struct model_file *mf, const struct model_file *raw, const char *dir,
                 struct err *e);
 
-/* What an adapter may change. word: of "targets" (formats.md), or NULL for a norm, which is not
- * corrected but replaced. module: within a layer, or "model.norm". save: its word in PEFT's
- * modules_to_save. */
-struct peft_part {
-    const char *word, *module, *save;
-};
-extern const struct peft_part peft_parts[];
-extern const size_t n_peft_parts;
-/* The part that a tensor of ours (model.layers.0....) belongs to, or NULL. *module_bytes: of the
- * name without ".lora_A.weight" and the like; *b: it is lora_B. */
-const struct peft_part *peft_part_find(const char *name, size_t *module_bytes, bool *b);
+/* What an adapter may change: weights that have a word for LoRA, and norms, which are not corrected
+ * but replaced. The part that a tensor of ours belongs to, or NULL. *module_bytes: of the name
+ * without ".lora_A.weight" and the like; *b: it is lora_B. */
+const struct part *peft_part_find(const struct part_table *t, const char *name,
+                                  size_t *module_bytes, bool *b);
+/* Is word what PEFT's lists call the module of p? */
+bool peft_is_module(const struct part *p, const char *word);
+/* An adapter of PEFT does not say its base's architecture: the first that has all of the tensors
+ * under their names without the prefix, else the first. */
+const struct part_table *peft_parts(const struct model_file *mf, size_t prefix,
+                                    const struct part_tables *archs);
 #define PEFT_PREFIX "base_model.model." /* of names in PEFT's files */
 
 /* meta: of the files of weights, or NULL. Kept in mf->meta when it says more than "format". */

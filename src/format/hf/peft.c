@@ -18,58 +18,40 @@ enum { MAX_PATTERNS = 1024, MAX_PATTERN = 255 };
 
 static const char CONFIG[] = "adapter_config.json", WEIGHTS[] = "adapter_model.safetensors";
 
-const struct peft_part peft_parts[] = {
-    {"q", "self_attn.q_proj", NULL},
-    {"k", "self_attn.k_proj", NULL},
-    {"v", "self_attn.v_proj", NULL},
-    {"o", "self_attn.o_proj", NULL},
-    {"gate", "mlp.gate_proj", NULL},
-    {"up", "mlp.up_proj", NULL},
-    {"down", "mlp.down_proj", NULL},
-    {NULL, "input_layernorm", "input_layernorm"},
-    {NULL, "post_attention_layernorm", "post_attention_layernorm"},
-    {NULL, "model.norm", "norm"},
-    {NULL, "self_attn.q_norm", "q_norm"},
-    {NULL, "self_attn.k_norm", "k_norm"},
-};
-const size_t n_peft_parts = sizeof peft_parts / sizeof *peft_parts;
-
 /* ---- names ---------------------------------------------------------------------------------- */
 
-static bool cut_end(const char *s, size_t *n, const char *end) {
-    const size_t k = strlen(end);
-    if (*n < k || memcmp(s + *n - k, end, k) != 0) return false;
-    *n -= k;
-    return true;
-}
-
-/* Behind "model.layers.N.", or the whole of it. */
-static const char *within_layer(const char *name) {
-    static const char layers[] = "model.layers.";
-    const char *at = name + sizeof layers - 1;
-    if (strncmp(name, layers, sizeof layers - 1) != 0) return name;
-    const size_t digits = strspn(at, "0123456789");
-    const bool number = digits && digits < 6 && (digits == 1 || *at != '0') && at[digits] == '.';
-    return number ? at + digits + 1 : name;
-}
-
-const struct peft_part *peft_part_find(const char *name, size_t *module_bytes, bool *b) {
-    size_t n = strlen(name);
-    const bool is_b = cut_end(name, &n, ".lora_B.weight");
-    const bool lora = is_b || cut_end(name, &n, ".lora_A.weight");
-    if (!lora && !cut_end(name, &n, ".weight")) return NULL;
-    const char *at = within_layer(name);
-    const size_t bytes = n - (size_t)(at - name);
-    for (size_t i = 0; i < n_peft_parts; i++) {
-        const struct peft_part *p = peft_parts + i;
-        const bool whole = !strcmp(p->module, "model.norm");
-        if (lora != !!p->word || whole != (at == name)) continue;
-        if (strlen(p->module) != bytes || memcmp(at, p->module, bytes) != 0) continue;
-        *module_bytes = n;
-        *b = is_b;
+const struct part *peft_part_find(const struct part_table *t, const char *name,
+                                  size_t *module_bytes, bool *b) {
+    uint32_t layer;
+    const struct part *p = part_find_lora(t, name, &layer, b);
+    if (p) {
+        *module_bytes = strlen(name) - strlen(".lora_A.weight");
         return p;
     }
-    return NULL;
+    *b = false;
+    *module_bytes = strlen(name) > strlen(".weight") ? strlen(name) - strlen(".weight") : 0;
+    p = part_find(t, NAMES_HF, name, &layer);
+    return p && p->role == ROLE_norm ? p : NULL;
+}
+
+bool peft_is_module(const struct part *p, const char *word) {
+    size_t n;
+    const char *module = part_module(p, &n);
+    return strlen(word) == n && !memcmp(module, word, n);
+}
+
+const struct part_table *peft_parts(const struct model_file *mf, size_t prefix,
+                                    const struct part_tables *archs) {
+    for (int k = 0; k < archs->n; k++) {
+        bool all = true, b;
+        size_t n;
+        for (size_t i = 0; i < mf->n_tensors && all; i++) {
+            const char *name = mf->tensors[i].name;
+            all = strlen(name) > prefix && peft_part_find(archs->all[k], name + prefix, &n, &b);
+        }
+        if (all) return archs->all[k];
+    }
+    return archs->all[0];
 }
 
 /* ---- adapter_config.json -------------------------------------------------------------------- */
@@ -80,6 +62,7 @@ struct settings {
     int64_t rank;
     double alpha;
     bool rslora, norms;
+    const struct part_table *parts; /* of the base */
 };
 
 static int bad_key(const struct settings *s, const char *key, const char *what, struct err *e) {
@@ -161,8 +144,8 @@ static int check_saved(struct settings *s, struct err *e) {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *word = json_string_value(json_array_get(list, i));
         bool norm = false;
-        for (size_t k = 0; k < n_peft_parts && word && !norm; k++)
-            norm = peft_parts[k].save && !strcmp(word, peft_parts[k].save);
+        for (int k = 0; k < s->parts->n && word && !norm; k++)
+            norm = s->parts->part[k].role == ROLE_norm && peft_is_module(s->parts->part + k, word);
         if (!norm)
             return err_set(e, ERR_INPUT,
                            "%s: \"modules_to_save\" has \"%.60s\"; duet takes norms only", s->path,
@@ -276,6 +259,15 @@ static const char *own_name(const char *name) {
     return strncmp(name, PEFT_PREFIX, n) ? NULL : name + n;
 }
 
+static int not_known(const struct taker *k, const char *name, struct err *e) {
+    char words[200], what[400];
+    snprintf(what, sizeof what,
+             "is not one that duet knows in an adapter: lora_A and lora_B of the projections %s, "
+             "and norms",
+             part_words(k->s.parts, words, sizeof words));
+    return bad_tensor(k, name, what, e);
+}
+
 static int check_tensors(struct taker *k, struct err *e) {
     bool norms = false, lora = false;
     for (size_t i = 0; i < k->raw->n_tensors; i++) {
@@ -283,19 +275,15 @@ static int check_tensors(struct taker *k, struct err *e) {
         const char *name = own_name(t->name);
         size_t n;
         bool b;
-        const struct peft_part *p = name ? peft_part_find(name, &n, &b) : NULL;
-        if (!p)
-            return bad_tensor(k, t->name,
-                              "is not one that duet knows in an adapter: lora_A and lora_B of q, "
-                              "k, v, o, gate, up and down projections, and norms",
-                              e);
-        if (!p->word && !k->s.norms)
+        const struct part *p = name ? peft_part_find(k->s.parts, name, &n, &b) : NULL;
+        if (!p) return not_known(k, t->name, e);
+        if (!p->lora && !k->s.norms)
             return bad_tensor(k, t->name, "is a norm, but modules_to_save names none", e);
-        const int rc = p->word ? check_lora(k, t, name, n, b, e) : 0;
+        const int rc = p->lora ? check_lora(k, t, name, n, b, e) : 0;
         if (rc) return rc;
-        k->seen[p - peft_parts] = true;
-        norms |= !p->word;
-        lora |= !!p->word;
+        k->seen[p - k->s.parts->part] = true;
+        norms |= !p->lora;
+        lora |= !!p->lora;
     }
     if (!lora)
         return err_set(e, ERR_INPUT, "%s: no tensors of LoRA",
@@ -318,10 +306,10 @@ static int add_tensor(const struct taker *k, const struct mf_tensor *from, struc
     const char *own = own_name(from->name);
     size_t n;
     bool b;
-    const struct peft_part *p = peft_part_find(own, &n, &b);
+    const struct part *p = peft_part_find(k->s.parts, own, &n, &b);
     t.name = strdup(own);
     if (!t.name) return err_set(e, ERR_NOMEM, "%s: no memory", k->s.path);
-    if (p->word && b) mf_tensor_set_factor(&t, scale_factor(k, own, n, t.shape[1]));
+    if (p->lora && b) mf_tensor_set_factor(&t, scale_factor(k, own, n, t.shape[1]));
     int rc = 0;
     if (!isfinite(t.factor) || t.factor < 0)
         rc = bad_tensor(k, from->name, "has a scale that is no number", e);
@@ -333,10 +321,10 @@ static int add_tensor(const struct taker *k, const struct mf_tensor *from, struc
 
 static int set_config(const struct taker *k, struct err *e) {
     char targets[64] = "";
-    for (size_t i = 0; i < n_peft_parts; i++)
-        if (k->seen[i] && peft_parts[i].word)
+    for (int i = 0; i < k->s.parts->n; i++)
+        if (k->seen[i] && k->s.parts->part[i].lora)
             snprintf(targets + strlen(targets), sizeof targets - strlen(targets), "%s%s",
-                     *targets ? "," : "", peft_parts[i].word);
+                     *targets ? "," : "", k->s.parts->part[i].lora);
     json_t *o = json_pack("{s:{s:i, s:I, s:f, s:b, s:s, s:s, s:b}, s:{s:O}}", "duet_adapter",
                           "version", 1, "rank", (json_int_t)k->rank, "alpha", k->s.alpha, "rslora",
                           (int)k->s.rslora, "targets", targets, "init", "peft", "norms",
@@ -350,15 +338,18 @@ static int set_config(const struct taker *k, struct err *e) {
 
 int peft_take(struct model_file *mf, const struct model_file *raw, const char *path,
               const char *text, size_t bytes, struct err *e) {
-    bool seen[sizeof peft_parts / sizeof *peft_parts] = {0};
-    struct taker k = {.s = {.path = path}, .mf = mf, .raw = raw, .seen = seen};
+    struct taker k = {.s = {.path = path}, .mf = mf, .raw = raw};
     int rc;
+    k.s.parts = peft_parts(raw, strlen(PEFT_PREFIX), mf->archs);
+    k.seen = calloc((size_t)k.s.parts->n, sizeof *k.seen);
+    if (!k.seen) return err_set(e, ERR_NOMEM, "%s: no memory", path);
     TRY(hf_object(text, bytes, path, 0, &k.s.json, e));
     TRY(read_settings(&k.s, e));
     TRY(check_tensors(&k, e));
     for (size_t i = 0; i < raw->n_tensors; i++) TRY(add_tensor(&k, raw->tensors + i, e));
     TRY(set_config(&k, e));
 out:
+    free(k.seen);
     json_decref(k.s.json);
     return rc;
 }

@@ -9,6 +9,7 @@
 
 struct writer {
     const struct model_file *mf;
+    const struct part_table *parts;
     const char *dir;
     struct hf_out d;
     json_t *config;     /* of mf */
@@ -40,9 +41,9 @@ static int read_settings(struct writer *w, struct err *e) {
 
 /* ---- tensors -------------------------------------------------------------------------------- */
 
-static bool has_word(const json_t *list, const char *word) {
+static bool has_module(const json_t *list, const struct part *p) {
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (!strcmp(json_string_value(json_array_get(list, i)), word)) return true;
+        if (peft_is_module(p, json_string_value(json_array_get(list, i)))) return true;
     return false;
 }
 
@@ -63,10 +64,10 @@ static int add_tensor(struct writer *w, size_t i, struct err *e) {
     const struct mf_tensor *t = w->mf->tensors + i;
     size_t n;
     bool b;
-    const struct peft_part *p = peft_part_find(t->name, &n, &b);
+    const struct part *p = peft_part_find(w->parts, t->name, &n, &b);
     int rc = safetensors_check(t, w->dir, e), bad = 0;
     if (rc) return rc;
-    if (!p || t->ndim != (p->word ? 2 : 1))
+    if (!p || t->ndim != (p->lora ? 2 : 1))
         return err_set(e, ERR_INPUT,
                        "%s: cannot be written as a PEFT adapter: it has no place for tensor %s",
                        w->dir, t->name);
@@ -74,9 +75,10 @@ static int add_tensor(struct writer *w, size_t i, struct err *e) {
     if (asprintf(&w->items[i].name, "%s%s", PEFT_PREFIX, t->name) < 0) {
         w->items[i].name = NULL; /* asprintf leaves it undefined */
         bad = 1;
-    } else if (!p->word) {
-        if (!has_word(w->saved, p->save))
-            bad = json_array_append_new(w->saved, json_string(p->save));
+    } else if (!p->lora) {
+        size_t len;
+        const char *word = part_module(p, &len);
+        if (!has_module(w->saved, p)) bad = json_array_append_new(w->saved, json_stringn(word, len));
     } else if (!b && (int64_t)t->shape[0] != w->rank) {
         char *module = strndup(t->name, n);
         bad = !module || note_rank(w, module, (int64_t)t->shape[0]);
@@ -89,14 +91,14 @@ static int add_tensor(struct writer *w, size_t i, struct err *e) {
 
 static json_t *target_modules(const struct writer *w) {
     json_t *list = json_array();
-    for (size_t i = 0; i < n_peft_parts; i++) {
-        const struct peft_part *p = peft_parts + i;
+    for (int i = 0; i < w->parts->n; i++) {
+        const struct part *p = w->parts->part + i;
         bool there = false, b;
         size_t n;
-        for (size_t k = 0; k < w->mf->n_tensors && p->word && !there; k++)
-            there = peft_part_find(w->mf->tensors[k].name, &n, &b) == p;
-        const char *dot = strchr(p->module, '.');
-        if (there) json_array_append_new(list, json_string(dot + 1));
+        for (size_t k = 0; k < w->mf->n_tensors && p->lora && !there; k++)
+            there = peft_part_find(w->parts, w->mf->tensors[k].name, &n, &b) == p;
+        const char *module = part_module(p, &n);
+        if (there) json_array_append_new(list, json_stringn(module, n));
     }
     return list;
 }
@@ -126,13 +128,18 @@ static int begin_config(struct writer *w) {
     return bad;
 }
 
-/* The order of modules_to_save does not matter to PEFT; here it is that of the parts. */
+/* The order of modules_to_save does not matter to PEFT; here those that every model has are first. */
 static int end_config(struct writer *w) {
     json_t *list = json_array();
     int bad = !list;
-    for (size_t i = 0; i < n_peft_parts; i++)
-        if (peft_parts[i].save && has_word(w->saved, peft_parts[i].save))
-            bad |= json_array_append_new(list, json_string(peft_parts[i].save));
+    for (int rare = 0; rare < 2; rare++)
+        for (int i = 0; i < w->parts->n; i++) {
+            const struct part *p = w->parts->part + i;
+            size_t n;
+            const char *word = part_module(p, &n);
+            if (p->role == ROLE_norm && (p->when != IF_ALWAYS) == rare && has_module(w->saved, p))
+                bad |= json_array_append_new(list, json_stringn(word, n));
+        }
     bad |= json_object_set_new(w->out, "modules_to_save",
                                json_array_size(list) ? json_incref(list) : json_null());
     json_decref(list);
@@ -165,6 +172,7 @@ out:
 
 int peft_write(const struct model_file *mf, const char *dir, struct err *e) {
     struct writer w = {.mf = mf, .dir = dir, .saved = json_array()};
+    w.parts = peft_parts(mf, 0, mf->archs);
     int rc;
     w.items = calloc(mf->n_tensors + 1, sizeof *w.items);
     TRY(read_settings(&w, e));
