@@ -2,11 +2,10 @@
 
 #include "adapter.h"
 #include "chars.h"
-#include "cpu.h"
 #include "export.h"
 #include "import.h"
 #include "jsonmem.h"
-#include "par.h"
+#include "machine.h"
 #include "run_start.h"
 #include "sample.h"
 #include "score.h"
@@ -19,7 +18,8 @@
 struct duet_model {
     struct model model;
     struct tokenizer *tok;
-    struct gemm gemm;
+    struct machine machine;
+    int threads; /* as they were wanted when it was opened */
     int64_t context;
     duet_end end; /* of the last generation */
     bool specials; /* duet_read_specials */
@@ -43,26 +43,38 @@ int duet_api_version(void) {
     return DUET_API_VERSION;
 }
 
+/* The one number that is the process's, for the header says so: what a call begins with, it keeps. */
+static _Atomic int threads_wanted;
+
 void duet_set_threads(int threads) {
-    par_init(threads > 0 ? threads : cpu_count());
+    threads_wanted = threads > 0 ? threads : 0;
 }
 
 void duet_free(void *p) {
     free(p);
 }
 
-/* What reads files or computes runs between the two: other threads may set the number of threads
- * meanwhile, and JSON that finds no memory looks like damaged JSON to its readers. */
+/* What reads files runs between the two: JSON that finds no memory looks like damaged JSON to its
+ * readers. */
 static void begin(void) {
-    par_hold();
     jsonmem_ready();
     jsonmem_starved();
 }
 
 static int end(int rc, struct err *e, duet_error *err) {
-    par_release();
     if (jsonmem_starved() && rc) rc = err_set(e, ERR_NOMEM, "out of memory for JSON");
     return report(rc, e, err);
+}
+
+/* Every model has its own machine, with the number of threads that is wanted now. */
+static int refresh(duet_model *m, struct err *e) {
+    const int threads = threads_wanted;
+    if (m->machine.kern && m->threads == threads) return 0;
+    machine_close(&m->machine);
+    const int rc = machine_open(&m->machine, &(struct machine_opts){.threads = threads}, e);
+    m->threads = threads;
+    m->model.pool = m->machine.pool;
+    return rc;
 }
 
 static int missing(const char *what, struct err *e) {
@@ -82,11 +94,12 @@ static int open_tokenizer(duet_model *m, const char *path, const char *tokenizer
 static int open_any(duet_model **out, const char *path, const char *adapter, const char *tokenizer,
                     struct err *e) {
     int rc;
-    const struct adapter_use use = {.weights = MODEL_AS_STORED, .scale = 1};
+    struct adapter_use use = {.weights = MODEL_AS_STORED, .scale = 1};
     duet_model *m = calloc(1, sizeof *m);
     struct run_files f = {0};
     if (!m) return err_set(e, ERR_NOMEM, "out of memory");
-    TRY(gemm_init(&m->gemm, "auto", DT_F32, e));
+    TRY(refresh(m, e));
+    use.pool = m->machine.pool;
     TRY(run_files_find(&f, path, adapter, e));
     TRY(run_files_open(&f, &m->model, &use, e));
     TRY(open_tokenizer(m, path, tokenizer, e));
@@ -146,6 +159,7 @@ void duet_close(duet_model **m) {
     if (!m || !*m) return;
     tokenizer_close((*m)->tok);
     model_close(&(*m)->model);
+    machine_close(&(*m)->machine);
     free(*m);
     *m = NULL;
 }
@@ -250,7 +264,8 @@ static int score(duet_model *m, const uint32_t *ids, size_t n, float *nll, struc
         return err_set(e, ERR_INPUT, "%zu tokens to score, the context has only %lld", n - 1,
                        (long long)m->context);
     TRY(check_ids(m, ids, n, e));
-    TRY(scorer_open(&s, &m->model, &m->gemm, (int64_t)n - 1, e));
+    TRY(refresh(m, e));
+    TRY(scorer_open(&s, &m->model, &m->machine, (int64_t)n - 1, e));
     TRY(scorer_run(&s, ids, (int64_t)n, nll, e));
 out:
     scorer_close(&s);
@@ -303,7 +318,8 @@ static int generate(duet_model *m, const char *prompt, const struct sample_opts 
     TRY(need_tokenizer(m, e));
     TRY(sample_prompt(m->tok, prompt, strlen(prompt), m->specials, &ids, e));
     TRY(check_ids(m, ids.ids, ids.n, e));
-    TRY(sample_run(&m->model, &m->gemm, o, ids.ids, (int64_t)ids.n, emit, sink, &stats, e));
+    TRY(refresh(m, e));
+    TRY(sample_run(&m->model, &m->machine, o, ids.ids, (int64_t)ids.n, emit, sink, &stats, e));
     TRY(sink->rc);
     if (stats.end != SAMPLE_EMIT) TRY(chars_end(&sink->chars, e));
     m->end = stats.end != SAMPLE_EMIT && !put(sink) ? DUET_END_PIECE : ends[stats.end];
@@ -387,6 +403,7 @@ static int convert(const char *in, const char *out, const struct format *f,
                    const duet_conversion *d, char **notes, struct err *e) {
     int rc;
     struct model_file mf = {0};
+    struct machine machine = {0};
     struct export_report r;
     struct conf_pairs sets = {0};
     const struct export_opts o = {
@@ -400,10 +417,13 @@ static int convert(const char *in, const char *out, const struct format *f,
         goto out;
     }
     TRY(model_import_file(&mf, e));
+    TRY(machine_open(&machine, &(struct machine_opts){.threads = threads_wanted}, e));
+    mf.pool = machine.pool;
     TRY(model_export(&mf, f, out, &o, &r, e));
     if (notes) TRY(join_notes(&mf, &r, notes, e));
 out:
     model_file_close(&mf);
+    machine_close(&machine);
     release_sets(&sets);
     return rc;
 }

@@ -7,6 +7,7 @@
 struct bench_opts {
     struct train_opts train; /* bench's own, and the defaults of train for the others */
     int64_t vocab, runs, warmup;
+    struct machine machine; /* idle */
     bool one_type; /* bench gemm measures only `compute` */
 };
 

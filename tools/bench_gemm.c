@@ -2,8 +2,6 @@
 
 #include "arena.h"
 #include "clock.h"
-#include "cpu.h"
-#include "par.h"
 #include "stat.h"
 
 #include <jansson.h>
@@ -56,7 +54,7 @@ static int measure(const struct bench_opts *o, const char *backend, enum dtype c
                    struct err *e) {
     struct gemm g;
     const double seconds = (double)o->runs / 20;
-    int rc = gemm_init(&g, backend, compute, e);
+    int rc = gemm_init(&g, backend, compute, &o->machine.cpu, o->machine.pool, e);
     if (rc) return rc;
     if (!o->train.json) printf("%-10s %-5s", backend, dtype_row(compute)->name);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -75,9 +73,10 @@ static int measure(const struct bench_opts *o, const char *backend, enum dtype c
     return 0;
 }
 
-static void print_head(void) {
-    printf("GFLOP/s, packing included; %s, %d threads, %s\n%-16s", cpu_model(), par_threads(),
-           cpu_tier_name(cpu_tier()), "");
+static void print_head(const struct machine *m) {
+    char cpu[CPU_MODEL];
+    printf("GFLOP/s, packing included; %s, %d threads, %s\n%-16s", cpu_model(cpu, sizeof cpu),
+           machine_threads(m), cpu_tier_name(m->cpu.tier), "");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) printf(" %14s", shapes[i].what);
     printf("\n%-16s", "");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -93,17 +92,19 @@ int bench_gemm(const struct bench_opts *o, struct err *e) {
     static const enum dtype types[] = {DT_F32, DT_BF16};
     json_t *all = json_array();
     int rc = 0;
-    if (!o->train.json) print_head();
+    if (!o->train.json) print_head(&o->machine);
     for (int c = 0; c < 2 && !rc; c++)
         for (size_t b = 0; b < n_gemm_backends && !rc; b++) {
             const char *name = gemm_backends[b]->name;
             struct err ignored;
             struct gemm g;
-            if (o->one_type && compute_type(o->train.compute, o->train.gemm) != types[c]) continue;
+            if (o->one_type &&
+                compute_type(o->train.compute, o->train.gemm, &o->machine.cpu) != types[c])
+                continue;
             /* The reference is no measure of the machine; it is run only when asked for. */
             if (strcmp(o->train.gemm, "auto") ? strcmp(o->train.gemm, name) : !strcmp(name, "ref"))
                 continue;
-            if (gemm_init(&g, name, types[c], &ignored)) {
+            if (gemm_init(&g, name, types[c], &o->machine.cpu, o->machine.pool, &ignored)) {
                 if (!o->train.json)
                     printf("%-10s %-5s not here: %s\n", name, dtype_row(types[c])->name,
                            ignored.msg);

@@ -1,14 +1,12 @@
 #include "bench.h"
 
 #include "clock.h"
-#include "cpu.h"
 #include "log.h"
 #include "op.h"
-#include "par.h"
 #include "rng.h"
 #include "stat.h"
 #include "train_model.h"
-#include "machine.h"
+#include "limit.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -44,6 +42,7 @@ static int create(struct model *m, const struct bench_opts *o, const struct trai
         c.vocab = o->vocab;
     }
     TRY(model_create(m, &c, e));
+    m->pool = o->machine.pool;
     TRY(train_model_shape(m, setup, NULL, 0, e));
     TRY(train_model_load(m, setup, &o->train, NULL, e));
 out:
@@ -116,22 +115,24 @@ static json_t *report_json(const struct engine_report *r) {
 static void print_json(const struct measured *r, const struct bench_opts *o, const struct engine *g,
                        const struct source *src) {
     const struct train_opts *t = &o->train;
+    const struct machine *machine = g->opts.machine;
     const bool zo = g->opts.estimator != NULL;
     const struct opt_rule *of = g->opts.hyper.of;
+    char cpu[CPU_MODEL];
     json_t *j = json_pack(
         "{s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,"
         "s:o,s:o,s:s,s:s,s:s,s:I,s:s,s:I,s:s}",
         "model", t->model, "batch", (json_int_t)t->batch, "seq", (json_int_t)src->seq, "accum",
         (json_int_t)t->accum, "vocab", (json_int_t)src->vocab, "engine", t->engine, "compute",
-        dtype_row(g->opts.gemm->compute)->name, "optimizer", of[ROLE_norm].kind->name, "backend",
-        g->opts.gemm->backend->name,
-        "recompute", t->recompute, "threads", par_threads(), "runs", (json_int_t)o->runs,
+        dtype_row(machine->gemm->compute)->name, "optimizer", of[ROLE_norm].kind->name, "backend",
+        machine->gemm->backend->name, "recompute", t->recompute, "threads",
+        machine_threads(machine), "runs", (json_int_t)o->runs,
         "ms_per_step", r->ms, "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second",
         r->tokens_per_second, "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
         r->peak > 0 ? r->gflops / r->peak : 0, "peak_rss_mb", r->rss_mb, "planned_mb",
         r->planned_mb, "num_params_M", (double)model_param_count(g->model) * 1e-6, "parts_ms",
-        parts_json(r), "report_ms", report_json(&r->report), "cpu", cpu_model(), "isa",
-        cpu_tier_name(cpu_tier()), "weights", t->weights, "lora", (json_int_t)t->lora_rank,
+        parts_json(r), "report_ms", report_json(&r->report), "cpu", cpu_model(cpu, sizeof cpu), "isa",
+        cpu_tier_name(machine->cpu.tier), "weights", t->weights, "lora", (json_int_t)t->lora_rank,
         "estimator", zo ? g->opts.estimator->name : "", "directions",
         (json_int_t)(zo ? g->opts.directions : 0), "optimizer_matrix",
         of[ROLE_matrix].kind->name);
@@ -145,7 +146,7 @@ static void print_text(const struct measured *r, const struct engine *g) {
     printf("%.1f ms a step (%.1f to %.1f), %.0f tokens/s\n", r->ms, r->ms_min, r->ms_max,
            r->tokens_per_second);
     printf("%.0f GFLOP/s, %.3f of the GEMM peak of %.0f (%s)\n", r->gflops,
-           r->peak > 0 ? r->gflops / r->peak : 0, r->peak, g->opts.gemm->backend->name);
+           r->peak > 0 ? r->gflops / r->peak : 0, r->peak, g->opts.machine->gemm->backend->name);
     printf("peak RSS %.0f MB, planned %.0f MB\n\n%-10s %10s %10s  (ms a step)\n", r->rss_mb,
            r->planned_mb, "part", "forward", "backward");
     for (int k = 0; k < n_ops; k++) {
@@ -168,7 +169,7 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     int rc;
     struct model m = {0};
     struct run *run = NULL;
-    struct gemm gemm;
+    struct machine machine = {0};
     struct measured r = {0};
     struct engine_memory mem;
     struct train_setup setup;
@@ -177,13 +178,13 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     struct train_opts to = o->train;
     to.init = to.model; /* LoRA trains beside random weights here */
     to.steps = 1;
-    TRY(train_setup_make(&setup, &to, e));
-    TRY(gemm_init(&gemm, to.gemm, setup.compute, e));
-    r.peak = gemm_peak(&gemm, 1, SIZE_MAX);
+    TRY(train_setup_make(&setup, &to, &o->machine.cpu, e));
+    TRY(machine_share(&machine, &o->machine, to.gemm, to.compute, e));
+    r.peak = gemm_peak(machine.gemm, 1, SIZE_MAX);
     TRY(create(&m, o, &setup, e));
     struct source src = {
         .o = o, .vocab = m.config.vocab, .seq = to.seq ? to.seq : m.config.seq_len};
-    struct run_opts ro = train_run_opts(&setup, &to, &gemm, src.seq);
+    struct run_opts ro = train_run_opts(&setup, &to, &machine, src.seq);
     ro.lr = 1e-9; /* the weights stay as they are, as good as */
     ro.find_lr = false;
     ro.sched = (struct sched){.kind = SCHED_constant};
@@ -205,5 +206,6 @@ out:
     free(r.part);
     run_close(run);
     model_close(&m);
+    machine_close(&machine);
     return rc;
 }

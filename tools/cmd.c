@@ -48,6 +48,10 @@ int cmd_parse(const struct cmd *c, struct conf *conf, void *opts, int argc, char
     return 0;
 }
 
+int cmd_machine(struct machine *m, int64_t threads, struct err *e) {
+    return machine_open(m, &(struct machine_opts){.threads = (int)threads}, e);
+}
+
 int cmd_count(const char *what, const struct conf *conf, int from, int least, int most,
               const char *needs, struct err *e) {
     const int n = conf->n_pos > from ? conf->n_pos - from : 0;

@@ -8,6 +8,7 @@
 
 #include "conf.h"
 #include "err.h"
+#include "machine.h"
 
 #include <stdio.h>
 
@@ -44,6 +45,14 @@ const struct cmd *cmd_find(const char *name); /* or NULL */
 /* For `lists`: engines, optimizers and GEMM backends; model formats. */
 void cmd_list_training(FILE *out);
 void cmd_list_formats(FILE *out);
+
+/* The option --threads of a command with options S. */
+#define THREADS_ROW(S, f)                                                                          \
+    CONF_INT(S, f, "threads", "0", 0, 4096,                                                        \
+             "threads; 0: one per processor. Results do not depend on it")
+
+/* The machine of a command: so many threads, products in f32. */
+int cmd_machine(struct machine *m, int64_t threads, struct err *e);
 
 /* The arguments from number `from` on must be least to most, else ERR_USAGE: "WHAT takes NEEDS;
  * found ...". */

@@ -6,7 +6,6 @@
 #include "merge.h"
 #include "open_model.h"
 #include "out_format.h"
-#include "par.h"
 #include "run_start.h"
 #include "screen.h"
 
@@ -21,6 +20,7 @@ struct opts {
     struct conf_pairs set;
     double scale;
     int64_t threads;
+    struct machine machine; /* no option */
     bool json, overwrite;
 };
 
@@ -39,7 +39,7 @@ static const struct conf_row rows[] = {
                 "merge: type of the matrices to write"),
     CONF_PAIRS(O, set, "set", "KEY=VALUE",
                "merge: override a key of the base's description (repeatable)"),
-    CONF_INT(O, threads, "threads", "0", 0, 4096, "merge: threads; 0: one per processor"),
+    THREADS_ROW(O, threads),
     OVERWRITE_ROW(O, overwrite),
     CONF_BOOL(O, json, "json", "info: print JSON"),
     CONF_END};
@@ -73,7 +73,7 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     struct export_report r;
     const struct export_opts x = {.dtype = dtype_find(o->dtype)};
     const struct adapter_use use = {
-        .weights = DT_F32, .scale = o->scale, .merge = true, .sets = &o->set};
+        .weights = DT_F32, .scale = o->scale, .merge = true, .sets = &o->set, .pool = o->machine.pool};
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
     TRY(run_files_find(&run, base, adapter, e));
     if (!run.adapter) {
@@ -87,7 +87,7 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     TRY(out_free(o->out, o->overwrite, e));
     TRY(run_files_open(&run, &m, &use, e));
     open_say_assumed(&m);
-    TRY(merge_export(&m, run.model, f, o->out, &x, &r, e));
+    TRY(merge_export(&m, o->machine.kern, run.model, f, o->out, &x, &r, e));
     screen_write(stderr, r.text, strlen(r.text));
     printf("%s: %s with %s merged into it, as %s\n", o->out, run.model, run.adapter, f->name);
 out:
@@ -134,10 +134,11 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(cmd_parse(&cmd_adapter, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     TRY(check_opts(&conf, &v, e));
-    if (o.threads) par_init((int)o.threads);
+    TRY(cmd_machine(&o.machine, o.threads, e));
     TRY(v == verbs ? merge(&o, conf.pos[1], conf.n_pos > 2 ? conf.pos[2] : NULL, e)
                    : info(&o, conf.pos[1], e));
 out:
+    machine_close(&o.machine);
     conf_release(&conf);
     return rc;
 }

@@ -4,11 +4,10 @@
 #include "cmd.h"
 #include "dataset.h"
 #include "log.h"
+#include "limit.h"
 #include "moves.h"
-#include "machine.h"
 #include "num.h"
 #include "open_model.h"
-#include "par.h"
 #include "run_plan.h"
 #include "run_start.h"
 #include "train_model.h"
@@ -73,8 +72,7 @@ static const struct conf_row rows[] = {
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
     CONF_BOOL(O, recompute, "recompute",
               "for the gradient keep only block inputs and run blocks again"),
-    CONF_INT(O, threads, "threads", "0", 0, 4096,
-             "threads; 0: one per processor. Results do not depend on it"),
+    THREADS_ROW(O, threads),
     CONF_SECTION("Output"),
     CONF_BOOL(O, json, "json", "print JSON, with the figures of every direction"),
     CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
@@ -88,7 +86,7 @@ struct job {
     struct run_files files; /* what it stands for */
     struct model model;
     struct dataset data;
-    struct gemm gemm, gemm_grad;
+    struct machine machine, machine_grad; /* of the probes; of the gradient, which is f32 */
     struct audit audit;
     struct audit_opts audit_opts;
     struct engine_memory memory;
@@ -138,7 +136,8 @@ static int open_with_adapter(struct job *j, struct err *e) {
     const struct adapter_use use = {.weights = (enum dtype)dtype_find(o->weights),
                                     .scale = 1,
                                     .merge = !strcmp(o->lora_mode, "merge"),
-                                    .sets = &o->set};
+                                    .sets = &o->set,
+                                    .pool = j->machine.pool};
     int rc;
     TRY(run_files_open(&j->files, &j->model, &use, e));
     if (o->perturb) TRY(moves_apply(o->perturb, j->model.params, j->model.n_params, e));
@@ -165,9 +164,10 @@ static int open_to_train(struct job *j, struct err *e) {
     t.lora_mode = o->lora_mode;
     t.lora_targets = o->lora_targets;
     t.steps = 1;
-    TRY(train_setup_make(&setup, &t, e));
+    TRY(train_setup_make(&setup, &t, &j->machine.cpu, e));
     setup.perturb = o->perturb;
     TRY(train_model_create(&j->model, &t, 0, e));
+    j->model.pool = j->machine.pool;
     TRY(train_model_config(&c, &t, &j->model, e)); /* for the tokenizer in the file */
     TRY(train_model_shape(&j->model, &setup, NULL, 0, e));
     TRY(check_memory(j, false, e));
@@ -206,6 +206,7 @@ static int read_batch(struct job *j, struct err *e) {
                                    .blob = j->model.tok_blob,
                                    .blob_bytes = j->model.tok_bytes,
                                    .quiet = o->quiet,
+                                   .pool = j->machine.pool,
                                    .raw_vocab = (uint32_t)j->model.config.vocab};
     TRY(dataset_open(&j->data, &d, e));
     if (j->data.tokenizer) TRY(model_check_tokenizer(&j->model, j->data.tokenizer, j->path, e));
@@ -331,7 +332,8 @@ static void print_text(const struct job *j) {
     const struct audit *a = &j->audit;
     const struct audit_opts *o = &a->opts;
     printf("%s: %lld x %lld tokens, loss %.6f; probes in %s (%s)\n", j->path, (long long)o->batch,
-           (long long)o->seq, a->loss, dtype_row(o->gemm->compute)->name, o->gemm->backend->name);
+           (long long)o->seq, a->loss, dtype_row(o->machine->gemm->compute)->name,
+           o->machine->gemm->backend->name);
     print_scan(&j->advice, o->eps);
     print_derivatives(a);
     print_estimates(a);
@@ -369,8 +371,8 @@ static void print_json(const struct job *j) {
     json_t *root = json_pack("{s:s,s:I,s:I,s:f,s:I,s:I,s:f,s:s,s:s,s:s,s:I,s:o}", "model", j->path,
                              "batch", (json_int_t)o->batch, "seq", (json_int_t)o->seq, "loss",
                              a->loss, "seeds", (json_int_t)o->seeds, "seed", (json_int_t)o->seed,
-                             "eps", o->eps, "compute", dtype_row(o->gemm->compute)->name, "weights",
-                             j->o->weights, "backend", o->gemm->backend->name, "planned_bytes",
+                             "eps", o->eps, "compute", dtype_row(o->machine->gemm->compute)->name, "weights",
+                             j->o->weights, "backend", o->machine->gemm->backend->name, "planned_bytes",
                              (json_int_t)j->memory.total, "groups", groups);
     json_t *scan = json_array();
     for (int i = 0; i < j->advice.n; i++)
@@ -408,11 +410,12 @@ static int audit(struct job *j, const struct conf *conf, struct err *e) {
     int rc;
     const struct opts *o = j->o;
     log_progress_init(&j->line, o->quiet);
-    TRY(open_gemm(&j->gemm, o->gemm, o->compute, o->quiet, e));
-    TRY(gemm_init(&j->gemm_grad, o->gemm, DT_F32, e));
+    TRY(open_machine(&j->machine,
+                     &(struct open_machine){o->threads, o->gemm, o->compute, o->quiet}, e));
+    TRY(machine_share(&j->machine_grad, &j->machine, o->gemm, "f32", e));
     j->audit_opts = (struct audit_opts){.batch = o->batch,
-                                        .gemm = &j->gemm,
-                                        .gemm_grad = &j->gemm_grad,
+                                        .machine = &j->machine,
+                                        .machine_grad = &j->machine_grad,
                                         .recompute = o->recompute,
                                         .by_layer = !strcmp(o->group_by, "layer"),
                                         .seeds = o->seeds,
@@ -442,6 +445,8 @@ out:
     dataset_close(&j->data);
     model_close(&j->model);
     run_files_release(&j->files);
+    machine_close(&j->machine_grad);
+    machine_close(&j->machine);
     free(j->input);
     free(j->target);
     return rc;
@@ -455,7 +460,6 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(cmd_parse(&cmd_audit, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     TRY(check_options(&o, &conf, e));
-    if (o.threads) par_init((int)o.threads);
     struct job j = {.o = &o, .path = conf.pos[0]};
     TRY(audit(&j, &conf, e));
 out:

@@ -2,7 +2,6 @@
 #include "cmd.h"
 #include "cpu.h"
 #include "model_shipped.h"
-#include "par.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +44,7 @@ static const struct conf_row rows[] = {
                 "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, train.gemm, "gemm", "auto", gemm_words,
                 "matrix product backend (gemm: auto measures all)"),
-    CONF_INT(O, train.threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
+    THREADS_ROW(O, train.threads),
     CONF_INT(O, train.seed, "seed", "1", 0, 9e18, "seed of weights and tokens"),
     CONF_SECTION("Output"),
     CONF_BOOL(O, train.json, "json", "print JSON"),
@@ -73,7 +72,8 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     TRY(model_shipped_find(&o.train.model, &found, e));
     o.one_type = conf_given(&conf, "compute");
-    if (o.train.threads) par_init((int)o.train.threads);
+    TRY(machine_open(&o.machine,
+                     &(struct machine_opts){.threads = (int)o.train.threads, .idle = true}, e));
     if (conf.n_pos == 1 && !strcmp(conf.pos[0], "step"))
         rc = bench_step(&o, e);
     else if (conf.n_pos == 1 && !strcmp(conf.pos[0], "gemm")) {
@@ -84,6 +84,7 @@ static int run(int argc, char **argv, struct err *e) {
 out:
     conf_release(&conf);
     conf_release(&rest);
+    machine_close(&o.machine);
     free(found);
     return rc;
 }

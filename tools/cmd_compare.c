@@ -5,7 +5,6 @@
 #include "file.h"
 #include "num.h"
 #include "paired.h"
-#include "par.h"
 #include "screen.h"
 #include "table.h"
 #include "term.h"
@@ -19,6 +18,7 @@
 struct opts {
     struct conf_list data;
     int64_t seq, documents, threads;
+    struct machine machine; /* no option */
     bool eval, best, json, quiet;
 };
 
@@ -37,7 +37,7 @@ static const struct conf_row rows[] = {
              "evaluate the first so many documents; 0: all"),
     CONF_INT(O, seq, "seq", "0", 0, 1 << 20,
              "tokens of a window; 0: the smallest that one of the runs was trained at"),
-    CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
+    THREADS_ROW(O, threads),
     CONF_BOOL(O, json, "json", "print JSON"),
     CONF_BOOL(O, quiet, "quiet", "no progress line"),
     CONF_END};
@@ -349,6 +349,7 @@ static int measure(struct comparison *c, const struct opts *o, struct err *e) {
                                   .seq = o->seq,
                                   .documents = o->documents,
                                   .best = o->best,
+                                  .machine = &o->machine,
                                   .quiet = o->quiet};
     const int rc = paired_run(&c->paired, &c->runs, &p, &c->why);
     c->measured = !rc;
@@ -366,7 +367,7 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(cmd_parse(&cmd_compare, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     TRY(check(&o, &conf, e));
-    if (o.threads) par_init((int)o.threads);
+    TRY(cmd_machine(&o.machine, o.threads, e));
     for (int i = 0; i < conf.n_pos; i++) TRY(run_list_add(&c.runs, conf.pos[i], 0, e));
     run_list_say(&c.runs);
     for (int i = 0; i < CURVES; i++)
@@ -383,6 +384,7 @@ out:
     for (int i = 0; i < CURVES; i++) curve_release(c.curve + i);
     paired_release(&c.paired);
     run_list_release(&c.runs);
+    machine_close(&o.machine);
     conf_release(&conf);
     return rc;
 }

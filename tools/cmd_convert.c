@@ -9,7 +9,6 @@
 #include "modelfile.h"
 #include "open_model.h"
 #include "out_format.h"
-#include "par.h"
 #include "run_start.h"
 #include "screen.h"
 #include "verify.h"
@@ -21,6 +20,7 @@ struct opts {
     const char *to, *dtype, *tokenizer, *base, *name, *modelfile;
     struct conf_pairs set;
     int64_t threads;
+    struct machine machine; /* no option */
     struct conf_list data;
     bool verify, merge, overwrite, quiet;
     struct log_progress *line;
@@ -59,7 +59,7 @@ static const struct conf_row rows[] = {
     CONF_LIST(O, data, "data", "FILE",
               "with --verify: measure how the loss changes on these texts (as eval's --data) "
               "instead of on built-in stories"),
-    CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
+    THREADS_ROW(O, threads),
     CONF_BOOL(O, quiet, "quiet", "no progress line"),
     CONF_END};
 #undef O
@@ -85,7 +85,7 @@ static int open_adapter(const struct conf *conf, const struct opts *o, struct ru
                         struct err *e) {
     const char *in = conf->pos[0], *out = conf->pos[1];
     const struct adapter_use use = {
-        .weights = DT_F32, .scale = 1, .merge = o->merge, .sets = &o->set};
+        .weights = DT_F32, .scale = 1, .merge = o->merge, .sets = &o->set, .pool = o->machine.pool};
     int rc;
     *base = o->base;
     if (!o->base) {
@@ -109,7 +109,7 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     const char *in = conf->pos[0], *out = conf->pos[1], *base;
     const struct format *f;
     struct verifier v = {
-        .in = {NULL, in, &o->set}, .out = {NULL, NULL, &o->set}, .name = out, .line = o->line, .data = &o->data};
+        .in = {NULL, in, &o->set}, .out = {NULL, NULL, &o->set}, .name = out, .line = o->line, .data = &o->data, .machine = &o->machine};
     const struct mf_check check = {verify, &v};
     struct model m = {0};
     struct run_files run = {0};
@@ -164,7 +164,7 @@ static int convert_merged(const struct conf *conf, const struct opts *o, struct 
                          .report = &r,
                          .merged = true,
                          .tokenizer = o->tokenizer,
-                         .line = o->line, .data = &o->data};
+                         .line = o->line, .data = &o->data, .machine = &o->machine};
     const struct mf_check check = {verify, &v};
     const struct export_opts x = {.dtype = dtype_find(o->dtype),
                                   .tokenizer = o->tokenizer,
@@ -178,7 +178,7 @@ static int convert_merged(const struct conf *conf, const struct opts *o, struct 
     open_say_assumed(&m);
     TRY(check_modelfile(conf, o, f, e));
     log_state(o->line, "writing %s", out);
-    TRY(merge_export(&m, base, f, out, &x, &r, e));
+    TRY(merge_export(&m, o->machine.kern, base, f, out, &x, &r, e));
     log_progress_end(o->line);
     screen_write(stderr, r.text, strlen(r.text));
     printf("%s: %s with %s merged into it, as %s\n", out, base, in, f->name);
@@ -199,7 +199,7 @@ static int convert_model(const struct conf *conf, const struct opts *o, const st
     struct export_report r;
     struct verifier v = {
         .in = {in, NULL, &o->set}, .name = out, .report = &r, .tokenizer = o->tokenizer,
-        .line = o->line, .data = &o->data};
+        .line = o->line, .data = &o->data, .machine = &o->machine};
     const struct mf_check check = {verify, &v};
     const struct export_opts x = {.dtype = dtype_find(o->dtype),
                                   .tokenizer = o->tokenizer,
@@ -242,11 +242,12 @@ static int run(int argc, char **argv, struct err *e) {
         rc = err_set(e, ERR_USAGE, "--data has no effect without --verify");
         goto out;
     }
-    if (o.threads) par_init((int)o.threads);
+    TRY(cmd_machine(&o.machine, o.threads, e));
     log_progress_init(&line, o.quiet);
     o.line = &line;
     log_state(&line, "reading %s", conf.pos[0]);
     TRY(model_file_open(&mf, conf.pos[0], true, e));
+    mf.pool = o.machine.pool;
     TRY(adapter_probe(&mf, &adapter, e));
     if (adapter) {
         TRY((o.merge ? convert_merged : convert_adapter)(&conf, &o, e));
@@ -257,6 +258,7 @@ static int run(int argc, char **argv, struct err *e) {
 out:
     log_progress_end(&line);
     model_file_close(&mf);
+    machine_close(&o.machine);
     conf_release(&conf);
     return rc;
 }

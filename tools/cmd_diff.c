@@ -5,7 +5,6 @@
 #include "facts.h"
 #include "model_diff.h"
 #include "num.h"
-#include "par.h"
 #include "run_start.h"
 #include "screen.h"
 #include "table.h"
@@ -20,6 +19,7 @@
 struct opts {
     bool all, logits, json;
     int64_t threads;
+    struct machine machine; /* no option */
 };
 
 enum { FEW = 10 }; /* tensors without --all */
@@ -30,7 +30,7 @@ static const struct conf_row rows[] = {
     CONF_BOOL(O, logits, "logits",
               "run both on the same tokens and compare logits and probabilities", .def = "true"),
     CONF_BOOL(O, json, "json", "print JSON, with every tensor"),
-    CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"), CONF_END};
+    THREADS_ROW(O, threads), CONF_END};
 #undef O
 
 struct job {
@@ -45,7 +45,7 @@ struct job {
 
 /* ---- logits ---------------------------------------------------------------------------------- */
 
-static int compare_logits(struct job *j, struct err *e) {
+static int compare_logits(struct job *j, const struct machine *machine, struct err *e) {
     int rc;
     if (j->a.adapter || j->b.adapter) {
         err_set(&j->why, ERR_INPUT, "an adapter alone computes none");
@@ -54,7 +54,7 @@ static int compare_logits(struct job *j, struct err *e) {
     for (int i = 0; i < 2; i++) TRY(run_files_find(j->files + i, j->path[i], NULL, e));
     const struct compare_side a = {j->files[0].model, j->files[0].adapter, NULL},
                               b = {j->files[1].model, j->files[1].adapter, NULL};
-    rc = model_compare(&a, &b, &j->compare, &j->why);
+    rc = model_compare(machine, &a, &b, &j->compare, &j->why);
     j->computed = !rc;
     if (rc == ERR_NOMEM) *e = j->why;
     if (rc != ERR_NOMEM) rc = 0; /* other shapes, no weights: the rest is told */
@@ -225,15 +225,15 @@ static void print_json(const struct job *j) {
 
 static int diff(struct job *j, const struct opts *o, struct err *e) {
     int rc;
-    TRY(diff_side_open(&j->a, j->path[0], e));
-    TRY(diff_side_open(&j->b, j->path[1], e));
+    TRY(diff_side_open(&j->a, j->path[0], &o->machine, e));
+    TRY(diff_side_open(&j->b, j->path[1], &o->machine, e));
     if (j->a.adapter != j->b.adapter) {
         rc = err_set(e, ERR_INPUT, "%s is an adapter, and %s is a model",
                      j->path[j->a.adapter ? 0 : 1], j->path[j->a.adapter ? 1 : 0]);
         goto out;
     }
     TRY(model_diff_make(&j->diff, &j->a, &j->b, e));
-    if (o->logits) TRY(compare_logits(j, e));
+    if (o->logits) TRY(compare_logits(j, &o->machine, e));
     if (o->json)
         print_json(j);
     else
@@ -255,7 +255,7 @@ static int run(int argc, char **argv, struct err *e) {
         rc = err_set(e, ERR_USAGE, "diff takes two models, found %d", conf.n_pos);
         goto out;
     }
-    if (o.threads) par_init((int)o.threads);
+    TRY(cmd_machine(&o.machine, o.threads, e));
     j.path[0] = conf.pos[0];
     j.path[1] = conf.pos[1];
     TRY(diff(&j, &o, e));
@@ -264,6 +264,7 @@ out:
     diff_side_close(&j.a);
     diff_side_close(&j.b);
     for (int i = 0; i < 2; i++) run_files_release(j.files + i);
+    machine_close(&o.machine);
     conf_release(&conf);
     return rc;
 }

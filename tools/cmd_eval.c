@@ -7,7 +7,6 @@
 #include "num.h"
 #include "open_model.h"
 #include "out_format.h"
-#include "par.h"
 #include "run_folder.h"
 #include "run_text.h"
 #include "screen.h"
@@ -27,6 +26,7 @@ struct opts {
     struct open_opts open;
     double val_fraction;
     int64_t batch, seq, windows, threads;
+    struct machine machine; /* no option */
     bool exact, overwrite, json, quiet;
     const struct record *run; /* whose validation text data is; NULL: --data's */
 };
@@ -75,7 +75,7 @@ static const struct conf_row rows[] = {
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
                 "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
-    CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
+    THREADS_ROW(O, threads),
     CONF_SECTION("Output"),
     CONF_STRING(O, logits, "logits", NULL, "FILE",
                 "instead of the loss: write the logits after each of the first --seq tokens, a row "
@@ -207,6 +207,7 @@ static int open_data(struct dataset *d, const struct opts *o, const struct model
                                        .blob = m->tok_blob,
                                        .blob_bytes = m->tok_bytes,
                                        .quiet = o->quiet,
+                                       .pool = o->machine.pool,
                                        .raw_vocab = (uint32_t)m->config.vocab};
     const int rc = dataset_open(d, &dopts, e);
     return rc || !d->tokenizer ? rc : model_check_tokenizer(m, d->tokenizer, path, e);
@@ -216,14 +217,12 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
     int rc;
     struct model m = {0};
     struct dataset d = {0};
-    struct gemm gemm;
     struct split v;
     struct eval_result r;
     struct log_progress line;
     uint32_t *bytes = NULL;
     log_progress_init(&line, o->quiet);
-    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
-    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, o->machine.pool, e));
     TRY(open_data(&d, o, &m, conf->pos[0], e));
     int64_t T = o->seq ? o->seq : m.config.seq_len;
     TRY(choose_split(o, &d, &T, &v, &line, e));
@@ -236,7 +235,7 @@ static int evaluate(const struct opts *o, const struct conf *conf, struct err *e
                                  .progress = progress,
                                  .ctx = &line};
     log_begin(&line);
-    TRY(eval_run(&m, &gemm, &d.shard, &v, &eo, &r, e));
+    TRY(eval_run(&m, &o->machine, &d.shard, &v, &eo, &r, e));
     log_bar_end(&line, "evaluated", r.windows, "windows");
     (o->json ? print_json : print_text)(&r);
 out:
@@ -250,7 +249,6 @@ out:
 static int evaluate_exact(const struct opts *o, const struct conf *conf, struct err *e) {
     int rc;
     struct model m = {0};
-    struct gemm gemm;
     struct tokenizer *tok = NULL;
     const struct eval_exact_opts eo = {.data = o->data,
                                        .run = o->run,
@@ -259,10 +257,9 @@ static int evaluate_exact(const struct opts *o, const struct conf *conf, struct 
                                        .context = o->seq,
                                        .json = o->json,
                                        .quiet = o->quiet};
-    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
-    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, o->machine.pool, e));
     TRY(model_pick_tokenizer(&m, o->tokenizer, conf->pos[0], &tok, e));
-    TRY(eval_exact(&m, &gemm, tok, &eo, e));
+    TRY(eval_exact(&m, &o->machine, tok, &eo, e));
 out:
     tokenizer_close(tok);
     model_close(&m);
@@ -277,16 +274,14 @@ static int write_logits(const struct opts *o, const struct conf *conf, struct er
     int rc;
     struct model m = {0};
     struct dataset d = {0};
-    struct gemm gemm;
     struct file_out out = {0};
-    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
-    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, o->machine.pool, e));
     TRY(open_data(&d, o, &m, conf->pos[0], e));
     const uint64_t all = (uint64_t)(o->seq ? o->seq : m.config.seq_len);
     const int64_t T = (int64_t)(all < d.shard.n_tokens ? all : d.shard.n_tokens);
     TRY(open_check_length(&m, T, conf->pos[0], e));
     TRY(file_out_open(&out, o->logits, e));
-    TRY(eval_logits(&m, &gemm, &d.shard, T, write_row, &out, e));
+    TRY(eval_logits(&m, &o->machine, &d.shard, T, write_row, &out, e));
     TRY(file_out_commit(&out, e));
 out:
     file_out_discard(&out);
@@ -298,7 +293,6 @@ out:
 static int evaluate_task(const struct opts *o, const struct conf *conf, struct err *e) {
     int rc;
     struct model m = {0};
-    struct gemm gemm;
     struct tokenizer *tok = NULL;
     struct task t = {0};
     struct task_result r;
@@ -306,8 +300,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     struct task_opts to = {.path = o->task, .prompt = o->prompt, .labels = o->labels};
     const struct task_eval_opts eo = {.batch = o->batch, .progress = task_progress, .ctx = &line};
     log_progress_init(&line, o->quiet);
-    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
-    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, o->machine.pool, e));
     TRY(model_pick_tokenizer(&m, o->tokenizer, conf->pos[0], &tok, e));
     to.seq = o->seq ? o->seq : m.config.seq_len;
     TRY(task_open(&t, &to, tok, e));
@@ -315,7 +308,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     task_say_shortened(&t, o->task, model_config_context(&m.config), &line);
     TRY(task_map(&t, &m, e));
     log_begin(&line);
-    TRY(task_eval(&m, &gemm, &t, &eo, &r, e));
+    TRY(task_eval(&m, &o->machine, &t, &eo, &r, e));
     log_bar_end(&line, "evaluated", (uint64_t)r.n, "examples");
     print_task(&r, &t, o->json);
 out:
@@ -436,7 +429,8 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(check_work(&o, &conf, e));
     TRY(check_out(&o, conf.pos[0], e));
     if (!o.task && !o.data.n) TRY(take_own(&own, &o, conf.pos[0], e));
-    if (o.threads) par_init((int)o.threads);
+    TRY(open_machine(&o.machine,
+                     &(struct open_machine){o.threads, o.gemm, o.compute, o.quiet}, e));
     TRY((o.exact    ? evaluate_exact
          : o.task   ? evaluate_task
          : o.logits ? write_logits
@@ -444,6 +438,7 @@ static int run(int argc, char **argv, struct err *e) {
 out:
     free(own.path);
     record_release(&own.run);
+    machine_close(&o.machine);
     conf_release(&conf);
     return rc;
 }

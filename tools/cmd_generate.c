@@ -3,7 +3,6 @@
 #include "log.h"
 #include "map.h"
 #include "open_model.h"
-#include "par.h"
 #include "sample.h"
 #include "screen.h"
 #include "stoptext.h"
@@ -83,7 +82,7 @@ static const struct conf_row rows[] = {
     CONF_CHOICE(O, compute, "compute", "f32", compute_words,
                 "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words, "matrix product backend"),
-    CONF_INT(O, threads, "threads", "0", 0, 4096, "threads; 0: one per processor"),
+    THREADS_ROW(O, threads),
     CONF_BOOL(O, json, "json", "print one JSON object: prompt, and of each text its seed, text, "
                                "tokens, finish_reason and speed"),
     CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
@@ -347,7 +346,7 @@ out:
     return rc;
 }
 
-static int write_samples(const struct opts *o, struct model *m, const struct gemm *gemm,
+static int write_samples(const struct opts *o, struct model *m, const struct machine *machine,
                          const struct tokenizer *t, const struct sample_opts *so,
                          const struct prompt *p, const struct tok_ids *ids,
                          struct log_progress *line, struct err *e) {
@@ -358,7 +357,7 @@ static int write_samples(const struct opts *o, struct model *m, const struct gem
     struct tok_bytes kept = {0};
     const bool seen = !o->json && isatty(STDOUT_FILENO);
     log_state(line, "reading the prompt");
-    TRY(sampler_open(&sampler, m, gemm, so, ids->ids, (int64_t)ids->n, e));
+    TRY(sampler_open(&sampler, m, machine, so, ids->ids, (int64_t)ids->n, e));
     log_progress_end(line);
     if (o->seed < 0 && o->temperature > 0 && !o->quiet)
         fprintf(stderr, "seed %" PRIu64 "\n", so->seed);
@@ -413,7 +412,7 @@ static int check_opts(const struct opts *o, const struct conf *conf, struct err 
 static int generate(const struct opts *o, const struct conf *conf, struct err *e) {
     int rc;
     struct model m = {0};
-    struct gemm gemm;
+    struct machine machine = {0};
     struct tokenizer *t = NULL;
     struct tok_ids ids = {0};
     struct prompt p = {0};
@@ -431,20 +430,22 @@ static int generate(const struct opts *o, const struct conf *conf, struct err *e
     log_progress_init(&line, o->quiet);
     note_unread(o, conf);
     TRY(read_prompt(&p, o, conf, e));
-    TRY(open_gemm(&gemm, o->gemm, o->compute, o->quiet, e));
-    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, e));
+    TRY(open_machine(&machine,
+                     &(struct open_machine){o->threads, o->gemm, o->compute, o->quiet}, e));
+    TRY(open_model(&m, conf->pos[0], &o->open, &o->set, conf, machine.pool, e));
     TRY(model_pick_tokenizer(&m, o->tokenizer, conf->pos[0], &t, e));
     note_special(o, &p, t);
     if (!o->no_stop) sample_stops(&m, t, &so);
     TRY(sample_prompt(t, p.text, p.bytes, o->special, &ids, e));
     TRY(check_ids(&m, &ids, e));
-    TRY(write_samples(o, &m, &gemm, t, &so, &p, &ids, &line, e));
+    TRY(write_samples(o, &m, &machine, t, &so, &p, &ids, &line, e));
 out:
     log_progress_end(&line);
     free(ids.ids);
     free(p.owned);
     tokenizer_close(t);
     model_close(&m);
+    machine_close(&machine);
     return rc;
 }
 
@@ -457,7 +458,6 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     TRY(check_prompt_source(&o, &conf, e));
     TRY(check_opts(&o, &conf, e));
-    if (o.threads) par_init((int)o.threads);
     TRY(generate(&o, &conf, e));
 out:
     conf_release(&conf);

@@ -6,8 +6,7 @@
 #include "file.h"
 #include "import.h"
 #include "log.h"
-#include "machine.h"
-#include "par.h"
+#include "limit.h"
 #include "run_folder.h"
 #include "task.h"
 #include "textin.h"
@@ -24,7 +23,7 @@
 struct job {
     const struct train_opts *o;
     struct train_setup setup;
-    struct gemm gemm;
+    struct machine machine;
     struct model model;
     struct dataset data, val_data;
     struct task task, task_eval;
@@ -109,7 +108,8 @@ static int read_text(struct job *j, struct model *holder, uint32_t vocab, struct
                              .blob = holder->tok_blob,
                              .blob_bytes = holder->tok_bytes,
                              .raw_vocab = vocab,
-                             .quiet = true};
+                             .quiet = true,
+                             .pool = j->machine.pool};
     j->val_seq = o->val_data.n || share > 0 ? j->seq : 0;
     if (!o->data.n) return 0;
     TRY(dataset_check(&o->data, o->format, e));
@@ -164,8 +164,10 @@ static int make_plan(struct job *j, struct err *e) {
     if (!train_opts_end(&any)) any.steps = 1;
     if (!any.init)
         any.init = any.model; /* what a model will need can be asked before it is there */
-    TRY(train_setup_make(&j->setup, &any, e));
-    TRY(gemm_init(&j->gemm, o->gemm, j->setup.compute, e));
+    const struct machine_opts mo = {
+        .threads = (int)o->threads, .gemm = o->gemm, .compute = o->compute};
+    TRY(machine_open(&j->machine, &mo, e));
+    TRY(train_setup_make(&j->setup, &any, &j->machine.cpu, e));
     TRY(read_data(j, e));
     const int64_t vocab = j->data.tokenizer    ? tokenizer_vocab_size(j->data.tokenizer)
                           : j->data.shard.vocab ? j->data.shard.vocab
@@ -175,7 +177,7 @@ static int make_plan(struct job *j, struct err *e) {
         TRY(dataset_ids(&j->data.shard, &j->val_data.shard, j->model.config.vocab, &j->ids,
                         &j->n_ids, e));
     TRY(train_model_shape(&j->model, &j->setup, j->ids, j->n_ids, e));
-    j->engine = train_engine_opts(&j->setup, o, &j->gemm, j->seq);
+    j->engine = train_engine_opts(&j->setup, o, &j->machine, j->seq);
     j->engine.n_answers = j->task.n_labels;
     TRY(run_plan(&j->memory, j->setup.engine, &j->model, &j->engine, j->val_seq, e));
     const double flops = j->setup.engine->flops(&j->engine, &j->model.graph);
@@ -286,7 +288,8 @@ static void print_text(const struct job *j) {
         printf(", %lld of them trained (%.2f %%)", (long long)trained,
                100 * (double)trained / (double)all);
     printf("\nmicro-batch      %lld x %lld tokens, %d threads, %s\n", (long long)j->engine.batch,
-           (long long)j->engine.seq, par_threads(), dtype_row(j->gemm.compute)->name);
+           (long long)j->engine.seq, machine_threads(&j->machine),
+           dtype_row(j->machine.gemm->compute)->name);
     char both[64];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         printf("%-16s %10.1f MB", rows[i].name, in_mb(rows[i].bytes));
@@ -300,7 +303,7 @@ static void print_text(const struct job *j) {
         printf("updates          %10lld%s, together %.4g GFLOP\n", (long long)j->updates,
                j->o->task && (j->o->tokens || j->o->flops > 0) ? " or more" : "",
                j->all_flops * 1e-9);
-    const double peak = usual_peak(&j->gemm, j->memory.total);
+    const double peak = usual_peak(j->machine.gemm, j->memory.total);
     char time[32];
     if (j->updates && peak > 0)
         printf("at least         %10s at the GEMM peak that this machine usually has, %.0f "
@@ -364,7 +367,6 @@ static int run(int argc, char **argv, struct err *e) {
     if (done) goto out;
     TRY(take_argument(&o, &conf, e));
     TRY(take_run(&o, &conf, &at, e));
-    if (o.threads) par_init((int)o.threads);
     TRY(train_take_adapter(&o, &conf, &words, e));
     TRY(make_plan(&j, e));
     (o.json ? print_json : print_text)(&j);
@@ -375,6 +377,7 @@ out:
     task_close(&j.task);
     task_close(&j.task_eval);
     free(j.ids);
+    machine_close(&j.machine);
     train_release_adapter(&words);
     release_run(&at);
     conf_release(&conf);

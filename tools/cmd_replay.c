@@ -4,7 +4,6 @@
 #include "import.h"
 #include "log.h"
 #include "out_format.h"
-#include "par.h"
 #include "run.h"
 #include "run_start.h"
 #include "train_model.h"
@@ -25,8 +24,7 @@ static const struct conf_row rows[] = {
                 "file to write (also -o): a BLZT v5 model, of a LoRA run the adapter"),
     CONF_INT(struct opts, to_step, "to-step", "-1", 0, 4294967295.0,
              "weights after so many updates; -1: after all"),
-    CONF_INT(struct opts, threads, "threads", "0", 0, 4096,
-             "threads; 0: one per processor. Results do not depend on it"),
+    THREADS_ROW(struct opts, threads),
     CONF_STRING(struct opts, tokenizer, "tokenizer", NULL, "T",
                 "the run's --tokenizer, where it is now; default: where the run had it"),
     OVERWRITE_ROW(struct opts, overwrite),
@@ -37,6 +35,7 @@ struct replay {
     const char *base, *path, *out; /* path: of the trajectory */
     const char *tokenizer;         /* in the place of the recorded one; or NULL */
     bool random;                   /* the run began from random weights, written to base */
+    struct machine machine;
     struct trajectory trajectory;
     struct conf conf;
     struct train_opts opts;
@@ -80,7 +79,7 @@ static int read_settings(struct replay *r, struct err *e) {
         o->set = (struct conf_pairs){0};
     }
     o->init = r->base;
-    rc = train_setup_make(&r->setup, o, e);
+    rc = train_setup_make(&r->setup, o, &r->machine.cpu, e);
     if (rc)
         err_prefix(e, "%s: the settings of the run", r->path);
     else if (!r->setup.estimator)
@@ -137,13 +136,14 @@ static int open_run(struct replay *r, struct log_progress *line, struct err *e) 
     const struct trajectory_head *h = &r->trajectory.head;
     struct engine_memory memory;
     TRY(train_model_create(&r->model, &r->opts, 0, e));
+    r->model.pool = r->machine.pool;
     if (r->model.full_vocab != h->vocab) {
         rc = err_set(e, ERR_INPUT, "%s: vocabulary of %lld, but that of %s is %lld", r->path,
                      (long long)h->vocab, r->base, (long long)r->model.full_vocab);
         goto out;
     }
     const int64_t seq = r->opts.seq ? r->opts.seq : r->model.config.seq_len;
-    struct run_opts o = train_run_opts(&r->setup, &r->opts, NULL, seq);
+    struct run_opts o = train_run_opts(&r->setup, &r->opts, &r->machine, seq);
     o.engine_opts.repeat = true;
     o.spike = 0; /* what was recorded went on */
     TRY(open_tokenizer(r, line, e));
@@ -180,7 +180,7 @@ static int replay_run(struct replay *r, const struct opts *o, struct err *e) {
     int64_t steps;
     struct log_progress line;
     log_progress_init(&line, o->quiet);
-    if (o->threads) par_init((int)o->threads);
+    TRY(cmd_machine(&r->machine, o->threads, e));
     TRY(trajectory_open(&r->trajectory, r->path, e));
     TRY(check_end(&r->trajectory, r->path, o->to_step, &steps, e));
     TRY(read_settings(r, e));
@@ -199,6 +199,7 @@ out:
 static void replay_release(struct replay *r) {
     run_close(r->run);
     model_close(&r->model);
+    machine_close(&r->machine);
     conf_release(&r->conf);
     trajectory_close(&r->trajectory);
 }

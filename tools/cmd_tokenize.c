@@ -4,7 +4,6 @@
 #include "import.h"
 #include "log.h"
 #include "out_format.h"
-#include "par.h"
 #include "shard.h"
 
 #include <inttypes.h>
@@ -15,6 +14,7 @@
 struct opts {
     const char *tokenizer, *out, *verify, *format;
     int64_t vocab, threads;
+    struct machine machine; /* no option */
     bool overwrite, json, quiet;
 };
 
@@ -33,7 +33,7 @@ static const struct conf_row rows[] = {
     CONF_INT(struct opts, vocab, "vocab", "0", 0, 4294967295.0,
              "size of the vocabulary, for raw16: every token must be below it"),
     CONF_SECTION("Running"),
-    CONF_INT(struct opts, threads, "threads", "0", 0, 4096, "threads; 0: one a processor"),
+    THREADS_ROW(struct opts, threads),
     CONF_BOOL(struct opts, json, "json", "print the result as JSON on standard output"),
     CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END,
@@ -81,7 +81,7 @@ static int build(const struct opts *o, const struct conf *c, struct err *e) {
     log_progress_init(&line, o->quiet || o->json);
     TRY(model_open_tokenizer(&t, o->tokenizer, e));
     const double start = clock_seconds();
-    rc = shard_build(t, c->pos, (size_t)c->n_pos, o->out, show_progress, &line, &stats, e);
+    rc = shard_build(t, o->machine.pool, c->pos, (size_t)c->n_pos, o->out, show_progress, &line, &stats, e);
     const double seconds = clock_seconds() - start;
     log_progress_end(&line); /* the report is its last word */
     if (!rc && *stats.note) log_warn(&line, "note: %s", stats.note);
@@ -96,7 +96,8 @@ static int verify(const struct opts *o, struct err *e) {
     bool raw = !strcmp(o->format, "raw16");
     struct shard s;
     char hash[17];
-    int rc = shard_open(&s, o->verify, raw ? SHARD_RAW16 : SHARD_DUET, (uint32_t)o->vocab, true, e);
+    int rc = shard_open(&s, o->verify, raw ? SHARD_RAW16 : SHARD_DUET, (uint32_t)o->vocab, true,
+                        o->machine.pool, e);
     if (rc) return rc;
     snprintf(hash, sizeof hash, "%016" PRIx64, s.tok_hash);
     if (o->json) {
@@ -145,16 +146,17 @@ static int check_opts(const struct opts *o, const struct conf *c, struct err *e)
 }
 
 static int run(int argc, char **argv, struct err *e) {
-    struct opts o;
+    struct opts o = {0};
     struct conf c = {0};
     bool done;
     int rc;
     TRY(cmd_parse(&cmd_tokenize, &c, &o, argc, argv, &done, e));
     if (done) goto out;
     TRY(check_opts(&o, &c, e));
-    if (o.threads) par_init((int)o.threads);
+    TRY(cmd_machine(&o.machine, o.threads, e));
     rc = o.verify ? verify(&o, e) : build(&o, &c, e);
 out:
+    machine_close(&o.machine);
     conf_release(&c);
     return rc;
 }

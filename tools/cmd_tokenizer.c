@@ -6,7 +6,6 @@
 #include "log.h"
 #include "map.h"
 #include "out_format.h"
-#include "par.h"
 #include "screen.h"
 #include "stories.h"
 #include "textin.h"
@@ -26,6 +25,7 @@ struct opts {
     const char *out, *tokenizer, *text, *pre;
     struct conf_list special;
     int64_t vocab, min_count, threads;
+    struct machine machine; /* no option */
     bool plain, bos, json, overwrite, quiet;
 };
 
@@ -55,7 +55,7 @@ static const struct conf_row rows[] = {
         "IN is a folder with vocab.json and merges.txt, whose pre-tokenizer is gpt-2, smollm, "
         "llama-bpe or qwen2"),
     CONF_SECTION("Running"),
-    CONF_INT(struct opts, threads, "threads", "0", 0, 4096, "threads; 0: one a processor"),
+    THREADS_ROW(struct opts, threads),
     CONF_BOOL(struct opts, overwrite, "overwrite",
               "train, convert: write over what is there under the name to be written"),
     CONF_BOOL(struct opts, quiet, "quiet", "on stderr only warnings and errors"),
@@ -165,6 +165,7 @@ static int train(const struct opts *o, const struct conf *c, struct err *e) {
     struct corpus k = {0};
     struct bpe_train_opts b = {.vocab = (uint32_t)o->vocab,
                                .min_count = (uint32_t)o->min_count,
+                               .pool = o->machine.pool,
                                .progress = show_merges,
                                .ctx = &line};
     char *json = NULL;
@@ -212,7 +213,7 @@ static int encode(const struct opts *o, const struct conf *c, const struct token
     if (o->plain || o->bos)
         TRY(tokenizer_encode(t, s, n, !o->plain, o->bos, &ids, e));
     else
-        TRY(tokenizer_encode_docs(t, s, n, &ids, NULL, e));
+        TRY(tokenizer_encode_docs(t, o->machine.pool, s, n, &ids, NULL, e));
     TRY(file_out_open(&out, "-", e));
     for (size_t i = 0; i < ids.n; i++) {
         char number[16];
@@ -387,7 +388,7 @@ static int check_opts(const struct opts *o, const struct conf *c, const struct v
 }
 
 static int run(int argc, char **argv, struct err *e) {
-    struct opts o;
+    struct opts o = {0};
     struct conf c = {0};
     struct tokenizer *t = NULL;
     const struct verb *v;
@@ -396,7 +397,7 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(cmd_parse(&cmd_tokenizer, &c, &o, argc, argv, &done, e));
     if (done) goto out;
     TRY(check_opts(&o, &c, &v, e));
-    if (o.threads) par_init((int)o.threads);
+    TRY(cmd_machine(&o.machine, o.threads, e));
     if (v == &verbs[0]) {
         rc = train(&o, &c, e);
         goto out;
@@ -413,6 +414,7 @@ static int run(int argc, char **argv, struct err *e) {
     if (v == &verbs[3]) TRY(info(&o, t, e));
 out:
     tokenizer_close(t);
+    machine_close(&o.machine);
     conf_release(&c);
     return rc;
 }

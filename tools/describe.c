@@ -1,5 +1,6 @@
 /* Which kind of file or folder something is. */
 #include "describe.h"
+#include "cpu.h"
 #include "exact.h"
 #include "facts.h"
 #include "file.h"
@@ -15,7 +16,10 @@
 static int describe_shard(json_t *o, const char *path, const struct describe_opts *opt,
                           struct err *e) {
     struct shard s = {0};
-    int rc = shard_open(&s, path, SHARD_DUET, 0, opt->verify, e);
+    struct pool *pool = NULL;
+    int rc = opt->verify ? pool_open(&pool, cpu_count(), e) : 0;
+    if (!rc) rc = shard_open(&s, path, SHARD_DUET, 0, opt->verify, pool, e);
+    pool_close(pool);
     if (rc) return rc;
     facts_text(o, "kind", "shard");
     facts_whole(o, "bytes", s.map.size);

@@ -102,7 +102,7 @@ static void warn_lost(const struct exact_result *r, struct log_progress *line) {
                   (unsigned long long)a.lost, (unsigned long long)a.bytes, documents, r->n);
 }
 
-int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
+int eval_exact(struct model *m, const struct machine *machine, const struct tokenizer *t,
                const struct eval_exact_opts *o, struct err *e) {
     int rc;
     struct docs d = {0};
@@ -115,10 +115,10 @@ int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer 
         rc = err_set(e, ERR_INPUT, "%s is a shard; --exact needs the text itself", o->data.item[0]);
         goto out;
     }
-    TRY(o->run ? run_text(o->run, t, o->context, &d, e)
+    TRY(o->run ? run_text(o->run, t, machine->pool, o->context, &d, e)
                : docs_read(&d, o->data.item, o->data.n, e));
     log_begin(&job.line);
-    TRY(exact_run(m, gemm, t, &d, &eo, &r, e));
+    TRY(exact_run(m, machine, t, &d, &eo, &r, e));
     log_bar_end(&job.line, "evaluated", r.n, "documents");
     if (o->out) TRY(exact_write(&r, o->out, e));
     note_length(m, &r, &job.line);

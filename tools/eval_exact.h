@@ -3,7 +3,7 @@
 #define DUET_EVAL_EXACT_H
 
 #include "conf.h"
-#include "gemm.h"
+#include "machine.h"
 #include "model.h"
 #include "record.h"
 
@@ -15,7 +15,7 @@ struct eval_exact_opts {
     bool json, quiet;
 };
 
-int eval_exact(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
+int eval_exact(struct model *m, const struct machine *machine, const struct tokenizer *t,
                const struct eval_exact_opts *o, struct err *e);
 
 #endif

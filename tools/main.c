@@ -2,8 +2,8 @@
  * for a wrong command line, or 3 if what was compared differs. */
 #include "cmd.h"
 #include "commit.h"
-#include "cpu.h"
 #include "guard.h"
+#include "machine.h"
 #include "term.h"
 #include "version.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void print_help(void) {
+static void print_help(const struct cpu *cpu) {
     printf("usage: duet COMMAND [OPTION...]\n"
            "       duet COMMAND --help\n"
            "       duet --version\n\n"
@@ -23,21 +23,7 @@ static void print_help(void) {
         printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
     printf("\nDUET_CPU caps the instruction set:");
     for (int t = 0; t < CPU_TIER_COUNT; t++) printf(" %s", cpu_tier_name((enum cpu_tier)t));
-    printf(" (here: %s).\n", cpu_tier_name(cpu_tier()));
-}
-
-static int check_environment(struct err *e) {
-    const char *value;
-    if (cpu_check(&value)) return 0;
-    char tiers[128] = "";
-    for (int t = 0; t < CPU_TIER_COUNT; t++) {
-        size_t n = strlen(tiers);
-        snprintf(tiers + n, sizeof tiers - n, "%s%s", t ? ", " : "",
-                 cpu_tier_name((enum cpu_tier)t));
-    }
-    return err_set(e, ERR_USAGE,
-                   "the environment variable DUET_CPU is \"%.80s\", expected one of: %s", value,
-                   tiers);
+    printf(" (here: %s).\n", cpu_tier_name(cpu->tier));
 }
 
 static int unknown_command(const char *name, struct err *e) {
@@ -52,13 +38,14 @@ static int unknown_command(const char *name, struct err *e) {
 }
 
 static int dispatch(int argc, char **argv, struct err *e) {
-    int rc = check_environment(e);
+    struct cpu cpu;
+    int rc = machine_cpu(&cpu, e);
     if (rc) return rc;
     if (argc < 2) return err_set(e, ERR_USAGE, "no command given; duet --help lists the commands");
     const char *name = argv[1];
     bool help = !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help");
     if (help && argc == 2) {
-        print_help();
+        print_help(&cpu);
         return 0;
     }
     if (!strcmp(name, "--version")) {

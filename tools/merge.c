@@ -20,14 +20,14 @@ static char *merge_meta(const struct lora *l) {
     return text;
 }
 
-int merge_export(struct model *m, const char *base, const struct format *f, const char *path,
-                 const struct export_opts *x, struct export_report *r, struct err *e) {
+int merge_export(struct model *m, const struct kern *kern, const char *base, const struct format *f,
+                 const char *path, const struct export_opts *x, struct export_report *r, struct err *e) {
     int rc;
     struct model_file mf = {0};
     struct model_as_file *hold = NULL;
     char *meta = merge_meta(m->lora);
     if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", path);
-    TRY(lora_merge(m, e));
+    TRY(lora_merge(m, kern, e));
     TRY(model_as_file(m, &mf, &hold, meta, e));
     if (!(mf.path = strdup(base))) { /* for messages */
         rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);

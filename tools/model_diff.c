@@ -10,11 +10,13 @@
 /* ---- sides ----------------------------------------------------------------------------------- */
 
 /* Base and adapter as one, held in f32. */
-static int open_merged(struct diff_side *s, const struct run_files *f, struct err *e) {
+static int open_merged(struct diff_side *s, const struct run_files *f,
+                       const struct machine *machine, struct err *e) {
     int rc;
-    const struct adapter_use use = {.weights = DT_F32, .scale = 1, .merge = true};
+    const struct adapter_use use = {
+        .weights = DT_F32, .scale = 1, .merge = true, .pool = machine->pool};
     TRY(run_files_open(f, &s->merged, &use, e));
-    TRY(lora_merge(&s->merged, e));
+    TRY(lora_merge(&s->merged, machine->kern, e));
     TRY(model_as_file(&s->merged, &s->mf, &s->hold, NULL, e));
 out:
     return rc;
@@ -34,13 +36,14 @@ static int spell_out(struct diff_side *s, struct err *e) {
     return 0;
 }
 
-int diff_side_open(struct diff_side *s, const char *path, struct err *e) {
+int diff_side_open(struct diff_side *s, const char *path, const struct machine *machine,
+                   struct err *e) {
     int rc;
     struct run_files f = {0};
     *s = (struct diff_side){.path = path};
     TRY(run_files_find(&f, path, NULL, e));
     if (f.adapter) {
-        TRY(open_merged(s, &f, e));
+        TRY(open_merged(s, &f, machine, e));
         goto out;
     }
     TRY(model_import(&s->mf, path, false, e));

@@ -4,6 +4,7 @@
 
 #include "err.h"
 #include "format.h"
+#include "machine.h"
 #include "model.h"
 
 #include <jansson.h>
@@ -16,7 +17,8 @@ struct diff_side {
     struct model merged;  /* of a LoRA run */
     struct model_as_file *hold;
 };
-int diff_side_open(struct diff_side *s, const char *path, struct err *e);
+int diff_side_open(struct diff_side *s, const char *path, const struct machine *machine,
+                   struct err *e);
 void diff_side_close(struct diff_side *s); /* accepts all zeros */
 
 enum diff_kind { DIFF_BOTH, DIFF_ONLY_A, DIFF_ONLY_B, DIFF_SHAPE };

@@ -34,7 +34,8 @@ int open_check_length(const struct model *m, int64_t tokens, const char *path, s
 }
 
 int open_model(struct model *m, const char *path, const struct open_opts *o,
-               const struct conf_pairs *sets, const struct conf *conf, struct err *e) {
+               const struct conf_pairs *sets, const struct conf *conf, struct pool *pool,
+               struct err *e) {
     int rc;
     struct run_files f;
     static const char *const only[] = {"adapter-scale", "lora-mode"};
@@ -47,7 +48,8 @@ int open_model(struct model *m, const char *path, const struct open_opts *o,
     const struct adapter_use use = {.weights = (enum dtype)dtype_find(o->weights),
                                     .scale = o->adapter_scale,
                                     .merge = !strcmp(o->lora_mode, "merge"),
-                                    .sets = sets};
+                                    .sets = sets,
+                                    .pool = pool};
     TRY(run_files_open(&f, m, &use, e));
     open_say(m);
 out:
@@ -55,9 +57,13 @@ out:
     return rc;
 }
 
-int open_gemm(struct gemm *g, const char *backend, const char *compute, bool quiet, struct err *e) {
-    const int rc = gemm_init(g, backend, compute_type(compute, backend), e);
-    if (!rc && !quiet && !strcmp(compute, "auto"))
-        fprintf(stderr, "computing in %s (%s)\n", dtype_row(g->compute)->name, g->backend->name);
+int open_machine(struct machine *m, const struct open_machine *o, struct err *e) {
+    const struct machine_opts mo = {
+        .threads = (int)o->threads, .gemm = o->gemm, .compute = o->compute};
+    const int rc = machine_open(m, &mo, e);
+    if (!rc && !o->quiet && !strcmp(o->compute, "auto"))
+        fprintf(stderr, "computing in %s (%s)\n",
+                dtype_row(m->gemm[GEMM_WEIGHTS].compute)->name,
+                m->gemm[GEMM_WEIGHTS].backend->name);
     return rc;
 }

@@ -6,7 +6,7 @@
 #define DUET_OPEN_MODEL_H
 
 #include "conf.h"
-#include "gemm.h"
+#include "machine.h"
 #include "model.h"
 
 struct open_opts {
@@ -29,10 +29,17 @@ struct open_opts {
 /* path: a model file of any format, or the folder of a run: its last model, of a LoRA run its base
  * with its last adapter. conf: of the command, to refuse options that would have no effect. */
 int open_model(struct model *m, const char *path, const struct open_opts *o,
-               const struct conf_pairs *sets, const struct conf *conf, struct err *e);
+               const struct conf_pairs *sets, const struct conf *conf, struct pool *pool,
+               struct err *e);
 
-/* compute: f32, bf16, or auto, which is said with what it means here. */
-int open_gemm(struct gemm *g, const char *backend, const char *compute, bool quiet, struct err *e);
+/* How a command computes: options --threads, --gemm, --compute and --quiet. What compute "auto" means
+ * here is said. */
+struct open_machine {
+    int64_t threads;
+    const char *gemm, *compute;
+    bool quiet;
+};
+int open_machine(struct machine *m, const struct open_machine *o, struct err *e);
 
 /* Lines on stderr with what the file does not say and is assumed of it, with what is read otherwise
  * than it says, and with keys of its config that nobody knows, if there is anything. --quiet does

@@ -49,14 +49,14 @@ static int64_t seq_of(const struct record *r, const struct model *m) {
 }
 
 /* One that was opened: the model is there as long as it takes to look at it. */
-static int open_run(struct model *m, struct tokenizer **t, const struct record *r, bool best,
-                    struct err *e) {
+static int open_run(struct model *m, struct tokenizer **t, const struct record *r,
+                    const struct paired_opts *o, struct err *e) {
     int rc;
     struct run_files f = {0};
-    const struct adapter_use use = {.weights = DT_F32, .scale = 1, .sets = NULL};
+    const struct adapter_use use = {.weights = DT_F32, .scale = 1, .pool = o->machine->pool};
     if (!r->model)
         return err_set(e, ERR_INPUT, "%s has no model: no checkpoint was written", r->dir);
-    TRY(run_files_find(&f, best && r->best ? r->best : r->dir, NULL, e));
+    TRY(run_files_find(&f, o->best && r->best ? r->best : r->dir, NULL, e));
     TRY(run_files_open(&f, m, &use, e));
     TRY(model_pick_tokenizer(m, NULL, r->dir, t, e));
 out:
@@ -78,10 +78,10 @@ static int look(struct looked *k, const struct run_list *l, const struct paired_
         struct tokenizer *t = NULL;
         struct docs d = {0};
         const struct record *r = l->run + i;
-        rc = open_run(&m, &t, r, o->best, e);
+        rc = open_run(&m, &t, r, o, e);
         const int64_t seq = rc ? 0 : seq_of(r, &m);
         if (!rc && (!k->seq || seq < k->seq)) k->seq = seq;
-        if (!rc && !o->data.n) rc = run_text(r, t, seq, i ? &d : &k->docs, e);
+        if (!rc && !o->data.n) rc = run_text(r, t, o->machine->pool, seq, i ? &d : &k->docs, e);
         if (!rc && !o->data.n && i && !same_docs(&k->docs, &d))
             rc = err_set(e, ERR_INPUT,
                          "%s and %s do not validate on the same text: give one with --data",
@@ -95,17 +95,16 @@ static int look(struct looked *k, const struct run_list *l, const struct paired_
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
-static int measure(struct exact_result *out, const struct record *r, const struct gemm *gemm,
-                   const struct docs *d, int64_t context, const struct paired_opts *po,
-                   struct err *e) {
+static int measure(struct exact_result *out, const struct record *r, const struct docs *d,
+                   int64_t context, const struct paired_opts *po, struct err *e) {
     int rc;
     struct model m = {0};
     struct tokenizer *t = NULL;
     struct job job = {.name = r->dir};
     const struct exact_opts o = {.context = context, .progress = progress, .ctx = &job};
     log_progress_init(&job.line, po->quiet);
-    TRY(open_run(&m, &t, r, po->best, e));
-    rc = exact_run(&m, gemm, t, d, &o, out, e);
+    TRY(open_run(&m, &t, r, po, e));
+    rc = exact_run(&m, po->machine, t, d, &o, out, e);
     if (rc) err_prefix(e, "%s", r->dir);
 out:
     log_progress_end(&job.line);
@@ -140,7 +139,6 @@ int paired_run(struct paired *p, const struct run_list *l, const struct paired_o
                struct err *e) {
     int rc;
     struct looked k = {0};
-    struct gemm gemm;
     struct exact_result *r = calloc(l->n, sizeof *r);
     *p = (struct paired){.run = calloc(l->n, sizeof *p->run), .n = l->n};
     if (!r || !p->run) {
@@ -154,9 +152,8 @@ int paired_run(struct paired *p, const struct run_list *l, const struct paired_o
     p->documents = k.docs.n;
     p->context = o->seq ? o->seq : k.seq;
     name_text(p, l, o);
-    TRY(gemm_init(&gemm, "auto", DT_F32, e));
     for (size_t i = 0; i < l->n; i++)
-        TRY(measure(r + i, l->run + i, &gemm, &k.docs, p->context, o, e));
+        TRY(measure(r + i, l->run + i, &k.docs, p->context, o, e));
     take(p, r, l->n);
 out:
     for (size_t i = 0; r && i < l->n; i++) exact_release(r + i);

@@ -11,6 +11,7 @@ struct paired_opts {
     struct conf_list data; /* texts; none: what all the runs validate on */
     int64_t seq;           /* tokens of a window; 0: the smallest that one of them was trained at */
     int64_t documents;     /* the first so many; 0: all */
+    const struct machine *machine;
     bool best, quiet; /* best: the models that validated best, where a run kept one */
 };
 

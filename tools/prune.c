@@ -1,7 +1,7 @@
 #include "prune.h"
 
 #include "file.h"
-#include "machine.h"
+#include "limit.h"
 #include "run_folder.h"
 
 #include <dirent.h>

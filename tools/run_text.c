@@ -82,13 +82,14 @@ static int decode(const struct shard *s, const struct split *part, const struct 
 }
 
 static int read_part(const struct record *r, const char *path, double share,
-                     const struct tokenizer *t, int64_t seq, struct docs *d, struct err *e) {
+                     const struct tokenizer *t, struct pool *pool, int64_t seq, struct docs *d,
+                     struct err *e) {
     int rc;
     struct shard s = {0};
     struct split train, val;
     struct text x = {0};
     const bool whole = share == 1;
-    TRY(shard_open(&s, path, SHARD_DUET, 0, true, e));
+    TRY(shard_open(&s, path, SHARD_DUET, 0, true, pool, e));
     if (!tokenizer_is(t, s.tok_hash) || s.vocab > tokenizer_vocab_size(t)) {
         rc = err_set(e, ERR_INPUT, "%s was made by another tokenizer than the run's", path);
         goto out;
@@ -125,13 +126,13 @@ int run_val_shard(const struct record *r, char **path, double *share, struct err
     return 0;
 }
 
-int run_text(const struct record *r, const struct tokenizer *t, int64_t seq, struct docs *d,
-             struct err *e) {
+int run_text(const struct record *r, const struct tokenizer *t, struct pool *pool, int64_t seq,
+             struct docs *d, struct err *e) {
     char *path;
     double share;
     *d = (struct docs){0};
     int rc = run_val_shard(r, &path, &share, e);
-    if (!rc) rc = read_part(r, path, share, t, seq, d, e);
+    if (!rc) rc = read_part(r, path, share, t, pool, seq, d, e);
     free(path);
     return rc;
 }

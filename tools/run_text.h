@@ -10,8 +10,8 @@
  * was given) that is kept for validation; t is the run's tokenizer. seq: tokens of its windows, as
  * training split by. ERR_INPUT says why there is none: a task, headerless tokens, a shard that is
  * not where it was. */
-int run_text(const struct record *r, const struct tokenizer *t, int64_t seq, struct docs *d,
-             struct err *e);
+int run_text(const struct record *r, const struct tokenizer *t, struct pool *pool, int64_t seq,
+             struct docs *d, struct err *e);
 
 /* The shard that these tokens are in (malloc()ed), and the share of it that is kept for validation;
  * 1: all of it. ERR_INPUT as above. */

@@ -94,7 +94,7 @@ static int open_builtin(struct measure *x, const struct verifier *v, const struc
         text.data = more;
         text.n += d.bytes;
     }
-    TRY(tokenizer_encode_docs(t, text.data, text.n, &x->ids, NULL, e));
+    TRY(tokenizer_encode_docs(t, v->machine->pool, text.data, text.n, &x->ids, NULL, e));
     x->builtin = (struct shard){.width = 4,
                                 .vocab = (uint32_t)m->config.vocab,
                                 .n_tokens = x->ids.n,
@@ -120,7 +120,8 @@ static int open_texts(struct measure *x, const struct verifier *v, const struct 
                                    .blob = m->tok_blob,
                                    .blob_bytes = m->tok_bytes,
                                    .raw_vocab = (uint32_t)m->config.vocab,
-                                   .quiet = true};
+                                   .quiet = true,
+                                   .pool = v->machine->pool};
     TRY(dataset_open(&x->d, &o, e));
     if (x->d.tokenizer) TRY(model_check_tokenizer(m, x->d.tokenizer, v->in.path, e));
     x->shard = &x->d.shard;
@@ -159,13 +160,11 @@ static void progress(void *ctx, uint64_t done, uint64_t total) {
 static int evaluate(struct measure *x, struct verifier *v, struct model *m, double *losses,
                     double *mean, struct err *e) {
     int rc;
-    struct gemm gemm;
     struct eval_result r;
     const struct eval_opts o = {
         .batch = 1, .seq = v->loss.T, .max_windows = v->loss.windows, .losses = losses,
         .progress = progress, .ctx = v->line};
-    TRY(gemm_init(&gemm, "auto", DT_F32, e));
-    TRY(eval_run(m, &gemm, x->shard, &x->split, &o, &r, e));
+    TRY(eval_run(m, v->machine, x->shard, &x->split, &o, &r, e));
     *mean = r.loss;
 out:
     return rc;
@@ -189,14 +188,14 @@ static int measure_loss(struct verifier *v, struct err *e) {
     struct model m = {0};
     struct measure x = {0};
     double after = 0;
-    TRY(compare_open(&m, &v->in, DT_F32, e));
+    TRY(compare_open(&m, &v->in, DT_F32, v->machine->pool, e));
     if (!v->data->n && !m.tok_blob && !tokenizer_of(v)) goto out;
     TRY(v->data->n ? open_texts(&x, v, &m, e) : open_builtin(&x, v, &m, e));
     if (!x.shard) goto out;
     TRY(cut(&x, v, &m, e));
     TRY(evaluate(&x, v, &m, x.losses[0], &v->loss.before, e));
     model_close(&m);
-    TRY(compare_open(&m, &v->out, DT_F32, e));
+    TRY(compare_open(&m, &v->out, DT_F32, v->machine->pool, e));
     TRY(evaluate(&x, v, &m, x.losses[1], &after, e));
     differences(&v->loss, &x, after);
 out:
@@ -215,7 +214,7 @@ int verify(void *ctx, const char *path, struct err *e) {
     else
         v->out.adapter = path;
     log_state(v->line, "comparing logits");
-    TRY(model_compare(&v->in, &v->out, &v->c, e));
+    TRY(model_compare(v->machine, &v->in, &v->out, &v->c, e));
     TRY(judge(v, e));
     if (!v->c.exact || v->data->n) TRY(measure_loss(v, e));
 out:

@@ -24,6 +24,7 @@ struct verifier {
     const char *tokenizer;              /* as --tokenizer names it, or NULL: in's */
     const struct conf_list *data;       /* texts to measure the loss on; none: the built-in one */
     struct log_progress *line;          /* shows what is done */
+    const struct machine *machine;
     struct compare c;
     struct verify_loss loss; /* not known if every logit is the same and no text was named, or
                               * without a tokenizer */

@@ -1,6 +1,6 @@
 #include "arena.h"
 
-#include "machine.h"
+#include "limit.h"
 
 #include <assert.h>
 #include <stdint.h>

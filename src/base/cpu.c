@@ -1,9 +1,8 @@
 #include "cpu.h"
-#include "machine.h"
+#include "limit.h"
 
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *const names[] = {
@@ -29,34 +28,8 @@ enum cpu_tier cpu_best(void) {
     return CPU_generic;
 }
 
-static int capped(void) {
-    const char *s = getenv("DUET_CPU");
-    if (!s || !*s) return CPU_TIER_COUNT - 1;
-    for (int i = 0; i < CPU_TIER_COUNT; i++)
-        if (!strcmp(s, names[i])) return i;
-    return -1;
-}
-
-bool cpu_check(const char **value) {
-    *value = getenv("DUET_CPU");
-    return capped() >= 0;
-}
-
-static _Atomic int tier = -1; /* not found yet */
-
-void cpu_tier_refresh(void) {
-    int best = (int)cpu_best(), cap = capped();
-    tier = cap >= 0 && cap < best ? cap : best;
-}
-
-enum cpu_tier cpu_tier(void) {
-    if (tier < 0) cpu_tier_refresh();
-    return (enum cpu_tier)tier;
-}
-
-bool cpu_has_amx_bf16(void) {
-    const char *cap = getenv("DUET_CPU");
-    if (cap && *cap) return false;
+/* The CPU has the tiles, and the system lets them be used. */
+static bool has_tiles(void) {
 #if defined(__x86_64__)
     unsigned a = 7, b, c = 0, d, low, high;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
@@ -71,27 +44,35 @@ bool cpu_has_amx_bf16(void) {
 #endif
 }
 
-const char *cpu_model(void) {
-    static char model[128];
-    if (model[0]) return model;
-    snprintf(model, sizeof model, "unknown CPU");
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    if (!f) return model;
+bool cpu_choose(struct cpu *cpu, const char *name) {
+    const bool all = !name || !*name;
+    int cap = all ? CPU_TIER_COUNT - 1 : 0;
+    while (!all && cap < CPU_TIER_COUNT && strcmp(name, names[cap]) != 0) cap++;
+    if (cap == CPU_TIER_COUNT) return false;
+    cpu->tier = cap < (int)cpu_best() ? (enum cpu_tier)cap : cpu_best();
+    cpu->tiles = all && has_tiles();
+    return true;
+}
+
+const char *cpu_model(char *name, size_t size) {
+    snprintf(name, size, "unknown CPU");
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    if (!f) return name;
     char line[256];
     while (fgets(line, sizeof line, f)) {
         char *colon = strchr(line, ':');
         if (strncmp(line, "model name", 10) || !colon) continue;
-        snprintf(model, sizeof model, "%.100s", colon + 2);
-        model[strcspn(model, "\n")] = 0;
+        snprintf(name, size, "%.100s", colon + 2);
+        name[strcspn(name, "\n")] = 0;
         break;
     }
     fclose(f);
-    return model;
+    return name;
 }
 
 int cpu_count(void) {
     cpu_set_t set;
-    const int quota = machine_cpus();
+    const int quota = limit_cpus();
     int n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
     if (quota && quota < n) n = quota;
     return n > 0 ? n : 1;

@@ -1,9 +1,9 @@
-/* Instruction-set tiers. The tier is found once; the environment variable DUET_CPU caps it
- * (generic, avx2, avx512, avx512bf16) so that every tier can be tested on one machine. */
+/* Instruction-set tiers: what the CPU has, and what of it is used (machine.h). */
 #ifndef DUET_CPU_H
 #define DUET_CPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define CPU_TIERS(X) X(generic) X(avx2) X(avx512) X(avx512bf16)
 
@@ -14,28 +14,25 @@ enum cpu_tier {
         CPU_TIER_COUNT
 };
 
-/* The tier in use: the best this CPU has, capped by DUET_CPU. An unknown DUET_CPU is ignored here;
- * cpu_check() reports it. */
-enum cpu_tier cpu_tier(void);
+/* What of the CPU is to be used. */
+struct cpu {
+    enum cpu_tier tier;
+    bool tiles; /* bf16 matrix tiles (AMX), which only library backends use */
+};
 
-/* Reads DUET_CPU again: for tests that walk the tiers in one process. */
-void cpu_tier_refresh(void);
-
-/* The best tier that this CPU has, whatever DUET_CPU says. */
+/* The best tier that this CPU has. */
 enum cpu_tier cpu_best(void);
+
+/* All of it (name NULL or ""), or up to the tier that is named, without tiles: no tier that can be
+ * named has any. False: no tier has that name. */
+bool cpu_choose(struct cpu *cpu, const char *name);
 
 /* "generic", "avx2", ... */
 const char *cpu_tier_name(enum cpu_tier tier);
 
-/* false if DUET_CPU names no tier; *value is then what it says. */
-bool cpu_check(const char **value);
-
-/* True if the CPU has bf16 matrix tiles (AMX), which only a library backend uses, and the system
- * lets them be used. False under DUET_CPU: no tier that it can name has tiles. */
-bool cpu_has_amx_bf16(void);
-
-/* Model name from the system, for reports; a static string. */
-const char *cpu_model(void);
+/* Model name from the system, for reports: at most size - 1 bytes. Returns name. */
+enum { CPU_MODEL = 128 };
+const char *cpu_model(char *name, size_t size);
 
 /* Logical processors this process may run on, and has the time of: by affinity, and by the CPU
  * quota of its control groups, rounded up. */

@@ -1,7 +1,7 @@
 #include "disk.h"
 
 #include "file.h"
-#include "machine.h"
+#include "limit.h"
 
 #include <errno.h>
 #include <stdbool.h>

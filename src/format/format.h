@@ -84,6 +84,7 @@ struct model_file {
     size_t n_maps;
     const struct model_file *source; /* of a file to be written: whose data it uses, or NULL */
     const struct mf_check *check;    /* of a file to be written, or NULL */
+    struct pool *pool; /* of a file to be written: what converts its tensors; NULL: one thread */
     char *name;            /* of a file to be written: what it is called where the config does not
                             * say; owned, or NULL */
     char *config;          /* JSON object: Hugging Face config.json keys plus "duet"; owned */

@@ -1,6 +1,6 @@
 /* The bytes of a tensor as they are to be written, whatever it is made from. */
 #include "format.h"
-#include "par.h"
+#include "pool.h"
 
 #include <assert.h>
 #include <math.h>
@@ -221,7 +221,7 @@ static int stream_raw(const struct model_file *mf, const struct mf_tensor *t,
         n = count - at < step ? count - at : step;
         struct look l = {t->dtype, (const uint8_t *)t->data + dtype_bytes(t->dtype, at), n, false};
         const size_t bytes = dtype_bytes(t->dtype, n);
-        par_for((int64_t)((n + LOOK_STEP - 1) / LOOK_STEP), look_part, &l);
+        pool_for(mf->pool, (int64_t)((n + LOOK_STEP - 1) / LOOK_STEP), look_part, &l);
         if (l.bad) return explain(mf, t, 1, t->dtype, e);
         emit(ctx, l.p, bytes);
         model_file_drop(mf, l.p, bytes);
@@ -252,7 +252,7 @@ int mf_tensor_stream(const struct model_file *mf, const struct mf_tensor *t, int
         return err_set(e, ERR_NOMEM, "no memory for a piece of %s", t->name);
     for (; j.first < rows; j.first += step) {
         const uint64_t n = rows - j.first < step ? rows - j.first : step;
-        par_for((int64_t)n, convert_row, &j);
+        pool_for(mf->pool, (int64_t)n, convert_row, &j);
         if (j.bad) break;
         emit(ctx, j.buf, (size_t)n * j.out_bytes);
         if (src->rope_heads == pair_heads)

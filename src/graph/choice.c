@@ -1,7 +1,5 @@
 #include "choice.h"
-#include "kern.h"
 #include "op.h"
-#include "par.h"
 
 #include <assert.h>
 #include <math.h>
@@ -32,7 +30,7 @@ static void answer_logits(void *ctx, int64_t i, int tid) {
     const int64_t v = i / n, k = i % n;
     j->row[i] = exec_param_row(j->x, j->param, (int)v, j->c->ids[k], 0, j->C, j->buf + i * j->C);
     for (int64_t b = v * j->group; b < (v + 1) * j->group; b++)
-        j->c->logits[b * n + k] = kern()->dot(answer_at(j, b), j->row[i], j->C);
+        j->c->logits[b * n + k] = j->x->machine->kern->dot(answer_at(j, b), j->row[i], j->C);
 }
 
 /* (softmax - onehot) grad_scale softcap'. */
@@ -41,7 +39,7 @@ static void logits_grad(const struct job *j, int64_t b, const float *y, double l
     float *d = j->d + b * n;
     for (int k = 0; k < n; k++)
         d[k] = (float)((exp((double)y[k] - lse) - (k == j->c->label[b])) * (double)j->scale);
-    if (j->cap > 0) kern()->softcap_grad(d, y, j->cap, n);
+    if (j->cap > 0) j->x->machine->kern->softcap_grad(d, y, j->cap, n);
 }
 
 static void sequence_loss(void *ctx, int64_t b, int tid) {
@@ -50,8 +48,8 @@ static void sequence_loss(void *ctx, int64_t b, int tid) {
     const int n = j->c->n;
     float *y = j->c->logits + b * n;
     double sum = 0;
-    if (j->cap > 0) kern()->softcap(y, j->cap, n);
-    const double max = (double)kern()->max(y, n);
+    if (j->cap > 0) j->x->machine->kern->softcap(y, j->cap, n);
+    const double max = (double)j->x->machine->kern->max(y, n);
     for (int k = 0; k < n; k++) sum += exp((double)y[k] - max);
     const double lse = max + log(sum);
     if (j->x->batch.nll) j->x->batch.nll[b] = (float)(lse - (double)y[j->c->label[b]]);
@@ -59,7 +57,7 @@ static void sequence_loss(void *ctx, int64_t b, int tid) {
     logits_grad(j, b, y, lse);
     memset(j->dx + b * j->T * j->C, 0, (size_t)(j->T * j->C) * sizeof *j->dx);
     float *dx = j->dx + (b * j->T + j->c->pos[b]) * j->C;
-    for (int k = 0; k < n; k++) kern()->axpy(dx, j->d[b * n + k], j->row[k], j->C);
+    for (int k = 0; k < n; k++) j->x->machine->kern->axpy(dx, j->d[b * n + k], j->row[k], j->C);
 }
 
 static void zero_rows(void *ctx, int64_t c, int tid) {
@@ -74,7 +72,7 @@ static void answer_grad(void *ctx, int64_t k, int tid) {
     const struct job *j = ctx;
     float *dw = j->dw + (int64_t)j->c->ids[k] * j->C;
     for (int64_t b = 0; b < j->group; b++)
-        kern()->axpy(dw, j->d[b * j->c->n + k], answer_at(j, b), j->C);
+        j->x->machine->kern->axpy(dw, j->d[b * j->c->n + k], answer_at(j, b), j->C);
 }
 
 struct sizes {
@@ -117,14 +115,14 @@ void choice_forward(struct exec *x, const struct node *n) {
         j.d = (float *)(void *)(at + s.row + s.buf);
         j.dx = x->grad[n->in[0]];
     }
-    par_for((int64_t)probes * c->n, answer_logits, &j);
-    par_for(b->B, sequence_loss, &j);
+    pool_for(x->machine->pool, (int64_t)probes * c->n, answer_logits, &j);
+    pool_for(x->machine->pool, b->B, sequence_loss, &j);
     if (!x->opts.train) return;
     bool add;
     j.dw = exec_param_grad(x, n->param[0], &add);
     if (!j.dw) return;
-    if (!add) par_for(op_chunks(j.V), zero_rows, &j);
-    par_for(c->n, answer_grad, &j);
+    if (!add) pool_for(x->machine->pool, op_chunks(j.V), zero_rows, &j);
+    pool_for(x->machine->pool, c->n, answer_grad, &j);
 }
 
 size_t choice_work(const struct exec *x, const struct node *n, bool train) {

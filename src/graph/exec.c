@@ -1,9 +1,8 @@
 #include "exec.h"
 
 #include "clock.h"
-#include "machine.h"
+#include "limit.h"
 #include "op.h"
-#include "par.h"
 
 #include <assert.h>
 #include <math.h>
@@ -44,9 +43,10 @@ static size_t table_bytes(const struct exec *x) {
     return sum;
 }
 
-int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
+int exec_plan(struct exec *x, const struct graph *g, const struct machine *m,
               const struct exec_opts *o, struct err *e) {
-    *x = (struct exec){.graph = g, .gemm = gemm, .opts = *o, .threads_planned = par_threads()};
+    *x = (struct exec){.graph = g, .machine = m, .opts = *o};
+    memcpy(x->gemm, m->gemm, sizeof x->gemm);
     /* All later sizes are products of these and of columns that are below 2^31. */
     int64_t rows;
     if (o->B < 1 || o->T < 1 ||
@@ -60,7 +60,7 @@ int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
 
 size_t exec_bytes(const struct exec *x) {
     return x->plan.arena_bytes + x->plan.cache_bytes + table_bytes(x) +
-           (size_t)par_threads() * x->plan.thread_bytes;
+           (size_t)machine_threads(x->machine) * x->plan.thread_bytes;
 }
 
 static struct rope_table make_table(struct exec *x, const struct node *n) {
@@ -88,11 +88,11 @@ static void fill_tables(struct exec *x) {
     }
 }
 
-int exec_open(struct exec *x, const struct graph *g, const struct gemm *gemm,
+int exec_open(struct exec *x, const struct graph *g, const struct machine *m,
               const struct exec_opts *o, struct err *e) {
     int rc;
-    TRY(exec_plan(x, g, gemm, o, e));
-    const size_t threads = arena_round((size_t)par_threads() * x->plan.thread_bytes);
+    TRY(exec_plan(x, g, m, o, e));
+    const size_t threads = arena_round((size_t)machine_threads(x->machine) * x->plan.thread_bytes);
     TRY(arena_init(&x->mem, arena_round(x->plan.arena_bytes) + threads, "activations", e));
     TRY(arena_init(&x->cache, x->plan.cache_bytes, "the key/value cache", e));
     TRY(arena_init(&x->tables, table_bytes(x), "tables", e));
@@ -114,9 +114,9 @@ out:
     return rc;
 }
 
-int exec_open_within(struct exec *x, const struct graph *g, const struct gemm *gemm,
+int exec_open_within(struct exec *x, const struct graph *g, const struct machine *m,
                      const struct exec_opts *o, const char *what, struct err *e) {
-    const int rc = exec_plan(x, g, gemm, o, e);
+    const int rc = exec_plan(x, g, m, o, e);
     if (rc) return rc;
     const size_t have = memory_available(), need = exec_bytes(x);
     const int64_t tokens = positions(x);
@@ -124,7 +124,7 @@ int exec_open_within(struct exec *x, const struct graph *g, const struct gemm *g
     if (have && need > have)
         return err_set(e, ERR_NOMEM, "%s over %lld tokens needs %.1f MB, %.1f MB are available",
                        what, (long long)tokens, in_mb(need), in_mb(have));
-    return exec_open(x, g, gemm, o, e);
+    return exec_open(x, g, m, o, e);
 }
 
 void exec_close(struct exec *x) {
@@ -145,14 +145,20 @@ static bool cancelled(const struct exec *x) {
     return x->opts.cancel && atomic_load_explicit(x->opts.cancel, memory_order_relaxed);
 }
 
+/* Averaged over the threads. */
+static double packing_seconds(const struct exec *x) {
+    return 1e-9 * (double)atomic_load_explicit(&x->packing, memory_order_relaxed) /
+           machine_threads(x->machine);
+}
+
 bool exec_run(struct exec *x, const struct batch *b) {
     assert(b->B <= x->opts.B && b->T <= x->opts.T);
-    assert(par_threads() <= x->threads_planned && "par_init after exec_open");
     assert(x->opts.cache ? b->pos + b->T <= x->opts.cache : b->pos == 0);
     assert(b->n_probes <= (x->opts.probes > 1 ? x->opts.probes : 1));
     assert(!b->n_probes || b->B % b->n_probes == 0);
     x->batch = *b;
     x->rows = b->B * b->T;
+    for (int i = 0; i < GEMM_CLASSES; i++) x->gemm[i].packing = &x->packing;
     memset(x->touched, 0, (size_t)x->graph->n_params * sizeof *x->touched);
     for (int t = 0; t < x->plan.n_events; t++) {
         if (cancelled(x)) return false;
@@ -166,9 +172,9 @@ bool exec_run(struct exec *x, const struct batch *b) {
         x->event = ev;
         x->work = x->mem.base + ev->work;
         const bool back = ev->kind == EVENT_BACKWARD;
-        const double begin = clock_seconds(), packed = gemm_pack_seconds();
+        const double begin = clock_seconds(), packed = packing_seconds(x);
         (back ? n->op->backward : n->op->forward)(x, n);
-        x->seconds_pack[op_index(n->op)] += gemm_pack_seconds() - packed;
+        x->seconds_pack[op_index(n->op)] += packing_seconds(x) - packed;
         x->seconds[op_index(n->op)][back || ev->again] += clock_seconds() - begin;
     }
     return true;

@@ -1,7 +1,7 @@
 /* Running a graph: one exec is one shape (B sequences of at most T tokens), its plan and memory.
  *
  *   struct exec x;
- *   TRY(exec_open(&x, &graph, &gemm, &opts, e));
+ *   TRY(exec_open(&x, &graph, &machine, &opts, e));
  *   exec_run(&x, &batch);       forward, and backward if opts.train
  *   exec_close(&x);
  *
@@ -12,6 +12,7 @@
 
 #include "arena.h"
 #include "graph.h"
+#include "machine.h"
 #include "plan.h"
 
 struct exec_opts {
@@ -69,11 +70,11 @@ struct exec_peaks {
 
 struct exec {
     const struct graph *graph;
-    const struct gemm *gemm;
+    const struct machine *machine;
+    struct gemm gemm[GEMM_CLASSES]; /* the machine's, counting for this exec */
     struct exec_opts opts;
     struct plan plan;
     struct arena mem, cache, tables;
-    int threads_planned; /* per-thread scratch is cut for so many */
     /* During a run: */
     struct batch batch;
     int64_t rows;          /* batch.B * batch.T */
@@ -86,19 +87,20 @@ struct exec {
     /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset
      * by the caller. */
     double (*seconds)[2];
-    double *seconds_pack; /* per op: of these, reading weights into panels (gemm_pack_seconds) */
+    double *seconds_pack; /* per op: of these, reading weights into panels */
+    _Atomic int64_t packing; /* the same in ns of all threads, since it was opened */
     double seconds_lora;  /* of the linear ops' */
     struct exec_peaks *peaks; /* while it is set, runs raise what is in it; NULL: nobody looks */
 };
 
 /* Plans without reserving: fills x->plan (for `duet plan`). exec_close releases it. */
-int exec_plan(struct exec *x, const struct graph *g, const struct gemm *gemm,
+int exec_plan(struct exec *x, const struct graph *g, const struct machine *m,
               const struct exec_opts *o, struct err *e);
-int exec_open(struct exec *x, const struct graph *g, const struct gemm *gemm,
+int exec_open(struct exec *x, const struct graph *g, const struct machine *m,
               const struct exec_opts *o, struct err *e);
 /* The same, but ERR_NOMEM if that is more memory than there is; what: who wants it, for the
  * message. */
-int exec_open_within(struct exec *x, const struct graph *g, const struct gemm *gemm,
+int exec_open_within(struct exec *x, const struct graph *g, const struct machine *m,
                      const struct exec_opts *o, const char *what, struct err *e);
 void exec_close(struct exec *x); /* accepts all zeros */
 

@@ -1,9 +1,7 @@
 #include "lora.h"
 
 #include "clock.h"
-#include "kern.h"
 #include "op.h"
-#include "par.h"
 
 #include <string.h>
 
@@ -63,14 +61,14 @@ static void copy_rows(void *ctx, int64_t c, int tid) {
     float *out = j->dst + v * j->stride + r0 * p->cols;
     const float *in = exec_param_row(j->x, j->param, v, r0, 0, n, out);
     if (in != out) memcpy(out, in, (size_t)n * sizeof *out);
-    if (j->scale != 1) kern()->scale(out, j->scale, n);
+    if (j->scale != 1) j->x->machine->kern->scale(out, j->scale, n);
 }
 
 /* Every probe's copy of a factor, times scale. */
 static void copy_factor(struct exec *x, int param, float *dst, int64_t stride, float scale) {
     struct copy_job j = {x, param, dst, stride, scale};
     const struct param *p = x->graph->params + param;
-    par_for(exec_probes(x) * ((p->rows + COPY_ROWS - 1) / COPY_ROWS), copy_rows, &j);
+    pool_for(x->machine->pool, exec_probes(x) * ((p->rows + COPY_ROWS - 1) / COPY_ROWS), copy_rows, &j);
 }
 
 /* One matrix a probe, side by side; without probes a plain one. */
@@ -132,6 +130,7 @@ struct mat lora_weight(struct exec *x, const struct node *n, int i, struct varia
     struct mat m = exec_weight(x, n->param[i], v);
     if (!m.var) *v = (struct variants){.n = (int)P, .cols = A->cols, .row_count = B->rows};
     v->rank = (int)A->rows;
+    v->kern = x->machine->kern;
     v->scale = n->lora_scale[i];
     v->lora_a = a;
     v->lora_b = b;
@@ -153,8 +152,8 @@ void lora_backward(struct exec *x, const struct node *n, int i, void *work) {
     bool add;
     gemm_run(g, M, r, I, mat_f32(in, I, false), mat_f32(A->data, I, false), h, r, false, work);
     gemm_run(g, M, r, O, mat_f32(dy, O, false), mat_f32(B->data, r, true), dh, r, false, work);
-    kern()->scale(h, scale, M * r);
-    kern()->scale(dh, scale, M * r);
+    x->machine->kern->scale(h, scale, M * r);
+    x->machine->kern->scale(dh, scale, M * r);
     float *db = exec_param_grad(x, n->lora[i] + 1, &add);
     if (db) gemm_run(g, O, r, M, mat_f32(dy, O, true), mat_f32(h, r, true), db, r, add, work);
     float *da = exec_param_grad(x, n->lora[i], &add);

@@ -1,7 +1,7 @@
 /* Ops: what a node does forward and backward, and what planning must know about it.
  *
  * Adding one: op_x.c with a `const struct op op_x`, one word in OPS, a case in the checks. forward
- * and backward return void: shapes were proved when the plan was made. They may use par_for, the
+ * and backward return void: shapes were proved when the plan was made. They may use pool_for, the
  * scratch that work() asked for (x->work, shared) and that thread_work() asked for (exec_thread()).
  */
 #ifndef DUET_OP_H

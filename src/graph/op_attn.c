@@ -5,9 +5,7 @@
  * log-sum-exp of each query's scaled scores. attrs: heads, kv_heads, head_dim.
  * Query head h reads key head h / (heads / kv_heads). During generation k and v hold all positions
  * up to the present ones, which start at x->batch.pos. */
-#include "kern.h"
 #include "op.h"
-#include "par.h"
 
 #include <assert.h>
 #include <math.h>
@@ -128,7 +126,7 @@ static int64_t key_row(const struct job *j, int64_t b) {
  * largest score. */
 static float softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, int64_t nk,
                          float *inv, float *lse) {
-    const struct kern *k = kern();
+    const struct kern *k = j->x->machine->kern;
     float most = -INFINITY;
     for (int64_t i = 0; i < m; i++) {
         float *row = s + i * j->ld;
@@ -143,10 +141,11 @@ static float softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, 
 }
 
 /* (m, hd) rows of one head, scaled, side by side. */
-static void gather(float *dst, const float *src, int64_t ld, int64_t m, int64_t hd, float scale) {
+static void gather(const struct kern *k, float *dst, const float *src, int64_t ld, int64_t m,
+                   int64_t hd, float scale) {
     for (int64_t i = 0; i < m; i++) {
         memcpy(dst + i * hd, src + i * ld, (size_t)hd * sizeof *dst);
-        if (scale != 1) kern()->scale(dst + i * hd, scale, hd);
+        if (scale != 1) k->scale(dst + i * hd, scale, hd);
     }
 }
 
@@ -175,7 +174,7 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
                           row = b * j->T + i0;
             float inv[QB], lse[QB], *out = j->out + row * j->cq + h * hd;
             const struct mat mq = mat_f32(q, hd, false), mp = mat_f32(p, j->ld, false);
-            gather(q, j->q + row * j->cq + h * hd, j->cq, m, hd, j->scale);
+            gather(j->x->machine->kern, q, j->q + row * j->cq + h * hd, j->cq, m, hd, j->scale);
             if (few) {
                 gemm_local(g, m, nk, hd, mq, k, p, j->ld, false, NULL);
             } else {
@@ -192,7 +191,7 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
                 gemm_mul(g, &a, &head, out, j->cq, false, NULL);
             }
             for (int64_t i = 0; i < m; i++) {
-                kern()->scale(out + i * j->cq, inv[i], hd);
+                j->x->machine->kern->scale(out + i * j->cq, inv[i], hd);
                 j->lse[(row + i) * j->n->heads + h] = lse[i];
             }
         }
@@ -202,7 +201,7 @@ static void forward_chunk(void *ctx, int64_t t, int tid) {
 static void forward(struct exec *x, const struct node *n) {
     struct job j = job_make(x, n);
     j.out = x->value[n->out[0]];
-    par_for(x->batch.B * n->kv_heads * j.chunks, forward_chunk, &j);
+    pool_for(x->machine->pool, x->batch.B * n->kv_heads * j.chunks, forward_chunk, &j);
 }
 
 /* What one block of the gradient needs. */
@@ -215,7 +214,7 @@ struct block {
 /* Probabilities again from the scores and the saved log-sum-exp, and dS = P (dP - D), D = dy . y */
 static void score_grads(const struct job *j, const struct block *w, int64_t row, int64_t h,
                         int64_t i0, int64_t m, int64_t nk) {
-    const struct kern *k = kern();
+    const struct kern *k = j->x->machine->kern;
     const int64_t hd = j->n->head_dim;
     for (int64_t i = 0; i < m; i++) {
         const int64_t n = j->pos + i0 + i + 1, at = (row + i) * j->cq + h * hd;
@@ -239,7 +238,7 @@ static void backward_block(const struct job *j, const struct block *w, int64_t b
     const struct mat q = mat_f32(w->q, hd, false), qt = mat_f32(w->q, hd, true);
     const struct mat dy = mat_f32(j->dy + at, j->cq, false), dyt = mat_f32(j->dy + at, j->cq, true);
 
-    gather(w->q, j->q + at, j->cq, m, hd, j->scale);
+    gather(j->x->machine->kern, w->q, j->q + at, j->cq, m, hd, j->scale);
     a = gemm_pack(g, GEMM_A, q, m, hd, w->a);
     gemm_mul(g, &a, &head, w->p, j->ld, false, NULL); /* S = scale Q K' */
     a = gemm_pack(g, GEMM_A, dy, m, hd, w->a);
@@ -256,7 +255,7 @@ static void backward_block(const struct job *j, const struct block *w, int64_t b
     a = gemm_pack(g, GEMM_A, mat_f32(w->ds, j->ld, false), m, nk, w->a);
     head = gemm_pack_head(&w->pkt, hd, nk);
     gemm_mul(g, &a, &head, j->dq + at, j->cq, false, NULL); /* dQ = scale dS K */
-    for (int64_t i = 0; i < m; i++) kern()->scale(j->dq + at + i * j->cq, j->scale, hd);
+    for (int64_t i = 0; i < m; i++) j->x->machine->kern->scale(j->dq + at + i * j->cq, j->scale, hd);
 }
 
 static void backward_chunk(void *ctx, int64_t t, int tid) {
@@ -295,7 +294,7 @@ static void backward(struct exec *x, const struct node *n) {
     j.dq = x->grad[n->in[0]];
     j.dk = x->grad[n->in[1]];
     j.dv = x->grad[n->in[2]];
-    par_for(x->batch.B * n->kv_heads, backward_chunk, &j);
+    pool_for(x->machine->pool, x->batch.B * n->kv_heads, backward_chunk, &j);
 }
 
 static size_t thread_work(const struct exec *x, const struct node *n, bool back) {

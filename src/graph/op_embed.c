@@ -1,7 +1,5 @@
 /* Token embedding: out row = row `token` of the table. in: none. param: table (V,C). */
-#include "kern.h"
 #include "op.h"
-#include "par.h"
 
 #include <string.h>
 
@@ -31,7 +29,7 @@ static void forward(struct exec *x, const struct node *n) {
                     .table = x->graph->params + n->param[0],
                     .param = n->param[0],
                     .rows = exec_rows(x, n->out[0])};
-    par_for(op_chunks(x->rows), forward_chunk, &j);
+    pool_for(x->machine->pool, op_chunks(x->rows), forward_chunk, &j);
 }
 
 /* Tokens repeat, so the work is cut by columns: every thread sees all rows in order. */
@@ -40,7 +38,7 @@ enum { COLUMNS = 64 };
 static void backward_chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
-    const struct kern *k = kern();
+    const struct kern *k = j->x->machine->kern;
     const int64_t C = j->table->cols, c0 = c * COLUMNS, w = C - c0 < COLUMNS ? C - c0 : COLUMNS;
     for (int64_t r = 0; r < j->x->rows; r++)
         k->axpy(j->grad + (int64_t)j->x->batch.input[r] * C + c0, 1, j->rows + r * C + c0, w);
@@ -66,9 +64,9 @@ static void backward(struct exec *x, const struct node *n) {
     if (!j.grad) return;
     if (!add) {
         struct zero_job z = {j.grad, param_count(j.table)};
-        par_for((z.n + ZERO - 1) / ZERO, zero_chunk, &z);
+        pool_for(x->machine->pool, (z.n + ZERO - 1) / ZERO, zero_chunk, &z);
     }
-    par_for((j.table->cols + COLUMNS - 1) / COLUMNS, backward_chunk, &j);
+    pool_for(x->machine->pool, (j.table->cols + COLUMNS - 1) / COLUMNS, backward_chunk, &j);
 }
 
 const struct op op_embed = {

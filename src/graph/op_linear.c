@@ -1,10 +1,8 @@
 /* Linear layers that share one input: y_i = x W_i' (+ b_i) (+ LoRA, lora.h).
  * in: x (rows, I). out: up to three y_i (rows, O_i). param: W_0.., then as many biases or none.
  * Query, key and value are one node, gate and up another: x is packed once for all of them. */
-#include "kern.h"
 #include "lora.h"
 #include "op.h"
-#include "par.h"
 
 #include <string.h>
 
@@ -17,6 +15,7 @@ static bool has_bias(const struct node *n) {
 }
 
 struct bias_job {
+    const struct kern *kern;
     float *y, *db;
     const float *b, *dy;
     int64_t rows, cols;
@@ -45,7 +44,7 @@ static void put_bias(struct exec *x, const struct node *n, int i, float *room) {
                          .rows = x->rows,
                          .cols = b->cols,
                          .group = x->rows / P};
-    par_for(op_chunks(x->rows), bias_rows, &j);
+    pool_for(x->machine->pool, op_chunks(x->rows), bias_rows, &j);
 }
 
 static void forward(struct exec *x, const struct node *n) {
@@ -84,7 +83,7 @@ static void bias_columns(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct bias_job *j = ctx;
     const int64_t c0 = c * BIAS_COLS, w = j->cols - c0 < BIAS_COLS ? j->cols - c0 : BIAS_COLS;
-    for (int64_t r = 0; r < j->rows; r++) kern()->axpy(j->db + c0, 1, j->dy + r * j->cols + c0, w);
+    for (int64_t r = 0; r < j->rows; r++) j->kern->axpy(j->db + c0, 1, j->dy + r * j->cols + c0, w);
 }
 
 static void bias_grad(struct exec *x, const struct node *n, int i) {
@@ -93,8 +92,8 @@ static void bias_grad(struct exec *x, const struct node *n, int i) {
     float *db = exec_param_grad(x, n->param[n->n_out + i], &add);
     if (!db) return;
     if (!add) memset(db, 0, (size_t)b->cols * sizeof *db);
-    struct bias_job j = {.db = db, .dy = x->grad[n->out[i]], .rows = x->rows, .cols = b->cols};
-    par_for((b->cols + BIAS_COLS - 1) / BIAS_COLS, bias_columns, &j);
+    struct bias_job j = {.kern = x->machine->kern, .db = db, .dy = x->grad[n->out[i]], .rows = x->rows, .cols = b->cols};
+    pool_for(x->machine->pool, (b->cols + BIAS_COLS - 1) / BIAS_COLS, bias_columns, &j);
 }
 
 /* dW_i (O,I) = dY_i' X, and dX (M,I) += dY_i W_i */

@@ -1,12 +1,11 @@
 /* RMSNorm over groups of param-many columns: whole rows, or heads (QK-norm).
  * in: x (rows, G*N). out: y (rows, G*N), rstd (rows, G). param: weight (N). attrs: eps. */
-#include "kern.h"
 #include "op.h"
-#include "par.h"
 
 #include <string.h>
 
 struct job {
+    const struct kern *kern;
     const float *x, *w, *dy;
     float *y, *rstd, *dx, *dw; /* dw: one partial sum a chunk */
     int64_t rows, groups, n;
@@ -17,7 +16,8 @@ struct job {
 
 static struct job job_make(struct exec *x, const struct node *n) {
     const struct param *w = x->graph->params + n->param[0];
-    return (struct job){.x = exec_rows(x, n->in[0]),
+    return (struct job){.kern = x->machine->kern,
+                        .x = exec_rows(x, n->in[0]),
                         .w = w->data,
                         .rstd = x->value[n->out[1]],
                         .rows = x->rows,
@@ -30,7 +30,7 @@ static struct job job_make(struct exec *x, const struct node *n) {
 static void forward_chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
-    const struct kern *k = kern();
+    const struct kern *k = j->kern;
     const int64_t g1 = ((c + 1) * OP_ROWS < j->rows ? (c + 1) * OP_ROWS : j->rows) * j->groups;
     for (int64_t g = c * OP_ROWS * j->groups; g < g1; g++)
         j->rstd[g] = k->rmsnorm(j->y + g * j->n, j->x + g * j->n,
@@ -49,13 +49,13 @@ static void forward(struct exec *x, const struct node *n) {
         j.w = w;
         j.same = x->rows / x->batch.n_probes;
     }
-    par_for(op_chunks(x->rows), forward_chunk, &j);
+    pool_for(x->machine->pool, op_chunks(x->rows), forward_chunk, &j);
 }
 
 static void backward_chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
-    const struct kern *k = kern();
+    const struct kern *k = j->kern;
     const int64_t g1 = ((c + 1) * OP_ROWS < j->rows ? (c + 1) * OP_ROWS : j->rows) * j->groups;
     float *dw = j->dw ? j->dw + c * j->n : NULL;
     if (dw) memset(dw, 0, (size_t)j->n * sizeof *dw);
@@ -73,10 +73,10 @@ static void backward(struct exec *x, const struct node *n) {
     j.dx = x->grad[n->in[0]];
     j.dw = grad ? x->work : NULL;
     j.add = exec_adds(x, 0);
-    par_for(op_chunks(x->rows), backward_chunk, &j);
+    pool_for(x->machine->pool, op_chunks(x->rows), backward_chunk, &j);
     if (!grad) return;
     if (!add) memset(grad, 0, (size_t)j.n * sizeof *grad);
-    for (int64_t c = 0; c < op_chunks(x->rows); c++) kern()->axpy(grad, 1, j.dw + c * j.n, j.n);
+    for (int64_t c = 0; c < op_chunks(x->rows); c++) j.kern->axpy(grad, 1, j.dw + c * j.n, j.n);
 }
 
 static size_t work(const struct exec *x, const struct node *n, bool back) {

@@ -1,8 +1,6 @@
 /* Rotary position embedding of every head. in: x (rows, heads*head_dim). out: y of the same shape,
  * in place where possible. attrs: heads, head_dim, theta, rope_factors. Tables: x->rope. */
-#include "kern.h"
 #include "op.h"
-#include "par.h"
 
 #include <assert.h>
 
@@ -18,7 +16,7 @@ static void chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
     const struct exec *x = j->x;
-    const struct kern *k = kern();
+    const struct kern *k = j->x->machine->kern;
     const struct rope_table *table = x->rope + (j->n - x->graph->nodes);
     const int64_t hd = j->n->head_dim, cols = j->n->heads * hd;
     const int64_t r1 = (c + 1) * OP_ROWS < x->rows ? (c + 1) * OP_ROWS : x->rows;
@@ -32,13 +30,13 @@ static void chunk(void *ctx, int64_t c, int tid) {
 
 static void forward(struct exec *x, const struct node *n) {
     struct job j = {x, n, exec_rows(x, n->in[0]), exec_rows(x, n->out[0]), false};
-    par_for(op_chunks(x->rows), chunk, &j);
+    pool_for(x->machine->pool, op_chunks(x->rows), chunk, &j);
 }
 
 static void backward(struct exec *x, const struct node *n) {
     assert(!x->event->adds); /* last_reader */
     struct job j = {x, n, x->grad[n->out[0]], x->grad[n->in[0]], true};
-    par_for(op_chunks(x->rows), chunk, &j);
+    pool_for(x->machine->pool, op_chunks(x->rows), chunk, &j);
 }
 
 const struct op op_rope = {.name = "rope",

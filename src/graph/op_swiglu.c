@@ -1,11 +1,10 @@
 /* SwiGLU: y = silu(g) u. in: g, u (rows, N). out: y (rows, N). */
-#include "kern.h"
 #include "op.h"
-#include "par.h"
 
 #include <assert.h>
 
 struct job {
+    const struct kern *kern;
     const float *g, *u, *dy;
     float *y, *dg, *du;
     int64_t rows, n;
@@ -22,7 +21,7 @@ static void forward_chunk(void *ctx, int64_t c, int tid) {
     const struct job *j = ctx;
     int64_t at;
     const int64_t n = span(j, c, &at);
-    kern()->swiglu(j->y + at, j->g + at, j->u + at, n);
+    j->kern->swiglu(j->y + at, j->g + at, j->u + at, n);
 }
 
 static void backward_chunk(void *ctx, int64_t c, int tid) {
@@ -30,11 +29,12 @@ static void backward_chunk(void *ctx, int64_t c, int tid) {
     const struct job *j = ctx;
     int64_t at;
     const int64_t n = span(j, c, &at);
-    kern()->swiglu_grad(j->dg + at, j->du + at, j->dy + at, j->g + at, j->u + at, n);
+    j->kern->swiglu_grad(j->dg + at, j->du + at, j->dy + at, j->g + at, j->u + at, n);
 }
 
 static struct job job_make(const struct exec *x, const struct node *n) {
-    return (struct job){.g = x->value[n->in[0]],
+    return (struct job){.kern = x->machine->kern,
+                        .g = x->value[n->in[0]],
                         .u = x->value[n->in[1]],
                         .rows = x->rows,
                         .n = x->graph->values[n->out[0]].cols};
@@ -43,7 +43,7 @@ static struct job job_make(const struct exec *x, const struct node *n) {
 static void forward(struct exec *x, const struct node *n) {
     struct job j = job_make(x, n);
     j.y = x->value[n->out[0]];
-    par_for(op_chunks(x->rows), forward_chunk, &j);
+    pool_for(x->machine->pool, op_chunks(x->rows), forward_chunk, &j);
 }
 
 static void backward(struct exec *x, const struct node *n) {
@@ -52,7 +52,7 @@ static void backward(struct exec *x, const struct node *n) {
     j.dy = x->grad[n->out[0]];
     j.dg = x->grad[n->in[0]];
     j.du = x->grad[n->in[1]];
-    par_for(op_chunks(x->rows), backward_chunk, &j);
+    pool_for(x->machine->pool, op_chunks(x->rows), backward_chunk, &j);
 }
 
 const struct op op_swiglu = {.name = "swiglu",

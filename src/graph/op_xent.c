@@ -9,9 +9,7 @@
  *   3. per group of panels: d = (softmax - onehot) grad_scale softcap'; dW panel += d' x; dX += d W
  *   4. dX: sum over the groups, in order */
 #include "choice.h"
-#include "kern.h"
 #include "op.h"
-#include "par.h"
 
 #include <math.h>
 #include <string.h>
@@ -82,18 +80,19 @@ static struct mat panel_view(const struct job *j, int64_t p, struct variants *v)
     return m;
 }
 
-static void softcap(float *y, float cap, int64_t n) {
-    if (cap > 0) kern()->softcap(y, cap, n);
+static void softcap(const struct job *j, float *y, int64_t n) {
+    if (j->cap > 0) j->x->machine->kern->softcap(y, j->cap, n);
 }
 
 /* Maximum, sum and target's logit of row r from its logits of panel p. */
 static void row_stats(const struct job *j, int64_t p, int64_t r, float *row) {
+    const struct kern *k = j->x->machine->kern;
     const int64_t w = panel_width(j, p), v0 = p * PANEL;
     float tmp[PANEL];
-    softcap(row, j->cap, w);
-    const float max = kern()->max(row, w);
+    softcap(j, row, w);
+    const float max = k->max(row, w);
     j->max[p * j->R + r] = max;
-    j->sum[p * j->R + r] = kern()->exp_sum(tmp, row, max, w);
+    j->sum[p * j->R + r] = k->exp_sum(tmp, row, max, w);
     if (j->target[r] >= v0 && j->target[r] < v0 + w) j->hit[r] = row[j->target[r] - v0];
 }
 
@@ -102,7 +101,7 @@ static void panel_logits(void *ctx, int64_t p, int tid) {
     const struct job *j = ctx;
     struct variants v;
     struct gemm_pack b = gemm_unpacked(panel_view(j, p, &v), panel_width(j, p), j->C);
-    b.panel = gemm_panel_bytes(j->x->gemm, PANEL, j->C) / (size_t)par_threads();
+    b.panel = gemm_panel_bytes(j->x->gemm, PANEL, j->C) / (size_t)machine_threads(j->x->machine);
     const int P = mat_variants(&b.src);
     const int64_t M = j->R / P, room = SLICE / P > 1 ? SLICE / P : 1, slice = j->dx ? M : room;
     float *own = exec_thread(j->x, tid);
@@ -130,7 +129,7 @@ static void row_loss(void *ctx, int64_t r, int tid) {
 
 /* Logits of panel p to their gradient, in place. */
 static void panel_grad(const struct job *j, int64_t p, float *l) {
-    const struct kern *k = kern();
+    const struct kern *k = j->x->machine->kern;
     const int64_t w = panel_width(j, p), v0 = p * PANEL;
     for (int64_t r = 0; r < j->R; r++) {
         float *row = l + r * PANEL, capped[PANEL];
@@ -169,7 +168,7 @@ static void sum_groups(void *ctx, int64_t c, int tid) {
     const int64_t at = r0 * j->C, n = (r1 - r0) * j->C;
     memcpy(j->dx + at, j->part + at, (size_t)n * sizeof *j->dx);
     for (int64_t g = 1; g < j->groups; g++)
-        kern()->axpy(j->dx + at, 1, j->part + g * j->R * j->C + at, n);
+        j->x->machine->kern->axpy(j->dx + at, 1, j->part + g * j->R * j->C + at, n);
 }
 
 struct sizes {
@@ -203,16 +202,17 @@ static char *carve(struct job *j, const struct sizes *s) {
 }
 
 static void chunk(struct job *j) {
+    struct pool *pool = j->x->machine->pool;
     const struct gemm *g = j->x->gemm;
     const struct sizes s = sizes_of(j->x, j->R, j->C, j->V, j->dx != NULL);
     char *at = carve(j, &s);
     j->a = gemm_pack(g, GEMM_A, mat_f32(j->in, j->C, false), j->R, j->C, at);
-    par_for(j->panels, panel_logits, j);
-    par_for(j->R, row_loss, j);
+    pool_for(pool, j->panels, panel_logits, j);
+    pool_for(pool, j->R, row_loss, j);
     if (!j->dx) return;
     if (j->dw) j->xt = gemm_pack(g, GEMM_B, mat_f32(j->in, j->C, true), j->C, j->R, at + s.a);
-    par_for(j->groups, group_grads, j);
-    par_for(op_chunks(j->R), sum_groups, j);
+    pool_for(pool, j->groups, group_grads, j);
+    pool_for(pool, op_chunks(j->R), sum_groups, j);
 }
 
 /* Logits of one row, panel by panel: in -> logits (V). */
@@ -222,7 +222,7 @@ static void row_logits(void *ctx, int64_t p, int tid) {
     const int64_t w = panel_width(j, p);
     gemm_local(j->x->gemm, 1, w, j->C, mat_f32(j->in, j->C, false), panel_mat(j->w, p, false), out,
                w, false, exec_thread(j->x, tid));
-    softcap(out, j->cap, w);
+    softcap(j, out, w);
 }
 
 /* Logits of each sequence's last position only: generation. */
@@ -234,7 +234,7 @@ static void last_logits(struct exec *x, const struct node *n) {
     for (int64_t s = 0; s < b->B; s++) {
         j.in = exec_rows(x, n->in[0]) + ((s + 1) * b->T - 1) * w->cols;
         j.logits = b->logits + s * w->rows;
-        par_for(j.panels, row_logits, &j);
+        pool_for(x->machine->pool, j.panels, row_logits, &j);
     }
 }
 

@@ -38,19 +38,19 @@ static int exact_storage(const char *path, enum dtype *t, struct err *e) {
     return 0;
 }
 
-int compare_open(struct model *m, const struct compare_side *s, enum dtype t, struct err *e) {
-    const struct adapter_use use = {.weights = t, .scale = 1, .sets = s->sets};
+int compare_open(struct model *m, const struct compare_side *s, enum dtype t, struct pool *pool,
+                 struct err *e) {
+    const struct adapter_use use = {.weights = t, .scale = 1, .sets = s->sets, .pool = pool};
     return s->adapter ? adapter_open(m, s->path, s->adapter, &use, e)
-                      : model_open_frozen(m, s->path, s->sets, t, e);
+                      : model_open_frozen(m, s->path, s->sets, t, pool, e);
 }
 
 /* *logits: malloc()ed (*n, *vocab). */
-static int logits_of(const struct compare_side *s, enum dtype t, int64_t *n, int64_t *vocab,
-                     float **logits, struct err *e) {
+static int logits_of(const struct machine *machine, const struct compare_side *s, enum dtype t,
+                     int64_t *n, int64_t *vocab, float **logits, struct err *e) {
     struct model m;
-    struct gemm gemm;
     uint32_t ids[TOKENS];
-    int rc = compare_open(&m, s, t, e);
+    int rc = compare_open(&m, s, t, machine->pool, e);
     *logits = NULL;
     if (rc) return rc;
     *vocab = m.config.vocab;
@@ -61,8 +61,7 @@ static int logits_of(const struct compare_side *s, enum dtype t, int64_t *n, int
         rc = err_set(e, ERR_NOMEM, "out of memory for logits");
         goto out;
     }
-    TRY(gemm_init(&gemm, "auto", DT_F32, e));
-    TRY(model_logits(&m, &gemm, ids, *n, keep, &at, e));
+    TRY(model_logits(&m, machine, ids, *n, keep, &at, e));
 out:
     model_close(&m);
     return rc;
@@ -93,8 +92,8 @@ static void compare_logits(const float *a, const float *b, int64_t n, int64_t vo
     }
 }
 
-int model_compare(const struct compare_side *a, const struct compare_side *b, struct compare *c,
-                  struct err *e) {
+int model_compare(const struct machine *machine, const struct compare_side *a,
+                  const struct compare_side *b, struct compare *c, struct err *e) {
     float *x = NULL, *y = NULL;
     enum dtype t, t_b;
     int64_t n, vocab, n_b, vocab_b;
@@ -102,8 +101,8 @@ int model_compare(const struct compare_side *a, const struct compare_side *b, st
     TRY(exact_storage(a->path, &t, e));
     TRY(exact_storage(b->path, &t_b, e));
     if (t != t_b) t = DT_F32; /* another storage may sum in another order */
-    TRY(logits_of(a, t, &n, &vocab, &x, e));
-    TRY(logits_of(b, t, &n_b, &vocab_b, &y, e));
+    TRY(logits_of(machine, a, t, &n, &vocab, &x, e));
+    TRY(logits_of(machine, b, t, &n_b, &vocab_b, &y, e));
     if (vocab != vocab_b) {
         rc = err_set(e, ERR_INPUT, "%s has a vocabulary of %lld, %s of %lld", a->path,
                      (long long)vocab, b->path, (long long)vocab_b);

@@ -82,8 +82,8 @@ static void finish(const struct run *r, uint64_t windows, struct eval_result *ou
         r->split->bits >= 0 && r->split->bytes ? r->split->bits / (double)r->split->bytes : NAN;
 }
 
-int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, const struct split *v,
-             const struct eval_opts *o, struct eval_result *out, struct err *e) {
+int eval_run(struct model *m, const struct machine *machine, const struct shard *s,
+             const struct split *v, const struct eval_opts *o, struct eval_result *out, struct err *e) {
     int rc;
     struct run r = {.m = m, .o = o, .shard = s, .split = v};
     const uint64_t windows = val_rows(v, o->seq, o->max_windows);
@@ -94,7 +94,7 @@ int eval_run(struct model *m, const struct gemm *gemm, const struct shard *s, co
                        (unsigned long long)(v->end - v->begin), (long long)o->seq);
     const struct exec_opts xo = {.B = B, .T = o->seq, .cancel = o->cancel};
     const size_t n = (size_t)(B * o->seq);
-    TRY(exec_open(&r.exec, &m->graph, gemm, &xo, e));
+    TRY(exec_open(&r.exec, &m->graph, machine, &xo, e));
     r.input = malloc(n * sizeof *r.input);
     r.target = malloc(n * sizeof *r.target);
     r.nll = malloc(n * sizeof *r.nll);
@@ -136,7 +136,7 @@ static void take_logits(void *ctx, const float *logits, int64_t vocab) {
     l->done++;
 }
 
-int eval_logits(struct model *m, const struct gemm *gemm, const struct shard *s, int64_t n,
+int eval_logits(struct model *m, const struct machine *machine, const struct shard *s, int64_t n,
                 void (*emit)(void *ctx, const float *logits, int64_t vocab), void *ctx,
                 struct err *e) {
     int rc;
@@ -145,7 +145,7 @@ int eval_logits(struct model *m, const struct gemm *gemm, const struct shard *s,
     if (!ids) return err_set(e, ERR_NOMEM, "out of memory for %lld tokens", (long long)n);
     for (int64_t i = 0; i < n; i++) ids[i] = shard_token(s, (uint64_t)i);
     TRY(map_ids(m, ids, n, e));
-    TRY(model_logits(m, gemm, ids, n, take_logits, &l, e));
+    TRY(model_logits(m, machine, ids, n, take_logits, &l, e));
     if (l.bad) {
         char what[64];
         snprintf(what, sizeof what, "what the model says after token %lld", (long long)l.done + 1);

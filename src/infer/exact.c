@@ -3,7 +3,6 @@
 #include "file.h"
 #include "guard.h"
 #include "map.h"
-#include "par.h"
 #include "score.h"
 #include "shard.h"
 
@@ -92,12 +91,12 @@ static int add_document(struct job *j, const struct encoded *x, size_t i, struct
     return 0;
 }
 
-static int encode_all(struct job *j, struct exact_result *r, struct err *e) {
+static int encode_all(struct job *j, struct pool *pool, struct exact_result *r, struct err *e) {
     int rc = 0;
     for (; j->first < r->n && !rc; j->first += BATCH) {
         const size_t n = r->n - j->first < BATCH ? r->n - j->first : BATCH;
         for (size_t i = 0; i < n; i++) j->part[i] = (struct encoded){.rc = 0};
-        par_for((int64_t)n, encode_one, j);
+        pool_for(pool, (int64_t)n, encode_one, j);
         for (size_t i = 0; i < n; i++) {
             if (!rc) rc = add_document(j, j->part + i, j->first + i, r, e);
             free(j->part[i].ids.ids);
@@ -124,7 +123,7 @@ static int score_doc(struct scorer *s, const uint32_t *ids, const struct span *x
     return 0;
 }
 
-static int score_all(struct model *m, const struct gemm *gemm, const struct job *j,
+static int score_all(struct model *m, const struct machine *machine, const struct job *j,
                      const struct exact_opts *o, struct exact_result *r, struct err *e) {
     int rc = 0;
     struct scorer s = {0};
@@ -132,7 +131,7 @@ static int score_all(struct model *m, const struct gemm *gemm, const struct job 
         (int64_t)r->longest - 1 < r->context ? (int64_t)r->longest - 1 : r->context;
     float *nll = malloc((size_t)(most + 1) * sizeof *nll);
     if (!nll) return err_set(e, ERR_NOMEM, "out of memory for losses");
-    if (most > 0) TRY(scorer_open(&s, m, gemm, most, e));
+    if (most > 0) TRY(scorer_open(&s, m, machine, most, e));
     s.m = m;
     for (size_t i = 0; i < r->n; i++) {
         const struct span *x = j->spans + i;
@@ -150,7 +149,7 @@ out:
     return rc;
 }
 
-int exact_run(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
+int exact_run(struct model *m, const struct machine *machine, const struct tokenizer *t,
               const struct docs *d, const struct exact_opts *o, struct exact_result *r,
               struct err *e) {
     int rc;
@@ -168,9 +167,9 @@ int exact_run(struct model *m, const struct gemm *gemm, const struct tokenizer *
         rc = err_set(e, ERR_NOMEM, "out of memory for %zu documents", d->n);
         goto out;
     }
-    TRY(encode_all(&j, r, e));
+    TRY(encode_all(&j, machine->pool, r, e));
     if (o->ready) TRY(o->ready(o->ctx, r, e));
-    TRY(score_all(m, gemm, &j, o, r, e));
+    TRY(score_all(m, machine, &j, o, r, e));
 out:
     free(j.all.ids);
     free(j.spans);

@@ -16,7 +16,7 @@
 #define DUET_EXACT_H
 
 #include "docs.h"
-#include "gemm.h"
+#include "machine.h"
 #include "model.h"
 
 #include <stdio.h>
@@ -48,7 +48,7 @@ struct exact_result {
 
 /* ERR_INPUT: the tokenizer cannot encode a document or does not fit the model; ERR_USAGE: the
  * context is longer than the model's; ERR_NUMERIC: a loss is not finite. */
-int exact_run(struct model *m, const struct gemm *gemm, const struct tokenizer *t,
+int exact_run(struct model *m, const struct machine *machine, const struct tokenizer *t,
               const struct docs *d, const struct exact_opts *o, struct exact_result *r,
               struct err *e);
 void exact_release(struct exact_result *r); /* accepts all zeros */

@@ -3,7 +3,6 @@
 #include "clock.h"
 #include "exec.h"
 #include "finite.h"
-#include "kern.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -186,11 +185,12 @@ static bool penalises(const struct sample_opts *o) {
     return o->penalty > 0 && o->penalty != 1;
 }
 
-static int reserve(struct sampler *s, struct model *m, const struct gemm *gemm, struct err *e) {
+static int reserve(struct sampler *s, struct model *m, const struct machine *machine,
+                   struct err *e) {
     int rc;
     const size_t row = (size_t)m->config.vocab * sizeof(float);
     const struct exec_opts xo = {.B = 1, .T = s->cap < CHUNK ? s->cap : CHUNK, .cache = s->cap};
-    TRY(exec_open_within(&s->x, &m->graph, gemm, &xo, "generation", e));
+    TRY(exec_open_within(&s->x, &m->graph, machine, &xo, "generation", e));
     s->prompt = malloc((size_t)s->n_prompt * sizeof *s->prompt);
     s->ids = malloc((size_t)s->cap * sizeof *s->ids);
     s->logits = malloc(row);
@@ -333,7 +333,7 @@ out:
     return rc;
 }
 
-int sampler_open(struct sampler **out, struct model *m, const struct gemm *gemm,
+int sampler_open(struct sampler **out, struct model *m, const struct machine *machine,
                  const struct sample_opts *o, const uint32_t *prompt, int64_t n, struct err *e) {
     int rc;
     int64_t cap = 0;
@@ -350,7 +350,7 @@ int sampler_open(struct sampler **out, struct model *m, const struct gemm *gemm,
     s->o = *o;
     s->n_prompt = n;
     s->cap = cap;
-    TRY(reserve(s, m, gemm, e));
+    TRY(reserve(s, m, machine, e));
     memcpy(s->prompt, prompt, (size_t)n * sizeof *prompt);
     const double begin = clock_seconds();
     TRY(read_ids(s, prompt, n, e));
@@ -379,14 +379,14 @@ out:
     return rc;
 }
 
-int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
+int sample_run(struct model *m, const struct machine *machine, const struct sample_opts *o,
                const uint32_t *prompt, int64_t n,
                bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,
                struct sample_stats *stats, struct err *e) {
     int rc;
     struct sampler *s;
     *stats = (struct sample_stats){.prompt_tokens = n};
-    TRY(sampler_open(&s, m, gemm, o, prompt, n, e));
+    TRY(sampler_open(&s, m, machine, o, prompt, n, e));
     rc = sampler_run(s, o->seed, emit, ctx, stats, e);
     sampler_close(s);
 out:

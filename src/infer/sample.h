@@ -2,7 +2,7 @@
 #ifndef DUET_SAMPLE_H
 #define DUET_SAMPLE_H
 
-#include "gemm.h"
+#include "machine.h"
 #include "model.h"
 #include "rng.h"
 #include "tokenizer.h"
@@ -68,7 +68,7 @@ int sample_prompt(const struct tokenizer *t, const char *prompt, size_t bytes, b
  * the context. A prompt that does not fit into it is ERR_INPUT; ERR_USAGE: sampling that is outside
  * of what sample_opts says; ERR_NUMERIC: logits that are not finite. o is copied. */
 struct sampler;
-int sampler_open(struct sampler **s, struct model *m, const struct gemm *gemm,
+int sampler_open(struct sampler **s, struct model *m, const struct machine *machine,
                  const struct sample_opts *o, const uint32_t *prompt, int64_t n, struct err *e);
 /* The text of a seed. emit is called for every new token, a stop token not included; it returns
  * false to stop. *stats is valid on failure too. */
@@ -78,7 +78,7 @@ int sampler_run(struct sampler *s, uint64_t seed,
 void sampler_close(struct sampler *s); /* accepts NULL */
 
 /* Both: one text, of o's seed. */
-int sample_run(struct model *m, const struct gemm *gemm, const struct sample_opts *o,
+int sample_run(struct model *m, const struct machine *machine, const struct sample_opts *o,
                const uint32_t *prompt, int64_t n,
                bool (*emit)(void *ctx, uint32_t prev, uint32_t id), void *ctx,
                struct sample_stats *stats, struct err *e);

@@ -6,11 +6,11 @@
 
 enum { PIECE = 512 }; /* tokens of a run: a multiple of what attention cuts queries into */
 
-int scorer_open(struct scorer *s, struct model *m, const struct gemm *gemm, int64_t most,
+int scorer_open(struct scorer *s, struct model *m, const struct machine *machine, int64_t most,
                 struct err *e) {
     const struct exec_opts o = {.B = 1, .T = most < PIECE ? most : PIECE, .cache = most};
     *s = (struct scorer){.m = m, .most = most};
-    return exec_open_within(&s->x, &m->graph, gemm, &o, "scoring", e);
+    return exec_open_within(&s->x, &m->graph, machine, &o, "scoring", e);
 }
 
 int scorer_run(struct scorer *s, const uint32_t *ids, int64_t n, float *nll, struct err *e) {

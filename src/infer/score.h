@@ -12,7 +12,7 @@
 #define DUET_SCORE_H
 
 #include "exec.h"
-#include "gemm.h"
+#include "machine.h"
 #include "model.h"
 
 struct scorer {
@@ -22,7 +22,7 @@ struct scorer {
 };
 
 /* most: so many ids are read at most (n - 1 of a sequence of n), 1 or more. */
-int scorer_open(struct scorer *s, struct model *m, const struct gemm *gemm, int64_t most,
+int scorer_open(struct scorer *s, struct model *m, const struct machine *machine, int64_t most,
                 struct err *e);
 
 /* nll[i], i < n-1: -log p(ids[i+1] given ids[0..i]) in nats. n is 2 to most + 1, ids are below the

@@ -112,7 +112,7 @@ struct task_result {
 
 /* After task_map. Reserves its own memory for the forward pass. ERR_NUMERIC if the model's logits
  * are not numbers. */
-int task_eval(struct model *m, const struct gemm *gemm, const struct task *t,
+int task_eval(struct model *m, const struct machine *machine, const struct task *t,
               const struct task_eval_opts *o, struct task_result *r, struct err *e);
 
 #endif

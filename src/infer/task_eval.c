@@ -114,7 +114,7 @@ static int reserve(struct run *r, int64_t B, struct err *e) {
     return 0;
 }
 
-int task_eval(struct model *m, const struct gemm *gemm, const struct task *t,
+int task_eval(struct model *m, const struct machine *machine, const struct task *t,
               const struct task_eval_opts *o, struct task_result *out, struct err *e) {
     int rc;
     *out = (struct task_result){.n = t->n, .n_labels = t->n_labels};
@@ -122,7 +122,7 @@ int task_eval(struct model *m, const struct gemm *gemm, const struct task *t,
         .m = m, .t = t, .counts = out->counts, .errors = o->errors ? o->losses : NULL};
     const int64_t B = o->batch < t->n ? o->batch : t->n;
     const struct exec_opts xo = {.B = B, .T = t->T, .cancel = o->cancel};
-    TRY(exec_open(&r.exec, &m->graph, gemm, &xo, e));
+    TRY(exec_open(&r.exec, &m->graph, machine, &xo, e));
     TRY(reserve(&r, B, e));
     for (int64_t at = 0; at < t->n; at += B) {
         const int64_t n = t->n - at < B ? t->n - at : B;

@@ -386,6 +386,7 @@ int adapter_open(struct model *m, const char *base_path, const char *adapter_pat
         goto out;
     }
     TRY(model_create(m, &c, e));
+    m->pool = u->pool;
     TRY(attach(m, &a, u->merge, adapter_path, e));
     m->lora->base_hash = hash;
     m->lora->set_by_file = sets.n > (u->sets ? u->sets->n : 0);
@@ -466,7 +467,7 @@ int adapter_save(const struct model *m, const char *path, const char *format, co
 int adapter_save_checked(const struct model *m, const char *path, const char *format,
                          const char *meta, const struct mf_check *check, struct err *e) {
     int rc;
-    struct model_file mf = {.archs = &arch_parts, .check = check};
+    struct model_file mf = {.archs = &arch_parts, .check = check, .pool = m->pool};
     const struct format *f = format_find(format);
     assert(f && m->lora && m->lora->base_hash && m->init_path);
     if (file_same(path, m->init_path))

@@ -59,6 +59,7 @@ struct adapter_use {
     bool merge;         /* compute with merged weights */
     const struct conf_pairs *sets; /* on the base's description, beside those of the adapter, which
                                     * must not contradict; or NULL */
+    struct pool *pool; /* of the model */
 };
 
 /* Opens the base with the adapter attached and loaded. Nothing is trainable but LoRA and norms. */

@@ -281,7 +281,8 @@ int model_export(const struct model_file *in, const struct format *f, const char
                  const struct export_opts *o, struct export_report *report, struct err *e) {
     int rc;
     struct model m = {0};
-    struct model_file out = {.archs = &arch_parts, .source = in, .check = o->check};
+    struct model_file out = {
+        .archs = &arch_parts, .source = in, .check = o->check, .pool = in->pool};
     struct tokenizer *tok = NULL;
     json_t *j = NULL;
     *report = (struct export_report){.exact = true};

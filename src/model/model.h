@@ -28,6 +28,7 @@
 #include "format.h"
 #include "graph.h"
 #include "model_files.h"
+#include "pool.h"
 #include "tokenizer.h"
 
 struct lora; /* model_lora.h */
@@ -38,6 +39,7 @@ struct model {
     int n_params;
     struct graph graph;
     struct arena weights;
+    struct pool *pool; /* what fills, reads and writes weights; borrowed; NULL: one thread */
     enum dtype storage;   /* of matrices and embeddings; q8_0 if any is */
     struct file_map *maps; /* of weights that are not copied; owned */
     size_t n_maps;
@@ -92,9 +94,10 @@ void model_init_row(const struct model *m, const struct param *p, uint64_t id, f
 /* Opens a model file of any readable format and loads its weights (f32). */
 int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e);
 
-/* The same for reading only: nothing is trainable, matrices are stored as t, or MODEL_AS_STORED. */
+/* The same for reading only: nothing is trainable, matrices are stored as t, or MODEL_AS_STORED.
+ * pool: of the model. */
 int model_open_frozen(struct model *m, const char *path, const struct conf_pairs *sets,
-                      enum dtype t, struct err *e);
+                      enum dtype t, struct pool *pool, struct err *e);
 
 /* Weights (not LoRA's) from a file into a model of the same shape; vocabulary rows by full_id. On
  * failure the weights are undefined. */

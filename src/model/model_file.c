@@ -3,7 +3,6 @@
 #include "import.h"
 #include "model.h"
 #include "model_lora.h"
-#include "par.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -99,7 +98,7 @@ static void read_param(const struct model *m, const struct model_file *mf, const
     const int64_t step = fit > 0 ? fit : 1;
     struct rows j = {m, p, t, 0};
     for (; j.first < p->rows; j.first += step) {
-        par_for(p->rows - j.first < step ? p->rows - j.first : step, read_row, &j);
+        pool_for(m->pool, p->rows - j.first < step ? p->rows - j.first : step, read_row, &j);
         model_file_drop(mf, t->data, bytes);
     }
 }
@@ -202,7 +201,7 @@ out:
 }
 
 static int open_as(struct model *m, const char *path, const struct conf_pairs *sets, bool frozen,
-                   enum dtype t, struct err *e) {
+                   enum dtype t, struct pool *pool, struct err *e) {
     int rc;
     struct model_file mf = {0};
     struct model_config c = {0};
@@ -210,6 +209,7 @@ static int open_as(struct model *m, const char *path, const struct conf_pairs *s
     TRY(model_import(&mf, path, true, e));
     TRY(model_config_parse(&c, mf.config, strlen(mf.config), path, sets, e));
     TRY(model_create(m, &c, e));
+    m->pool = pool;
     if (frozen) model_freeze(m);
     if (t == MODEL_AS_STORED)
         model_keep_storage(m, &mf);
@@ -225,12 +225,12 @@ out:
 }
 
 int model_open(struct model *m, const char *path, const struct conf_pairs *sets, struct err *e) {
-    return open_as(m, path, sets, false, DT_F32, e);
+    return open_as(m, path, sets, false, DT_F32, NULL, e);
 }
 
 int model_open_frozen(struct model *m, const char *path, const struct conf_pairs *sets,
-                      enum dtype t, struct err *e) {
-    return open_as(m, path, sets, true, t, e);
+                      enum dtype t, struct pool *pool, struct err *e) {
+    return open_as(m, path, sets, true, t, pool, e);
 }
 
 /* ---- saving --------------------------------------------------------------------------------- */
@@ -302,7 +302,8 @@ int model_as_file(const struct model *m, struct model_file *mf, struct model_as_
     struct model_as_file *x = *hold = calloc(1, sizeof *x);
     assert(!m->lora);
     *mf = (struct model_file){
-        .archs = &arch_parts, .tokenizer = m->tok_blob, .tokenizer_bytes = m->tok_bytes};
+        .archs = &arch_parts, .pool = m->pool, .tokenizer = m->tok_blob,
+        .tokenizer_bytes = m->tok_bytes};
     mf->config = model_config_dump(&m->config);
     mf->meta = meta ? strdup(meta) : NULL;
     for (int i = 0; i < m->n_params && x; i++) x->n_tables += m->params[i].role == ROLE_embed;

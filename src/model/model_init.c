@@ -1,6 +1,5 @@
 #include "format.h"
 #include "model.h"
-#include "par.h"
 #include "rng.h"
 
 #include <math.h>
@@ -58,10 +57,10 @@ static int random_param(const struct model *m, const struct param *p, struct err
                     .std = std_of(m, p),
                     .ids = p->role == ROLE_embed ? m->full_id : NULL};
     if (p->dtype != DT_F32) {
-        j.rows = malloc((size_t)par_threads() * (size_t)p->cols * sizeof *j.rows);
+        j.rows = malloc((size_t)pool_threads(m->pool) * (size_t)p->cols * sizeof *j.rows);
         if (!j.rows) return err_set(e, ERR_NOMEM, "out of memory for initialisation");
     }
-    par_for(p->rows, random_row, &j);
+    pool_for(m->pool, p->rows, random_row, &j);
     free(j.rows);
     return 0;
 }

@@ -2,7 +2,6 @@
 
 #include "arch.h"
 #include "op.h"
-#include "par.h"
 #include "rng.h"
 
 #include <assert.h>
@@ -228,7 +227,7 @@ void lora_init(struct model *m, uint64_t seed) {
         struct param *a = m->params + i, *b = a + 1;
         const int64_t fan = strcmp(l->init, "peft") ? l->opts.rank : a->cols;
         struct init_job j = {a, i, seed, 1 / sqrt((double)fan)};
-        par_for(a->rows, init_row, &j);
+        pool_for(m->pool, a->rows, init_row, &j);
         memset(b->data, 0, (size_t)param_count(b) * sizeof(float));
     }
 }
@@ -252,30 +251,31 @@ static void merge_row(void *ctx, int64_t r, int tid) {
     }
 }
 
-static void merge_weight(struct model *m, const struct node *n, int i) {
+static void merge_weight(struct model *m, const struct kern *kern, const struct node *n, int i) {
     const struct param *a = m->params + n->lora[i], *b = a + 1;
     model_own(m, n->param[i]);
     struct param *w = m->params + n->param[i];
     const struct variants v = {.n = 1,
                                .cols = w->cols,
                                .rank = (int)a->rows,
+                               .kern = kern,
                                .scale = n->lora_scale[i],
                                .lora_a = a->data,
                                .lora_b = b->data,
                                .row_count = w->rows};
     struct merge_job j = {w, param_mat(w, false)};
     j.mat.var = &v;
-    par_for(w->rows, merge_row, &j);
+    pool_for(m->pool, w->rows, merge_row, &j);
 }
 
-int lora_merge(struct model *m, struct err *e) {
+int lora_merge(struct model *m, const struct kern *kern, struct err *e) {
     assert(m->lora && m->weights.base);
     if (m->storage == DT_Q8_0)
         return err_set(e, ERR_USAGE,
                        "LoRA cannot be merged into q8_0 weights; store them as f32 or bf16");
     for (int k = 0; k < m->graph.n_nodes; k++)
         for (int i = 0; i < NODE_MAX_OUT; i++)
-            if (m->graph.nodes[k].lora[i]) merge_weight(m, m->graph.nodes + k, i);
+            if (m->graph.nodes[k].lora[i]) merge_weight(m, kern, m->graph.nodes + k, i);
     lora_unload(m);
     return 0;
 }

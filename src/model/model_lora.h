@@ -62,7 +62,7 @@ void lora_unload(struct model *m);
 
 /* W = W + scale B A, computed in f32 as the merged forward pass does, rounded to W's storage; then
  * as lora_unload. ERR_USAGE if W is q8_0, which would lose the correction in its rounding. */
-int lora_merge(struct model *m, struct err *e);
+int lora_merge(struct model *m, const struct kern *kern, struct err *e);
 
 void lora_release(struct model *m); /* memory only, for model_close */
 

@@ -1,7 +1,5 @@
 #include "opt.h"
 
-#include "kern.h"
-#include "par.h"
 #include "rng.h"
 
 #include <assert.h>
@@ -48,21 +46,21 @@ size_t opt_state_bytes(const struct opt_hyper *h, const struct param *params, in
 }
 
 /* Of the matrix that needs most: they come one after another. */
-static size_t work_bytes(const struct gemm *g, const struct opt_hyper *h,
+static size_t work_bytes(const struct machine *m, const struct opt_hyper *h,
                          const struct param *params, int n) {
     size_t most = 0;
     for (int i = 0; i < n; i++) {
         const struct opt_kind *k = h->of[params[i].role].kind;
         if (!params[i].trainable || !k->direction) continue;
-        const size_t bytes = k->work_bytes(g, params[i].rows, params[i].cols);
+        const size_t bytes = k->work_bytes(m->gemm + GEMM_EXACT, params[i].rows, params[i].cols);
         if (bytes > most) most = bytes;
     }
     return arena_need(most, 1);
 }
 
-size_t opt_bytes(const struct gemm *g, const struct opt_hyper *h, const struct param *params,
-                 int n) {
-    return opt_state_bytes(h, params, n) + work_bytes(g, h, params, n);
+size_t opt_bytes(const struct machine *m, const struct opt_hyper *h,
+                 const struct param *params, int n) {
+    return opt_state_bytes(h, params, n) + work_bytes(m, h, params, n);
 }
 
 static void cut_tiles(struct opt *o) {
@@ -90,16 +88,16 @@ static int check_buffers(const struct opt *o, struct err *e) {
     return 0;
 }
 
-int opt_open(struct opt *o, const struct gemm *g, const struct opt_hyper *h, struct param *params,
-             int n, struct err *e) {
+int opt_open(struct opt *o, const struct machine *m, const struct opt_hyper *h,
+             struct param *params, int n, struct err *e) {
     int rc;
-    *o = (struct opt){.hyper = *h, .gemm = g, .params = params, .n_params = n};
+    *o = (struct opt){.hyper = *h, .machine = m, .params = params, .n_params = n};
     TRY(check_buffers(o, e));
     cut_tiles(o);
     o->state = calloc((size_t)n + 1, sizeof *o->state);
     o->tiles = malloc(((size_t)o->n_tiles + 1) * sizeof *o->tiles);
     o->partial = malloc(((size_t)o->n_tiles + 1) * sizeof *o->partial);
-    TRY(arena_init(&o->mem, opt_bytes(g, h, params, n), "optimizer state", e));
+    TRY(arena_init(&o->mem, opt_bytes(m, h, params, n), "optimizer state", e));
     if (!o->state || !o->tiles || !o->partial) {
         rc = err_set(e, ERR_NOMEM, "out of memory for the optimizer's tables");
         goto out;
@@ -109,7 +107,7 @@ int opt_open(struct opt *o, const struct gemm *g, const struct opt_hyper *h, str
     for (int i = 0; i < n; i++)
         for (int k = 0; k < opt_kind_of(o, i)->n_state && params[i].trainable; k++)
             o->state[i][k] = arena_alloc(&o->mem, (size_t)param_count(params + i), sizeof(float));
-    o->work = arena_alloc(&o->mem, work_bytes(g, h, params, n), 1);
+    o->work = arena_alloc(&o->mem, work_bytes(m, h, params, n), 1);
 out:
     if (rc) opt_close(o);
     return rc;
@@ -154,13 +152,13 @@ static void square_tile(void *ctx, int64_t i, int tid) {
     (void)tid;
     const struct opt *o = ctx;
     const struct opt_span *s = o->tiles + i;
-    o->partial[i] = kern()->sumsq(o->params[s->param].grad + s->begin, s->n);
+    o->partial[i] = o->machine->kern->sumsq(o->params[s->param].grad + s->begin, s->n);
 }
 
 double opt_grad_norm(const struct opt *o) {
-    struct opt copy = *o; /* par_for wants a writable context; the tile results go to o->partial */
+    struct opt copy = *o; /* pool_for wants a writable context; the tile results go to o->partial */
     double sum = 0;
-    par_for(o->n_tiles, square_tile, &copy);
+    pool_for(o->machine->pool, o->n_tiles, square_tile, &copy);
     for (int64_t i = 0; i < o->n_tiles; i++) sum += o->partial[i];
     return sqrt(sum);
 }
@@ -190,13 +188,13 @@ enum { PIECE = 2048, ROUNDED = 32 }; /* weights that one block of random words r
 
 static void round_piece(const struct step_job *j, int param, int64_t begin, int64_t n,
                         const float *w, uint16_t *to) {
+    const struct kern *k = j->o->machine->kern;
     uint64_t words[PIECE / ROUNDED * 8];
     uint16_t rand[PIECE];
     const int64_t blocks = (n + ROUNDED - 1) / ROUNDED;
-    kern()->signs(words, rng_fold(j->round, (uint64_t)param), (uint64_t)(begin / ROUNDED), 1,
-                  blocks);
+    k->signs(words, rng_fold(j->round, (uint64_t)param), (uint64_t)(begin / ROUNDED), 1, blocks);
     memcpy(rand, words, (size_t)n * sizeof *rand);
-    kern()->bf16_by_chance(to, w, rand, n);
+    k->bf16_by_chance(to, w, rand, n);
 }
 
 /* The piece after this one, on its way while this one is worked on. */
@@ -220,7 +218,7 @@ static void step_piece(const struct step_job *j, const struct opt_tile *t, int p
         return;
     }
     uint16_t *stored = (uint16_t *)p->data + begin;
-    kern()->f32_from_bf16(wide, stored, n);
+    o->machine->kern->f32_from_bf16(wide, stored, n);
     kind->tile(t, wide, g, state, n);
     round_piece(j, param, begin, n, wide, stored);
 }
@@ -228,7 +226,8 @@ static void step_piece(const struct step_job *j, const struct opt_tile *t, int p
 static struct opt_tile tile_of(const struct step_job *j, enum role role) {
     const struct opt_hyper *h = &j->o->hyper;
     const struct opt_rule *r = h->of + role;
-    return (struct opt_tile){.lr = (float)(j->lr * r->lr_factor),
+    return (struct opt_tile){.kern = j->o->machine->kern,
+                             .lr = (float)(j->lr * r->lr_factor),
                              .decay = (float)r->decay,
                              .beta1 = (float)r->beta1,
                              .beta2 = (float)r->beta2,
@@ -249,7 +248,7 @@ static void direct(const struct step_job *j) {
                                      .cols = p->cols,
                                      .grad = p->grad,
                                      .state = o->state[i],
-                                     .gemm = o->gemm,
+                                     .gemm = o->machine->gemm + GEMM_EXACT,
                                      .work = o->work};
         k->direction(&t, &m);
     }
@@ -280,5 +279,5 @@ void opt_step(struct opt *o, double lr, const struct grad_source *grad) {
     j.round = rng_fold(rng_fold(rng_fold(0, o->hyper.seed), RNG_ROUND), (uint64_t)o->t);
     o->t++;
     direct(&j);
-    par_for(o->n_tiles, step_tile, &j);
+    pool_for(o->machine->pool, o->n_tiles, step_tile, &j);
 }

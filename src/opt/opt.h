@@ -12,6 +12,7 @@
 #define DUET_OPT_H
 
 #include "arena.h"
+#include "machine.h"
 #include "param.h"
 
 #define OPTIMIZERS(X) X(adamw) X(lion) X(sgd) X(momentum)
@@ -30,6 +31,7 @@ struct grad_source {
 
 /* What one update applies to one tile. */
 struct opt_tile {
+    const struct kern *kern;
     float lr, decay; /* with the role's factors in them */
     float beta1, beta2, eps;
     float grad_scale; /* clipping; in the tile pass behind a `direction`, which saw it, 1 */
@@ -42,7 +44,7 @@ struct opt_matrix {
     int64_t rows, cols;
     float *grad;             /* (rows, cols): the gradient, becomes the update */
     float *const *state;     /* n_state arrays (rows, cols) */
-    const struct gemm *gemm; /* for products (gemm_run) */
+    const struct gemm *gemm; /* for products (gemm_run); loops run on its pool */
     void *work;              /* work_bytes(gemm, rows, cols) bytes, 64-byte aligned, of any content */
 };
 
@@ -55,7 +57,7 @@ struct opt_kind {
     bool normalises;         /* the step's size does not follow the gradient's */
     bool matrices_only;      /* makes no sense of embeddings, norms, biases and adapters */
     /* Both or neither. Matrices come one after another, on the calling thread: work inside one is
-     * cut by par_for and gemm_run, by the problem, never by the number of threads. */
+     * cut by pool_for and gemm_run, by the problem, never by the number of threads. */
     size_t (*work_bytes)(const struct gemm *g, int64_t rows, int64_t cols);
     void (*direction)(const struct opt_tile *p, const struct opt_matrix *m);
     /* w, g and each state: n floats. g: the gradient, or what `direction` has left in its place. */
@@ -83,9 +85,9 @@ struct opt_hyper {
 struct opt_hyper opt_hyper_of(const struct opt_kind *kind);
 
 struct opt {
+    const struct machine *machine; /* borrowed */
     struct opt_hyper hyper;
-    const struct gemm *gemm; /* borrowed; NULL where no kind has a direction */
-    struct param *params;    /* borrowed */
+    struct param *params; /* borrowed */
     int n_params;
     float *(*state)[OPT_MAX_STATE]; /* per parameter; NULL where it has none or is not trainable */
     void *work;                     /* of one matrix at a time */
@@ -98,12 +100,12 @@ struct opt {
 
 /* Bytes of all state arrays; of what opt_open reserves, which is these and scratch. */
 size_t opt_state_bytes(const struct opt_hyper *h, const struct param *params, int n);
-size_t opt_bytes(const struct gemm *g, const struct opt_hyper *h, const struct param *params,
-                 int n);
+size_t opt_bytes(const struct machine *m, const struct opt_hyper *h,
+                 const struct param *params, int n);
 
 /* ERR_USAGE if a kind with a `direction` has a parameter without a gradient buffer. */
-int opt_open(struct opt *o, const struct gemm *g, const struct opt_hyper *h, struct param *params,
-             int n, struct err *e);
+int opt_open(struct opt *o, const struct machine *m, const struct opt_hyper *h,
+             struct param *params, int n, struct err *e);
 void opt_close(struct opt *o);
 /* As opened: no updates done, every state 0. */
 void opt_reset(struct opt *o);

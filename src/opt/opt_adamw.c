@@ -1,5 +1,4 @@
 /* AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101. */
-#include "kern.h"
 #include "opt.h"
 
 #include <math.h>
@@ -14,7 +13,7 @@ static void tile(const struct opt_tile *p, float *w, const float *g, float *cons
                                  .c1 = (float)(1 - pow((double)p->beta1, (double)p->t)),
                                  .c2 = (float)(1 - pow((double)p->beta2, (double)p->t)),
                                  .gscale = p->grad_scale};
-    kern()->adamw(w, g, state[0], state[1], &k, n);
+    p->kern->adamw(w, g, state[0], state[1], &k, n);
 }
 
 const struct opt_kind opt_adamw = {.name = "adamw",

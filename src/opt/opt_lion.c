@@ -1,12 +1,11 @@
 /* Lion: Chen et al. 2023, arXiv 2302.06675. */
-#include "kern.h"
 #include "opt.h"
 
 static void tile(const struct opt_tile *p, float *w, const float *g, float *const *state,
                  int64_t n) {
     const struct kern_lion k = {
         .lr = p->lr, .b1 = p->beta1, .b2 = p->beta2, .wd = p->decay, .gscale = p->grad_scale};
-    kern()->lion(w, g, state[0], &k, n);
+    p->kern->lion(w, g, state[0], &k, n);
 }
 
 const struct opt_kind opt_lion = {.name = "lion",

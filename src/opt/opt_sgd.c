@@ -1,12 +1,11 @@
 /* Stochastic gradient descent, decoupled decay: w -= lr (g + wd w). */
-#include "kern.h"
 #include "opt.h"
 
 static void tile(const struct opt_tile *p, float *w, const float *g, float *const *state,
                  int64_t n) {
     (void)state;
-    if (p->decay > 0) kern()->scale(w, 1 - p->lr * p->decay, n);
-    kern()->axpy(w, -p->lr * p->grad_scale, g, n);
+    if (p->decay > 0) p->kern->scale(w, 1 - p->lr * p->decay, n);
+    p->kern->axpy(w, -p->lr * p->grad_scale, g, n);
 }
 
 const struct opt_kind opt_sgd = {

@@ -2,7 +2,6 @@
 
 #include "finite.h"
 #include "opt.h"
-#include "par.h"
 #include "zo.h"
 
 #include <assert.h>
@@ -104,7 +103,7 @@ static size_t own_bytes(const struct model *m, const struct audit_opts *o) {
            3 * arena_need((size_t)(SIDES * o->batch * o->seq), sizeof(uint32_t)) +
            arena_need(spans, sizeof(struct audit_span)) +
            arena_need(CHUNKS * (N_SUMS + N), sizeof(double)) +
-           arena_need((size_t)par_threads() * 2 * OPT_TILE, sizeof(float));
+           arena_need((size_t)machine_threads(o->machine) * 2 * OPT_TILE, sizeof(float));
 }
 
 int audit_plan(struct model *m, const struct audit_opts *o, struct engine_memory *mem,
@@ -112,10 +111,10 @@ int audit_plan(struct model *m, const struct audit_opts *o, struct engine_memory
     int rc;
     struct exec x = {0};
     const struct exec_opts grad = grad_exec(o), probes = audit_probe_exec(o);
-    TRY(exec_plan(&x, &m->graph, o->gemm_grad, &grad, e));
+    TRY(exec_plan(&x, &m->graph, o->machine_grad, &grad, e));
     const size_t first = exec_bytes(&x);
     exec_close(&x);
-    TRY(exec_plan(&x, &m->graph, o->gemm, &probes, e));
+    TRY(exec_plan(&x, &m->graph, o->machine, &probes, e));
     const size_t second = exec_bytes(&x);
     *mem = (struct engine_memory){.weights = model_weight_bytes(m),
                                   .gradients = grad_bytes(m),
@@ -135,7 +134,7 @@ static void take_tables(struct audit *a) {
     a->tensor = arena_alloc(mem, n, sizeof *a->tensor);
     a->span = arena_alloc(mem, count_spans(a->model), sizeof *a->span);
     a->sums = arena_alloc(mem, CHUNKS * (N_SUMS + (size_t)o->seeds), sizeof *a->sums);
-    a->tiles = arena_alloc(mem, (size_t)par_threads() * 2 * OPT_TILE, sizeof *a->tiles);
+    a->tiles = arena_alloc(mem, (size_t)machine_threads(o->machine) * 2 * OPT_TILE, sizeof *a->tiles);
     a->nll = arena_alloc(mem, SIDES * half, sizeof *a->nll);
     a->input = arena_alloc(mem, SIDES * half, sizeof *a->input);
     a->target = arena_alloc(mem, SIDES * half, sizeof *a->target);
@@ -147,7 +146,7 @@ static void take_tables(struct audit *a) {
 
 int audit_open(struct audit *a, struct model *m, const struct audit_opts *o, struct err *e) {
     int rc;
-    assert(o->seeds >= AUDIT_LEAST_SEEDS && o->eps > 0 && o->gemm_grad->compute == DT_F32);
+    assert(o->seeds >= AUDIT_LEAST_SEEDS && o->eps > 0 && o->machine_grad->gemm->compute == DT_F32);
     *a = (struct audit){.opts = *o, .model = m};
     TRY(arena_init(&a->mem, own_bytes(m, o), "the audit", e));
     TRY(arena_init(&a->grads, grad_bytes(m), "gradients", e));
@@ -192,7 +191,7 @@ int audit_gradient(struct audit *a, struct err *e) {
     struct exec x;
     const struct audit_opts *o = &a->opts;
     const struct exec_opts xo = grad_exec(o);
-    const int rc = exec_open(&x, &a->model->graph, o->gemm_grad, &xo, e);
+    const int rc = exec_open(&x, &a->model->graph, o->machine_grad, &xo, e);
     if (rc) return rc;
     const struct batch b = {.B = o->batch,
                             .T = o->seq,
@@ -330,7 +329,7 @@ void audit_sum_group(struct audit *a, int k, double *sums) {
     }
     j.chunks = smaller(j.n_spans, CHUNKS);
     memset(a->sums, 0, (size_t)(j.chunks * width) * sizeof *a->sums);
-    par_for(j.chunks, add_spans, &j);
+    pool_for(a->opts.machine->pool, j.chunks, add_spans, &j);
     memset(sums, 0, N_SUMS * sizeof *sums);
     memset(g->slope, 0, (size_t)N * sizeof *g->slope);
     for (int64_t c = 0; c < j.chunks; c++) {
@@ -398,8 +397,8 @@ static void judge(struct audit_group *g, double N, double floor, const double *s
 int audit_run(struct audit *a, struct err *e) {
     int rc;
     const struct exec_opts xo = audit_probe_exec(&a->opts);
-    const double floor = a->opts.gemm->compute == DT_F32 ? 1e-4 : 0.05;
-    TRY(exec_open(&a->exec, &a->model->graph, a->opts.gemm, &xo, e));
+    const double floor = a->opts.machine->gemm->compute == DT_F32 ? 1e-4 : 0.05;
+    TRY(exec_open(&a->exec, &a->model->graph, a->opts.machine, &xo, e));
     for (int k = 0; k < a->n_groups; k++) {
         double sums[N_SUMS];
         TRY(probe_group(a, k, e));

@@ -41,8 +41,8 @@ enum { AUDIT_LEAST_SEEDS = 8 };
 struct audit_opts {
     int64_t batch, seq;            /* B and T */
     const uint32_t *input, *target; /* (B,T) each; borrowed */
-    const struct gemm *gemm;       /* of the probes */
-    const struct gemm *gemm_grad;  /* of the gradient: compute type f32 */
+    const struct machine *machine;      /* of the probes */
+    const struct machine *machine_grad; /* of the gradient: compute type f32 */
     bool recompute;                /* for the gradient */
     bool by_layer;                 /* groups are layers; else kinds of weights */
     int64_t seeds;                 /* N, at least AUDIT_LEAST_SEEDS */

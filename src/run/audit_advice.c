@@ -84,7 +84,7 @@ int audit_advise(struct audit *a, bool find, struct audit_advice *out, struct er
     double *room = malloc((size_t)B * 3 * sizeof *room);
     *out = (struct audit_advice){0};
     if (!room) return err_set(e, ERR_NOMEM, "out of memory for the losses of a batch");
-    TRY(exec_open(&a->exec, &a->model->graph, a->opts.gemm, &xo, e));
+    TRY(exec_open(&a->exec, &a->model->graph, a->opts.machine, &xo, e));
     if (find) find_eps(a, out);
     audit_coefficient(a, audit_seed(a, 0), 0);
     read_losses(a, room, room + B);

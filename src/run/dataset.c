@@ -81,7 +81,7 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
         out = d->temp;
     }
     log_progress_init(&s.line, o->quiet);
-    rc = shard_build(d->tokenizer, o->data.item, o->data.n, out, progress, &s, &stats, e);
+    rc = shard_build(d->tokenizer, o->pool, o->data.item, o->data.n, out, progress, &s, &stats, e);
     if (rc) {
         log_progress_end(&s.line);
         return rc;
@@ -91,7 +91,7 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
 #ifdef __GLIBC__
     malloc_trim(0); /* what tokenising needed is not needed again */
 #endif
-    rc = shard_open(&d->shard, out, SHARD_DUET, 0, false, e);
+    rc = shard_open(&d->shard, out, SHARD_DUET, 0, false, o->pool, e);
     drop_temp(d); /* the map keeps what it needs, whatever ends this process */
     return rc;
 }
@@ -101,7 +101,7 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
 static bool use_cache(struct dataset *d, const struct dataset_opts *o, struct err *damage) {
     damage->code = 0;
     if (!o->reuse || !o->cache || !d->tokenizer || !file_exists(o->cache) ||
-        shard_open(&d->shard, o->cache, SHARD_DUET, 0, true, damage))
+        shard_open(&d->shard, o->cache, SHARD_DUET, 0, true, o->pool, damage))
         return false;
     if (tokenizer_is(d->tokenizer, d->shard.tok_hash) &&
         (!o->expected || d->shard.hash == o->expect))
@@ -119,8 +119,8 @@ const char *dataset_name(const struct conf_list *data, char room[256]) {
     return room;
 }
 
-static int open_shard(struct dataset *d, const char *path, struct err *e) {
-    int rc = shard_open(&d->shard, path, SHARD_DUET, 0, true, e);
+static int open_shard(struct dataset *d, const char *path, struct pool *pool, struct err *e) {
+    int rc = shard_open(&d->shard, path, SHARD_DUET, 0, true, pool, e);
     if (rc) return rc;
     if (!d->tokenizer)
         return err_set(e, ERR_USAGE, "%s: give the tokenizer that made this shard with --tokenizer",
@@ -138,7 +138,7 @@ static int open_shard(struct dataset *d, const char *path, struct err *e) {
 static int open_raw16(struct dataset *d, const struct dataset_opts *o, struct err *e) {
     const uint32_t vocab = d->tokenizer ? tokenizer_vocab_size(d->tokenizer) : o->raw_vocab;
     const char *path = strcmp(o->data.item[0], "-") ? o->data.item[0] : "/dev/stdin";
-    return shard_open(&d->shard, path, SHARD_RAW16, vocab, true, e);
+    return shard_open(&d->shard, path, SHARD_RAW16, vocab, true, o->pool, e);
 }
 
 /* *tokens: the data is not text but tokens, which must be one file. */
@@ -195,7 +195,7 @@ int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e)
     TRY(check_kind(&o->data, o->format, &tokens, e));
     rc = !tokens                        ? from_text(d, o, e)
          : !strcmp(o->format, "raw16") ? open_raw16(d, o, e)
-                                       : open_shard(d, o->data.item[0], e);
+                                       : open_shard(d, o->data.item[0], o->pool, e);
 out:
     if (rc) dataset_close(d);
     return rc;

@@ -18,6 +18,7 @@ struct dataset_opts {
     uint64_t expect;
     uint32_t raw_vocab; /* vocabulary of raw16 tokens */
     bool quiet;
+    struct pool *pool; /* that tokenizes; NULL: one thread */
 };
 
 struct dataset {

@@ -1,7 +1,6 @@
 #include "engine.h"
 
 #include "op.h"
-#include "par.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,12 +58,13 @@ int engine_plan(const struct engine_kind *kind, struct model *m, const struct en
                 struct engine_memory *mem, struct err *e) {
     struct exec x = {0};
     const struct exec_opts xo = exec_opts_of(kind, o);
-    int rc = o->repeat ? 0 : exec_plan(&x, &m->graph, o->gemm, &xo, e);
+    int rc = o->repeat ? 0 : exec_plan(&x, &m->graph, o->machine, &xo, e);
     if (rc) return rc;
     const size_t exec = o->repeat ? 0 : exec_bytes(&x);
     *mem = (struct engine_memory){.weights = model_weight_bytes(m),
                                   .gradients = grad_bytes(kind, m),
-                                  .optimizer = opt_bytes(o->gemm, &o->hyper, m->params, m->n_params),
+                                  .optimizer = opt_bytes(o->machine, &o->hyper, m->params,
+                                                         m->n_params),
                                   .kept = x.plan.kept_bytes,
                                   .passing = x.plan.arena_bytes - x.plan.kept_bytes};
     mem->threads = exec - x.plan.arena_bytes;
@@ -90,7 +90,7 @@ static int open_tokens(struct engine *g, struct err *e) {
 static int open_passes(struct engine *g, struct err *e) {
     int rc;
     const struct exec_opts xo = exec_opts_of(g->kind, &g->opts);
-    TRY(exec_open(&g->exec, &g->model->graph, g->opts.gemm, &xo, e));
+    TRY(exec_open(&g->exec, &g->model->graph, g->opts.machine, &xo, e));
     TRY(exec_peaks_open(&g->peaks, &g->model->graph, e));
     TRY(open_tokens(g, e));
 out:
@@ -107,7 +107,7 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
         if (m->params[i].trainable)
             m->params[i].grad =
                 arena_alloc(&g->grads, (size_t)param_count(m->params + i), sizeof(float));
-    TRY(opt_open(&g->opt, o->gemm, &o->hyper, m->params, m->n_params, e));
+    TRY(opt_open(&g->opt, o->machine, &o->hyper, m->params, m->n_params, e));
     if (kind->open) TRY(kind->open(g, e));
 out:
     if (rc) engine_close(g);

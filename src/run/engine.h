@@ -18,7 +18,7 @@ struct engine_opts {
     bool recompute;
     bool repeat; /* mezo: makes recorded updates again and nothing else; no pass ever runs, and only
                   * weights and optimizer take memory */
-    const struct gemm *gemm;
+    const struct machine *machine;
     const _Atomic int *cancel; /* see exec_opts */
     struct opt_hyper hyper;
     /* mezo */

@@ -1,8 +1,6 @@
 #include "provenance.h"
 
-#include "cpu.h"
 #include "file.h"
-#include "par.h"
 #include "version.h"
 
 #include <jansson.h>
@@ -47,7 +45,7 @@ static json_t *text_of(const char *s) {
 }
 
 static json_t *this_process(const struct provenance *p) {
-    char host[TEXT_MAX] = "unknown";
+    char host[TEXT_MAX] = "unknown", model[CPU_MODEL];
     if (gethostname(host, sizeof host)) strcpy(host, "unknown");
     host[sizeof host - 1] = 0;
     json_t *o = json_object();
@@ -55,10 +53,11 @@ static json_t *this_process(const struct provenance *p) {
     json_object_set_new(o, "version", json_string(version_number()));
     json_object_set_new(o, "commit", json_string(version_commit()));
     json_object_set_new(o, "host", text_of(host));
-    json_object_set_new(o, "cpu", text_of(cpu_model()));
-    json_object_set_new(o, "tier", json_string(cpu_tier_name(cpu_tier())));
-    json_object_set_new(o, "threads", json_integer(par_threads()));
-    if (p->gemm) json_object_set_new(o, "gemm", json_string(p->gemm));
+    json_object_set_new(o, "cpu", text_of(cpu_model(model, sizeof model)));
+    json_object_set_new(o, "tier", json_string(cpu_tier_name(p->machine->cpu.tier)));
+    json_object_set_new(o, "threads", json_integer(machine_threads(p->machine)));
+    const struct gemm_backend *gemm = p->machine->gemm[GEMM_WEIGHTS].backend;
+    if (gemm) json_object_set_new(o, "gemm", json_string(gemm->name));
     if (p->peak > 0)
         json_object_set_new(o, "gemm_peak_gflops", json_real(round(10 * p->peak) / 10));
     return o;

@@ -10,7 +10,7 @@
 #ifndef DUET_PROVENANCE_H
 #define DUET_PROVENANCE_H
 
-#include "err.h"
+#include "machine.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,7 +22,7 @@ struct provenance {
     char *earlier;  /* the object as it stood in config.json then, or NULL; owned */
     int64_t step;   /* updates done when it went on */
     /* Of this process, when they are known. */
-    const char *gemm;
+    const struct machine *machine;
     double peak; /* GFLOP/s; 0: not known yet */
 };
 

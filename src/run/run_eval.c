@@ -46,7 +46,7 @@ int run_eval_model(struct run *r, struct model *m, struct eval_result *out, doub
                                 .progress = tell_done,
                                 .ctx = r,
                                 .cancel = run_cancel(r)};
-    return eval_run(m, eo->gemm, d->shard, &d->split, &o, out, e);
+    return eval_run(m, eo->machine, d->shard, &d->split, &o, out, e);
 }
 
 static int eval_task(struct run *r, struct validation *v, double *losses, struct err *e) {
@@ -58,7 +58,7 @@ static int eval_task(struct run *r, struct validation *v, double *losses, struct
                                      .progress = tell_done,
                                      .ctx = r,
                                      .cancel = run_cancel(r)};
-    const int rc = task_eval(r->model, eo->gemm, r->opts.val.task, &o, &out, e);
+    const int rc = task_eval(r->model, eo->machine, r->opts.val.task, &o, &out, e);
     if (rc) return rc;
     v->text.loss = out.loss;
     v->text.stderr_ = out.loss_stderr;

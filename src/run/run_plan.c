@@ -1,6 +1,6 @@
 #include "run_plan.h"
 
-#include "machine.h"
+#include "limit.h"
 
 /* Validation has its own, smaller memory beside that of training. */
 enum { VAL_TOKENS = 1024 };
@@ -15,7 +15,7 @@ int run_plan(struct engine_memory *mem, const struct engine_kind *kind, struct m
     int rc = engine_plan(kind, m, o, mem, e);
     if (rc || !val_seq) return rc;
     const struct exec_opts xo = {.B = run_val_batch(val_seq), .T = val_seq};
-    rc = exec_plan(&x, &m->graph, o->gemm, &xo, e);
+    rc = exec_plan(&x, &m->graph, o->machine, &xo, e);
     if (rc) return rc;
     mem->validation = exec_bytes(&x);
     mem->total += mem->validation;

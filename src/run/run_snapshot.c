@@ -3,27 +3,27 @@
 
 #include "adapter.h"
 #include "format.h"
-#include "kern.h"
 #include "state.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool all_finite(const struct param *p) {
+static bool all_finite(const struct kern *k, const struct param *p) {
     float buf[1024];
     const int64_t n = param_count(p);
     for (int64_t at = 0; at < n; at += 1024) {
         const int64_t some = n - at < 1024 ? n - at : 1024;
-        if (!isfinite(kern()->sumsq(param_read(p, at, some, buf), some))) return false;
+        if (!isfinite(k->sumsq(param_read(p, at, some, buf), some))) return false;
     }
     return true;
 }
 
 /* The weights about to be saved must be numbers: a snapshot never holds NaN. */
-static int check_finite(const struct model *m, struct err *e) {
+static int check_finite(const struct run *r, struct err *e) {
+    const struct model *m = r->model;
     for (int i = 0; i < m->n_params; i++)
-        if (m->params[i].trainable && !all_finite(m->params + i))
+        if (m->params[i].trainable && !all_finite(r->opts.engine_opts.machine->kern, m->params + i))
             return err_set(e, ERR_NUMERIC, "weights of %s are not finite; nothing was saved",
                            m->params[i].name);
     return 0;
@@ -56,7 +56,7 @@ int run_snapshot(struct run *r, const struct run_pair *to, struct err *e) {
     bool written = false;
     uint64_t hash = 0, named;
     struct err ignored;
-    TRY(check_finite(r->model, e));
+    TRY(check_finite(r, e));
     TRY(run_write_weights(r, to->weights, e));
     written = true;
     TRY(model_file_hash(to->weights, &hash, e));

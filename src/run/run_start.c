@@ -253,7 +253,7 @@ int run_files_open(const struct run_files *f, struct model *m, const struct adap
     int rc;
     TRY(run_files_there(f, e));
     TRY(f->adapter ? adapter_open(m, f->model, f->adapter, u, e)
-                   : model_open_frozen(m, f->model, u->sets, u->weights, e));
+                   : model_open_frozen(m, f->model, u->sets, u->weights, u->pool, e));
     TRY(run_files_tokenizer(f, m, e));
 out:
     return rc;

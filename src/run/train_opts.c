@@ -257,8 +257,8 @@ const struct conf_row train_rows[] = {
 #undef WITH
 #undef WITHOUT
 
-enum dtype compute_type(const char *name, const char *gemm) {
-    return strcmp(name, "auto") ? (enum dtype)dtype_find(name) : gemm_faster_compute(gemm);
+enum dtype compute_type(const char *name, const char *gemm, const struct cpu *cpu) {
+    return strcmp(name, "auto") ? (enum dtype)dtype_find(name) : gemm_faster_compute(gemm, cpu);
 }
 
 static int read_checkpoint_every(struct train_setup *s, const char *text, struct err *e) {
@@ -392,7 +392,8 @@ static const struct zo_kind *pick_estimator(const struct train_setup *s,
     return zo_find(o->directions > 0 || o->batch * o->accum < 2 ? "spsa" : "grzo");
 }
 
-int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e) {
+int train_setup_make(struct train_setup *s, const struct train_opts *o, const struct cpu *cpu,
+                     struct err *e) {
     int rc;
     *s = (struct train_setup){.engine = engine_find(o->engine)};
     const char *optimizer = strcmp(o->optimizer, "auto") ? o->optimizer : s->engine->optimizer;
@@ -400,7 +401,7 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, struct e
     s->optimizer = s->optimizer_matrix = opt_find(optimizer);
     if (strcmp(o->optimizer_matrix, "auto") && !o->lora_rank) /* whose matrices are frozen */
         s->optimizer_matrix = opt_find(o->optimizer_matrix);
-    s->compute = compute_type(o->compute, o->gemm);
+    s->compute = compute_type(o->compute, o->gemm, cpu);
     s->weights = (enum dtype)dtype_find(o->weights);
     if (o->task) s->objective = objective_find(o->objective);
     if (!s->engine->backward) s->estimator = pick_estimator(s, o);
@@ -430,11 +431,11 @@ out:
 }
 
 struct engine_opts train_engine_opts(const struct train_setup *s, const struct train_opts *o,
-                                     const struct gemm *g, int64_t seq) {
+                                     const struct machine *m, int64_t seq) {
     return (struct engine_opts){.batch = o->batch,
                                 .seq = seq,
                                 .recompute = o->recompute,
-                                .gemm = g,
+                                .machine = m,
                                 .hyper = s->hyper,
                                 .estimator = s->estimator,
                                 .directions = s->directions,
@@ -445,9 +446,9 @@ struct engine_opts train_engine_opts(const struct train_setup *s, const struct t
 }
 
 struct run_opts train_run_opts(const struct train_setup *s, const struct train_opts *o,
-                               const struct gemm *g, int64_t seq) {
+                               const struct machine *m, int64_t seq) {
     return (struct run_opts){.engine = s->engine,
-                             .engine_opts = train_engine_opts(s, o, g, seq),
+                             .engine_opts = train_engine_opts(s, o, m, seq),
                              .accum = o->accum,
                              .accum_end = o->accum_end,
                              .lr = s->lr,

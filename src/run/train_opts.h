@@ -91,7 +91,9 @@ struct train_setup {
 struct budget_use train_budget(const struct train_opts *o);
 bool train_opts_end(const struct train_opts *o);
 
-int train_setup_make(struct train_setup *s, const struct train_opts *o, struct err *e);
+/* cpu: what is computed with. */
+int train_setup_make(struct train_setup *s, const struct train_opts *o, const struct cpu *cpu,
+                     struct err *e);
 
 /* The optimizers' part of it: hyper and lr. */
 int train_hyper_make(struct train_setup *s, const struct train_opts *o, struct err *e);
@@ -116,14 +118,14 @@ void train_opts_old(struct train_opts *o, const struct conf *conf);
 
 /* The engine's part of it, for sequences of seq tokens. */
 struct engine_opts train_engine_opts(const struct train_setup *s, const struct train_opts *o,
-                                     const struct gemm *g, int64_t seq);
+                                     const struct machine *m, int64_t seq);
 
 /* The run's part; data and the like are the caller's to fill in. */
 struct run_opts train_run_opts(const struct train_setup *s, const struct train_opts *o,
-                               const struct gemm *g, int64_t seq);
+                               const struct machine *m, int64_t seq);
 
-/* "f32", "bf16" or "auto" (the faster with this GEMM backend on this machine) to a type. */
-enum dtype compute_type(const char *name, const char *gemm);
+/* "f32", "bf16" or "auto" (the faster with this GEMM backend on this CPU) to a type. */
+enum dtype compute_type(const char *name, const char *gemm, const struct cpu *cpu);
 
 /* Words of the choices, for other commands' tables. */
 extern const char compute_words[], gemm_words[], engine_words[],

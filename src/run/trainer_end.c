@@ -4,7 +4,7 @@
 #include "clock.h"
 #include "file.h"
 #include "format.h"
-#include "machine.h"
+#include "limit.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static int full_vocab_loss(struct trainer *t, double *loss, struct err *e) {
     struct eval_result r;
     char *path = file_join(t->dir, "model.blzt");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    TRY(model_open_frozen(&full, path, NULL, MODEL_AS_STORED, e));
+    TRY(model_open_frozen(&full, path, NULL, MODEL_AS_STORED, t->machine.pool, e));
     TRY(run_eval_model(t->run, &full, &r, NULL, e));
     *loss = r.loss;
 out:

@@ -159,7 +159,7 @@ static int write_text(const char *dir, const char *name, const char *text, struc
 
 char *trainer_record_text(const struct trainer *t, bool labels) {
     struct provenance p = t->provenance;
-    p.gemm = t->gemm.backend->name;
+    p.machine = &t->machine;
     p.peak = t->peak;
     return provenance_json(&p, labels ? t->opts->name : NULL, labels ? t->opts->note : NULL);
 }

@@ -59,7 +59,7 @@ struct trainer {
     const char *found[2]; /* from.data, from.val_data if one file that has moved */
     struct train_setup setup;
     char *dir;
-    struct gemm gemm;
+    struct machine machine;
     double peak, usual_peak; /* measured GFLOP/s; at earlier starts, 0: not known */
     struct provenance provenance;
     int64_t described; /* vocabulary of the description */

@@ -2,7 +2,7 @@
 #include "trainer_impl.h"
 
 #include "clock.h"
-#include "machine.h"
+#include "limit.h"
 #include "num.h"
 
 #include <math.h>

@@ -8,9 +8,8 @@
 #include "file.h"
 #include "format.h"
 #include "import.h"
-#include "machine.h"
+#include "limit.h"
 #include "model_shipped.h"
-#include "par.h"
 #include "textlist.h"
 
 #include <errno.h>
@@ -91,7 +90,8 @@ static int open_data(struct trainer *t, struct err *e) {
                              .reuse = t->resumed,
                              .expect = t->start.source[SOURCE_data].hash,
                              .expected = t->start.source[SOURCE_data].known,
-                             .quiet = o->quiet};
+                             .quiet = o->quiet,
+                             .pool = t->machine.pool};
     if (!o->tokenizer) {
         TRY(init_tokenizer(t, &holder, e));
         d.blob = holder.tok_blob;
@@ -122,7 +122,7 @@ void trainer_set_token_ids(struct model_config *c, const struct tokenizer *t) {
 struct run_opts trainer_run_opts(struct trainer *t) {
     const struct train_opts *o = t->opts;
     if (t->run) return t->run->opts;
-    struct run_opts r = train_run_opts(&t->setup, o, &t->gemm, t->seq);
+    struct run_opts r = train_run_opts(&t->setup, o, &t->machine, t->seq);
     r.engine_opts.n_answers = t->task.n_labels;
     r.engine_opts.answers = t->task.answers;
     r.cancel = stop_flag();
@@ -177,6 +177,7 @@ static int create_model(struct trainer *t, struct err *e) {
     const int64_t vocab =
         t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer) : t->data.shard.vocab;
     TRY(train_model_create(&t->model, &t->from, vocab, e));
+    t->model.pool = t->machine.pool;
     if (t->data.tokenizer) TRY(match_tokenizer(t, e));
     TRY(trainer_check_model(t, e));
 out:
@@ -209,8 +210,8 @@ static int open_model(struct trainer *t, struct err *e) {
     TRY(trainer_check_base(t, e));
     /* Now, while the memory of the run is not in use. */
     log_state(&t->line, "measuring the GEMM peak");
-    t->peak = gemm_peak(&t->gemm, 0.3, t->memory.total);
-    t->usual_peak = usual_peak_note(&t->gemm, t->memory.total, t->peak);
+    t->peak = gemm_peak(t->machine.gemm, 0.3, t->memory.total);
+    t->usual_peak = usual_peak_note(t->machine.gemm, t->memory.total, t->peak);
     log_state(&t->line, "preparing the model");
     TRY(t->restores ? model_reserve(&t->model, e)
                     : train_model_load(&t->model, s, o, t->base, e));
@@ -384,9 +385,10 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
         TRY(train_take_adapter(o, conf, &t->adapter, e));
         if (o->init && (t->own_run = model_file_of_run(o->init))) o->init = t->own_run;
     }
-    if (o->threads) par_init((int)o->threads);
+    TRY(machine_open(&t->machine,
+                     &(struct machine_opts){.threads = (int)o->threads, .idle = true}, e));
     train_opts_old(o, conf);
-    TRY(train_setup_make(&t->setup, o, e));
+    TRY(train_setup_make(&t->setup, o, &t->machine.cpu, e));
     TRY(train_check_effect(&t->setup, o, conf, e));
     if (t->resumed) TRY(trainer_look_at_end(t, e));
     if (t->over) {
@@ -394,9 +396,9 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
         goto out;
     }
     train_opts_resolve(o, &t->setup);
-    TRY(gemm_init(&t->gemm, o->gemm, t->setup.compute, e));
+    TRY(machine_products(&t->machine, o->gemm, o->compute, e));
     if (!t->resumed) TRY(check_inputs(o, e));
-    TRY(heartbeat_open(&t->clock, par_threads(), e));
+    TRY(heartbeat_open(&t->clock, machine_threads(&t->machine), e));
     TRY(open_run(t, conf, e));
     t->last_save = clock_seconds();
 out:
@@ -422,6 +424,7 @@ void trainer_close(struct trainer *t) {
     free(t->own_run);
     run_start_release(&t->start);
     provenance_release(&t->provenance);
+    machine_close(&t->machine);
     train_release_adapter(&t->adapter);
     train_summary_release(&t->ended);
     if (t->lock >= 0) close(t->lock);

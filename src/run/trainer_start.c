@@ -2,7 +2,7 @@
 #include "trainer_impl.h"
 
 #include "config_refuse.h"
-#include "machine.h"
+#include "limit.h"
 #include "num.h"
 #include "usual_peak.h"
 
@@ -102,7 +102,7 @@ void trainer_describe(struct trainer *t) {
         (long long)c->layers, (long long)c->dim, num_count((long long)c->vocab, n),
         (double)all * 1e-6, trained);
     say(t, "%s, %.1f MB planned, GEMM peak %.0f GFLOP/s (%s, %s)", data, in_mb(t->memory.total),
-        t->peak, t->gemm.backend->name, dtype_row(t->gemm.compute)->name);
+        t->peak, t->machine.gemm->backend->name, dtype_row(t->machine.gemm->compute)->name);
     if (usual_peak_missed(t->peak, t->usual_peak))
         log_warn(&t->line,
                  "warning: GEMM peak %.0f GFLOP/s, usually %.0f: the machine is busy; figures of "

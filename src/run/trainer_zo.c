@@ -55,7 +55,7 @@ static int settled(const struct trainer *t, const struct trajectory *old, char *
     TRY(conf_parse(&c, train_rows, &o, 0, NULL, e));
     TRY(conf_read_defaults_text(&c, old->head.config, old->path, e));
     train_opts_old(&o, &c);
-    TRY(train_setup_make(&s, &o, e));
+    TRY(train_setup_make(&s, &o, &t->machine.cpu, e));
     train_opts_resolve(&o, &s);
     if (!o.seq) o.seq = t->model.config.seq_len;
     *json = conf_to_json(&c, NULL, NULL);

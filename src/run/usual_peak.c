@@ -1,7 +1,5 @@
 #include "usual_peak.h"
 
-#include "cpu.h"
-#include "par.h"
 #include "rate_history.h"
 
 #include <stdio.h>
@@ -11,8 +9,9 @@
 static const double CLEARLY_LESS = 0.7;
 
 static void key_of(const struct gemm *g, size_t room, char key[200]) {
-    snprintf(key, 200, "%.80s, %s, %d threads, %s, %s, %lld", cpu_model(),
-             cpu_tier_name(cpu_tier()), par_threads(), g->backend->name,
+    char model[CPU_MODEL];
+    snprintf(key, 200, "%.80s, %s, %d threads, %s, %s, %lld", cpu_model(model, sizeof model),
+             cpu_tier_name(g->cpu.tier), pool_threads(g->pool), g->backend->name,
              dtype_row(g->compute)->name, (long long)gemm_peak_side(g, room));
 }
 

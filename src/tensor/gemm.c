@@ -2,10 +2,7 @@
 
 #include "arena.h"
 #include "clock.h"
-#include "cpu.h"
 #include "gemm_kern.h"
-#include "kern.h"
-#include "par.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -32,35 +29,41 @@ int gemm_best(const enum gemm_rate *rate, int n) {
 enum { N_BACKENDS = sizeof gemm_backends / sizeof *gemm_backends };
 
 /* The best that this CPU has instructions for. */
-static enum gemm_rate most(enum dtype compute) {
+static enum gemm_rate most(enum dtype compute, const struct cpu *cpu) {
     if (compute == DT_F32) return GEMM_VECTORS;
-    if (cpu_has_amx_bf16()) return GEMM_TILES;
-    return cpu_tier() >= CPU_avx512bf16 ? GEMM_VECTORS : GEMM_ROUNDED;
+    if (cpu->tiles) return GEMM_TILES;
+    return cpu->tier >= CPU_avx512bf16 ? GEMM_VECTORS : GEMM_ROUNDED;
 }
 
 /* The backend that the name means, or NULL. Asking a backend can load a library, so those behind
  * one that cannot be beaten are not asked. */
-static const struct gemm_backend *choose(const char *name, enum dtype compute) {
+static const struct gemm_backend *choose(const char *name, enum dtype compute,
+                                         const struct cpu *cpu) {
     const bool any = !strcmp(name, "auto");
     enum gemm_rate rate[N_BACKENDS] = {GEMM_NONE};
     bool best_there_is = false;
     for (int i = 0; i < N_BACKENDS && !best_there_is; i++) {
         const struct gemm_backend *b = gemm_backends[i];
         if (any ? !b->exact : strcmp(name, b->name)) continue;
-        rate[i] = b->rate(compute);
-        best_there_is = rate[i] >= most(compute);
+        rate[i] = b->rate(compute, cpu);
+        best_there_is = rate[i] >= most(compute, cpu);
     }
     const int best = gemm_best(rate, N_BACKENDS);
     return best < 0 ? NULL : gemm_backends[best];
 }
 
-enum dtype gemm_faster_compute(const char *backend) {
-    const struct gemm_backend *b = choose(backend, DT_BF16);
-    return b && b->rate(DT_BF16) >= GEMM_VECTORS ? DT_BF16 : DT_F32;
+enum dtype gemm_faster_compute(const char *backend, const struct cpu *cpu) {
+    const struct gemm_backend *b = choose(backend, DT_BF16, cpu);
+    return b && b->rate(DT_BF16, cpu) >= GEMM_VECTORS ? DT_BF16 : DT_F32;
 }
 
-int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e) {
-    *g = (struct gemm){.compute = compute, .backend = choose(backend, compute)};
+int gemm_init(struct gemm *g, const char *backend, enum dtype compute, const struct cpu *cpu,
+              struct pool *pool, struct err *e) {
+    *g = (struct gemm){.compute = compute,
+                       .backend = choose(backend, compute, cpu),
+                       .cpu = *cpu,
+                       .kern = kern_tier((int)cpu->tier),
+                       .pool = pool};
     if (g->backend) return 0;
     return err_set(e, ERR_INPUT,
                    "GEMM backend %s cannot compute %s here (library missing, or not for this CPU)",
@@ -91,15 +94,9 @@ struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t
     return p;
 }
 
-/* Nanoseconds, of all threads together. */
-static _Atomic int64_t packing;
-
-double gemm_pack_seconds(void) {
-    return 1e-9 * (double)atomic_load(&packing) / par_threads();
-}
-
-void gemm_count_packing(double seconds) {
-    atomic_fetch_add_explicit(&packing, (int64_t)(1e9 * seconds), memory_order_relaxed);
+void gemm_count_packing(const struct gemm *g, double seconds) {
+    if (g->packing)
+        atomic_fetch_add_explicit(g->packing, (int64_t)(1e9 * seconds), memory_order_relaxed);
 }
 
 struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row, int64_t count) {
@@ -113,7 +110,7 @@ struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row,
 }
 
 size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
-    return (size_t)par_threads() * g->backend->panel_bytes(g, rows, k);
+    return (size_t)pool_threads(g->pool) * g->backend->panel_bytes(g, rows, k);
 }
 
 void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
@@ -129,6 +126,7 @@ void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm
 enum { FEW_CHUNK = 64 };
 
 struct few_job {
+    const struct gemm *g;
     const float *b;
     int64_t ldb, n, k;
     const float *a;
@@ -142,7 +140,7 @@ static void few_rows(void *ctx, int64_t i, int tid) {
     (void)tid;
     const struct few_job *j = ctx;
     const int64_t n0 = i * FEW_CHUNK, n = j->n - n0 < FEW_CHUNK ? j->n - n0 : FEW_CHUNK;
-    gemv_fn *const gemv = gemm_kern_gemv();
+    gemv_fn *const gemv = gemm_kern_gemv(j->g->cpu.tier);
     for (int64_t r = 0; r < j->m; r++)
         gemv(j->b + n0 * j->ldb, j->ldb, j->a + r * j->lda, j->c + r * j->ldc + n0, n, j->k,
              j->add);
@@ -157,7 +155,7 @@ static void few_columns(void *ctx, int64_t i, int tid) {
         float *c = j->c + r * j->ldc + n0;
         if (!j->add) memset(c, 0, (size_t)n * sizeof *c);
         for (int64_t p = 0; p < j->k; p++)
-            kern()->axpy(c, j->a[r * j->lda + p], j->b + p * j->ldb + n0, n);
+            j->g->kern->axpy(c, j->a[r * j->lda + p], j->b + p * j->ldb + n0, n);
     }
 }
 
@@ -175,8 +173,8 @@ static bool run_few(const struct gemm *g, int64_t m, int64_t n, int64_t k, const
                     const struct mat *b, float *c, int64_t ldc, bool add) {
     if (!gemm_few(g, m) || a->dtype != DT_F32 || b->dtype != DT_F32 || a->trans || b->var)
         return false;
-    struct few_job j = {b->data, b->ld, n, k, a->data, a->ld, m, c, ldc, add};
-    par_for((n + FEW_CHUNK - 1) / FEW_CHUNK, b->trans ? few_columns : few_rows, &j);
+    struct few_job j = {g, b->data, b->ld, n, k, a->data, a->ld, m, c, ldc, add};
+    pool_for(g->pool, (n + FEW_CHUNK - 1) / FEW_CHUNK, b->trans ? few_columns : few_rows, &j);
     return true;
 }
 

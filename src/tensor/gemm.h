@@ -19,9 +19,12 @@
 #ifndef DUET_GEMM_H
 #define DUET_GEMM_H
 
+#include "cpu.h"
 #include "direction.h"
 #include "dtype.h"
 #include "err.h"
+#include "kern.h"
+#include "pool.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,9 +44,10 @@ struct variants {
     const struct probe *probes; /* n */
     int64_t tensor, cols;       /* z is of a tensor of so many columns, */
     int64_t row0;               /* ... whose row row0 is line 0 of the stored matrix */
-    /* LoRA merged in, or rank 0: lora_b + v*row_count*rank is (row_count, rank), its row row0
+    /* LoRA merged in by kern's axpy, or rank 0: lora_b + v*row_count*rank is (row_count, rank), its row row0
      * belongs to line 0; lora_a + v*rank*cols is (rank, cols). */
     int rank;
+    const struct kern *kern;
     float scale;
     const float *lora_a, *lora_b;
     int64_t row_count;
@@ -82,7 +86,7 @@ struct gemm_pack {
 
 struct gemm;
 
-/* What a backend has for a compute type on this machine, slowest first. */
+/* What a backend has for a compute type on a CPU, slowest first. */
 enum gemm_rate {
     GEMM_NONE,     /* it cannot run here */
     GEMM_LOOPS,    /* plain loops: for checks, never chosen by itself if there is anything else */
@@ -95,8 +99,8 @@ struct gemm_backend {
     const char *name;
     const char *help;
     bool exact; /* same bits for any number of threads */
-    /* How it would compute this type here (CPU, library found). */
-    enum gemm_rate (*rate)(enum dtype compute);
+    /* How it would compute this type with so much of the CPU (and the library that is found). */
+    enum gemm_rate (*rate)(enum dtype compute, const struct cpu *cpu);
     /* Bytes of storage that pack needs for an operand like m (m->data is not looked at). */
     size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, const struct mat *m,
                          int64_t rows, int64_t k);
@@ -107,10 +111,16 @@ struct gemm_backend {
                 float *c, int64_t ldc, bool add, void *work);
 };
 
-/* A choice of backend and compute type, made once at start. Read-only afterwards. */
+/* A choice of backend and compute type, and what products run on. Read-only afterwards. */
 struct gemm {
     const struct gemm_backend *backend;
     enum dtype compute; /* DT_F32, or DT_BF16: inputs rounded to bf16, f32 accumulation */
+    struct cpu cpu;
+    const struct kern *kern;
+    struct pool *pool;
+    /* Adds up the nanoseconds that the threads together spend on packing B panel by panel (reading
+     * stored weights: widening, dequantising, perturbing); NULL: nobody asks. */
+    _Atomic int64_t *packing;
 };
 
 extern const struct gemm_backend *const gemm_backends[];
@@ -118,11 +128,12 @@ extern const size_t n_gemm_backends;
 
 /* backend: a name from the list, or "auto": the exact one with the best rate, of equals the first.
  * A backend that is named is taken if it can run here at all, else ERR_INPUT. */
-int gemm_init(struct gemm *g, const char *backend, enum dtype compute, struct err *e);
+int gemm_init(struct gemm *g, const char *backend, enum dtype compute, const struct cpu *cpu,
+              struct pool *pool, struct err *e);
 
-/* The compute type that is faster with this backend ("auto": with the best) on this machine: bf16
- * where there are instructions for its products, else f32. */
-enum dtype gemm_faster_compute(const char *backend);
+/* The compute type that is faster with this backend ("auto": with the best): bf16 where there are
+ * instructions for its products, else f32. */
+enum dtype gemm_faster_compute(const char *backend, const struct cpu *cpu);
 
 /* The index of the best of n rates, of equals the first; -1 if all are GEMM_NONE. */
 int gemm_best(const enum gemm_rate *rate, int n);
@@ -146,13 +157,13 @@ struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row,
 struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t k);
 
 /* c: row i at c + i*ldc. add: accumulate into c. work: for an unpacked B, gemm_panel_bytes() bytes,
- * cut by thread, so that products inside the chunks of one par_for can share it: those of smaller
+ * cut by thread, so that products inside the chunks of one loop can share it: those of smaller
  * operands than it was made for then say so with b->panel. Else NULL. */
 void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
               int64_t ldc, bool add, void *work);
 size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k);
 
-/* Packs A, and B panel by panel, and multiplies. Not inside a par_for chunk. */
+/* Packs A, and B panel by panel, and multiplies. Not inside a chunk. */
 size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a);
 void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
               float *c, int64_t ldc, bool add, void *work);
@@ -180,11 +191,8 @@ static inline int mat_variants(const struct mat *m) {
  * transposed): generation reads every weight once. */
 bool gemm_few(const struct gemm *g, int64_t m);
 
-/* Seconds spent packing B panel by panel (reading stored weights: widening, dequantising,
- * perturbing) since the program began, averaged over the threads. Backends count with the second.
- * */
-double gemm_pack_seconds(void);
-void gemm_count_packing(double seconds);
+/* For backends: counts seconds that a thread has packed. */
+void gemm_count_packing(const struct gemm *g, double seconds);
 
 /* Measured rate of a large square product with this backend, GFLOP/s over all threads: the median
  * of the runs that fit into about `seconds`, of the largest square that fits into `room` bytes. 0

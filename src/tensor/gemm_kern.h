@@ -29,14 +29,14 @@ struct gemm_kern {
                 int64_t ldc, bool add);
 };
 
-/* For the tier in use. The pairs kernel is NULL where the CPU has no bf16 dot product. */
-const struct gemm_kern *gemm_kern_f32(void);
-const struct gemm_kern *gemm_kern_bf16(void);
+/* The pairs kernel is NULL in tiers without a bf16 dot product. */
+const struct gemm_kern *gemm_kern_f32(enum cpu_tier tier);
+const struct gemm_kern *gemm_kern_bf16(enum cpu_tier tier);
 
 /* y[j] = [y[j] +] dot(x, row j of w), j < n, rows of k floats at stride ld: fixed order within a
  * tier. */
 typedef void gemv_fn(const float *w, int64_t ld, const float *x, float *y, int64_t n, int64_t k,
                      bool add);
-gemv_fn *gemm_kern_gemv(void);
+gemv_fn *gemm_kern_gemv(enum cpu_tier tier);
 
 #endif

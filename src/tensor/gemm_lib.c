@@ -2,7 +2,6 @@
 
 #include "arena.h"
 #include "clock.h"
-#include "par.h"
 
 #include <string.h>
 
@@ -54,10 +53,10 @@ static void copy_chunk(void *ctx, int64_t c, int tid) {
     }
 }
 
-static void copy(const struct gemm_lib *l, const struct mat *m, int v, int64_t first, int64_t rows,
+static void copy(const struct gemm *g, const struct gemm_lib *l, const struct mat *m, int v, int64_t first, int64_t rows,
                  int64_t k, void *dst) {
     struct copy_job j = {m, v, first, rows, k, l->type, l->round, dst};
-    par_for((rows + COPY_ROWS - 1) / COPY_ROWS, copy_chunk, &j);
+    pool_for(g->pool, (rows + COPY_ROWS - 1) / COPY_ROWS, copy_chunk, &j);
 }
 
 static bool reads_in_place(const struct gemm_lib *l, const struct mat *m) {
@@ -74,13 +73,14 @@ size_t gemm_lib_panel_bytes(const struct gemm_lib *l, int64_t rows, int64_t k) {
                       (size_t)dtype_row(l->type)->bytes);
 }
 
-void gemm_lib_pack(const struct gemm_lib *l, struct gemm_pack *p, void *dst) {
+void gemm_lib_pack(const struct gemm *g, const struct gemm_lib *l, struct gemm_pack *p, void *dst) {
     if (reads_in_place(l, &p->src)) return;
-    copy(l, &p->src, 0, 0, p->rows, p->k, dst);
+    copy(g, l, &p->src, 0, 0, p->rows, p->k, dst);
     p->data = dst;
 }
 
 struct mul_job {
+    const struct gemm *g;
     const struct gemm_lib *l;
     const struct gemm_pack *a, *b;
     float *c;
@@ -106,17 +106,17 @@ static void mul_chunk(void *ctx, int64_t t, int tid) {
         struct gemm_pack own = gemm_unpacked(j->b->src, n, j->b->k);
         own.data = j->scratch + (size_t)tid * j->scratch_bytes;
         const double begin = clock_seconds();
-        copy(j->l, &j->b->src, v, b0, n, own.k, j->scratch + (size_t)tid * j->scratch_bytes);
-        gemm_count_packing(clock_seconds() - begin);
+        copy(j->g, j->l, &j->b->src, v, b0, n, own.k, j->scratch + (size_t)tid * j->scratch_bytes);
+        gemm_count_packing(j->g, clock_seconds() - begin);
         j->l->call(j->a, row, m, &own, 0, n, c, j->ldc, j->add);
     }
 }
 
-void gemm_lib_mul(const struct gemm_lib *l, const struct gemm_pack *a, const struct gemm_pack *b,
-                  float *c, int64_t ldc, bool add, void *work) {
+void gemm_lib_mul(const struct gemm *g, const struct gemm_lib *l, const struct gemm_pack *a,
+                  const struct gemm_pack *b, float *c, int64_t ldc, bool add, void *work) {
     if (a->rows == 0 || b->rows == 0 || a->k == 0) return;
     const int64_t tiles_n = (b->rows + PANEL_N - 1) / PANEL_N;
-    struct mul_job j = {.l = l, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
+    struct mul_job j = {.g = g, .l = l, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
     j.variants = mat_variants(&b->src);
     j.rows = a->rows / j.variants;
     j.group_rows = a->group_rows ? a->group_rows : j.rows;
@@ -126,5 +126,5 @@ void gemm_lib_mul(const struct gemm_lib *l, const struct gemm_pack *a, const str
         j.scratch = work;
         j.scratch_bytes = b->panel ? b->panel : gemm_lib_panel_bytes(l, b->rows, b->k);
     }
-    par_for(j.tiles_m * tiles_n, mul_chunk, &j);
+    pool_for(g->pool, j.tiles_m * tiles_n, mul_chunk, &j);
 }

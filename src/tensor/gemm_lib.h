@@ -20,8 +20,8 @@ struct gemm_lib {
 
 size_t gemm_lib_pack_bytes(const struct gemm_lib *l, const struct mat *m, int64_t rows, int64_t k);
 size_t gemm_lib_panel_bytes(const struct gemm_lib *l, int64_t rows, int64_t k);
-void gemm_lib_pack(const struct gemm_lib *l, struct gemm_pack *p, void *dst);
-void gemm_lib_mul(const struct gemm_lib *l, const struct gemm_pack *a, const struct gemm_pack *b,
-                  float *c, int64_t ldc, bool add, void *work);
+void gemm_lib_pack(const struct gemm *g, const struct gemm_lib *l, struct gemm_pack *p, void *dst);
+void gemm_lib_mul(const struct gemm *g, const struct gemm_lib *l, const struct gemm_pack *a,
+                  const struct gemm_pack *b, float *c, int64_t ldc, bool add, void *work);
 
 #endif

@@ -9,8 +9,6 @@
 
 #include "arena.h"
 #include "clock.h"
-#include "cpu.h"
-#include "par.h"
 
 #include <assert.h>
 #include <string.h>
@@ -37,8 +35,8 @@ enum {
 TIERS(X)
 #undef X
 
-const struct gemm_kern *gemm_kern_f32(void) {
-    switch (cpu_tier()) {
+const struct gemm_kern *gemm_kern_f32(enum cpu_tier tier) {
+    switch (tier) {
 #define X(t)                                                                                       \
     case CPU_##t: return &gemm_kern_f32_##t;
         TIERS(X)
@@ -47,8 +45,8 @@ const struct gemm_kern *gemm_kern_f32(void) {
     }
 }
 
-gemv_fn *gemm_kern_gemv(void) {
-    switch (cpu_tier()) {
+gemv_fn *gemm_kern_gemv(enum cpu_tier tier) {
+    switch (tier) {
 #define X(t)                                                                                       \
     case CPU_##t: return gemm_gemv_##t;
         TIERS(X)
@@ -57,10 +55,12 @@ gemv_fn *gemm_kern_gemv(void) {
     }
 }
 
-const struct gemm_kern *gemm_kern_bf16(void) {
+const struct gemm_kern *gemm_kern_bf16(enum cpu_tier tier) {
 #if defined(__x86_64__)
     extern const struct gemm_kern gemm_kern_bf16_avx512bf16;
-    if (cpu_tier() == CPU_avx512bf16) return &gemm_kern_bf16_avx512bf16;
+    if (tier == CPU_avx512bf16) return &gemm_kern_bf16_avx512bf16;
+#else
+    (void)tier;
 #endif
     return NULL;
 }
@@ -69,9 +69,9 @@ const struct gemm_kern *gemm_kern_bf16(void) {
  * a CPU without bf16 dot products runs on rounded f32: the same products, the same accumulation).
  */
 static const struct gemm_kern *choose(const struct gemm *g, bool *round) {
-    const struct gemm_kern *kn = g->compute == DT_BF16 ? gemm_kern_bf16() : NULL;
+    const struct gemm_kern *kn = g->compute == DT_BF16 ? gemm_kern_bf16(g->cpu.tier) : NULL;
     *round = g->compute == DT_BF16;
-    return kn ? kn : gemm_kern_f32();
+    return kn ? kn : gemm_kern_f32(g->cpu.tier);
 }
 
 static int64_t words(const struct gemm_kern *kn, int64_t k) {
@@ -168,11 +168,11 @@ static void native_pack(const struct gemm *g, enum gemm_side side, struct gemm_p
     struct pack_job j = {.p = p, .dst = dst};
     j.kn = choose(g, &j.round);
     if (side == GEMM_B) {
-        par_for(slivers(p->rows, j.kn->nr), pack_sliver, &j);
+        pool_for(g->pool, slivers(p->rows, j.kn->nr), pack_sliver, &j);
         p->data = dst;
     } else if (!reads_in_place(j.kn, &p->src, j.round)) {
         j.ld = p->ld = copy_ld(j.kn, p->src.trans, p->rows, p->k, &j.lines);
-        par_for((j.lines + COPY_LINES - 1) / COPY_LINES, copy_lines, &j);
+        pool_for(g->pool, (j.lines + COPY_LINES - 1) / COPY_LINES, copy_lines, &j);
         p->data = dst;
     }
 }
@@ -180,6 +180,7 @@ static void native_pack(const struct gemm *g, enum gemm_side side, struct gemm_p
 /* ---- products -------------------------------------------------------------------------------- */
 
 struct mul_job {
+    const struct gemm *g;
     const struct gemm_kern *kn;
     const struct gemm_pack *a, *b;
     const uint32_t *pa; /* words of A */
@@ -298,12 +299,12 @@ static void mul_task(void *ctx, int64_t t, int tid) {
             }
         }
     }
-    if (own) gemm_count_packing(spent);
+    if (own) gemm_count_packing(j->g, spent);
 }
 
 static void native_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                        float *c, int64_t ldc, bool add, void *work) {
-    struct mul_job j = {.a = a, .b = b, .c = c, .ldc = ldc, .add = add};
+    struct mul_job j = {.g = g, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
     struct gemm_pack groups = *a;
     j.kn = choose(g, &j.round);
     j.pa = a->data ? a->data : a->src.data;
@@ -327,12 +328,12 @@ static void native_mul(const struct gemm *g, const struct gemm_pack *a, const st
         j.scratch = work;
         j.scratch_bytes = b->panel ? b->panel : panel_bytes(g, b->rows, b->k);
     }
-    par_for(j.panels * j.parts, mul_task, &j);
+    pool_for(g->pool, j.panels * j.parts, mul_task, &j);
 }
 
-static enum gemm_rate rate(enum dtype compute) {
+static enum gemm_rate rate(enum dtype compute, const struct cpu *cpu) {
     if (compute == DT_F32) return GEMM_VECTORS;
-    return cpu_tier() >= CPU_avx512bf16 ? GEMM_VECTORS : GEMM_ROUNDED;
+    return cpu->tier >= CPU_avx512bf16 ? GEMM_VECTORS : GEMM_ROUNDED;
 }
 
 const struct gemm_backend gemm_native = {

@@ -6,7 +6,6 @@
 #ifdef HAVE_ONEDNN
 
 #include "arena.h"
-#include "cpu.h"
 
 #include <dlfcn.h>
 #include <dnnl.h>
@@ -47,12 +46,12 @@ static void load(void) {
             p_dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
 }
 
-static enum gemm_rate rate(enum dtype compute) {
+static enum gemm_rate rate(enum dtype compute, const struct cpu *cpu) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (compute == DT_BF16 && cpu_tier() < CPU_avx512bf16) return GEMM_NONE;
+    if (compute == DT_BF16 && cpu->tier < CPU_avx512bf16) return GEMM_NONE;
     pthread_once(&once, load);
     if (!ready) return GEMM_NONE;
-    return compute == DT_BF16 && cpu_has_amx_bf16() ? GEMM_TILES : GEMM_VECTORS;
+    return compute == DT_BF16 && cpu->tiles ? GEMM_TILES : GEMM_VECTORS;
 }
 
 static void call_f32(const struct gemm_pack *a, int64_t a0, int64_t m, const struct gemm_pack *b,
@@ -220,18 +219,19 @@ static size_t onednn_panel_bytes(const struct gemm *g, int64_t rows, int64_t k) 
 
 static void onednn_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
     (void)side;
-    gemm_lib_pack(lib(g), p, dst);
+    gemm_lib_pack(g, lib(g), p, dst);
 }
 
 static void onednn_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                        float *c, int64_t ldc, bool add, void *work) {
-    gemm_lib_mul(lib(g), a, b, c, ldc, add, work);
+    gemm_lib_mul(g, lib(g), a, b, c, ldc, add, work);
 }
 
 #else
 
-static enum gemm_rate rate(enum dtype compute) {
+static enum gemm_rate rate(enum dtype compute, const struct cpu *cpu) {
     (void)compute;
+    (void)cpu;
     return GEMM_NONE;
 }
 #define onednn_pack_bytes NULL

@@ -1,7 +1,6 @@
-/* OpenBLAS, loaded at run time so that its kernels can be chosen first: OpenBLAS 0.3.21 does not
+/* OpenBLAS, loaded at run time, once a process, so that its kernels can be chosen first: OpenBLAS 0.3.21 does not
  * know newer AVX-512 processors and falls back to AVX2 kernels at half the speed, unless
  * OPENBLAS_CORETYPE names a core with the same instructions before the library is loaded. */
-#include "cpu.h"
 #include "gemm_lib.h"
 
 #include <dlfcn.h>
@@ -13,12 +12,19 @@
 typedef void sgemm_fn(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
                       int lda, const float *b, int ldb, float beta, float *c, int ldc);
 
-static sgemm_fn *sgemm;
+/* The first machine that asks decides about the kernels; a machine of another tier would get bits
+ * that are not its own, and goes without the library. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool loaded;
+static enum cpu_tier loaded_for;
+static sgemm_fn *sgemm; /* does not change once it is loaded */
 
-static void load(void) {
-    if (cpu_tier() >= CPU_avx512)
+static void load(enum cpu_tier tier) {
+    loaded = true;
+    loaded_for = tier;
+    if (tier >= CPU_avx512)
         setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
-    else if (cpu_tier() == CPU_avx2)
+    else if (tier == CPU_avx2)
         setenv("OPENBLAS_CORETYPE", "Haswell", 0);
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
@@ -26,14 +32,21 @@ static void load(void) {
     if (!lib) return;
     void (*threads)(int);
     *(void **)&threads = dlsym(lib, "openblas_set_num_threads");
-    if (threads) threads(1); /* panels are shared out by par_for */
+    if (threads) threads(1); /* panels are shared out by the pool */
     *(void **)&sgemm = dlsym(lib, "cblas_sgemm");
 }
 
-static enum gemm_rate rate(enum dtype compute) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, load);
-    if (!sgemm) return GEMM_NONE;
+/* Tiers that get the same kernels of the library. */
+static bool alike(enum cpu_tier a, enum cpu_tier b) {
+    return a == b || (a >= CPU_avx512 && b >= CPU_avx512);
+}
+
+static enum gemm_rate rate(enum dtype compute, const struct cpu *cpu) {
+    pthread_mutex_lock(&lock);
+    if (!loaded) load(cpu->tier);
+    const bool usable = sgemm && alike(cpu->tier, loaded_for);
+    pthread_mutex_unlock(&lock);
+    if (!usable) return GEMM_NONE;
     return compute == DT_F32 ? GEMM_VECTORS : GEMM_ROUNDED;
 }
 
@@ -76,12 +89,12 @@ static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
 static void openblas_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p,
                           void *dst) {
     (void)side;
-    gemm_lib_pack(lib(g), p, dst);
+    gemm_lib_pack(g, lib(g), p, dst);
 }
 
 static void openblas_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                          float *c, int64_t ldc, bool add, void *work) {
-    gemm_lib_mul(lib(g), a, b, c, ldc, add, work);
+    gemm_lib_mul(g, lib(g), a, b, c, ldc, add, work);
 }
 
 const struct gemm_backend gemm_openblas = {

@@ -1,12 +1,12 @@
 /* The reference backend: what every other one is checked against. Element (i,j) is the
  * left-to-right chain of fused multiply-adds over k. Slow; always there. */
 #include "gemm.h"
-#include "par.h"
 
 #include <math.h>
 
-static enum gemm_rate rate(enum dtype compute) {
+static enum gemm_rate rate(enum dtype compute, const struct cpu *cpu) {
     (void)compute;
+    (void)cpu;
     return GEMM_LOOPS;
 }
 
@@ -73,7 +73,7 @@ static void ref_mul(const struct gemm *g, const struct gemm_pack *a, const struc
     struct job j = {.a = a, .b = b, .compute = g->compute, .c = c, .ldc = ldc, .add = add};
     j.rows = a->rows / mat_variants(&b->src);
     j.group_rows = a->group_rows ? a->group_rows : j.rows;
-    if (a->k > 0) par_for(a->rows, row, &j);
+    if (a->k > 0) pool_for(g->pool, a->rows, row, &j);
 }
 
 const struct gemm_backend gemm_ref = {

@@ -29,7 +29,7 @@ const struct kern *kern(void) {
     static const struct kern *_Atomic chosen;
     const struct kern *k = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (!k) {
-        k = tables[cpu_tier()];
+        k = tables[cpu_best()];
         atomic_store_explicit(&chosen, k, memory_order_relaxed);
     }
     return k;

@@ -1,7 +1,7 @@
 /* Row kernels: the arithmetic of everything that is not a matrix product.
  *
  * One table per instruction-set tier, all compiled from kern_tmpl.c with vectors of 4, 8 or 16
- * floats; kern() gives the one for cpu_tier(). kern_scalar is the reference: plain loops, double
+ * floats; a machine (machine.h) has the one of its tier. kern_scalar is the reference: plain loops, double
  * accumulation, libm. A tier's results may differ from another tier's in the last bits, but a
  * kernel's result depends only on its arguments: never on alignment, address or threads.
  *
@@ -104,6 +104,8 @@ struct kern {
     void (*lion)(float *w, const float *g, float *m, const struct kern_lion *p, int64_t n);
 };
 
+/* The best table that this CPU has: for kernels whose results are the same on every tier, and
+ * nothing else (conversions between types, signs). */
 const struct kern *kern(void);
 extern const struct kern kern_scalar;
 

@@ -4,7 +4,6 @@
  * (exec_param_row) and updates (zo.c) go through direction_add. check_view holds all of them
  * against each other. */
 #include "gemm.h"
-#include "kern.h"
 
 #include <assert.h>
 #include <string.h>
@@ -27,7 +26,7 @@ static const float *add_lora(const struct variants *s, int v, int64_t line, int6
     const float *b = s->lora_b + (v * s->row_count + s->row0 + line) * s->rank;
     const float *a = s->lora_a + (int64_t)v * s->rank * s->cols + col;
     if (x != buf) memcpy(buf, x, (size_t)n * sizeof *buf);
-    for (int r = 0; r < s->rank; r++) kern()->axpy(buf, s->scale * b[r], a + r * s->cols, n);
+    for (int r = 0; r < s->rank; r++) s->kern->axpy(buf, s->scale * b[r], a + r * s->cols, n);
     return buf;
 }
 

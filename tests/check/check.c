@@ -243,7 +243,8 @@ int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0); /* a fault must not lose what was printed */
     signal(SIGSEGV, on_fault);
     signal(SIGBUS, on_fault);
-    printf("%s, best tier %s, seed %llu\n", cpu_model(), cpu_tier_name(cpu_best()),
+    char model[CPU_MODEL];
+    printf("%s, best tier %s, seed %llu\n", cpu_model(model, sizeof model), cpu_tier_name(cpu_best()),
            (unsigned long long)c.seed);
 #define X(name)                                                                                    \
     c.group = #name;                                                                               \

@@ -9,9 +9,7 @@
  *   run       gemm_run and gemm_local, with the products of a few rows that are not packed
  *   shapes    a thousand different ones */
 #include "check.h"
-#include "cpu.h"
-#include "gemm.h"
-#include "par.h"
+#include "machine.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -191,11 +189,13 @@ static void compare_threads(struct check *c, const struct backend *b, struct pro
     float *one = reserve(bytes);
     memcpy(one, p->c, bytes);
     for (int threads = 2; threads <= 4; threads++) {
-        par_init(threads);
-        run(c, b, p);
+        struct backend many = *b;
+        struct err e;
+        if (pool_open(&many.g.pool, threads, &e)) abort();
+        run(c, &many, p);
         check_that(c, !memcmp(one, p->c, bytes), "the same bits for 1, 2, 3 and 4 threads");
+        pool_close(many.g.pool);
     }
-    par_init(1);
     free(one);
 }
 
@@ -391,12 +391,14 @@ static void check_backend(struct check *c, const struct backend *b) {
 
 /* The variant of DUET_CPU's tier, or of the whole CPU if tier is NULL. */
 static void check_variant(struct check *c, const struct gemm_backend *k, enum dtype compute,
-                          const char *tier) {
+                          const char *tier, struct pool *pool) {
     struct backend b;
+    struct cpu cpu;
     struct err e;
     snprintf(b.name, sizeof b.name, "%s-%s%s%s", k->name, dtype_row(compute)->name, tier ? "-" : "",
              tier ? tier : "");
-    if (gemm_init(&b.g, k->name, compute, &e)) {
+    if (tier ? !cpu_choose(&cpu, tier) : machine_cpu(&cpu, &e)) abort();
+    if (gemm_init(&b.g, k->name, compute, &cpu, pool, &e)) {
         check_skip(c, b.name, e.msg);
         return;
     }
@@ -411,34 +413,22 @@ static void check_variant(struct check *c, const struct gemm_backend *k, enum dt
 }
 
 void check_gemm(struct check *c) {
-    const char *set = getenv("DUET_CPU");
-    char *cap = set ? strdup(set) : NULL;
-    const int threads = par_threads();
+    struct pool *pool = NULL;
+    struct err e;
+    if (c->bench && pool_open(&pool, cpu_count(), &e)) abort();
     if (c->bench)
         printf("GFLOP/s of (m,n,k) = 1024,1408,512  1024,512,1408  1408,512,1024  64,128,64  "
                "1,4096,512: packed, and "
                "with packing; %d threads\n",
-               threads);
-    else
-        par_init(1);
+               pool_threads(pool));
     for (int compute = 0; compute < 2; compute++)
         for (size_t i = 0; i < n_gemm_backends; i++) {
             const struct gemm_backend *k = gemm_backends[i];
             const enum dtype type = compute ? DT_BF16 : DT_F32;
             const bool tiers = !strcmp(k->name, "native");
-            /* The native backend asks for the tier at each call. */
-            for (int t = 0; tiers && t <= (int)cpu_best(); t++) {
-                setenv("DUET_CPU", cpu_tier_name((enum cpu_tier)t), 1);
-                cpu_tier_refresh();
-                check_variant(c, k, type, cpu_tier_name((enum cpu_tier)t));
-            }
-            if (cap)
-                setenv("DUET_CPU", cap, 1);
-            else
-                unsetenv("DUET_CPU");
-            cpu_tier_refresh();
-            if (!tiers) check_variant(c, k, type, NULL);
+            for (int t = 0; tiers && t <= (int)cpu_best(); t++)
+                check_variant(c, k, type, cpu_tier_name((enum cpu_tier)t), pool);
+            if (!tiers) check_variant(c, k, type, NULL, pool);
         }
-    par_init(threads);
-    free(cap);
+    pool_close(pool);
 }

@@ -8,7 +8,6 @@
 #include "check.h"
 #include "exec.h"
 #include "op.h"
-#include "par.h"
 #include "ref_llama.h"
 
 #include <math.h>
@@ -215,7 +214,7 @@ static void fill_grads(struct lab *l, float with) {
 }
 
 /* One run with memory full of NaN before it, as memory of earlier runs would be full of numbers. */
-static void lab_run(struct lab *l, const struct gemm *g, bool train, bool add, float *y,
+static void lab_run(struct lab *l, const struct machine *g, bool train, bool add, float *y,
                     float *nll) {
     struct exec x;
     struct err e;
@@ -236,7 +235,7 @@ static void lab_run(struct lab *l, const struct gemm *g, bool train, bool add, f
     exec_close(&x);
 }
 
-static void compare_forward(struct check *c, struct lab *l, const struct gemm *g, double tol) {
+static void compare_forward(struct check *c, struct lab *l, const struct machine *g, double tol) {
     const int64_t n = l->rows * l->g.values[l->last].cols;
     float *y = reserve((size_t)n, sizeof *y), *nll = reserve((size_t)l->rows, sizeof *nll);
     float *again = reserve((size_t)l->rows, sizeof *again);
@@ -279,7 +278,7 @@ static void compare_backward(struct check *c, struct lab *l, double tol) {
 }
 
 /* Twice the same micro-batch, the second added: twice the gradient, but for rounding. */
-static void compare_accumulation(struct check *c, struct lab *l, const struct gemm *g) {
+static void compare_accumulation(struct check *c, struct lab *l, const struct machine *g) {
     float *once[MAX_PARAMS], *y = reserve((size_t)(l->rows * l->g.values[l->last].cols), sizeof *y);
     float *nll = reserve((size_t)l->rows, sizeof *nll);
     double any = 0;
@@ -550,8 +549,8 @@ static const struct {
              {"residual", make_add}, {"xent", make_xent}, {"shared", make_shared},
              {"qkv", make_qkv}};
 
-static void check_labs(struct check *c, struct lab *labs, int n, const struct gemm *g) {
-    const double tol = g->compute == DT_BF16 ? TOL_BF16 : TOL_F32;
+static void check_labs(struct check *c, struct lab *labs, int n, const struct machine *g) {
+    const double tol = g->gemm->compute == DT_BF16 ? TOL_BF16 : TOL_F32;
     for (int i = 0; i < n; i++) {
         sized(c, labs + i);
         compare_forward(c, labs + i, g, tol);
@@ -562,30 +561,34 @@ static void check_labs(struct check *c, struct lab *labs, int n, const struct ge
 
 void check_ops(struct check *c) {
     static struct lab labs[MAX_LABS];
-    const int threads = par_threads();
     if (c->bench) return;
-    par_init(2);
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
         int n = 0;
         for (size_t k = 0; k < 2 * n_gemm_backends; k++) {
-            struct gemm g;
+            struct machine g;
             struct err e;
             char name[32];
             const enum dtype compute = k < n_gemm_backends ? DT_F32 : DT_BF16;
             snprintf(name, sizeof name, "%s-%s", gemm_backends[k % n_gemm_backends]->name,
                      dtype_row(compute)->name);
             if (!strcmp(name, "ref-bf16")) continue; /* rounds every element every time */
-            if (gemm_init(&g, gemm_backends[k % n_gemm_backends]->name, compute, &e)) {
+            const struct machine_opts o = {.threads = 2,
+                                           .gemm = gemm_backends[k % n_gemm_backends]->name,
+                                           .compute = dtype_row(compute)->name};
+            if (machine_open(&g, &o, &e)) {
                 if (i == 0) check_skip(c, name, e.msg);
                 continue;
             }
-            if (!check_begin(c, items[i].name, name)) continue;
+            if (!check_begin(c, items[i].name, name)) {
+                machine_close(&g);
+                continue;
+            }
             /* All variants share the graphs and the finite differences of the first. */
             if (!n) n = items[i].make(c, labs);
             check_labs(c, labs, n, &g);
             check_end(c);
+            machine_close(&g);
         }
         for (int k = 0; k < n; k++) lab_release(labs + k);
     }
-    par_init(threads);
 }

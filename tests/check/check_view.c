@@ -3,10 +3,7 @@
  * Where there is no LoRA the native f32 result must be the plain chain of fused multiply-adds over
  * exactly these weights, bit for bit. */
 #include "check.h"
-#include "cpu.h"
-#include "gemm.h"
-#include "kern.h"
-#include "par.h"
+#include "machine.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -94,6 +91,7 @@ static struct view view_make(struct check *c, const struct gemm *g, bool chain) 
     t.var.cols = t.k;
     t.var.row0 = t.row0;
     t.var.row_count = t.rows;
+    t.var.kern = g->kern;
     t.var.scale = 0.5f;
     t.space = reserve(sizeof *t.space);
     t.tensor = reserve(TENSORS * sizeof *t.tensor);
@@ -231,11 +229,13 @@ static void check_threads(struct check *c, struct view *t, bool add, bool groups
     float *one = reserve(bytes);
     memcpy(one, t->c, bytes);
     for (int threads = 2; threads <= 3; threads++) {
-        par_init(threads);
+        struct err e;
+        if (pool_open(&t->g.pool, threads, &e)) abort();
         product(t, add, groups);
         check_that(c, !memcmp(one, t->c, bytes), "the same bits for 1, 2 and 3 threads");
+        pool_close(t->g.pool);
+        t->g.pool = NULL;
     }
-    par_init(1);
     free(one);
 }
 
@@ -269,12 +269,14 @@ static void check_views(struct check *c, const struct gemm *g, bool chain) {
 static void check_variant(struct check *c, const struct gemm_backend *k, enum dtype compute,
                           const char *tier) {
     struct gemm g;
+    struct cpu cpu;
     struct err e;
     char name[48];
     const bool native = !strcmp(k->name, "native");
     snprintf(name, sizeof name, "%s-%s%s%s", k->name, dtype_row(compute)->name, tier ? "-" : "",
              tier ? tier : "");
-    if (gemm_init(&g, k->name, compute, &e)) {
+    if (tier ? !cpu_choose(&cpu, tier) : machine_cpu(&cpu, &e)) abort();
+    if (gemm_init(&g, k->name, compute, &cpu, NULL, &e)) {
         check_skip(c, name, e.msg);
         return;
     }
@@ -311,11 +313,7 @@ static void check_rows(struct check *c) {
 }
 
 void check_view(struct check *c) {
-    const char *set = getenv("DUET_CPU");
-    char *cap = set ? strdup(set) : NULL;
-    const int threads = par_threads();
     if (c->bench) return;
-    par_init(1);
     check_rows(c);
     for (int compute = 0; compute < 2; compute++)
         for (size_t i = 0; i < n_gemm_backends; i++) {
@@ -324,17 +322,7 @@ void check_view(struct check *c) {
                 check_variant(c, gemm_backends[i], type, NULL);
                 continue;
             }
-            for (int tier = 0; tier <= (int)cpu_best(); tier++) {
-                setenv("DUET_CPU", cpu_tier_name((enum cpu_tier)tier), 1);
-                cpu_tier_refresh();
+            for (int tier = 0; tier <= (int)cpu_best(); tier++)
                 check_variant(c, gemm_backends[i], type, cpu_tier_name((enum cpu_tier)tier));
-            }
-            if (cap)
-                setenv("DUET_CPU", cap, 1);
-            else
-                unsetenv("DUET_CPU");
-            cpu_tier_refresh();
         }
-    par_init(threads);
-    free(cap);
 }

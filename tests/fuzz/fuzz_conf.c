@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct cpu cpu = {CPU_generic, false};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void must(bool ok) {
@@ -46,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char *json = conf_to_json(&c, NULL, NULL), *moved = conf_to_json(&c, "/a/b", NULL);
         must(json && moved);
         again(&c, json);
-        const int rc = train_setup_make(&s, &o, &e);
+        const int rc = train_setup_make(&s, &o, &cpu, &e);
         must(rc == 0 || (rc == e.code && e.msg[0]));
         if (!rc) train_opts_resolve(&o, &s);
         free(json);

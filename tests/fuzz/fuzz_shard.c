@@ -73,7 +73,7 @@ static void open_file(const char *path, enum shard_kind kind, bool verify) {
     struct shard s;
     struct err e = {0};
     shard_probe(path);
-    if (refused(shard_open(&s, path, kind, 300, verify, &e), &e)) return;
+    if (refused(shard_open(&s, path, kind, 300, verify, NULL, &e), &e)) return;
     use(&s, verify || kind == SHARD_RAW16);
     shard_close(&s);
 }
@@ -125,11 +125,11 @@ static void build_text(const char *path) {
         must(tokenizer_open(&t, "byte", &e) == 0);
         snprintf(out, sizeof out, "/dev/shm/duet-fuzz-%d", (int)getpid());
     }
-    if (refused(shard_build(t, &path, 1, out, NULL, NULL, &stats, &e), &e)) {
+    if (refused(shard_build(t, NULL, &path, 1, out, NULL, NULL, &stats, &e), &e)) {
         must(!file_exists(out));
         return;
     }
-    must(shard_open(&s, out, SHARD_DUET, 0, true, &e) == 0);
+    must(shard_open(&s, out, SHARD_DUET, 0, true, NULL, &e) == 0);
     must(s.n_tokens == stats.tokens && s.n_bytes == stats.bytes && s.n_docs == stats.docs);
     use(&s, true);
     check_text(t, &s, path);

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct model model;
 static struct engine engine;
-static struct gemm gemm;
+static struct machine gemm;
 static char path[64];
 
 static void must(bool ok) {
@@ -27,12 +27,12 @@ static void open_once(void) {
     struct model_config c;
     if (engine.kind) return;
     snprintf(path, sizeof path, "/tmp/duet-fuzz-state-%ld", (long)getpid());
-    must(!gemm_init(&gemm, "auto", DT_F32, &e));
+    must(!machine_open(&gemm, &(struct machine_opts){.threads = 1}, &e));
     must(!model_config_parse(&c, text, strlen(text), "fuzz", NULL, &e) &&
          !model_create(&model, &c, &e));
     must(!model_reserve(&model, &e) && !model_init(&model, 1, &e));
     const struct engine_opts o = {
-        .batch = 1, .seq = 4, .gemm = &gemm, .hyper = opt_hyper_of(opt_find("adamw"))};
+        .batch = 1, .seq = 4, .machine = &gemm, .hyper = opt_hyper_of(opt_find("adamw"))};
     must(!engine_open(&engine, engine_find("backprop"), &model, &o, &e));
 }
 

@@ -8,6 +8,7 @@
 #include "compare.h"
 #include "export.h"
 #include "import.h"
+#include "machine_fixture.h"
 #include "rng.h"
 #include <jansson.h>
 #include <math.h>
@@ -57,8 +58,9 @@ static inline int convert(const char *from, const char *to, const char *format, 
 
 static inline struct compare compare(const char *a, const char *b) {
     struct compare c;
+    const struct machine one = machine_of("auto", DT_F32);
     const struct compare_side x = {a, NULL, NULL}, y = {b, NULL, NULL};
-    ok(model_compare(&x, &y, &c, &e));
+    ok(model_compare(&one, &x, &y, &c, &e));
     return c;
 }
 

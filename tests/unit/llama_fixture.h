@@ -3,12 +3,11 @@
 #ifndef DUET_LLAMA_FIXTURE_H
 #define DUET_LLAMA_FIXTURE_H
 
-#include "err_fixture.h"
+#include "machine_fixture.h"
 
 #include "exec.h"
 #include "model.h"
 #include "op.h"
-#include "par.h"
 #include "ref_llama.h"
 #include "rng.h"
 #include <math.h>
@@ -170,14 +169,8 @@ static inline void tokens_free(struct tokens *t) {
     free(t->nll);
 }
 
-static inline struct gemm gemm_of(const char *backend, enum dtype compute) {
-    struct gemm g;
-    ok(gemm_init(&g, backend, compute, &e));
-    return g;
-}
-
 /* One run in fresh memory, first filled with NaN: nothing may depend on what is left there. */
-static inline void run(struct model *m, const struct gemm *g, const struct exec_opts *o,
+static inline void run(struct model *m, const struct machine *g, const struct exec_opts *o,
                        struct tokens *t) {
     struct exec x;
     ok(exec_open(&x, &m->graph, g, o, &e));

@@ -270,7 +270,7 @@ static struct spread spread(struct exec *x, int fill) {
     struct spread s = {0};
     size_t at = 0;
     s.gaps =
-        malloc(sizeof *s.gaps * (size_t)(x->plan.n_events + x->plan.n_placements + par_threads()));
+        malloc(sizeof *s.gaps * (size_t)(x->plan.n_events + x->plan.n_placements + machine_threads(x->machine)));
     for (int t = 0; t < x->plan.n_events; t++) {
         struct event *ev = x->plan.events + t;
         const struct node *n = g->nodes + ev->node;
@@ -285,7 +285,7 @@ static struct spread spread(struct exec *x, int fill) {
         if (n->op->work) at = gap(&s, at + arena_round(n->op->work(x, n, back)));
     }
     const size_t threads = at;
-    for (int t = 0; t < par_threads(); t++) at = gap(&s, at + x->plan.thread_bytes);
+    for (int t = 0; t < machine_threads(x->machine); t++) at = gap(&s, at + x->plan.thread_bytes);
     ok(arena_init(&s.mem, at + ARENA_ALIGN, "test", &e));
     memset(s.mem.base, fill, s.mem.size);
     for (int i = 0; i < s.n_gaps; i++) memset(s.mem.base + s.gaps[i], GAP_BYTE, GAP);
@@ -305,7 +305,7 @@ static void spread_check(const char *name, struct spread *s) {
     arena_release(&s->mem);
 }
 
-static struct result run_plan(const char *name, const struct graph *g, const struct gemm *gemm,
+static struct result run_plan(const char *name, const struct graph *g, const struct machine *gemm,
                               const struct exec_opts *o, struct tokens *t, bool own_places,
                               int fill) {
     struct exec x;
@@ -330,7 +330,7 @@ static struct result run_plan(const char *name, const struct graph *g, const str
 }
 
 /* Simulates and runs the plan of one graph in every mode. */
-static inline void check_graph(const char *name, const struct graph *g, const struct gemm *gemm,
+static inline void check_graph(const char *name, const struct graph *g, const struct machine *gemm,
                                struct tokens *t, int64_t B, int64_t T) {
     struct result first = {0};
     for (int mode = 0; mode < 3; mode++) {

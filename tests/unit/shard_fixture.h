@@ -22,6 +22,7 @@
 
 static char folder[] = "/tmp/duet-shard-XXXXXX";
 static struct tokenizer *byte;
+static struct pool *pool; /* that shards are built on; NULL: one thread */
 static struct err e;
 
 /* Helpers ------------------------------------------------------------------------------------- */
@@ -72,7 +73,7 @@ static inline size_t put_zst(const char *name, const char *text, size_t n, size_
 
 static inline int build_from(const char *const *files, size_t n, const char *out) {
     struct shard_stats stats;
-    return shard_build(byte, files, n, out, NULL, NULL, &stats, &e);
+    return shard_build(byte, pool, files, n, out, NULL, NULL, &stats, &e);
 }
 
 static inline int build(const char *in, const char *out) {
@@ -85,7 +86,7 @@ static inline struct shard shard_of(const char *text, size_t n) {
     struct shard s;
     put_file("text", text, n);
     assert_int_equal(build("text", "text.bin"), 0);
-    assert_int_equal(shard_open(&s, at("text.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_open(&s, at("text.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     return s;
 }
 

@@ -11,7 +11,7 @@
 
 enum { B = 3, T = 12, SEEDS = 48 };
 
-static struct gemm f32;
+static struct machine f32;
 static char base_path[64];
 
 static struct audit_opts opts_of(const struct tokens *t) {
@@ -19,8 +19,8 @@ static struct audit_opts opts_of(const struct tokens *t) {
                                .seq = T,
                                .input = t->input,
                                .target = t->target,
-                               .gemm = &f32,
-                               .gemm_grad = &f32,
+                               .machine = &f32,
+                               .machine_grad = &f32,
                                .seeds = SEEDS,
                                .seed = 1,
                                .eps = 1e-3};
@@ -138,7 +138,7 @@ static void test_figures(void **state) {
     (void)state;
     struct model m = model_of(&variants[8]);
     struct tokens t = tokens_of(&m, B * T, 4);
-    const struct audit_opts o = opts_of(&t);
+    struct audit_opts o = opts_of(&t);
     struct audit a, b;
     audit_model(&a, &m, &o);
     for (int64_t s = 0; s < 3; s++) {
@@ -159,11 +159,11 @@ static void test_figures(void **state) {
         if (!(fabs(all->slope[s] - slope) <= 1e-9 * all->norm))
             fail_msg("g.z is %.12g, sign by sign %.12g", all->slope[s], slope);
     }
-    par_init(3);
+    struct machine many = machine_with("auto", DT_F32, 3);
+    o.machine = o.machine_grad = &many;
     ok(audit_open(&b, &m, &o, &e)); /* its gradients take the place of those of a */
     ok(audit_gradient(&b, &e));
     ok(audit_run(&b, &e));
-    par_init(1);
     for (int k = 0; k < a.n_groups; k++) {
         const size_t bytes = (size_t)o.seeds * sizeof(double);
         assert_memory_equal(a.group[k].coef, b.group[k].coef, bytes);
@@ -172,6 +172,7 @@ static void test_figures(void **state) {
     }
     audit_close(&a);
     audit_close(&b);
+    machine_close(&many);
     tokens_free(&t);
     close_model(&m);
 }
@@ -422,18 +423,18 @@ static void test_hidden_part(void **state) {
 /* Probes in bf16 agree with the gradient in f32 as far as bf16 goes; a coarse eps is called so. */
 static void test_coarse(void **state) {
     (void)state;
-    struct gemm bf16 = gemm_of("auto", DT_BF16);
+    struct machine bf16 = machine_of("auto", DT_BF16);
     struct model m = model_of(&variants[8]);
     struct tokens t = tokens_of(&m, B * T, 11);
     struct audit_opts o = opts_of(&t);
     struct audit a;
-    o.gemm = &bf16;
+    o.machine = &bf16;
     o.eps = 1e-2;
     audit_model(&a, &m, &o);
     for (int k = 0; k < a.n_groups; k++) assert_false(audit_differs(a.group[k].verdict));
     assert_true(find_group(&a, "norms")->derivative.found > 1e-4);
     audit_close(&a);
-    o.gemm = &f32;
+    o.machine = &f32;
     o.eps = 0.05;
     audit_model(&a, &m, &o);
     assert_int_equal(find_group(&a, "all together")->verdict, AUDIT_COARSE);
@@ -588,8 +589,7 @@ int main(void) {
     const int fd = mkstemp(base_path);
     if (fd < 0) return 1;
     close(fd);
-    par_init(1); /* waiting threads cost more than these small sizes gain */
-    f32 = gemm_of("auto", DT_F32);
+    f32 = machine_of("auto", DT_F32);
     write_base();
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     remove(base_path);

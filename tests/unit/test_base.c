@@ -7,7 +7,6 @@
 
 #include "arena.h"
 #include "err.h"
-#include "par.h"
 #include "rng.h"
 
 #include <errno.h>
@@ -220,65 +219,6 @@ static void rng48_is_drand48(void **state) {
     }
 }
 
-/* par ----------------------------------------------------------------------------------------- */
-
-enum { CHUNKS = 500, INNER = 7 };
-static atomic_int seen[CHUNKS], inner_seen[CHUNKS][INNER], in_use[64], wrong;
-
-struct inner {
-    int64_t outer;
-    int tid;
-};
-
-static void count_inner(void *ctx, int64_t i, int tid) {
-    struct inner *in = ctx;
-    if (tid != in->tid) atomic_fetch_add(&wrong, 1);
-    atomic_fetch_add(&inner_seen[in->outer][i], 1);
-}
-
-static void count(void *ctx, int64_t i, int tid) {
-    if (ctx != seen || tid < 0 || tid >= par_threads()) {
-        atomic_fetch_add(&wrong, 1);
-        return;
-    }
-    if (atomic_exchange(&in_use[tid], 1)) atomic_fetch_add(&wrong, 1);
-    atomic_fetch_add(&seen[i], 1);
-    struct inner in = {i, tid};
-    par_for(INNER, count_inner, &in);
-    for (volatile int spin = 0; spin < 2000; spin++) {
-    }
-    atomic_store(&in_use[tid], 0);
-}
-
-static void par_covers_once(void **state) {
-    (void)state;
-    static const int threads[] = {4, 1, 2, 3};
-    for (int t = 0; t < 4; t++) {
-        par_init(threads[t]);
-        assert_int_equal(par_threads(), threads[t]);
-        memset(seen, 0, sizeof seen);
-        memset(inner_seen, 0, sizeof inner_seen);
-        par_for(CHUNKS, count, seen);
-        assert_int_equal(wrong, 0);
-        for (int i = 0; i < CHUNKS; i++) {
-            assert_int_equal(seen[i], 1);
-            for (int j = 0; j < INNER; j++) assert_int_equal(inner_seen[i][j], 1);
-        }
-    }
-}
-
-static void par_small(void **state) {
-    (void)state;
-    par_init(4);
-    memset(seen, 0, sizeof seen);
-    par_for(0, count, seen);
-    assert_int_equal(seen[0], 0);
-    par_for(1, count, seen);
-    assert_int_equal(seen[0], 1);
-    assert_int_equal(seen[1], 0);
-    assert_int_equal(wrong, 0);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_messages),
@@ -292,8 +232,6 @@ int main(void) {
         cmocka_unit_test(rng_below_is_unbiased),
         cmocka_unit_test(rng_moments),
         cmocka_unit_test(rng48_is_drand48),
-        cmocka_unit_test(par_covers_once),
-        cmocka_unit_test(par_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

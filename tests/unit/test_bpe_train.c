@@ -2,7 +2,6 @@
 #include "bpe_train.h"
 
 #include "err.h"
-#include "par.h"
 #include "tok_util.h"
 
 #include <jansson.h>
@@ -17,12 +16,18 @@
 
 static const char *const eos[] = {"<|endoftext|>"};
 
-static char *train(uint32_t vocab, const char *text, size_t n, uint32_t *got) {
-    struct bpe_train_opts o = {.vocab = vocab, .specials = eos, .n_specials = 1, .min_count = 2};
+static char *train_on(struct pool *pool, uint32_t vocab, const char *text, size_t n,
+                      uint32_t *got) {
+    struct bpe_train_opts o = {
+        .vocab = vocab, .specials = eos, .n_specials = 1, .min_count = 2, .pool = pool};
     struct err e = {0};
     char *json;
     if (bpe_train(&o, &text, &n, 1, &json, got, &e)) fail_msg("%s", e.msg);
     return json;
+}
+
+static char *train(uint32_t vocab, const char *text, size_t n, uint32_t *got) {
+    return train_on(NULL, vocab, text, n, got);
 }
 
 /* The plain algorithm on words of letters and blanks, each word a list of ids: counts all pairs
@@ -206,8 +211,11 @@ static void test_deterministic(void **state) {
     memset(text + 1000, 'z', 100000); /* a word that is counted in pieces */
     for (int threads = 1; threads <= 4; threads *= 2) {
         uint32_t vocab;
-        par_init(threads);
-        char *json = train(600, text, n, &vocab);
+        struct pool *pool;
+        struct err e;
+        assert_int_equal(pool_open(&pool, threads, &e), 0);
+        char *json = train_on(pool, 600, text, n, &vocab);
+        pool_close(pool);
         assert_int_equal(vocab, 600);
         if (first) assert_string_equal(json, first);
         if (first) free(json);

@@ -71,7 +71,7 @@ static void read_pieces(struct text *x, struct exec *ex, int64_t from, int64_t t
     free(logits);
 }
 
-static void read_cached(struct text *x, const struct gemm *g, int64_t piece, double tol,
+static void read_cached(struct text *x, const struct machine *g, int64_t piece, double tol,
                         const char *what) {
     struct exec ex;
     ok(exec_open(&ex, &x->m.graph, g, &(struct exec_opts){.B = 1, .T = CHUNK, .cache = LENGTH},
@@ -91,7 +91,7 @@ static void read_cached(struct text *x, const struct gemm *g, int64_t piece, dou
 static void test_pieces(void **state) {
     (void)state;
     static const int64_t pieces[] = {1, 2, 4, 5, 37, 63, 64};
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     for (int i = 0; i < N_VARIANTS; i++) {
         struct text x = text_of(variants + i);
         for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++)
@@ -104,9 +104,9 @@ static void test_backends(void **state) {
     (void)state;
     struct text x = text_of(variants + 8);
     for (size_t i = 0; i < 2 * n_gemm_backends; i++) {
-        struct gemm g;
+        struct machine g;
         const struct gemm_backend *b = gemm_backends[i % n_gemm_backends];
-        if (gemm_init(&g, b->name, i < n_gemm_backends ? DT_F32 : DT_BF16, &e)) continue;
+        if (machine_try(&g, b->name, i < n_gemm_backends ? DT_F32 : DT_BF16, 1, &e)) continue;
         read_cached(&x, &g, 37, i < n_gemm_backends ? 2e-5 : 3e-2, b->name);
     }
     text_free(&x);
@@ -121,10 +121,10 @@ static void test_full_pass(void **state) {
     uint32_t *twice = malloc(2 * LENGTH * sizeof *twice);
     static const int64_t lengths[] = {1, 3, 64, 65, LENGTH};
     for (size_t i = 0; i < 2 * n_gemm_backends; i++) {
-        struct gemm g;
+        struct machine g;
         struct exec ex;
         const struct gemm_backend *b = gemm_backends[i % n_gemm_backends];
-        if (gemm_init(&g, b->name, i < n_gemm_backends ? DT_F32 : DT_BF16, &e)) continue;
+        if (machine_try(&g, b->name, i < n_gemm_backends ? DT_F32 : DT_BF16, 1, &e)) continue;
         const double tol = i < n_gemm_backends ? 2e-5 : 3e-2;
         ok(exec_open(&ex, &x.m.graph, &g, &(struct exec_opts){.B = 2, .T = LENGTH}, &e));
         for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
@@ -138,7 +138,7 @@ static void test_full_pass(void **state) {
         exec_close(&ex);
     }
     /* All losses at once. */
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     run(&x.m, &g, &(struct exec_opts){.B = 1, .T = LENGTH}, &x.t);
     compare_losses(&x, 2e-5, "full pass");
     free(logits);
@@ -149,7 +149,7 @@ static void test_full_pass(void **state) {
 /* The cache holds rotated keys and values of every layer, and nothing more. */
 static void test_cache_size(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     for (int i = 0; i < N_VARIANTS; i++) {
         struct model m = model_of(variants + i);
         struct exec ex;
@@ -169,6 +169,5 @@ int main(void) {
         cmocka_unit_test(test_full_pass),
         cmocka_unit_test(test_cache_size),
     };
-    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

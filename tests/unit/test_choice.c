@@ -38,7 +38,7 @@ static struct choices choices_of(struct prompts *p) {
 }
 
 /* In fresh memory, first filled with NaN. Losses weigh 1/B, so that their sum is the mean. */
-static void run_choices(struct model *m, const struct gemm *g, const struct exec_opts *o,
+static void run_choices(struct model *m, const struct machine *g, const struct exec_opts *o,
                         struct prompts *p) {
     struct exec x;
     const struct choices c = choices_of(p);
@@ -136,7 +136,7 @@ static void check_grads(const char *name, const struct model *m, struct ref_ctx 
 
 static void test_variants(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     for (int i = 0; i < N_VARIANTS; i++) {
         const char *name = variants[i].name;
         struct model m = model_of(variants + i);
@@ -160,7 +160,7 @@ static void test_variants(void **state) {
 /* The classifier's own logits of the last position, for all of the vocabulary. */
 static void test_full_logits(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     for (int i = 0; i < N_VARIANTS; i++) {
         struct model m = model_of(variants + i);
         struct prompts p = prompts_of(&m, 20 + (uint64_t)i, MOST);
@@ -201,25 +201,24 @@ static const struct variant large = {"large", "qwen3", ALL_ON, {64, 150, 2, 4, 2
 
 static void test_same_bits(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     struct exec_opts o = {.B = B, .T = T, .train = true};
     struct model m = model_of(&large);
     struct prompts first = prompts_of(&m, 5, MOST), p = first;
     int64_t n;
     add_grads(&m);
     fill_grads(&m, NAN);
-    par_init(1);
     run_choices(&m, &g, &o, &first);
     float *grads = all_grads(&m, &n);
     for (int threads = 1; threads <= 4; threads++)
         for (int recompute = 0; recompute < 2; recompute++) {
-            par_init(threads);
+            struct machine many = machine_with("auto", DT_F32, threads);
             o.recompute = recompute;
             fill_grads(&m, NAN);
-            run_choices(&m, &g, &o, &p);
+            run_choices(&m, &many, &o, &p);
+            machine_close(&many);
             compare(&m, &first, &p, grads, recompute ? "threads, recompute" : "threads");
         }
-    par_init(1);
     for (int b = 0; b < B; b++) /* what stands behind the prompt */
         for (int i = p.pos[b] + 1; i < T; i++) p.input[b * T + i] = 0;
     fill_grads(&m, NAN);
@@ -234,7 +233,7 @@ static void test_same_bits(void **state) {
 /* grad_add: two runs make twice the gradient; and parameters without a gradient stay without. */
 static void test_accumulation(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     for (int i = 8; i < 10; i++) {
         struct model m = model_of(variants + i);
         struct prompts p = prompts_of(&m, 6, 3);
@@ -273,7 +272,7 @@ static void test_accumulation(void **state) {
  * the weights. */
 static void test_probes(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     struct model m = model_of(&variants[3]), moved = model_of(&variants[3]);
     const int w = m.graph.nodes[m.graph.n_nodes - 1].param[0];
     struct direction_tensor *moves = calloc((size_t)m.n_params, sizeof *moves);
@@ -317,6 +316,5 @@ int main(void) {
         cmocka_unit_test(test_same_bits), cmocka_unit_test(test_accumulation),
         cmocka_unit_test(test_probes),
     };
-    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

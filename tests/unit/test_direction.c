@@ -119,7 +119,7 @@ static struct model open_run(int i) {
 /* Losses of two probes are those of the same weights written out, bit for bit. */
 static void test_probes(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int i = 0; i < N_RUNS; i++) {
         struct model m = open_run(i);
         struct direction_space space = space_open(&m);
@@ -170,7 +170,7 @@ static void test_probes(void **state) {
  * times as far along its signs; records make the same again. */
 static void test_updates(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int i = 0; i < 2 * N_RUNS; i++) {
         const int k = i / 2;
         struct model m = open_run(k), again = open_run(k), before = open_run(k);
@@ -215,7 +215,7 @@ static void test_updates(void **state) {
 
 static void test_audit(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int i = 0; i < N_RUNS; i++) {
         if (setups[runs[i].setup].storage != DT_F32) continue;
         struct model m = open_run(i);
@@ -224,8 +224,8 @@ static void test_audit(void **state) {
                                      .seq = 8,
                                      .input = t.input,
                                      .target = t.target,
-                                     .gemm = &g,
-                                     .gemm_grad = &g,
+                                     .machine = &g,
+                                     .machine_grad = &g,
                                      .seeds = 40,
                                      .seed = 3,
                                      .eps = 1e-3};
@@ -253,6 +253,5 @@ int main(void) {
         cmocka_unit_test(test_probes),  cmocka_unit_test(test_updates),
         cmocka_unit_test(test_audit),
     };
-    par_init(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,9 +50,9 @@ static void param_copy(const struct param *p, float *out) {
     }
 }
 
-static struct engine_opts options(const struct gemm *g, const char *optimizer) {
+static struct engine_opts options(const struct machine *g, const char *optimizer) {
     return (struct engine_opts){
-        .batch = B, .seq = T, .gemm = g, .hyper = opt_hyper_of(opt_find(optimizer))};
+        .batch = B, .seq = T, .machine = g, .hyper = opt_hyper_of(opt_find(optimizer))};
 }
 
 static void open_engine(struct engine *g, struct model *m, const struct engine_opts *o) {
@@ -69,7 +69,7 @@ static double ref_loss_of(const struct model *m, const struct tokens *t) {
 
 static void test_accumulation(void **state) {
     (void)state;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct model m = model_of(&variants[8]);
     struct tokens t = tokens_of(&m, MICRO * B * T, 2);
     struct engine g;
@@ -110,7 +110,7 @@ static void test_accumulation(void **state) {
  * text by heart. */
 static void test_descent(void **state) {
     (void)state;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     static const char *const names[] = {"adamw", "lion"};
     for (int k = 0; k < 2; k++) {
         struct model m = model_of(&variants[8]);
@@ -141,7 +141,7 @@ static void test_descent(void **state) {
 /* A weight that is not a number: the step says so and leaves all weights alone. */
 static void test_not_finite(void **state) {
     (void)state;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct model m = model_of(&variants[0]);
     struct tokens t = tokens_of(&m, MICRO * B * T, 2);
     struct engine g;
@@ -172,7 +172,7 @@ static void test_not_finite(void **state) {
 /* What engine_plan promises is what engine_open takes. */
 static void test_memory(void **state) {
     (void)state;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     for (int k = 0; k < 4; k++) {
         struct model m = model_of(&variants[8]);
         struct engine_memory mem;
@@ -202,7 +202,7 @@ static void test_memory(void **state) {
 /* Every array of state has a name of its own, and all of the state is listed. */
 static void test_items(void **state) {
     (void)state;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     static const char *const names[] = {"adamw", "lion"};
     for (int k = 0; k < 2; k++) {
         struct model m = model_of(&variants[8]);
@@ -234,7 +234,7 @@ static void test_items(void **state) {
  * goes. */
 static void test_full_disk(void **state) {
     (void)state;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct model m = model_of(&variants[8]);
     struct run *r;
     const struct run_opts o = {.engine = engine_find("backprop"),
@@ -280,7 +280,7 @@ static void test_full_disk(void **state) {
 
 /* A cancelled step changes nothing, and the next one is as if it had not been. */
 static void cancelled_then_whole(const char *engine) {
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     float *weights[2];
     for (int cut = 0; cut < 2; cut++) {
         struct model m = model_of(&variants[8]);
@@ -329,7 +329,7 @@ static void test_cancelled(void **state) {
  * told. */
 static void test_cut_file(void **state) {
     (void)state;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct model m = model_of(&variants[8]);
     uint16_t tokens[40];
     for (int i = 0; i < 40; i++) tokens[i] = (uint16_t)(i % 7);
@@ -360,6 +360,5 @@ int main(void) {
         cmocka_unit_test(test_items),        cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_cancelled),    cmocka_unit_test(test_cut_file),
     };
-    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,7 +92,7 @@ static void rule(void **state) {
     char *text = text_of(sizes, DOCS);
     struct docs d = docs_of(text);
     const int64_t V = m.config.vocab;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     ok(tokenizer_open(&t, "byte", &e));
     for (int64_t C = 2; C <= 512; C = C < 40 ? C + 15 : C * 8) {
         struct exact_result r;
@@ -139,17 +139,16 @@ static void apart(void **state) {
     struct tokenizer *t;
     char *text = text_of(sizes, DOCS);
     struct docs d = docs_of(text);
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct exact_result all, one;
     ok(tokenizer_open(&t, "byte", &e));
-    par_init(1);
     ok(exact_run(&m, &gemm, t, &d, &(struct exact_opts){.context = 64}, &all, &e));
-    par_init(3);
+    struct machine many = machine_with("auto", DT_F32, 3);
     for (int i = 0; i < DOCS; i++) {
         struct docs alone = d;
         alone.spans = d.spans + i;
         alone.n = 1;
-        ok(exact_run(&m, &gemm, t, &alone, &(struct exact_opts){.context = 64}, &one, &e));
+        ok(exact_run(&m, &many, t, &alone, &(struct exact_opts){.context = 64}, &one, &e));
         assert_memory_equal(one.docs, all.docs + i, sizeof *one.docs);
         exact_release(&one);
     }
@@ -157,6 +156,7 @@ static void apart(void **state) {
         exact_run(&m, &gemm, t, &d, &(struct exact_opts){.context = 513}, &one, &e), ERR_USAGE);
     assert_int_equal(exact_run(&m, &gemm, t, &d, &(struct exact_opts){.context = 1}, &one, &e),
                      ERR_USAGE);
+    machine_close(&many);
     exact_release(&all);
     docs_release(&d);
     free(text);
@@ -193,7 +193,7 @@ static void two_tokenizers(void **state) {
     struct tokenizer *bytes, *pairs;
     char *text = text_of(sizes, DOCS);
     struct docs d = docs_of(text);
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct exact_result a, b;
     ok(tokenizer_open(&bytes, "byte", &e));
     ok(tokenizer_open(&pairs, no_start(), &e));
@@ -242,7 +242,7 @@ static void specials_are_text(void **state) {
     struct model m = model_of(v);
     struct tokenizer *t;
     struct docs d = docs_of("x");
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct exact_result r;
     ok(tokenizer_open(&t, "byte", &e));
     docs_release(&d);
@@ -315,7 +315,7 @@ static const char *lossy_file(const struct lossy *l) {
 static void lost_bytes(void **state) {
     (void)state;
     struct model m = model_of(v);
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     for (size_t i = 0; i < sizeof lossy / sizeof *lossy; i++) {
         struct tokenizer *t;
         struct exact_result r;
@@ -346,7 +346,7 @@ static void many_documents(void **state) {
     (void)state;
     enum { MANY = 6000 };
     struct model m = model_of(v);
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct tokenizer *t;
     struct exact_result r;
     int *ones = malloc(MANY * sizeof *ones);

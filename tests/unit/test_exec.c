@@ -1,10 +1,6 @@
-/* What a graph may be besides the decoders of today, and threads that change while one runs: each
- * rope node turns by its own angles, a compacted model may have any number of embedding tables,
- * par_hold keeps the number of threads. */
+/* What a graph may be besides the decoders of today: each rope node turns by its own angles,
+ * a compacted model may have any number of embedding tables. */
 #include "llama_fixture.h"
-
-#include <pthread.h>
-#include <sched.h>
 
 enum { T = 40 };
 
@@ -25,7 +21,7 @@ static void each_rope_its_table(void **state) {
     static const char *const out[] = {"model.layers.1.self_attn.o_proj.weight",
                                       "model.layers.0.self_attn.o_proj.weight"};
     const double theta[] = {10000, 50};
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     for (int heard = 0; heard < 2; heard++) {
         struct model m = model_of(&untied);
         struct tokens t = tokens_of(&m, T, 3);
@@ -56,7 +52,7 @@ static void each_rope_its_table(void **state) {
 static void factors_count(void **state) {
     (void)state;
     static const double same_a[] = {1, 2, 3}, same_b[] = {1, 2, 3}, other[] = {1, 2, 4};
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct model m = model_of(&untied);
     struct exec x;
     int ropes = 0;
@@ -121,65 +117,9 @@ static void many_embeddings(void **state) {
     model_close(&m);
 }
 
-static void most_tid(void *ctx, int64_t i, int tid) {
-    int *most = ctx;
-    if (tid > most[i]) most[i] = tid;
-}
-
-/* What par_threads() is in a chunk, while another thread changes it. */
-static _Atomic bool stop;
-
-static void *change(void *arg) {
-    (void)arg;
-    for (int n = 1; !stop; n = n % 7 + 1) par_init(n);
-    return NULL;
-}
-
-static void count_threads(void *ctx, int64_t i, int tid) {
-    int *seen = ctx;
-    sched_yield(); /* the other one's turn */
-    seen[i] = par_threads();
-    if (tid >= seen[i]) seen[i] = -1;
-}
-
-static void threads_in_a_loop(void **state) {
-    (void)state;
-    pthread_t t;
-    stop = false;
-    assert_int_equal(pthread_create(&t, NULL, change, NULL), 0);
-    for (int round = 0; round < 300; round++) {
-        int seen[16];
-        par_for(16, count_threads, seen);
-        for (int i = 1; i < 16; i++)
-            if (seen[i] != seen[0]) fail_msg("%d and %d threads in one loop", seen[0], seen[i]);
-    }
-    stop = true;
-    pthread_join(t, NULL);
-    par_init(2);
-}
-
-static void threads_hold(void **state) {
-    (void)state;
-    int most[64] = {0};
-    par_init(2);
-    par_hold();
-    par_init(8);
-    assert_int_equal(par_threads(), 2);
-    par_hold();
-    par_init(6);
-    par_release();
-    assert_int_equal(par_threads(), 2);
-    for (int i = 0; i < 200; i++) par_for(64, most_tid, most);
-    for (int i = 0; i < 64; i++) assert_true(most[i] < 2);
-    par_release();
-    assert_int_equal(par_threads(), 6);
-    par_init(2);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_rope_its_table), cmocka_unit_test(factors_count),
-        cmocka_unit_test(many_embeddings), cmocka_unit_test(threads_in_a_loop),
-        cmocka_unit_test(threads_hold)};
+        cmocka_unit_test(many_embeddings),};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Which backend and which compute type `auto` takes, here and on machines that are not here. */
 #include "cpu.h"
-#include "gemm.h"
+#include "machine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,23 +36,23 @@ static void every_tier(void **state) {
     (void)state;
     static const enum dtype types[] = {DT_F32, DT_BF16};
     for (int tier = 0; tier < CPU_TIER_COUNT; tier++) {
-        setenv("DUET_CPU", cpu_tier_name((enum cpu_tier)tier), 1);
-        assert_false(cpu_has_amx_bf16());
+        struct cpu cpu;
+        assert_true(cpu_choose(&cpu, cpu_tier_name((enum cpu_tier)tier)));
+        assert_false(cpu.tiles);
         for (int t = 0; t < 2; t++) {
             struct gemm g, native;
             struct err e;
-            assert_int_equal(gemm_init(&native, "native", types[t], &e), 0);
-            assert_int_equal(gemm_init(&g, "auto", types[t], &e), 0);
+            assert_int_equal(gemm_init(&native, "native", types[t], &cpu, NULL, &e), 0);
+            assert_int_equal(gemm_init(&g, "auto", types[t], &cpu, NULL, &e), 0);
             assert_true(g.backend->exact);
-            assert_true(g.backend->rate(types[t]) >= native.backend->rate(types[t]));
+            assert_true(g.backend->rate(types[t], &cpu) >= native.backend->rate(types[t], &cpu));
         }
         /* bf16 is the faster type exactly where the CPU multiplies it. */
-        const enum dtype faster = gemm_faster_compute("auto");
-        assert_int_equal(faster == DT_BF16, cpu_tier() >= CPU_avx512bf16);
-        assert_int_equal(gemm_faster_compute("ref"), DT_F32);
-        assert_int_equal(gemm_faster_compute("openblas"), DT_F32);
+        const enum dtype faster = gemm_faster_compute("auto", &cpu);
+        assert_int_equal(faster == DT_BF16, cpu.tier >= CPU_avx512bf16);
+        assert_int_equal(gemm_faster_compute("ref", &cpu), DT_F32);
+        assert_int_equal(gemm_faster_compute("openblas", &cpu), DT_F32);
     }
-    unsetenv("DUET_CPU");
 }
 
 int main(void) {

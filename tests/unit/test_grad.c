@@ -42,7 +42,7 @@ static void check_differences(const char *name, const struct model *m, struct re
 }
 
 /* Another way to run the same step gives the same bits. */
-static void compare_runs(struct model *m, const struct gemm *g, const struct exec_opts *o,
+static void compare_runs(struct model *m, const struct machine *g, const struct exec_opts *o,
                          struct tokens *t, const float *nll, const float *grads, const char *what) {
     int64_t n;
     fill_grads(m, NAN);
@@ -56,7 +56,7 @@ static void compare_runs(struct model *m, const struct gemm *g, const struct exe
 /* Every tensor of every variant, in evaluation, training and training with recomputation. */
 static void test_variants(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     for (int i = 0; i < N_VARIANTS; i++) {
         const struct variant *v = variants + i;
         const int B = 2, T = 6;
@@ -96,10 +96,10 @@ static void test_backends(void **state) {
     int64_t n;
     add_grads(&m);
     for (size_t i = 0; i < 2 * n_gemm_backends; i++) {
-        struct gemm g;
+        struct machine g;
         const char *name = gemm_backends[i % n_gemm_backends]->name;
         const bool bf16 = i >= n_gemm_backends;
-        if (gemm_init(&g, name, bf16 ? DT_BF16 : DT_F32, &e)) continue;
+        if (machine_try(&g, name, bf16 ? DT_BF16 : DT_F32, 1, &e)) continue;
         fill_grads(&m, NAN);
         run(&m, &g, &(struct exec_opts){.B = B, .T = T, .train = true}, &t);
         check_loss(name, &t, want, bf16 ? 1e-2 : 1e-5);
@@ -131,13 +131,12 @@ static void test_same_bits(void **state) {
     int64_t n;
     add_grads(&m);
     for (size_t i = 0; i < 2 * n_gemm_backends; i++) {
-        struct gemm g;
+        struct machine g;
         struct exec_opts o = {.B = B, .T = T, .train = true};
         const char *name = gemm_backends[i % n_gemm_backends]->name;
-        if (!strcmp(name, "ref") || gemm_init(&g, name, i < n_gemm_backends ? DT_F32 : DT_BF16, &e))
+        if (!strcmp(name, "ref") || machine_try(&g, name, i < n_gemm_backends ? DT_F32 : DT_BF16, 1, &e))
             continue;
-        if (!g.backend->exact) continue;
-        par_init(1);
+        if (!g.gemm->backend->exact) continue;
         run(&m, &g, &o, &t);
         float *nll = malloc((size_t)t.n * sizeof *nll), *grads = all_grads(&m, &n);
         memcpy(nll, t.nll, (size_t)t.n * sizeof *nll);
@@ -146,9 +145,10 @@ static void test_same_bits(void **state) {
                 char what[96];
                 snprintf(what, sizeof what, "%s, %d threads%s", name, threads,
                          recompute ? ", recompute" : "");
-                par_init(threads);
+                struct machine many = machine_with(name, g.gemm->compute, threads);
                 o.recompute = recompute;
-                compare_runs(&m, &g, &o, &t, nll, grads, what);
+                compare_runs(&m, &many, &o, &t, nll, grads, what);
+                machine_close(&many);
             }
         /* Evaluation is the same forward pass. */
         run(&m, &g, &(struct exec_opts){.B = B, .T = T}, &t);
@@ -156,7 +156,6 @@ static void test_same_bits(void **state) {
         free(nll);
         free(grads);
     }
-    par_init(1);
     tokens_free(&t);
     close_model(&m);
 }
@@ -164,7 +163,7 @@ static void test_same_bits(void **state) {
 /* A token changes nothing before it, nor another sequence. */
 static void test_causality(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     const int64_t B = 2, T = 140;
     struct model m = model_of(&variants[8]);
     struct tokens t = tokens_of(&m, B * T, 6);
@@ -193,7 +192,7 @@ static void test_causality(void **state) {
 /* Fewer sequences and positions than planned for; parameters without gradients. */
 static void test_smaller_batch(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     struct model m = model_of(&variants[8]);
     struct ref_model r = ref_of(&m);
     struct exec x;
@@ -224,7 +223,7 @@ static void test_smaller_batch(void **state) {
 /* A parameter without a gradient buffer stays without, the others' gradients keep their bits. */
 static void test_frozen(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     const struct exec_opts o = {.B = 2, .T = 9, .train = true};
     struct model m = model_of(&variants[8]);
     struct tokens t = tokens_of(&m, o.B * o.T, 8);
@@ -254,6 +253,5 @@ int main(void) {
         cmocka_unit_test(test_same_bits),     cmocka_unit_test(test_causality),
         cmocka_unit_test(test_smaller_batch), cmocka_unit_test(test_frozen),
     };
-    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "lora_fixture.h"
 
 #include "exec.h"
+#include "machine_fixture.h"
 #include "op.h"
 
 /* The whole table that targets give, in the order of the graph. */
@@ -208,11 +209,11 @@ static void merging(void **state) {
         struct lora_opts o = lora_default;
         o.targets = "k,down";
         open_lora(&m, at("base"), &o, t ? DT_BF16 : DT_F32, 2);
-        ok(model_open_frozen(&plain, at("base"), NULL, t ? DT_BF16 : DT_F32, &e));
+        ok(model_open_frozen(&plain, at("base"), NULL, t ? DT_BF16 : DT_F32, NULL, &e));
         lora_set_scale(&m, -1.5);
         struct model before = m; /* its table stays where it is: unload only forgets the end */
         int64_t corrected = 0;
-        ok(lora_merge(&m, &e));
+        ok(lora_merge(&m, machine_of("native", DT_F32).kern, &e));
         assert_int_equal(m.n_params, plain.n_params);
         for (int i = 0; i < m.n_params; i++) {
             const struct param *p = m.params + i, *q = plain.params + i, *a = NULL;
@@ -249,7 +250,7 @@ static void merging(void **state) {
     }
     struct model m;
     open_lora(&m, at("base"), &lora_default, DT_Q8_0, 2);
-    assert_int_equal(lora_merge(&m, &e), ERR_USAGE);
+    assert_int_equal(lora_merge(&m, machine_of("native", DT_F32).kern, &e), ERR_USAGE);
     assert_non_null(strstr(e.msg, "q8_0"));
     assert_non_null(m.lora);
     model_close(&m);
@@ -258,7 +259,7 @@ static void merging(void **state) {
 /* Mean loss over a few tokens. */
 static double loss_of(struct model *m) {
     enum { B = 2, T = 8 };
-    struct gemm gemm;
+    struct machine gemm;
     struct exec x;
     uint32_t ids[B * T], next[B * T];
     float nll[B * T];
@@ -267,7 +268,7 @@ static double loss_of(struct model *m) {
         ids[i] = (uint32_t)(i * 7 % VOCAB);
         next[i] = (uint32_t)(i * 11 % VOCAB);
     }
-    ok(gemm_init(&gemm, "native", DT_F32, &e));
+    ok(machine_try(&gemm, "native", DT_F32, 1, &e));
     const struct exec_opts o = {.B = B, .T = T};
     ok(exec_open(&x, &m->graph, &gemm, &o, &e));
     const struct batch b = {.B = B, .T = T, .input = ids, .target = next, .nll = nll};
@@ -288,13 +289,13 @@ static void one_function(void **state) {
     open_lora(&split, at("base"), &o, DT_F32, 2);
     o.merge = true;
     open_lora(&merged, at("base"), &o, DT_F32, 2);
-    ok(model_open_frozen(&plain, at("base"), NULL, DT_F32, &e));
+    ok(model_open_frozen(&plain, at("base"), NULL, DT_F32, NULL, &e));
     const double beside = loss_of(&split), inside = loss_of(&merged), base = loss_of(&plain);
     assert_true(fabs(beside - inside) < 1e-4 * fabs(inside));
     assert_true(fabs(beside - base) > 1e-2);
     lora_set_scale(&split, 0);
     assert_true(loss_of(&split) == base);
-    ok(lora_merge(&merged, &e));
+    ok(lora_merge(&merged, machine_of("native", DT_F32).kern, &e));
     assert_true(loss_of(&merged) == inside); /* bit for bit */
     lora_unload(&split);
     assert_true(loss_of(&split) == base);

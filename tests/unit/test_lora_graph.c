@@ -24,7 +24,7 @@ static struct lora_opts merged_of(const struct lora_opts *o) {
     return m;
 }
 
-static struct engine_opts options(const struct gemm *g, const char *optimizer, int64_t B,
+static struct engine_opts options(const struct machine *g, const char *optimizer, int64_t B,
                                   int64_t T) {
     struct engine_opts o = mezo_opts(g, optimizer, "spsa", B, T);
     o.directions = 2;
@@ -123,7 +123,7 @@ static double take_gradients(struct engine *g, struct text *t) {
 /* Every variant, beside and merged, at first and after updates that move A, B and norms. */
 static void test_gradients(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int i = 0; i < N_ZO_VARIANTS + N_VARIANTS; i++)
         for (int merge = 0; merge < 2; merge++) {
             const struct variant *v =
@@ -162,7 +162,7 @@ static void copy_trainable(struct model *to, const struct model *from) {
 }
 
 /* Logits of the last position of each sequence, and all losses. */
-static void outputs(struct model *m, const struct gemm *g, const struct text *t, float *logits,
+static void outputs(struct model *m, const struct machine *g, const struct text *t, float *logits,
                     float *nll) {
     struct exec x;
     ok(exec_open(&x, &m->graph, g, &(struct exec_opts){.B = t->B, .T = t->T}, &e));
@@ -185,7 +185,7 @@ static double apart(const float *a, const float *b, int64_t n) {
 }
 
 /* Relative differences of logits and losses of two models. */
-static double models_apart(struct model *a, struct model *b, const struct gemm *g,
+static double models_apart(struct model *a, struct model *b, const struct machine *g,
                            const struct text *t) {
     const int64_t V = a->config.vocab, n = t->B * t->T;
     float *out = malloc((size_t)(2 * t->B * V + 2 * n) * sizeof *out);
@@ -200,7 +200,7 @@ static double models_apart(struct model *a, struct model *b, const struct gemm *
 /* U1: after k updates by either engine the values mean the same beside the weights, merged as they
  * are read, and merged for good; and so they do when the merged model is what was trained. */
 static void check_modes(const struct variant *v, const char *kind, bool train_merged) {
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     const struct lora_opts merged = merged_of(&lora_gqa);
     const struct setup other = {"merged", &merged, DT_F32, false};
     struct model split = open_setup(v, &split_all), inside = open_setup(v, &other);
@@ -221,7 +221,7 @@ static void check_modes(const struct variant *v, const char *kind, bool train_me
     const double correction = models_apart(&split, &base, &g, &t);
     if (!(moved > 3e-3 && correction > 3e-2))
         fail_msg("%s, %s: only %g, %g", v->name, kind, moved, correction);
-    ok(lora_merge(&inside, &e));
+    ok(lora_merge(&inside, g.kern, &e));
     assert_true(models_apart(&split, &inside, &g, &t) < 1e-5);
     text_free(&t);
     model_close(&split);
@@ -239,7 +239,7 @@ static void test_modes(void **state) {
 /* Trained apart with the same data, they stay together. */
 static void test_training_together(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     const struct lora_opts merged = merged_of(&lora_gqa);
     const struct setup other = {"merged", &merged, DT_F32, false};
     for (int k = 0; k < 2; k++) {
@@ -267,7 +267,7 @@ static void test_training_together(void **state) {
 /* U12: no gradient, no optimizer state, no change; the memory of training is the adapters'. */
 static void test_frozen(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int k = 3; k < N_SETUPS; k++)
         for (int mezo = 0; mezo < 2; mezo++) {
             struct model m = open_setup(zo_variants + 4, setups + k);
@@ -304,7 +304,7 @@ static void test_frozen(void **state) {
  * less of the activations changes no bit. */
 static void test_storages(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int i = 0; i < N_ZO_VARIANTS; i++)
         for (int k = 3; k < N_SETUPS; k++) {
             struct model m[3];
@@ -376,7 +376,7 @@ static void write_base(const struct variant *v, enum dtype t) {
 /* U2: what training had is what the adapter's file gives back: the loss to the last bit, adapters
  * and norms; the base is not copied (U12). */
 static void check_reload(const struct variant *v, const struct setup *s, const char *kind) {
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     struct model m = create_model(v), again;
     write_base(v, s->storage);
     ok(lora_attach(&m, s->lora, &e));
@@ -432,6 +432,5 @@ int main(void) {
         cmocka_unit_test(test_training_together), cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_storages),          cmocka_unit_test(test_reload),
     };
-    par_init(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static void make_probes(const struct direction_space *s, struct probe *p, float 
 }
 
 /* Losses of `rows` sequences of t a probe; every probe sees the same ones. */
-static void run_probes(struct model *m, const struct gemm *g, const struct probe *p, int n,
+static void run_probes(struct model *m, const struct machine *g, const struct probe *p, int n,
                        const struct text *t, float *nll) {
     const int64_t rows = t->B * t->T;
     struct exec x;
@@ -39,7 +39,7 @@ static void run_probes(struct model *m, const struct gemm *g, const struct probe
     free(target);
 }
 
-static void run_plain(struct model *m, const struct gemm *g, const struct text *t, float *nll) {
+static void run_plain(struct model *m, const struct machine *g, const struct text *t, float *nll) {
     struct tokens copy = t->t;
     copy.nll = nll;
     run(m, g, &(struct exec_opts){.B = t->B, .T = t->T}, &copy);
@@ -57,7 +57,7 @@ static double apart(const float *a, const float *b, int64_t n) {
 }
 
 /* tol 0: bit for bit */
-static void check_probes(const struct variant *v, const struct setup *s, const struct gemm *g,
+static void check_probes(const struct variant *v, const struct setup *s, const struct machine *g,
                          int64_t B, int64_t T, int n, double tol) {
     struct model m = open_setup(v, s);
     struct text t = text_of(&m, B, T);
@@ -74,7 +74,7 @@ static void check_probes(const struct variant *v, const struct setup *s, const s
         const double d = apart(all + k * rows, one, rows);
         if (!(d <= tol))
             fail_msg("%s, %s, %s %s, %lld x %lld: probe %d differs by %g from written-out weights",
-                     v->name, s->name, g->backend->name, dtype_row(g->compute)->name, (long long)B,
+                     v->name, s->name, g->gemm->backend->name, dtype_row(g->gemm->compute)->name, (long long)B,
                      (long long)T, k, d);
         run_probes(&m, g, p + k, 1, &t, one);
         assert_true(apart(all + k * rows, one, rows) <= tol);
@@ -93,7 +93,7 @@ static void check_probes(const struct variant *v, const struct setup *s, const s
 
 static void test_probes(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int i = 0; i < N_ZO_VARIANTS; i++)
         for (int k = 0; k < N_SETUPS; k++) {
             check_probes(zo_variants + i, setups + k, &g, 2, 7, PROBES, 0);
@@ -106,9 +106,9 @@ static void test_probes(void **state) {
 static void test_backends(void **state) {
     (void)state;
     for (size_t i = 0; i < 2 * n_gemm_backends; i++) {
-        struct gemm g;
+        struct machine g;
         const bool bf16 = i >= n_gemm_backends;
-        if (gemm_init(&g, gemm_backends[i % n_gemm_backends]->name, bf16 ? DT_BF16 : DT_F32, &e))
+        if (machine_try(&g, gemm_backends[i % n_gemm_backends]->name, bf16 ? DT_BF16 : DT_F32, 1, &e))
             continue;
         for (int k = 1; k < N_SETUPS; k += 3)
             check_probes(zo_variants + 4, setups + k, &g, 2, 7, PROBES, bf16 ? 1e-3 : 1e-5);
@@ -119,7 +119,7 @@ static void test_backends(void **state) {
 static void test_no_drift(void **state) {
     (void)state;
     enum { RUNS = 3000 };
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int k = 0; k < N_SETUPS; k++) {
         struct model m = open_setup(zo_variants + 3, setups + k);
         struct exec x;
@@ -147,7 +147,7 @@ static void test_no_drift(void **state) {
     }
 }
 
-static double mean_loss(struct model *m, const struct gemm *g, const struct text *t,
+static double mean_loss(struct model *m, const struct machine *g, const struct text *t,
                         int64_t micro) {
     struct text part = *t;
     float *nll = malloc((size_t)(t->B * t->T) * sizeof *nll);
@@ -185,7 +185,7 @@ static void check_update(const char *name, const struct model *m, const struct m
 }
 
 /* One step, every loss from weights that are written out and the update by hand. */
-static void check_step(const struct variant *v, const struct setup *s, const struct gemm *g) {
+static void check_step(const struct variant *v, const struct setup *s, const struct machine *g) {
     enum { K = 2, ACCUM = 2 };
     struct model m = open_setup(v, s), before = open_setup(v, s);
     struct text t = text_of(&m, 2 * ACCUM, 6);
@@ -224,7 +224,7 @@ static void check_step(const struct variant *v, const struct setup *s, const str
 
 static void test_step(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int k = 0; k < N_SETUPS; k++)
         check_step(zo_variants + 1 + (k + 3) % 4, setups + k, &g);
 }
@@ -232,7 +232,7 @@ static void test_step(void **state) {
 /* Two micro-batches of 2 give the coefficients of one batch of 4. */
 static void test_accumulation(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     static const char *const names[] = {"spsa", "fzoo", "grzo"};
     for (int k = 0; k < 3; k++) {
         float coef[2][8];
@@ -267,7 +267,7 @@ static void test_accumulation(void **state) {
 /* Every estimator and optimizer: the same bits for any number of threads. */
 static void test_threads(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     static const char *const names[] = {"spsa", "fzoo", "grzo"};
     static const char *const optimizers[] = {"sgd", "adamw", "lion", "momentum"};
     static const struct variant wide = {
@@ -281,10 +281,10 @@ static void test_threads(void **state) {
             struct engine_opts o = mezo_opts(&g, optimizers[k % 4], names[k % 3], t.B = 2, t.T);
             struct engine engine;
             if (k % 3 < 2) o.directions = 2;
-            par_init(threads);
+            struct machine many = machine_with("native", DT_F32, threads);
+            o.machine = &many;
             ok(engine_open(&engine, engine_find("mezo"), &m, &o, &e));
             const struct engine_step s = run_steps(&engine, &t, 0, 2, 2, 1e-4);
-            par_init(1);
             if (!first) {
                 first = all_bytes(&m);
                 loss = s.loss;
@@ -292,6 +292,7 @@ static void test_threads(void **state) {
             assert_true(loss == s.loss);
             assert_bytes(setups[k].name, &m, first);
             engine_close(&engine);
+            machine_close(&many);
             text_free(&t);
             model_close(&m);
         }
@@ -302,7 +303,7 @@ static void test_threads(void **state) {
 /* Records make the same updates again, without a forward pass. */
 static void test_replay(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int k = 0; k < N_SETUPS; k++) {
         struct model m = open_setup(zo_variants, setups + k),
                      again = open_setup(zo_variants, setups + k);
@@ -335,7 +336,7 @@ static void test_replay(void **state) {
 
 /* Loss after n updates on one batch, which begins at *from. */
 static double descend(const struct setup *s, int64_t n, double lr, double *from) {
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     struct model m = open_setup(zo_variants + 2, s);
     struct text t = text_of(&m, 4, 8);
     struct engine_opts o = mezo_opts(&g, "sgd", "spsa", t.B, t.T);
@@ -372,7 +373,7 @@ static void test_descent(void **state) {
  * first step is the loss that training ended with. */
 static void test_first_loss(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     char path[64] = "/tmp/duet-test-XXXXXX";
     close(mkstemp(path));
     for (int i = 0; i < N_ZO_VARIANTS; i++)
@@ -388,7 +389,7 @@ static void test_first_loss(void **state) {
             engine_close(&engine);
             ok(model_save(&m, path, "blzt5", NULL, &e));
             if (bf16)
-                ok(model_open_frozen(&again, path, NULL, DT_BF16, &e));
+                ok(model_open_frozen(&again, path, NULL, DT_BF16, NULL, &e));
             else
                 ok(model_open(&again, path, NULL, &e));
             ok(engine_open(&engine, engine_find("mezo"), &again, &o, &e));
@@ -408,7 +409,7 @@ static void test_first_loss(void **state) {
  * nothing waits. */
 static void test_memory(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int k = 0; k < N_SETUPS; k++) {
         struct model m = open_setup(zo_variants + 4, setups + k);
         struct engine_opts o = mezo_opts(&g, "sgd", "spsa", 4, 32);
@@ -433,7 +434,7 @@ static void test_memory(void **state) {
 /* A weight that is not a number: the step says so and changes nothing. */
 static void test_not_finite(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     static const char *const names[] = {"spsa", "fzoo", "grzo"};
     for (int k = 0; k < 3; k++) {
         struct model m = open_setup(zo_variants + 4, setups);
@@ -465,6 +466,5 @@ int main(void) {
         cmocka_unit_test(test_first_loss),   cmocka_unit_test(test_memory),
         cmocka_unit_test(test_not_finite),
     };
-    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,8 @@
 /* Optimizers over several steps against their formulas in double, with clipping, learning-rate
  * factors and decay by role; gradient norm; threads; schedules against closed forms. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "machine_fixture.h"
 
 #include "opt.h"
-#include "par.h"
 #include "rng.h"
 #include "schedule.h"
 
@@ -56,13 +51,14 @@ static struct opt_hyper hyper_of(const char *name, const char *matrix) {
 }
 
 struct bench {
+    struct machine machine;
     struct param params[N];
     struct opt opt;
     double *w[N], *m[N], *v[N]; /* the same in double */
     struct rng r;
 };
 
-static void bench_open(struct bench *b, const struct opt_hyper *h) {
+static void bench_open_on(struct bench *b, int threads, const struct opt_hyper *h) {
     *b = (struct bench){.r = rng_make(5, RNG_TEST, 0, 0, 0)};
     for (int i = 0; i < N; i++) {
         struct param *p = b->params + i;
@@ -80,11 +76,17 @@ static void bench_open(struct bench *b, const struct opt_hyper *h) {
         b->v[i] = calloc(n, sizeof(double));
         for (size_t k = 0; k < n; k++) b->w[i][k] = (double)(data[k] = (float)rng_normal(&b->r));
     }
-    assert_int_equal(opt_open(&b->opt, NULL, h, b->params, N, &e), 0);
+    b->machine = machine_with("native", DT_F32, threads);
+    assert_int_equal(opt_open(&b->opt, &b->machine, h, b->params, N, &e), 0);
+}
+
+static void bench_open(struct bench *b, const struct opt_hyper *h) {
+    bench_open_on(b, 1, h);
 }
 
 static void bench_close(struct bench *b) {
     opt_close(&b->opt);
+    machine_close(&b->machine);
     for (int i = 0; i < N; i++) {
         free(b->params[i].data);
         free(b->params[i].grad);
@@ -291,9 +293,8 @@ static void test_threads(void **state) {
         double norm = 0;
         for (int threads = 1; threads <= 4; threads++) {
             struct bench b;
-            par_init(threads);
             const struct opt_hyper h = hyper_of(names[o], names[1 - o]);
-            bench_open(&b, &h);
+            bench_open_on(&b, threads, &h);
             double found = 0;
             for (int t = 0; t < 3; t++) {
                 draw_grads(&b, 1);
@@ -314,7 +315,6 @@ static void test_threads(void **state) {
         }
         for (int i = 0; i < N; i++) free(first[i]);
     }
-    par_init(1);
 }
 
 static void test_bytes(void **state) {
@@ -453,6 +453,5 @@ int main(void) {
         cmocka_unit_test(test_monotonic),
         cmocka_unit_test(test_accumulation_ramp),
     };
-    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,15 +99,15 @@ static void whiten_direction(const struct opt_tile *p, const struct opt_matrix *
     struct whiten j = {.p = p, .m = m, .x = x, .sum = (double *)(void *)(work + r.sums)};
     const int64_t n = m->rows * m->cols, chunks = chunks_of(n);
     double sum = 0;
-    par_for(chunks, gather, &j);
+    pool_for(m->gemm->pool, chunks, gather, &j);
     for (int64_t i = 0; i < chunks; i++) sum += j.sum[i];
     j.by = (float)(1 / sqrt(sum));
-    par_for(chunks, divide, &j);
+    pool_for(m->gemm->pool, chunks, divide, &j);
     gemm_run(m->gemm, m->rows, m->rows, m->cols, mat_f32(x, m->cols, false),
              mat_f32(x, m->cols, false), gram, m->rows, false, work + r.gemm);
     gemm_run(m->gemm, m->rows, m->cols, m->rows, mat_f32(gram, m->rows, false),
              mat_f32(x, m->cols, true), m->grad, m->cols, false, work + r.gemm);
-    par_for(chunks, combine, &j);
+    pool_for(m->gemm->pool, chunks, combine, &j);
     const size_t bytes[] = {(size_t)n * sizeof(float), (size_t)(m->rows * m->rows) * sizeof(float),
                             (size_t)chunks * sizeof(double),
                             gemm_bytes(m->gemm, m->rows, m->cols)},
@@ -166,7 +166,7 @@ static struct opt_hyper hyper_of(const struct opt_kind *matrix, const struct opt
     return h;
 }
 
-static void table_open(struct table *t, const struct gemm *g, const struct opt_hyper *h,
+static void table_open(struct table *t, const struct machine *g, const struct opt_hyper *h,
                        bool bf16) {
     *t = (struct table){.r = rng_make(8, RNG_TEST, 0, 0, 0)};
     for (int i = 0; i < N; i++) {
@@ -339,7 +339,7 @@ static void check_update(const struct table *t, int i, int f, struct doubles *d,
 
 static void check_formula(int f, const char *backend, bool bf16) {
     static const int trained[] = {1, 2, 5}; /* matrices */
-    const struct gemm g = gemm_of(backend, DT_F32);
+    const struct machine g = machine_of(backend, DT_F32);
     const struct opt_hyper h = hyper_of(kind_at(f), opt_find("momentum"));
     struct table t;
     struct doubles d;
@@ -369,7 +369,7 @@ static void formula(void **state) {
 static void what_it_sees(void **state) {
     (void)state;
     static const int all[] = {0, 1, 2, 3, 5}, matrices[] = {1, 2, 5};
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int of_all = 0; of_all < 2; of_all++) {
         const struct opt_hyper h = hyper_of(&whiten, of_all ? &whiten : opt_find("sgd"));
         const int *order = of_all ? all : matrices, n = of_all ? 5 : 3;
@@ -393,13 +393,12 @@ static void what_it_sees(void **state) {
 
 /* The same bits for any number of threads; what follows another kind does not notice. */
 static void check_threads(const struct opt_kind *kind, bool bf16) {
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     const struct opt_hyper h = hyper_of(kind, opt_find("adamw")),
                            plain = hyper_of(opt_find("adamw"), opt_find("adamw"));
     struct table one, other, alone;
     table_open(&one, &g, &h, bf16);
     table_open(&alone, &g, &plain, bf16);
-    par_init(1);
     for (int s = 0; s < STEPS; s++) {
         step(&one, s);
         step(&alone, s);
@@ -407,13 +406,13 @@ static void check_threads(const struct opt_kind *kind, bool bf16) {
     assert_true(same_table(&one, &alone, true));
     assert_false(same_table(&one, &alone, false));
     for (int n = 2; n < 5; n++) {
-        par_init(n);
-        table_open(&other, &g, &h, bf16);
+        struct machine many = machine_with("native", DT_F32, n);
+        table_open(&other, &many, &h, bf16);
         for (int s = 0; s < STEPS; s++) step(&other, s);
         assert_true(same_table(&one, &other, false));
         table_close(&other);
+        machine_close(&many);
     }
-    par_init(1);
     table_close(&one);
     table_close(&alone);
 }
@@ -427,7 +426,7 @@ static void threads(void **state) {
 /* State of every array, scratch of the largest matrix that is trained. */
 static void bytes(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     const struct opt_hyper h = hyper_of(&whiten, opt_find("sgd"));
     struct table t;
     size_t arrays = 0;
@@ -436,7 +435,7 @@ static void bytes(void **state) {
         if (shapes[i].role == ROLE_matrix && i != FROZEN)
             arrays += arena_need((size_t)param_count(t.p + i), sizeof(float));
     assert_int_equal(opt_state_bytes(&h, t.p, N), arrays);
-    assert_int_equal(opt_bytes(&g, &h, t.p, N), arrays + arena_round(whiten_bytes(&g, 130, 140)));
+    assert_int_equal(opt_bytes(&g, &h, t.p, N), arrays + arena_round(whiten_bytes(g.gemm + GEMM_EXACT, 130, 140)));
     assert_int_equal(t.opt.mem.used, opt_bytes(&g, &h, t.p, N));
     assert_int_equal(t.opt.mem.size, t.opt.mem.used);
     t.p[2].trainable = false; /* the largest */
@@ -455,9 +454,9 @@ static void fill(void *ctx, int64_t micro, struct engine_batch *b) {
     memcpy(b->target, t->target, sizeof *b->target * B * T);
 }
 
-static struct engine_opts options(const struct gemm *g, const struct opt_kind *kind) {
+static struct engine_opts options(const struct machine *g, const struct opt_kind *kind) {
     return (struct engine_opts){
-        .batch = B, .seq = T, .gemm = g, .hyper = hyper_of(kind, opt_find("adamw"))};
+        .batch = B, .seq = T, .machine = g, .hyper = hyper_of(kind, opt_find("adamw"))};
 }
 
 static void updates(struct engine *g, struct tokens *t, int from, int to) {
@@ -474,7 +473,7 @@ static bool same_weights(const struct model *a, const struct model *b) {
 
 /* Planned bytes are those reserved; state that was saved goes on to the same bits. */
 static void check_engine(const struct opt_kind *kind) {
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     const struct engine_opts o = options(&g, kind);
     char path[] = "/tmp/duet-direction-XXXXXX";
     struct model whole = model_of(&variants[8]), part = model_of(&variants[8]);
@@ -521,7 +520,7 @@ static void engine_and_state(void **state) {
 /* ---- where it cannot be ---------------------------------------------------------------------- */
 
 static void check_refusals(const struct opt_kind *kind) {
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     struct train_setup s = {.engine = engine_find("mezo"),
                             .optimizer = opt_find("sgd"),
                             .optimizer_matrix = kind};
@@ -565,6 +564,5 @@ int main(void) {
         cmocka_unit_test(bytes),        cmocka_unit_test(engine_and_state),
         cmocka_unit_test(refusals),
     };
-    par_init(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@
 
 static json_t *golden;
 static struct model model;
-static struct gemm gemm;
+static struct machine gemm;
 
 static int setup(void **state) {
     (void)state;
@@ -40,7 +40,7 @@ static void open_model(void) {
     struct err e;
     const char *path = data_file("weights/stories260K/stories260K.bin");
     if (model.params) return;
-    if (gemm_init(&gemm, "auto", DT_F32, &e) || model_open(&model, path, NULL, &e))
+    if (machine_open(&gemm, &(struct machine_opts){.threads = 1}, &e) || model_open(&model, path, NULL, &e))
         fail_msg("%s", e.msg);
 }
 

@@ -6,19 +6,24 @@ enum { B = 3, T = 70 };
 
 static const struct variant model = {"GQA", "llama", "", {24, 40, 3, 6, 2, 4, 50}, true};
 
-static struct exec_peaks peaks_of(struct model *m, const struct exec_opts *o,
-                                  const struct batch *b) {
-    const struct gemm gemm = gemm_of("native", DT_F32);
+static struct exec_peaks peaks_on(const struct machine *machine, struct model *m,
+                                  const struct exec_opts *o, const struct batch *b) {
     struct exec_peaks k;
     struct exec x;
     ok(exec_peaks_open(&k, &m->graph, &e));
-    ok(exec_open(&x, &m->graph, &gemm, o, &e));
+    ok(exec_open(&x, &m->graph, machine, o, &e));
     memset(x.mem.base, 0xff, x.mem.size);
     x.peaks = &k;
     assert_true(exec_run(&x, b));
     exec_close(&x);
     assert_int_equal(k.n, m->config.layers + 2);
     return k;
+}
+
+static struct exec_peaks peaks_of(struct model *m, const struct exec_opts *o,
+                                  const struct batch *b) {
+    const struct machine one = machine_of("native", DT_F32);
+    return peaks_on(&one, m, o, b);
 }
 
 static struct batch batch_of(const struct tokens *t, int64_t rows, int64_t cols) {
@@ -113,18 +118,18 @@ static void whatever_the_threads(void **state) {
     add_grads(&m);
     const struct exec_opts forward = {.B = B, .T = T}, train = {.B = B, .T = T, .train = true},
                            again = {.B = B, .T = T, .train = true, .recompute = true};
-    par_init(1);
     struct exec_peaks want = peaks_of(&m, &forward, &b);
     for (int n = 1; n < 6; n++) {
-        par_init(n);
-        struct exec_peaks k[] = {peaks_of(&m, &forward, &b), peaks_of(&m, &train, &b),
-                                 peaks_of(&m, &again, &b)};
+        struct machine many = machine_with("native", DT_F32, n);
+        struct exec_peaks k[] = {peaks_on(&many, &m, &forward, &b),
+                                 peaks_on(&many, &m, &train, &b),
+                                 peaks_on(&many, &m, &again, &b)};
         for (int i = 0; i < 3; i++) {
             same(k + i, &want);
             exec_peaks_close(k + i);
         }
+        machine_close(&many);
     }
-    par_init(2);
     exec_peaks_close(&want);
     tokens_free(&t);
     close_model(&m);
@@ -136,7 +141,7 @@ static void looking_changes_nothing(void **state) {
     struct tokens t = tokens_of(&m, B * T, 3);
     const struct batch b = batch_of(&t, B, T);
     const struct exec_opts o = {.B = B, .T = T, .train = true};
-    const struct gemm gemm = gemm_of("native", DT_F32);
+    const struct machine gemm = machine_of("native", DT_F32);
     float nll[B * T];
     int64_t n;
     add_grads(&m);

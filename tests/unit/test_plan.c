@@ -10,16 +10,16 @@ static void test_models(void **state) {
         const int64_t B = 2, T = 70;
         const int k = i - N_VARIANTS;
         const struct variant *v = variants + (k < 0 ? i : 8);
-        struct gemm g;
+        struct machine g;
         if (k >= 0 && !strcmp(gemm_backends[k / 2]->name, "ref"))
             continue; /* slow, packs nothing */
-        if (gemm_init(&g, k < 0 ? "auto" : gemm_backends[k / 2]->name,
-                      k < 0 || k % 2 ? DT_F32 : DT_BF16, &e))
+        if (machine_try(&g, k < 0 ? "auto" : gemm_backends[k / 2]->name,
+                      k < 0 || k % 2 ? DT_F32 : DT_BF16, 1, &e))
             continue;
         struct model m = model_of(v);
         struct tokens t = tokens_of(&m, B * T, 1);
         add_grads(&m);
-        check_graph(k < 0 ? v->name : g.backend->name, &m.graph, &g, &t, B, T);
+        check_graph(k < 0 ? v->name : g.gemm->backend->name, &m.graph, &g, &t, B, T);
         tokens_free(&t);
         close_model(&m);
     }
@@ -28,7 +28,7 @@ static void test_models(void **state) {
 /* Generation: keys and values in the cache do not overlap, and nothing else is in it. */
 static void test_cache(void **state) {
     (void)state;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     for (int i = 0; i < N_VARIANTS; i++)
         for (int64_t T = 1; T <= 64; T += 63) {
             struct model m = model_of(variants + i);
@@ -62,9 +62,9 @@ static void test_shorter(void **state) {
     struct tokens t = tokens_of(&m, 1030, 1);
     add_grads(&m);
     for (int i = 0; i < 2 * (int)n_gemm_backends; i++) {
-        struct gemm g;
+        struct machine g;
         const char *name = gemm_backends[i / 2]->name;
-        if (gemm_init(&g, name, i % 2 ? DT_F32 : DT_BF16, &e) || !strcmp(name, "ref")) continue;
+        if (machine_try(&g, name, i % 2 ? DT_F32 : DT_BF16, 1, &e) || !strcmp(name, "ref")) continue;
         for (int64_t T = 1023; T <= 1025; T++) {
             struct exec x;
             ok(exec_open(&x, &m.graph, &g, &(struct exec_opts){.B = 1, .T = 1030, .train = true},
@@ -90,7 +90,7 @@ static void test_shorter(void **state) {
 
 static size_t arena_of(const struct model *m, struct exec_opts o, size_t *kept) {
     struct exec x;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     ok(exec_plan(&x, &m->graph, &gemm, &o, &e));
     const size_t bytes = x.plan.arena_bytes;
     if (kept) *kept = x.plan.kept_bytes;
@@ -130,19 +130,18 @@ static void test_sizes(void **state) {
 static void test_promise(void **state) {
     (void)state;
     struct model m = model_of(&variants[8]);
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    struct machine gemm = machine_with("auto", DT_F32, 3);
     struct exec x;
-    par_init(3);
     ok(exec_open(&x, &m.graph, &gemm, &(struct exec_opts){.B = 1, .T = 8, .cache = 40}, &e));
     const size_t reserved = x.mem.size + x.cache.size + x.tables.size;
     assert_true(exec_bytes(&x) <= reserved && reserved <= exec_bytes(&x) + 2 * ARENA_ALIGN);
     exec_close(&x);
-    par_init(1);
     for (int i = 0; i < 3; i++) { /* shapes that cannot be */
         static const struct exec_opts bad[] = {
             {.B = 0, .T = 1}, {.B = 1, .T = -1}, {.B = 1 << 20, .T = 1 << 20}};
         assert_int_equal(exec_open(&x, &m.graph, &gemm, bad + i, &e), ERR_INPUT);
     }
+    machine_close(&gemm);
     close_model(&m);
 }
 
@@ -150,7 +149,7 @@ static void test_promise(void **state) {
 
 /* What is read by node and once more by another one, later: `twice`, by itself. */
 static void refused(const struct op *op, bool twice, const char *says) {
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct param table = {.name = "table", .role = ROLE_embed, .ndim = 2, .rows = 5, .cols = 4};
     struct graph g = {.params = &table, .n_params = 1};
     struct exec x;
@@ -202,6 +201,5 @@ int main(void) {
         cmocka_unit_test(test_shorter), cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_promise), cmocka_unit_test(test_last_reader),
     };
-    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

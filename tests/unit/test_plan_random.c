@@ -165,7 +165,7 @@ static void build_random(struct random_graph *w, uint64_t seed) {
 static void test_random_graphs(void **state) {
     (void)state;
     static struct random_graph w;
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     for (uint64_t seed = 0; seed < 150; seed++) {
         enum { B = 2, T = 9 };
         char name[32];
@@ -188,6 +188,5 @@ static void test_random_graphs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_graphs)};
-    par_init(1); /* waiting threads cost more than these small sizes gain */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

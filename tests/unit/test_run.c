@@ -31,11 +31,11 @@ static const struct kind kinds[] = {{"backprop", "adamw", NULL, 1e-2},
                                     {"mezo", "momentum", "spsa", 1e-4}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
-static struct run_opts opts_of(const struct kind *k, const struct gemm *g) {
+static struct run_opts opts_of(const struct kind *k, const struct machine *g) {
     struct run_opts o = {.engine = engine_find(k->engine),
                          .engine_opts = {.batch = BATCH,
                                          .seq = LEN,
-                                         .gemm = g,
+                                         .machine = g,
                                          .hyper = opt_hyper_of(opt_find(k->optimizer)),
                                          .directions = 2,
                                          .eps = 1e-3,
@@ -110,7 +110,7 @@ static char dir[] = "/tmp/duet-run-XXXXXX", weights[64], state_path[64];
 
 static void goes_on_from_a_snapshot(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     const struct run_pair pair = {.weights = weights, .state = state_path};
     for (int k = 0; k < N_KINDS; k++) {
         struct model a = model_of(variants), b = model_of(variants + 0);
@@ -145,7 +145,7 @@ static void goes_on_from_a_snapshot(void **state) {
 
 static void a_pair_belongs_together(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     char other[80];
     struct model m = model_of(variants);
     const struct run_opts o = opts_of(kinds, &g);
@@ -174,7 +174,7 @@ static void a_pair_belongs_together(void **state) {
 /* The kinds of one update of `accum` micro-batches, among those that come of themselves. */
 static void order_of_events(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     static const enum run_event_kind want[] = {RUN_MICRO, RUN_MICRO,   RUN_MADE,
                                                RUN_COUNTED, RUN_STEPPED};
     struct model m = model_of(variants);
@@ -202,7 +202,7 @@ static int refuse(void *ctx, struct run *r, const struct run_event *v, struct er
 
 static void an_event_that_fails(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     for (int k = 0; k < N_KINDS; k++) {
         struct model m = model_of(variants), before = model_of(variants);
         const struct run_opts o = opts_of(kinds + k, &g);
@@ -232,7 +232,7 @@ static int stop_at_first(void *ctx, struct run *r, const struct run_event *v, st
 
 static void stopped_and_gone_on(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     struct model m = model_of(variants), whole = model_of(variants);
     struct run_opts o = opts_of(kinds, &g);
     _Atomic int flag = 0;
@@ -261,7 +261,7 @@ static void stopped_and_gone_on(void **state) {
 
 static void goes_back_once(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     const struct run_pair pair = {.weights = weights, .state = state_path};
     struct model m = model_of(variants);
     struct run_opts o = opts_of(kinds, &g);
@@ -290,7 +290,7 @@ static void goes_back_once(void **state) {
 
 static void no_way_back(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     struct model m = model_of(variants);
     struct run_opts o = opts_of(kinds, &g);
     struct heard h = {0}; /* nobody restores anything */
@@ -309,7 +309,7 @@ static void no_way_back(void **state) {
 
 static void repeats_what_was_recorded(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("native", DT_F32);
+    const struct machine g = machine_of("native", DT_F32);
     struct model m = model_of(variants), again = model_of(variants);
     struct run_opts o = opts_of(kinds + 1, &g);
     struct heard h = {0}, quiet = {0};
@@ -320,7 +320,6 @@ static void repeats_what_was_recorded(void **state) {
     assert_int_equal(h.n_records, FIRST + SECOND);
     ok(run_plan(&all, o.engine, &again, &o.engine_opts, 0, &e));
     o.engine_opts.repeat = true; /* no data, no passes */
-    o.engine_opts.gemm = NULL;
     o.data = (struct run_data){0};
     ok(run_plan(&few, o.engine, &again, &o.engine_opts, 0, &e));
     assert_int_equal(few.total, few.weights + few.optimizer);
@@ -351,7 +350,7 @@ static void repeats_what_was_recorded(void **state) {
 /* A run of its own from the opening of its model on. */
 struct alone {
     const struct kind *kind;
-    struct gemm gemm;
+    struct machine machine;
     struct model m;
     int rc;
     double loss[FIRST + SECOND];
@@ -362,7 +361,7 @@ static void *train(void *ctx) {
     struct err error;
     struct heard h = {0};
     struct run *r = NULL;
-    const struct run_opts o = opts_of(a->kind, &a->gemm);
+    const struct run_opts o = opts_of(a->kind, &a->machine);
     a->rc = run_open(&r, &a->m, &o, hear, &h, &error);
     while (!a->rc && !run_finished(r)) a->rc = run_step(r, &error);
     memcpy(a->loss, h.loss, sizeof a->loss);
@@ -376,7 +375,7 @@ static void two_at_once(void **state) {
     struct alone one[N], both[N];
     pthread_t t[N];
     for (int i = 0; i < N; i++) {
-        one[i] = (struct alone){.kind = kinds + i, .gemm = gemm_of("native", DT_F32)};
+        one[i] = (struct alone){.kind = kinds + i, .machine = machine_of("native", DT_F32)};
         both[i] = one[i];
         one[i].m = model_of(variants);
         both[i].m = model_of(variants);

@@ -1,15 +1,11 @@
 /* Choosing tokens: greedy, temperature, top-k, top-p, min-p. Where a text ends. */
 #include "exec.h"
+#include "machine_fixture.h"
 #include "sample.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 enum { N = 50, DRAWS = 20000 };
 
@@ -108,7 +104,6 @@ static void seeds(void **state) {
 
 /* ---- ends ---- */
 
-static struct err e;
 
 static void model_of(struct model *m, const char *more) {
     struct model_config c;
@@ -174,13 +169,13 @@ static bool collect(void *ctx, uint32_t prev, uint32_t id) {
 static void ends(void **state) {
     (void)state;
     struct model m;
-    struct gemm gemm;
+    struct machine gemm;
     struct sample_stats stats;
     struct text whole = {.n = 0};
     const uint32_t prompt = 1;
     struct sample_opts o = {.temperature = 5, .top_p = 1, .seed = 4, .tokens = 32};
     model_of(&m, "");
-    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(machine_try(&gemm, "auto", DT_F32, 1, &e), 0);
     assert_int_equal(sample_run(&m, &gemm, &o, &prompt, 1, collect, &whole, &stats, &e), 0);
     assert_int_equal(whole.n, 32);
     assert_int_equal(stats.end, SAMPLE_TOKENS);
@@ -204,11 +199,11 @@ static void ends(void **state) {
 /* The model has 64 positions. Returns the code; *x gets the text. */
 static int continue_of(struct model *m, const struct sample_opts *o, int64_t n, struct text *x,
                        struct sample_stats *stats) {
-    struct gemm gemm;
+    struct machine gemm;
     uint32_t prompt[100];
     for (uint32_t i = 0; i < 100; i++) prompt[i] = i * 7 % 300;
     x->n = 0;
-    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(machine_try(&gemm, "auto", DT_F32, 1, &e), 0);
     return sample_run(m, &gemm, o, prompt, n, collect, x, stats, &e);
 }
 
@@ -276,7 +271,7 @@ static void context_is_the_models(void **state) {
 static void shift_is_a_new_prompt(void **state) {
     (void)state;
     struct model m;
-    struct gemm gemm;
+    struct machine gemm;
     struct text x = {.n = 0}, tail = {.n = 0};
     struct sample_stats stats;
     struct sample_opts o = {.top_p = 1, .tokens = 30, .context = 16, .shift = true};
@@ -286,7 +281,7 @@ static void shift_is_a_new_prompt(void **state) {
     uint32_t kept[9] = {8 * 7, 9 * 7};
     memcpy(kept + 2, x.ids, 7 * sizeof *kept);
     o.tokens = 5;
-    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(machine_try(&gemm, "auto", DT_F32, 1, &e), 0);
     assert_int_equal(sample_run(&m, &gemm, &o, kept, 9, collect, &tail, &stats, &e), 0);
     assert_memory_equal(x.ids + 7, tail.ids, 5 * sizeof *x.ids);
     model_close(&m);
@@ -331,10 +326,10 @@ static bool collect_all(void *ctx, uint32_t prev, uint32_t id) {
 }
 
 static void last_logits(struct model *m, const uint32_t *ids, int64_t n, float *out) {
-    struct gemm gemm;
+    struct machine gemm;
     struct exec x = {0};
     const struct exec_opts xo = {.B = 1, .T = n, .cache = n};
-    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(machine_try(&gemm, "auto", DT_F32, 1, &e), 0);
     assert_int_equal(exec_open(&x, &m->graph, &gemm, &xo, &e), 0);
     const struct batch b = {.B = 1, .T = n, .input = ids, .logits = out};
     exec_run(&x, &b);
@@ -347,11 +342,11 @@ static void penalty_of_a_text(void **state) {
     (void)state;
     static const int64_t last[] = {0, 1, 5, 100};
     struct model m;
-    struct gemm gemm;
+    struct machine gemm;
     const uint32_t prompt[4] = {11, 29, 3, 29};
     struct greedy_text plain = {.n = 0};
     model_of(&m, "");
-    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(machine_try(&gemm, "auto", DT_F32, 1, &e), 0);
     for (size_t k = 0; k <= sizeof last / sizeof *last; k++) {
         struct greedy_text x = {.n = 4};
         struct sample_stats stats;
@@ -385,7 +380,7 @@ static void penalty_of_a_text(void **state) {
 static void one_prompt_many_texts(void **state) {
     (void)state;
     struct model m;
-    struct gemm gemm;
+    struct machine gemm;
     struct sampler *s;
     uint32_t prompt[10];
     struct text first = {.n = 0};
@@ -394,7 +389,7 @@ static void one_prompt_many_texts(void **state) {
         .temperature = 2, .top_p = 1, .tokens = 30, .context = 16, .shift = true};
     for (uint32_t i = 0; i < 10; i++) prompt[i] = i * 7 % 300;
     model_of(&m, "");
-    assert_int_equal(gemm_init(&gemm, "auto", DT_F32, &e), 0);
+    assert_int_equal(machine_try(&gemm, "auto", DT_F32, 1, &e), 0);
     for (int shifts = 0; shifts < 2; shifts++) {
         o.tokens = shifts ? 30 : 5;
         assert_int_equal(sampler_open(&s, &m, &gemm, &o, prompt, 10, &e), 0);

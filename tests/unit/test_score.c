@@ -10,7 +10,7 @@ enum {
 static const struct variant *const some[] = {variants + 2, variants + 8};
 
 static float *scores(struct model *m, const uint32_t *ids, int64_t n, int64_t most) {
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct scorer s;
     float *nll = calloc((size_t)n, sizeof *nll);
     ok(scorer_open(&s, m, &gemm, most, &e));
@@ -51,23 +51,21 @@ static void same_bits(void **state) {
     (void)state;
     struct model m = model_of(variants + 2);
     struct tokens t = tokens_of(&m, LONG, 6);
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    struct machine gemm = machine_with("auto", DT_F32, 3);
     static const int64_t lengths[] = {2, 3, 60, 300, 512, 513, 514, 600, LONG};
     struct scorer s;
     float again[LONG];
-    par_init(3);
     ok(scorer_open(&s, &m, &gemm, LONG - 1, &e));
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         const int64_t n = lengths[i];
-        par_init(1);
         float *alone = scores(&m, t.input, n, n - 1);
-        par_init(3);
         ok(scorer_run(&s, t.input + 1, 50, again, &e));
         ok(scorer_run(&s, t.input, n, again, &e));
         assert_memory_equal(alone, again, (size_t)(n - 1) * sizeof *again);
         free(alone);
     }
     scorer_close(&s);
+    machine_close(&gemm);
     tokens_free(&t);
     close_model(&m);
 }
@@ -76,7 +74,7 @@ static void same_bits(void **state) {
 static void bounded(void **state) {
     (void)state;
     struct model m = model_of(variants + 2);
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct exec piece, longer;
     ok(exec_plan(&piece, &m.graph, &gemm, &(struct exec_opts){.B = 1, .T = 512, .cache = 512}, &e));
     struct scorer s;
@@ -95,7 +93,7 @@ static void not_finite(void **state) {
     (void)state;
     struct model m = model_of(variants);
     struct tokens t = tokens_of(&m, 20, 6);
-    const struct gemm gemm = gemm_of("auto", DT_F32);
+    const struct machine gemm = machine_of("auto", DT_F32);
     struct scorer s;
     float nll[20];
     ok(scorer_open(&s, &m, &gemm, 19, &e));

@@ -23,7 +23,7 @@ static uint8_t *sample_shard(size_t *n) {
 static int open_bytes(const void *data, size_t n, bool verify) {
     struct shard s;
     put_file("bytes.bin", data, n);
-    int rc = shard_open(&s, at("bytes.bin"), SHARD_DUET, 0, verify, &e);
+    int rc = shard_open(&s, at("bytes.bin"), SHARD_DUET, 0, verify, NULL, &e);
     if (rc) {
         assert_null(s.tokens);
         assert_int_equal(e.code, rc);
@@ -139,26 +139,26 @@ static void raw16(void **state) {
     static const uint16_t tokens[] = {5, 0, 999, 7};
     struct shard s;
     put_file("raw", tokens, sizeof tokens);
-    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, &e), 0);
+    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, NULL, &e), 0);
     assert_true(s.n_tokens == 4 && s.n_docs == 1 && s.docs[0] == 0 && s.n_bytes == 0);
     assert_true(s.doc_bytes[0] == 0 && !s.doc_bits && s.vocab == 1000 && s.tok_hash == 0);
     for (int i = 0; i < 4; i++) assert_int_equal(shard_token(&s, (uint64_t)i), tokens[i]);
     shard_close(&s);
-    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 999, false, &e), ERR_INPUT);
+    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 999, false, NULL, &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "token 2 is 999"));
-    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 0, false, &e), ERR_USAGE);
-    assert_int_equal(shard_open(&s, at("raw"), SHARD_DUET, 0, false, &e), ERR_INPUT);
+    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 0, false, NULL, &e), ERR_USAGE);
+    assert_int_equal(shard_open(&s, at("raw"), SHARD_DUET, 0, false, NULL, &e), ERR_INPUT);
     put_file("raw", tokens, 7);
-    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, &e), ERR_INPUT);
+    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, NULL, &e), ERR_INPUT);
     put_file("raw", tokens, 0);
-    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, &e), ERR_INPUT);
+    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, NULL, &e), ERR_INPUT);
     size_t n;
     uint8_t *data = sample_shard(&n);
     put_file("raw", data, n);
-    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 65536, false, &e), ERR_INPUT);
+    assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 65536, false, NULL, &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "is a shard of duet"));
     free(data);
-    assert_int_equal(shard_open(&s, at("missing"), SHARD_RAW16, 10, false, &e), ERR_IO);
+    assert_int_equal(shard_open(&s, at("missing"), SHARD_RAW16, 10, false, NULL, &e), ERR_IO);
     shard_close(&s); /* after a failure, too */
 }
 
@@ -182,7 +182,7 @@ static void hashes(void **state) {
     for (int i = 0; i < 2; i++) {
         tokens[3] = (uint16_t)(7 + i);
         put_file("raw", tokens, sizeof tokens);
-        assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, &e), 0);
+        assert_int_equal(shard_open(&s, at("raw"), SHARD_RAW16, 1000, false, NULL, &e), 0);
         raw[i] = s.hash;
         shard_close(&s);
     }
@@ -200,7 +200,7 @@ static void hashes(void **state) {
         head.header_xxh3 = XXH3_64bits(&head, offsetof(struct shard_header, header_xxh3));
         memcpy(data, &head, sizeof head);
         put_file("docs.bin", data, n);
-        assert_int_equal(shard_open(&s, at("docs.bin"), SHARD_DUET, 0, true, &e), 0);
+        assert_int_equal(shard_open(&s, at("docs.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
         hash[i] = s.hash;
         shard_close(&s);
     }

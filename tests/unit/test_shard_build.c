@@ -2,7 +2,6 @@
 #include "shard_fixture.h"
 
 #include "clock.h"
-#include "par.h"
 #include "sanitized.h"
 #include "stories.h"
 
@@ -73,7 +72,7 @@ static void several_files(void **state) {
     }
     struct shard s;
     assert_int_equal(build_from(files, 4, at("abcd.bin")), 0);
-    assert_int_equal(shard_open(&s, at("abcd.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_open(&s, at("abcd.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     static const char whole[] = "aa" EOT "bb" EOT "\ncc" EOT "d\n";
     assert_text(&s, whole, sizeof whole - 1);
     static const uint64_t starts[] = {0, 3, 7, 10};
@@ -136,15 +135,15 @@ static void any_thread_count(void **state) {
     const size_t n = 3000000;
     char *text = random_text(6, n, 20000, false);
     put_file("many", text, n);
-    int threads = par_threads();
     for (int i = 1; i <= 4; i++) {
         char name[16];
         snprintf(name, sizeof name, "many%d", i);
-        par_init(i);
+        assert_int_equal(pool_open(&pool, i, &e), 0);
         assert_int_equal(build("many", name), 0);
+        pool_close(pool);
         if (i > 1) assert_same_files("many1", name);
     }
-    par_init(threads);
+    pool = NULL;
     free(text);
 }
 
@@ -169,12 +168,12 @@ static void progress(void **state) {
     snprintf(a, sizeof a, "%s/p", folder);
     snprintf(b, sizeof b, "%s/p.zst", folder);
     const char *files[] = {a, b};
-    assert_int_equal(shard_build(byte, files, 2, at("p.bin"), show, &shown, &stats, &e), 0);
+    assert_int_equal(shard_build(byte, NULL, files, 2, at("p.bin"), show, &shown, &stats, &e), 0);
     assert_true(shown >= 4);
     assert_int_equal(shown_total, 5000000 + packed);
     assert_int_equal(shown_done, shown_total);
     struct shard s;
-    assert_int_equal(shard_open(&s, at("p.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_open(&s, at("p.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     assert_int_equal(stats.tokens, s.n_tokens);
     assert_int_equal(stats.bytes, s.n_bytes);
     assert_int_equal(stats.docs, s.n_docs);
@@ -204,7 +203,6 @@ static void little_memory(void **state) {
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        par_init(1);
         size_t before = clock_peak_rss();
         if (build("big.zst", "big.bin") != 0) _exit(1);
         size_t grown = clock_peak_rss() - before;
@@ -248,8 +246,8 @@ static void wide_tokens(void **state) {
     if (tokenizer_open(&t, at("wide"), &e)) fail_msg("%s", e.msg);
     put_file("text", "abab" EOT "\nba", 20);
     const char *files[1] = {at("text")};
-    assert_int_equal(shard_build(t, files, 1, at("wide.bin"), NULL, NULL, &stats, &e), 0);
-    assert_int_equal(shard_open(&s, at("wide.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_build(t, NULL, files, 1, at("wide.bin"), NULL, NULL, &stats, &e), 0);
+    assert_int_equal(shard_open(&s, at("wide.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     static const uint32_t ids[] = {1, 261, 69999, 69999, 1, 261, 260, 259};
     assert_true(s.width == 4 && s.vocab == 70000 && s.n_docs == 2 && s.docs[1] == 4);
     assert_int_equal(s.n_tokens, sizeof ids / sizeof *ids);
@@ -264,8 +262,8 @@ static void refuses_outputs(void **state) {
     put_file("in", "text", 4);
     const char *files[1] = {at("in")};
     struct shard_stats stats;
-    assert_int_equal(shard_build(byte, files, 1, files[0], NULL, NULL, &stats, &e), ERR_USAGE);
-    assert_int_equal(shard_build(byte, files, 1, "-", NULL, NULL, &stats, &e), ERR_USAGE);
+    assert_int_equal(shard_build(byte, NULL, files, 1, files[0], NULL, NULL, &stats, &e), ERR_USAGE);
+    assert_int_equal(shard_build(byte, NULL, files, 1, "-", NULL, NULL, &stats, &e), ERR_USAGE);
     assert_int_equal(build_from(files, 1, at("no/such/folder")), ERR_IO);
     size_t n;
     char *text = get_file("in", &n);
@@ -305,9 +303,9 @@ static void assert_bare(const char *name, uint64_t docs, uint64_t bytes, const c
     struct shard_stats stats;
     struct shard s;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    assert_int_equal(shard_build(byte, &file, 1, at("bare.bin"), NULL, NULL, &stats, &e), 0);
+    assert_int_equal(shard_build(byte, NULL, &file, 1, at("bare.bin"), NULL, NULL, &stats, &e), 0);
     if (!strstr(stats.note, note)) fail_msg("no \"%s\" in \"%s\"", note, stats.note);
-    assert_int_equal(shard_open(&s, at("bare.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_open(&s, at("bare.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     assert_int_equal(s.n_docs, docs);
     assert_int_equal(s.n_bytes, bytes - docs * (sizeof EOT - 1)); /* marks are no bytes of text */
     assert_null(s.doc_bits);
@@ -334,12 +332,12 @@ static void corpus_trailer(void **state) {
     put_file("without", "no trailer", 10);
     const char *twice[] = {names[0], names[0]}, *mixed[] = {names[0], names[1]};
     assert_int_equal(build_from(twice, 2, at("twice.bin")), 0);
-    assert_int_equal(shard_open(&s, at("twice.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_open(&s, at("twice.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     assert_int_equal(s.n_docs, 2 * STORIES);
     assert_memory_equal(s.doc_bits, s.doc_bits + STORIES, STORIES * sizeof *s.doc_bits);
     shard_close(&s);
     assert_int_equal(build_from(mixed, 2, at("mixed.bin")), 0);
-    assert_int_equal(shard_open(&s, at("mixed.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_open(&s, at("mixed.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     assert_int_equal(s.n_docs, STORIES + 1);
     assert_null(s.doc_bits);
     shard_close(&s);

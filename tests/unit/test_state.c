@@ -1,5 +1,5 @@
 /* The state of a run: counters come back, also from states of version 1, which lack some. */
-#include "err_fixture.h"
+#include "machine_fixture.h"
 
 #include "state.h"
 
@@ -13,7 +13,7 @@
 
 static struct model model;
 static struct engine engine;
-static struct gemm gemm;
+static struct machine gemm;
 static char path[] = "/tmp/duet-state-XXXXXX";
 
 static int setup(void **state) {
@@ -23,13 +23,13 @@ static int setup(void **state) {
                                "\"vocab_size\": 16}";
     struct model_config c;
     close(mkstemp(path));
-    ok(gemm_init(&gemm, "auto", DT_F32, &e));
+    ok(machine_try(&gemm, "auto", DT_F32, 1, &e));
     ok(model_config_parse(&c, text, strlen(text), "test", NULL, &e));
     ok(model_create(&model, &c, &e));
     ok(model_reserve(&model, &e));
     ok(model_init(&model, 1, &e));
     const struct engine_opts o = {
-        .batch = 1, .seq = 4, .gemm = &gemm, .hyper = opt_hyper_of(opt_find("adamw"))};
+        .batch = 1, .seq = 4, .machine = &gemm, .hyper = opt_hyper_of(opt_find("adamw"))};
     ok(engine_open(&engine, engine_find("backprop"), &model, &o, &e));
     return 0;
 }
@@ -144,7 +144,7 @@ static void rates_are_scaled_down(void **state) {
 /* The engine with other optimizers. */
 static void reopen(const char *kind, const char *matrix) {
     struct engine_opts o = {
-        .batch = 1, .seq = 4, .gemm = &gemm, .hyper = opt_hyper_of(opt_find(kind))};
+        .batch = 1, .seq = 4, .machine = &gemm, .hyper = opt_hyper_of(opt_find(kind))};
     o.hyper.of[ROLE_matrix] = opt_hyper_of(opt_find(matrix)).of[ROLE_matrix];
     engine_close(&engine);
     ok(engine_open(&engine, engine_find("backprop"), &model, &o, &e));

@@ -90,7 +90,7 @@ static void round_trips(void **state) {
         model_close(&plain);
         for (int t = 0; t < N_TYPES; t++) {
             struct model b;
-            ok(model_open_frozen(&b, at("a"), NULL, types[t], &e));
+            ok(model_open_frozen(&b, at("a"), NULL, types[t], NULL, &e));
             assert_int_equal(b.storage, types[t]);
             if (s == t)
                 same_weights(&a, &b);
@@ -114,7 +114,7 @@ static void compaction(void **state) {
         ok(model_init(&full, 5, &e));
         ok(model_save(&full, at("a"), "blzt5", NULL, &e));
         /* With s = t the rows are copied; else converted as a whole load converts them. */
-        ok(model_open_frozen(&direct, at("a"), NULL, t, &e));
+        ok(model_open_frozen(&direct, at("a"), NULL, t, NULL, &e));
         make(&small, "fan_in", t, true);
         ok(loaded ? model_load(&small, at("a"), &e) : model_init(&small, 5, &e));
         for (int i = 0; i < full.n_params; i++) /* "training" of a row: 0 in every type */
@@ -125,7 +125,7 @@ static void compaction(void **state) {
                 memset((char *)direct.params[i].data + kept[2] * row, 0, row);
             }
         ok(model_save(&small, at("b"), "blzt5", NULL, &e));
-        ok(model_open_frozen(&back, at("b"), NULL, t, &e));
+        ok(model_open_frozen(&back, at("b"), NULL, t, NULL, &e));
         if (loaded || s == DT_F32) same_weights(&direct, &back);
         model_close(&full);
         model_close(&direct);
@@ -158,7 +158,7 @@ static void odd_rows(void **state) {
     ok(model_reserve(&m, &e));
     ok(model_init(&m, 5, &e));
     ok(model_save(&m, at("a"), "blzt5", NULL, &e));
-    ok(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, &e));
+    ok(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, NULL, &e));
     for (int i = 0; i < q.n_params; i++) {
         const struct param *p = q.params + i, *from = m.params + i;
         const bool down = !!strstr(p->name, "down_proj");
@@ -174,10 +174,10 @@ static void odd_rows(void **state) {
     /* What f16 cannot hold is an error, not infinity. */
     ((float *)find(&m, "model.layers.0.mlp.down_proj.weight")->data)[7] = 1e6f;
     ok(model_save(&m, at("a"), "blzt5", NULL, &e));
-    assert_int_equal(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, &e), ERR_INPUT);
+    assert_int_equal(model_open_frozen(&q, at("a"), NULL, DT_Q8_0, NULL, &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "model.layers.0.mlp.down_proj.weight"));
     assert_non_null(strstr(e.msg, "f16"));
-    ok(model_open_frozen(&q, at("a"), NULL, DT_BF16, &e));
+    ok(model_open_frozen(&q, at("a"), NULL, DT_BF16, NULL, &e));
     model_close(&q);
     model_close(&m);
 }
@@ -219,7 +219,7 @@ static void mapped(void **state) {
         ok(model_save(&a, at("a"), "blzt5", NULL, &e));
         for (int t = 0; t < N_TYPES; t++) {
             struct model b;
-            ok(model_open_frozen(&b, at("a"), NULL, types[t], &e));
+            ok(model_open_frozen(&b, at("a"), NULL, types[t], NULL, &e));
             for (int i = 0; i < b.n_params; i++)
                 assert_int_equal(in_map(&b, b.params + i), s == t || !is_matrix(b.params + i));
             /* Its own copy, if it needs one, has the same bits; the file is not written. */
@@ -257,7 +257,7 @@ static void as_stored(void **state) {
     ok(model_reserve(&a, &e));
     ok(model_init(&a, 5, &e));
     ok(model_save(&a, at("b"), "blzt5", NULL, &e));
-    ok(model_open_frozen(&b, at("b"), NULL, MODEL_AS_STORED, &e));
+    ok(model_open_frozen(&b, at("b"), NULL, MODEL_AS_STORED, NULL, &e));
     same_weights(&a, &b);
     for (int i = 0; i < b.n_params; i++) assert_true(in_map(&b, b.params + i));
     model_close(&b);
@@ -279,7 +279,7 @@ static void mapped_base(void **state) {
 
     ok(model_open(&plain, at("base"), NULL, &e));
     ok(model_save(&plain, at("c.bin"), "llama2c", NULL, &e));
-    ok(model_open_frozen(&m, at("c.bin"), NULL, DT_F32, &e));
+    ok(model_open_frozen(&m, at("c.bin"), NULL, DT_F32, NULL, &e));
     for (int i = 0; i < m.n_params; i++) {
         const struct param *p = m.params + i;
         const bool paired = strstr(p->name, "q_proj") || strstr(p->name, "k_proj");
@@ -288,7 +288,7 @@ static void mapped_base(void **state) {
     same_weights(&plain, &m);
     model_close(&m);
 
-    ok(model_open_frozen(&m, at("base"), NULL, DT_F32, &e));
+    ok(model_open_frozen(&m, at("base"), NULL, DT_F32, NULL, &e));
     write_base(at("other"), 2);
     ok(model_load(&m, at("other"), &e));
     assert_string_equal(m.maps[m.n_maps - 1].path, at("other"));
@@ -324,7 +324,7 @@ static int opening_mb(const char *path, bool frozen, enum dtype t) {
         struct model m;
         const size_t before = peak_kb();
         const int rc =
-            frozen ? model_open_frozen(&m, path, NULL, t, &e) : model_open(&m, path, NULL, &e);
+            frozen ? model_open_frozen(&m, path, NULL, t, NULL, &e) : model_open(&m, path, NULL, &e);
         _exit(rc ? 255 : (int)((peak_kb() - before) >> 10));
     }
     waitpid(child, &status, 0);

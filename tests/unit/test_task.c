@@ -434,6 +434,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_order),       cmocka_unit_test(test_map),
         data_test(test_sst2),               data_test(test_rte),
     };
-    par_init(1);
     return data_run(argc, argv, tests, setup, teardown);
 }

@@ -4,7 +4,7 @@
 static const struct variant small = {"bytes", "llama", "", {24, 40, 2, 4, 2, 6, 257}, true};
 
 /* One example after another, unpadded, with the classifier's whole row of logits. */
-static void plain_eval(struct model *m, const struct gemm *g, const struct task *t, int64_t *counts,
+static void plain_eval(struct model *m, const struct machine *g, const struct task *t, int64_t *counts,
                        double *losses) {
     float *z = malloc((size_t)m->config.vocab * sizeof *z);
     struct exec x;
@@ -36,7 +36,7 @@ static void watch(void *ctx, uint64_t done, uint64_t total) {
 
 static void test_eval(void **state) {
     (void)state;
-    const struct gemm g = gemm_of("auto", DT_F32);
+    const struct machine g = machine_of("auto", DT_F32);
     struct model m = model_of(&small);
     struct task t = letters();
     int64_t counts[9] = {0}, right = 0;
@@ -111,6 +111,5 @@ static void test_objectives(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_eval),
                                        cmocka_unit_test(test_objectives)};
-    par_init(1);
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -352,7 +352,7 @@ static void text_after_all(void **state) {
             for (int k = 0; k < n; k++)
                 if (text[k] == '.') text[k] = 0;
             put_file("nul", text, (size_t)n);
-            if (shard_build(byte, one, 1, at("nul.bin"), NULL, NULL, &said, &e))
+            if (shard_build(byte, NULL, one, 1, at("nul.bin"), NULL, NULL, &said, &e))
                 fail_msg("%zu, %zu: %s", i, front, e.msg);
             assert_int_equal(said.bytes, n);
             assert_non_null(strstr(said.note, "are NUL, the first at byte"));
@@ -364,7 +364,7 @@ static void text_after_all(void **state) {
     put_file("ids", ids, sizeof ids);
     struct shard_stats stats;
     const char *files[1] = {at("ids")};
-    assert_int_equal(shard_build(byte, files, 1, at("ids.bin"), NULL, NULL, &stats, &e), 0);
+    assert_int_equal(shard_build(byte, NULL, files, 1, at("ids.bin"), NULL, NULL, &stats, &e), 0);
     assert_int_equal(stats.bytes, sizeof ids);
     assert_non_null(strstr(stats.note, "are NUL, the first at byte"));
     assert_non_null(strstr(stats.note, "--format raw16"));
@@ -446,7 +446,7 @@ static const char *note_of(const void *text, size_t n) {
     static struct shard_stats stats;
     put_file("noted", text, n);
     const char *files[1] = {at("noted")};
-    assert_int_equal(shard_build(byte, files, 1, at("noted.bin"), NULL, NULL, &stats, &e), 0);
+    assert_int_equal(shard_build(byte, NULL, files, 1, at("noted.bin"), NULL, NULL, &stats, &e), 0);
     return stats.note;
 }
 
@@ -473,7 +473,7 @@ static void notes(void **state) {
     put_file("good", "good\n", 5);
     struct shard_stats stats;
     const char *files[3] = {at("good"), at("noted"), at("other")};
-    assert_int_equal(shard_build(byte, files, 3, at("noted.bin"), NULL, NULL, &stats, &e), 0);
+    assert_int_equal(shard_build(byte, NULL, files, 3, at("noted.bin"), NULL, NULL, &stats, &e), 0);
     assert_non_null(strstr(stats.note, "/noted: "));
     assert_non_null(strstr(stats.note, "(1 more file like it)"));
     assert_int_equal(stats.files, 3);
@@ -496,7 +496,7 @@ static void folders(void **state) {
     assert_int_equal(build_from(folder_path, 1, at("folder.bin")), 0);
     assert_same_files("each.bin", "folder.bin");
     struct shard s;
-    assert_int_equal(shard_open(&s, at("folder.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_open(&s, at("folder.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     assert_int_equal(s.n_docs, 3);
     assert_text(&s, "first" EOT "\nsecond\n" EOT "third", 19 + 7 + 13 + 5);
     shard_close(&s);
@@ -555,7 +555,7 @@ static void pipes(void **state) {
         struct shard_stats stats;
         const char *files[1] = {at("fifo")};
         assert_false(shard_probe(files[0])); /* would take bytes out of it */
-        assert_int_equal(shard_build(byte, files, 1, at("fifo.bin"), count_calls, &c, &stats, &e),
+        assert_int_equal(shard_build(byte, NULL, files, 1, at("fifo.bin"), count_calls, &c, &stats, &e),
                          0);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         assert_same_files("plain.bin", "fifo.bin");

@@ -224,8 +224,8 @@ static void real_tokens(void **state) {
         put_file("real", m.data, n);
         file_map_close(&m);
         const char *files[1] = {at("real")};
-        assert_int_equal(shard_build(t, files, 1, at("real.bin"), NULL, NULL, &stats, &e), 0);
-        assert_int_equal(shard_open(&s, at("real.bin"), SHARD_DUET, 0, true, &e), 0);
+        assert_int_equal(shard_build(t, NULL, files, 1, at("real.bin"), NULL, NULL, &stats, &e), 0);
+        assert_int_equal(shard_open(&s, at("real.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
         size_t bytes;
         char *text = get_file("real", &bytes);
         assert_int_equal(tokenizer_encode(t, text, n, true, false, &ids, &e), 0);
@@ -257,8 +257,8 @@ static void sentencepiece(void **state) {
     struct shard_stats stats;
     struct shard s;
     struct tok_ids ids = {0};
-    assert_int_equal(shard_build(t, files, 1, at("spm.bin"), NULL, NULL, &stats, &e), 0);
-    assert_int_equal(shard_open(&s, at("spm.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_build(t, NULL, files, 1, at("spm.bin"), NULL, NULL, &stats, &e), 0);
+    assert_int_equal(shard_open(&s, at("spm.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     assert_int_equal(tokenizer_encode(t, "Once upon a time.", 17, true, true, &ids, &e), 0);
     assert_int_equal(s.n_docs, 2);
     assert_int_equal(s.docs[1], ids.n);
@@ -276,8 +276,8 @@ static void sentencepiece(void **state) {
     assert_non_null(big);
     for (size_t i = 0; i < n; i++) big[i] = "One day, a girl saw a cat.\nShe was happy. "[i % 41];
     put_file("spm", big, n);
-    assert_int_equal(shard_build(t, files, 1, at("spm.bin"), NULL, NULL, &stats, &e), 0);
-    assert_int_equal(shard_open(&s, at("spm.bin"), SHARD_DUET, 0, true, &e), 0);
+    assert_int_equal(shard_build(t, NULL, files, 1, at("spm.bin"), NULL, NULL, &stats, &e), 0);
+    assert_int_equal(shard_open(&s, at("spm.bin"), SHARD_DUET, 0, true, NULL, &e), 0);
     ids.n = 0;
     assert_int_equal(tokenizer_encode(t, big, n, true, true, &ids, &e), 0);
     assert_int_equal(s.n_docs, 1);

@@ -2,7 +2,6 @@
  * real vocabularies: test_tok_vectors.c. */
 #include "data.h"
 #include "err.h"
-#include "par.h"
 #include "tok_util.h"
 
 #include <dirent.h>
@@ -362,7 +361,6 @@ static void test_texts(void **state) {
 }
 
 int main(int argc, char **argv) {
-    par_init(2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_order, enter, leave),
         cmocka_unit_test_setup_teardown(test_class, enter, leave),

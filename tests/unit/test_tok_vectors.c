@@ -5,7 +5,6 @@
 #include "data.h"
 #include "err.h"
 #include "model_files.h"
-#include "par.h"
 #include "tok_util.h"
 
 #include <jansson.h>
@@ -370,7 +369,6 @@ static void test_qwen2(void **state) {
 }
 
 int main(int argc, char **argv) {
-    par_init(2);
     const struct CMUnitTest tests[] = {
         data_test(test_vectors), data_test(test_reference),
         cmocka_unit_test(test_forms),   cmocka_unit_test(test_cuts),

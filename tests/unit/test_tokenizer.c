@@ -4,7 +4,6 @@
 #include "tokenizer.h"
 
 #include "err.h"
-#include "par.h"
 #include "tok_util.h"
 
 #include <stdarg.h>
@@ -375,8 +374,10 @@ static void test_docs(void **state) {
             struct tok_ids want = encode(t[k], text, true, false), starts[3] = {0};
             for (int threads = 1; threads <= 4; threads *= 2) {
                 struct tok_ids got = {0}, *s = &starts[threads / 2];
-                par_init(threads);
-                if (tokenizer_encode_docs(t[k], text, n, &got, s, &e)) fail_msg("%s", e.msg);
+                struct pool *pool;
+                assert_int_equal(pool_open(&pool, threads, &e), 0);
+                if (tokenizer_encode_docs(t[k], pool, text, n, &got, s, &e)) fail_msg("%s", e.msg);
+                pool_close(pool);
                 assert_int_equal(got.n, want.n);
                 assert_memory_equal(got.ids, want.ids, want.n * sizeof *want.ids);
                 assert_true(s->n == (lap ? s->n : 1) && s->n > 0 && s->ids[0] == 0);
@@ -392,13 +393,13 @@ static void test_docs(void **state) {
         }
     struct tok_ids ids = {0}, starts = {0};
     const char *two = "one<|endoftext|>\ntwo<|endoftext|>\n"; /* the last line break starts none */
-    assert_int_equal(tokenizer_encode_docs(t[0], two, strlen(two), &ids, &starts, &e), 0);
+    assert_int_equal(tokenizer_encode_docs(t[0], NULL, two, strlen(two), &ids, &starts, &e), 0);
     assert_int_equal(starts.n, 2);
     assert_int_equal(ids.ids[starts.ids[1] - 1], EOS);
-    assert_int_equal(tokenizer_encode_docs(t[0], "x", 1, &ids, &starts, &e), 0); /* appends */
+    assert_int_equal(tokenizer_encode_docs(t[0], NULL, "x", 1, &ids, &starts, &e), 0); /* appends */
     assert_int_equal(starts.n, 3);
     assert_int_equal(starts.ids[2], ids.n - 1);
-    assert_int_equal(tokenizer_encode_docs(t[0], "", 0, &ids, &starts, &e), 0);
+    assert_int_equal(tokenizer_encode_docs(t[0], NULL, "", 0, &ids, &starts, &e), 0);
     assert_int_equal(starts.n, 3);
     free(ids.ids);
     free(starts.ids);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct cpu cpu = {CPU_generic, false};
+
 static void every_row_says_what_a_resume_may_do(void **state) {
     (void)state;
     for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++) {
@@ -38,7 +40,7 @@ static void defaults_alone_make_a_setup(void **state) {
     struct err e;
     assert_int_equal(conf_parse(&c, train_rows, &o, 0, NULL, &e), 0);
     o.steps = 1;
-    if (train_setup_make(&s, &o, &e)) fail_msg("%s", e.msg);
+    if (train_setup_make(&s, &o, &cpu, &e)) fail_msg("%s", e.msg);
     assert_string_equal(s.optimizer->name, "adamw");
     assert_true(s.lr == s.optimizer->lr);
     conf_release(&c);

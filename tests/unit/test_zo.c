@@ -1,14 +1,8 @@
 /* Zeroth-order directions and estimates: signs against the definition and the golden table, on
  * every instruction-set tier; their statistics; estimators against formulas by hand; and that an
  * update from seeds is the optimizer's update with that gradient in a buffer, bit for bit. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "machine_fixture.h"
 
-#include "kern.h"
-#include "par.h"
 #include "rng.h"
 #include "zo.h"
 
@@ -330,14 +324,15 @@ static struct opt_hyper hyper_of(const char *optimizer, const char *matrix) {
 static const float scales[N] = {1, 0.5f, 3, 2, 1};
 
 struct table {
+    struct machine machine;
     struct param p[N];
     struct opt opt;
     struct direction_tensor tensor[N];
     struct direction_space space;
 };
 
-static void table_open(struct table *t, const char *optimizer, const char *matrix, bool bf16,
-                       bool grads, uint64_t round_seed) {
+static void table_open_on(struct table *t, int threads, const char *optimizer, const char *matrix,
+                          bool bf16, bool grads, uint64_t round_seed) {
     struct rng r = rng_make(6, RNG_TEST, 0, 0, 0);
     struct opt_hyper h = hyper_of(optimizer, matrix);
     h.seed = round_seed;
@@ -360,11 +355,18 @@ static void table_open(struct table *t, const char *optimizer, const char *matri
         }
     }
     t->space = zo_space(&direction_rademacher, t->tensor, t->p, N);
-    assert_int_equal(opt_open(&t->opt, NULL, &h, t->p, N, &e), 0);
+    t->machine = machine_with("native", DT_F32, threads);
+    assert_int_equal(opt_open(&t->opt, &t->machine, &h, t->p, N, &e), 0);
+}
+
+static void table_open(struct table *t, const char *optimizer, const char *matrix, bool bf16,
+                       bool grads, uint64_t round_seed) {
+    table_open_on(t, 1, optimizer, matrix, bf16, grads, round_seed);
 }
 
 static void table_close(struct table *t) {
     opt_close(&t->opt);
+    machine_close(&t->machine);
     for (int i = 0; i < N; i++) {
         free(t->p[i].data);
         free(t->p[i].grad);
@@ -412,21 +414,18 @@ static void check_updates(const char *optimizer, const char *matrix, bool bf16) 
     uint64_t seed[DIRECTIONS];
     float coef[DIRECTIONS];
     table_open(&buffered, optimizer, matrix, bf16, true, 5);
-    for (int n = 0; n < 4; n++) table_open(seeded + n, optimizer, matrix, bf16, false, 5);
+    for (int n = 0; n < 4; n++) table_open_on(seeded + n, n + 1, optimizer, matrix, bf16, false, 5);
     for (int step = 0; step < 4; step++) {
         const struct zo_update u = update_of(step, seed, coef);
         fill_gradient(&buffered, &u);
         const struct grad_source grad =
             opt_buffers(&buffered.opt, zo_norm(&buffered.space, N, DIRECTIONS, coef));
-        par_init(1);
         opt_step(&buffered.opt, u.lr, &grad);
         for (int n = 0; n < 4; n++) {
-            par_init(n + 1);
             zo_apply(&seeded[n].opt, &seeded[n].space, &u);
             assert_same_tables(optimizer, &buffered, seeded + n);
         }
     }
-    par_init(1);
     struct table fresh;
     table_open(&fresh, optimizer, matrix, bf16, false, 5);
     const size_t frozen = (size_t)param_count(fresh.p + FROZEN) * sizeof(float);
@@ -472,11 +471,12 @@ enum { MANY = 100000, ROUNDS = 50 };
 
 /* Two equal tensors. */
 struct rounding {
+    struct machine machine;
     struct param p[2];
     struct opt opt;
 };
 
-static void rounding_open(struct rounding *r, float w, float g, uint64_t seed) {
+static void rounding_open_on(struct rounding *r, int threads, float w, float g, uint64_t seed) {
     struct opt_hyper h = opt_hyper_of(opt_find("sgd"));
     h.seed = seed;
     for (int k = 0; k < 2; k++) {
@@ -494,7 +494,12 @@ static void rounding_open(struct rounding *r, float w, float g, uint64_t seed) {
             p->grad[i] = g;
         }
     }
-    assert_int_equal(opt_open(&r->opt, NULL, &h, r->p, 2, &e), 0);
+    r->machine = machine_with("native", DT_F32, threads);
+    assert_int_equal(opt_open(&r->opt, &r->machine, &h, r->p, 2, &e), 0);
+}
+
+static void rounding_open(struct rounding *r, float w, float g, uint64_t seed) {
+    rounding_open_on(r, 1, w, g, seed);
 }
 
 static void rounding_step(struct rounding *r, double lr) {
@@ -504,6 +509,7 @@ static void rounding_step(struct rounding *r, double lr) {
 
 static void rounding_close(struct rounding *r) {
     opt_close(&r->opt);
+    machine_close(&r->machine);
     for (int k = 0; k < 2; k++) {
         free(r->p[k].data);
         free(r->p[k].grad);
@@ -543,15 +549,12 @@ static void test_rounding_bits(void **state) {
     (void)state;
     struct rounding a, b, other;
     rounding_open(&a, 1.5f, 1, 5);
-    rounding_open(&b, 1.5f, 1, 5);
+    rounding_open_on(&b, 4, 1.5f, 1, 5);
     rounding_open(&other, 1.5f, 1, 6);
     for (int t = 0; t < 3; t++) {
         uint16_t *before = memcpy(malloc(MANY * 2), a.p[0].data, MANY * 2);
-        par_init(1);
         rounding_step(&a, 0.003);
-        par_init(4);
         rounding_step(&b, 0.003);
-        par_init(1);
         rounding_step(&other, 0.003);
         assert_memory_equal(a.p[0].data, b.p[0].data, MANY * 2);
         assert_memory_not_equal(a.p[0].data, other.p[0].data, MANY * 2);
@@ -597,6 +600,5 @@ int main(void) {
         cmocka_unit_test(test_norm),          cmocka_unit_test(test_rounding_mean),
         cmocka_unit_test(test_rounding_bits), cmocka_unit_test(test_rounding_exact),
     };
-    par_init(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

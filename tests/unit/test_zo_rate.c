@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static const struct cpu cpu = {CPU_generic, false};
+
 static void near(double found, double want) {
     if (!(fabs(found - want) <= 1e-9 * (1 + fabs(want))))
         fail_msg("%.12g, by hand %.12g", found, want);
@@ -273,7 +275,7 @@ static void check_old(int lora, double lr, double eps) {
     ok(conf_read_defaults_text(&c, json, "config.json", &e));
     o.init = lora ? "base" : NULL;
     train_opts_old(&o, &c);
-    ok(train_setup_make(&s, &o, &e));
+    ok(train_setup_make(&s, &o, &cpu, &e));
     near(s.lr, lr);
     near(s.eps, eps);
     assert_true(!s.find_lr && s.sched.kind == SCHED_constant && s.directions == 1);
@@ -309,7 +311,7 @@ static void test_new(void **state) {
     struct train_opts o;
     ok(conf_parse(&c, train_rows, &o, 4, argv, &e));
     train_opts_old(&o, &c);
-    ok(train_setup_make(&s, &o, &e));
+    ok(train_setup_make(&s, &o, &cpu, &e));
     assert_true(s.find_lr && s.sched.kind == SCHED_linear);
     assert_string_equal(s.estimator->name, "grzo");
     train_opts_resolve(&o, &s);
@@ -324,19 +326,19 @@ static void test_new(void **state) {
     char *one[] = {word("--engine"), word("mezo"),    word("--steps"),
                    word("3"),        word("--batch"), word("1")};
     ok(conf_parse(&c, train_rows, &o, 6, one, &e));
-    ok(train_setup_make(&s, &o, &e));
+    ok(train_setup_make(&s, &o, &cpu, &e));
     assert_string_equal(s.estimator->name, "spsa");
     conf_release(&c);
     char *more[] = {word("--engine"), word("mezo"),         word("--steps"),
                     word("3"),        word("--directions"), word("2")};
     ok(conf_parse(&c, train_rows, &o, 6, more, &e));
-    ok(train_setup_make(&s, &o, &e));
+    ok(train_setup_make(&s, &o, &cpu, &e));
     assert_string_equal(s.estimator->name, "spsa");
     conf_release(&c);
     /* Backpropagation's values are written down too. */
     char *back[] = {word("--steps"), word("3")};
     ok(conf_parse(&c, train_rows, &o, 2, back, &e));
-    ok(train_setup_make(&s, &o, &e));
+    ok(train_setup_make(&s, &o, &cpu, &e));
     train_opts_resolve(&o, &s);
     near(o.lr, 1e-3);
     near(o.beta2, 0.95);

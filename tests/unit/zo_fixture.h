@@ -186,11 +186,11 @@ static inline void text_fill(void *ctx, int64_t micro, struct engine_batch *b) {
     memcpy(b->target, t->t.target + micro * t->B * t->T, n * sizeof *b->target);
 }
 
-static inline struct engine_opts mezo_opts(const struct gemm *g, const char *optimizer,
+static inline struct engine_opts mezo_opts(const struct machine *g, const char *optimizer,
                                            const char *estimator, int64_t B, int64_t T) {
     struct engine_opts o = {.batch = B,
                             .seq = T,
-                            .gemm = g,
+                            .machine = g,
                             .hyper = opt_hyper_of(opt_find(optimizer)),
                             .estimator = zo_find(estimator),
                             .directions = 1,

@@ -1,5 +1,4 @@
 #include "shard.h"
-#include "par.h"
 #include "shard_format.h"
 
 #include <inttypes.h>
@@ -158,12 +157,12 @@ static void check_chunk(void *ctx, int64_t i, int tid) {
     c->bad[i] = max >= c->s->vocab;
 }
 
-static int check_tokens(const struct shard *s, struct err *e) {
+static int check_tokens(const struct shard *s, struct pool *pool, struct err *e) {
     if (s->width == 2 && s->vocab == 65536) return 0;
     uint64_t chunks = (s->n_tokens + CHECK_CHUNK - 1) / CHECK_CHUNK, i = 0;
     struct token_check c = {s, calloc(chunks, sizeof *c.bad)};
     if (!c.bad) return err_set(e, ERR_NOMEM, "no memory to check shard %s", s->map.path);
-    par_for((int64_t)chunks, check_chunk, &c);
+    pool_for(pool, (int64_t)chunks, check_chunk, &c);
     while (i < chunks && !c.bad[i]) i++;
     free(c.bad);
     if (i == chunks) return 0;
@@ -196,7 +195,7 @@ static uint64_t hash_of(const struct shard *s, uint64_t tokens, uint64_t docs) {
 
 /* Opening ------------------------------------------------------------------------------------- */
 
-static int open_duet(struct shard *s, bool verify, struct err *e) {
+static int open_duet(struct shard *s, bool verify, struct pool *pool, struct err *e) {
     int rc;
     struct shard_header h = {0};
     memcpy(&h, s->map.data, s->map.size < sizeof h ? s->map.size : sizeof h);
@@ -216,12 +215,12 @@ static int open_duet(struct shard *s, bool verify, struct err *e) {
     s->hash = hash_of(s, h.xxh3[SHARD_TOKENS], h.xxh3[SHARD_DOCS]);
     if (verify) TRY(check_sums(s, &h, e));
     TRY(check_docs(s, e));
-    if (verify) TRY(check_tokens(s, e));
+    if (verify) TRY(check_tokens(s, pool, e));
 out:
     return rc;
 }
 
-static int open_raw16(struct shard *s, uint32_t vocab, struct err *e) {
+static int open_raw16(struct shard *s, uint32_t vocab, struct pool *pool, struct err *e) {
     const char *path = s->map.path;
     if (vocab == 0)
         return err_set(e, ERR_USAGE, "%s: tokens without a header need the size of the vocabulary",
@@ -244,14 +243,14 @@ static int open_raw16(struct shard *s, uint32_t vocab, struct err *e) {
     s->docs = s->owned;
     s->doc_bytes = s->owned + 1;
     s->hash = hash_of(s, XXH3_64bits(s->tokens, s->map.size), 0);
-    return check_tokens(s, e);
+    return check_tokens(s, pool, e);
 }
 
 int shard_open(struct shard *s, const char *path, enum shard_kind kind, uint32_t raw_vocab,
-               bool verify, struct err *e) {
+               bool verify, struct pool *pool, struct err *e) {
     *s = (struct shard){0};
     int rc = file_map_open(&s->map, path, e);
-    if (!rc) rc = kind == SHARD_RAW16 ? open_raw16(s, raw_vocab, e) : open_duet(s, verify, e);
+    if (!rc) rc = kind == SHARD_RAW16 ? open_raw16(s, raw_vocab, pool, e) : open_duet(s, verify, pool, e);
     if (rc) shard_close(s);
     return rc;
 }
@@ -275,7 +274,7 @@ bool shard_probe(const char *path) {
 int shard_whole(const char *path, struct err *e) {
     struct shard s;
     if (!shard_probe(path)) return 0;
-    const int rc = shard_open(&s, path, SHARD_DUET, 0, false, e);
+    const int rc = shard_open(&s, path, SHARD_DUET, 0, false, NULL, e);
     if (!rc) shard_close(&s);
     return rc;
 }

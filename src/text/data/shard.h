@@ -15,6 +15,7 @@
 
 #include "err.h"
 #include "file.h"
+#include "pool.h"
 #include "tokenizer.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,7 +38,7 @@ enum shard_kind { SHARD_DUET, SHARD_RAW16 };
 /* Opens and checks: sizes, offsets, document starts ascending, and with verify the checksums and
  * that every token is below vocab. For raw16 pass the vocabulary size (tokens are checked). */
 int shard_open(struct shard *s, const char *path, enum shard_kind kind, uint32_t raw_vocab,
-               bool verify, struct err *e);
+               bool verify, struct pool *pool, struct err *e);
 void shard_close(struct shard *s);
 
 /* True if it is a regular file that begins with the magic of a shard, or ends within it. */
@@ -78,8 +79,8 @@ struct shard_stats {
  * A stories.h trailer becomes doc_bits (when every file carries one). A file without text is
  * ERR_INPUT. progress may be NULL: gets bytes read, and total bytes or 0 if unknown; it is called
  * before the first byte and while a slow pipe is read. */
-int shard_build(const struct tokenizer *t, const char *const *files, size_t n, const char *out,
-                void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
+int shard_build(const struct tokenizer *t, struct pool *pool, const char *const *files, size_t n,
+                const char *out, void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
                 struct shard_stats *stats, struct err *e);
 
 #endif

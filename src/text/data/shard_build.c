@@ -3,7 +3,6 @@
  * any number of threads. */
 #include "disk.h"
 #include "map.h"
-#include "par.h"
 #include "shard.h"
 #include "shard_format.h"
 #include "stories.h"
@@ -55,6 +54,7 @@ struct doc {
 
 struct builder {
     const struct tokenizer *t;
+    struct pool *pool;
     void (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *ctx;
     uint64_t done, total; /* bytes of the files before this one; of all, or 0 */
@@ -313,7 +313,7 @@ static int encode_block(struct builder *b, size_t bytes, size_t tail, struct err
     b->n_chunks = 0;
     TRY(split_block(b, bytes - tail, e));
     if (tail) TRY(add_chunk(b, b->buf + 1 + bytes - tail, tail, START_ANEW, e));
-    par_for((int64_t)b->n_chunks, encode_chunk, b);
+    pool_for(b->pool, (int64_t)b->n_chunks, encode_chunk, b);
     for (size_t i = 0; i < b->n_chunks; i++) {
         const struct chunk *c = &b->chunks[i];
         if (c->rc) {
@@ -565,10 +565,10 @@ static void put_stats(const struct builder *b, struct shard_stats *stats) {
              more, more == 1 ? "" : "s");
 }
 
-int shard_build(const struct tokenizer *t, const char *const *files, size_t n, const char *out,
-                void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
+int shard_build(const struct tokenizer *t, struct pool *pool, const char *const *files, size_t n,
+                const char *out, void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
                 struct shard_stats *stats, struct err *e) {
-    struct builder b = {.t = t, .progress = progress, .ctx = ctx, .out.fd = -1};
+    struct builder b = {.t = t, .pool = pool, .progress = progress, .ctx = ctx, .out.fd = -1};
     int rc;
     assert(n > 0);
     if (!strcmp(out, "-"))

@@ -1,6 +1,5 @@
 #include "bpe_count.h"
 
-#include "par.h"
 #include "tok.h"
 #include "unicode.h"
 
@@ -89,13 +88,13 @@ out:
 
 int bpe_count(struct bpe_words *w, const struct bpe_train_opts *o, const char *const *texts,
               const size_t *bytes, size_t n, struct err *e) {
-    int rc, threads = par_threads();
+    int rc, threads = pool_threads(o->pool);
     struct counter c = {0};
     unicode_init();
     TRY(find_spans(&c, o, texts, bytes, n, e));
     c.words = calloc((size_t)threads, sizeof *c.words);
     c.failed = calloc((size_t)threads, sizeof *c.failed);
-    if (c.words && c.failed) par_for((int64_t)c.n, count_span, &c);
+    if (c.words && c.failed) pool_for(o->pool, (int64_t)c.n, count_span, &c);
     bool failed = !c.words || !c.failed;
     for (int t = 0; t < threads && !failed; t++) {
         failed = c.failed[t];

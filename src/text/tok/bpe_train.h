@@ -12,6 +12,7 @@
 #define DUET_BPE_TRAIN_H
 
 #include "err.h"
+#include "pool.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct bpe_train_opts {
     const char *const *specials; /* texts of special tokens, ids from 0 on */
     size_t n_specials;
     uint32_t min_count; /* pairs rarer than this are not merged (then the vocabulary is smaller) */
+    struct pool *pool; /* that counts words; NULL: one thread */
     /* Called now and then; may be NULL. */
     void (*progress)(void *ctx, uint32_t merges_done, uint32_t merges_total);
     void *ctx;

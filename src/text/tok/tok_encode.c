@@ -1,5 +1,4 @@
 /* Encoding: text is cut at special tokens, what lies between goes to the kind of tokenizer. */
-#include "par.h"
 #include "tok.h"
 
 #include <stdlib.h>
@@ -193,9 +192,10 @@ out:
     return rc;
 }
 
-int tokenizer_encode_docs(const struct tokenizer *t, const char *text, size_t bytes,
-                          struct tok_ids *out, struct tok_ids *starts, struct err *e) {
-    int rc = 0, threads = par_threads();
+int tokenizer_encode_docs(const struct tokenizer *t, struct pool *pool, const char *text,
+                          size_t bytes, struct tok_ids *out, struct tok_ids *starts,
+                          struct err *e) {
+    int rc = 0, threads = pool_threads(pool);
     struct docs d = {.t = t, .text = text, .bytes = bytes};
     if (bytes == 0) return 0;
     TRY(find_cuts(&d, e));
@@ -207,7 +207,7 @@ int tokenizer_encode_docs(const struct tokenizer *t, const char *text, size_t by
         rc = err_set(e, ERR_NOMEM, "no memory to encode %zu bytes", bytes);
         goto out;
     }
-    par_for((int64_t)d.n, encode_piece, &d);
+    pool_for(pool, (int64_t)d.n, encode_piece, &d);
     TRY(join(&d, out, starts, e));
 out:
     for (size_t i = 0; d.ids && i < d.n; i++) free(d.ids[i].ids);

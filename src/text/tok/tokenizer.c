@@ -1,7 +1,7 @@
 #include "tokenizer.h"
 
 #include "file.h"
-#include "machine.h"
+#include "limit.h"
 #include "tok.h"
 #include "unicode.h"
 

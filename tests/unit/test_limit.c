@@ -7,7 +7,7 @@
 
 #include "cpu.h"
 #include "file.h"
-#include "machine.h"
+#include "limit.h"
 #include "sanitized.h"
 
 #include <stdio.h>
@@ -52,14 +52,14 @@ static int teardown(void **state) {
 }
 
 static size_t memory(void) {
-    return machine_memory_at(root) / MB;
+    return limit_memory_at(root) / MB;
 }
 
 static void no_groups(void **state) {
     (void)state;
     assert_int_equal(memory(), 8192);
-    assert_int_equal(machine_cpus_at(root), 0);
-    assert_int_equal(machine_memory_at("/nowhere/at/all"), 0);
+    assert_int_equal(limit_cpus_at(root), 0);
+    assert_int_equal(limit_memory_at("/nowhere/at/all"), 0);
 }
 
 /* A job of systemd or Slurm: its group is not the root, and one above it has the limit. */
@@ -84,13 +84,13 @@ static void v2_nested(void **state) {
     assert_int_equal(memory(), 99);
     /* Over its limit already: nothing is left, which is not the same as unknown. */
     put("/sys/fs/cgroup/system.slice/job_7/step_0/memory.current", "204857600\n");
-    assert_int_equal(machine_memory_at(root), 1);
+    assert_int_equal(limit_memory_at(root), 1);
 
-    assert_int_equal(machine_cpus_at(root), 0);
+    assert_int_equal(limit_cpus_at(root), 0);
     put("/sys/fs/cgroup/system.slice/cpu.max", "400000 100000\n");
     put("/sys/fs/cgroup/system.slice/job_7/cpu.max", "150000 100000\n");
     put("/sys/fs/cgroup/system.slice/job_7/step_0/cpu.max", "max 100000\n");
-    assert_int_equal(machine_cpus_at(root), 2); /* one and a half */
+    assert_int_equal(limit_cpus_at(root), 2); /* one and a half */
 }
 
 static void v1_nested(void **state) {
@@ -118,11 +118,11 @@ static void v1_nested(void **state) {
 
     put("/sys/fs/cgroup/cpu,cpuacct/slurm/cpu.cfs_quota_us", "-1\n");
     put("/sys/fs/cgroup/cpu,cpuacct/slurm/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(machine_cpus_at(root), 0);
+    assert_int_equal(limit_cpus_at(root), 0);
     put("/sys/fs/cgroup/cpu,cpuacct/slurm/cpu.cfs_quota_us", "320000\n");
-    assert_int_equal(machine_cpus_at(root), 4);
+    assert_int_equal(limit_cpus_at(root), 4);
     put("/sys/fs/cgroup/cpu,cpuacct/slurm/cpu.cfs_quota_us", "5000\n");
-    assert_int_equal(machine_cpus_at(root), 1);
+    assert_int_equal(limit_cpus_at(root), 1);
 }
 
 /* A container without a name space of its own for groups: the path is the host's, the mount shows
@@ -163,7 +163,7 @@ static void rlimits(void **state) {
         assert_int_equal(status, 0);
     }
     assert_true(cpu_count() >= 1);
-    assert_true(!machine_cpus() || cpu_count() <= machine_cpus());
+    assert_true(!limit_cpus() || cpu_count() <= limit_cpus());
 }
 
 /* Two sizes beside each other are told apart, and neither is 0.0 unless it is 0. */

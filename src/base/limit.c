@@ -1,4 +1,4 @@
-#include "machine.h"
+#include "limit.h"
 
 #include <limits.h>
 #include <math.h>
@@ -178,7 +178,7 @@ static size_t known(uint64_t have) {
     return have == UINT64_MAX ? 0 : have ? (size_t)have : 1;
 }
 
-size_t machine_memory_at(const char *root) {
+size_t limit_memory_at(const char *root) {
     char path[PATH_MAX];
     uint64_t kb;
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
@@ -204,8 +204,8 @@ static void memory_rlimits(uint64_t *have) {
 }
 
 size_t memory_available(void) {
-    const size_t machine = machine_memory_at("");
-    uint64_t have = machine ? machine : UINT64_MAX;
+    const size_t groups = limit_memory_at("");
+    uint64_t have = groups ? groups : UINT64_MAX;
     memory_rlimits(&have);
     return known(have);
 }
@@ -240,15 +240,15 @@ static void cpus_v2(const char *root, double *least) {
     } while (group_up(&g));
 }
 
-int machine_cpus_at(const char *root) {
+int limit_cpus_at(const char *root) {
     double least = INFINITY;
     cpus_v1(root, &least);
     cpus_v2(root, &least);
     return least < 1e6 ? (int)ceil(least) : 0;
 }
 
-int machine_cpus(void) {
-    return machine_cpus_at("");
+int limit_cpus(void) {
+    return limit_cpus_at("");
 }
 
 int mb_decimals(size_t a, size_t b) {

@@ -4,8 +4,8 @@
  * Control groups, versions 1 and 2, as /proc/self/cgroup and /proc/self/mountinfo name them: the
  * process's own group and every one above it that is visible (cgroups(7)). Of what a group uses,
  * pages of files count as free: the kernel drops them when it needs the room. */
-#ifndef DUET_MACHINE_H
-#define DUET_MACHINE_H
+#ifndef DUET_LIMIT_H
+#define DUET_LIMIT_H
 
 #include "err.h"
 #include <stddef.h>
@@ -37,10 +37,10 @@ int memory_fits(const char *what, const struct memory_part *parts, int n, const 
 
 /* Processors' worth of time that the control groups grant (v1 cpu.cfs_quota_us, v2 cpu.max; the
  * least of all levels, rounded up); 0: no limit. */
-int machine_cpus(void);
+int limit_cpus(void);
 
 /* The same for a tree of /proc and /sys below `root`, without setrlimit's: for tests. */
-size_t machine_memory_at(const char *root);
-int machine_cpus_at(const char *root);
+size_t limit_memory_at(const char *root);
+int limit_cpus_at(const char *root);
 
 #endif
