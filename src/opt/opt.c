@@ -52,7 +52,7 @@ static size_t work_bytes(const struct machine *m, const struct opt_hyper *h,
     for (int i = 0; i < n; i++) {
         const struct opt_kind *k = h->of[params[i].role].kind;
         if (!params[i].trainable || !k->direction) continue;
-        const size_t bytes = k->work_bytes(m->gemm + GEMM_EXACT, params[i].rows, params[i].cols);
+        const size_t bytes = k->work_bytes(m, params[i].rows, params[i].cols);
         if (bytes > most) most = bytes;
     }
     return arena_need(most, 1);
@@ -248,7 +248,7 @@ static void direct(const struct step_job *j) {
                                      .cols = p->cols,
                                      .grad = p->grad,
                                      .state = o->state[i],
-                                     .gemm = o->machine->gemm + GEMM_EXACT,
+                                     .machine = o->machine,
                                      .work = o->work};
         k->direction(&t, &m);
     }

@@ -42,10 +42,10 @@ struct opt_tile {
 struct opt_matrix {
     enum role role;
     int64_t rows, cols;
-    float *grad;             /* (rows, cols): the gradient, becomes the update */
-    float *const *state;     /* n_state arrays (rows, cols) */
-    const struct gemm *gemm; /* for products (gemm_run); loops run on its pool */
-    void *work;              /* work_bytes(gemm, rows, cols) bytes, 64-byte aligned, of any content */
+    float *grad;         /* (rows, cols): the gradient, becomes the update */
+    float *const *state; /* n_state arrays (rows, cols) */
+    const struct machine *machine; /* its pool for loops, its gemm for products (gemm_run) */
+    void *work;                    /* work_bytes bytes, 64-byte aligned, of any content */
 };
 
 struct opt_kind {
@@ -57,8 +57,9 @@ struct opt_kind {
     bool normalises;         /* the step's size does not follow the gradient's */
     bool matrices_only;      /* makes no sense of embeddings, norms, biases and adapters */
     /* Both or neither. Matrices come one after another, on the calling thread: work inside one is
-     * cut by pool_for and gemm_run, by the problem, never by the number of threads. */
-    size_t (*work_bytes)(const struct gemm *g, int64_t rows, int64_t cols);
+     * cut by pool_for and gemm_run, by the problem, never by the number of threads. Products are
+     * those of GEMM_EXACT, unless rounded inputs (GEMM_WEIGHTS follows --compute) are the method. */
+    size_t (*work_bytes)(const struct machine *m, int64_t rows, int64_t cols);
     void (*direction)(const struct opt_tile *p, const struct opt_matrix *m);
     /* w, g and each state: n floats. g: the gradient, or what `direction` has left in its place. */
     void (*tile)(const struct opt_tile *p, float *w, const float *g, float *const *state,

@@ -43,8 +43,8 @@ static struct room room_of(const struct gemm *g, int64_t rows, int64_t cols) {
     return r;
 }
 
-static size_t whiten_bytes(const struct gemm *g, int64_t rows, int64_t cols) {
-    return room_of(g, rows, cols).end;
+static size_t whiten_bytes(const struct machine *m, int64_t rows, int64_t cols) {
+    return room_of(m->gemm + GEMM_EXACT, rows, cols).end;
 }
 
 struct whiten {
@@ -91,7 +91,8 @@ static struct {
 static int n_calls;
 
 static void whiten_direction(const struct opt_tile *p, const struct opt_matrix *m) {
-    const struct room r = room_of(m->gemm, m->rows, m->cols);
+    const struct gemm *g = m->machine->gemm + GEMM_EXACT;
+    const struct room r = room_of(g, m->rows, m->cols);
     char *work = m->work;
     assert_int_equal((uintptr_t)work % ARENA_ALIGN, 0);
     memset(work, CANARY, r.end); /* of any content */
@@ -99,18 +100,18 @@ static void whiten_direction(const struct opt_tile *p, const struct opt_matrix *
     struct whiten j = {.p = p, .m = m, .x = x, .sum = (double *)(void *)(work + r.sums)};
     const int64_t n = m->rows * m->cols, chunks = chunks_of(n);
     double sum = 0;
-    pool_for(m->gemm->pool, chunks, gather, &j);
+    pool_for(m->machine->pool, chunks, gather, &j);
     for (int64_t i = 0; i < chunks; i++) sum += j.sum[i];
     j.by = (float)(1 / sqrt(sum));
-    pool_for(m->gemm->pool, chunks, divide, &j);
-    gemm_run(m->gemm, m->rows, m->rows, m->cols, mat_f32(x, m->cols, false),
+    pool_for(m->machine->pool, chunks, divide, &j);
+    gemm_run(g, m->rows, m->rows, m->cols, mat_f32(x, m->cols, false),
              mat_f32(x, m->cols, false), gram, m->rows, false, work + r.gemm);
-    gemm_run(m->gemm, m->rows, m->cols, m->rows, mat_f32(gram, m->rows, false),
+    gemm_run(g, m->rows, m->cols, m->rows, mat_f32(gram, m->rows, false),
              mat_f32(x, m->cols, true), m->grad, m->cols, false, work + r.gemm);
-    pool_for(m->gemm->pool, chunks, combine, &j);
+    pool_for(m->machine->pool, chunks, combine, &j);
     const size_t bytes[] = {(size_t)n * sizeof(float), (size_t)(m->rows * m->rows) * sizeof(float),
                             (size_t)chunks * sizeof(double),
-                            gemm_bytes(m->gemm, m->rows, m->cols)},
+                            gemm_bytes(g, m->rows, m->cols)},
                  at[] = {r.x, r.gram, r.sums, r.gemm};
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < GUARD; k++) assert_int_equal(work[at[i] + bytes[i] + (size_t)k], CANARY);
@@ -435,7 +436,7 @@ static void bytes(void **state) {
         if (shapes[i].role == ROLE_matrix && i != FROZEN)
             arrays += arena_need((size_t)param_count(t.p + i), sizeof(float));
     assert_int_equal(opt_state_bytes(&h, t.p, N), arrays);
-    assert_int_equal(opt_bytes(&g, &h, t.p, N), arrays + arena_round(whiten_bytes(g.gemm + GEMM_EXACT, 130, 140)));
+    assert_int_equal(opt_bytes(&g, &h, t.p, N), arrays + arena_round(whiten_bytes(&g, 130, 140)));
     assert_int_equal(t.opt.mem.used, opt_bytes(&g, &h, t.p, N));
     assert_int_equal(t.opt.mem.size, t.opt.mem.used);
     t.p[2].trainable = false; /* the largest */
