@@ -126,7 +126,7 @@ while IFS='~' read -r left text; do
     for choice in $(echo "${left#* }" | tr '|' ' '); do
         choices=$((choices + 1))
         "$DUET" plan $SHAPE $(with $name $choice) --$name $choice >plan.out 2>&1 ||
-            grep -q 'cannot compute\|library missing' plan.out ||
+            grep -q 'cannot compute\|library missing\|is for matrices only' plan.out ||
             refused="$refused --$name $choice: $(cat plan.out);"
     done
 done <train.options
