@@ -17,10 +17,10 @@
 
 /* What its sliding_window means where nothing else is said. */
 enum arch_window {
-    WINDOW_SAID,  /* attention sees so many tokens, unless use_sliding_window is false */
+    WINDOW_SAID,   /* attention sees so many tokens, unless use_sliding_window is false */
     WINDOW_ALWAYS, /* it does, whatever use_sliding_window says */
-    WINDOW_ASKED, /* where use_sliding_window is true, in the layers from max_window_layers on, or in
-                   * those of layer_types */
+    WINDOW_ASKED,  /* where use_sliding_window is true, in the layers from max_window_layers on, or
+                    * in those of layer_types */
 };
 
 struct arch {
@@ -34,6 +34,9 @@ struct arch {
 
 const struct arch *arch_find(const char *name); /* or NULL */
 extern const struct part_tables arch_parts;      /* of all, for formats */
+
+/* Is it one of the keys that the architecture of c computes? */
+bool arch_computes(const struct model_config *c, const char *key);
 
 /* The numbers that decide which parts a model has, and their shapes. */
 struct part_sizes arch_sizes(const struct model_config *c);

@@ -55,8 +55,11 @@ int build_value(struct builder *b, int64_t cols, const char *name, bool cached) 
 
 int build_embed(struct builder *b, int param, const char *name, bool cached) {
     const int y = build_value(b, cols_of(b, param), name, cached);
-    graph_node(b->graph, (struct node){
-                             .op = &op_embed, .n_out = 1, .out = {y}, .n_param = 1, .param = {param}});
+    graph_node(b->graph, (struct node){.op = &op_embed,
+                                       .n_out = 1,
+                                       .out = {y},
+                                       .n_param = 1,
+                                       .param = {param}});
     return y;
 }
 
@@ -75,7 +78,8 @@ int build_norm(struct builder *b, int x, int param, const char *name, bool cache
     return y;
 }
 
-void build_linears(struct builder *b, int x, const int *param, const int *bias, const int *y, int n) {
+void build_linears(struct builder *b, int x, const int *param, const int *bias, const int *y,
+                   int n) {
     struct node node = {.op = &op_linear,
                         .n_in = 1,
                         .in = {x},
@@ -125,8 +129,11 @@ int build_attention(struct builder *b, int q, int k, int v) {
 
 int build_swiglu(struct builder *b, int gate, int up) {
     const int y = build_value(b, graph_cols(b->graph, gate), "swiglu", false);
-    graph_node(b->graph, (struct node){
-                             .op = &op_swiglu, .n_in = 2, .in = {gate, up}, .n_out = 1, .out = {y}});
+    graph_node(b->graph, (struct node){.op = &op_swiglu,
+                                       .n_in = 2,
+                                       .in = {gate, up},
+                                       .n_out = 1,
+                                       .out = {y}});
     return y;
 }
 

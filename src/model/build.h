@@ -51,9 +51,10 @@ void build_block(struct builder *b);
 int build_embed(struct builder *b, int param, const char *name, bool cached);
 int build_norm(struct builder *b, int x, int param, const char *name, bool cached);
 int build_linear(struct builder *b, int x, int param, const char *name);
-/* y = x W' + bias for n weights with one input, in one node, y[i] being values that exist (build_value);
+/* y = x W' + bias for n weights with one input, in one node; y: values that exist (build_value);
  * bias: parameters, or NULL. */
-void build_linears(struct builder *b, int x, const int *param, const int *bias, const int *y, int n);
+void build_linears(struct builder *b, int x, const int *param, const int *bias, const int *y,
+                   int n);
 /* A value that a node is yet to give: for build_linears. */
 int build_value(struct builder *b, int64_t cols, const char *name, bool cached);
 /* factors: head_dim/2 divisors of the frequencies, or NULL. */

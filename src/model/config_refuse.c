@@ -279,7 +279,8 @@ static bool has_window(const struct model_config *c) {
     const enum arch_window rule = arch_find(c->arch)->window;
     if (c->window <= 0) return false;
     if (rule != WINDOW_ASKED) return rule == WINDOW_ALWAYS || !json_is_false(use);
-    if (!json_is_true(use) || json_array_size(json_object_get(c->json, "layer_types"))) return false;
+    if (!json_is_true(use)) return false;
+    if (json_array_size(json_object_get(c->json, "layer_types"))) return false;
     return !(json_is_integer(full) && json_integer_value(full) >= c->layers);
 }
 
@@ -376,17 +377,10 @@ bool config_refuse_knows(const char *key) {
     return !strcmp(key, "use_sliding_window") || !strcmp(key, "layer_types");
 }
 
-/* Does this architecture do it? */
-static bool computes(const struct model_config *c, const char *key) {
-    const char *const *own = arch_find(c->arch)->computes;
-    while (own && *own && strcmp(*own, key) != 0) own++;
-    return own && *own;
-}
-
 int config_refuse(const struct model_config *c, const char *name, struct err *e) {
     for (int i = 0; i < N_RULES; i++) {
         const json_t *v = json_object_get(c->json, rules[i].key);
-        if (!v || json_is_null(v) || is_neutral(c, rules + i, v) || computes(c, rules[i].key))
+        if (!v || json_is_null(v) || is_neutral(c, rules + i, v) || arch_computes(c, rules[i].key))
             continue;
         char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
         err_set(e, ERR_INPUT,

@@ -100,7 +100,7 @@ static int plain_rope(json_t *j, const struct model_config *c, const struct mode
 
 /* Every size and constant stands there, whatever its default. */
 static void plain_sizes(json_t *j, const struct model_config *c, int64_t vocab) {
-    json_object_set_new(j, "hidden_act", json_string("silu"));
+    if (!arch_computes(c, "hidden_act")) json_object_set_new(j, "hidden_act", json_string("silu"));
     json_object_set_new(j, "num_key_value_heads", json_integer((json_int_t)c->kv_heads));
     json_object_set_new(j, "head_dim", json_integer((json_int_t)c->head_dim));
     json_object_set_new(j, "max_position_embeddings", json_integer((json_int_t)c->max_pos));
@@ -145,7 +145,7 @@ static bool fits(enum dtype t, uint64_t cols) {
     return cols % (uint64_t)dtype_row(t)->block == 0;
 }
 
-/* The type that tensor t of part p is written as; *cut: another than asked for, because of its rows. */
+/* The type that tensor t of part p is written as; *cut: another than asked for, for its rows. */
 static enum dtype choose(const struct mf_tensor *t, const struct part *p, const struct format *f,
                          int dtype, bool folded, bool *cut) {
     const uint32_t types = t->ndim == 2 ? f->types : f->vector_types;

@@ -57,7 +57,8 @@ static int check_targets(const struct part_table *t, const char *list, struct er
 }
 
 /* The words in the order of the parts, each once. */
-static int copy_targets(struct lora *l, const struct part_table *t, const char *list, struct err *e) {
+static int copy_targets(struct lora *l, const struct part_table *t, const char *list,
+                        struct err *e) {
     size_t n = 0;
     for (int i = 0; i < t->n && n < sizeof l->targets; i++)
         if (t->part[i].lora && in_list(list, t->part[i].lora) &&

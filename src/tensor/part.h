@@ -1,6 +1,6 @@
 /* Parts: what the tensors of an architecture are. One table an architecture, in its file
- * (model/arch_*.c), is read by everything that knows tensors by name or kind: building and counting,
- * initialisation, LoRA, audit's groups, every model file. No other file names a tensor
+ * (model/arch_*.c), is read by everything that knows tensors by name or kind: building and
+ * counting, initialisation, LoRA, audit's groups, every model file. No other file names a tensor
  * (tests/cli/names.sh).
  *
  * It stands here because model has the tables and format is handed them: format may not include
@@ -21,8 +21,8 @@ enum role {
         ROLE_COUNT
 };
 
-/* What code asks for by kind instead of by name. Every architecture has the first two; fixed layouts
- * (BLZT v4, llama2.c) hold exactly the kinds of a plain llama. */
+/* What code asks for by kind instead of by name. Every architecture has embedding and classifier;
+ * fixed layouts (BLZT v4, llama2.c) hold exactly the kinds of a plain llama. */
 enum part_kind {
     PART_OTHER,
     PART_EMBED, /* the table of input tokens */
@@ -98,13 +98,14 @@ struct part_default {
 struct part_table {
     const char *name;     /* model_type of config.json */
     const char *hf_class; /* what transformers calls it: "LlamaForCausalLM" */
-    const char *gguf;     /* general.architecture, and what its keys begin with; NULL: GGUF has none.
-                           * Of several with one name the first is read */
+    const char *gguf;     /* general.architecture, and what its keys begin with; NULL: GGUF has it
+                           * not. Of several with one name the first is read */
     bool gguf_pairs;      /* GGUF has rotary rows as interleaved pairs */
     bool gguf_bias;       /* GGUF takes biases on query, key and value though they are not usual */
     bool hf_own_bias;     /* transformers goes by the default of attention_bias, not by the key */
-    int64_t hf_window;    /* the sliding_window that transformers takes where no key says one; 0: none.
-                           * Folders of Hugging Face are read so; elsewhere no key means no window */
+    int64_t hf_window;    /* the sliding_window that transformers takes where no key says one; 0:
+                           * none. Folders of Hugging Face are read so; elsewhere no key means no
+                           * window */
     const struct part_default *defaults; /* up to one without a key; or NULL */
     const struct part *part; /* in the order in which a GGUF is written: parts of layers together */
     int n;
@@ -137,9 +138,10 @@ bool part_in_layers(const struct part *p);
 /* The part of this name, and its layer (0 of what is in none); NULL: there is none. */
 const struct part *part_find(const struct part_table *t, enum part_names in, const char *name,
                              uint32_t *layer);
-/* The same of a tensor of LoRA, "....lora_A.weight" or "....lora_B.weight" (*b), under PEFT's names:
- * of the weight that it corrects. */
-const struct part *part_find_lora(const struct part_table *t, const char *name, uint32_t *layer, bool *b);
+/* The same of a tensor of LoRA, "....lora_A.weight" or "....lora_B.weight" (*b), under PEFT's
+ * names: of the weight that it corrects. */
+const struct part *part_find_lora(const struct part_table *t, const char *name, uint32_t *layer,
+                                  bool *b);
 /* The first of this kind, or NULL. */
 const struct part *part_of(const struct part_table *t, enum part_kind kind);
 
@@ -147,8 +149,8 @@ const struct part *part_of(const struct part_table *t, enum part_kind kind);
 const char *part_name(char buf[PART_NAME], const struct part *p, enum part_names in,
                       uint32_t layer);
 const char *part_lora_name(char buf[PART_NAME], const struct part *p, uint32_t layer, bool b);
-/* PEFT calls a module by its name of Hugging Face's without ".weight", and in lists by the last word
- * of that: where it begins, and its length. */
+/* PEFT calls a module by its name of Hugging Face's without ".weight", and in lists by the last
+ * word of that: where it begins, and its length. */
 const char *part_module(const struct part *p, size_t *n);
 
 /* "q, k, v, o": the words of LoRA's targets. */

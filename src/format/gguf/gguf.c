@@ -328,7 +328,7 @@ out:
 
 const struct format format_gguf = {
     .name = "gguf",
-    .help = "GGUF, versions 2 and 3: llama, qwen2, qwen3 and LoRA adapters; version 3 is written",
+    .help = "GGUF, versions 2 and 3: models and LoRA adapters; version 3 is written",
     .suffix = ".gguf",
     .tok = TOK_VOCAB,
     .types = MF_TYPE(DT_F32) | MF_TYPE(DT_F16) | MF_TYPE(DT_BF16) | MF_TYPE(DT_Q4_0) |
