@@ -88,8 +88,9 @@ static uint64_t get(const uint8_t *at) {
     return x;
 }
 
-/* The file with another version and without the keys of progress in `drop` (words). */
-static void rewrite(int version, const char *const *drop) {
+/* The file with another version, without the keys of progress in `drop` (words), and with another
+ * `optimizer` (JSON; NULL: as it is). */
+static void rewrite_all(int version, const char *const *drop, const char *optimizer) {
     static uint8_t file[1 << 20];
     FILE *f = fopen(path, "rb");
     const size_t size = fread(file, 1, sizeof file, f);
@@ -99,6 +100,8 @@ static void rewrite(int version, const char *const *drop) {
     assert_non_null(root);
     for (; drop && *drop; drop++)
         assert_int_equal(json_object_del(json_object_get(root, "progress"), *drop), 0);
+    if (optimizer)
+        json_object_set_new(root, "optimizer", json_loads(optimizer, JSON_DECODE_ANY, NULL));
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     put(file + 8, (uint64_t)version, 4);
     put(file + 24, strlen(text), 8);
@@ -109,6 +112,10 @@ static void rewrite(int version, const char *const *drop) {
     fclose(f);
     free(text);
     json_decref(root);
+}
+
+static void rewrite(int version, const char *const *drop) {
+    rewrite_all(version, drop, NULL);
 }
 
 static void version_1(void **state) {
@@ -156,6 +163,35 @@ static int version_of_file(void) {
     assert_int_equal(fread(head, 1, sizeof head, f), sizeof head);
     fclose(f);
     return head[8];
+}
+
+/* What stands in the place of names. */
+static void optimizers_damaged(void **state) {
+    (void)state;
+    static const struct {
+        const char *optimizer, *error; /* NULL: it is read */
+    } cases[] = {
+        {"\"adamw\"", NULL},
+        {"{\"embed\":\"adamw\",\"matrix\":\"adamw\",\"norm\":\"adamw\",\"x\":1}", NULL},
+        {"{\"embed\":\"adamw\",\"norm\":\"adamw\"}", "optimizer of role matrix is missing"},
+        {"{\"embed\":\"adamw\",\"matrix\":[1],\"norm\":\"adamw\"}",
+         "optimizer of role matrix is missing"},
+        {"{}", "optimizer of role embed is missing"},
+        {"7", "footer: optimizer is missing"},
+        {"null", "footer: optimizer is missing"},
+        {"{\"embed\":\"adamw\",\"matrix\":\"adamw\",\"norm\":\"none\"}",
+         "state of optimizer none for parameters of role norm, but the run uses adamw for them"},
+    };
+    struct progress was = some(), p;
+    uint64_t hash;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ok(state_write(path, &engine, &was, 1, &e));
+        rewrite_all(3, NULL, cases[i].optimizer);
+        const int rc = state_read(path, &engine, &p, &hash, &e);
+        assert_int_equal(rc, cases[i].error ? ERR_INPUT : 0);
+        if (rc && !strstr(e.msg, cases[i].error))
+            fail_msg("%s, expected: %s", e.msg, cases[i].error);
+    }
 }
 
 /* Values that no other array has. */
@@ -212,6 +248,7 @@ int main(void) {
         cmocka_unit_test(version_1),
         cmocka_unit_test(rates_are_scaled_down),
         cmocka_unit_test(optimizers_by_role),
+        cmocka_unit_test(optimizers_damaged),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
