@@ -2,7 +2,7 @@
 #include "audit.h"
 #include "batch.h"
 #include "cmd.h"
-#include "dataset.h"
+#include "data_show.h"
 #include "log.h"
 #include "limit.h"
 #include "moves.h"
@@ -205,10 +205,9 @@ static int read_batch(struct job *j, struct err *e) {
                                    .tokenizer = o->tokenizer,
                                    .blob = j->model.tok_blob,
                                    .blob_bytes = j->model.tok_bytes,
-                                   .quiet = o->quiet,
                                    .pool = j->machine.pool,
                                    .raw_vocab = (uint32_t)j->model.config.vocab};
-    TRY(dataset_open(&j->data, &d, e));
+    TRY(data_show_open(&j->data, &d, o->quiet, e));
     if (j->data.tokenizer) TRY(model_check_tokenizer(&j->model, j->data.tokenizer, j->path, e));
     TRY(split_make(&j->data.shard, dataset_name(&o->data, name), 0, T, &all, &none, e));
     j->input = malloc((size_t)n * sizeof *j->input);

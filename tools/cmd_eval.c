@@ -1,5 +1,5 @@
 #include "cmd.h"
-#include "dataset.h"
+#include "data_show.h"
 #include "eval_exact.h"
 #include "eval.h"
 #include "file.h"
@@ -206,10 +206,9 @@ static int open_data(struct dataset *d, const struct opts *o, const struct model
                                        .tokenizer = o->tokenizer,
                                        .blob = m->tok_blob,
                                        .blob_bytes = m->tok_bytes,
-                                       .quiet = o->quiet,
                                        .pool = o->machine.pool,
                                        .raw_vocab = (uint32_t)m->config.vocab};
-    const int rc = dataset_open(d, &dopts, e);
+    const int rc = data_show_open(d, &dopts, o->quiet, e);
     return rc || !d->tokenizer ? rc : model_check_tokenizer(m, d->tokenizer, path, e);
 }
 
@@ -305,7 +304,7 @@ static int evaluate_task(const struct opts *o, const struct conf *conf, struct e
     to.seq = o->seq ? o->seq : m.config.seq_len;
     TRY(task_open(&t, &to, tok, e));
     TRY(open_check_length(&m, t.T, conf->pos[0], e));
-    task_say_shortened(&t, o->task, model_config_context(&m.config), &line);
+    data_say_shortened(&t, o->task, model_config_context(&m.config), &line);
     TRY(task_map(&t, &m, e));
     log_begin(&line);
     TRY(task_eval(&m, &o->machine, &t, &eo, &r, e));

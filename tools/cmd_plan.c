@@ -2,7 +2,7 @@
 #include "budget.h"
 #include "cmd.h"
 #include "clock.h"
-#include "dataset.h"
+#include "data_show.h"
 #include "file.h"
 #include "import.h"
 #include "log.h"
@@ -108,7 +108,6 @@ static int read_text(struct job *j, struct model *holder, uint32_t vocab, struct
                              .blob = holder->tok_blob,
                              .blob_bytes = holder->tok_bytes,
                              .raw_vocab = vocab,
-                             .quiet = true,
                              .pool = j->machine.pool};
     j->val_seq = o->val_data.n || share > 0 ? j->seq : 0;
     if (!o->data.n) return 0;
@@ -118,14 +117,14 @@ static int read_text(struct job *j, struct model *holder, uint32_t vocab, struct
     if (!must && !shard_probe(o->data.item[0]) && strcmp(o->format, "raw16")) return 0;
     tokenizer_close(j->data.tokenizer);
     j->data.tokenizer = NULL;
-    TRY(dataset_open(&j->data, &d, e));
+    TRY(data_show_open(&j->data, &d, true, e));
     TRY(split_make(&j->data.shard, dataset_name(&o->data, name), share, j->seq, &train, &val, e));
     const struct batcher b = {.split = train, .T = j->seq};
     j->epoch = (double)batch_epoch_rows(&b) * (double)j->seq;
     if (!o->val_data.n && val.end - val.begin <= (uint64_t)j->seq) j->val_seq = 0;
     if (!o->val_data.n || !o->compact_vocab) goto out;
     d.data = o->val_data;
-    TRY(dataset_open(&j->val_data, &d, e));
+    TRY(data_show_open(&j->val_data, &d, true, e));
 out:
     return rc;
 }

@@ -1,6 +1,6 @@
 #include "verify.h"
 
-#include "dataset.h"
+#include "data_show.h"
 #include "eval.h"
 #include "stories.h"
 
@@ -120,9 +120,8 @@ static int open_texts(struct measure *x, const struct verifier *v, const struct 
                                    .blob = m->tok_blob,
                                    .blob_bytes = m->tok_bytes,
                                    .raw_vocab = (uint32_t)m->config.vocab,
-                                   .quiet = true,
                                    .pool = v->machine->pool};
-    TRY(dataset_open(&x->d, &o, e));
+    TRY(data_show_open(&x->d, &o, true, e));
     if (x->d.tokenizer) TRY(model_check_tokenizer(m, x->d.tokenizer, v->in.path, e));
     x->shard = &x->d.shard;
 out:

@@ -140,6 +140,10 @@ int conf_read_defaults(struct conf *c, const char *path, struct err *e);
 /* The same from text. path: where it comes from, for messages. */
 int conf_read_defaults_text(struct conf *c, const char *text, const char *path, struct err *e);
 
+/* The file that option `key` of such a file names, as conf_read_file finds it: *source, malloc()ed,
+ * NULL if the file does not have it. For whoever does not know the other options. */
+int conf_file_source(const char *path, const char *key, char **source, struct err *e);
+
 /* The row of an option, or NULL. */
 const struct conf_row *conf_row(const struct conf_row *rows, const char *name);
 

@@ -220,6 +220,30 @@ int conf_read_defaults_text(struct conf *c, const char *text, const char *path, 
     return read_text(c, text, strlen(text), path, true, e);
 }
 
+int conf_file_source(const char *path, const char *key, char **source, struct err *e) {
+    int rc;
+    char *text = NULL, what[512];
+    size_t size;
+    json_error_t at;
+    json_t *root = NULL;
+    *source = NULL;
+    TRY(file_read_text(path, CONF_FILE_MAX, &text, &size, e));
+    root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &at);
+    json_t *v = json_object_get(root, key);
+    snprintf(what, sizeof what, "%.400s: \"%.60s\"", path, key);
+    if (!root)
+        rc = err_set(e, ERR_USAGE, "%s, line %d, column %d: not valid JSON: %s", path, at.line,
+                     at.column, at.text);
+    else if (v && !json_is_string(v))
+        rc = wrong_type(what, v, "a string", e);
+    else if (v && !(*source = path_in(path, json_string_value(v))))
+        rc = err_set(e, ERR_NOMEM, "no memory for options");
+out:
+    free(text);
+    json_decref(root);
+    return rc;
+}
+
 /* Writing ------------------------------------------------------------------------------------- */
 
 const char *conf_format_double(double x, char buf[32]) {

@@ -490,21 +490,6 @@ out:
     return rc;
 }
 
-void task_say_shortened(const struct task *t, const char *path, int64_t context,
-                        struct log_progress *line) {
-    char advice[96] = "the model is made for no more";
-    if (!t->shortened) return;
-    if (t->T < context)
-        snprintf(advice, sizeof advice,
-                 "--seq N takes more, up to the %lld that the model is made for",
-                 (long long)context);
-    log_warn(line,
-             "%s: %lld of %lld prompts are longer than %lld tokens (the longest has %lld) and lose "
-             "tokens of their columns; %s",
-             path, (long long)t->shortened, (long long)t->n, (long long)t->T,
-             (long long)t->max_len, advice);
-}
-
 void task_close(struct task *t) {
     free(t->words);
     free(t->start);

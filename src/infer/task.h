@@ -30,7 +30,6 @@
 #define DUET_TASK_H
 
 #include "choice.h"
-#include "log.h"
 #include "model.h"
 #include "tokenizer.h"
 
@@ -61,11 +60,6 @@ struct task {
 int task_open(struct task *t, const struct task_opts *o, const struct tokenizer *tok,
               struct err *e);
 void task_close(struct task *t); /* accepts all zeros */
-
-/* A note if prompts of the table at path were shortened. context: tokens that the model is made
- * for. */
-void task_say_shortened(const struct task *t, const char *path, int64_t context,
-                        struct log_progress *line);
 
 /* Checks that the model knows every token, and numbers them as a compacted model does. Once. */
 int task_map(struct task *t, const struct model *m, struct err *e);

@@ -3,12 +3,11 @@
 #include "file.h"
 #include "guard.h"
 #include "import.h"
-#include "log.h"
-#include "num.h"
 #include "textlist.h"
 
 #include <assert.h>
 #include <malloc.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,16 +21,17 @@ static int open_tokenizer(struct dataset *d, const struct dataset_opts *o, struc
     return 0;
 }
 
-struct show {
-    struct log_progress line;
-    const char *path;
-};
+static void warn(const struct dataset_opts *o, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static void progress(void *ctx, uint64_t done, uint64_t total) {
-    struct show *s = ctx;
-    char doing[288];
-    snprintf(doing, sizeof doing, "tokenizing %s", s->path);
-    log_bar(&s->line, doing, done, total, "MB");
+static void warn(const struct dataset_opts *o, const char *fmt, ...) {
+    char text[1024];
+    va_list ap;
+    if (!o->warn) return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    o->warn(o->ctx, text);
 }
 
 /* A writable path for a shard that nobody keeps. */
@@ -45,18 +45,13 @@ static int temp_path(struct dataset *d, struct err *e) {
     return 0;
 }
 
-static void tell_end(struct show *s, const struct shard_stats *stats) {
-    char did[320], n[32];
-    snprintf(did, sizeof did, "tokenized %s: %s tokens from", s->path,
-             num_count((long long)stats->tokens, n));
-    log_bar_end(&s->line, did, stats->bytes, "MB");
-    if (*stats->note) log_warn(&s->line, "note: %s", stats->note);
-}
-
-/* What the file of a tokenizer that was asked for says and is passed over. */
-static void tell_tokenizer(struct show *s, const struct dataset *d, const struct dataset_opts *o) {
+static void tell_end(const struct dataset *d, const struct dataset_opts *o,
+                     const struct shard_stats *stats) {
+    if (o->built) o->built(o->ctx, stats);
+    if (*stats->note) warn(o, "note: %s", stats->note);
+    /* What the file of a tokenizer that was asked for says and is passed over. */
     if (o->tokenizer && tokenizer_note(d->tokenizer))
-        log_warn(&s->line, "note: %s: %s", o->tokenizer, tokenizer_note(d->tokenizer));
+        warn(o, "note: %s: %s", o->tokenizer, tokenizer_note(d->tokenizer));
 }
 
 static void drop_temp(struct dataset *d) {
@@ -71,23 +66,17 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
     const char *out = o->cache;
     struct shard_stats stats;
     char room[256];
-    struct show s = {.path = dataset_name(&o->data, room)};
     if (!d->tokenizer)
         return err_set(e, ERR_USAGE,
                        "%s is text: give the tokenizer with --tokenizer (byte is built in)",
-                       s.path);
+                       dataset_name(&o->data, room));
     if (!out) {
         if ((rc = temp_path(d, e))) return rc;
         out = d->temp;
     }
-    log_progress_init(&s.line, o->quiet);
-    rc = shard_build(d->tokenizer, o->pool, o->data.item, o->data.n, out, progress, &s, &stats, e);
-    if (rc) {
-        log_progress_end(&s.line);
-        return rc;
-    }
-    tell_end(&s, &stats);
-    tell_tokenizer(&s, d, o);
+    rc = shard_build(d->tokenizer, o->pool, o->data.item, o->data.n, out, o->progress, o->ctx, &stats, e);
+    if (rc) return rc;
+    tell_end(d, o, &stats);
 #ifdef __GLIBC__
     malloc_trim(0); /* what tokenising needed is not needed again */
 #endif
@@ -173,13 +162,12 @@ out:
 
 /* Damaged tokens are made anew where there is something to make them of. */
 static int replace_cache(const struct dataset_opts *o, const struct err *damage, struct err *e) {
-    struct log_progress line = {0};
     for (size_t i = 0; i < o->data.n; i++)
         if (strcmp(o->data.item[i], "-") && !file_exists(o->data.item[i]))
             return err_set(e, ERR_INPUT,
                            "%s; and %s, of which these tokens could be made anew, is not there",
                            damage->msg, o->data.item[i]);
-    log_warn(&line, "%s; the tokens are made anew", damage->msg);
+    warn(o, "%s; the tokens are made anew", damage->msg);
     return 0;
 }
 

@@ -17,8 +17,12 @@ struct dataset_opts {
     bool expected;      /* only if its hash (shard.h) is `expect` */
     uint64_t expect;
     uint32_t raw_vocab; /* vocabulary of raw16 tokens */
-    bool quiet;
-    struct pool *pool; /* that tokenizes; NULL: one thread */
+    struct pool *pool;  /* that tokenizes; NULL: one thread */
+    /* What happens, for whoever shows it; each may be NULL. */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* bytes of text, tokenizing */
+    void (*built)(void *ctx, const struct shard_stats *stats);  /* the text is tokenized */
+    void (*warn)(void *ctx, const char *text);
+    void *ctx;
 };
 
 struct dataset {

@@ -1,9 +1,9 @@
 #include "run_start.h"
 
+#include "conf.h"
 #include "file.h"
 #include "format.h"
 #include "run_folder.h"
-#include "train_opts.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -102,29 +102,28 @@ void run_start_release(struct run_start *r) {
 
 static int find_base(const char *dir, const char *config, char **base, struct err *e) {
     int rc;
-    struct conf c = {0};
-    struct train_opts o;
     struct run_start start = {0};
-    char *path = file_join(dir, "start.blzt");
+    char *path = file_join(dir, "start.blzt"), *init = NULL;
     if (!path) {
         rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
         goto out;
     }
-    TRY(conf_parse(&c, train_rows, &o, 0, NULL, e));
-    TRY(conf_read_file(&c, config, e));
-    const char *init = o.init;
+    TRY(conf_file_source(config, "init", &init, e));
     if ((!init || !file_exists(init)) && file_exists(path)) {
         TRY(run_start_read(&start, path, e));
-        if (start.source[SOURCE_init].path) init = start.source[SOURCE_init].path;
+        char **there = &start.source[SOURCE_init].path;
+        if (*there) {
+            free(init);
+            init = *there;
+            *there = NULL;
+        }
     }
-    *base = init ? strdup(init) : NULL;
-    if (init && !*base)
-        rc = err_set(e, ERR_NOMEM, "out of memory for %s", dir);
-    else if (!init)
-        rc = err_set(e, ERR_INPUT, "%s: config.json names no base (init)", dir);
+    *base = init;
+    init = NULL;
+    if (!*base) rc = err_set(e, ERR_INPUT, "%s: config.json names no base (init)", dir);
 out:
     run_start_release(&start);
-    conf_release(&c);
+    free(init);
     free(path);
     return rc;
 }

@@ -7,7 +7,7 @@
 #define DUET_TRAINER_IMPL_H
 
 #include "checkpoint.h"
-#include "dataset.h"
+#include "data_show.h"
 #include "log.h"
 #include "provenance.h"
 #include "run.h"

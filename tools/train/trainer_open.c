@@ -39,7 +39,7 @@ static int init_tokenizer(struct trainer *t, struct model *holder, struct err *e
 static int open_text(struct trainer *t, const struct dataset_opts *d, struct err *e) {
     int rc;
     const struct train_opts *o = &t->from;
-    TRY(dataset_open(&t->data, d, e));
+    TRY(data_show_open(&t->data, d, t->opts->quiet, e));
     TRY(trainer_open_splits(t, d, e));
     t->batcher = (struct batcher){.shard = &t->data.shard,
                                   .split = t->train,
@@ -66,12 +66,12 @@ static int open_tasks(struct trainer *t, const struct dataset_opts *d, int64_t c
         goto out;
     }
     TRY(task_open(&t->task, &to, t->data.tokenizer, e));
-    task_say_shortened(&t->task, o->task, context, &t->line);
+    data_say_shortened(&t->task, o->task, context, &t->line);
     t->seq = t->task.T;
     if (o->task_eval) {
         to.path = o->task_eval;
         TRY(task_open(&t->task_val, &to, t->data.tokenizer, e));
-        task_say_shortened(&t->task_val, o->task_eval, context, &t->line);
+        data_say_shortened(&t->task_val, o->task_eval, context, &t->line);
     }
 out:
     return rc;
@@ -90,7 +90,6 @@ static int open_data(struct trainer *t, struct err *e) {
                              .reuse = t->resumed,
                              .expect = t->start.source[SOURCE_data].hash,
                              .expected = t->start.source[SOURCE_data].known,
-                             .quiet = o->quiet,
                              .pool = t->machine.pool};
     if (!o->tokenizer) {
         TRY(init_tokenizer(t, &holder, e));

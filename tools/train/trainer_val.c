@@ -24,7 +24,7 @@ int trainer_open_splits(struct trainer *t, const struct dataset_opts *d, struct 
     v.cache = t->given.source[SOURCE_val_data] ? NULL : cache;
     v.expect = t->start.source[SOURCE_val_data].hash;
     v.expected = t->start.source[SOURCE_val_data].known;
-    TRY(dataset_open(&t->val_data, &v, e));
+    TRY(data_show_open(&t->val_data, &v, t->opts->quiet, e));
     rc = split_make(&t->val_data.shard, dataset_name(&o->val_data, name), 0, t->seq, &t->val, &none,
                     e);
 out:
