@@ -74,7 +74,8 @@ static int from_text(struct dataset *d, const struct dataset_opts *o, struct err
         if ((rc = temp_path(d, e))) return rc;
         out = d->temp;
     }
-    rc = shard_build(d->tokenizer, o->pool, o->data.item, o->data.n, out, o->progress, o->ctx, &stats, e);
+    rc = shard_build(d->tokenizer, o->pool, o->data.item, o->data.n, out, o->progress, o->ctx,
+                     &stats, e);
     if (rc) return rc;
     tell_end(d, o, &stats);
 #ifdef __GLIBC__
