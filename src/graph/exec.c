@@ -59,7 +59,7 @@ int exec_plan(struct exec *x, const struct graph *g, const struct machine *m,
 }
 
 size_t exec_bytes(const struct exec *x) {
-    return x->plan.arena_bytes + x->plan.cache_bytes + table_bytes(x) +
+    return x->plan.arena_bytes + x->plan.cache_bytes + table_bytes(x) + exec_factor_bytes(x) +
            (size_t)machine_threads(x->machine) * x->plan.thread_bytes;
 }
 
@@ -96,14 +96,16 @@ int exec_open(struct exec *x, const struct graph *g, const struct machine *m,
     TRY(arena_init(&x->mem, arena_round(x->plan.arena_bytes) + threads, "activations", e));
     TRY(arena_init(&x->cache, x->plan.cache_bytes, "the key/value cache", e));
     TRY(arena_init(&x->tables, table_bytes(x), "tables", e));
+    TRY(arena_init(&x->factors, exec_factor_bytes(x), "factors of directions", e));
     x->threads = x->mem.base + arena_round(x->plan.arena_bytes);
     x->value = calloc((size_t)g->n_values + 1, sizeof *x->value);
     x->grad = calloc((size_t)g->n_values + 1, sizeof *x->grad);
     x->touched = calloc((size_t)g->n_params + 1, sizeof *x->touched);
+    x->factor = calloc((size_t)g->n_params + 1, sizeof *x->factor);
     x->rope = calloc((size_t)g->n_nodes + 1, sizeof *x->rope);
     x->seconds = calloc((size_t)n_ops, sizeof *x->seconds);
     x->seconds_pack = calloc((size_t)n_ops, sizeof *x->seconds_pack);
-    if (!x->value || !x->grad || !x->touched || !x->rope || !x->seconds || !x->seconds_pack) {
+    if (!x->value || !x->grad || !x->touched || !x->factor || !x->rope || !x->seconds || !x->seconds_pack) {
         rc = err_set(e, ERR_NOMEM, "out of memory for tables");
         goto out;
     }
@@ -132,9 +134,11 @@ void exec_close(struct exec *x) {
     arena_release(&x->mem);
     arena_release(&x->cache);
     arena_release(&x->tables);
+    arena_release(&x->factors);
     free(x->value);
     free(x->grad);
     free(x->touched);
+    free(x->factor);
     free(x->rope);
     free(x->seconds);
     free(x->seconds_pack);
@@ -173,6 +177,7 @@ bool exec_run(struct exec *x, const struct batch *b) {
         x->work = x->mem.base + ev->work;
         const bool back = ev->kind == EVENT_BACKWARD;
         const double begin = clock_seconds(), packed = packing_seconds(x);
+        if (x->batch.n_probes) exec_make_factors(x, n);
         (back ? n->op->backward : n->op->forward)(x, n);
         x->seconds_pack[op_index(n->op)] += packing_seconds(x) - packed;
         x->seconds[op_index(n->op)][back || ev->again] += clock_seconds() - begin;

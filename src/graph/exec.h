@@ -18,6 +18,7 @@
 struct exec_opts {
     int64_t B, T;
     int probes;     /* most probes of a run; 0 or 1: none */
+    int64_t rank;   /* of their directions' factors (direction.h); 0: they have none */
     int64_t cache;  /* 0, or positions of the key/value cache (generation; B is 1) */
     bool train;     /* plan and run the backward pass too */
     bool recompute; /* activation checkpointing by block */
@@ -74,7 +75,7 @@ struct exec {
     struct gemm gemm[GEMM_CLASSES]; /* the machine's, counting for this exec */
     struct exec_opts opts;
     struct plan plan;
-    struct arena mem, cache, tables;
+    struct arena mem, cache, tables, factors;
     /* During a run: */
     struct batch batch;
     int64_t rows;          /* batch.B * batch.T */
@@ -83,6 +84,7 @@ struct exec {
     char *threads;         /* per-thread scratch */
     const struct event *event;
     bool *touched;    /* per parameter: gradient written already in this run */
+    float **factor;   /* per parameter: the probes' factors of the running node's matrices (view.c) */
     struct rope_table *rope; /* per node that is a rope: its table, shared where angles are equal */
     /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset
      * by the caller. */
@@ -134,6 +136,11 @@ static inline int exec_probes(const struct exec *x) {
 /* A parameter as the B operand of a product over all rows of the run. Fills *v where probes or a
  * merged LoRA need it; v must live as long as the operand. */
 struct mat exec_weight(const struct exec *x, int param, struct variants *v);
+
+/* Before a node runs: the factors of its matrices as the probes see them, where their directions have
+ * such; and what they take at most. */
+void exec_make_factors(struct exec *x, const struct node *n);
+size_t exec_factor_bytes(const struct exec *x);
 
 /* n elements of a parameter from column `begin` of row `row` on (running on into the rows after
  * it), as probe `probe` sees them: a pointer to the stored ones, or buf, filled. */

@@ -60,6 +60,7 @@ double zo_norm(const struct direction_space *s, int n_tensors, int64_t n, const 
 /* One update: w -= lr (sum_d coef_d z(seed_d)) by the optimizer's rule. step: updates done before
  * it. */
 struct zo_update {
+    int64_t step;
     double lr;
     int64_t n;
     const uint64_t *seed;

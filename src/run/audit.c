@@ -224,7 +224,7 @@ double audit_coefficient(struct audit *a, uint64_t seed, double eps) {
         int64_t direction;
         int side;
         k->probe(&shape, 0, p, &direction, &side);
-        probe[p] = (struct probe){.dir = direction_make(&a->space, seed), .eps = (float)(side * eps)};
+        probe[p] = (struct probe){.dir = direction_make(&a->space, seed, -1), .eps = (float)(side * eps)};
     }
     const struct batch b = {.B = SIDES * o->batch,
                             .T = o->seq,
@@ -292,7 +292,7 @@ static void add_span(const struct sums_job *j, const struct audit_span *s, doubl
     const double move2 = (double)p->move * (double)p->move;
     memset(estimate, 0, (size_t)s->n * sizeof *estimate);
     for (int64_t d = 0; d < N; d++) {
-        const struct direction dir = direction_make(&j->a->space, audit_seed(j->a, d));
+        const struct direction dir = direction_make(&j->a->space, audit_seed(j->a, d), -1);
         memset(z, 0, (size_t)s->n * sizeof *z);
         direction_add(&dir, z, z, 1, s->param, 0, s->begin, s->n);
         sums[N_SUMS + d] += dot(g, z, s->n);

@@ -43,6 +43,7 @@ static struct exec_opts exec_opts_of(const struct engine_kind *kind, const struc
     return (struct exec_opts){.B = rows_of(kind, o),
                               .T = o->seq,
                               .probes = (int)probes_of(kind, o),
+                              .rank = o->direction && o->direction->factors ? o->direction_rank : 0,
                               .train = kind->backward,
                               .recompute = o->recompute,
                               .cancel = o->cancel};

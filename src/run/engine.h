@@ -24,6 +24,8 @@ struct engine_opts {
     /* mezo */
     const struct zo_kind *estimator;
     int64_t directions;
+    const struct direction_kind *direction;         /* NULL: rademacher */
+    int64_t direction_rank, direction_every;        /* of a kind with factors */
     double eps;
     uint64_t seed; /* of the run */
     int64_t max_accum;

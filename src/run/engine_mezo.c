@@ -57,7 +57,11 @@ static int mezo_open(struct engine *g, struct err *e) {
     if (!z) return err_set(e, ERR_NOMEM, "out of memory for the probes");
     z->tensor = calloc((size_t)g->model->n_params + 1, sizeof *z->tensor);
     if (!z->tensor) return err_set(e, ERR_NOMEM, "out of memory for the probes");
-    z->space = zo_space(&direction_rademacher, z->tensor, g->model->params, g->model->n_params);
+    z->space = zo_space(o->direction ? o->direction : &direction_rademacher, z->tensor,
+                        g->model->params, g->model->n_params);
+    z->space.rank = o->direction_rank;
+    z->space.every = o->direction_every;
+    z->space.seed = o->seed;
     if (o->repeat) return 0;
     z->n_probes = probes(o);
     const size_t P = (size_t)z->n_probes, n = (size_t)max_directions(o);
@@ -107,7 +111,7 @@ static bool evaluate(struct engine *g, const struct zo_shape *shape, struct engi
         int64_t d;
         int side;
         k->probe(shape, micro, p, &d, &side);
-        z->probe[p] = (struct probe){.dir = direction_make(&z->space, z->seed[d]),
+        z->probe[p] = (struct probe){.dir = direction_make(&z->space, z->seed[d], s->step),
                                      .eps = (float)(side * shape->eps)};
     }
     struct batch b = {.B = z->n_probes * each, .probes = z->probe, .n_probes = (int)z->n_probes};
@@ -123,7 +127,7 @@ static bool both_sides(struct engine *g, uint64_t seed, double eps, int64_t rows
                        double *minus) {
     struct mezo *z = g->mezo;
     for (int p = 0; p < 2; p++)
-        z->probe[p] = (struct probe){.dir = direction_make(&z->space, seed),
+        z->probe[p] = (struct probe){.dir = direction_make(&z->space, seed, -1),
                                      .eps = (float)(p ? -eps : eps)};
     struct batch b = {.B = 2 * rows, .probes = z->probe, .n_probes = 2};
     if (!engine_run(g, &b)) return false;
@@ -195,7 +199,7 @@ int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t dire
 
 static void apply(struct engine *g, const struct engine_step *s) {
     const struct zo_update u = {
-        .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef};
+        .step = s->step, .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef};
     const double begin = clock_seconds();
     zo_apply(&g->opt, &g->mezo->space, &u);
     g->seconds_update += clock_seconds() - begin;

@@ -2,8 +2,22 @@
 
 #include <string.h>
 
-struct direction direction_make(const struct direction_space *s, uint64_t seed) {
-    return (struct direction){.space = s, .key = s->kind->key(seed)};
+static const struct direction_kind *const kinds[] = {
+#define X(name) &direction_##name,
+    DIRECTIONS(X)
+#undef X
+};
+
+const struct direction_kind *direction_find(const char *name) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(kinds[i]->name, name)) return kinds[i];
+    return NULL;
+}
+
+struct direction direction_make(const struct direction_space *s, uint64_t seed, int64_t step) {
+    struct direction d = {.space = s};
+    s->kind->keys(&d, seed, step);
+    return d;
 }
 
 void direction_add(const struct direction *d, float *y, const float *x, float scale,

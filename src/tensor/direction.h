@@ -16,13 +16,16 @@
 #include "perturb.h"
 #include <stdbool.h>
 
-#define DIRECTIONS(X) X(rademacher)
+#define DIRECTIONS(X) X(rademacher) X(lowrank)
+
+enum { DIRECTION_MAX_RANK = 64 };
 
 struct direction;
 
 struct direction_kind {
     const char *name, *help;
-    uint64_t (*key)(uint64_t seed);
+    /* Sets the keys of what direction_make was asked for. */
+    void (*keys)(struct direction *d, uint64_t seed, int64_t step);
     /* y[i] = x[i] + scale z[i] for n elements of a tensor from (row, col) on, which may run on into
      * the rows after it. In place. The same bits on every tier. */
     void (*add)(const struct direction *d, float *y, const float *x, float scale, int64_t tensor,
@@ -31,6 +34,9 @@ struct direction_kind {
      * first, first + stride, ... as perturb_words has them. NULL: rows go through `add`. */
     void (*words)(const struct direction *d, int64_t tensor, int64_t first, int64_t stride,
                   int64_t n, uint64_t *words);
+    /* Of a kind whose matrices are products of two factors, which packing then adds as it adds LoRA
+     * (struct variants): scale scale_t z = u v, u (rows, rank), v (rank, cols). NULL: they are not. */
+    void (*factors)(const struct direction *d, float scale, int64_t tensor, float *u, float *v);
 };
 
 /* rows is 1 for one dimension. */
@@ -43,11 +49,16 @@ struct direction_tensor {
 struct direction_space {
     const struct direction_kind *kind;
     const struct direction_tensor *tensor; /* by the tensor's number */
+    /* Of kinds with factors: */
+    int64_t rank;  /* 1 to DIRECTION_MAX_RANK */
+    int64_t every; /* updates that share what they share */
+    uint64_t seed; /* of the run */
 };
 
 struct direction {
     const struct direction_space *space;
-    uint64_t key;
+    uint64_t key;    /* its own */
+    uint64_t shared; /* of what it has in common with others */
 };
 
 /* One copy of the weights that a run evaluates: w + eps z. eps 0: w. */
@@ -56,9 +67,14 @@ struct probe {
     float eps;
 };
 
-extern const struct direction_kind direction_rademacher;
+#define X(name) extern const struct direction_kind direction_##name;
+DIRECTIONS(X)
+#undef X
 
-struct direction direction_make(const struct direction_space *s, uint64_t seed);
+const struct direction_kind *direction_find(const char *name); /* or NULL */
+
+/* step: updates of the run before the one it belongs to; -1: it belongs to none. */
+struct direction direction_make(const struct direction_space *s, uint64_t seed, int64_t step);
 
 static inline float direction_scale(const struct direction *d, int64_t tensor) {
     return d->space->tensor[tensor].scale;

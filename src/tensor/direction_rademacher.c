@@ -1,6 +1,11 @@
 /* A sign for every weight (perturb.h): the least that a direction can be, and the quickest. */
 #include "direction.h"
 
+static void keys(struct direction *d, uint64_t seed, int64_t step) {
+    (void)step;
+    d->key = perturb_key(seed);
+}
+
 static void add(const struct direction *d, float *y, const float *x, float scale, int64_t tensor,
                 int64_t row, int64_t col, int64_t n) {
     perturb_row(d->key, scale, tensor, d->space->tensor[tensor].cols, row, col, n, x, y);
@@ -14,6 +19,6 @@ static void words(const struct direction *d, int64_t tensor, int64_t first, int6
 const struct direction_kind direction_rademacher = {
     .name = "rademacher",
     .help = "a sign for every weight",
-    .key = perturb_key,
+    .keys = keys,
     .add = add,
     .words = words};

@@ -201,7 +201,8 @@ static const float *moved_row(const struct chunk *c, const struct move *t, int r
 /* True if variants v and w are the two sides of one direction: one set of signs serves both. */
 static bool same_signs(const struct mat *m, int v, int w) {
     const struct probe *p = m->var ? m->var->probes : NULL;
-    return p && p[v].dir.key == p[w].dir.key && p[v].eps != 0 && p[w].eps != 0;
+    return p && p[v].dir.key == p[w].dir.key && p[v].dir.shared == p[w].dir.shared &&
+           p[v].eps != 0 && p[w].eps != 0;
 }
 
 /* All variants read the same stored elements. */

@@ -61,19 +61,24 @@ static void add_waves(const struct direction *d, float *y, const float *x, float
     }
 }
 
-static const struct direction_kind signs_by_rows = {.key = perturb_key, .add = add_signs_by_rows},
-                                   waves = {.key = perturb_key, .add = add_waves};
+static void keys(struct direction *d, uint64_t seed, int64_t step) {
+    (void)step;
+    d->key = perturb_key(seed);
+}
+
+static const struct direction_kind signs_by_rows = {.keys = keys, .add = add_signs_by_rows},
+                                   waves = {.keys = keys, .add = add_waves};
 
 static void make_probes(struct check *c, struct view *t) {
     static const struct direction_kind *const kinds[] = {&direction_rademacher, &signs_by_rows,
                                                          &waves};
-    *t->space = (struct direction_space){kinds[pick(c, 0, 2)], t->tensor};
+    *t->space = (struct direction_space){.kind = kinds[pick(c, 0, 2)], .tensor = t->tensor};
     t->tensor[t->var.tensor] = (struct direction_tensor){
         t->rows, t->k, (float)pick(c, 0, 2) * 0.5f + (float)pick(c, 0, 1)};
     for (int v = 0; v < t->var.n; v++) {
         const bool pair = v % 2 && pick(c, 0, 2);
         t->probe[v].dir = pair ? t->probe[v - 1].dir
-                               : direction_make(t->space, (uint64_t)pick(c, 0, 1 << 30));
+                               : direction_make(t->space, (uint64_t)pick(c, 0, 1 << 30), -1);
         t->probe[v].eps = pair ? -t->probe[v - 1].eps : (float)pick(c, 0, 3) * 0.25f;
     }
     t->var.probes = t->probe;

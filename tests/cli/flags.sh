@@ -141,9 +141,12 @@ lr              | = | --lr 0.000001 |
 lr              | w | --lr -1 | says run.err '(measured)'
 directions      | w | --directions 2 |
 eps             | w | --eps 0.1 |
+direction       | w | --direction lowrank |
+direction-rank  | w | --direction lowrank --direction-rank 1 |
+direction-every | w | --direction lowrank --direction-every 1 |
 perturb         | w | --perturb matrix,norm |
 perturb         | w | --perturb norm=2 |
-perturb         | = | --perturb * |
+perturb         | = | --perturb embed,matrix,norm |
 eps             | = | --eps 0.001 |
 weights         | w | --weights bf16 | less $(wc -c <run/model.blzt) $(wc -c <base/model.blzt)
 schedule        | w | --schedule cosine |

@@ -97,6 +97,16 @@ refuses "other weights than those of the run" 2 '--perturb is "matrix", but move
     "$DUET" train --resume moved --steps 6 --perturb matrix
 refuses "and weights where the run moved all" 2 '--perturb is "matrix", but sgd was begun' \
     "$DUET" train --resume sgd --steps 20 --perturb matrix
+replays "low rank, adamw" mezo low --steps 7 --direction lowrank --direction-every 3 --optimizer adamw \
+    --schedule constant --lr 1e-4
+check "rank and period are recorded" equal \
+    "$(json direction-rank low/config.json) $(json direction-every low/config.json)" "2 3"
+must mezo short --steps 4 --direction lowrank --direction-every 3 --optimizer adamw \
+    --schedule constant --lr 1e-4
+must "$DUET" train --resume short --steps 7 --quiet >short.out 2>&1
+check "low rank goes on as if it had not ended" same_weights short/model.blzt low/model.blzt
+refuses "with the run's own rank" 2 '--direction-rank differs from what .*trajectory.zo was recorded with' \
+    "$DUET" train --resume short --steps 9 --direction-rank 3
 replays "LoRA, B alone" tune lora_b --steps 4 --lora 4 --perturb '*lora_B*'
 check "each run moved its weights" differ sgd/model.blzt sgd/base.blzt
 
@@ -422,6 +432,10 @@ mix "--estimator with backprop" 'belongs to --engine mezo' --estimator grzo
 mix "--directions with backprop" 'belongs to --engine mezo' --directions 2
 mix "--eps with backprop" 'belongs to --engine mezo' --eps 0.01
 mix "--perturb with backprop" 'belongs to --engine mezo' --perturb matrix
+mix "--direction with backprop" 'belongs to --engine mezo' --direction lowrank
+mix "--direction-rank with signs" 'belongs to --direction lowrank' --engine mezo --direction-rank 2
+mix "low rank with LoRA" 'is for whole matrices: those of --lora' $I --engine mezo --lora 2 \
+    --direction lowrank --set intermediate_size=64
 mix "--perturb names nothing" '"qproj" names no weight' --engine mezo --perturb qproj
 mix "--perturb leaves nothing" 'no weight is left' --engine mezo --perturb 'matrix,!matrix'
 mix "--recompute with MeZO" '--recompute' --engine mezo --recompute

@@ -278,9 +278,9 @@ static void test_probes(void **state) {
     struct direction_tensor *moves = calloc((size_t)m.n_params, sizeof *moves);
     for (int i = 0; i < m.n_params; i++)
         moves[i] = (struct direction_tensor){m.params[i].rows, m.params[i].cols, i == w};
-    const struct direction_space space = {&direction_rademacher, moves};
-    const struct probe probes[2] = {{direction_make(&space, 9), 0.25f},
-                                    {direction_make(&space, 9), -0.25f}};
+    const struct direction_space space = {.kind = &direction_rademacher, .tensor = moves};
+    const struct probe probes[2] = {{direction_make(&space, 9, -1), 0.25f},
+                                    {direction_make(&space, 9, -1), -0.25f}};
     struct prompts p = prompts_of(&m, 7, 3), q = p;
     const struct choices c = choices_of(&p);
     struct exec x;

@@ -97,6 +97,109 @@ static void test_bad_words(void **state) {
     }
 }
 
+/* ---- low rank -------------------------------------------------------------------------------- */
+
+/* Element i of column k of a factor of so many rows, by the definition (rng.h): -1 or 1. */
+static int factor_at(uint64_t seed, uint64_t which, int64_t tensor, int64_t length, int64_t k,
+                     int64_t i) {
+    const int64_t block = k * perturb_blocks(length) + i / SIGN_BLOCK;
+    struct rng r = rng_make(seed, RNG_LOWRANK, which, (uint64_t)tensor, (uint64_t)block);
+    uint64_t word = 0;
+    for (int64_t w = 0; w <= i % SIGN_BLOCK / 64; w++) word = rng_next(&r);
+    return word >> (i % 64) & 1 ? 1 : -1;
+}
+
+/* Spans of matrices, of a direction of an update and of none, against U V' by hand; and the factors
+ * that products take. */
+static void test_lowrank(void **state) {
+    (void)state;
+    enum { ROWS = 521, COLS = 600, RUN = 77, EVERY = 4 };
+    static const struct {
+        int64_t rows, cols, rank;
+    } shapes[] = {{7, COLS, 1}, {ROWS, 5, 3}, {4, 513, 5}, {60, 1, 2}};
+    struct rng r = rng_make(8, RNG_TEST, 0, 0, 0);
+    for (int c = 0; c < 60; c++) {
+        const int64_t rows = shapes[c % 4].rows, cols = shapes[c % 4].cols, R = shapes[c % 4].rank;
+        const int64_t step = c % 3 ? c : -1, begin = (int64_t)rng_below(&r, (uint64_t)(rows * cols));
+        const int64_t n = 1 + (int64_t)rng_below(&r, (uint64_t)(rows * cols - begin));
+        const uint64_t seed = rng_next(&r), shared = step < 0 ? seed : RUN,
+                       period = step < 0 ? 1 : 1 + (uint64_t)(step / EVERY);
+        const struct direction_tensor t[3] = {[2] = {rows, cols, 0.5f}};
+        const struct direction_space s = {.kind = &direction_lowrank,
+                                          .tensor = t,
+                                          .rank = R,
+                                          .every = EVERY,
+                                          .seed = RUN};
+        const struct direction d = direction_make(&s, seed, step);
+        const float e1 = 0.25f * 0.5f / sqrtf((float)R);
+        float *x = calloc((size_t)n, sizeof *x), *y = calloc((size_t)n + 1, sizeof *y);
+        float *u = calloc((size_t)(R * rows), sizeof *u), *v = calloc((size_t)(R * cols), sizeof *v);
+        for (int64_t i = 0; i < n; i++) x[i] = y[i] = (float)rng_normal(&r);
+        y[n] = 77;
+        direction_add(&d, y, c % 2 ? y : x, 0.25f, 2, begin / cols, begin % cols, n);
+        direction_lowrank.factors(&d, 0.25f, 2, u, v);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t row = (begin + i) / cols, col = (begin + i) % cols;
+            float want = x[i], product = x[i];
+            for (int64_t k = 0; k < R; k++) {
+                want += e1 * (float)(factor_at(seed, 0, 2, rows, k, row) *
+                                     factor_at(shared, period, 2, cols, k, col));
+                product += u[row * R + k] * v[k * cols + col];
+            }
+            if (y[i] != want || product != want)
+                fail_msg("%lld x %lld, rank %lld, element %lld: %.9g, factors %.9g, expected %.9g",
+                         (long long)rows, (long long)cols, (long long)R, (long long)(begin + i),
+                         (double)y[i], (double)product, (double)want);
+        }
+        assert_true(y[n] == 77);
+        free(x);
+        free(y);
+        free(u);
+        free(v);
+    }
+}
+
+/* (g.z) z is g in the mean, and (g.z)^2 is |g|^2, of every kind. */
+static void test_moments(void **state) {
+    (void)state;
+    enum { ROWS = 5, COLS = 7, MANY = 40000 };
+    static const struct direction_tensor t = {ROWS, COLS, 1};
+    double g[ROWS * COLS], g2 = 0;
+    struct rng r = rng_make(9, RNG_TEST, 0, 0, 0);
+    for (int i = 0; i < ROWS * COLS; i++) {
+        g[i] = rng_normal(&r);
+        g2 += g[i] * g[i];
+    }
+    for (int rank = 0; rank < 4; rank++) {
+        const struct direction_space s = {
+            .kind = rank ? &direction_lowrank : &direction_rademacher,
+            .tensor = &t,
+            .rank = rank,
+            .every = 1,
+            .seed = 4};
+        double mean[ROWS * COLS] = {0}, square = 0, size = 0;
+        for (int n = 0; n < MANY; n++) {
+            const struct direction d = direction_make(&s, (uint64_t)n, n % 2 ? n : -1);
+            float z[ROWS * COLS] = {0};
+            double c = 0;
+            direction_add(&d, z, z, 1, 0, 0, 0, ROWS * COLS);
+            for (int i = 0; i < ROWS * COLS; i++) c += g[i] * (double)z[i];
+            for (int i = 0; i < ROWS * COLS; i++) {
+                mean[i] += c * (double)z[i] / MANY;
+                size += (double)z[i] * (double)z[i] / MANY;
+            }
+            square += c * c / MANY;
+        }
+        /* standard errors: sqrt(g2 / MANY) and, of a fourth moment of at most 9, g2 sqrt(8 / MANY) */
+        if (!(fabs(square / g2 - 1) < 4.5 * sqrt(8.0 / MANY)) ||
+            !(fabs(size / (ROWS * COLS) - 1) < 0.05))
+            fail_msg("rank %d: (g.z)^2 is %g of |g|^2, |z|^2 %g", rank, square / g2, size);
+        for (int i = 0; i < ROWS * COLS; i++)
+            if (!(fabs(mean[i] - g[i]) < 6 * sqrt(3 * g2 / MANY)))
+                fail_msg("rank %d: mean of (g.z) z is %g, g is %g", rank, mean[i], g[i]);
+    }
+}
+
 /* ---- runs ------------------------------------------------------------------------------------ */
 
 /* Of the variant and setup: what is said, and a part of names that then stands still. */
@@ -116,24 +219,34 @@ static struct model open_run(int i) {
     return m;
 }
 
+/* The kind of a run; low rank is not for adapters. */
+static void set_kind(struct direction_space *s, int i, bool lowrank) {
+    if (!lowrank || setups[runs[i].setup].lora) return;
+    s->kind = &direction_lowrank;
+    s->rank = 1 + i;
+    s->every = 2;
+    s->seed = 11;
+}
+
 /* Losses of two probes are those of the same weights written out, bit for bit. */
-static void test_probes(void **state) {
-    (void)state;
-    const struct machine g = machine_of("native", DT_F32);
+static void check_probes(const struct machine *g, bool lowrank, double tol) {
     for (int i = 0; i < N_RUNS; i++) {
         struct model m = open_run(i);
         struct direction_space space = space_open(&m);
+        set_kind(&space, i, lowrank);
         struct text t = text_of(&m, 2, 7);
         float nll[2][14], one[14];
         struct tokens both = tokens_of(&m, 28, 3), single = t.t;
-        const struct probe p[2] = {{direction_make(&space, 5), 0.01f},
-                                   {direction_make(&space, 5), -0.02f}};
+        const struct probe p[2] = {{direction_make(&space, 5, 3), 0.01f},
+                                   {direction_make(&space, 5 + (uint64_t)lowrank, 3), -0.02f}};
         struct exec x;
         for (int v = 0; v < 2; v++) {
             memcpy(both.input + 14 * v, t.t.input, 14 * sizeof *t.t.input);
             memcpy(both.target + 14 * v, t.t.target, 14 * sizeof *t.t.target);
         }
-        ok(exec_open(&x, &m.graph, &g, &(struct exec_opts){.B = 4, .T = 7, .probes = 2}, &e));
+        const struct exec_opts xo = {.B = 4, .T = 7, .probes = 2, .rank = space.rank};
+        ok(exec_open(&x, &m.graph, g, &xo, &e));
+        if (space.rank) memset(x.factors.base, 0xff, x.factors.size);
         exec_run(&x, &(struct batch){.B = 4,
                                      .T = 7,
                                      .probes = p,
@@ -154,8 +267,13 @@ static void test_probes(void **state) {
                 free(is);
             }
             single.nll = one;
-            run(&w, &g, &(struct exec_opts){.B = 2, .T = 7}, &single);
-            if (memcmp(nll[v], one, sizeof one)) fail_msg("%s: probe %d", runs[i].words, v);
+            run(&w, g, &(struct exec_opts){.B = 2, .T = 7}, &single);
+            for (int k = 0; k < 14; k++)
+                if (!(fabs((double)nll[v][k] - (double)one[k]) <= tol))
+                    fail_msg("%s, %s %s: probe %d, token %d: %.9g, written out %.9g", runs[i].words,
+                             g->gemm[GEMM_WEIGHTS].backend->name,
+                             dtype_row(g->gemm[GEMM_WEIGHTS].compute)->name, v, k,
+                             (double)nll[v][k], (double)one[k]);
             model_close(&w);
         }
         assert_memory_not_equal(nll[0], nll[1], sizeof one);
@@ -166,13 +284,26 @@ static void test_probes(void **state) {
     }
 }
 
+static void test_probes(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 2 * n_gemm_backends; i++) {
+        struct machine g;
+        const bool bf16 = i >= n_gemm_backends, native = !(i % n_gemm_backends);
+        if (machine_try(&g, gemm_backends[i % n_gemm_backends]->name, bf16 ? DT_BF16 : DT_F32, 1, &e))
+            continue;
+        for (int lowrank = 0; lowrank < 2; lowrank++)
+            check_probes(&g, lowrank, native && !bf16 ? 0 : bf16 ? 0.02 : 1e-4);
+    }
+}
+
 /* Updates: what stands still keeps its bytes, decay or not, and has no state; the rest goes scale
  * times as far along its signs; records make the same again. */
 static void test_updates(void **state) {
     (void)state;
     const struct machine g = machine_of("native", DT_F32);
-    for (int i = 0; i < 2 * N_RUNS; i++) {
-        const int k = i / 2;
+    for (int i = 0; i < 4 * N_RUNS; i++) {
+        const int k = i / 4;
+        const bool lowrank = i % 4 > 1 && !setups[runs[k].setup].lora;
         struct model m = open_run(k), again = open_run(k), before = open_run(k);
         struct text t = text_of(&m, 4, 6);
         struct engine_opts o =
@@ -180,18 +311,28 @@ static void test_updates(void **state) {
         struct engine a, b;
         struct engine_item item;
         o.directions = 2;
+        if (lowrank) {
+            o.direction = &direction_lowrank;
+            o.direction_rank = 2;
+            o.direction_every = 2;
+        }
         for (int r = 0; r < ROLE_COUNT; r++) o.hyper.of[r].decay = 0.1;
-        ok(engine_open(&a, engine_find("mezo"), &m, &o, &e));
+        struct machine three = machine_with("native", DT_F32, 3);
         ok(engine_open(&b, engine_find("mezo"), &again, &o, &e));
-        const struct engine_step s = run_steps(&a, &t, 0, 1, 2, 1e-3);
-        struct engine_step r = {.step = s.step,
-                                .accum = s.accum,
-                                .lr = s.lr,
-                                .directions = s.directions,
-                                .seed = s.seed,
-                                .coef = s.coef};
-        ok(mezo_replay(&b, &r, &e));
-        assert_true(r.grad_norm == s.grad_norm);
+        o.machine = &three;
+        ok(engine_open(&a, engine_find("mezo"), &m, &o, &e));
+        struct engine_step s = {0};
+        for (int64_t step = 0; step < 3; step++) { /* the last in another period */
+            s = run_steps(&a, &t, step, 1, 2, 1e-3);
+            struct engine_step r = {.step = s.step,
+                                    .accum = s.accum,
+                                    .lr = s.lr,
+                                    .directions = s.directions,
+                                    .seed = s.seed,
+                                    .coef = s.coef};
+            ok(mezo_replay(&b, &r, &e));
+            assert_true(r.grad_norm == s.grad_norm);
+        }
         assert_same_models(runs[k].words, &m, &again);
         double size = 0, sum = 0;
         for (int d = 0; d < s.directions; d++) sum += (double)s.coef[d] * (double)s.coef[d];
@@ -206,6 +347,7 @@ static void test_updates(void **state) {
             if (strstr(item.name, runs[k].still)) assert_true(item.n == 0);
         engine_close(&a);
         engine_close(&b);
+        machine_close(&three);
         text_free(&t);
         model_close(&m);
         model_close(&again);
@@ -250,6 +392,7 @@ static void test_audit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),   cmocka_unit_test(test_bad_words),
+        cmocka_unit_test(test_lowrank), cmocka_unit_test(test_moments),
         cmocka_unit_test(test_probes),  cmocka_unit_test(test_updates),
         cmocka_unit_test(test_audit),
     };

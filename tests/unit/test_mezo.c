@@ -12,7 +12,7 @@ enum { PROBES = 5 };
 static void make_probes(const struct direction_space *s, struct probe *p, float scale) {
     static const float eps[PROBES] = {1, -1, 0, 0.3f, -20};
     for (int v = 0; v < PROBES; v++)
-        p[v] = (struct probe){direction_make(s, 90 + (uint64_t)(v / 2)), scale * eps[v]};
+        p[v] = (struct probe){direction_make(s, 90 + (uint64_t)(v / 2), -1), scale * eps[v]};
 }
 
 /* Losses of `rows` sequences of t a probe; every probe sees the same ones. */
@@ -128,7 +128,7 @@ static void test_no_drift(void **state) {
         struct direction_space space = space_open(&m);
         ok(exec_open(&x, &m.graph, &g, &(struct exec_opts){.B = 2, .T = 4, .probes = 2}, &e));
         for (int i = 0; i < (k < 2 ? RUNS : RUNS / 10); i++) {
-            const struct direction z = direction_make(&space, (uint64_t)i);
+            const struct direction z = direction_make(&space, (uint64_t)i, -1);
             const struct probe p[2] = {{z, 1e-3f}, {z, -1e-3f}};
             exec_run(&x, &(struct batch){.B = 2,
                                          .T = 4,
@@ -168,7 +168,7 @@ static void check_update(const char *name, const struct model *m, const struct m
         float *x = values_of(p), *was = values_of(before->params + i);
         float *z = calloc((size_t)param_count(p), sizeof *z);
         for (int d = 0; d < s->directions; d++) {
-            const struct direction along = direction_make(space, s->seed[d]);
+            const struct direction along = direction_make(space, s->seed[d], -1);
             direction_add(&along, z, z, s->coef[d], i, 0, 0, param_count(p));
         }
         for (int64_t k = 0; k < param_count(p); k++) {
@@ -201,7 +201,7 @@ static void check_step(const struct variant *v, const struct setup *s, const str
         double loss[2] = {0};
         assert_true(step.seed[d] == zo_seed(o.seed, 5, d));
         for (int side = 0; side < 2; side++) {
-            const struct probe p = {direction_make(&space, step.seed[d]), side ? -1e-3f : 1e-3f};
+            const struct probe p = {direction_make(&space, step.seed[d], -1), side ? -1e-3f : 1e-3f};
             struct model w = written_out(v, s, &before, &p);
             for (int micro = 0; micro < ACCUM; micro++)
                 loss[side] += mean_loss(&w, g, &t, micro) / ACCUM;

@@ -16,6 +16,7 @@ const char auto_optimizer_words[] = "auto " OPTIMIZERS(X);
 static const char auto_schedule_words[] = "auto " SCHEDULES(X);
 static const char lora_init_words[] = LORA_INITS(X);
 static const char objective_words[] = OBJECTIVES(X);
+static const char direction_words[] = DIRECTIONS(X);
 #undef X
 
 #define O struct train_opts
@@ -132,6 +133,14 @@ const struct conf_row train_rows[] = {
                "mezo: size of a perturbation; -1: 1e-3, with --lora 1e-2, three times that for "
                "--objective accuracy and f1",
                RECORDED, WITH("engine mezo"), .above = true),
+    CONF_CHOICE(O, direction, "direction", "rademacher", direction_words,
+                "mezo: what weights are moved along; a sign for every weight, or for matrices "
+                "products of two thin factors of signs, one of which stays for some updates",
+                RECORDED, WITH("engine mezo")),
+    CONF_INT(O, direction_rank, "direction-rank", "-1", 1, DIRECTION_MAX_RANK,
+             "lowrank: columns of the factors; -1: 2", RECORDED, WITH("direction lowrank")),
+    CONF_INT(O, direction_every, "direction-every", "-1", 1, 1e9,
+             "lowrank: updates that share a factor; -1: 50", RECORDED, WITH("direction lowrank")),
     CONF_STRING(O, perturb, "perturb", NULL, "WORDS",
                 "mezo: which weights are perturbed and trained; with commas between them roles "
                 "(matrix, norm, embed, bias, lora) or patterns for names of tensors (*.layers.3.*); "
@@ -357,6 +366,9 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
         return err_set(e, ERR_USAGE, "estimator %s needs at least %lld directions: give %s",
                        s->estimator->name, (long long)s->estimator->least,
                        s->estimator->per_example ? "a larger --batch" : "--directions N");
+    if (s->direction->factors && o->lora_rank)
+        return err_set(e, ERR_USAGE, "--direction %s is for whole matrices: those of --lora are thin "
+                       "factors already", s->direction->name);
     return o->perturb ? moves_check(o->perturb, e) : 0;
 }
 
@@ -406,6 +418,9 @@ int train_setup_make(struct train_setup *s, const struct train_opts *o, const st
     if (o->task) s->objective = objective_find(o->objective);
     if (!s->engine->backward) s->estimator = pick_estimator(s, o);
     s->perturb = o->perturb;
+    s->direction = direction_find(o->direction);
+    s->direction_rank = o->direction_rank < 0 ? 2 : o->direction_rank;
+    s->direction_every = o->direction_every < 0 ? 50 : o->direction_every;
     if (s->estimator)
         s->directions = o->directions > 0        ? o->directions
                         : s->estimator->own ? s->estimator->own
@@ -439,6 +454,9 @@ struct engine_opts train_engine_opts(const struct train_setup *s, const struct t
                                 .hyper = s->hyper,
                                 .estimator = s->estimator,
                                 .directions = s->directions,
+                                .direction = s->direction,
+                                .direction_rank = s->direction_rank,
+                                .direction_every = s->direction_every,
                                 .eps = s->eps,
                                 .seed = (uint64_t)o->seed,
                                 .max_accum = o->accum_end ? o->accum_end : o->accum,

@@ -28,8 +28,8 @@ struct train_opts {
     const char *task, *task_eval, *prompt, *labels, *objective;
     /* optimisation */
     const char *engine, *optimizer, *optimizer_matrix, *schedule;
-    const char *estimator, *perturb;
-    int64_t directions;
+    const char *estimator, *perturb, *direction;
+    int64_t directions, direction_rank, direction_every;
     double eps;
     double lr, beta1, beta2, beta1_matrix, beta2_matrix, adam_eps, clip;
     double lr_embed, lr_matrix, lr_norm, decay_matrix, decay_embed, decay_norm,
@@ -78,6 +78,8 @@ struct train_setup {
     enum dtype compute, weights;
     struct lora_opts lora; /* rank 0: none */
     const struct zo_kind *estimator; /* mezo; else NULL */
+    const struct direction_kind *direction; /* mezo */
+    int64_t direction_rank, direction_every;
     const char *perturb;             /* mezo: which weights move (moves.h); NULL: all */
     int64_t directions;
     double eps;

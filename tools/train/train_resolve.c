@@ -31,6 +31,9 @@ void train_opts_resolve(struct train_opts *o, const struct train_setup *s) {
     put_word(&o->estimator, s->estimator->name);
     put(&o->eps, s->eps);
     if (o->directions < 0 && !s->estimator->per_example) o->directions = s->directions;
+    if (!s->direction->factors) return;
+    o->direction_rank = s->direction_rank;
+    o->direction_every = s->direction_every;
 }
 
 void train_opts_old(struct train_opts *o, const struct conf *conf) {
