@@ -87,6 +87,7 @@ struct mat exec_weight(const struct exec *x, int param, struct variants *v) {
     if (x->batch.probes->dir.space->kind->factors) {
         v->probes = NULL;
         v->rank = (int)x->opts.rank;
+        v->kern = x->machine->kern;
         v->scale = 1;
         v->lora_b = factor_u(x, param, 0);
         v->lora_a = factor_v(x, param, 0);

@@ -112,7 +112,7 @@ with() {
     "weights q8_0") echo "--init wide/model.blzt --set intermediate_size=64 --lora 4" ;;
     "lora-mode merge" | "lora-init uniform") echo "--init run/model.blzt --lora 4" ;;
     "estimator fzoo") echo "--engine mezo --directions 2" ;;
-    "estimator "* | "rng "*) echo "--engine mezo" ;;
+    "estimator "* | "direction "*) echo "--engine mezo" ;;
     "objective "*) echo "--engine mezo --init run/model.blzt --task a.tsv --template {s} --labels x,y" ;;
     esac
 }
