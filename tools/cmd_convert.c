@@ -118,7 +118,7 @@ static int convert_adapter(const struct conf *conf, const struct opts *o, struct
     v.in.path = v.out.path = base;
     open_say(&m);
     log_state(o->line, "writing %s", out);
-    TRY(adapter_save_checked(&m, out, f->name, NULL, o->verify ? &check : NULL, e));
+    TRY(adapter_save_checked(&m, out, f->name, NULL, o->verify ? &check : NULL, NULL, e));
     log_progress_end(o->line);
     printf("%s: an adapter as %s\n", out, f->name);
     if (o->verify) verify_print(&v);

@@ -381,63 +381,89 @@ static int header_bytes(const json_t *root, uint64_t data_bytes, const char *pat
     return rc;
 }
 
-/* Where the bytes of a tensor go: into its hash, and to a file unless that is NULL. */
+/* A file on its way out. */
+struct out {
+    struct file_out file;
+    XXH3_state_t *all; /* hash of the whole file, or NULL: nobody asks for it */
+};
+
+static void out_write(struct out *o, const void *p, size_t n) {
+    file_out_write(&o->file, p, n);
+    if (o->all) XXH3_64bits_update(o->all, p, n);
+}
+
+static void out_pad(struct out *o) {
+    static const uint8_t zeros[ALIGN];
+    out_write(o, zeros, (size_t)(align_up(o->file.offset) - o->file.offset));
+}
+
+/* Where the bytes of a tensor go: into its hash, to a file, or both. */
 struct sink {
     XXH3_state_t *hash;
-    struct file_out *file;
+    struct out *out;
 };
 
 static void take(void *ctx, const void *p, size_t n) {
     struct sink *s = ctx;
-    XXH3_64bits_update(s->hash, p, n);
-    if (s->file) file_out_write(s->file, p, n);
+    if (s->hash) XXH3_64bits_update(s->hash, p, n);
+    if (s->out) out_write(s->out, p, n);
 }
 
-/* Every tensor once: its hash into root's list. */
-static int put_data(json_t *root, const struct model_file *mf, struct file_out *file,
+/* Every tensor once. hash: of each into root's list; to: NULL, or where their bytes go. */
+static int put_data(json_t *root, const struct model_file *mf, bool hash, struct out *to,
                     struct err *e) {
-    struct sink s = {XXH3_createState(), file};
-    int rc = s.hash ? 0 : err_set(e, ERR_NOMEM, "no memory for a hash");
+    struct sink s = {hash ? XXH3_createState() : NULL, to};
+    int rc = hash && !s.hash ? err_set(e, ERR_NOMEM, "no memory for a hash") : 0;
     for (size_t i = 0; i < mf->n_tensors && !rc; i++) {
         json_t *o = json_array_get(json_object_get(root, "tensors"), i);
-        XXH3_64bits_reset(s.hash);
-        if (file) file_out_pad(file, ALIGN);
+        if (hash) XXH3_64bits_reset(s.hash);
+        if (to) out_pad(to);
         rc = mf_tensor_stream(mf, &mf->tensors[i], 0, take, &s, e);
-        if (!rc && put_hash(o, XXH3_64bits_digest(s.hash)))
+        if (!rc && hash && put_hash(o, XXH3_64bits_digest(s.hash)))
             rc = err_set(e, ERR_NOMEM, "no memory for a hash");
     }
     XXH3_freeState(s.hash);
     return rc;
 }
 
-/* The hashes stand before the data: a file's are filled in at the end, while for a pipe, where
- * nothing can be, every tensor is made twice. */
+static int open_out(struct out *o, bool hash, const char *path, struct err *e) {
+    if (hash && !(o->all = XXH3_createState()))
+        return err_set(e, ERR_NOMEM, "%s: no memory for a hash", path);
+    if (hash) XXH3_64bits_reset(o->all);
+    return file_out_open(&o->file, path, e);
+}
+
+/* The hashes of tensors stand before the data. A file's are filled in at the end. Where nothing can
+ * be filled in, in a pipe, and where the hash of the whole file is asked for, which begins with
+ * them, every tensor is made twice: for its hash, and for the file. */
 static int write_blzt5(const struct model_file *mf, const char *path, struct err *e) {
-    struct file_out o = {0};
+    struct out o = {0};
     json_t *root = json_object();
     uint8_t *head = NULL;
     size_t bytes;
     uint64_t data_bytes;
     int rc;
     TRY(make_header(mf, path, root, &data_bytes, e));
-    TRY(file_out_open(&o, path, e));
-    const bool again = file_out_can_patch(&o);
-    if (!again) TRY(put_data(root, mf, NULL, e));
+    TRY(open_out(&o, mf->hash != NULL, path, e));
+    const bool fill_in = !mf->hash && file_out_can_patch(&o.file);
+    if (!fill_in) TRY(put_data(root, mf, true, NULL, e));
     TRY(header_bytes(root, data_bytes, path, &head, &bytes, e));
-    file_out_write(&o, head, bytes);
-    TRY(put_data(root, mf, &o, e));
+    out_write(&o, head, bytes);
+    TRY(put_data(root, mf, fill_in, &o, e));
     if (mf->tokenizer) {
-        file_out_pad(&o, ALIGN);
-        file_out_write(&o, mf->tokenizer, mf->tokenizer_bytes);
+        out_pad(&o);
+        out_write(&o, mf->tokenizer, mf->tokenizer_bytes);
     }
-    if (again) {
+    if (fill_in) {
         free(head);
         TRY(header_bytes(root, data_bytes, path, &head, &bytes, e));
-        file_out_patch(&o, 0, head, bytes);
+        file_out_patch(&o.file, 0, head, bytes);
     }
-    TRY(model_file_commit(mf, &o, e));
+    TRY(model_file_commit(mf, &o.file, e));
+    if (mf->hash) *mf->hash = XXH3_64bits_digest(o.all);
 out:
-    file_out_discard(&o);
+    file_out_discard(&o.file);
+    XXH3_freeState(o.all);
     json_decref(root);
     free(head);
     return rc;
@@ -455,6 +481,7 @@ const struct format format_blzt5 = {
     .models = true,
     .adapters = true,
     .rows = true,
+    .hashes = true,
     .probe = probe,
     .read = read_blzt5,
     .write = write_blzt5,

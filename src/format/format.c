@@ -429,6 +429,16 @@ static int check_room(const struct model_file *mf, const struct format *f, const
     return disk_fits(path, "the model", bytes, folder ? 0 : bytes, e);
 }
 
+/* Of a file that was written. */
+static int read_hash(const struct model_file *mf, const char *path, struct err *e) {
+    struct model_file written;
+    const int rc = format_open(&written, mf->archs, path, false, e);
+    if (rc) return rc;
+    *mf->hash = model_file_digest(&written);
+    model_file_close(&written);
+    return 0;
+}
+
 int model_file_write(const struct model_file *mf, const char *format, const char *path,
                      struct err *e) {
     const struct format *f = format_find(format);
@@ -442,8 +452,9 @@ int model_file_write(const struct model_file *mf, const char *format, const char
                            format, mf->tensors[i].name);
     if (mf->path && file_same(mf->path, path))
         return err_set(e, ERR_INPUT, "%s: is the file being read; write to another name", path);
-    const int rc = check_room(mf, f, path, e);
-    return rc ? rc : f->write(mf, path, e);
+    int rc = check_room(mf, f, path, e);
+    if (!rc) rc = f->write(mf, path, e);
+    return rc || !mf->hash || f->hashes ? rc : read_hash(mf, path, e);
 }
 
 /* Within a head of hd rows, rotation i turns rows 2i and 2i+1 of one layout, i and i + hd/2 of the

@@ -85,6 +85,7 @@ struct model_file {
     const struct model_file *source; /* of a file to be written: whose data it uses, or NULL */
     const struct mf_check *check;    /* of a file to be written, or NULL */
     struct pool *pool; /* of a file to be written: what converts its tensors; NULL: one thread */
+    uint64_t *hash;        /* of a file to be written: becomes its model_file_digest, or NULL */
     char *name;            /* of a file to be written: what it is called where the config does not
                             * say; owned, or NULL */
     char *config;          /* JSON object: Hugging Face config.json keys plus "duet"; owned */
@@ -135,6 +136,9 @@ struct format {
      * as format_open. */
     int (*read)(struct model_file *mf, bool verify, struct err *e);
     bool rows; /* writes tensors that come row by row */
+    /* Its writer fills mf->hash from what it writes: every tensor is made twice, and the file is
+     * not read. Else model_file_write reads it. */
+    bool hashes;
     /* Writes atomically; a folder: each file, config last. NULL: read only. */
     int (*write)(const struct model_file *mf, const char *path, struct err *e);
 };

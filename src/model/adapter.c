@@ -461,13 +461,15 @@ out:
 
 int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
                  struct err *e) {
-    return adapter_save_checked(m, path, format, meta, NULL, e);
+    return adapter_save_checked(m, path, format, meta, NULL, NULL, e);
 }
 
 int adapter_save_checked(const struct model *m, const char *path, const char *format,
-                         const char *meta, const struct mf_check *check, struct err *e) {
+                         const char *meta, const struct mf_check *check, uint64_t *hash,
+                         struct err *e) {
     int rc;
-    struct model_file mf = {.archs = &arch_parts, .check = check, .pool = m->pool};
+    struct model_file mf = {
+        .archs = &arch_parts, .check = check, .hash = hash, .pool = m->pool};
     const struct format *f = format_find(format);
     assert(f && m->lora && m->lora->base_hash && m->init_path);
     if (file_same(path, m->init_path))

@@ -46,9 +46,11 @@ void adapter_info_release(struct adapter_info *a); /* accepts all zeros */
  * file (model_load). */
 int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
                  struct err *e);
-/* The same, shown to check (format.h) before it takes its place. */
+/* The same, shown to check (format.h) before it takes its place; *hash becomes the hash of the file,
+ * which is not read for it where the format is duet's own. NULL: no check; nobody asks. */
 int adapter_save_checked(const struct model *m, const char *path, const char *format,
-                         const char *meta, const struct mf_check *check, struct err *e);
+                         const char *meta, const struct mf_check *check, uint64_t *hash,
+                         struct err *e);
 
 /* Values from a file into a model with the same LoRA and base. Nothing is changed on failure. */
 int adapter_load_values(struct model *m, const char *path, struct err *e);

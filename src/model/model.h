@@ -137,6 +137,10 @@ void model_as_file_close(struct model_as_file *x); /* accepts NULL */
  * unload first. meta: JSON object text or NULL. format: a name of format.h. */
 int model_save(const struct model *m, const char *path, const char *format, const char *meta,
                struct err *e);
+/* The same, and *hash becomes the hash of the file (model_file_digest), which is not read for it
+ * where the format is duet's own. NULL: nobody asks. */
+int model_save_hashed(const struct model *m, const char *path, const char *format,
+                      const char *meta, uint64_t *hash, struct err *e);
 
 /* Closes the maps of weights that were not copied; no parameter may point there any more. */
 void model_drop_maps(struct model *m);

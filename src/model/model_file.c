@@ -333,10 +333,16 @@ out:
 
 int model_save(const struct model *m, const char *path, const char *format, const char *meta,
                struct err *e) {
+    return model_save_hashed(m, path, format, meta, NULL, e);
+}
+
+int model_save_hashed(const struct model *m, const char *path, const char *format,
+                      const char *meta, uint64_t *hash, struct err *e) {
     int rc;
     struct model_file mf;
     struct model_as_file *hold;
     TRY(model_as_file(m, &mf, &hold, meta, e));
+    mf.hash = hash;
     TRY(model_file_write(&mf, format, path, e));
 out:
     model_file_close(&mf);

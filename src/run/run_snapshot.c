@@ -9,26 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool all_finite(const struct kern *k, const struct param *p) {
-    float buf[1024];
-    const int64_t n = param_count(p);
-    for (int64_t at = 0; at < n; at += 1024) {
-        const int64_t some = n - at < 1024 ? n - at : 1024;
-        if (!isfinite(k->sumsq(param_read(p, at, some, buf), some))) return false;
-    }
-    return true;
-}
-
-/* The weights about to be saved must be numbers: a snapshot never holds NaN. */
-static int check_finite(const struct run *r, struct err *e) {
-    const struct model *m = r->model;
-    for (int i = 0; i < m->n_params; i++)
-        if (m->params[i].trainable && !all_finite(r->opts.engine_opts.machine->kern, m->params + i))
-            return err_set(e, ERR_NUMERIC, "weights of %s are not finite; nothing was saved",
-                           m->params[i].name);
-    return 0;
-}
-
 /* How long prompts were is not known of a task whose updates are only repeated. */
 static char *meta_json(const struct run *r) {
     const struct progress *p = &r->p;
@@ -42,24 +22,42 @@ static char *meta_json(const struct run *r) {
     return text;
 }
 
-int run_write_weights(const struct run *r, const char *path, struct err *e) {
+static int write_weights(const struct run *r, const char *path, uint64_t *hash, struct err *e) {
     char *meta = meta_json(r);
     if (!meta) return err_set(e, ERR_NOMEM, "out of memory for %s", path);
-    const int rc = r->model->lora ? adapter_save(r->model, path, "blzt5", meta, e)
-                                  : model_save(r->model, path, "blzt5", meta, e);
+    const int rc =
+        r->model->lora ? adapter_save_checked(r->model, path, "blzt5", meta, NULL, hash, e)
+                       : model_save_hashed(r->model, path, "blzt5", meta, hash, e);
     free(meta);
     return rc;
 }
 
+int run_write_weights(const struct run *r, const char *path, struct err *e) {
+    return write_weights(r, path, NULL, e);
+}
+
+/* Weights that are no numbers are found by who makes the file, before its first byte. They are no
+ * input, but what became of the run. */
+static int diverged(const struct model *m, int rc, struct err *e) {
+    for (int i = 0; i < m->n_params; i++) {
+        const struct param *p = m->params + i;
+        if (p->trainable && !dtype_finite(p->dtype, p->data, (size_t)param_count(p)))
+            return err_set(e, ERR_NUMERIC, "weights of %s are not finite; nothing was saved",
+                           p->name);
+    }
+    return rc;
+}
+
+/* The weights are read twice (format.h), the file that they become is not. */
 int run_snapshot(struct run *r, const struct run_pair *to, struct err *e) {
     int rc;
     bool written = false;
     uint64_t hash = 0, named;
     struct err ignored;
-    TRY(check_finite(r, e));
-    TRY(run_write_weights(r, to->weights, e));
+    rc = write_weights(r, to->weights, &hash, e);
+    if (rc == ERR_INPUT) rc = diverged(r->model, rc, e);
+    if (rc) goto out;
     written = true;
-    TRY(model_file_hash(to->weights, &hash, e));
     if (to->best) r->p.best_hash = (int64_t)(hash >> 1);
     TRY(state_write(to->state, &r->engine, &r->p, hash, e));
 out:

@@ -17,8 +17,7 @@ static int base_hash(struct trainer *t, uint64_t *hash, struct err *e) {
     if (t->base) return model_file_hash(t->base, hash, e);
     path = file_join(t->dir, "base.blzt");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
-    TRY(model_save(&t->model, path, "blzt5", NULL, e));
-    TRY(model_file_hash(path, hash, e));
+    TRY(model_save_hashed(&t->model, path, "blzt5", NULL, hash, e));
 out:
     free(path);
     return rc;
