@@ -68,6 +68,14 @@ static void item(FILE *out, const char *name, const char *help) {
     fprintf(out, "  %-10s %s\n", name, help);
 }
 
+/* What -1 of --lr, --beta1 and --beta2 is. */
+static void optimizer(FILE *out, const struct opt_kind *k) {
+    fprintf(out, "  %-10s %s; lr %g", k->name, k->help, k->lr);
+    if (k->beta1 > 0) fprintf(out, ", beta1 %g", k->beta1);
+    if (k->beta2 > 0) fprintf(out, ", beta2 %g", k->beta2);
+    fputs(k->matrices_only ? "; for matrices\n" : "\n", out);
+}
+
 void cmd_list_training(FILE *out) {
     fputs("\nEngines:\n", out);
 #define X(name) item(out, #name, engine_find(#name)->help);
@@ -78,7 +86,7 @@ void cmd_list_training(FILE *out) {
     ESTIMATORS(X)
 #undef X
     fputs("\nOptimizers:\n", out);
-#define X(name) item(out, #name, opt_find(#name)->help);
+#define X(name) optimizer(out, opt_find(#name));
     OPTIMIZERS(X)
 #undef X
     fputs("\nGEMM backends:\n", out);

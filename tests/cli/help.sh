@@ -86,6 +86,7 @@ while IFS='~' read -r left text; do
         # given to this run
     [ -n "$stated" ] && [ -n "$used" ] || continue
     # What is left to the program is recorded as it decides; the help names that among others.
+    case $name in lr | beta1 | beta2) text="$text $(grep '^  adamw ' h)" ;; esac # of its optimizer
     case $stated in -1 | auto) stated=$(printf %s "$text" | tr -d '(),;') ;; esac
     awk -v a="$stated" -v b="$used" 'BEGIN { n = split(a, w, " ")
         for (i = 1; i <= n; i++) if (w[i] == b || (w[i] ~ /^[-0-9.]/ && w[i] + 0 == b + 0)) exit 0

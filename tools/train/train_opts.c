@@ -166,8 +166,8 @@ const struct conf_row train_rows[] = {
                "that no other work on the machine changes",
                BASIC, FREE),
     CONF_FLOAT(O, lr, "lr", "-1", 0, 100,
-               "peak learning rate; -1: the optimizer's (adamw 1e-3, lion 2e-4), with mezo "
-               "measured at the start",
+               "peak learning rate; -1: the optimizer's (its line below), with mezo measured "
+               "at the start",
                BASIC, FREE),
     CONF_CHOICE(O, schedule, "schedule", "auto", auto_schedule_words,
                 "learning rate over the run; auto: wsd, with mezo linear", FREE),
@@ -176,10 +176,10 @@ const struct conf_row train_rows[] = {
     CONF_FLOAT(O, min_lr, "min-lr", "0.1", 0, 1, "final share of the learning rate", FREE),
     CONF_FLOAT(O, decay_share, "decay-share", "0.5", 0, 1,
                "wsd: share of the run in which the rate falls", FREE),
-    CONF_FLOAT(O, beta1, "beta1", "-1", 0, 0.9999999, "momentum; -1: the optimizer's (0.9)",
+    CONF_FLOAT(O, beta1, "beta1", "-1", 0, 0.9999999, "momentum; -1: the optimizer's",
                RECORDED),
     CONF_FLOAT(O, beta2, "beta2", "-1", 0, 0.9999999,
-               "second moment; -1: the optimizer's (adamw 0.95, lion 0.99)", RECORDED),
+               "second moment; -1: the optimizer's", RECORDED),
     CONF_FLOAT(O, beta1_matrix, "matrix-beta1", "-1", 0, 0.9999999,
                "--beta1 of matrices; -1: the same, with another --optimizer-matrix that one's own",
                RECORDED),
