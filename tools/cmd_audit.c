@@ -48,7 +48,7 @@ static const struct conf_row rows[] = {
     CONF_INT(O, lora_rank, "lora", "0", 0, 65536,
              "audit new adapters of this rank beside frozen weights; 0: audit the weights"),
     CONF_STRING(O, lora_targets, "lora-targets", "q,k,v,o", "LIST",
-                "which weights get adapters: some of q,k,v,o,gate,up,down", .with = "lora"),
+                "which weights get adapters: all, or some of q,k,v,o,gate,up,down", .with = "lora"),
     CONF_BOOL(O, lora_norms, "lora-norms", "with --lora: the norm weights too", .with = "lora"),
     CONF_STRING(O, adapter, "adapter", NULL, "FILE",
                 "audit this trained adapter; MODEL must be its base"),

@@ -19,7 +19,7 @@ static const struct conf_row rows[] = {
                 "whole blocks of 32"),
     CONF_INT(O, train.lora_rank, "lora", "0", 0, 65536, "adapters of this rank; 0: none"),
     CONF_STRING(O, train.lora_targets, "lora-targets", "q,k,v,o", "LIST",
-                "which weights get adapters: some of q,k,v,o,gate,up,down"),
+                "which weights get adapters: all, or some of q,k,v,o,gate,up,down"),
     CONF_CHOICE(O, train.lora_mode, "lora-mode", "split", "split merge",
                 "adapters beside the weights, or merged into them as they are read"),
     CONF_INT(O, train.batch, "batch", "8", 1, 65536, "sequences a micro-batch"),

@@ -36,9 +36,14 @@ static bool in_list(const char *list, const char *word) {
     return false;
 }
 
+static bool is_all(const char *list) {
+    return !strcmp(list, "all");
+}
+
 /* Every word of the list is one of the architecture's. */
 static int check_targets(const struct part_table *t, const char *list, struct err *e) {
     char words[200];
+    if (is_all(list)) return 0;
     if (!*list)
         return err_set(e, ERR_USAGE, "LoRA has no targets: some of %s",
                        part_words(t, words, sizeof words));
@@ -61,7 +66,7 @@ static int copy_targets(struct lora *l, const struct part_table *t, const char *
                         struct err *e) {
     size_t n = 0;
     for (int i = 0; i < t->n && n < sizeof l->targets; i++)
-        if (t->part[i].lora && in_list(list, t->part[i].lora) &&
+        if (t->part[i].lora && (is_all(list) || in_list(list, t->part[i].lora)) &&
             !in_list(l->targets, t->part[i].lora))
             n += (size_t)snprintf(l->targets + n, sizeof l->targets - n, "%s%s", n ? "," : "",
                                   t->part[i].lora);

@@ -26,7 +26,7 @@ struct lora_opts {
     bool rslora;
     bool norms;          /* norm weights stay trainable */
     bool merge;          /* compute with W + scale B A rather than beside W */
-    const char *targets; /* words of the architecture's parts, separated by commas */
+    const char *targets; /* words of the architecture's parts, with commas, or "all" */
     const char *init;    /* one of LORA_INITS */
 };
 

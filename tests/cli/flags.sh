@@ -168,6 +168,7 @@ lora-alpha      | w | --lora-alpha 1 |
 lora-alpha      | = | --lora-alpha 8 |
 lora-targets    | w | --lora-targets q,v | less $(wc -c <run/adapter.blzt) $(wc -c <base/adapter.blzt)
 lora-targets    | w | --lora-targets gate,up,down |
+lora-targets    | w | --lora-targets all |
 lora-mode       | w | --lora-mode merge | close_to $(value val_loss run.out) $(value val_loss base.out) 1e-3
 lora-mode       | = | --lora-mode split |
 rslora          | w | --rslora |

@@ -88,6 +88,21 @@ static void nodes(void **state) {
     }
 }
 
+/* "all" is every word that the architecture has, in the order of its parts. */
+static void all_targets(void **state) {
+    (void)state;
+    static const char *const lists[] = {"all", "down,up,gate,o,v,k,q"};
+    for (int i = 0; i < 2; i++) {
+        struct model m;
+        create(&m, "fan_in", true);
+        const struct lora_opts o = {.rank = 2, .alpha = 2, .targets = lists[i], .init = "peft"};
+        ok(lora_attach(&m, &o, &e));
+        assert_string_equal(m.lora->targets, "q,k,v,o,gate,up,down");
+        assert_int_equal(m.n_params - m.lora->base_params, 2 * 7 * LAYERS);
+        model_close(&m);
+    }
+}
+
 static void refused(void **state) {
     (void)state;
     static const struct {
@@ -104,6 +119,7 @@ static void refused(void **state) {
         {4, 8, "", "peft", "no targets"},
         {4, 8, "q,x", "peft", "\"x\" is not one of q, k"},
         {4, 8, "q;k", "peft", "\"q;k\" is not one of"},
+        {4, 8, "q,all", "peft", "\"all\" is not one of"},
         {4, 8, "q,,k", "peft", "\"\" is not one of"},
         {4, 8, "gat", "peft", "\"gat\" is not one of"},
         {4, 8, "q", "zeros", "\"zeros\" is not one of peft, uniform"},
@@ -306,7 +322,8 @@ static void one_function(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table),        cmocka_unit_test(nodes),  cmocka_unit_test(refused),
+        cmocka_unit_test(table),        cmocka_unit_test(nodes),
+        cmocka_unit_test(all_targets),  cmocka_unit_test(refused),
         cmocka_unit_test(values),       cmocka_unit_test(unload), cmocka_unit_test(merging),
         cmocka_unit_test(one_function),
     };
