@@ -179,8 +179,9 @@ int bench_step(const struct bench_opts *o, struct err *e) {
     to.init = to.model; /* LoRA trains beside random weights here */
     to.steps = 1;
     TRY(train_setup_make(&setup, &to, &o->machine.cpu, e));
-    TRY(machine_share(&machine, &o->machine, to.gemm, to.compute, e));
-    r.peak = gemm_peak(machine.gemm, 1, SIZE_MAX);
+    TRY(machine_share(&machine, &o->machine,
+                      &(struct machine_opts){.gemm = to.gemm, .compute = to.compute}, e));
+    r.peak = machine_peak(&machine, 1, SIZE_MAX);
     TRY(create(&m, o, &setup, e));
     struct source src = {
         .o = o, .vocab = m.config.vocab, .seq = to.seq ? to.seq : m.config.seq_len};

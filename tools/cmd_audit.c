@@ -127,7 +127,8 @@ static int check_memory(struct job *j, bool loaded, struct err *e) {
              in_mb(mem->total), in_mb(mem->weights), in_mb(mem->gradients), in_mb(mem->passing));
     struct engine_memory more = *mem;
     if (loaded) more.weights = 0;
-    return run_plan_fits(&more, "this audit", "a smaller --batch or --seq, --recompute or --lora",
+    return run_plan_fits(&more, &j->machine, "this audit",
+                         "a smaller --batch or --seq, --recompute or --lora",
                          e);
 }
 
@@ -411,7 +412,7 @@ static int audit(struct job *j, const struct conf *conf, struct err *e) {
     log_progress_init(&j->line, o->quiet);
     TRY(open_machine(&j->machine,
                      &(struct open_machine){o->threads, o->gemm, o->compute, o->quiet}, e));
-    TRY(machine_share(&j->machine_grad, &j->machine, o->gemm, "f32", e));
+    TRY(machine_share(&j->machine_grad, &j->machine, &(struct machine_opts){.gemm = o->gemm}, e));
     j->audit_opts = (struct audit_opts){.batch = o->batch,
                                         .machine = &j->machine,
                                         .machine_grad = &j->machine_grad,

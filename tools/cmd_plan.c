@@ -254,8 +254,8 @@ out:
 }
 
 /* Would the run be refused for its memory? (run_plan_fits) */
-static void print_room(size_t total) {
-    const size_t have = memory_available();
+static void print_room(const struct machine *machine, size_t total) {
+    const size_t have = machine_memory(machine);
     if (!have) {
         printf("available        not known\n");
         return;
@@ -296,7 +296,7 @@ static void print_text(const struct job *j) {
         if (i == 2) printf(", %s", train_optimizer_text(&j->setup, both));
         putchar('\n');
     }
-    print_room(mem->total);
+    print_room(&j->machine, mem->total);
     printf("flops a step     %10.3f GFLOP\n", j->flops * 1e-9);
     if (j->updates)
         printf("updates          %10lld%s, together %.4g GFLOP\n", (long long)j->updates,
@@ -336,14 +336,14 @@ static void print_json(const struct job *j) {
         {"threads_bytes", (int64_t)mem->threads},
         {"validation_bytes", (int64_t)mem->validation},
         {"total_bytes", (int64_t)mem->total},
-        {"available_bytes", (int64_t)memory_available()},
+        {"available_bytes", (int64_t)machine_memory(&j->machine)},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         json_object_set_new(out, rows[i].name, json_integer(rows[i].value));
     json_object_set_new(out, "optimizer", json_string(j->setup.optimizer->name));
     json_object_set_new(out, "optimizer_matrix", json_string(j->setup.optimizer_matrix->name));
     json_object_set_new(out, "planned_mb", json_real(in_mb(mem->total)));
-    const size_t have = memory_available();
+    const size_t have = machine_memory(&j->machine);
     json_object_set_new(out, "fits", have ? json_boolean(mem->total <= have) : json_null());
     json_object_set_new(out, "flops_per_step", json_real(j->flops));
     json_object_set_new(out, "updates", j->updates ? json_integer(j->updates) : json_null());

@@ -149,7 +149,7 @@ static int open_run(struct replay *r, struct log_progress *line, struct err *e) 
     TRY(open_tokenizer(r, line, e));
     TRY(train_model_shape(&r->model, &r->setup, h->ids, h->n_ids, e));
     TRY(run_plan(&memory, o.engine, &r->model, &o.engine_opts, 0, e));
-    TRY(run_plan_fits(&memory, "this replay", NULL, e));
+    TRY(run_plan_fits(&memory, &r->machine, "this replay", NULL, e));
     TRY(train_model_load(&r->model, &r->setup, &r->opts, r->base, e));
     TRY(run_open(&r->run, &r->model, &o, NULL, NULL, e));
 out:

@@ -20,7 +20,7 @@ int arena_init(struct arena *a, size_t bytes, const char *name, struct err *e) {
     /* Reserving always succeeds; touching what is not there ends the process. */
     if (bytes >= ASK_FROM) {
         const struct memory_part all = {name, bytes};
-        const int rc = memory_fits(name, &all, 1, NULL, e);
+        const int rc = memory_fits(memory_available(), name, &all, 1, NULL, e);
         if (rc) return rc;
     }
     void *p = MAP_FAILED;

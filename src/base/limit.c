@@ -265,12 +265,11 @@ int mb_decimals(size_t a, size_t b) {
     return n;
 }
 
-int memory_fits(const char *what, const struct memory_part *parts, int n, const char *advice,
-                struct err *e) {
+int memory_fits(size_t have, const char *what, const struct memory_part *parts, int n,
+                const char *advice, struct err *e) {
     char list[256] = "";
     size_t sum = 0;
     int at = 0, shown = 0;
-    const size_t have = memory_available();
     for (int i = 0; i < n; i++) {
         sum += parts[i].bytes;
         if (n == 1 || !parts[i].bytes || at >= (int)sizeof list) continue;

@@ -30,10 +30,10 @@ struct memory_part {
     size_t bytes;
 };
 
-/* ERR_NOMEM if the sum of the n parts is more than memory_available(), with the sum, the
- * parts and what is free. what: "this run". advice: how to need less, or NULL. */
-int memory_fits(const char *what, const struct memory_part *parts, int n, const char *advice,
-                struct err *e);
+/* ERR_NOMEM if the sum of the n parts is more than `have` (0: not known), with the sum, the parts
+ * and what is free. what: "this run". advice: how to need less, or NULL. */
+int memory_fits(size_t have, const char *what, const struct memory_part *parts, int n,
+                const char *advice, struct err *e);
 
 /* Processors' worth of time that the control groups grant (v1 cpu.cfs_quota_us, v2 cpu.max; the
  * least of all levels, rounded up); 0: no limit. */

@@ -120,7 +120,7 @@ int exec_open_within(struct exec *x, const struct graph *g, const struct machine
                      const struct exec_opts *o, const char *what, struct err *e) {
     const int rc = exec_plan(x, g, m, o, e);
     if (rc) return rc;
-    const size_t have = memory_available(), need = exec_bytes(x);
+    const size_t have = machine_memory(m), need = exec_bytes(x);
     const int64_t tokens = positions(x);
     exec_close(x);
     if (have && need > have)

@@ -147,6 +147,11 @@ size_t exec_factor_bytes(const struct exec *x);
 const float *exec_param_row(const struct exec *x, int param, int probe, int64_t row, int64_t begin,
                             int64_t n, float *buf);
 
+/* How products of a class are computed (machine.h). */
+static inline const struct gemm *exec_gemm(const struct exec *x, enum gemm_class c) {
+    return x->gemm + c;
+}
+
 /* This thread's scratch. */
 static inline void *exec_thread(const struct exec *x, int tid) {
     return x->threads + (size_t)tid * x->plan.thread_bytes;

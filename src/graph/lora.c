@@ -91,12 +91,12 @@ static float *hidden(struct exec *x, const struct node *n, const struct gemm_pac
     for (int i = 0; i < n->n_out; i++)
         if (n->lora[i]) copy_factor(x, n->lora[i], stack + ranks(x, n, i) * I, R * I, 1);
     const struct mat b = copies(x, stack, I, R * I, &v);
-    if (a) {
+    const struct gemm *g = exec_gemm(x, GEMM_EXACT);
+    if (a && gemm_alike(g, exec_gemm(x, GEMM_WEIGHTS))) {
         const struct gemm_pack pb = gemm_unpacked(b, R, I);
-        gemm_mul(x->gemm, a, &pb, h, R, false, *at);
+        gemm_mul(g, a, &pb, h, R, false, *at);
     } else {
-        gemm_run(x->gemm, x->rows, R, I, mat_f32(exec_rows(x, n->in[0]), I, false), b, h, R, false,
-                 *at);
+        gemm_run(g, x->rows, R, I, mat_f32(exec_rows(x, n->in[0]), I, false), b, h, R, false, *at);
     }
     return h;
 }
@@ -113,7 +113,7 @@ void lora_forward(struct exec *x, const struct node *n, const struct gemm_pack *
         struct variants v;
         float *b = take(&rest, exec_probes(x) * O * r);
         copy_factor(x, n->lora[i] + 1, b, O * r, n->lora_scale[i]);
-        gemm_run(x->gemm, x->rows, O, r, mat_f32(h + ranks(x, n, i), R, false),
+        gemm_run(exec_gemm(x, GEMM_EXACT), x->rows, O, r, mat_f32(h + ranks(x, n, i), R, false),
                  copies(x, b, r, O * r, &v), exec_rows(x, n->out[i]), O, true, rest);
     }
     x->seconds_lora += clock_seconds() - begin;
@@ -143,7 +143,7 @@ struct mat lora_weight(struct exec *x, const struct node *n, int i, struct varia
 
 void lora_backward(struct exec *x, const struct node *n, int i, void *work) {
     const double begin = clock_seconds();
-    const struct gemm *g = x->gemm;
+    const struct gemm *g = exec_gemm(x, GEMM_EXACT);
     const struct param *A = factor_a(x, n, i), *B = factor_b(x, n, i);
     const int64_t M = x->rows, I = A->cols, O = B->rows, r = A->rows;
     const float *in = exec_rows(x, n->in[0]), *dy = x->grad[n->out[i]];
@@ -176,7 +176,7 @@ static size_t run_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, i
 }
 
 static size_t backward_bytes(const struct exec *x, const struct node *n, int i, int64_t M) {
-    const struct gemm *g = x->gemm;
+    const struct gemm *g = exec_gemm(x, GEMM_EXACT);
     const int64_t r = rank_of(x, n, i), I = width_of(x, n), O = factor_b(x, n, i)->rows;
     size_t most = run_bytes(g, M, r, I, I, false);
     most = larger(most, run_bytes(g, M, r, O, O, false));
@@ -187,7 +187,7 @@ static size_t backward_bytes(const struct exec *x, const struct node *n, int i, 
 }
 
 size_t lora_bytes(const struct exec *x, const struct node *n, bool backward) {
-    const struct gemm *g = x->gemm;
+    const struct gemm *g = exec_gemm(x, GEMM_EXACT);
     const int64_t M = x->opts.B * x->opts.T, I = width_of(x, n), R = ranks(x, n, n->n_out),
                   P = x->opts.probes > 1 ? x->opts.probes : 1;
     size_t split = run_bytes(g, M, R, I, I, false), merge = 0, back = 0;

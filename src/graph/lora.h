@@ -17,8 +17,8 @@ static inline bool lora_any(const struct node *n) {
 /* Scratch for a pass over the planned rows. */
 size_t lora_bytes(const struct exec *x, const struct node *n, bool backward);
 
-/* Split: adds the node's corrections to its outputs. a: the packed input, or NULL where products of
- * a few rows read it as it stands. */
+/* Split: adds the node's corrections to its outputs. a: the input as products with weights have it
+ * packed, or NULL where those of a few rows read it as it stands. */
 void lora_forward(struct exec *x, const struct node *n, const struct gemm_pack *a, void *work);
 
 /* Merged: weight i as an operand with its correction; v and work must live as long as it does. */

@@ -151,7 +151,7 @@ static void gather(const struct kern *k, float *dst, const float *src, int64_t l
 
 static void forward_chunk(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
-    const struct gemm *g = j->x->gemm;
+    const struct gemm *g = exec_gemm(j->x, GEMM_EXACT);
     const int64_t hd = j->n->head_dim, group = j->n->heads / j->n->kv_heads;
     const int64_t kvh = t / j->chunks % j->n->kv_heads, b = t / j->chunks / j->n->kv_heads;
     const int64_t c0 = t % j->chunks * QC, c1 = c0 + QC < j->T ? c0 + QC : j->T, keys = j->pos + c1;
@@ -229,7 +229,7 @@ static void score_grads(const struct job *j, const struct block *w, int64_t row,
 
 static void backward_block(const struct job *j, const struct block *w, int64_t b, int64_t kvh,
                            int64_t h, int64_t i0) {
-    const struct gemm *g = j->x->gemm;
+    const struct gemm *g = exec_gemm(j->x, GEMM_EXACT);
     const int64_t hd = j->n->head_dim, m = j->T - i0 < QB ? j->T - i0 : QB, nk = i0 + m;
     const int64_t row = b * j->T + i0, at = row * j->cq + h * hd;
     float *dk = j->dk + b * j->T * j->ck + kvh * hd, *dv = j->dv + b * j->T * j->ck + kvh * hd;
@@ -260,7 +260,7 @@ static void backward_block(const struct job *j, const struct block *w, int64_t b
 
 static void backward_chunk(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
-    const struct gemm *g = j->x->gemm;
+    const struct gemm *g = exec_gemm(j->x, GEMM_EXACT);
     const int64_t hd = j->n->head_dim, T = j->T, group = j->n->heads / j->n->kv_heads;
     const int64_t kvh = t % j->n->kv_heads, b = t / j->n->kv_heads,
                   first = b * T * j->ck + kvh * hd;
@@ -299,8 +299,8 @@ static void backward(struct exec *x, const struct node *n) {
 
 static size_t thread_work(const struct exec *x, const struct node *n, bool back) {
     const int64_t keys = x->opts.cache ? x->opts.cache : x->opts.T, hd = n->head_dim;
-    return (back ? backward_bytes : forward_bytes)(x->gemm, keys, hd, n->heads * hd,
-                                                   n->kv_heads * hd);
+    return (back ? backward_bytes : forward_bytes)(exec_gemm(x, GEMM_EXACT), keys, hd,
+                                                   n->heads * hd, n->kv_heads * hd);
 }
 
 static double flops(const struct graph *g, const struct node *n, bool backward, int64_t B,

@@ -48,7 +48,7 @@ static void put_bias(struct exec *x, const struct node *n, int i, float *room) {
 }
 
 static void forward(struct exec *x, const struct node *n) {
-    const struct gemm *g = x->gemm;
+    const struct gemm *g = exec_gemm(x, GEMM_WEIGHTS);
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
     const struct mat a = mat_f32(exec_rows(x, n->in[0]), I, false);
     const bool few = gemm_few(g, M); /* gemm_run then reads the weights where they stand */
@@ -98,7 +98,6 @@ static void bias_grad(struct exec *x, const struct node *n, int i) {
 
 /* dW_i (O,I) = dY_i' X, and dX (M,I) += dY_i W_i */
 static void backward(struct exec *x, const struct node *n) {
-    const struct gemm *g = x->gemm;
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
     for (int i = 0; i < n->n_out; i++) {
         bool add;
@@ -106,8 +105,8 @@ static void backward(struct exec *x, const struct node *n) {
         const float *dy = x->grad[n->out[i]];
         float *dw = exec_param_grad(x, n->param[i], &add);
         if (dw)
-            gemm_run(g, O, I, M, mat_f32(dy, O, true), mat_f32(exec_rows(x, n->in[0]), I, true), dw,
-                     I, add, x->work);
+            gemm_run(exec_gemm(x, GEMM_EXACT), O, I, M, mat_f32(dy, O, true),
+                     mat_f32(exec_rows(x, n->in[0]), I, true), dw, I, add, x->work);
         if (has_bias(n)) bias_grad(x, n, i);
         struct variants v;
         struct mat w = param_mat(weight(x, n, i), false);
@@ -117,8 +116,8 @@ static void backward(struct exec *x, const struct node *n) {
             rest += lora_bytes(x, n, false);
         }
         w.trans = true;
-        gemm_run(g, M, I, O, mat_f32(dy, O, false), w, x->grad[n->in[0]], I,
-                 exec_adds(x, 0) || i > 0, rest);
+        gemm_run(exec_gemm(x, GEMM_WEIGHTS), M, I, O, mat_f32(dy, O, false), w, x->grad[n->in[0]],
+                 I, exec_adds(x, 0) || i > 0, rest);
         if (n->lora[i]) lora_backward(x, n, i, rest);
     }
 }
@@ -135,7 +134,7 @@ static size_t larger(size_t a, size_t b) {
 }
 
 static size_t work(const struct exec *x, const struct node *n, bool back) {
-    const struct gemm *g = x->gemm;
+    const struct gemm *g = exec_gemm(x, GEMM_WEIGHTS), *exact = exec_gemm(x, GEMM_EXACT);
     const int64_t I = weight(x, n, 0)->cols, M = x->opts.B * x->opts.T,
                   P = x->opts.probes > 1 ? x->opts.probes : 1;
     size_t most = 0;
@@ -147,7 +146,7 @@ static size_t work(const struct exec *x, const struct node *n, bool back) {
             most = larger(most, gemm_pack_bytes(g, GEMM_A, mat_f32(NULL, I, false), M, I) +
                                     arena_need((size_t)(P * O), sizeof(float)));
         } else {
-            most = larger(most, gemm_work_bytes(g, O, I, M, mat_f32(NULL, O, true)));
+            most = larger(most, gemm_work_bytes(exact, O, I, M, mat_f32(NULL, O, true)));
             most = larger(most, gemm_work_bytes(g, M, I, O, mat_f32(NULL, O, false)));
         }
     }

@@ -101,7 +101,8 @@ static void panel_logits(void *ctx, int64_t p, int tid) {
     const struct job *j = ctx;
     struct variants v;
     struct gemm_pack b = gemm_unpacked(panel_view(j, p, &v), panel_width(j, p), j->C);
-    b.panel = gemm_panel_bytes(j->x->gemm, PANEL, j->C) / (size_t)machine_threads(j->x->machine);
+    const struct gemm *g = exec_gemm(j->x, GEMM_WEIGHTS);
+    b.panel = gemm_panel_bytes(g, PANEL, j->C) / (size_t)machine_threads(j->x->machine);
     const int P = mat_variants(&b.src);
     const int64_t M = j->R / P, room = SLICE / P > 1 ? SLICE / P : 1, slice = j->dx ? M : room;
     float *own = exec_thread(j->x, tid);
@@ -109,7 +110,7 @@ static void panel_logits(void *ctx, int64_t p, int tid) {
         const int64_t n = M - r0 < slice ? M - r0 : slice;
         float *l = j->dx ? j->logits + p * j->R * PANEL : own;
         const struct gemm_pack a = gemm_pack_groups(&j->a, P, r0, n);
-        gemm_mul(j->x->gemm, &a, &b, l, PANEL, false, j->work);
+        gemm_mul(g, &a, &b, l, PANEL, false, j->work);
         for (int64_t i = 0; i < P * n; i++) row_stats(j, p, i / n * M + r0 + i % n, l + i * PANEL);
     }
 }
@@ -143,7 +144,7 @@ static void panel_grad(const struct job *j, int64_t p, float *l) {
 /* Step 3. */
 static void group_grads(void *ctx, int64_t group, int tid) {
     const struct job *j = ctx;
-    const struct gemm *g = j->x->gemm;
+    const struct gemm *g = exec_gemm(j->x, GEMM_WEIGHTS), *exact = exec_gemm(j->x, GEMM_EXACT);
     float *part = j->part + group * j->R * j->C;
     const int64_t p0 = group * j->panels / j->groups, p1 = (group + 1) * j->panels / j->groups;
     for (int64_t p = p0; p < p1; p++) {
@@ -152,8 +153,8 @@ static void group_grads(void *ctx, int64_t group, int tid) {
         panel_grad(j, p, d);
         if (j->dw) {
             const struct gemm_pack a =
-                gemm_pack(g, GEMM_A, mat_f32(d, PANEL, true), w, j->R, exec_thread(j->x, tid));
-            gemm_mul(g, &a, &j->xt, j->dw + p * PANEL * j->C, j->C, j->add, NULL);
+                gemm_pack(exact, GEMM_A, mat_f32(d, PANEL, true), w, j->R, exec_thread(j->x, tid));
+            gemm_mul(exact, &a, &j->xt, j->dw + p * PANEL * j->C, j->C, j->add, NULL);
         }
         gemm_local(g, j->R, j->C, w, mat_f32(d, PANEL, false), panel_mat(j->w, p, true), part, j->C,
                    p > p0, exec_thread(j->x, tid));
@@ -181,10 +182,12 @@ static struct sizes sizes_of(const struct exec *x, int64_t R, int64_t C, int64_t
         .logits = train ? arena_need(panels * PANEL * (size_t)R, sizeof(float)) : 0,
         .stats = arena_need(panels * (size_t)R, sizeof(float)),
         .row = arena_need((size_t)R, sizeof(float)),
-        .a = gemm_pack_bytes(x->gemm, GEMM_A, mat_f32(NULL, C, false), R, C),
-        .xt = train ? gemm_pack_bytes(x->gemm, GEMM_B, mat_f32(NULL, C, true), C, R) : 0,
+        .a = gemm_pack_bytes(exec_gemm(x, GEMM_WEIGHTS), GEMM_A, mat_f32(NULL, C, false), R, C),
+        .xt = train ? gemm_pack_bytes(exec_gemm(x, GEMM_EXACT), GEMM_B, mat_f32(NULL, C, true), C,
+                                      R)
+                    : 0,
         .part = train ? arena_need((size_t)(groups_of(panels_of(V)) * R * C), sizeof(float)) : 0,
-        .panels = gemm_panel_bytes(x->gemm, PANEL, C),
+        .panels = gemm_panel_bytes(exec_gemm(x, GEMM_WEIGHTS), PANEL, C),
     };
 }
 
@@ -203,14 +206,15 @@ static char *carve(struct job *j, const struct sizes *s) {
 
 static void chunk(struct job *j) {
     struct pool *pool = j->x->machine->pool;
-    const struct gemm *g = j->x->gemm;
+    const struct gemm *g = exec_gemm(j->x, GEMM_WEIGHTS), *exact = exec_gemm(j->x, GEMM_EXACT);
     const struct sizes s = sizes_of(j->x, j->R, j->C, j->V, j->dx != NULL);
     char *at = carve(j, &s);
     j->a = gemm_pack(g, GEMM_A, mat_f32(j->in, j->C, false), j->R, j->C, at);
     pool_for(pool, j->panels, panel_logits, j);
     pool_for(pool, j->R, row_loss, j);
     if (!j->dx) return;
-    if (j->dw) j->xt = gemm_pack(g, GEMM_B, mat_f32(j->in, j->C, true), j->C, j->R, at + s.a);
+    if (j->dw)
+        j->xt = gemm_pack(exact, GEMM_B, mat_f32(j->in, j->C, true), j->C, j->R, at + s.a);
     pool_for(pool, j->groups, group_grads, j);
     pool_for(pool, op_chunks(j->R), sum_groups, j);
 }
@@ -220,8 +224,8 @@ static void row_logits(void *ctx, int64_t p, int tid) {
     const struct job *j = ctx;
     float *out = j->logits + p * PANEL;
     const int64_t w = panel_width(j, p);
-    gemm_local(j->x->gemm, 1, w, j->C, mat_f32(j->in, j->C, false), panel_mat(j->w, p, false), out,
-               w, false, exec_thread(j->x, tid));
+    gemm_local(exec_gemm(j->x, GEMM_WEIGHTS), 1, w, j->C, mat_f32(j->in, j->C, false),
+               panel_mat(j->w, p, false), out, w, false, exec_thread(j->x, tid));
     softcap(j, out, w);
 }
 
@@ -286,11 +290,12 @@ static size_t thread_work(const struct exec *x, const struct node *n, bool train
     const struct mat row = mat_f32(NULL, w->cols, false), d = mat_f32(NULL, PANEL, false);
     const int64_t P = x->opts.probes > 1 ? x->opts.probes : 1;
     const int64_t slice = P > SLICE ? P : SLICE; /* a row of each probe at least */
-    size_t most = gemm_local_bytes(x->gemm, 1, PANEL, w->cols, row, plain);
+    const struct gemm *g = exec_gemm(x, GEMM_WEIGHTS), *exact = exec_gemm(x, GEMM_EXACT);
+    size_t most = gemm_local_bytes(g, 1, PANEL, w->cols, row, plain);
     const size_t own = arena_need((size_t)((rows < slice ? rows : slice) * PANEL), sizeof(float));
     if (!train) return most > own ? most : own;
-    const size_t dw = gemm_pack_bytes(x->gemm, GEMM_A, mat_f32(NULL, PANEL, true), PANEL, R);
-    const size_t dx = gemm_local_bytes(x->gemm, R, w->cols, PANEL, d, trans);
+    const size_t dw = gemm_pack_bytes(exact, GEMM_A, mat_f32(NULL, PANEL, true), PANEL, R);
+    const size_t dx = gemm_local_bytes(g, R, w->cols, PANEL, d, trans);
     if (dw > most) most = dw;
     return dx > most ? dx : most;
 }

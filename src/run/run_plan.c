@@ -23,8 +23,8 @@ int run_plan(struct engine_memory *mem, const struct engine_kind *kind, struct m
     return 0;
 }
 
-int run_plan_fits(const struct engine_memory *mem, const char *what, const char *advice,
-                  struct err *e) {
+int run_plan_fits(const struct engine_memory *mem, const struct machine *machine, const char *what,
+                  const char *advice, struct err *e) {
     const struct memory_part parts[] = {
         {"weights", mem->weights},
         {"gradients", mem->gradients},
@@ -33,7 +33,8 @@ int run_plan_fits(const struct engine_memory *mem, const char *what, const char 
         {"threads", mem->threads},
         {"validation", mem->validation},
     };
-    return memory_fits(what, parts, sizeof parts / sizeof *parts, advice, e);
+    return memory_fits(machine_memory(machine), what, parts, sizeof parts / sizeof *parts, advice,
+                       e);
 }
 
 const char *run_plan_advice(const struct engine_kind *kind) {

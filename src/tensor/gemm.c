@@ -70,6 +70,10 @@ int gemm_init(struct gemm *g, const char *backend, enum dtype compute, const str
                    backend, dtype_row(compute)->name);
 }
 
+bool gemm_alike(const struct gemm *a, const struct gemm *b) {
+    return a->backend == b->backend && a->compute == b->compute && a->cpu.tier == b->cpu.tier;
+}
+
 size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
                        int64_t k) {
     return g->backend->pack_bytes(g, side, &m, rows, k);
@@ -236,20 +240,25 @@ static double time_square(const struct gemm *g, int64_t n, double seconds) {
     return t[runs / 2];
 }
 
-enum { N_SIDES = 3 };
-static const int64_t sides[N_SIDES] = {1536, 768, 384}, least_side = 128;
+/* The last fits in any room. */
+static const int64_t sides[GEMM_PEAK_SIDES] = {1536, 768, 384, 128};
+enum { LAST = GEMM_PEAK_SIDES - 1 };
+
+int gemm_peak_rank(const struct gemm *g, size_t room) {
+    int i = 0;
+    while (i < LAST && square_bytes(g, sides[i]) > room) i++;
+    return i;
+}
 
 int64_t gemm_peak_side(const struct gemm *g, size_t room) {
-    for (int i = 0; i < N_SIDES; i++)
-        if (square_bytes(g, sides[i]) <= room) return sides[i];
-    return least_side;
+    return sides[gemm_peak_rank(g, room)];
 }
 
 double gemm_peak(const struct gemm *g, double seconds, size_t room) {
     /* A small product first: a slow backend is measured by a size that fits into the time. */
-    int64_t n = least_side;
+    int64_t n = sides[LAST];
     const double trial = time_square(g, n, 0) / (double)(n * n * n);
-    for (int i = 0; i < N_SIDES && n == least_side; i++)
+    for (int i = 0; i < LAST && n == sides[LAST]; i++)
         if (square_bytes(g, sides[i]) <= room &&
             3 * trial * (double)(sides[i] * sides[i] * sides[i]) <= seconds)
             n = sides[i];

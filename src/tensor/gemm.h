@@ -135,6 +135,9 @@ int gemm_init(struct gemm *g, const char *backend, enum dtype compute, const str
  * instructions for its products, else f32. */
 enum dtype gemm_faster_compute(const char *backend, const struct cpu *cpu);
 
+/* What one packs, the other multiplies, and their results have the same bits. */
+bool gemm_alike(const struct gemm *a, const struct gemm *b);
+
 /* The index of the best of n rates, of equals the first; -1 if all are GEMM_NONE. */
 int gemm_best(const enum gemm_rate *rate, int n);
 
@@ -199,7 +202,10 @@ void gemm_count_packing(const struct gemm *g, double seconds);
  * if there is no memory for it. */
 double gemm_peak(const struct gemm *g, double seconds, size_t room);
 
-/* The side of that square, on a machine that is fast enough. */
+/* The side of that square, on a machine that is fast enough, and its number among the sides that
+ * there are. */
+enum { GEMM_PEAK_SIDES = 4 };
 int64_t gemm_peak_side(const struct gemm *g, size_t room);
+int gemm_peak_rank(const struct gemm *g, size_t room);
 
 #endif

@@ -1,5 +1,7 @@
 #include "machine.h"
 
+#include "limit.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +21,18 @@ int machine_cpu(struct cpu *cpu, struct err *e) {
     return choose_cpu(cpu, "the environment variable DUET_CPU", getenv("DUET_CPU"), e);
 }
 
-int machine_products(struct machine *m, const char *backend, const char *compute, struct err *e) {
-    enum dtype type = DT_F32;
-    if (!backend) backend = "auto";
-    if (compute && !strcmp(compute, "auto"))
-        type = gemm_faster_compute(backend, &m->cpu);
-    else if (compute)
-        type = (enum dtype)dtype_find(compute);
+static enum dtype type_of(const char *compute, const char *backend, const struct cpu *cpu) {
+    if (!compute) return DT_F32;
+    return strcmp(compute, "auto") ? (enum dtype)dtype_find(compute)
+                                   : gemm_faster_compute(backend, cpu);
+}
+
+int machine_products(struct machine *m, const struct machine_opts *o, struct err *e) {
+    const char *backend = o->gemm ? o->gemm : "auto";
     for (int i = 0; i < GEMM_CLASSES; i++) {
-        const int rc = gemm_init(m->gemm + i, backend, type, &m->cpu, m->pool, e);
+        const char *compute = i == GEMM_EXACT && o->exact ? o->exact : o->compute;
+        const int rc = gemm_init(m->gemm + i, backend, type_of(compute, backend, &m->cpu), &m->cpu,
+                                 m->pool, e);
         if (rc) return rc;
     }
     return 0;
@@ -35,25 +40,41 @@ int machine_products(struct machine *m, const char *backend, const char *compute
 
 int machine_open(struct machine *m, const struct machine_opts *o, struct err *e) {
     int rc;
-    *m = (struct machine){0};
+    *m = (struct machine){.memory = o->memory};
     TRY(o->tier ? choose_cpu(&m->cpu, "the instruction set", o->tier, e)
                 : machine_cpu(&m->cpu, e));
     m->kern = kern_tier((int)m->cpu.tier);
     TRY(pool_open(&m->pool, o->threads > 0 ? o->threads : cpu_count(), e));
-    if (!o->idle) TRY(machine_products(m, o->gemm, o->compute, e));
+    if (!o->idle) TRY(machine_products(m, o, e));
     rc = 0;
 out:
     if (rc) machine_close(m);
     return rc;
 }
 
-int machine_share(struct machine *m, const struct machine *of, const char *gemm,
-                  const char *compute, struct err *e) {
-    *m = (struct machine){.pool = of->pool, .cpu = of->cpu, .kern = of->kern, .borrowed = true};
-    return machine_products(m, gemm, compute, e);
+int machine_share(struct machine *m, const struct machine *of, const struct machine_opts *o,
+                  struct err *e) {
+    *m = (struct machine){.pool = of->pool,
+                          .cpu = of->cpu,
+                          .kern = of->kern,
+                          .memory = of->memory,
+                          .borrowed = true};
+    return machine_products(m, o, e);
 }
 
 void machine_close(struct machine *m) {
     if (!m->borrowed) pool_close(m->pool);
     *m = (struct machine){0};
+}
+
+size_t machine_memory(const struct machine *m) {
+    const size_t have = memory_available();
+    return m->memory && (!have || m->memory < have) ? m->memory : have;
+}
+
+double machine_peak(struct machine *m, double seconds, size_t room) {
+    const struct gemm *g = m->gemm + GEMM_WEIGHTS;
+    _Atomic double *peak = m->peak + gemm_peak_rank(g, room);
+    if (!*peak) *peak = gemm_peak(g, seconds, room);
+    return *peak;
 }

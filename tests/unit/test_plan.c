@@ -25,6 +25,27 @@ static void test_models(void **state) {
     }
 }
 
+/* Classes of products that pack differently have scratch of their own. */
+static void test_classes(void **state) {
+    (void)state;
+    for (int i = 0; i < N_VARIANTS; i++)
+        for (int k = 0; k < 2; k++) {
+            struct machine g;
+            ok(machine_open(&g,
+                            &(struct machine_opts){.threads = 1,
+                                                   .gemm = "native",
+                                                   .compute = k ? "f32" : "bf16",
+                                                   .exact = k ? "bf16" : "f32"},
+                            &e));
+            struct model m = model_of(variants + i);
+            struct tokens t = tokens_of(&m, 2 * 40, 1);
+            add_grads(&m);
+            check_graph(variants[i].name, &m.graph, &g, &t, 2, 40);
+            tokens_free(&t);
+            close_model(&m);
+        }
+}
+
 /* Generation: keys and values in the cache do not overlap, and nothing else is in it. */
 static void test_cache(void **state) {
     (void)state;
@@ -197,7 +218,7 @@ static void test_last_reader(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),  cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_models),       cmocka_unit_test(test_classes),  cmocka_unit_test(test_cache),
         cmocka_unit_test(test_shorter), cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_promise), cmocka_unit_test(test_last_reader),
     };

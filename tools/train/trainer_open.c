@@ -204,12 +204,12 @@ static int open_model(struct trainer *t, struct err *e) {
     if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));
     const struct run_opts ro = trainer_run_opts(t);
     TRY(run_plan(&t->memory, ro.engine, &t->model, &ro.engine_opts, run_val_seq(&ro), e));
-    TRY(run_plan_fits(&t->memory, "this run", run_plan_advice(ro.engine), e));
+    TRY(run_plan_fits(&t->memory, &t->machine, "this run", run_plan_advice(ro.engine), e));
     TRY(check_disk(t, &ro, e));
     TRY(trainer_check_base(t, e));
     /* Now, while the memory of the run is not in use. */
     log_state(&t->line, "measuring the GEMM peak");
-    t->peak = gemm_peak(t->machine.gemm, 0.3, t->memory.total);
+    t->peak = machine_peak(&t->machine, 0.3, t->memory.total);
     t->usual_peak = usual_peak_note(t->machine.gemm, t->memory.total, t->peak);
     log_state(&t->line, "preparing the model");
     TRY(t->restores ? model_reserve(&t->model, e)
@@ -395,7 +395,8 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
         goto out;
     }
     train_opts_resolve(o, &t->setup);
-    TRY(machine_products(&t->machine, o->gemm, o->compute, e));
+    TRY(machine_products(&t->machine,
+                         &(struct machine_opts){.gemm = o->gemm, .compute = o->compute}, e));
     if (!t->resumed) TRY(check_inputs(o, e));
     TRY(heartbeat_open(&t->clock, machine_threads(&t->machine), e));
     TRY(open_run(t, conf, e));
