@@ -75,6 +75,14 @@ static void cut_tiles(struct opt *o) {
     }
 }
 
+int opt_check(const struct opt_hyper *h, const struct param *params, int n, struct err *e) {
+    for (int i = 0; i < n; i++)
+        if (params[i].trainable && !h->of[params[i].role].kind)
+            return err_set(e, ERR_USAGE, "no optimizer for parameters of role %s",
+                           role_name(params[i].role));
+    return 0;
+}
+
 static int check_buffers(const struct opt *o, struct err *e) {
     for (int i = 0; i < o->n_params; i++) {
         const struct param *p = o->params + i;
@@ -92,6 +100,7 @@ int opt_open(struct opt *o, const struct machine *m, const struct opt_hyper *h,
              struct param *params, int n, struct err *e) {
     int rc;
     *o = (struct opt){.hyper = *h, .machine = m, .params = params, .n_params = n};
+    TRY(opt_check(h, params, n, e));
     TRY(check_buffers(o, e));
     cut_tiles(o);
     o->state = calloc((size_t)n + 1, sizeof *o->state);
@@ -105,7 +114,7 @@ int opt_open(struct opt *o, const struct machine *m, const struct opt_hyper *h,
     o->n_tiles = 0;
     cut_tiles(o);
     for (int i = 0; i < n; i++)
-        for (int k = 0; k < opt_kind_of(o, i)->n_state && params[i].trainable; k++)
+        for (int k = 0; params[i].trainable && k < opt_kind_of(o, i)->n_state; k++)
             o->state[i][k] = arena_alloc(&o->mem, (size_t)param_count(params + i), sizeof(float));
     o->work = arena_alloc(&o->mem, work_bytes(m, h, params, n), 1);
 out:

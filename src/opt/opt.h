@@ -99,6 +99,9 @@ struct opt {
     int64_t t;       /* updates done */
 };
 
+/* ERR_USAGE if a role that is trained has no kind. */
+int opt_check(const struct opt_hyper *h, const struct param *params, int n, struct err *e);
+
 /* Bytes of all state arrays; of what opt_open reserves, which is these and scratch. */
 size_t opt_state_bytes(const struct opt_hyper *h, const struct param *params, int n);
 size_t opt_bytes(const struct machine *m, const struct opt_hyper *h,

@@ -59,7 +59,8 @@ int engine_plan(const struct engine_kind *kind, struct model *m, const struct en
                 struct engine_memory *mem, struct err *e) {
     struct exec x = {0};
     const struct exec_opts xo = exec_opts_of(kind, o);
-    int rc = o->repeat ? 0 : exec_plan(&x, &m->graph, o->machine, &xo, e);
+    int rc = opt_check(&o->hyper, m->params, m->n_params, e);
+    if (!rc && !o->repeat) rc = exec_plan(&x, &m->graph, o->machine, &xo, e);
     if (rc) return rc;
     const size_t exec = o->repeat ? 0 : exec_bytes(&x);
     *mem = (struct engine_memory){.weights = model_weight_bytes(m),

@@ -287,13 +287,13 @@ static void test_not_finite(void **state) {
 
 static void test_threads(void **state) {
     (void)state;
-    static const char *const names[] = {"adamw", "lion"};
-    for (int o = 0; o < 2; o++) {
+    for (int o = 0; o < N_FORMULAS; o++) {
         float *first[N] = {0};
         double norm = 0;
         for (int threads = 1; threads <= 4; threads++) {
             struct bench b;
-            const struct opt_hyper h = hyper_of(names[o], names[1 - o]);
+            const char *matrix = formulas[(o + 1) % N_FORMULAS].name;
+            const struct opt_hyper h = hyper_of(formulas[o].name, matrix);
             bench_open_on(&b, threads, &h);
             double found = 0;
             for (int t = 0; t < 3; t++) {
@@ -353,6 +353,15 @@ static void test_kinds(void **state) {
     assert_true(opt_has_role(&b.opt, ROLE_bias) && !opt_has_role(&b.opt, ROLE_lora));
     b.params[1].trainable = false;
     assert_string_equal(opt_only_kind(&b.opt)->name, "lion");
+    /* A role that is trained by nothing is an error, one that is not trained need have none. */
+    struct opt_hyper none = h;
+    struct opt other;
+    none.of[ROLE_matrix].kind = none.of[ROLE_lora].kind = NULL;
+    assert_int_equal(opt_check(&none, b.params, N, &e), 0);
+    none.of[ROLE_bias].kind = NULL;
+    assert_int_equal(opt_check(&none, b.params, N, &e), ERR_USAGE);
+    assert_string_equal(e.msg, "no optimizer for parameters of role bias");
+    assert_int_equal(opt_open(&other, b.opt.machine, &none, b.params, N, &e), ERR_USAGE);
     bench_close(&b);
 }
 
