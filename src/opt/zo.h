@@ -23,6 +23,8 @@ struct zo_shape {
     double eps;
 };
 
+struct zo_update;
+
 struct zo_kind {
     const char *name, *help;
     double eps[2];    /* default: for all weights, for LoRA */
@@ -42,6 +44,18 @@ struct zo_kind {
     /* loss[micro * probes + p] -> coef[direction]; returns the loss at the weights themselves, as
      * the mean over what was evaluated. */
     double (*estimate)(const struct zo_shape *s, const double *loss, float *coef);
+    /* Optional: what it keeps from update to update, as an optimizer its state: named arrays of a
+     * float a weight that moves, 0 at first, which directions may read (direction_space.state). */
+    int n_state;
+    const char *state[DIRECTION_MAX_STATE];
+    /* Numbers of an update that `advance` needs beside seeds and coefficients: how many, and what
+     * they are from the losses. They are recorded. NULL: none. */
+    int64_t (*extra)(const struct zo_shape *s);
+    void (*note)(const struct zo_shape *s, const double *loss, float *extra);
+    /* After the weights: changes what is kept by the update, of which it knows what is recorded, so
+     * that a replay changes it alike. */
+    void (*advance)(const struct opt *o, const struct direction_space *s,
+                    const struct zo_update *u);
 };
 
 const struct zo_kind *zo_find(const char *name); /* or NULL */
@@ -65,6 +79,7 @@ struct zo_update {
     int64_t n;
     const uint64_t *seed;
     const float *coef;
+    const float *extra; /* zo_kind.extra of them, or NULL */
 };
 void zo_apply(struct opt *opt, const struct direction_space *s, const struct zo_update *u);
 

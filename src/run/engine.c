@@ -69,6 +69,7 @@ int engine_plan(const struct engine_kind *kind, struct model *m, const struct en
                                                          m->n_params),
                                   .kept = x.plan.kept_bytes,
                                   .passing = x.plan.arena_bytes - x.plan.kept_bytes};
+    if (kind->bytes) mem->optimizer += kind->bytes(o, m);
     mem->threads = exec - x.plan.arena_bytes;
     mem->total = mem->weights + mem->gradients + mem->optimizer + exec;
     exec_close(&x);
@@ -182,9 +183,15 @@ void engine_report_reset(struct engine *g) {
     g->seconds_norm = g->seconds_update = g->exec.seconds_lora = 0;
 }
 
+void engine_reset(struct engine *g) {
+    opt_reset(&g->opt);
+    if (g->kind->reset) g->kind->reset(g);
+}
+
 bool engine_item(const struct engine *g, int i, struct engine_item *item) {
     const int param = i / OPT_MAX_STATE, k = i % OPT_MAX_STATE;
-    if (param >= g->model->n_params) return false;
+    if (param >= g->model->n_params)
+        return g->kind->item && g->kind->item(g, i - g->model->n_params * OPT_MAX_STATE, item);
     const struct param *p = g->model->params + param;
     *item = (struct engine_item){.data = g->opt.state[param][k]};
     if (!item->data) return true;

@@ -74,6 +74,8 @@ struct engine_step {
     int64_t directions;
     const uint64_t *seed;
     const float *coef;
+    int64_t n_extra; /* what the estimator has recorded beside them */
+    const float *extra;
 };
 
 /* A named array of the engine's state, for checkpoints. */
@@ -98,6 +100,11 @@ struct engine_kind {
     double (*flops)(const struct engine_opts *o, const struct graph *g);
     int (*open)(struct engine *g, struct err *e); /* or NULL */
     void (*close)(struct engine *g);              /* or NULL */
+    /* State beside the optimizer's, saved like it: its bytes, item i of it (engine_item), as opened
+     * again. All or none. */
+    size_t (*bytes)(const struct engine_opts *o, const struct model *m);
+    bool (*item)(const struct engine *g, int i, struct engine_item *item);
+    void (*reset)(struct engine *g);
     void (*step)(struct engine *g, struct engine_step *s);
 };
 
@@ -164,7 +171,10 @@ int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, in
 int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t directions,
               double *rise, struct err *e);
 
-/* State items of the optimizer: item i, n 0 where a parameter has no such array, or false when there
+/* No updates done, every state as it was opened. */
+void engine_reset(struct engine *g);
+
+/* State items of the optimizer, then of the engine: item i, n 0 where a parameter has no such array, or false when there
  * are no more. */
 bool engine_item(const struct engine *g, int i, struct engine_item *item);
 

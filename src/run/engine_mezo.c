@@ -6,6 +6,7 @@
 #include "engine.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,53 @@ struct mezo {
     uint64_t *seed;      /* per direction */
     struct direction_space space;
     struct direction_tensor *tensor; /* its */
-    float *coef;
+    float *coef, *extra; /* extra: of the update */
+    struct arena state;  /* what the estimator keeps */
 };
+
+static size_t state_bytes(const struct engine_opts *o, const struct model *m) {
+    size_t sum = 0;
+    for (int i = 0; i < m->n_params; i++)
+        if (m->params[i].trainable)
+            sum += (size_t)o->estimator->n_state *
+                   arena_need((size_t)param_count(m->params + i), sizeof(float));
+    return sum;
+}
+
+static int open_state(struct engine *g, struct err *e) {
+    int rc;
+    struct mezo *z = g->mezo;
+    const struct zo_kind *k = g->opts.estimator;
+    const struct model *m = g->model;
+    if (!k->n_state) return 0;
+    TRY(arena_init(&z->state, state_bytes(&g->opts, m), "the estimator's state", e));
+    z->space.state = calloc((size_t)m->n_params + 1, sizeof *z->space.state);
+    if (!z->space.state) return err_set(e, ERR_NOMEM, "out of memory for the estimator's state");
+    for (int i = 0; i < m->n_params; i++)
+        for (int a = 0; a < k->n_state && m->params[i].trainable; a++)
+            z->space.state[i][a] =
+                arena_alloc(&z->state, (size_t)param_count(m->params + i), sizeof(float));
+out:
+    return rc;
+}
+
+static bool state_item(const struct engine *g, int i, struct engine_item *item) {
+    const struct zo_kind *k = g->opts.estimator;
+    const int param = i / DIRECTION_MAX_STATE, a = i % DIRECTION_MAX_STATE;
+    if (!k->n_state || param >= g->model->n_params) return false;
+    *item = (struct engine_item){.data = g->mezo->space.state[param][a]};
+    if (!item->data) return true;
+    item->n = param_count(g->model->params + param);
+    snprintf(item->name, sizeof item->name, "%s.%s/%s", k->name, k->state[a],
+             g->model->params[param].name);
+    return true;
+}
+
+static void state_reset(struct engine *g) {
+    struct engine_item item;
+    for (int i = 0; state_item(g, i, &item); i++)
+        if (item.data) memset(item.data, 0, (size_t)item.n * sizeof *item.data);
+}
 
 static struct zo_shape shape_of(const struct engine_opts *o, int64_t accum) {
     return (struct zo_shape){
@@ -39,6 +85,12 @@ static int64_t max_directions(const struct engine_opts *o) {
     return o->estimator->directions(&s);
 }
 
+/* Numbers that an update of so many micro-batches records beside its coefficients. */
+static int64_t extras(const struct engine_opts *o, int64_t accum) {
+    const struct zo_shape s = shape_of(o, accum);
+    return o->estimator->extra ? o->estimator->extra(&s) : 0;
+}
+
 static void mezo_close(struct engine *g) {
     struct mezo *z = g->mezo;
     if (!z) return;
@@ -47,6 +99,9 @@ static void mezo_close(struct engine *g) {
     free(z->seed);
     free(z->coef);
     free(z->tensor);
+    free(z->extra);
+    free(z->space.state);
+    arena_release(&z->state);
     free(z);
     g->mezo = NULL;
 }
@@ -62,14 +117,16 @@ static int mezo_open(struct engine *g, struct err *e) {
     z->space.rank = o->direction_rank;
     z->space.every = o->direction_every;
     z->space.seed = o->seed;
-    if (o->repeat) return 0;
+    const int rc = open_state(g, e);
+    if (rc || o->repeat) return rc;
     z->n_probes = probes(o);
     const size_t P = (size_t)z->n_probes, n = (size_t)max_directions(o);
     z->probe = calloc(P, sizeof *z->probe);
     z->loss = calloc(P * (size_t)o->max_accum, sizeof *z->loss);
     z->seed = calloc(n, sizeof *z->seed);
     z->coef = calloc(n, sizeof *z->coef);
-    if (!z->probe || !z->loss || !z->seed || !z->coef)
+    z->extra = calloc((size_t)extras(o, o->max_accum) + 1, sizeof *z->extra);
+    if (!z->probe || !z->loss || !z->seed || !z->coef || !z->extra)
         return err_set(e, ERR_NOMEM, "out of memory for the probes");
     return 0;
 }
@@ -199,9 +256,11 @@ int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t dire
 
 static void apply(struct engine *g, const struct engine_step *s) {
     const struct zo_update u = {
-        .step = s->step, .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef};
+        .step = s->step, .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef, .extra = s->extra};
     const double begin = clock_seconds();
     zo_apply(&g->opt, &g->mezo->space, &u);
+    if (g->opts.estimator->advance)
+        g->opts.estimator->advance(&g->opt, &g->mezo->space, &u);
     g->seconds_update += clock_seconds() - begin;
 }
 
@@ -218,6 +277,12 @@ int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
                        "the update of step %lld has %lld directions, the settings of the run make "
                        "%lld",
                        (long long)s->step, (long long)s->directions, (long long)want);
+    if (s->n_extra != extras(&g->opts, s->accum))
+        return err_set(e, ERR_INPUT,
+                       "the update of step %lld has %lld numbers beside its coefficients, the settings "
+                       "of the run make %lld",
+                       (long long)s->step, (long long)s->n_extra,
+                       (long long)extras(&g->opts, s->accum));
     s->grad_norm = zo_norm(&g->mezo->space, g->model->n_params, s->directions, s->coef);
     apply(g, s);
     return 0;
@@ -237,7 +302,11 @@ static void step(struct engine *g, struct engine_step *s) {
     s->seed = z->seed;
     s->coef = z->coef;
     s->grad_norm = zo_norm(&z->space, g->model->n_params, n, z->coef);
+    s->n_extra = extras(&g->opts, s->accum);
+    s->extra = z->extra;
+    if (s->n_extra) g->opts.estimator->note(&shape, z->loss, z->extra);
     s->finite = isfinite(s->loss) && isfinite(s->grad_norm);
+    for (int64_t k = 0; k < s->n_extra; k++) s->finite = s->finite && isfinite(z->extra[k]);
     if (s->finite) apply(g, s);
 }
 
@@ -250,4 +319,7 @@ const struct engine_kind engine_mezo = {
     .flops = flops,
     .open = mezo_open,
     .close = mezo_close,
+    .bytes = state_bytes,
+    .item = state_item,
+    .reset = state_reset,
     .step = step};

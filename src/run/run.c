@@ -241,7 +241,9 @@ int run_repeat(struct run *r, const struct zo_record *z, struct err *e) {
                             .loss = z->loss,
                             .directions = z->n,
                             .seed = z->seed,
-                            .coef = z->coef};
+                            .coef = z->coef,
+                            .n_extra = z->n_extra,
+                            .extra = z->extra};
     const int rc = mezo_replay(&r->engine, &s, e);
     if (rc) return rc;
     r->filled = 0;
@@ -253,7 +255,7 @@ int run_repeat(struct run *r, const struct zo_record *z, struct err *e) {
 
 void run_reset(struct run *r) {
     const int64_t key = r->p.val_key;
-    opt_reset(&r->engine.opt);
+    engine_reset(&r->engine);
     r->p = r->first;
     r->p.val_key = key;
     r->back = true;

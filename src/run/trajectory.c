@@ -13,8 +13,9 @@
 #include <xxhash.h>
 
 static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'Z', 'O', '\r', '\n'};
-enum { VERSION = 1, HEADER = 32, MAX_JSON = 4 << 20, MAX_VOCAB = 1 << 30 };
-enum { FIXED = 28, DIRECTION = 12, SUM = 4 }; /* bytes of a record: before, of one, behind */
+enum { VERSION = 1, WITH_EXTRA = 2, HEADER = 32, MAX_JSON = 4 << 20, MAX_VOCAB = 1 << 30 };
+enum { FIXED = 28, COUNT = 4, DIRECTION = 12, SUM = 4 }; /* bytes of a record: before; with extras;
+                                                          * of one direction; behind */
 
 static void put(uint8_t *at, uint64_t x, int bytes) {
     for (int i = 0; i < bytes; i++) at[i] = (uint8_t)(x >> (8 * i));
@@ -117,9 +118,10 @@ static int read_head(struct trajectory *t, struct err *e) {
     if (size < HEADER || memcmp(d, MAGIC, sizeof MAGIC))
         return err_set(e, ERR_INPUT, "%s: not a trajectory (magic at offset 0)", t->path);
     const uint64_t version = get(d + 8, 4), json = get(d + 12, 4), n = get(d + 24, 4);
-    if (version != VERSION)
-        return err_set(e, ERR_INPUT, "%s: version %" PRIu64 " at offset 8, expected %d", t->path,
-                       version, VERSION);
+    if (version != VERSION && version != WITH_EXTRA)
+        return err_set(e, ERR_INPUT, "%s: version %" PRIu64 " at offset 8, expected %d or %d", t->path,
+                       version, VERSION, WITH_EXTRA);
+    t->head.extra = version == WITH_EXTRA;
     if (get(d + 28, 4))
         return err_set(e, ERR_INPUT, "%s: %" PRIu64 " at offset 28, expected 0", t->path,
                        get(d + 28, 4));
@@ -159,7 +161,7 @@ static int write_head(struct file_out *f, const struct trajectory_head *h, struc
         file_out_write(f, id, sizeof id);
     }
     memcpy(head, MAGIC, sizeof MAGIC);
-    put(head + 8, VERSION, 4);
+    put(head + 8, h->extra ? WITH_EXTRA : VERSION, 4);
     put(head + 12, (uint64_t)bytes, 4);
     put(head + 16, XXH3_64bits_digest(x), 8);
     put(head + 24, (uint64_t)h->n_ids, 4);
@@ -172,21 +174,41 @@ out:
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-static size_t record_bytes(uint64_t n) {
-    return FIXED + n * DIRECTION + SUM;
+/* Where the directions begin. */
+static size_t fixed(const struct trajectory *t) {
+    return FIXED + (t->head.extra ? COUNT : 0);
 }
 
-static uint32_t record_sum(const uint8_t *at, uint64_t n) {
-    return (uint32_t)XXH3_64bits(at, record_bytes(n) - SUM);
+static uint64_t extras(const struct trajectory *t, const uint8_t *at) {
+    return t->head.extra ? get(at + FIXED, COUNT) : 0;
+}
+
+static size_t record_bytes(const struct trajectory *t, uint64_t n, uint64_t extra) {
+    return fixed(t) + n * DIRECTION + extra * sizeof(float) + SUM;
+}
+
+static size_t least_bytes(const struct trajectory *t) {
+    return record_bytes(t, 1, 0);
+}
+
+/* Bytes of the record at `at`, of which at least the least are there; 0: what it says of itself
+ * cannot be. */
+static size_t bytes_said(const struct trajectory *t, const uint8_t *at) {
+    const uint64_t n = get(at + 8, 4), m = extras(t, at);
+    const bool can_be = n >= 1 && n <= TRAJECTORY_MAX_DIRECTIONS && m <= TRAJECTORY_MAX_EXTRA;
+    return can_be ? record_bytes(t, n, m) : 0;
+}
+
+static uint32_t record_sum(const uint8_t *at, size_t bytes) {
+    return (uint32_t)XXH3_64bits(at, bytes - SUM);
 }
 
 /* Bytes of the record at `at`, of which `left` are there, or 0 if it is not whole. */
-static size_t record_whole(const uint8_t *at, size_t left) {
-    if (left < record_bytes(1)) return 0;
-    const uint64_t n = get(at + 8, 4);
-    if (n < 1 || n > TRAJECTORY_MAX_DIRECTIONS || record_bytes(n) > left) return 0;
-    const size_t bytes = record_bytes(n);
-    return get(at + bytes - SUM, SUM) == record_sum(at, n) ? bytes : 0;
+static size_t record_whole(const struct trajectory *t, const uint8_t *at, size_t left) {
+    if (left < least_bytes(t)) return 0;
+    const size_t bytes = bytes_said(t, at);
+    if (!bytes || bytes > left) return 0;
+    return get(at + bytes - SUM, SUM) == record_sum(at, bytes) ? bytes : 0;
 }
 
 /* A whole record says what an update can be. */
@@ -207,12 +229,19 @@ static int check_record(const struct trajectory *t, size_t offset, struct err *e
                        "%s: record of step %" PRIu64
                        " at offset %zu: the learning rate is not a finite number",
                        t->path, step, offset);
+    const uint8_t *of = at + fixed(t);
     for (uint64_t d = 0; d < n; d++)
-        if (!isfinite(get_f32(at + FIXED + d * DIRECTION + 8)))
+        if (!isfinite(get_f32(of + d * DIRECTION + 8)))
             return err_set(e, ERR_INPUT,
                            "%s: record of step %" PRIu64 " at offset %zu: coefficient %" PRIu64
                            " is not a finite number",
                            t->path, step, offset, d);
+    for (uint64_t k = 0; k < extras(t, at); k++)
+        if (!isfinite(get_f32(of + n * DIRECTION + 4 * k)))
+            return err_set(e, ERR_INPUT,
+                           "%s: record of step %" PRIu64 " at offset %zu: number %" PRIu64
+                           " behind its coefficients is not a finite one",
+                           t->path, step, offset, k);
     return 0;
 }
 
@@ -222,16 +251,17 @@ static int check_record(const struct trajectory *t, size_t offset, struct err *e
  * as damage. */
 static bool good_data_follows(const struct trajectory *t, size_t offset) {
     uint64_t budget = (uint64_t)1 << 30;
-    for (size_t p = offset + 1; p + record_bytes(1) <= t->map.size; p++) {
+    for (size_t p = offset + 1; p + least_bytes(t) <= t->map.size; p++) {
         const uint8_t *at = t->map.data + p;
-        const uint64_t step = get(at, 4), n = get(at + 8, 4);
-        if (step < (uint64_t)t->records || n < 1 || n > TRAJECTORY_MAX_DIRECTIONS ||
-            step - (uint64_t)t->records > (p - offset) / record_bytes(1) + 1 ||
-            record_bytes(n) > t->map.size - p)
+        const uint64_t step = get(at, 4);
+        const size_t bytes = bytes_said(t, at);
+        if (step < (uint64_t)t->records || !bytes ||
+            step - (uint64_t)t->records > (p - offset) / least_bytes(t) + 1 ||
+            bytes > t->map.size - p)
             continue;
-        if (record_bytes(n) > budget) return true;
-        budget -= record_bytes(n);
-        if (record_whole(at, t->map.size - p)) return true;
+        if (bytes > budget) return true;
+        budget -= bytes;
+        if (record_whole(t, at, t->map.size - p)) return true;
     }
     return false;
 }
@@ -239,11 +269,13 @@ static bool good_data_follows(const struct trajectory *t, size_t offset) {
 /* Checks everything behind the head, counts the records and finds a torn end. */
 static int scan(struct trajectory *t, struct err *e) {
     size_t at = (size_t)t->begin, bytes;
-    while ((bytes = record_whole(t->map.data + at, t->map.size - at)) != 0) {
+    while ((bytes = record_whole(t, t->map.data + at, t->map.size - at)) != 0) {
         const int rc = check_record(t, at, e);
         if (rc) return rc;
         const int n = (int)get(t->map.data + at + 8, 4);
+        const int m = (int)extras(t, t->map.data + at);
         if (n > t->n_max) t->n_max = n;
+        if (m > t->extra_max) t->extra_max = m;
         at += bytes;
         t->records++;
     }
@@ -277,7 +309,8 @@ int trajectory_open(struct trajectory *t, const char *path, struct err *e) {
     t->next = (size_t)t->begin;
     t->seed = malloc((size_t)(t->n_max + 1) * sizeof *t->seed);
     t->coef = malloc((size_t)(t->n_max + 1) * sizeof *t->coef);
-    if (!t->seed || !t->coef) rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);
+    t->extra = malloc((size_t)(t->extra_max + 1) * sizeof *t->extra);
+    if (!t->seed || !t->coef || !t->extra) rc = err_set(e, ERR_NOMEM, "out of memory for %s", path);
 out:
     if (rc) trajectory_close(t);
     return rc;
@@ -293,13 +326,16 @@ bool trajectory_next(struct trajectory *t, struct zo_record *r) {
                             .lr = get_f64(at + 16),
                             .seconds = get_f32(at + 24),
                             .seed = t->seed,
-                            .coef = t->coef};
-    for (int d = 0; d < r->n; d++) {
-        const uint8_t *p = at + FIXED + (size_t)d * DIRECTION;
-        t->seed[d] = get(p, 8);
-        t->coef[d] = get_f32(p + 8);
+                            .coef = t->coef,
+                            .n_extra = (int)extras(t, at),
+                            .extra = t->extra};
+    const uint8_t *of = at + fixed(t);
+    for (int d = 0; d < r->n; d++, of += DIRECTION) {
+        t->seed[d] = get(of, 8);
+        t->coef[d] = get_f32(of + 8);
     }
-    t->next += record_bytes((uint64_t)r->n);
+    for (int k = 0; k < r->n_extra; k++, of += 4) t->extra[k] = get_f32(of);
+    t->next += record_bytes(t, (uint64_t)r->n, (uint64_t)r->n_extra);
     return true;
 }
 
@@ -318,6 +354,7 @@ int trajectory_create(struct trajectory *t, const char *path, const struct traje
     struct file_out f = {0};
     *t = (struct trajectory){.path = strdup(path)};
     if (!t->path) return err_set(e, ERR_NOMEM, "out of memory for %s", path);
+    t->head.extra = h->extra;
     TRY(file_out_open(&f, path, e));
     TRY(write_head(&f, h, e));
     t->begin = t->end = f.offset;
@@ -364,34 +401,41 @@ out:
     return rc;
 }
 
-static void fill(uint8_t *at, const struct zo_record *r) {
+static void fill(const struct trajectory *t, uint8_t *at, const struct zo_record *r) {
+    const size_t bytes = record_bytes(t, (uint64_t)r->n, (uint64_t)r->n_extra);
+    uint8_t *of = at + fixed(t);
     put(at, (uint64_t)r->step, 4);
     put(at + 4, (uint64_t)r->accum, 4);
     put(at + 8, (uint64_t)r->n, 4);
     put_f32(at + 12, r->loss);
     put_f64(at + 16, r->lr);
     put_f32(at + 24, r->seconds);
-    for (int d = 0; d < r->n; d++) {
-        uint8_t *p = at + FIXED + (size_t)d * DIRECTION;
+    if (t->head.extra) put(at + FIXED, (uint64_t)r->n_extra, COUNT);
+    for (int d = 0; d < r->n; d++, of += DIRECTION) {
         assert(isfinite(r->coef[d]));
-        put(p, r->seed[d], 8);
-        put_f32(p + 8, r->coef[d]);
+        put(of, r->seed[d], 8);
+        put_f32(of + 8, r->coef[d]);
     }
-    put(at + record_bytes((uint64_t)r->n) - SUM, record_sum(at, (uint64_t)r->n), SUM);
+    for (int k = 0; k < r->n_extra; k++, of += 4) {
+        assert(isfinite(r->extra[k]));
+        put_f32(of, r->extra[k]);
+    }
+    put(of, record_sum(at, bytes), SUM);
 }
 
 int trajectory_append(struct trajectory *t, const struct zo_record *r, struct err *e) {
     assert(t->writing && r->step == t->records && r->step < UINT32_MAX && isfinite(r->lr));
     assert(r->accum > 0 && r->accum <= UINT32_MAX);
     assert(r->n > 0 && r->n <= TRAJECTORY_MAX_DIRECTIONS);
-    const size_t bytes = record_bytes((uint64_t)r->n);
+    assert(r->n_extra >= 0 && r->n_extra <= (t->head.extra ? TRAJECTORY_MAX_EXTRA : 0));
+    const size_t bytes = record_bytes(t, (uint64_t)r->n, (uint64_t)r->n_extra);
     if (bytes > t->buf_bytes) {
         uint8_t *more = realloc(t->buf, bytes);
         if (!more) return err_set(e, ERR_NOMEM, "out of memory for %s", t->path);
         t->buf = more;
         t->buf_bytes = bytes;
     }
-    fill(t->buf, r);
+    fill(t, t->buf, r);
     for (size_t done = 0; done < bytes;) {
         const ssize_t n = write(t->fd, t->buf + done, bytes - done);
         if (n < 0 && errno == EINTR) continue;
@@ -426,6 +470,7 @@ void trajectory_close(struct trajectory *t) {
     free(t->path);
     free(t->seed);
     free(t->coef);
+    free(t->extra);
     free(t->buf);
     *t = (struct trajectory){0};
 }

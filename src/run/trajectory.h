@@ -11,6 +11,9 @@
  *       u32 step, u32 accum, u32 n, f32 loss, f64 lr, f32 seconds, n x {u64 seed, f32 coef},
  *       u32 low half of the xxh3 of the record before it
  *
+ * Version 2 is of estimators that have more to say of an update (zo_kind.extra): a record has u32 m
+ * before its directions, and m x f32 behind them.
+ *
  * Little-endian. The head appears whole (written aside, renamed); records are only appended, each
  * with one write(2), so a process that is killed leaves whole records. A power failure may leave a
  * torn end: bytes that are no whole record and that no whole record follows. Damage before a whole
@@ -23,7 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TRAJECTORY_MAX_DIRECTIONS = 65536 }; /* of one update */
+enum { TRAJECTORY_MAX_DIRECTIONS = 65536, TRAJECTORY_MAX_EXTRA = 1 << 20 }; /* of one update */
 
 /* What the run began from. */
 struct trajectory_head {
@@ -32,6 +35,7 @@ struct trajectory_head {
     int64_t vocab;       /* full vocabulary */
     const uint32_t *ids; /* n_ids ids of the compacted vocabulary, ascending, or NULL */
     int64_t n_ids;
+    bool extra; /* records have numbers beside seeds and coefficients */
 };
 
 /* One update. */
@@ -43,12 +47,14 @@ struct zo_record {
     int n;                /* directions, 1 to TRAJECTORY_MAX_DIRECTIONS */
     const uint64_t *seed; /* n each; when read: valid until the next record is read */
     const float *coef;
+    int n_extra; /* 0 without head.extra */
+    const float *extra;
 };
 
 /* Zeros: closed. Read with head, records, torn and torn_at; the rest is inside. */
 struct trajectory {
     char *path;
-    struct trajectory_head head; /* after an open; owned. Not filled by trajectory_create */
+    struct trajectory_head head; /* after an open; owned. Of trajectory_create only `extra` */
     int64_t records;             /* whole ones in the file */
     /* The torn end: its size (0: none) and where it begins. trajectory_append_open has cut it off
      * already. */
@@ -57,8 +63,8 @@ struct trajectory {
     struct file_map map;
     size_t next; /* offset of the next record */
     uint64_t *seed;
-    float *coef;
-    int n_max; /* most directions of a record */
+    float *coef, *extra;
+    int n_max, extra_max; /* most of a record */
     /* appending */
     bool writing;
     int fd;

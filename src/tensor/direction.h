@@ -18,7 +18,7 @@
 
 #define DIRECTIONS(X) X(rademacher) X(lowrank)
 
-enum { DIRECTION_MAX_RANK = 64 };
+enum { DIRECTION_MAX_RANK = 64, DIRECTION_MAX_STATE = 2 };
 
 struct direction;
 
@@ -53,6 +53,9 @@ struct direction_space {
     int64_t rank;  /* 1 to DIRECTION_MAX_RANK */
     int64_t every; /* updates that share what they share */
     uint64_t seed; /* of the run */
+    /* Per tensor what the run's estimator keeps of it (zo_kind.state), for kinds that go by that: as
+     * many floats as weights each, NULL where nothing moves. NULL: it keeps nothing. */
+    float *(*state)[DIRECTION_MAX_STATE];
 };
 
 struct direction {

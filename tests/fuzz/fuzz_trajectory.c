@@ -28,7 +28,9 @@ static void repair(uint8_t *file, size_t size) {
     const uint64_t head = XXH3_64bits(file + 32, (size_t)at - 32);
     for (int i = 0; i < 8; i++) file[16 + i] = (uint8_t)(head >> (8 * i));
     while (size - at >= 32) {
-        const uint64_t bytes = 28 + 12 * get(file + at + 8);
+        const bool more = get(file + 8) == 2; /* numbers behind the coefficients */
+        const uint64_t extras = more ? 4 + 4 * get(file + at + 28) : 0;
+        const uint64_t bytes = 28 + 12 * get(file + at + 8) + extras;
         if (bytes + 4 > size - at) return;
         const uint64_t sum = XXH3_64bits(file + at, (size_t)bytes);
         for (int i = 0; i < 4; i++) file[at + bytes + (uint64_t)i] = (uint8_t)(sum >> (8 * i));
@@ -43,6 +45,8 @@ static int64_t read_all(struct trajectory *t) {
         must(r.step == n++ && r.accum > 0 && isfinite(r.lr));
         must(r.n > 0 && r.n <= TRAJECTORY_MAX_DIRECTIONS);
         for (int d = 0; d < r.n; d++) must(isfinite(r.coef[d]));
+        must(r.n_extra >= 0 && (t->head.extra || !r.n_extra));
+        for (int k = 0; k < r.n_extra; k++) must(isfinite(r.extra[k]));
     }
     must(n == t->records && t->head.config && t->head.n_ids <= t->head.vocab);
     return n;

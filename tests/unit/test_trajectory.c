@@ -28,6 +28,7 @@ static const uint32_t IDS[] = {0, 3, 4, 70000, 151935};
 static char folder[] = "/tmp/duet-test-XXXXXX";
 static struct err e;
 static struct trajectory t;
+static int more; /* numbers of a record behind its coefficients: a file of version 2 */
 
 static int enter(void **state) {
     (void)state;
@@ -36,10 +37,16 @@ static int enter(void **state) {
     return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
 }
 
+static int enter_more(void **state) {
+    more = 3;
+    return enter(state);
+}
+
 static int leave(void **state) {
     (void)state;
     char command[128];
     trajectory_close(&t);
+    more = 0;
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return chdir("/") || system(command);
 }
@@ -49,19 +56,23 @@ static struct trajectory_head head(int64_t n_ids) {
                                     .config = CONFIG,
                                     .vocab = 151936,
                                     .ids = n_ids ? IDS : NULL,
-                                    .n_ids = n_ids};
+                                    .n_ids = n_ids,
+                                    .extra = more > 0};
 }
 
 /* The record of a step with n directions, as any run might write it. */
 static struct zo_record record(int64_t step, int n) {
     static uint64_t seed[MAX_N];
-    static float coef[MAX_N];
+    static float coef[MAX_N], extra[3];
     struct rng r = rng_make(7, RNG_TEST, (uint64_t)step, 0, 0);
     for (int d = 0; d < n; d++) {
         seed[d] = rng_next(&r);
         coef[d] = (float)rng_normal(&r);
     }
+    for (int k = 0; k < more; k++) extra[k] = (float)rng_normal(&r);
     return (struct zo_record){.step = step,
+                              .n_extra = more ? (int)(step % (more + 1)) : 0,
+                              .extra = extra,
                               .accum = 5 + step,
                               .lr = 1e-6 / (double)(1 + step),
                               .loss = 2.5,
@@ -73,6 +84,8 @@ static struct zo_record record(int64_t step, int n) {
 
 static void same_record(const struct zo_record *a, const struct zo_record *b) {
     assert_int_equal(a->step, b->step);
+    assert_int_equal(a->n_extra, b->n_extra);
+    assert_memory_equal(a->extra, b->extra, (size_t)a->n_extra * sizeof *a->extra);
     assert_int_equal(a->accum, b->accum);
     assert_true(a->lr == b->lr && a->loss == b->loss && a->seconds == b->seconds);
     assert_int_equal(a->n, b->n);
@@ -83,6 +96,12 @@ static void same_record(const struct zo_record *a, const struct zo_record *b) {
 /* Directions of a step's record: 1, 2, 3, 1, ... */
 static int n_of(int64_t step) {
     return (int)(1 + step % 3);
+}
+
+/* Bytes of the record of a step. */
+static size_t bytes_of(int64_t step) {
+    const size_t extras = more ? 4 + 4 * (size_t)(step % (more + 1)) : 0;
+    return 28 + 12 * (size_t)n_of(step) + 4 + extras;
 }
 
 static void append(int64_t from, int64_t to) {
@@ -241,7 +260,7 @@ static void torn_end(void **state) {
     size_t n, m;
     make("a", 0, 6);
     uint8_t *all = get_file("a", &n);
-    const size_t last = 28 + 12 * 3 + 4, two = last + 28 + 12 * 2 + 4; /* steps 5 and 4 */
+    const size_t last = bytes_of(5), two = last + bytes_of(4);
     for (size_t end = n - two; end < n; end++) {
         const int64_t whole = end < n - last ? 4 : 5;
         const size_t begin = whole == 4 ? n - two : n - last;
@@ -376,7 +395,7 @@ static void flipped(void **state) {
     size_t n;
     make("a", 5, 6);
     uint8_t *all = get_file("a", &n);
-    const size_t begin = head_bytes("a"), last = n - (28 + 12 * 3 + 4);
+    const size_t begin = head_bytes("a"), last = n - bytes_of(5);
     for (size_t i = 0; i < n; i++)
         for (int bit = 0; bit < 8; bit++) {
             all[i] ^= (uint8_t)(1 << bit);
@@ -578,6 +597,10 @@ int main(void) {
         T(failed_write),   T(truncated),     T(flipped),          T(damage_is_placed),
         T(forged_records), T(forged_counts), T(huge_counts),      T(end_that_looks_like_records),
         T(bad_heads),
+#undef T
+#define T(f) cmocka_unit_test_setup_teardown(f, enter_more, leave)
+        T(round_trip), T(appends_to_what_is_there), T(torn_end), T(failed_write), T(truncated),
+        T(flipped),
     };
 #undef T
     return cmocka_run_group_tests_name("trajectory", tests, NULL, NULL);

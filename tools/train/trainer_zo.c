@@ -29,7 +29,8 @@ static int create(struct trainer *t, const char *path, struct conf *conf, struct
     struct trajectory_head h = {.config = config,
                                 .vocab = t->model.full_vocab,
                                 .ids = t->model.full_id,
-                                .n_ids = t->model.full_id ? t->model.config.vocab : 0};
+                                .n_ids = t->model.full_id ? t->model.config.vocab : 0,
+                                .extra = t->setup.estimator->extra != NULL};
     if (!config) return err_set(e, ERR_NOMEM, "out of memory for the trajectory");
     TRY(base_hash(t, &h.base_hash, e));
     TRY(trajectory_create(&t->trajectory, path, &h, e));
@@ -217,6 +218,8 @@ int trainer_record(struct trainer *t, const struct engine_step *s, double second
                                 .seconds = seconds,
                                 .n = (int)s->directions,
                                 .seed = s->seed,
+                                .n_extra = (int)s->n_extra,
+                                .extra = s->extra,
                                 .coef = s->coef};
     return trajectory_append(&t->trajectory, &r, e);
 }
