@@ -105,7 +105,8 @@ int exec_open(struct exec *x, const struct graph *g, const struct machine *m,
     x->rope = calloc((size_t)g->n_nodes + 1, sizeof *x->rope);
     x->seconds = calloc((size_t)n_ops, sizeof *x->seconds);
     x->seconds_pack = calloc((size_t)n_ops, sizeof *x->seconds_pack);
-    if (!x->value || !x->grad || !x->touched || !x->factor || !x->rope || !x->seconds || !x->seconds_pack) {
+    if (!x->value || !x->grad || !x->touched || !x->factor || !x->rope || !x->seconds ||
+        !x->seconds_pack) {
         rc = err_set(e, ERR_NOMEM, "out of memory for tables");
         goto out;
     }

@@ -84,7 +84,7 @@ struct exec {
     char *threads;         /* per-thread scratch */
     const struct event *event;
     bool *touched;    /* per parameter: gradient written already in this run */
-    float **factor;   /* per parameter: the probes' factors of the running node's matrices (view.c) */
+    float **factor;   /* per parameter: the probes' factors of it, for the running node (view.c) */
     struct rope_table *rope; /* per node that is a rope: its table, shared where angles are equal */
     /* Seconds spent per op: [op][0 forward, 1 backward, with forward steps run again for it]; reset
      * by the caller. */
@@ -137,8 +137,8 @@ static inline int exec_probes(const struct exec *x) {
  * merged LoRA need it; v must live as long as the operand. */
 struct mat exec_weight(const struct exec *x, int param, struct variants *v);
 
-/* Before a node runs: the factors of its matrices as the probes see them, where their directions have
- * such; and what they take at most. */
+/* Before a node runs: the factors of its matrices as the probes see them, where their directions
+ * have such; and what they take at most. */
 void exec_make_factors(struct exec *x, const struct node *n);
 size_t exec_factor_bytes(const struct exec *x);
 

@@ -38,7 +38,8 @@ static int read_word(const char **at, struct word *w, struct err *e) {
             return err_set(e, ERR_USAGE,
                            "--perturb: \"%.*s\": expected a number above 0 and up to %g behind =%s",
                            (int)(size < 80 ? size : 80), text, MOST,
-                           w->still ? ", and no ! before" : "; what is not to move has ! before it");
+                           w->still ? ", and no ! before"
+                                    : "; what is not to move has ! before it");
         w->move = (float)x;
     }
     *at = text + size + (text[size] == ',');
@@ -66,8 +67,8 @@ static int nothing_named(const struct word *w, const struct param *params, int n
         return err_set(e, ERR_USAGE, "--perturb: the weights that \"%s\" names are not trained",
                        w->name);
     return err_set(e, ERR_USAGE,
-                   "--perturb: \"%s\" names no weight: expected a role (%.*s) or a pattern for names "
-                   "of tensors such as *.layers.3.*",
+                   "--perturb: \"%s\" names no weight: expected a role (%.*s) or a pattern for "
+                   "names of tensors such as *.layers.3.*",
                    w->name, (int)strlen(role_words) - 1, role_words);
 }
 

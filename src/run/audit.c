@@ -224,7 +224,8 @@ double audit_coefficient(struct audit *a, uint64_t seed, double eps) {
         int64_t direction;
         int side;
         k->probe(&shape, 0, p, &direction, &side);
-        probe[p] = (struct probe){.dir = direction_make(&a->space, seed, -1), .eps = (float)(side * eps)};
+        probe[p] = (struct probe){.dir = direction_make(&a->space, seed, -1),
+                                  .eps = (float)(side * eps)};
     }
     const struct batch b = {.B = SIDES * o->batch,
                             .T = o->seq,

@@ -256,7 +256,8 @@ int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t dire
 
 static void apply(struct engine *g, const struct engine_step *s) {
     const struct zo_update u = {
-        .step = s->step, .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef, .extra = s->extra};
+        .step = s->step, .lr = s->lr, .n = s->directions, .seed = s->seed, .coef = s->coef,
+        .extra = s->extra};
     const double begin = clock_seconds();
     zo_apply(&g->opt, &g->mezo->space, &u);
     if (g->opts.estimator->advance)
@@ -279,8 +280,8 @@ int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
                        (long long)s->step, (long long)s->directions, (long long)want);
     if (s->n_extra != extras(&g->opts, s->accum))
         return err_set(e, ERR_INPUT,
-                       "the update of step %lld has %lld numbers beside its coefficients, the settings "
-                       "of the run make %lld",
+                       "the update of step %lld has %lld numbers beside its coefficients, the "
+                       "settings of the run make %lld",
                        (long long)s->step, (long long)s->n_extra,
                        (long long)extras(&g->opts, s->accum));
     s->grad_norm = zo_norm(&g->mezo->space, g->model->n_params, s->directions, s->coef);

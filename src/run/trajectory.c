@@ -119,8 +119,8 @@ static int read_head(struct trajectory *t, struct err *e) {
         return err_set(e, ERR_INPUT, "%s: not a trajectory (magic at offset 0)", t->path);
     const uint64_t version = get(d + 8, 4), json = get(d + 12, 4), n = get(d + 24, 4);
     if (version != VERSION && version != WITH_EXTRA)
-        return err_set(e, ERR_INPUT, "%s: version %" PRIu64 " at offset 8, expected %d or %d", t->path,
-                       version, VERSION, WITH_EXTRA);
+        return err_set(e, ERR_INPUT, "%s: version %" PRIu64 " at offset 8, expected %d or %d",
+                       t->path, version, VERSION, WITH_EXTRA);
     t->head.extra = version == WITH_EXTRA;
     if (get(d + 28, 4))
         return err_set(e, ERR_INPUT, "%s: %" PRIu64 " at offset 28, expected 0", t->path,

@@ -35,7 +35,8 @@ struct direction_kind {
     void (*words)(const struct direction *d, int64_t tensor, int64_t first, int64_t stride,
                   int64_t n, uint64_t *words);
     /* Of a kind whose matrices are products of two factors, which packing then adds as it adds LoRA
-     * (struct variants): scale scale_t z = u v, u (rows, rank), v (rank, cols). NULL: they are not. */
+     * (struct variants): scale scale_t z = u v, u (rows, rank), v (rank, cols). NULL: they are
+     * not. */
     void (*factors)(const struct direction *d, float scale, int64_t tensor, float *u, float *v);
 };
 
@@ -53,8 +54,8 @@ struct direction_space {
     int64_t rank;  /* 1 to DIRECTION_MAX_RANK */
     int64_t every; /* updates that share what they share */
     uint64_t seed; /* of the run */
-    /* Per tensor what the run's estimator keeps of it (zo_kind.state), for kinds that go by that: as
-     * many floats as weights each, NULL where nothing moves. NULL: it keeps nothing. */
+    /* Per tensor what the run's estimator keeps of it (zo_kind.state), for kinds that go by that:
+     * arrays of a float a weight, NULL where nothing moves. NULL: it keeps nothing. */
     float *(*state)[DIRECTION_MAX_STATE];
 };
 

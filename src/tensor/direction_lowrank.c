@@ -1,7 +1,7 @@
 /* Matrices as products of two thin factors, after LOZO (Chen et al. 2024, arXiv 2410.07698):
  *   z = U V' / sqrt(R)          U (rows, R), V (cols, R)
- * U is the direction's own; V is shared by all directions of `every` updates in a row, so that their
- * estimates gather in one subspace. Here the factors' elements are signs, not normal numbers: an
+ * U is the direction's own; V is shared by all directions of `every` updates in a row, so that
+ * their estimates gather in one subspace. Here the factors' elements are signs, not normal numbers: an
  * element of z still has variance 1, and with R = 1 it is a sign. Tensors of one dimension have a
  * sign for every weight. Outside of a run's updates every direction has a V of its own. */
 #include "direction.h"
@@ -51,7 +51,8 @@ static void add(const struct direction *d, float *y, const float *x, float scale
     scale /= sqrtf((float)R);
     for (int64_t b = 0; b < perturb_blocks(cols); b++) {
         const int64_t c0 = b * SIGN_BLOCK, c1 = c0 + SIGN_BLOCK < cols ? c0 + SIGN_BLOCK : cols;
-        for (int64_t r = 0; r * cols < end; r++) { /* elements [r cols, r cols + cols) from row on */
+        /* Row `row` + r has elements [r cols, r cols + cols), counted from that row's first. */
+        for (int64_t r = 0; r * cols < end; r++) {
             const int64_t from = r * cols + c0 > col ? r * cols + c0 : col,
                           to = r * cols + c1 < end ? r * cols + c1 : end;
             if (from >= to) continue;

@@ -97,6 +97,12 @@ refuses "other weights than those of the run" 2 '--perturb is "matrix", but move
     "$DUET" train --resume moved --steps 6 --perturb matrix
 refuses "and weights where the run moved all" 2 '--perturb is "matrix", but sgd was begun' \
     "$DUET" train --resume sgd --steps 20 --perturb matrix
+must "$DUET" audit start/model.blzt --data text.txt --tokenizer byte --eps 1e-3 --threads 1 --quiet \
+    --perturb 'norm,*.mlp.*' >audit.out
+check "audit looks at what moves" sh -c 'grep -q "^norms .* ok" audit.out &&
+    grep -q "^MLP matrices .* ok" audit.out && ! grep -q "^attention\|^embeddings" audit.out'
+refuses "audit of what there is not" 2 '"bias" names no weight' "$DUET" audit start/model.blzt \
+    --data text.txt --tokenizer byte --perturb bias
 replays "low rank, adamw" mezo low --steps 7 --direction lowrank --direction-every 3 --optimizer adamw \
     --schedule constant --lr 1e-4
 check "rank and period are recorded" equal \
