@@ -163,6 +163,7 @@ static void a_pair_belongs_together(void **state) {
     /* What is no number is not written, and the pair stays. */
     ((float *)m.params[0].data)[0] = NAN;
     assert_int_equal(run_snapshot(r, &pair, &e), ERR_NUMERIC);
+    assert_non_null(strstr(e.msg, "weights of model.embed_tokens.weight are not finite; nothing"));
     ok(run_restore(r, &pair, &e));
     assert_true(isfinite(((float *)m.params[0].data)[0]));
     run_close(r);
@@ -369,14 +370,21 @@ static void *train(void *ctx) {
     return NULL;
 }
 
+/* Each with a machine of its own: other instructions and numbers of threads than the other's, and the
+ * bits that it has alone on one thread. */
 static void two_at_once(void **state) {
     (void)state;
     enum { N = 2 };
     struct alone one[N], both[N];
     pthread_t t[N];
     for (int i = 0; i < N; i++) {
-        one[i] = (struct alone){.kind = kinds + i, .machine = machine_of("native", DT_F32)};
+        const char *tier = i ? NULL : "generic";
+        const struct machine_opts alone = {.threads = 1, .tier = tier, .gemm = "native"},
+                                  beside = {.threads = 2 + i, .tier = tier, .gemm = "native"};
+        one[i] = (struct alone){.kind = kinds + i};
         both[i] = one[i];
+        ok(machine_open(&one[i].machine, &alone, &e));
+        ok(machine_open(&both[i].machine, &beside, &e));
         one[i].m = model_of(variants);
         both[i].m = model_of(variants);
         train(one + i);
@@ -388,6 +396,8 @@ static void two_at_once(void **state) {
         assert_int_equal(both[i].rc, 0);
         assert_true(same_weights(&one[i].m, &both[i].m));
         assert_memory_equal(one[i].loss, both[i].loss, sizeof one[i].loss);
+        machine_close(&one[i].machine);
+        machine_close(&both[i].machine);
         close_model(&one[i].m);
         close_model(&both[i].m);
     }
