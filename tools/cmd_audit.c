@@ -181,17 +181,6 @@ out:
 
 /* ---- batch ----------------------------------------------------------------------------------- */
 
-static int check_ids(const struct job *j, const uint32_t *ids, int64_t n, struct err *e) {
-    char name[256];
-    for (int64_t i = 0; i < n; i++)
-        if (ids[i] >= j->model.config.vocab)
-            return err_set(e, ERR_INPUT,
-                           "%s: token id %u is outside the model's vocabulary of %lld",
-                           dataset_name(&j->o->data, name), ids[i],
-                           (long long)j->model.config.vocab);
-    return 0;
-}
-
 /* The batch that a training run of this seed begins with, were all of the data its training split.
  */
 static int read_batch(struct job *j, struct err *e) {
@@ -221,8 +210,12 @@ static int read_batch(struct job *j, struct err *e) {
         .shard = &j->data.shard, .split = all, .T = T, .seed = (uint64_t)o->seed};
     for (int64_t r = 0; r < o->batch; r++)
         batch_row(&b, (uint64_t)r, j->input + r * T, j->target + r * T);
-    TRY(check_ids(j, j->input, n, e));
-    TRY(check_ids(j, j->target, n, e));
+    rc = model_map_ids(&j->model, j->input, n, e);
+    if (!rc) rc = model_map_ids(&j->model, j->target, n, e);
+    if (rc) {
+        err_prefix(e, "%s", dataset_name(&o->data, name));
+        goto out;
+    }
     ao->input = j->input;
     ao->target = j->target;
 out:

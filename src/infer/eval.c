@@ -30,19 +30,6 @@ struct run {
     uint64_t bytes;
 };
 
-static int map_ids(const struct model *m, uint32_t *ids, int64_t n, struct err *e) {
-    for (int64_t i = 0; i < n; i++) {
-        if (ids[i] >= m->full_vocab)
-            return err_set(e, ERR_INPUT, "token id %u is outside the model's vocabulary of %lld",
-                           ids[i], (long long)m->full_vocab);
-        if (!m->compact_id) continue;
-        if (m->compact_id[ids[i]] == UINT32_MAX)
-            return err_set(e, ERR_INPUT, "token id %u is not in the compacted vocabulary", ids[i]);
-        ids[i] = m->compact_id[ids[i]];
-    }
-    return 0;
-}
-
 static int one_batch(struct run *r, uint64_t windows, uint64_t first, int64_t B, struct err *e) {
     const int64_t T = r->o->seq;
     for (int64_t b = 0; b < B; b++)
@@ -50,8 +37,8 @@ static int one_batch(struct run *r, uint64_t windows, uint64_t first, int64_t B,
                 r->target + b * T);
     for (int64_t i = 0; i < B * T && r->o->token_bytes; i++)
         r->bytes += r->o->token_bytes[r->target[i]];
-    int rc = map_ids(r->m, r->input, B * T, e);
-    if (!rc) rc = map_ids(r->m, r->target, B * T, e);
+    int rc = model_map_ids(r->m, r->input, B * T, e);
+    if (!rc) rc = model_map_ids(r->m, r->target, B * T, e);
     if (rc) return rc;
     const struct batch batch = {
         .B = B, .T = T, .input = r->input, .target = r->target, .nll = r->nll};
@@ -144,7 +131,7 @@ int eval_logits(struct model *m, const struct machine *machine, const struct sha
     uint32_t *ids = malloc((size_t)n * sizeof *ids);
     if (!ids) return err_set(e, ERR_NOMEM, "out of memory for %lld tokens", (long long)n);
     for (int64_t i = 0; i < n; i++) ids[i] = shard_token(s, (uint64_t)i);
-    TRY(map_ids(m, ids, n, e));
+    TRY(model_map_ids(m, ids, n, e));
     TRY(model_logits(m, machine, ids, n, take_logits, &l, e));
     if (l.bad) {
         char what[64];

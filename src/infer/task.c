@@ -499,23 +499,9 @@ void task_close(struct task *t) {
     *t = (struct task){0};
 }
 
-static int map_id(const struct model *m, uint32_t *id, struct err *e) {
-    if (*id >= m->full_vocab)
-        return err_set(e, ERR_INPUT, "token id %u is outside the model's vocabulary of %lld", *id,
-                       (long long)m->full_vocab);
-    if (!m->compact_id) return 0;
-    if (m->compact_id[*id] == UINT32_MAX)
-        return err_set(e, ERR_INPUT, "token id %u is not in the compacted vocabulary", *id);
-    *id = m->compact_id[*id];
-    return 0;
-}
-
 int task_map(struct task *t, const struct model *m, struct err *e) {
-    int rc = 0;
-    for (int k = 0; k < t->n_labels; k++) TRY(map_id(m, t->answers + k, e));
-    for (int64_t i = 0; i < t->start[t->n]; i++) TRY(map_id(m, t->ids + i, e));
-out:
-    return rc;
+    const int rc = model_map_ids(m, t->answers, t->n_labels, e);
+    return rc ? rc : model_map_ids(m, t->ids, t->start[t->n], e);
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */

@@ -132,6 +132,19 @@ int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e
     return build(m, e);
 }
 
+int model_map_ids(const struct model *m, uint32_t *ids, int64_t n, struct err *e) {
+    for (int64_t i = 0; i < n; i++) {
+        if (ids[i] >= m->full_vocab)
+            return err_set(e, ERR_INPUT, "token id %u is outside the model's vocabulary of %lld",
+                           ids[i], (long long)m->full_vocab);
+        if (!m->compact_id) continue;
+        if (m->compact_id[ids[i]] == UINT32_MAX)
+            return err_set(e, ERR_INPUT, "token id %u is not in the compacted vocabulary", ids[i]);
+        ids[i] = m->compact_id[ids[i]];
+    }
+    return 0;
+}
+
 int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct err *e) {
     char *copy = malloc(bytes + 1);
     if (!copy) return err_set(e, ERR_NOMEM, "out of memory for the tokenizer");

@@ -109,6 +109,9 @@ int model_load_file(struct model *m, struct model_file *mf, struct err *e);
 /* ids: n ascending ids below config.vocab. Before lora_attach, model_set_storage, model_reserve. */
 int model_compact(struct model *m, const uint32_t *ids, int64_t n, struct err *e);
 
+/* n ids of the full vocabulary as the model counts them; ERR_INPUT: it has none such. */
+int model_map_ids(const struct model *m, uint32_t *ids, int64_t n, struct err *e);
+
 /* Remembers the tokenizer to store in checkpoints (copied). */
 int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct err *e);
 /* The same with what the file has. */

@@ -269,8 +269,8 @@ int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
     const struct zo_shape shape = shape_of(&g->opts, s->accum);
     if (s->accum < 1 || s->accum > g->opts.max_accum)
         return err_set(e, ERR_INPUT,
-                       "the update of step %lld has %lld micro-batches, the settings of the run make "
-                       "at most %lld",
+                       "the update of step %lld has %lld micro-batches, the settings of the run "
+                       "make at most %lld",
                        (long long)s->step, (long long)s->accum, (long long)g->opts.max_accum);
     const int64_t want = g->opts.estimator->directions(&shape);
     if (s->directions != want)

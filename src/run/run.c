@@ -113,15 +113,16 @@ static int64_t tokens_of(struct run *r, int64_t micro) {
     return o->batch * task_batch_len(r->opts.data.task, o->seed, first_row(r, micro), o->batch);
 }
 
-static void fill_text(struct run *r, uint64_t row, struct engine_batch *out) {
+static int fill_text(struct run *r, uint64_t row, struct engine_batch *out, struct err *e) {
+    int rc;
     const struct batcher *b = r->opts.data.text;
     const int64_t B = r->opts.engine_opts.batch, T = b->T;
     for (int64_t i = 0; i < B; i++)
         batch_row(b, row + (uint64_t)i, out->input + i * T, out->target + i * T);
-    for (int64_t i = 0; i < B * T && r->model->compact_id; i++) {
-        out->input[i] = r->model->compact_id[out->input[i]];
-        out->target[i] = r->model->compact_id[out->target[i]];
-    }
+    TRY(model_map_ids(r->model, out->input, B * T, e));
+    TRY(model_map_ids(r->model, out->target, B * T, e));
+out:
+    return rc;
 }
 
 void run_fill(void *ctx, int64_t micro, struct engine_batch *out) {
@@ -136,7 +137,10 @@ void run_fill(void *ctx, int64_t micro, struct engine_batch *out) {
         out->T = tokens / o->batch;
         task_fill(d->task, o->seed, row, o->batch, out->T, out->input, out->pos, out->label);
     } else if (d->text) {
-        fill_text(r, row, out);
+        struct pace *p = &r->pace;
+        const int rc = fill_text(r, row, out, p->rc ? &(struct err){0} : &p->e);
+        if (!p->rc) p->rc = rc;
+        if (rc) run_drop(r); /* not one op sees such ids */
     } else {
         d->fill(d->ctx, row, out);
     }

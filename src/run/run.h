@@ -31,9 +31,9 @@
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-/* Where micro-batches come from: one of these, or none for a run that only repeats recorded updates.
- * Rows (sequences) of the training stream are numbered from 0 on, and every one is a function of its
- * number. Borrowed. */
+/* Where micro-batches come from: one of these, or none for a run that only repeats recorded
+ * updates. Rows (sequences) of the training stream are numbered from 0 on, and every one is a
+ * function of its number. Borrowed. */
 struct run_data {
     const struct batcher *text; /* windows of a shard; ids of a compacted model are mapped */
     struct task *task;          /* labelled examples, after task_map */
@@ -58,19 +58,20 @@ struct run_opts {
     int64_t accum, accum_end;       /* micro-batches an update, and at the run's end; 0: no ramp */
     double lr;
     bool find_lr; /* mezo: run_find_rate measures it; lr is what to take if that fails */
-    bool find_lr_matrix; /* ... with the factor of matrices, from what their optimizer makes of it */
+    bool find_lr_matrix; /* ... with the factor of matrices, whose optimizer is another */
     struct sched sched;
     struct budget_use budget; /* how long; BUDGET_epochs in epochs */
     double spike;             /* the smoothed loss may rise so far above its best; 0: anything */
     bool rollback;            /* diverged: once, back to where RUN_BACK leads, with half the rate */
     struct run_data data;
     struct run_val_data val;
-    int64_t val_every, patience; /* updates a validation; validations without a better one; 0: none */
-    /* Of training time, one run a clock; NULL: the monotonic one, and that an update runs out of time
-     * is noticed between micro-batches only. */
+    int64_t val_every; /* updates a validation; 0: none comes of itself */
+    int64_t patience;  /* the run ends after so many without a better one; 0: it does not */
+    /* Of training time, one run a clock; NULL: the monotonic one, and that an update runs out of
+     * time is noticed between micro-batches only. */
     struct heartbeat *clock;
-    /* Set from anywhere, a signal handler or another thread, to RUN_STOP: the walk over the ops ends,
-     * the present update is dropped. NULL: one of the run's own (run_stop). */
+    /* Set from anywhere, a signal handler or another thread, to RUN_STOP: the walk over the ops
+     * ends, the present update is dropped. NULL: one of the run's own (run_stop). */
     _Atomic int *cancel;
 };
 struct zo_record;
@@ -81,27 +82,32 @@ enum { RUN_STOP = 1, RUN_DROP = 2 /* the run itself drops an update; not to be s
 struct run;
 
 enum run_event_kind {
-    RUN_NOTE,      /* text, for people */
-    RUN_WARNING,   /* text that must not be missed */
-    RUN_PROBING,   /* run_find_rate: `done` of `of` directions (0 of 0: it begins); text: what for */
-    RUN_MICRO,     /* micro-batch `done` of `of` begins. The weights and all counters are those before
-                    * the update: a snapshot may be made, between run_hold and run_go_on */
-    RUN_SLOW,      /* the same of an update that takes long; seconds: of a micro-batch of it */
-    RUN_DROPPED,   /* the time is used up in micro-batch `done` of `of`, seconds after the update began:
-                    * it is dropped */
-    RUN_MADE,      /* an update was made (step, seconds) and is not counted yet: whoever records it
-                    * does so now, so that no update counts that is not on record */
-    RUN_COUNTED,   /* it is counted: step, seconds, tokens. Of recorded updates that are made again too,
-                    * with `again` */
-    RUN_GROWTH,    /* "activation" or "logit" (text): the largest, in block `block` (from 1), has grown
-                    * from `from` to `to`, as before a blow-up. Once */
-    RUN_PAUSED,    /* the process stood still for seconds, which are not counted */
-    RUN_EVALUATING, /* a validation: `done` of `of` windows or examples; 0 of 0: it begins */
-    RUN_EVALUATED, /* it ended, whatever came of it */
-    RUN_VALIDATED, /* validation: its figures; best: none was better; first: later ones are compared
-                    * with it */
-    RUN_STEPPED,   /* run_step is done: the moment for a checkpoint */
-    RUN_BACK,      /* diverged: run_restore or run_reset is asked for */
+    RUN_NOTE,    /* text, for people */
+    RUN_WARNING, /* text that must not be missed */
+    /* run_find_rate: `done` of `of` directions (0 of 0: it begins); text: what for */
+    RUN_PROBING,
+    /* Micro-batch `done` of `of` begins. The weights and all counters are those before the update: a
+     * snapshot may be made, between run_hold and run_go_on. */
+    RUN_MICRO,
+    RUN_SLOW, /* the same of an update that takes long; seconds: of a micro-batch of it */
+    /* The time is used up in micro-batch `done` of `of`, seconds after the update began: it is
+     * dropped. to: seconds that its rest would take; NaN: within a micro-batch. */
+    RUN_DROPPED,
+    /* An update was made (step, seconds) and is not counted yet: whoever records it does so now, so
+     * that no update counts that is not on record. */
+    RUN_MADE,
+    /* It is counted: step, seconds, tokens. Recorded updates that are made again are too: `again`. */
+    RUN_COUNTED,
+    /* The largest "activation" or "logit" (text), in block `block` from 1 on, has grown from `from`
+     * to `to`, as before a blow-up. Once. */
+    RUN_GROWTH,
+    RUN_PAUSED,      /* the process stood still for seconds, which are not counted */
+    RUN_EVALUATING,  /* a validation: `done` of `of` windows or examples; 0 of 0: it begins */
+    RUN_EVALUATED,   /* it ended, whatever came of it */
+    RUN_VALIDATED,   /* its figures: validation; best: none was better; first: later ones are compared
+                      * with it */
+    RUN_STEPPED,     /* run_step is done: the moment for a checkpoint */
+    RUN_BACK,        /* the loss ran away: run_restore or run_reset is asked for */
     RUN_ROLLED_BACK, /* this was done; before: the counters of the loss that ran away */
 };
 
@@ -174,7 +180,8 @@ int run_open(struct run **r, struct model *m, const struct run_opts *o, run_even
 void run_close(struct run *r); /* accepts NULL */
 
 /* Mezo with find_lr: measures the rate at the present weights, which stay as they are; opts.lr, the
- * factor of matrices and find_lr become what was found. With a rate that is given warns where eps or rate are of no use. */
+ * factor of matrices and find_lr become what was found. Warns where eps, or a rate that was given, is
+ * of no use. Nothing for other engines. */
 int run_find_rate(struct run *r, struct err *e);
 
 /* One update, with what is due behind it. ERR_NUMERIC: it diverged, and there was no way back. An

@@ -30,8 +30,8 @@ void run_pace_micro(struct run *r, int64_t micro);
 /* Tells if the process stood still since the last call. */
 int run_pace_stops(struct run *r, struct err *e);
 
-/* run_peaks.c. Before an update: its peaks will be found; after it: tells once where they have grown
- * as before a blow-up. */
+/* run_peaks.c. Before an update: its peaks will be found; after it: tells once where they have
+ * grown as before a blow-up. */
 void run_watch_peaks(struct run *r);
 void run_look_at_peaks(struct run *r);
 

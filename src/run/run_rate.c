@@ -119,5 +119,7 @@ int run_find_rate(struct run *r, struct err *e) {
     else
         o->find_lr = false; /* nothing was measured: the estimator's own rate */
 out:
-    return rc;
+    run_undrop(r);
+    if (r->pace.rc) *e = r->pace.e; /* the data's fault */
+    return r->pace.rc ? r->pace.rc : rc;
 }

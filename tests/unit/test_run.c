@@ -1,5 +1,6 @@
-/* A training run as an object: a snapshot goes on to the same bits, events come in order, two runs in
- * two threads are two runs, recorded updates are made again, divergence goes back where it is told. */
+/* A training run as an object: a snapshot goes on to the same bits, events come in order, two runs
+ * in two threads are two runs, recorded updates are made again, divergence goes back where it is
+ * told. */
 #include "llama_fixture.h"
 
 #include "run.h"
@@ -223,6 +224,36 @@ static void an_event_that_fails(void **state) {
     }
 }
 
+/* Data of another vocabulary: the update is dropped before its first op, and named. */
+static void ids_that_the_model_lacks(void **state) {
+    (void)state;
+    const struct machine g = machine_of("native", DT_F32);
+    uint32_t ids[64];
+    uint64_t doc = 0;
+    for (uint32_t i = 0; i < 64; i++) ids[i] = i; /* the model has 50 */
+    const struct shard s = {
+        .width = 4, .vocab = 64, .n_tokens = 64, .tokens = ids, .n_docs = 1, .docs = &doc};
+    const struct batcher b = {
+        .shard = &s, .split = {.end = 64, .bits = -1}, .T = LEN, .order = BATCH_EPOCH};
+    for (int k = 0; k < N_KINDS; k++) {
+        struct model m = model_of(variants), before = model_of(variants);
+        struct run_opts o = opts_of(kinds + k, &g);
+        struct run *r;
+        o.data = (struct run_data){.text = &b};
+        o.find_lr = true;
+        ok(run_open(&r, &m, &o, NULL, NULL, &e));
+        int rc = run_find_rate(r, &e);
+        for (int i = 0; i < 8 && !rc; i++) rc = run_step(r, &e);
+        assert_int_equal(rc, ERR_INPUT);
+        assert_non_null(strstr(e.msg, "is outside the model's vocabulary of 50"));
+        assert_false(run_stopped(r));
+        if (!r->p.step) assert_true(same_weights(&m, &before));
+        run_close(r);
+        close_model(&m);
+        close_model(&before);
+    }
+}
+
 /* Asked to stop in the midst of an update, by whoever: it is dropped, and can be made later. */
 static int stop_at_first(void *ctx, struct run *r, const struct run_event *v, struct err *error) {
     (void)error;
@@ -370,8 +401,8 @@ static void *train(void *ctx) {
     return NULL;
 }
 
-/* Each with a machine of its own: other instructions and numbers of threads than the other's, and the
- * bits that it has alone on one thread. */
+/* Each with a machine of its own: other instructions and numbers of threads than the other's, and
+ * the bits that it has alone on one thread. */
 static void two_at_once(void **state) {
     (void)state;
     enum { N = 2 };
@@ -409,6 +440,7 @@ int main(void) {
         cmocka_unit_test(a_pair_belongs_together),
         cmocka_unit_test(order_of_events),
         cmocka_unit_test(an_event_that_fails),
+        cmocka_unit_test(ids_that_the_model_lacks),
         cmocka_unit_test(stopped_and_gone_on),
         cmocka_unit_test(goes_back_once),
         cmocka_unit_test(no_way_back),

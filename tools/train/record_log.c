@@ -185,7 +185,8 @@ static void say_bad(const struct reader *d, const char *path) {
     const size_t others = d->bad - (d->cut && d->bad > 0);
     if (others)
         record_note(d->r, "%s: %zu line%s%s no JSON of a run and left out, the first is line %zu",
-                    path, others, others == 1 ? "" : "s", others == 1 ? " is" : " are", d->first_bad);
+                    path, others, others == 1 ? "" : "s", others == 1 ? " is" : " are",
+                    d->first_bad);
     if (d->cut)
         record_note(d->r,
                     "%s: its last line is cut, as a process leaves it that is killed, and left out",

@@ -152,7 +152,8 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .depth = t->model.config.layers,
                                 .tokens_per_second = (double)p->tokens / p->seconds,
                                 .ms_per_step = 1e3 * p->seconds / (double)updates,
-                                .gflops = run_flops(&t->run->opts, p, t->run->batch_flops) / p->seconds * 1e-9,
+                                .gflops = run_flops(&t->run->opts, p, t->run->batch_flops) /
+                                          p->seconds * 1e-9,
                                 .gemm_peak_gflops = t->peak,
                                 .train_loss = p->ema,
                                 .best_val_loss = NAN,
