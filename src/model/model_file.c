@@ -290,7 +290,7 @@ struct model_as_file {
 
 void model_as_file_close(struct model_as_file *x) {
     if (!x) return;
-    for (int i = 0; i < x->n_tables; i++) free(x->tables[i].drawn);
+    for (int i = 0; x->tables && i < x->n_tables; i++) free(x->tables[i].drawn);
     free(x->tables);
     model_file_close(&x->init);
     free(x);

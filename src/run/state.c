@@ -13,6 +13,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'S', 'T', 'A', 'T'};
 enum { HEADER = 40, VERSION = 3, ONE_OPTIMIZER = 2, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
@@ -86,6 +87,11 @@ static int progress_read(struct progress *p, json_t *root, int version, const ch
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* `other`, unless it was a lack of memory. */
+static int zstd_code(size_t result, int other) {
+    return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? ERR_NOMEM : other;
+}
+
 static int write_frame(struct file_out *f, ZSTD_CCtx *z, uint8_t *room,
                        const struct engine_item *item, struct err *e) {
     ZSTD_inBuffer in = {item->data, (size_t)item->n * sizeof(float), 0};
@@ -95,7 +101,7 @@ static int write_frame(struct file_out *f, ZSTD_CCtx *z, uint8_t *room,
         ZSTD_outBuffer out = {room, CHUNK, 0};
         left = ZSTD_compressStream2(z, &out, &in, ZSTD_e_end);
         if (ZSTD_isError(left))
-            return err_set(e, ERR_IO, "%s: compression failed: %s", f->path,
+            return err_set(e, zstd_code(left, ERR_IO), "%s: compression failed: %s", f->path,
                            ZSTD_getErrorName(left));
         file_out_write(f, room, out.pos);
     } while (left);
@@ -229,8 +235,9 @@ static int read_frame(const struct file_map *m, json_t *s, const struct engine_i
     const size_t bytes = (size_t)item->n * sizeof(float);
     const size_t got = ZSTD_decompress(item->data, bytes, m->data + at, (size_t)n);
     if (ZSTD_isError(got) || got != bytes)
-        return err_set(e, ERR_INPUT, "%s: section %s at offset %lld does not decompress", m->path,
-                       item->name, (long long)at);
+        return err_set(e, zstd_code(got, ERR_INPUT),
+                       "%s: section %s at offset %lld does not decompress", m->path, item->name,
+                       (long long)at);
     snprintf(now, sizeof now, "%016" PRIx64, XXH3_64bits(item->data, bytes));
     if (strcmp(now, hash))
         return err_set(e, ERR_INPUT, "%s: checksum of section %s is wrong", m->path, item->name);
