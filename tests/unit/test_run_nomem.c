@@ -63,7 +63,7 @@ static int train(const char *engine, struct err *e) {
         .sched = {.kind = SCHED_constant},
         .data = {.fill = stream}};
     TRY(run_plan(&memory, o.engine, &model, &o.engine_opts, 0, e));
-    TRY(run_plan_fits(&memory, "this run", NULL, e));
+    TRY(run_plan_fits(&memory, &machine, "this run", NULL, e));
     TRY(run_open(&r, &model, &o, NULL, NULL, e));
     TRY(run_find_rate(r, e));
     TRY(run_step(r, e));
