@@ -64,6 +64,7 @@ int gemm_init(struct gemm *g, const char *backend, enum dtype compute, const str
                        .cpu = *cpu,
                        .kern = kern_tier((int)cpu->tier),
                        .pool = pool};
+    if (g->backend && g->backend->kernel) g->kernel = g->backend->kernel(compute, cpu);
     if (g->backend) return 0;
     return err_set(e, ERR_INPUT,
                    "GEMM backend %s cannot compute %s here (library missing, or not for this CPU)",
@@ -71,7 +72,8 @@ int gemm_init(struct gemm *g, const char *backend, enum dtype compute, const str
 }
 
 bool gemm_alike(const struct gemm *a, const struct gemm *b) {
-    return a->backend == b->backend && a->compute == b->compute && a->cpu.tier == b->cpu.tier;
+    return a->backend == b->backend && a->compute == b->compute && a->cpu.tier == b->cpu.tier &&
+           a->kernel == b->kernel;
 }
 
 size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,

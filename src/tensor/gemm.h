@@ -78,6 +78,7 @@ struct gemm_pack {
     int64_t rows, k;
     int64_t full_k; /* k when it was packed */
     int64_t ld;     /* the backend's own */
+    const float *scale; /* the same: of A's rows, or NULL */
     size_t panel; /* unpacked B: bytes of one thread's share of work; 0: what this one needs */
     /* A in groups: row r of group v is row first + v*group_rows + r. */
     int groups; /* 0: not cut */
@@ -85,6 +86,7 @@ struct gemm_pack {
 };
 
 struct gemm;
+struct gemm_kern;
 
 /* What a backend has for a compute type on a CPU, slowest first. */
 enum gemm_rate {
@@ -101,6 +103,8 @@ struct gemm_backend {
     bool exact; /* same bits for any number of threads */
     /* How it would compute this type with so much of the CPU (and the library that is found). */
     enum gemm_rate (*rate)(enum dtype compute, const struct cpu *cpu);
+    /* The row of kernels that computes this type (gemm_kern.h), of a backend that has rows; or NULL. */
+    const struct gemm_kern *(*kernel)(enum dtype compute, const struct cpu *cpu);
     /* Bytes of storage that pack needs for an operand like m (m->data is not looked at). */
     size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, const struct mat *m,
                          int64_t rows, int64_t k);
@@ -117,6 +121,7 @@ struct gemm {
     enum dtype compute; /* DT_F32, or DT_BF16: inputs rounded to bf16, f32 accumulation */
     struct cpu cpu;
     const struct kern *kern;
+    const struct gemm_kern *kernel; /* the backend's; NULL if it has no rows */
     struct pool *pool;
     /* Adds up the nanoseconds that the threads together spend on packing B panel by panel (reading
      * stored weights: widening, dequantising, perturbing); NULL: nobody asks. */

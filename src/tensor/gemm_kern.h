@@ -1,32 +1,49 @@
-/* The native GEMM's per-tier kernels, compiled from gemm_tmpl.c.
+/* The native GEMM's rows: how a type is packed and multiplied. Those of each tier are compiled from
+ * gemm_tmpl.c.
  *
- * B is packed in slivers of nr rows (the last filled up with zeros), each [k][nr]. A is read where
- * it stands, in slivers of at most mr rows whose heights differ by at most one, so that no row is
- * wasted. Everything is in 32-bit words: f32, or (pairs) two bf16 of neighbouring k,
- * [ceil(k/2)][rows][2], the odd end filled up with zero. */
+ * Everything is in 32-bit words, each of one or more neighbouring k: a f32, two bf16, four bytes; the
+ * last is filled up with zeros. B is packed in slivers of nr rows (the last filled up with zeros),
+ * each [words of k][nr]. A is read where it stands or copied, in slivers of at most mr rows whose
+ * heights differ by at most one, so that no row is wasted.
+ *
+ * Packed forms may carry scales. A has one a row; B has, for each of its rows, one for every scale_k
+ * elements of k: behind the words of a sliver stand its scales, [parts of k][nr]. A row without
+ * scales has scale_k 0, and no room is left for any.
+ *
+ * A new form of computing is one more row, and a way to choose it for a class of products
+ * (machine.h): what is exact does not see it. */
 #ifndef DUET_GEMM_KERN_H
 #define DUET_GEMM_KERN_H
 
 #include "gemm.h"
 
+/* Where the scales of a kernel call's operands begin. */
+struct gemm_scales {
+    const float *a; /* of the h rows */
+    const float *b; /* of the block of k: [parts][nr] */
+};
+
 struct gemm_kern {
     const char *name;
     int mr, nr;
-    bool pairs; /* bf16 pairs; else f32 */
+    int per_word; /* elements of k in a word */
+    int scale_k;  /* 0, or a divisor of 64 per_word: elements of k to a scale of B */
+    /* Scales of rows [row0, row0 + n) of A, k elements each. NULL without scales. */
+    void (*scale_a)(const struct mat *src, int64_t row0, int64_t n, int64_t k, float *scale);
+    /* Line `line` of the copy of A (rows, k), where it cannot be read as it is: the words of row
+     * `line`, or for a transposed source word `line` of every row. round: round values to bf16 on
+     * the way. scale: of all rows, or NULL. */
+    void (*pack_a)(const struct mat *src, int64_t line, int64_t rows, int64_t k, bool round,
+                   const float *scale, void *dst);
     /* h rows of src starting at row0, columns [p0, p0 + k), into one sliver of `wide` rows (>= h,
      * filled with zeros), of variants [v, v + nv): one sliver each, `next` words apart. The stored
-     * elements are read once for all. round: round values to bf16 on the way. */
-    void (*pack)(const struct mat *src, int v, int nv, int64_t row0, int h, int wide, int64_t p0,
-                 int64_t k, bool round, void *dst, int64_t next);
-    /* Copies of A where it cannot be read as it is. copy_line (f32): one stored line of n values.
-     * copy_pairs (pairs): one stored line as words of neighbouring values, or for a transposed
-     * source the line and the next one (unless last) as words of both. */
-    void (*copy_line)(const struct mat *src, int64_t line, int64_t n, bool round, void *dst);
-    void (*copy_pairs)(const struct mat *src, int64_t line, int64_t n, bool last, void *dst);
+     * elements are read once for all. p0 is a multiple of per_word and scale_k. */
+    void (*pack_b)(const struct mat *src, int v, int nv, int64_t row0, int h, int wide, int64_t p0,
+                   int64_t k, bool round, void *dst, int64_t next);
     /* c (h, nr) = [c +] h rows of A times sliver b over k words. Word (i, p) of A is a[i*ld + p],
-     * or with cols a[p*ld + i]. h in 1..mr. */
+     * or with cols a[p*ld + i]. h in 1..mr. s: NULL without scales. */
     void (*mul)(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
-                int64_t ldc, bool add);
+                int64_t ldc, bool add, const struct gemm_scales *s);
 };
 
 /* The pairs kernel is NULL in tiers without a bf16 dot product. */

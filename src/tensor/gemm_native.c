@@ -65,17 +65,30 @@ const struct gemm_kern *gemm_kern_bf16(enum cpu_tier tier) {
     return NULL;
 }
 
-/* The kernel for a compute type, and whether values must be rounded while packing (bf16 compute on
- * a CPU without bf16 dot products runs on rounded f32: the same products, the same accumulation).
- */
-static const struct gemm_kern *choose(const struct gemm *g, bool *round) {
-    const struct gemm_kern *kn = g->compute == DT_BF16 ? gemm_kern_bf16(g->cpu.tier) : NULL;
-    *round = g->compute == DT_BF16;
-    return kn ? kn : gemm_kern_f32(g->cpu.tier);
+/* bf16 compute on a CPU without bf16 dot products runs on rounded f32: the same products, the same
+ * accumulation. */
+static const struct gemm_kern *kernel(enum dtype compute, const struct cpu *cpu) {
+    const struct gemm_kern *kn = compute == DT_BF16 ? gemm_kern_bf16(cpu->tier) : NULL;
+    return kn ? kn : gemm_kern_f32(cpu->tier);
+}
+
+/* Values must be rounded while packing. */
+static bool rounds(const struct gemm *g) {
+    return g->compute == DT_BF16;
 }
 
 static int64_t words(const struct gemm_kern *kn, int64_t k) {
-    return kn->pairs ? (k + 1) / 2 : k;
+    return (k + kn->per_word - 1) / kn->per_word;
+}
+
+/* Scales of each row of B over so many words. */
+static int64_t parts(const struct gemm_kern *kn, int64_t words) {
+    return kn->scale_k ? (words * kn->per_word + kn->scale_k - 1) / kn->scale_k : 0;
+}
+
+/* Words of a sliver of B over so many words of k, with its scales. */
+static int64_t sliver_words(const struct gemm_kern *kn, int64_t words) {
+    return kn->nr * (words + parts(kn, words));
 }
 
 static int64_t slivers(int64_t rows, int height) {
@@ -95,7 +108,7 @@ static bool bad_stride(int64_t ld) {
 }
 
 static bool reads_in_place(const struct gemm_kern *kn, const struct mat *m, bool round) {
-    return !kn->pairs && !round && m->dtype == DT_F32 && !bad_stride(m->ld);
+    return kn->per_word == 1 && !kn->scale_k && !round && m->dtype == DT_F32 && !bad_stride(m->ld);
 }
 
 /* Words from one line of the copy of A to the next; *lines: how many. */
@@ -108,25 +121,24 @@ static int64_t copy_ld(const struct gemm_kern *kn, bool trans, int64_t rows, int
 
 static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m,
                          int64_t rows, int64_t k) {
-    bool round;
     int64_t lines;
-    const struct gemm_kern *kn = choose(g, &round);
+    const struct gemm_kern *kn = g->kernel;
     if (side == GEMM_B)
-        return arena_need((size_t)(slivers(rows, kn->nr) * kn->nr * words(kn, k)), 4);
-    if (reads_in_place(kn, m, round)) return 0;
+        return arena_need((size_t)(slivers(rows, kn->nr) * sliver_words(kn, words(kn, k))), 4);
+    if (reads_in_place(kn, m, rounds(g))) return 0;
     /* The padding in any case: a smaller operand may need what a larger one does not. */
     const int64_t ld = copy_ld(kn, m->trans, rows, k, &lines) + ARENA_ALIGN / 4;
-    return arena_need((size_t)(ld * lines), 4);
+    return arena_need((size_t)(ld * lines + (kn->scale_k ? rows : 0)), 4);
 }
 
 static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
-    bool round;
-    const struct gemm_kern *kn = choose(g, &round);
+    const struct gemm_kern *kn = g->kernel;
     /* Cutting at multiples of CUT_K can make a block that much longer. */
     const int64_t most = BLOCK_K / SIDES;
-    const int64_t w = SIDES * ((words(kn, k) < most ? words(kn, k) : most) + CUT_K);
-    const int64_t r = slivers(rows < PANEL ? rows : PANEL, kn->nr) * kn->nr;
-    return arena_need((size_t)(w * r), 4);
+    const int64_t w = (words(kn, k) < most ? words(kn, k) : most) + CUT_K;
+    return arena_need((size_t)(SIDES * slivers(rows < PANEL ? rows : PANEL, kn->nr) *
+                               sliver_words(kn, w)),
+                      4);
 }
 
 struct pack_job {
@@ -135,6 +147,7 @@ struct pack_job {
     bool round;
     int64_t lines, ld;
     uint32_t *dst;
+    float *scale; /* of A */
 };
 
 static void pack_sliver(void *ctx, int64_t s, int tid) {
@@ -142,8 +155,8 @@ static void pack_sliver(void *ctx, int64_t s, int tid) {
     const struct pack_job *j = ctx;
     const int nr = j->kn->nr;
     const int64_t row = s * nr, left = j->p->rows - row;
-    j->kn->pack(&j->p->src, 0, 1, row, left < nr ? (int)left : nr, nr, 0, j->p->k, j->round,
-                j->dst + row * words(j->kn, j->p->k), 0);
+    j->kn->pack_b(&j->p->src, 0, 1, row, left < nr ? (int)left : nr, nr, 0, j->p->k, j->round,
+                  j->dst + s * sliver_words(j->kn, words(j->kn, j->p->k)), 0);
 }
 
 enum { COPY_LINES = 16 };
@@ -151,28 +164,35 @@ enum { COPY_LINES = 16 };
 static void copy_lines(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct pack_job *j = ctx;
-    const struct mat *m = &j->p->src;
     const int64_t end = (c + 1) * COPY_LINES < j->lines ? (c + 1) * COPY_LINES : j->lines;
-    const int64_t n = m->trans ? j->p->rows : j->p->k;
-    for (int64_t l = c * COPY_LINES; l < end; l++) {
-        if (!j->kn->pairs)
-            j->kn->copy_line(m, l, n, j->round, j->dst + l * j->ld);
-        else if (m->trans)
-            j->kn->copy_pairs(m, 2 * l, n, 2 * l + 1 == j->p->k, j->dst + l * j->ld);
-        else
-            j->kn->copy_pairs(m, l, n, true, j->dst + l * j->ld);
-    }
+    for (int64_t l = c * COPY_LINES; l < end; l++)
+        j->kn->pack_a(&j->p->src, l, j->p->rows, j->p->k, j->round, j->scale, j->dst + l * j->ld);
+}
+
+static void scale_rows(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct pack_job *j = ctx;
+    const int64_t row = c * COPY_LINES, left = j->p->rows - row;
+    j->kn->scale_a(&j->p->src, row, left < COPY_LINES ? left : COPY_LINES, j->p->k,
+                   j->scale + row);
+}
+
+static int64_t chunks(int64_t lines) {
+    return (lines + COPY_LINES - 1) / COPY_LINES;
 }
 
 static void native_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
-    struct pack_job j = {.p = p, .dst = dst};
-    j.kn = choose(g, &j.round);
+    struct pack_job j = {.kn = g->kernel, .p = p, .round = rounds(g), .dst = dst};
     if (side == GEMM_B) {
         pool_for(g->pool, slivers(p->rows, j.kn->nr), pack_sliver, &j);
         p->data = dst;
     } else if (!reads_in_place(j.kn, &p->src, j.round)) {
         j.ld = p->ld = copy_ld(j.kn, p->src.trans, p->rows, p->k, &j.lines);
-        pool_for(g->pool, (j.lines + COPY_LINES - 1) / COPY_LINES, copy_lines, &j);
+        if (j.kn->scale_k) {
+            p->scale = j.scale = (float *)(void *)(j.dst + j.ld * j.lines);
+            pool_for(g->pool, chunks(p->rows), scale_rows, &j);
+        }
+        pool_for(g->pool, chunks(j.lines), copy_lines, &j);
         p->data = dst;
     }
 }
@@ -199,7 +219,8 @@ struct mul_job {
 
 /* One kernel call at the right edge, where C has fewer than nr columns. */
 static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *a,
-                     const uint32_t *b, float *c, int n, bool add) {
+                     const uint32_t *b, float *c, int n, bool add,
+                     const struct gemm_scales *scales) {
     float tile[14 * 32];
     const int nr = j->kn->nr;
     if (add)
@@ -207,7 +228,7 @@ static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *
             memcpy(tile + i * nr, c + i * j->ldc, sizeof *tile * (size_t)n);
             memset(tile + i * nr + n, 0, sizeof *tile * (size_t)(nr - n));
         }
-    j->kn->mul(h, j->a->src.trans, k, a, j->lda, b, tile, nr, add);
+    j->kn->mul(h, j->a->src.trans, k, a, j->lda, b, tile, nr, add, scales);
     for (int i = 0; i < h; i++) memcpy(c + i * j->ldc, tile + i * nr, sizeof *tile * (size_t)n);
 }
 
@@ -217,9 +238,10 @@ struct piece {
     int v;
 };
 
-/* Slivers [sa0, sa1) of the group against sliver sb of B, which stands at b. */
+/* Slivers [sa0, sa1) of the group against sliver sb of B, whose words stand at b and scales (if
+ * there are any) at scale_b. */
 static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t sa0, int64_t sa1,
-                        int64_t sb, const uint32_t *b) {
+                        int64_t sb, const uint32_t *b, const float *scale_b) {
     const struct gemm_kern *kn = j->kn;
     const bool add = j->add || w->k0 > 0;
     const int64_t col = sb * kn->nr, left = j->b->rows - col;
@@ -229,10 +251,12 @@ static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t 
         const int h = (int)(cut(j->rows, j->qa, sa + 1) - at);
         const uint32_t *a = j->pa + (j->a->src.trans ? w->k0 * j->lda + row : row * j->lda + w->k0);
         float *c = j->c + (w->v * j->rows + at) * j->ldc + col;
+        const struct gemm_scales both = {j->a->scale + row, scale_b},
+                                 *scales = kn->scale_k ? &both : NULL;
         if (left < kn->nr)
-            mul_edge(j, h, w->k, a, b, c, (int)left, add);
+            mul_edge(j, h, w->k, a, b, c, (int)left, add, scales);
         else
-            kn->mul(h, j->a->src.trans, w->k, a, j->lda, b, c, j->ldc, add);
+            kn->mul(h, j->a->src.trans, w->k, a, j->lda, b, c, j->ldc, add, scales);
     }
 }
 
@@ -240,13 +264,12 @@ static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t 
 static void pack_panel(const struct mul_job *j, int64_t sb0, int64_t sb1, const struct piece *w,
                        int nv, uint32_t *dst) {
     const struct gemm_kern *kn = j->kn;
-    const int64_t p0 = kn->pairs ? 2 * w->k0 : w->k0, left_k = j->b->k - p0;
-    const int64_t n = kn->pairs ? 2 * w->k : w->k;
+    const int64_t p0 = kn->per_word * w->k0, left_k = j->b->k - p0, n = kn->per_word * w->k;
+    const int64_t each = sliver_words(kn, w->k);
     for (int64_t s = sb0; s < sb1; s++) {
         const int64_t row = s * kn->nr, left = j->b->rows - row;
-        kn->pack(&j->b->src, w->v, nv, row, left < kn->nr ? (int)left : kn->nr, kn->nr, p0,
-                 n < left_k ? n : left_k, j->round, dst + (s - sb0) * kn->nr * w->k,
-                 (sb1 - sb0) * kn->nr * w->k);
+        kn->pack_b(&j->b->src, w->v, nv, row, left < kn->nr ? (int)left : kn->nr, kn->nr, p0,
+                   n < left_k ? n : left_k, j->round, dst + (s - sb0) * each, (sb1 - sb0) * each);
     }
 }
 
@@ -263,14 +286,16 @@ struct span {
 
 static void mul_block(const struct mul_job *j, const struct span *s, const struct piece *w,
                       const uint32_t *panel) {
-    const int nr = j->kn->nr;
-    const int64_t step = TILE_M / j->kn->mr;
+    const struct gemm_kern *kn = j->kn;
+    const int64_t step = TILE_M / kn->mr, all = panel ? w->k : words(kn, j->b->full_k);
+    const int64_t each = sliver_words(kn, all), k0 = panel ? 0 : w->k0;
+    const uint32_t *first = panel ? panel : (const uint32_t *)j->b->data + s->sb0 * each;
     for (int64_t sa = s->sa0; sa < s->sa1; sa += step)
         for (int64_t sb = s->sb0; sb < s->sb1; sb++) {
-            const uint32_t *b = panel ? panel + (sb - s->sb0) * nr * w->k
-                                      : (const uint32_t *)j->b->data +
-                                            sb * nr * words(j->kn, j->b->full_k) + w->k0 * nr;
-            mul_slivers(j, w, sa, sa + step < s->sa1 ? sa + step : s->sa1, sb, b);
+            const uint32_t *b = first + (sb - s->sb0) * each;
+            const float *scale = (const float *)(const void *)(b + kn->nr * (all + parts(kn, k0)));
+            mul_slivers(j, w, sa, sa + step < s->sa1 ? sa + step : s->sa1, sb, b + k0 * kn->nr,
+                        scale);
         }
 }
 
@@ -295,7 +320,8 @@ static void mul_task(void *ctx, int64_t t, int tid) {
             }
             for (int i = 0; i < nv; i++) {
                 w.v = v + i;
-                mul_block(j, &s, &w, own ? own + i * (s.sb1 - s.sb0) * j->kn->nr * w.k : NULL);
+                mul_block(j, &s, &w,
+                          own ? own + i * (s.sb1 - s.sb0) * sliver_words(j->kn, w.k) : NULL);
             }
         }
     }
@@ -304,9 +330,9 @@ static void mul_task(void *ctx, int64_t t, int tid) {
 
 static void native_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                        float *c, int64_t ldc, bool add, void *work) {
-    struct mul_job j = {.g = g, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
+    struct mul_job j = {.g = g, .kn = g->kernel, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
     struct gemm_pack groups = *a;
-    j.kn = choose(g, &j.round);
+    j.round = rounds(g);
     j.pa = a->data ? a->data : a->src.data;
     j.lda = a->data ? a->ld : a->src.ld;
     j.variants = mat_variants(&b->src);
@@ -320,8 +346,8 @@ static void native_mul(const struct gemm *g, const struct gemm_pack *a, const st
     if (j.words == 0 || j.qa == 0 || j.qb == 0) return;
     j.blocks = (j.words + BLOCK_K / j.sides - 1) / (BLOCK_K / j.sides);
     j.panels = slivers(j.qb * j.kn->nr, PANEL);
-    /* Half precision halves the work, not the packing. */
-    const int64_t most = j.rows / (j.kn->pairs ? 2 * MIN_ROWS : MIN_ROWS),
+    /* A narrow type makes the work less, not the packing. */
+    const int64_t most = j.rows / (j.kn->per_word * MIN_ROWS),
                   want = (TASKS + j.panels - 1) / j.panels;
     j.parts = want < most ? want : most > 0 ? most : 1;
     if (!b->data) {
@@ -341,6 +367,7 @@ const struct gemm_backend gemm_native = {
     .help = "our own kernels for every tier; exact",
     .exact = true,
     .rate = rate,
+    .kernel = kernel,
     .pack_bytes = pack_bytes,
     .panel_bytes = panel_bytes,
     .pack = native_pack,

@@ -254,8 +254,8 @@ static void put_words(struct chunk *c, int i, const struct move *move, void *ctx
     transpose(t->dst + i * t->next + (c->p - t->p0) * t->wide, t->wide, row, c->h, c->n);
 }
 
-static void pack(const struct mat *m, int v, int nv, int64_t row0, int h, int wide, int64_t p0,
-                 int64_t k, bool round, void *out, int64_t next) {
+static void pack_b(const struct mat *m, int v, int nv, int64_t row0, int h, int wide, int64_t p0,
+                   int64_t k, bool round, void *out, int64_t next) {
     uint32_t *dst = out;
     if (m->trans) {
         float buf[WIDE];
@@ -384,8 +384,8 @@ static void pack_lines(const struct mat *m, int v, int64_t row0, int h, int wide
 }
 
 /* Pairs of neighbouring k: words of two bf16. p0 is even. */
-static void pack_pairs(const struct mat *m, int v, int nv, int64_t row0, int h, int wide,
-                       int64_t p0, int64_t k, bool round, void *out, int64_t next) {
+static void pack_b_pairs(const struct mat *m, int v, int nv, int64_t row0, int h, int wide,
+                         int64_t p0, int64_t k, bool round, void *out, int64_t next) {
     (void)round; /* bf16 in any case */
     uint32_t *dst = out;
     const int64_t words = (k + 1) / 2;

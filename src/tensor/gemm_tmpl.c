@@ -111,7 +111,8 @@ HEIGHTS(X)
 #undef X
 
 static void mul(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
-                int64_t ldc, bool add) {
+                int64_t ldc, bool add, const struct gemm_scales *s) {
+    (void)s;
     switch (h) {
 #define X(H)                                                                                       \
     case H: (cols ? cols_f32_##H : rows_f32_##H)(k, a, ld, b, c, ldc, add); break;
@@ -173,7 +174,8 @@ HEIGHTS(X)
 #undef X
 
 static void mul_pairs(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
-                      float *c, int64_t ldc, bool add) {
+                      float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+    (void)s;
     switch (h) {
 #define X(H)                                                                                       \
     case H: (cols ? cols_bf16_##H : rows_bf16_##H)(k, a, ld, b, c, ldc, add); break;
@@ -187,9 +189,12 @@ static void mul_pairs(int h, bool cols, int64_t k, const void *a, int64_t ld, co
 
 /* ---- copies of A --------------------------------------------------------------------------- */
 
-/* n values as words: f32, rounded if asked. */
-static void copy_line(const struct mat *m, int64_t line, int64_t n, bool round, void *out) {
+/* A stored line as words: f32, rounded if asked. */
+static void pack_a(const struct mat *m, int64_t line, int64_t rows, int64_t k, bool round,
+                   const float *scale, void *out) {
     float buf[KB], *dst = out;
+    const int64_t n = m->trans ? rows : k;
+    (void)scale;
     for (int64_t p = 0; p < n; p += KB) {
         const int w = (int)(n - p < KB ? n - p : KB);
         memcpy(dst + p, widen(m, line, p, buf, w, round), sizeof *dst * (size_t)w);
@@ -197,11 +202,15 @@ static void copy_line(const struct mat *m, int64_t line, int64_t n, bool round, 
 }
 
 #if defined(__AVX512BF16__)
-/* One stored line of A as pairs: neighbours within the line, or (trans) the line and the next one,
- * n columns wide; `last`: there is no next one. */
-static void copy_pairs(const struct mat *m, int64_t line, int64_t n, bool last, void *out) {
+/* Pairs: neighbours within a stored line, or (trans) the line and the next one. */
+static void pack_a_pairs(const struct mat *m, int64_t pair, int64_t rows, int64_t k, bool round,
+                         const float *scale, void *out) {
     float x[KB], y[KB];
     uint32_t *dst = out;
+    const int64_t line = m->trans ? 2 * pair : pair, n = m->trans ? rows : k;
+    const bool last = line + 1 == k; /* there is no next one */
+    (void)round;
+    (void)scale;
     for (int64_t p = 0; p < n; p += KB) {
         const int w = (int)(n - p < KB ? n - p : KB);
         const float *lo = widen(m, line, p, x, w, false);
@@ -254,13 +263,18 @@ static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n
 }
 
 extern const struct gemm_kern CAT(gemm_kern_f32_, ISA);
-const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {"f32", MR,        NR,   false,
-                                                   pack,  copy_line, NULL, mul};
+const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {
+    .name = "f32", .mr = MR, .nr = NR, .per_word = 1, .pack_a = pack_a, .pack_b = pack_b, .mul = mul};
 
 #if defined(__AVX512BF16__)
 extern const struct gemm_kern CAT(gemm_kern_bf16_, ISA);
-const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {"bf16",     MR,   NR,         true,
-                                                    pack_pairs, NULL, copy_pairs, mul_pairs};
+const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {.name = "bf16",
+                                                    .mr = MR,
+                                                    .nr = NR,
+                                                    .per_word = 2,
+                                                    .pack_a = pack_a_pairs,
+                                                    .pack_b = pack_b_pairs,
+                                                    .mul = mul_pairs};
 #endif
 
 extern gemv_fn *const CAT(gemm_gemv_, ISA);
