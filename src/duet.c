@@ -86,8 +86,8 @@ static int open_tokenizer(duet_model *m, const char *path, const char *tokenizer
     int rc = 0;
     if (tokenizer)
         rc = model_open_tokenizer(&m->tok, tokenizer, e);
-    else if (m->model.tok_blob)
-        rc = model_tokenizer(&m->model, &m->tok, e);
+    else
+        rc = model_try_tokenizer(&m->model, &m->tok, e);
     return rc || !m->tok ? rc : model_check_tokenizer(&m->model, m->tok, path, e);
 }
 

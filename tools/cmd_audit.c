@@ -193,8 +193,7 @@ static int read_batch(struct job *j, struct err *e) {
     const struct dataset_opts d = {.data = o->data,
                                    .format = o->format,
                                    .tokenizer = o->tokenizer,
-                                   .blob = j->model.tok_blob,
-                                   .blob_bytes = j->model.tok_bytes,
+                                   .own = model_tok_own(&j->model),
                                    .pool = j->machine.pool,
                                    .raw_vocab = (uint32_t)j->model.config.vocab};
     TRY(data_show_open(&j->data, &d, o->quiet, e));

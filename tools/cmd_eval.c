@@ -204,8 +204,7 @@ static int open_data(struct dataset *d, const struct opts *o, const struct model
     const struct dataset_opts dopts = {.data = o->data,
                                        .format = o->format,
                                        .tokenizer = o->tokenizer,
-                                       .blob = m->tok_blob,
-                                       .blob_bytes = m->tok_bytes,
+                                       .own = model_tok_own(m),
                                        .pool = o->machine.pool,
                                        .raw_vocab = (uint32_t)m->config.vocab};
     const int rc = data_show_open(d, &dopts, o->quiet, e);

@@ -68,9 +68,7 @@ static int open_tokenizer(struct job *j, struct model *holder, struct err *e) {
     if (base.model) base.set = (struct conf_pairs){0}; /* it is of that description */
     base.model = NULL;
     TRY(train_model_config(&c, &base, holder, e));
-    if (holder->tok_blob)
-        TRY(tokenizer_open_blob(&j->data.tokenizer, holder->tok_blob, holder->tok_bytes, o->init,
-                                e));
+    TRY(model_try_tokenizer(holder, &j->data.tokenizer, e));
 out:
     model_config_release(&c);
     return rc;
@@ -105,8 +103,7 @@ static int read_text(struct job *j, struct model *holder, uint32_t vocab, struct
     struct dataset_opts d = {.data = o->data,
                              .format = o->format,
                              .tokenizer = o->tokenizer,
-                             .blob = holder->tok_blob,
-                             .blob_bytes = holder->tok_bytes,
+                             .own = model_tok_own(holder),
                              .raw_vocab = vocab,
                              .pool = j->machine.pool};
     j->val_seq = o->val_data.n || share > 0 ? j->seq : 0;
@@ -140,8 +137,7 @@ static int read_data(struct job *j, struct err *e) {
     TRY(o->task ? read_tasks(j, e) : read_text(j, &holder, (uint32_t)c.vocab, e));
 out:
     model_config_release(&c);
-    free(holder.tok_blob);
-    free(holder.tok_problem);
+    model_forget_tokenizer(&holder);
     return rc;
 }
 

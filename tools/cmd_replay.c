@@ -109,7 +109,6 @@ static int open_tokenizer(struct replay *r, struct log_progress *line, struct er
     struct tokenizer *tok = NULL;
     const struct train_opts from_base = {.init = r->base};
     struct err missing;
-    size_t bytes;
     const char *spec = r->tokenizer ? r->tokenizer : r->opts.tokenizer;
     if (r->opts.lora_rank) return 0; /* an adapter holds none */
     if (r->random || !r->opts.tokenizer) {
@@ -121,10 +120,7 @@ static int open_tokenizer(struct replay *r, struct log_progress *line, struct er
                  missing.msg);
         rc = 0;
     }
-    if (tok) {
-        const void *blob = tokenizer_blob(tok, &bytes);
-        TRY(model_set_tokenizer(&r->model, blob, bytes, e));
-    }
+    if (tok) TRY(model_keep_tokenizer(&r->model, tok, e));
 out:
     tokenizer_close(tok);
     model_config_release(&c);

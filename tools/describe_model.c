@@ -95,16 +95,14 @@ static uint64_t count_parameters(const struct model_file *mf, json_t *by_type) {
     return parameters;
 }
 
-/* The blob's tokenizer. What cannot be read of it is said, and no reason to say nothing else. */
+/* The file's tokenizer. What cannot be read of it is said, and no reason to say nothing else. */
 static void info_blob(json_t *o, const struct model_file *mf) {
     struct tokenizer *t;
     struct err why;
     if (mf->tokenizer_problem) facts_text(o, "tokenizer_error", mf->tokenizer_problem);
-    if (!mf->tokenizer) return;
-    if (tokenizer_open_blob(&t, mf->tokenizer, mf->tokenizer_bytes, mf->path, &why)) {
-        facts_text(o, "tokenizer_error", why.msg);
-        return;
-    }
+    const struct tok_own own = model_file_tok_own(mf);
+    if (tokenizer_open_own(&t, &own, mf->path, &why)) facts_text(o, "tokenizer_error", why.msg);
+    if (!t) return;
     json_t *tok = json_object();
     describe_tokenizer(tok, t);
     facts_put(o, "tokenizer", tok);

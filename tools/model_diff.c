@@ -214,17 +214,23 @@ static int compare_configs(struct model_diff *d, const struct diff_side *a,
     return good ? 0 : err_set(e, ERR_NOMEM, "out of memory for a description");
 }
 
+/* A vocabulary that cannot be used is none. */
+static int tokenizer_of(const struct diff_side *s, struct tokenizer **t, struct err *e) {
+    const struct tok_own own = model_file_tok_own(&s->mf);
+    const int rc = tokenizer_open_own(t, &own, s->path, e);
+    return rc == ERR_INPUT && own.vocab ? 0 : rc;
+}
+
 static int compare_tokenizers(struct model_diff *d, const struct diff_side *a,
                               const struct diff_side *b, struct err *e) {
     int rc = 0;
     struct tokenizer *x = NULL, *y = NULL;
-    if (!a->mf.tokenizer || !b->mf.tokenizer) {
-        d->tokenizer = a->mf.tokenizer ? "only in A" : b->mf.tokenizer ? "only in B" : "none";
-        return 0;
-    }
-    TRY(tokenizer_open_blob(&x, a->mf.tokenizer, a->mf.tokenizer_bytes, a->path, e));
-    TRY(tokenizer_open_blob(&y, b->mf.tokenizer, b->mf.tokenizer_bytes, b->path, e));
-    d->tokenizer = tokenizer_hash(x) == tokenizer_hash(y) ? "same" : "differ";
+    TRY(tokenizer_of(a, &x, e));
+    TRY(tokenizer_of(b, &y, e));
+    d->tokenizer = x && y ? tokenizer_hash(x) == tokenizer_hash(y) ? "same" : "differ"
+                   : x   ? "only in A"
+                   : y   ? "only in B"
+                         : "none";
 out:
     tokenizer_close(x);
     tokenizer_close(y);

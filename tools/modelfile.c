@@ -37,9 +37,9 @@ static void print_quoted(FILE *f, const char *text, size_t n) {
 static int print_stop(FILE *f, const struct model_file *mf, struct err *e) {
     struct tokenizer *t = NULL;
     size_t n;
-    if (!mf->tokenizer) return 0;
-    const int rc = tokenizer_open_blob(&t, mf->tokenizer, mf->tokenizer_bytes, mf->path, e);
-    if (rc) return rc;
+    const struct tok_own own = model_file_tok_own(mf);
+    const int rc = tokenizer_open_own(&t, &own, mf->path, e);
+    if (rc || !t) return rc == ERR_INPUT && own.vocab ? 0 : rc;
     if (tokenizer_eos(t) >= 0) {
         const char *text = tokenizer_piece(t, -1, (uint32_t)tokenizer_eos(t), &n);
         fputs("PARAMETER stop ", f);

@@ -117,8 +117,7 @@ static int open_texts(struct measure *x, const struct verifier *v, const struct 
     const struct dataset_opts o = {.data = *v->data,
                                    .format = "auto",
                                    .tokenizer = tokenizer_of(v),
-                                   .blob = m->tok_blob,
-                                   .blob_bytes = m->tok_bytes,
+                                   .own = model_tok_own(m),
                                    .raw_vocab = (uint32_t)m->config.vocab,
                                    .pool = v->machine->pool};
     TRY(data_show_open(&x->d, &o, true, e));
@@ -188,7 +187,7 @@ static int measure_loss(struct verifier *v, struct err *e) {
     struct measure x = {0};
     double after = 0;
     TRY(compare_open(&m, &v->in, DT_F32, v->machine->pool, e));
-    if (!v->data->n && !m.tok_blob && !tokenizer_of(v)) goto out;
+    if (!v->data->n && !m.tok_blob && !m.tok_vocab && !tokenizer_of(v)) goto out;
     TRY(v->data->n ? open_texts(&x, v, &m, e) : open_builtin(&x, v, &m, e));
     if (!x.shard) goto out;
     TRY(cut(&x, v, &m, e));

@@ -1,5 +1,6 @@
 /* A vocabulary as model files carry it: plain data between the formats that store one token by
- * token (GGUF) and the tokenizers (src/text). Neither knows the other.
+ * token (GGUF) and the tokenizers (src/text). Neither knows the other; that is why it is here, and
+ * knows nothing of either.
  *
  * Texts are as GGUF writes them: model VOCAB_BPE in GPT-2's alphabet of printable characters,
  * VOCAB_SPM with U+2581 for a blank and "<0x0A>" for a byte. Source: ggml's docs/gguf.md,
@@ -49,6 +50,12 @@ struct vocab {
     char *text;                            /* owned, or NULL */
     size_t text_n, text_cap;
 };
+
+/* A copy that owns its texts, into *to. ERR_NOMEM. */
+int vocab_copy(struct vocab *to, const struct vocab *from, struct err *e);
+
+/* True if everything is the same. */
+bool vocab_equal(const struct vocab *a, const struct vocab *b);
 
 /* Frees everything owned; accepts all zeros. */
 void vocab_release(struct vocab *v);

@@ -161,20 +161,39 @@ static int generation_config(const struct job *j, struct err *e) {
     return rc;
 }
 
+/* The blob as the file's own: sides and BLZT point to it. */
+static int own_blob(const struct job *j, struct err *e) {
+    size_t bytes;
+    const void *blob = tokenizer_blob(j->t, &bytes);
+    void *copy = blob ? malloc(bytes + 1) : NULL;
+    if (!copy) return err_set(e, ERR_NOMEM, "out of memory for a tokenizer");
+    memcpy(copy, blob, bytes);
+    j->out->tokenizer = j->out->tokenizer_owned = copy;
+    j->out->tokenizer_bytes = bytes;
+    return 0;
+}
+
+/* Its file is one, or llama2.c's. */
+static int sentencepiece_side(const struct job *j, struct err *e) {
+    int rc;
+    TRY(own_blob(j, e));
+    if (*(const char *)j->out->tokenizer != '\n') return 0;
+    TRY(model_file_side(j->out, "tokenizer.model", j->out->tokenizer, j->out->tokenizer_bytes, NULL,
+                        e));
+out:
+    return rc;
+}
+
 static int hugging_face_sides(const struct job *j, struct err *e) {
     int rc;
     struct tok_bytes text = {0};
-    size_t bytes;
-    const char *blob = tokenizer_blob(j->t, &bytes);
     rc = tokenizer_to_json(j->t, &text, e);
     if (rc) {
         free(text.data);
         return rc;
     }
     TRY(model_file_side(j->out, "tokenizer.json", text.data, text.n, text.data, e));
-    if (!strcmp(tokenizer_kind(j->t), "spm") && bytes &&
-        blob[0] == '\n') /* a SentencePiece model */
-        TRY(model_file_side(j->out, "tokenizer.model", j->out->tokenizer, bytes, NULL, e));
+    if (!strcmp(tokenizer_kind(j->t), "spm")) TRY(sentencepiece_side(j, e));
     TRY(tokenizer_config(j, e));
     const json_t *map = hf_side(j, "special_tokens_map");
     if (map) TRY(add_json(j, "special_tokens_map.json", map, e));
@@ -196,27 +215,19 @@ static int bin_side(const struct job *j, struct err *e) {
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
+static int go_on_without(const char *why, struct err *e) {
+    return err_set(e, ERR_INPUT, "%s; --tokenizer FILE or none goes on without it", why);
+}
+
 static int open_tokenizer(struct job *j, const struct export_opts *o, struct err *e) {
     if (o->tokenizer && !strcmp(o->tokenizer, "none")) return 0;
     if (o->tokenizer) return model_open_tokenizer(&j->t, o->tokenizer, e);
-    if (j->in->tokenizer_problem)
-        return err_set(e, ERR_INPUT, "%s; --tokenizer FILE or none goes on without it",
-                       j->in->tokenizer_problem);
-    if (!j->in->tokenizer) return 0;
-    return tokenizer_open_blob(&j->t, j->in->tokenizer, j->in->tokenizer_bytes,
-                               j->in->path ? j->in->path : "model", e);
-}
-
-/* The blob as the file's own: sides and BLZT point to it. */
-static int own_blob(const struct job *j, struct err *e) {
-    size_t bytes;
-    const void *blob = tokenizer_blob(j->t, &bytes);
-    void *copy = malloc(bytes + 1);
-    if (!copy) return err_set(e, ERR_NOMEM, "out of memory for a tokenizer");
-    memcpy(copy, blob, bytes);
-    j->out->tokenizer = j->out->tokenizer_owned = copy;
-    j->out->tokenizer_bytes = bytes;
-    return 0;
+    if (j->in->tokenizer_problem) return go_on_without(j->in->tokenizer_problem, e);
+    const struct tok_own own = model_file_tok_own(j->in);
+    const int rc = tokenizer_open_own(&j->t, &own, j->in->path ? j->in->path : "model", e);
+    if (rc != ERR_INPUT || !own.vocab) return rc;
+    const struct err why = *e;
+    return go_on_without(why.msg, e);
 }
 
 /* What belongs to the model's own tokenizer, when it gets another or none. */
@@ -251,9 +262,9 @@ static void note_losses(const struct job *j) {
 static int check_tokenizer(const struct job *j, struct err *e) {
     const int64_t rows = json_integer_value(json_object_get(j->config, "vocab_size"));
     const char *name = j->in->path ? j->in->path : "model";
+    const struct tok_own own = model_file_tok_own(j->in);
     struct err why;
-    if (!tokenizer_check(j->t, rows, j->in->tokenizer, j->in->tokenizer_bytes, name, &why))
-        return 0;
+    if (!tokenizer_check(j->t, rows, &own, name, &why)) return 0;
     const bool small = (int64_t)tokenizer_vocab_size(j->t) > rows;
     return err_set(e, ERR_INPUT, "%s%s", why.msg,
                    small ? ""
@@ -290,7 +301,7 @@ int export_tokenizer(struct model_file *out, json_t *config, const struct model_
         export_note(report, "The tokenizer is not written: %s holds none.", f->name);
         goto out;
     }
-    TRY(own_blob(&j, e));
+    if (f->tok == TOK_BLOB) TRY(own_blob(&j, e));
     if (!f->native) default_ids(&j);
     if (f->tok == TOK_VOCAB) TRY(advise(to_vocab(&j, e), e));
     if (folder) {

@@ -66,14 +66,6 @@ static int side_tokenizer(struct model_file *mf, struct err *e) {
     return rc;
 }
 
-static int vocab_tokenizer(struct model_file *mf, struct err *e) {
-    void *blob;
-    size_t bytes;
-    const int rc = tokenizer_blob_from_vocab(mf->vocab, mf->path, &blob, &bytes, e);
-    if (!rc) take_blob(mf, blob, bytes);
-    return rc;
-}
-
 /* ---- files beside config.json --------------------------------------------------------------- */
 
 static json_t *child(json_t *o, const char *key) {
@@ -174,7 +166,6 @@ int model_import_file(struct model_file *mf, struct err *e) {
     int rc = 0;
     json_error_t je;
     json_t *config = NULL;
-    if (mf->vocab && !mf->tokenizer) TRY(or_problem(mf, vocab_tokenizer(mf, e), e));
     config = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     if (!json_is_object(config)) {
         rc = err_set(e, config ? ERR_INPUT : json_text_code(&je), "%s: config: line %d: %s",
@@ -228,16 +219,24 @@ static char *file_of_run(const char *dir) {
     return path;
 }
 
+struct tok_own model_file_tok_own(const struct model_file *mf) {
+    return (struct tok_own){mf->tokenizer, mf->tokenizer_bytes, mf->vocab};
+}
+
+int model_file_tokenizer(const struct model_file *mf, struct tokenizer **t, struct err *e) {
+    const struct tok_own own = model_file_tok_own(mf);
+    const int rc = tokenizer_open_own(t, &own, mf->path, e);
+    if (rc || *t) return rc;
+    return mf->tokenizer_problem
+               ? err_set(e, ERR_INPUT, "%s", mf->tokenizer_problem)
+               : err_set(e, ERR_INPUT, "%s: a model file without a tokenizer", mf->path);
+}
+
 static int open_inside(struct tokenizer **t, const char *spec, struct err *e) {
     struct model_file mf;
     int rc = model_import(&mf, spec, false, e);
     if (rc) return rc;
-    if (mf.tokenizer)
-        rc = tokenizer_open_blob(t, mf.tokenizer, mf.tokenizer_bytes, spec, e);
-    else if (mf.tokenizer_problem)
-        rc = err_set(e, ERR_INPUT, "%s", mf.tokenizer_problem);
-    else
-        rc = err_set(e, ERR_INPUT, "%s: a model file without a tokenizer", spec);
+    rc = model_file_tokenizer(&mf, t, e);
     model_file_close(&mf);
     return rc;
 }

@@ -145,14 +145,43 @@ int model_map_ids(const struct model *m, uint32_t *ids, int64_t n, struct err *e
     return 0;
 }
 
+static void drop_own(struct model *m) {
+    free(m->tok_blob);
+    if (m->tok_vocab) vocab_release(m->tok_vocab);
+    free(m->tok_vocab);
+    m->tok_blob = NULL;
+    m->tok_bytes = 0;
+    m->tok_vocab = NULL;
+}
+
 int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct err *e) {
     char *copy = malloc(bytes + 1);
     if (!copy) return err_set(e, ERR_NOMEM, "out of memory for the tokenizer");
     memcpy(copy, blob, bytes);
     copy[bytes] = 0;
-    free(m->tok_blob);
+    drop_own(m);
     m->tok_blob = copy;
     m->tok_bytes = bytes;
+    return 0;
+}
+
+int model_keep_tokenizer(struct model *m, const struct tokenizer *t, struct err *e) {
+    size_t bytes;
+    const void *blob = tokenizer_blob(t, &bytes);
+    return blob ? model_set_tokenizer(m, blob, bytes, e)
+                : err_set(e, ERR_NOMEM, "out of memory for the tokenizer");
+}
+
+static int set_vocab(struct model *m, const struct vocab *v, struct err *e) {
+    struct vocab *copy = malloc(sizeof *copy);
+    const int rc = copy ? vocab_copy(copy, v, e)
+                        : err_set(e, ERR_NOMEM, "out of memory for the tokenizer");
+    if (rc) {
+        free(copy);
+        return rc;
+    }
+    drop_own(m);
+    m->tok_vocab = copy;
     return 0;
 }
 
@@ -163,19 +192,48 @@ int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e) 
     free(m->notes);
     m->notes = mf->notes;
     mf->notes = NULL;
-    return mf->tokenizer ? model_set_tokenizer(m, mf->tokenizer, mf->tokenizer_bytes, e) : 0;
+    if (mf->tokenizer) return model_set_tokenizer(m, mf->tokenizer, mf->tokenizer_bytes, e);
+    return mf->vocab ? set_vocab(m, mf->vocab, e) : 0;
+}
+
+void model_forget_tokenizer(struct model *m) {
+    drop_own(m);
+    free(m->tok_problem);
+    free(m->notes);
+    m->tok_problem = m->notes = NULL;
+}
+
+struct tok_own model_tok_own(const struct model *m) {
+    return (struct tok_own){m->tok_blob, m->tok_bytes, m->tok_vocab};
+}
+
+/* For messages: what is wrong with a vocabulary is wrong with the file of the weights. */
+static const char *own_name(const struct model *m) {
+    return m->tok_vocab && m->init_path ? m->init_path : "the model's tokenizer";
 }
 
 int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e) {
-    if (!m->tok_blob && m->tok_problem) return err_set(e, ERR_INPUT, "%s", m->tok_problem);
-    if (!m->tok_blob)
-        return err_set(e, ERR_INPUT, "the model file holds no tokenizer, and no other was given");
-    return tokenizer_open_blob(t, m->tok_blob, m->tok_bytes, "the model's tokenizer", e);
+    const struct tok_own own = model_tok_own(m);
+    const int rc = tokenizer_open_own(t, &own, own_name(m), e);
+    if (rc || *t) return rc;
+    return err_set(e, ERR_INPUT, "%s",
+                   m->tok_problem ? m->tok_problem
+                                  : "the model file holds no tokenizer, and no other was given");
+}
+
+int model_try_tokenizer(struct model *m, struct tokenizer **t, struct err *e) {
+    const struct tok_own own = model_tok_own(m);
+    const int rc = tokenizer_open_own(t, &own, own_name(m), e);
+    if (rc != ERR_INPUT || !m->tok_vocab) return rc;
+    free(m->tok_problem);
+    m->tok_problem = strdup(e->msg);
+    return m->tok_problem ? 0 : err_set(e, ERR_NOMEM, "out of memory");
 }
 
 int model_check_tokenizer(const struct model *m, const struct tokenizer *t, const char *path,
                           struct err *e) {
-    return tokenizer_check(t, m->config.vocab, m->tok_blob, m->tok_bytes, path, e);
+    const struct tok_own own = model_tok_own(m);
+    return tokenizer_check(t, m->config.vocab, &own, path, e);
 }
 
 int model_pick_tokenizer(const struct model *m, const char *spec, const char *path,
@@ -198,9 +256,7 @@ void model_close(struct model *m) {
     model_drop_maps(m);
     lora_release(m);
     free(m->params);
-    free(m->tok_blob);
-    free(m->tok_problem);
-    free(m->notes);
+    model_forget_tokenizer(m);
     free(m->full_id);
     free(m->compact_id);
     free(m->init_path);

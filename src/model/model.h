@@ -46,6 +46,7 @@ struct model {
     struct lora *lora;    /* or NULL */
     char *tok_blob; /* tokenizer bytes as stored in files, or NULL; owned */
     size_t tok_bytes;
+    struct vocab *tok_vocab; /* instead of them the vocabulary of a GGUF, or NULL; owned */
     char *tok_problem; /* why the file's tokenizer is not there (import.h), or NULL; owned */
     char *notes; /* what was read otherwise than the file says (format.h), or NULL; owned */
     /* Compaction: id i of this model is full_id[i] of the vocabulary; NULL: not compacted. */
@@ -114,10 +115,18 @@ int model_map_ids(const struct model *m, uint32_t *ids, int64_t n, struct err *e
 
 /* Remembers the tokenizer to store in checkpoints (copied). */
 int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct err *e);
+int model_keep_tokenizer(struct model *m, const struct tokenizer *t, struct err *e);
 /* The same with what the file has. */
 int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e);
-/* Opens the stored tokenizer; ERR_INPUT if there is none. */
+/* Frees what model_take_tokenizer took. */
+void model_forget_tokenizer(struct model *m);
+/* What the model has of a tokenizer, borrowed. */
+struct tok_own model_tok_own(const struct model *m);
+/* Opens it; ERR_INPUT if there is none. */
 int model_tokenizer(const struct model *m, struct tokenizer **t, struct err *e);
+/* Opens it if there is one; else, and if it is a vocabulary that cannot be used, *t becomes NULL.
+ * tok_problem says why. */
+int model_try_tokenizer(struct model *m, struct tokenizer **t, struct err *e);
 /* The tokenizer that spec names (model_open_tokenizer), or the model's own where it is NULL. One
  * that is larger than the model, or another than its own, is an error. path: of the model. */
 int model_pick_tokenizer(const struct model *m, const char *spec, const char *path,

@@ -296,14 +296,26 @@ void model_as_file_close(struct model_as_file *x) {
     free(x);
 }
 
+/* The vocabulary of a GGUF becomes the text of a file here, where one is written. One that cannot
+ * be used is no reason to keep the weights from it. */
+static int put_tokenizer(const struct model *m, struct model_file *mf, struct err *e) {
+    void *blob;
+    mf->tokenizer = m->tok_blob;
+    mf->tokenizer_bytes = m->tok_bytes;
+    if (!m->tok_vocab) return 0;
+    const int rc = tokenizer_blob_from_vocab(m->tok_vocab, "the model's tokenizer", &blob,
+                                             &mf->tokenizer_bytes, e);
+    if (rc) return rc == ERR_INPUT ? 0 : rc;
+    mf->tokenizer = mf->tokenizer_owned = blob;
+    return 0;
+}
+
 int model_as_file(const struct model *m, struct model_file *mf, struct model_as_file **hold,
                   const char *meta, struct err *e) {
     int rc = 0, table = 0;
     struct model_as_file *x = *hold = calloc(1, sizeof *x);
     assert(!m->lora);
-    *mf = (struct model_file){
-        .archs = &arch_parts, .pool = m->pool, .tokenizer = m->tok_blob,
-        .tokenizer_bytes = m->tok_bytes};
+    *mf = (struct model_file){.archs = &arch_parts, .pool = m->pool};
     mf->config = model_config_dump(&m->config);
     mf->meta = meta ? strdup(meta) : NULL;
     for (int i = 0; i < m->n_params && x; i++) x->n_tables += m->params[i].role == ROLE_embed;
@@ -312,6 +324,7 @@ int model_as_file(const struct model *m, struct model_file *mf, struct model_as_
         rc = err_set(e, ERR_NOMEM, "out of memory for a model file");
         goto out;
     }
+    TRY(put_tokenizer(m, mf, e));
     if (m->full_id && m->init_path) TRY(model_file_open(&x->init, m->init_path, false, e));
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;

@@ -15,10 +15,8 @@
 
 static int open_tokenizer(struct dataset *d, const struct dataset_opts *o, struct err *e) {
     if (o->tokenizer) return model_open_tokenizer(&d->tokenizer, o->tokenizer, e);
-    if (o->blob)
-        return tokenizer_open_blob(&d->tokenizer, o->blob, o->blob_bytes, "the model's tokenizer",
-                                   e);
-    return 0;
+    const int rc = tokenizer_open_own(&d->tokenizer, &o->own, "the model's tokenizer", e);
+    return rc == ERR_INPUT && o->own.vocab ? 0 : rc; /* one that cannot be used is none */
 }
 
 static void warn(const struct dataset_opts *o, const char *fmt, ...)

@@ -10,8 +10,7 @@ struct dataset_opts {
     struct conf_list data; /* texts and folders of texts (textlist.h), a shard, or raw16 tokens */
     const char *format;    /* "auto" or "raw16": headerless uint16 tokens */
     const char *tokenizer; /* as tokenizer_open, or NULL */
-    const void *blob;      /* a model's own tokenizer, used when tokenizer is NULL; or NULL */
-    size_t blob_bytes;
+    struct tok_own own;    /* a model's own tokenizer, used when tokenizer is NULL */
     const char *cache;  /* where to put the shard made from text; NULL: a temporary file */
     bool reuse;         /* an intact cache made by the same tokenizer is used, whatever path is */
     bool expected;      /* only if its hash (shard.h) is `expect` */

@@ -239,7 +239,7 @@ int run_files_there(const struct run_files *f, struct err *e) {
 int run_files_tokenizer(const struct run_files *f, struct model *m, struct err *e) {
     int rc = 0;
     struct model_file mf = {0};
-    if (m->tok_blob || !f->start) return 0;
+    if (m->tok_blob || m->tok_vocab || !f->start) return 0;
     TRY(model_file_open(&mf, f->start, true, e));
     if (mf.tokenizer) TRY(model_set_tokenizer(m, mf.tokenizer, mf.tokenizer_bytes, e));
 out:

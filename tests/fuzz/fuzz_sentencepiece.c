@@ -18,13 +18,16 @@ static void other_forms(const struct tokenizer *t, const char *text, size_t n) {
     struct err e = {0};
     struct vocab v;
     struct tok_bytes out = {0};
-    struct tokenizer *again;
+    struct tokenizer *again, *direct;
     void *blob;
     size_t bytes;
     if (tokenizer_to_vocab(t, &v, &e)) abort();
     if (tokenizer_blob_from_vocab(&v, "fuzz", &blob, &bytes, &e)) abort();
     if (tokenizer_open_blob(&again, blob, bytes, "fuzz", &e)) abort();
     same_ids(t, again, text, n);
+    if (tokenizer_from_vocab(&direct, &v, "fuzz", &e)) abort();
+    same_ids(t, direct, text, n);
+    tokenizer_close(direct);
     tokenizer_close(again);
     free(blob);
     vocab_release(&v);

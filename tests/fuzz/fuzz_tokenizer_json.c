@@ -18,6 +18,9 @@ static void fuzz_vocab(const struct tokenizer *t, const char *text, size_t n) {
         rc = tokenizer_open_blob(&back, blob, bytes, "vocab", &e);
         if (rc == 0) fuzz_text(back, text, n, true);
         tokenizer_close(back);
+        if (tokenizer_from_vocab(&back, &v, "vocab", &e) != rc) abort();
+        if (rc == 0) fuzz_text(back, text, n, true);
+        tokenizer_close(back);
         free(blob);
     }
     if (rc && (e.code != rc || !e.msg[0])) abort();

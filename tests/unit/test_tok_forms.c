@@ -141,14 +141,10 @@ static void test_added_blanks(void **state) {
 }
 
 /* A vocabulary of SentencePiece's kind: 0 <unk>, 1 <s>, 2 </s>, the bytes, then these. */
-static struct tokenizer *open_vocab(const char *const *texts, const uint8_t *types, uint32_t n,
-                                    int64_t unk) {
+static struct tokenizer *spm_of(const char *const *texts, const uint8_t *types, uint32_t n,
+                                int64_t unk) {
     struct vocab v = {.model = VOCAB_SPM, .n = 259 + n, .bos = 1, .eos = 2, .unk = unk, .pad = -1};
     static char names[259][8] = {"<unk>", "<s>", "</s>"};
-    struct err e = {0};
-    struct tokenizer *t;
-    void *blob;
-    size_t bytes;
     v.tokens = calloc(v.n, sizeof *v.tokens);
     v.types = calloc(v.n, 1);
     v.scores = calloc(v.n, sizeof *v.scores);
@@ -163,10 +159,8 @@ static struct tokenizer *open_vocab(const char *const *texts, const uint8_t *typ
                                       : VOCAB_NORMAL;
         v.scores[i] = -(float)i;
     }
-    if (tokenizer_blob_from_vocab(&v, "vocab", &blob, &bytes, &e)) fail_msg("%s", e.msg);
-    if (tokenizer_open_blob(&t, blob, bytes, "vocab", &e)) fail_msg("%s", e.msg);
+    struct tokenizer *t = open_vocab(&v);
     vocab_release(&v);
-    free(blob);
     return t;
 }
 
@@ -178,7 +172,7 @@ static void test_two_unknown(void **state) {
     for (int64_t unk = 0; unk < 2; unk++) {
         struct vocab v;
         struct err e = {0};
-        struct tokenizer *t = open_vocab(texts, types, 3, unk ? 260 : 0);
+        struct tokenizer *t = spm_of(texts, types, 3, unk ? 260 : 0);
         assert_int_equal(tokenizer_vocab_size(t), 262);
         check_text(t, "a<unk3>a", true, (const uint32_t[]){259, 261, 259}, 3);
         for (uint32_t id = 260; id < 262; id++) assert_true(tokenizer_is_special(t, id));
@@ -198,7 +192,7 @@ static struct tok_text text_of(const char *s) {
 static struct tokenizer *open_sides(const char *config, const char *added, const char *map,
                                     struct err *e) {
     static const char *const texts[] = {"a"};
-    struct tokenizer *t = open_vocab(texts, (const uint8_t[]){0}, 1, 0), *with = NULL;
+    struct tokenizer *t = spm_of(texts, (const uint8_t[]){0}, 1, 0), *with = NULL;
     const struct tok_sides sides = {text_of(config), text_of(added), text_of(map)};
     size_t n, bytes;
     const void *data = tokenizer_blob(t, &bytes);
@@ -348,20 +342,16 @@ static void check_forms(const struct tokenizer *t) {
     struct tok_bytes json = {0};
     struct vocab v;
     struct err e = {0};
-    void *blob;
-    size_t n;
     assert_int_equal(tokenizer_to_json(t, &json, &e), 0);
     struct tokenizer *a = open_blob(json.data, json.n);
     assert_true(tokenizer_hash(a) == hash);
     for (int from_json = 0; from_json < 2; from_json++) {
         if (tokenizer_to_vocab(from_json ? a : t, &v, &e)) fail_msg("%s", e.msg);
-        if (tokenizer_blob_from_vocab(&v, "form", &blob, &n, &e)) fail_msg("%s", e.msg);
-        struct tokenizer *b = open_blob(blob, n);
+        struct tokenizer *b = open_vocab(&v);
         assert_true(tokenizer_hash(b) == hash);
         assert_true(tokenizer_is(b, hash));
         tokenizer_close(b);
         vocab_release(&v);
-        free(blob);
     }
     tokenizer_close(a);
     free(json.data);
@@ -372,7 +362,7 @@ static void test_same_number(void **state) {
     static const char *const texts[] = {"a", "b", "ab", "\xe2\x96\x81", "\xe2\x96\x81\141b", "<x>"};
     static const uint8_t types[] = {0, 0, 0, 0, 0, VOCAB_USER};
     char *json = small_json(NULL, NULL, NULL, NULL);
-    struct tokenizer *t = open_text(json), *spm = open_vocab(texts, types, 6, 0);
+    struct tokenizer *t = open_text(json), *spm = spm_of(texts, types, 6, 0);
     check_forms(t);
     check_forms(spm);
     /* blanks between the parts of a file, a left-over, the order of a normalized token */
@@ -408,15 +398,15 @@ static void test_other_number(void **state) {
     struct err e = {0};
     size_t n;
     const void *blob = tokenizer_blob(t, &n);
-    assert_int_equal(tokenizer_check(t, 274, blob, n, "model", &e), 0);
-    assert_int_equal(tokenizer_check(t, 274, NULL, 0, "model", &e), 0);
+    assert_int_equal(tokenizer_check(t, 274, &(struct tok_own){blob, n, NULL}, "model", &e), 0);
+    assert_int_equal(tokenizer_check(t, 274, &(struct tok_own){0}, "model", &e), 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *other = replaced(cases[i][0], cases[i][1], NULL);
         char want[2][17];
         u = open_text(other);
         if (tokenizer_hash(u) == hash) fail_msg("the same with %s", cases[i][1]);
         assert_false(tokenizer_is(u, hash));
-        assert_int_equal(tokenizer_check(u, 400, blob, n, "model", &e), ERR_INPUT);
+        assert_int_equal(tokenizer_check(u, 400, &(struct tok_own){blob, n, NULL}, "model", &e), ERR_INPUT);
         snprintf(want[0], 17, "%016llx", (unsigned long long)hash);
         snprintf(want[1], 17, "%016llx", (unsigned long long)tokenizer_hash(u));
         assert_non_null(strstr(e.msg, want[0]));
@@ -424,7 +414,7 @@ static void test_other_number(void **state) {
         tokenizer_close(u);
         free(other);
     }
-    assert_int_equal(tokenizer_check(t, 273, NULL, 0, "model", &e), ERR_INPUT);
+    assert_int_equal(tokenizer_check(t, 273, &(struct tok_own){0}, "model", &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, "model: the tokenizer has 274 tokens, but the model's"));
     tokenizer_close(t);
     free(json);

@@ -25,16 +25,6 @@ static struct tokenizer *open_blob(const void *data, size_t n) {
     return t;
 }
 
-static struct tokenizer *from_vocab(const struct vocab *v) {
-    struct err e = {0};
-    void *blob;
-    size_t n;
-    if (tokenizer_blob_from_vocab(v, "vocab", &blob, &n, &e)) fail_msg("%s", e.msg);
-    struct tokenizer *t = open_blob(blob, n);
-    free(blob);
-    return t;
-}
-
 /* ---- forms ---------------------------------------------------------------------------------- */
 
 /* The same special tokens, and the same bytes for every id. */
@@ -59,7 +49,7 @@ static struct tokenizer *through_vocab(const struct tokenizer *t, const char *pr
     if (tokenizer_to_vocab(t, &v, &e)) fail_msg("%s", e.msg);
     assert_string_equal(v.pre, pre);
     assert_int_equal(v.n, tokenizer_vocab_size(t));
-    struct tokenizer *again = from_vocab(&v);
+    struct tokenizer *again = open_vocab(&v);
     vocab_release(&v);
     check_same_tokens(t, again);
     return again;
@@ -165,7 +155,7 @@ static struct tokenizer *open_source(const char *path, const char *pre) {
     }
     struct model_file mf;
     if (model_file_open(&mf, path, false, &e)) fail_msg("%s", e.msg);
-    t = from_vocab(mf.vocab);
+    t = open_vocab(mf.vocab);
     model_file_close(&mf);
     return t;
 }

@@ -47,17 +47,6 @@ static struct vocab vocab_of(const struct tokenizer *t) {
     return v;
 }
 
-static struct tokenizer *from_vocab(const struct vocab *v) {
-    struct err e = {0};
-    struct tokenizer *t;
-    void *blob;
-    size_t n;
-    if (tokenizer_blob_from_vocab(v, "vocab", &blob, &n, &e)) fail_msg("%s", e.msg);
-    if (tokenizer_open_blob(&t, blob, n, "vocab", &e)) fail_msg("%s", e.msg);
-    free(blob);
-    return t;
-}
-
 static void same_ids(const struct tokenizer *a, const struct tokenizer *b, const char *text,
                      size_t n) {
     struct tok_ids ids = {0};
@@ -93,7 +82,7 @@ static void test_names(void **state) {
         assert_int_equal(v.n_merges, SMALL_MERGES);
         assert_int_equal(v.eos, 256 + SMALL_MERGES);
         assert_int_equal(v.types[v.eos], VOCAB_CONTROL);
-        struct tokenizer *back = from_vocab(&v);
+        struct tokenizer *back = open_vocab(&v);
         for (int k = 0; k < 500; k++) {
             char text[200];
             const size_t n = rng_below(&r, sizeof text + 1);
@@ -164,7 +153,7 @@ static void test_types(void **state) {
             assert_int_equal(x->n, strlen(want[i].text));
             assert_memory_equal(x->s, want[i].text, x->n);
         }
-        struct tokenizer *back = from_vocab(&v);
+        struct tokenizer *back = open_vocab(&v);
         assert_int_equal(tokenizer_vocab_size(back), 279);
         assert_int_equal(tokenizer_eos(back), 276);
         assert_int_equal(tokenizer_bos(back), -1);
@@ -181,7 +170,7 @@ static void test_types(void **state) {
         tokenizer_close(back);
     }
     v.add_bos = true;
-    struct tokenizer *back = from_vocab(&v);
+    struct tokenizer *back = open_vocab(&v);
     assert_int_equal(tokenizer_bos(back), 276);
     tokenizer_close(back);
     vocab_release(&v);
@@ -189,13 +178,16 @@ static void test_types(void **state) {
 }
 
 static void refuse_vocab(struct vocab *v, const char *why) {
-    struct err e = {0};
+    struct err e = {0}, direct = {0};
     struct tokenizer *t = NULL;
     void *blob = NULL;
     size_t n;
     int rc = tokenizer_blob_from_vocab(v, "a.gguf", &blob, &n, &e);
     if (!rc) rc = tokenizer_open_blob(&t, blob, n, "a.gguf", &e);
     assert_int_equal(rc, ERR_INPUT);
+    assert_int_equal(tokenizer_from_vocab(&t, v, "a.gguf", &direct), ERR_INPUT);
+    assert_null(t);
+    assert_string_equal(direct.msg, e.msg);
     if (!strstr(e.msg, why) || !strstr(e.msg, "a.gguf")) fail_msg("\"%s\", not %s", e.msg, why);
     free(blob);
 }
@@ -208,7 +200,7 @@ static void test_bad_vocab(void **state) {
     strcpy(v.pre, "deepseek-r1-qwen");
     refuse_vocab(&v, "deepseek-r1-qwen");
     strcpy(v.pre, "llama3");
-    tokenizer_close(from_vocab(&v));
+    tokenizer_close(open_vocab(&v));
     strcpy(v.pre, "gpt-2");
     v.add_eos = true;
     refuse_vocab(&v, "behind every text");
@@ -218,7 +210,7 @@ static void test_bad_vocab(void **state) {
     refuse_vocab(&v, "not a control token");
     v.add_bos = false;
     v.eos = 5; /* an ordinary token ends no text */
-    struct tokenizer *back = from_vocab(&v);
+    struct tokenizer *back = open_vocab(&v);
     assert_int_equal(tokenizer_eos(back), 256 + SMALL_MERGES);
     tokenizer_close(back);
     v.types[5] = VOCAB_BYTE;
@@ -232,7 +224,7 @@ static void test_bad_vocab(void **state) {
     v.merges[3] = (struct vocab_text){"e zz", 4};
     refuse_vocab(&v, "merges[3]");
     v.merges[3] = merge;
-    tokenizer_close(from_vocab(&v));
+    tokenizer_close(open_vocab(&v));
     vocab_release(&v);
     tokenizer_close(t);
 }
@@ -256,7 +248,7 @@ static void test_bytes_only(void **state) {
     assert_int_equal(v.types[0], VOCAB_BYTE);
     assert_memory_equal(v.tokens[0].s, "<0x21>", 6);
     assert_false(v.add_space_prefix);
-    struct tokenizer *spm = from_vocab(&v);
+    struct tokenizer *spm = open_vocab(&v);
     assert_string_equal(tokenizer_kind(spm), "spm");
     same_ids(t, spm, "any text\xff\xc3\xa9 \n", 14);
     tokenizer_close(spm);

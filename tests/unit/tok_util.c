@@ -195,6 +195,110 @@ struct tokenizer *open_text(const char *json) {
     return t;
 }
 
+static void same_texts(const struct vocab_text *a, const struct vocab_text *b, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(a[i].n, b[i].n);
+        assert_memory_equal(a[i].s, b[i].s, a[i].n);
+    }
+}
+
+/* Neither has a vocabulary, or both have this one. */
+static void same_vocab(const struct tokenizer *a, const struct tokenizer *b) {
+    struct vocab x, y;
+    struct err e = {0}, f = {0};
+    assert_int_equal(tokenizer_to_vocab(a, &x, &e), tokenizer_to_vocab(b, &y, &f));
+    assert_string_equal(e.msg, f.msg);
+    if (*e.msg) return;
+    assert_true(x.model == y.model && x.n == y.n && x.n_merges == y.n_merges);
+    assert_string_equal(x.pre, y.pre);
+    same_texts(x.tokens, y.tokens, x.n);
+    same_texts(x.merges, y.merges, x.n_merges);
+    assert_memory_equal(x.types, y.types, x.n);
+    assert_int_equal(!x.scores, !y.scores);
+    if (x.scores) assert_memory_equal(x.scores, y.scores, x.n * sizeof *x.scores);
+    assert_true(x.bos == y.bos && x.eos == y.eos && x.unk == y.unk && x.pad == y.pad &&
+                x.add_bos == y.add_bos && x.add_eos == y.add_eos &&
+                x.add_space_prefix == y.add_space_prefix &&
+                x.remove_extra_spaces == y.remove_extra_spaces);
+    vocab_release(&x);
+    vocab_release(&y);
+}
+
+/* The same file in a form, or the same reason. */
+static void same_form(const struct tokenizer *a, const struct tokenizer *b,
+                      int (*to)(const struct tokenizer *, struct tok_bytes *, struct err *)) {
+    struct tok_bytes x = {0}, y = {0};
+    struct err e = {0}, f = {0};
+    assert_int_equal(to(a, &x, &e), to(b, &y, &f));
+    assert_string_equal(e.msg, f.msg);
+    assert_int_equal(x.n, y.n);
+    if (x.n) assert_memory_equal(x.data, y.data, x.n);
+    free(x.data);
+    free(y.data);
+}
+
+static void same_ids(const struct tokenizer *a, const struct tokenizer *b, const char *text,
+                     size_t n) {
+    for (int how = 0; how < 4; how++) {
+        struct tok_ids x = {0}, y = {0};
+        struct err e = {0}, f = {0};
+        assert_int_equal(tokenizer_encode(a, text, n, how & 1, how & 2, &x, &e),
+                         tokenizer_encode(b, text, n, how & 1, how & 2, &y, &f));
+        assert_string_equal(e.msg, f.msg);
+        assert_int_equal(x.n, y.n);
+        if (x.n) assert_memory_equal(x.ids, y.ids, x.n * sizeof *x.ids);
+        free(x.ids);
+        free(y.ids);
+    }
+}
+
+static void same_tokens(const struct tokenizer *a, const struct tokenizer *b) {
+    for (uint32_t id = 0; id < tokenizer_vocab_size(a); id++) {
+        size_t n, m;
+        const char *s = tokenizer_piece(a, 0, id, &n), *t = tokenizer_piece(b, 0, id, &m);
+        assert_int_equal(n, m);
+        assert_memory_equal(s, t, n);
+        assert_int_equal(tokenizer_is_special(a, id), tokenizer_is_special(b, id));
+    }
+}
+
+static void same_tokenizer(const struct tokenizer *a, const struct tokenizer *b) {
+    char text[300];
+    struct rng r = rng_make(5, RNG_TEST, 7, 0, 0);
+    assert_string_equal(tokenizer_kind(a), tokenizer_kind(b));
+    assert_int_equal(tokenizer_vocab_size(a), tokenizer_vocab_size(b));
+    assert_true(tokenizer_hash(a) == tokenizer_hash(b));
+    assert_int_equal(tokenizer_bos(a), tokenizer_bos(b));
+    assert_int_equal(tokenizer_eos(a), tokenizer_eos(b));
+    assert_int_equal(tokenizer_is_exact(a), tokenizer_is_exact(b));
+    same_tokens(a, b);
+    for (int i = 0; i < 60; i++) {
+        random_text(&r, (enum text_flavour)(i % 3), text, sizeof text);
+        same_ids(a, b, text, 1 + rng_below(&r, sizeof text));
+    }
+    same_vocab(a, b);
+    same_form(a, b, tokenizer_to_json);
+    same_form(a, b, tokenizer_to_bin);
+}
+
+struct tokenizer *open_vocab(const struct vocab *v) {
+    struct err e = {0};
+    struct tokenizer *t, *of_file;
+    void *blob;
+    size_t n, m;
+    if (tokenizer_from_vocab(&t, v, "vocab", &e)) fail_msg("%s", e.msg);
+    if (tokenizer_blob_from_vocab(v, "vocab", &blob, &n, &e)) fail_msg("%s", e.msg);
+    if (tokenizer_open_blob(&of_file, blob, n, "vocab", &e)) fail_msg("%s", e.msg);
+    same_tokenizer(t, of_file);
+    const void *made = tokenizer_blob(t, &m);
+    assert_int_equal(m, n);
+    assert_memory_equal(made, blob, n);
+    assert_ptr_equal(tokenizer_blob(t, &m), made); /* once */
+    tokenizer_close(of_file);
+    free(blob);
+    return t;
+}
+
 void check_round_trip(const struct tokenizer *t, const char *text, size_t n) {
     for (int specials = 0; specials < 2; specials++) {
         struct tok_ids ids = {0};

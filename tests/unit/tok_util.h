@@ -31,6 +31,10 @@ char *small_bin(size_t *bytes);
 
 struct tokenizer *open_text(const char *json); /* must succeed */
 
+/* Of a vocabulary. Also checked: it is in everything what the file is that the vocabulary becomes,
+ * and makes that file. */
+struct tokenizer *open_vocab(const struct vocab *v);
+
 /* decode(encode(text)) == text. */
 void check_round_trip(const struct tokenizer *t, const char *text, size_t n);
 

@@ -19,11 +19,17 @@ static int contradicts(const char *name, const char *path, const char *value, st
 /* Is there a tokenizer in the model file? */
 static int holds_tokenizer(const char *path, bool *yes, struct err *e) {
     struct model_file mf;
-    const int rc = model_import(&mf, path, false, e);
+    struct tokenizer *t = NULL;
+    int rc = model_import(&mf, path, false, e);
     if (rc) return rc;
     *yes = mf.tokenizer != NULL;
+    if (mf.vocab) { /* one that cannot be used is none */
+        rc = model_file_tokenizer(&mf, &t, e);
+        *yes = t != NULL;
+    }
+    tokenizer_close(t);
     model_file_close(&mf);
-    return 0;
+    return rc == ERR_INPUT ? 0 : rc;
 }
 
 /* What the folder of a LoRA run stands for. */

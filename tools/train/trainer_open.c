@@ -59,9 +59,9 @@ static int open_tasks(struct trainer *t, const struct dataset_opts *d, int64_t c
         .path = o->task, .prompt = o->prompt, .labels = o->labels, .seq = t->seq};
     if (d->tokenizer)
         TRY(model_open_tokenizer(&t->data.tokenizer, d->tokenizer, e));
-    else if (d->blob)
-        TRY(tokenizer_open_blob(&t->data.tokenizer, d->blob, d->blob_bytes, o->init, e));
-    else {
+    else
+        TRY(tokenizer_open_own(&t->data.tokenizer, &d->own, o->init, e));
+    if (!t->data.tokenizer) {
         rc = err_set(e, ERR_USAGE, "%s holds no tokenizer: give one with --tokenizer", o->init);
         goto out;
     }
@@ -93,8 +93,7 @@ static int open_data(struct trainer *t, struct err *e) {
                              .pool = t->machine.pool};
     if (!o->tokenizer) {
         TRY(init_tokenizer(t, &holder, e));
-        d.blob = holder.tok_blob;
-        d.blob_bytes = holder.tok_bytes;
+        d.own = model_tok_own(&holder);
     }
     TRY(train_model_config(&c, o, NULL, e));
     t->described = c.vocab;
@@ -104,9 +103,7 @@ static int open_data(struct trainer *t, struct err *e) {
     TRY(trainer_check_data(t, e));
 out:
     model_config_release(&c);
-    free(holder.tok_blob);
-    free(holder.tok_problem);
-    free(holder.notes);
+    model_forget_tokenizer(&holder);
     free(cache);
     return rc;
 }
@@ -138,9 +135,7 @@ struct run_opts trainer_run_opts(struct trainer *t) {
 
 /* What the tokenizer means for the model. */
 static int match_tokenizer(struct trainer *t, struct err *e) {
-    size_t blob_bytes;
-    const void *blob = tokenizer_blob(t->data.tokenizer, &blob_bytes);
-    const int rc = model_set_tokenizer(&t->model, blob, blob_bytes, e);
+    const int rc = model_keep_tokenizer(&t->model, t->data.tokenizer, e);
     if (rc) return rc;
     if (!t->from.init) trainer_set_token_ids(&t->model.config, t->data.tokenizer);
     if (!t->opts->task) t->token_bytes = eval_token_bytes(t->data.tokenizer, t->data.shard.vocab);
@@ -260,13 +255,13 @@ static int check_inputs(const struct train_opts *o, struct err *e) {
     if (o->tokenizer) TRY(model_open_tokenizer(&tok, o->tokenizer, e));
     if (o->init && tok) {
         TRY(train_model_config(&c, o, &own, e));
-        TRY(tokenizer_check(tok, c.vocab, own.tok_blob, own.tok_bytes, o->init, e));
+        const struct tok_own its = model_tok_own(&own);
+        TRY(tokenizer_check(tok, c.vocab, &its, o->init, e));
     }
     TRY(train_model_create(&m, o, tok ? tokenizer_vocab_size(tok) : 0, e));
 out:
     model_config_release(&c);
-    free(own.tok_blob);
-    free(own.tok_problem);
+    model_forget_tokenizer(&own);
     tokenizer_close(tok);
     model_close(&m);
     return rc;

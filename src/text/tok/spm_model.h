@@ -47,6 +47,10 @@ int spm_proto_read(struct spm_model *m, const void *data, size_t bytes, const ch
 int spm_bin_read(struct spm_model *m, const void *data, size_t bytes, const char *name,
                  struct err *e);
 
+/* The same of a vocabulary; texts point into v. Ids at its end that are only there to fill it up to
+ * the model's are left out. */
+int spm_model_of_vocab(struct spm_model *m, const struct vocab *v, const char *name, struct err *e);
+
 /* What every model must fulfil: pieces of UTF-8 that differ, one unknown piece at most, all bytes
  * or none, ids in range. Fills byte_id, unk and byte_fallback. */
 int spm_model_check(struct spm_model *m, const char *name, struct err *e);

@@ -47,9 +47,8 @@ struct tok_kind {
     const char *name;
     /* True if the file is, or is meant to be, of this kind. */
     bool (*probe)(const uint8_t *data, size_t bytes);
-    /* Reads t->blob: fills the table of tokens, marks, bos, eos, unk, exact and
-     * impl. Messages start
-     * with name. After a failure release is called. */
+    /* Reads t->blob, or t->made_of where there is one: fills the table of tokens, marks, bos, eos,
+     * unk, exact and impl. Messages start with name. After a failure release is called. */
     int (*load)(struct tokenizer *t, const char *name, struct err *e);
     void (*release)(void *impl); /* accepts NULL */
     /* True if a text may be encoded in parts cut at pretok_line_cut. NULL: never. */
@@ -77,16 +76,26 @@ int bpe_blob_from_vocab(const struct vocab *v, const char *name, void **blob, si
                         struct err *e);
 int spm_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
                         struct err *e);
+/* Is v the vocabulary that the byte tokenizer gives? ERR_INPUT: it would be, but for ids or scores
+ * that no vocabulary has. */
+int spm_is_bytes(const struct vocab *v, const char *name, bool *yes, struct err *e);
 
 #define X(name) extern const struct tok_kind tok_##name;
 TOKENIZERS(X)
 #undef X
 
+/* The file that a vocabulary becomes. */
+struct tok_file {
+    char *data;
+    size_t bytes;
+};
+
 struct tokenizer {
     const struct tok_kind *kind;
-    char *blob;
+    char *blob; /* the file it was read from, or NULL */
     size_t blob_bytes;
-    uint64_t blob_hash;     /* of kind and blob: the number that shards were made with before */
+    struct vocab *made_of;           /* instead of a file, or NULL */
+    _Atomic(struct tok_file *) made; /* of made_of when it is first asked for, else NULL */
     _Atomic uint64_t hash;  /* tokenizer_hash, or 0: not computed yet */
     uint32_t vocab;
     struct tok_piece *pieces; /* vocab of them */
@@ -102,6 +111,9 @@ struct tokenizer {
     const char *note; /* what of the file is passed over, or NULL; static text */
     void *impl;
 };
+
+/* Of kind and blob: the number that shards were made with before. */
+uint64_t tok_blob_hash(const struct tokenizer *t);
 
 /* A table of `vocab` ids without tokens. */
 int tok_table_init(struct tokenizer *t, uint32_t vocab, struct err *e);

@@ -130,9 +130,12 @@ json_t *bpe_added_token(const char *text, size_t n, json_int_t id, bool special)
 /* The file around vocab, merges and added tokens, which are taken over even on failure. bos: put in
  * front of texts, its text is that of the token; -1: none. named: bos, eos, unk and pad, -1: not
  * said; NULL: none is. */
-int bpe_write(const struct bpe_pre *p, json_t *vocab, json_t *merges, json_t *added,
-              const struct vocab_text *bos_text, int64_t bos, const int64_t named[4],
-              const char *name, void **blob, size_t *bytes, struct err *e);
+json_t *bpe_tree(const struct bpe_pre *p, json_t *vocab, json_t *merges, json_t *added,
+                 const struct vocab_text *bos_text, int64_t bos, const int64_t named[4]);
+/* The same of a vocabulary, in *root. */
+int bpe_tree_of_vocab(const struct vocab *v, const char *name, json_t **root, struct err *e);
+/* The text of a tree, which is taken over. */
+int bpe_write(json_t *root, const char *name, void **blob, size_t *bytes, struct err *e);
 
 /* tok_kind.to_vocab and to_json. */
 int bpe_to_vocab(const struct tokenizer *t, struct vocab *v, struct err *e);

@@ -501,19 +501,25 @@ out:
     return rc;
 }
 
+static int parse(const struct tokenizer *t, const char *name, json_t **root, struct err *e) {
+    json_error_t where;
+    *root = json_loadb(t->blob, t->blob_bytes, JSON_REJECT_DUPLICATES, &where);
+    if (*root) return 0;
+    return err_set(e, ERR_INPUT, "%s: not JSON: line %d, column %d: %.160s", name, where.line,
+                   where.column, where.text);
+}
+
 int bpe_load(struct tokenizer *t, const char *name, struct err *e) {
     struct bpe *b = calloc(1, sizeof *b);
     if (!(t->impl = b)) return err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
     b->merger.symbols = bpe_symbols;
     b->unk = MAP_NONE;
     for (int i = 0; i < 4; i++) b->named[i] = -1;
-    json_error_t where;
-    json_t *root = json_loadb(t->blob, t->blob_bytes, JSON_REJECT_DUPLICATES, &where);
-    if (!root)
-        return err_set(e, ERR_INPUT, "%s: not JSON: line %d, column %d: %.160s", name, where.line,
-                       where.column, where.text);
     struct bpe_json j = {name, e};
-    int rc = load_root(t, b, &j, root);
+    json_t *root;
+    int rc = t->made_of ? bpe_tree_of_vocab(t->made_of, name, &root, e) : parse(t, name, &root, e);
+    if (rc) return rc;
+    rc = load_root(t, b, &j, root);
     json_decref(root);
     return rc;
 }

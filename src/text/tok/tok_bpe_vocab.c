@@ -46,6 +46,8 @@ static int fill_lists(const struct vocab *v, json_t *vocab, json_t *merges, json
             return err_set(e, ERR_INPUT,
                            "%s: token %u has type %u, which a BPE vocabulary does not have", name,
                            i, v->types[i]);
+        if (memchr(t->s, 0, t->n))
+            return err_set(e, ERR_INPUT, "%s: token %u has a NUL byte", name, i);
         if (json_object_setn_new(vocab, t->s, t->n, json_integer(i)))
             return err_set(e, ERR_INPUT, "%s: token %u is not UTF-8", name, i);
         if (is_special(v, i) || v->types[i] == VOCAB_USER)
@@ -54,13 +56,13 @@ static int fill_lists(const struct vocab *v, json_t *vocab, json_t *merges, json
     if (json_object_size(vocab) != n)
         return err_set(e, ERR_INPUT, "%s: two of its %u tokens have the same text", name, v->n);
     for (size_t i = 0; i < v->n_merges; i++)
-        if (json_array_append_new(merges, json_stringn(v->merges[i].s, v->merges[i].n)))
-            return err_set(e, ERR_INPUT, "%s: merge %zu is not UTF-8", name, i);
+        if (memchr(v->merges[i].s, 0, v->merges[i].n) ||
+            json_array_append_new(merges, json_stringn(v->merges[i].s, v->merges[i].n)))
+            return err_set(e, ERR_INPUT, "%s: merge %zu is not UTF-8 without NUL bytes", name, i);
     return 0;
 }
 
-int bpe_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
-                        struct err *e) {
+int bpe_tree_of_vocab(const struct vocab *v, const char *name, json_t **root, struct err *e) {
     const struct bpe_pre *p = bpe_pre_find(v->pre, name, e);
     if (!p) return ERR_INPUT;
     if (v->add_eos)
@@ -82,8 +84,15 @@ int bpe_blob_from_vocab(const struct vocab *v, const char *name, void **blob, si
         json_decref(added);
         return rc;
     }
-    return bpe_write(p, vocab, merges, added, bos >= 0 ? v->tokens + bos : NULL, bos, named, name,
-                     blob, bytes, e);
+    *root = bpe_tree(p, vocab, merges, added, bos >= 0 ? v->tokens + bos : NULL, bos, named);
+    return *root ? 0 : err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
+}
+
+int bpe_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
+                        struct err *e) {
+    json_t *root;
+    const int rc = bpe_tree_of_vocab(v, name, &root, e);
+    return rc ? rc : bpe_write(root, name, blob, bytes, e);
 }
 
 /* ---- to a GGUF ------------------------------------------------------------------------------ */
@@ -224,11 +233,19 @@ static int own_texts(struct vocab *v, struct err *e) {
     return 0;
 }
 
+/* What it was made from, or NULL: no memory. */
+static json_t *tree_of(const struct tokenizer *t) {
+    struct err ignored;
+    json_t *root;
+    if (!t->made_of) return json_loadb(t->blob, t->blob_bytes, 0, NULL);
+    return bpe_tree_of_vocab(t->made_of, "itself", &root, &ignored) ? NULL : root;
+}
+
 int bpe_to_vocab(const struct tokenizer *t, struct vocab *v, struct err *e) {
     int rc;
     const struct bpe *b = t->impl;
     struct names names = {0};
-    json_t *root = json_loadb(t->blob, t->blob_bytes, 0, NULL);
+    json_t *root = tree_of(t);
     if (!root) return err_set(e, ERR_NOMEM, "no memory for a vocabulary");
     TRY(put_tokens(t, root, v, &names, e));
     v->bos = t->bos >= 0 ? t->bos : b->named[0];
@@ -249,9 +266,8 @@ out:
 
 /* The file itself, without the key that only duet knows: other readers may refuse it. */
 int bpe_to_json(const struct tokenizer *t, struct tok_bytes *out, struct err *e) {
-    json_error_t je;
-    json_t *root = json_loadb(t->blob, t->blob_bytes, 0, &je);
-    const bool ours = json_object_get(root, "duet") != NULL;
+    json_t *root = tree_of(t);
+    const bool ours = t->made_of || json_object_get(root, "duet") != NULL;
     if (ours) json_object_del(root, "duet");
     char *text = ours ? json_dumps(root, JSON_COMPACT) : NULL;
     const size_t n = text ? strlen(text) : t->blob_bytes;

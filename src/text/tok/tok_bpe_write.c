@@ -104,9 +104,8 @@ json_t *bpe_added_token(const char *text, size_t n, json_int_t id, bool special)
                      0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", (int)special);
 }
 
-int bpe_write(const struct bpe_pre *p, json_t *vocab, json_t *merges, json_t *added,
-              const struct vocab_text *bos_text, int64_t bos, const int64_t named[4],
-              const char *name, void **blob, size_t *bytes, struct err *e) {
+json_t *bpe_tree(const struct bpe_pre *p, json_t *vocab, json_t *merges, json_t *added,
+                 const struct vocab_text *bos_text, int64_t bos, const int64_t named[4]) {
     json_t *model = json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout",
                               "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
                               "fuse_unk", 0, "byte_fallback", 0, "ignore_merges",
@@ -122,6 +121,10 @@ int bpe_write(const struct bpe_pre *p, json_t *vocab, json_t *merges, json_t *ad
         if (named[i] >= 0) json_object_set_new(ids, bpe_named[i], json_integer(named[i]));
     if (root && json_object_size(ids)) json_object_set(root, "duet", ids);
     json_decref(ids);
+    return root;
+}
+
+int bpe_write(json_t *root, const char *name, void **blob, size_t *bytes, struct err *e) {
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!text) return err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
@@ -286,9 +289,9 @@ out:
         const json_t *bos =
             json_object_get(l.vocab, p && !strcmp(bpe_pre_name(p), "llama-bpe") ? start : "");
         const struct vocab_text text = {start, sizeof start - 1};
-        rc = bpe_write(p, l.vocab, l.merges, l.added, &text,
-                       json_is_integer(bos) ? json_integer_value(bos) : -1, NULL, name, blob, bytes,
-                       e);
+        rc = bpe_write(bpe_tree(p, l.vocab, l.merges, l.added, &text,
+                                json_is_integer(bos) ? json_integer_value(bos) : -1, NULL),
+                       name, blob, bytes, e);
     }
     json_decref(l.made);
     json_decref(l.listed);

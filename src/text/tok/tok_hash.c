@@ -77,10 +77,12 @@ static uint64_t by_way_of_json(const struct tokenizer *t) {
     struct tok_bytes json = {0};
     struct tokenizer *same = NULL;
     struct err ignored;
-    uint64_t hash = t->blob_hash; /* of what no tokenizer.json can hold */
+    uint64_t hash;
     if (!tokenizer_to_json(t, &json, &ignored) &&
         !tokenizer_open_blob(&same, json.data, json.n, "itself", &ignored))
         hash = tokenizer_hash(same) + (t->kind->odd ? t->kind->odd(t) : 0);
+    else /* of what no tokenizer.json can hold */
+        hash = tok_blob_hash(t);
     tokenizer_close(same);
     free(json.data);
     return hash;
@@ -89,13 +91,13 @@ static uint64_t by_way_of_json(const struct tokenizer *t) {
 static uint64_t compute(const struct tokenizer *t) {
     if (!t->kind->hash) return by_way_of_json(t);
     struct tok_hash h = {XXH3_createState()};
-    uint64_t hash = t->blob_hash;
-    if (!h.state) return hash;
+    if (!h.state) return tok_blob_hash(t);
     XXH3_64bits_reset(h.state);
     tok_hash_text(&h, t->kind->name, strlen(t->kind->name));
     tok_hash_number(&h, (uint64_t)t->bos);
     add_pieces(t, &h);
-    if (add_marks(t, &h) && t->kind->hash(t, &h)) hash = XXH3_64bits_digest(h.state);
+    const bool whole = add_marks(t, &h) && t->kind->hash(t, &h);
+    const uint64_t hash = whole ? XXH3_64bits_digest(h.state) : tok_blob_hash(t);
     XXH3_freeState(h.state);
     return hash;
 }
@@ -110,8 +112,16 @@ uint64_t tokenizer_hash(const struct tokenizer *t) {
     return hash;
 }
 
+uint64_t tok_blob_hash(const struct tokenizer *t) {
+    size_t n;
+    const void *blob = tokenizer_blob(t, &n);
+    return XXH3_64bits_withSeed(blob, n, XXH3_64bits(t->kind->name, strlen(t->kind->name)));
+}
+
+/* The dearer number comes last. */
 bool tokenizer_is(const struct tokenizer *t, uint64_t hash) {
-    return hash == t->blob_hash || hash == tokenizer_hash(t);
+    return t->blob ? hash == tok_blob_hash(t) || hash == tokenizer_hash(t)
+                   : hash == tokenizer_hash(t) || hash == tok_blob_hash(t);
 }
 
 int tokenizer_check_size(uint32_t tokens, int64_t rows, const char *model, struct err *e) {
@@ -122,14 +132,19 @@ int tokenizer_check_size(uint32_t tokens, int64_t rows, const char *model, struc
                    model, (unsigned)tokens, (long long)rows);
 }
 
-int tokenizer_check(const struct tokenizer *t, int64_t rows, const void *own, size_t own_bytes,
+/* True where t is plainly what it is compared with: nothing need be opened. */
+static bool made_of(const struct tokenizer *t, const struct tok_own *own) {
+    if (t->made_of) return own->vocab && vocab_equal(t->made_of, own->vocab);
+    return own->blob && own->bytes == t->blob_bytes && !memcmp(own->blob, t->blob, own->bytes);
+}
+
+int tokenizer_check(const struct tokenizer *t, int64_t rows, const struct tok_own *own,
                     const char *model, struct err *e) {
     struct tokenizer *other;
     struct err ignored;
     const int rc = tokenizer_check_size(t->vocab, rows, model, e);
-    if (rc) return rc;
-    if (!own || (own_bytes == t->blob_bytes && !memcmp(own, t->blob, own_bytes))) return 0;
-    if (tokenizer_open_blob(&other, own, own_bytes, model, &ignored)) return 0; /* nobody knows */
+    if (rc || made_of(t, own)) return rc;
+    if (tokenizer_open_own(&other, own, model, &ignored) || !other) return 0; /* nobody knows */
     const uint64_t theirs = tokenizer_hash(other), ours = tokenizer_hash(t);
     tokenizer_close(other);
     if (theirs == ours) return 0;

@@ -1,4 +1,5 @@
-/* SentencePiece's BPE, from a tokenizer.model or llama2.c's tokenizer.bin (spm_model.h).
+/* SentencePiece's BPE, from a tokenizer.model, llama2.c's tokenizer.bin or the vocabulary of a GGUF
+ * (spm_model.h).
  *
  * Encoding: a blank is put in front of a text and of what follows a special token, if the model
  * says so; pieces defined by the user are found, from the left, the longest of them. In what lies
@@ -411,11 +412,14 @@ static int64_t special_or_none(const struct tokenizer *t, int64_t id) {
 
 static int spm_load(struct tokenizer *t, const char *name, struct err *e) {
     int rc;
-    const bool bin = spm_bin_probe((const uint8_t *)t->blob, t->blob_bytes);
+    const bool bin = t->blob && spm_bin_probe((const uint8_t *)t->blob, t->blob_bytes);
     struct spm *m = calloc(1, sizeof *m);
     if (!(t->impl = m)) return err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
     m->merger.symbols = spm_symbols;
-    TRY((bin ? spm_bin_read : spm_proto_read)(&m->model, t->blob, t->blob_bytes, name, e));
+    if (t->made_of)
+        TRY(spm_model_of_vocab(&m->model, t->made_of, name, e));
+    else
+        TRY((bin ? spm_bin_read : spm_proto_read)(&m->model, t->blob, t->blob_bytes, name, e));
     TRY(fill_table(t, &m->model, name, e));
     if (!bin) TRY(fill_chars(t, m, e));
     TRY(fill_pairs(t, m, name, e));

@@ -118,22 +118,51 @@ static uint32_t without_padding(const struct vocab *v) {
     return n;
 }
 
-int spm_blob_from_vocab(const struct vocab *given, const char *name, void **blob, size_t *bytes,
+/* Pieces and ids; texts point into v. */
+static int take(struct spm_model *m, const struct vocab *v, const char *name, struct err *e) {
+    int rc;
+    m->prefix = v->add_space_prefix;
+    m->squeeze = v->remove_extra_spaces;
+    TRY(check_ids(v, name, e));
+    m->bos = v->add_bos ? v->bos : -1;
+    m->eos = v->eos;
+    m->pad = v->pad;
+    TRY(take_pieces(m, v, name, e));
+out:
+    return rc;
+}
+
+int spm_model_of_vocab(struct spm_model *m, const struct vocab *v, const char *name,
+                       struct err *e) {
+    struct vocab fewer = *v; /* the same texts */
+    fewer.n = without_padding(v);
+    const int rc = take(m, &fewer, name, e);
+    return rc ? rc : spm_model_check(m, name, e);
+}
+
+int spm_is_bytes(const struct vocab *v, const char *name, bool *yes, struct err *e) {
+    struct spm_model m = {0};
+    struct vocab fewer = *v;
+    *yes = false;
+    if (v->model != VOCAB_SPM) return 0;
+    fewer.n = without_padding(v);
+    if (!(*yes = is_byte_kind(&fewer))) return 0;
+    const int rc = take(&m, &fewer, name, e);
+    spm_model_release(&m);
+    return rc;
+}
+
+int spm_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
                         struct err *e) {
     int rc;
-    struct vocab whole = *given, *v = &whole; /* the same texts, perhaps fewer */
-    whole.n = without_padding(given);
-    struct spm_model m = {.prefix = v->add_space_prefix, .squeeze = v->remove_extra_spaces};
+    bool is_bytes;
+    struct spm_model m = {0};
     struct tok_bytes out = {0};
-    TRY(check_ids(v, name, e));
-    m.bos = v->add_bos ? v->bos : -1;
-    m.eos = v->eos;
-    m.pad = v->pad;
-    TRY(take_pieces(&m, v, name, e));
-    if (is_byte_kind(v)) {
+    TRY(spm_is_bytes(v, name, &is_bytes, e));
+    if (is_bytes) {
         TRY(spm_append(&out, "byte", 4, e));
     } else {
-        TRY(spm_model_check(&m, name, e));
+        TRY(spm_model_of_vocab(&m, v, name, e));
         TRY(spm_proto_write(&m, &out, e));
     }
     *blob = out.data;

@@ -6,6 +6,7 @@
 #include "unicode.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -26,6 +27,10 @@ void tokenizer_close(struct tokenizer *t) {
     free(t->str_id);
     free(t->pieces);
     free(t->blob);
+    if (t->made_of) vocab_release(t->made_of);
+    free(t->made_of);
+    if (t->made) free(t->made->data);
+    free(t->made);
     free(t);
 }
 
@@ -63,6 +68,15 @@ static const struct tok_kind *find_kind(const void *data, size_t bytes) {
     return NULL;
 }
 
+static struct tokenizer *empty(const struct tok_kind *kind) {
+    struct tokenizer *t = calloc(1, sizeof *t);
+    unicode_init();
+    if (!t) return NULL;
+    t->kind = kind;
+    t->bos = t->eos = t->unk = -1;
+    return t;
+}
+
 int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, const char *name,
                         struct err *e) {
     int rc = 0;
@@ -72,8 +86,7 @@ int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, 
     if (bytes > BLOB_LIMIT)
         return err_set(e, ERR_INPUT, "%s: a tokenizer of %.0f MB, more than the %.0f MB expected",
                        name, in_mb(bytes), in_mb(BLOB_LIMIT));
-    unicode_init();
-    struct tokenizer *t = calloc(1, sizeof *t);
+    struct tokenizer *t = empty(kind);
     if (!t || !(t->blob = malloc(bytes + 1))) {
         rc = err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
         goto out;
@@ -81,15 +94,41 @@ int tokenizer_open_blob(struct tokenizer **out, const void *data, size_t bytes, 
     memcpy(t->blob, data, bytes);
     t->blob[bytes] = '\0';
     t->blob_bytes = bytes;
-    t->kind = kind;
-    t->bos = t->eos = t->unk = -1;
-    t->blob_hash = XXH3_64bits_withSeed(data, bytes, XXH3_64bits(kind->name, strlen(kind->name)));
     TRY(kind->load(t, name, e));
     tok_table_finish(t);
     *out = t;
 out:
     if (rc) tokenizer_close(t);
     return rc;
+}
+
+int tokenizer_from_vocab(struct tokenizer **out, const struct vocab *v, const char *name,
+                         struct err *e) {
+    int rc;
+    bool is_bytes;
+    struct tokenizer *t = NULL;
+    *out = NULL;
+    TRY(spm_is_bytes(v, name, &is_bytes, e));
+    if (is_bytes) return tokenizer_open_blob(out, "byte", 4, name, e);
+    t = empty(v->model == VOCAB_BPE ? &tok_bpe : &tok_spm);
+    if (!t || !(t->made_of = calloc(1, sizeof *t->made_of))) {
+        rc = err_set(e, ERR_NOMEM, "%s: no memory for a tokenizer", name);
+        goto out;
+    }
+    TRY(vocab_copy(t->made_of, v, e));
+    TRY(t->kind->load(t, name, e));
+    tok_table_finish(t);
+    *out = t;
+out:
+    if (rc) tokenizer_close(t);
+    return rc;
+}
+
+int tokenizer_open_own(struct tokenizer **t, const struct tok_own *own, const char *name,
+                       struct err *e) {
+    *t = NULL;
+    if (own->blob) return tokenizer_open_blob(t, own->blob, own->bytes, name, e);
+    return own->vocab ? tokenizer_from_vocab(t, own->vocab, name, e) : 0;
 }
 
 /* ---- folders -------------------------------------------------------------------------------- */
@@ -223,9 +262,29 @@ int tokenizer_open(struct tokenizer **t, const char *spec, struct err *e) {
 
 /* ---- what it is ----------------------------------------------------------------------------- */
 
+/* Two threads that ask first at once make the same file, and one of them drops its own. */
+static const struct tok_file *make_file(struct tokenizer *t) {
+    struct tok_file *made = calloc(1, sizeof *made), *before = NULL;
+    struct err ignored; /* the vocabulary is good, else there were no tokenizer */
+    void *data;
+    if (!made || tokenizer_blob_from_vocab(t->made_of, "itself", &data, &made->bytes, &ignored)) {
+        free(made);
+        return NULL;
+    }
+    made->data = data;
+    if (atomic_compare_exchange_strong(&t->made, &before, made)) return made;
+    free(made->data);
+    free(made);
+    return before;
+}
+
 const void *tokenizer_blob(const struct tokenizer *t, size_t *bytes) {
     *bytes = t->blob_bytes;
-    return t->blob;
+    if (!t->made_of) return t->blob;
+    const struct tok_file *f = t->made;
+    if (!f) f = make_file((struct tokenizer *)(uintptr_t)t);
+    *bytes = f ? f->bytes : 0;
+    return f ? f->data : NULL;
 }
 
 const char *tokenizer_kind(const struct tokenizer *t) {

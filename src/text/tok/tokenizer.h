@@ -49,11 +49,28 @@ int tokenizer_open_merges(struct tokenizer **t, const char *dir, const char *pre
 int tokenizer_open_blob(struct tokenizer **t, const void *data, size_t bytes, const char *name,
                         struct err *e);
 
+/* What a model has of a tokenizer of its own before anybody opens it: a blob or a vocabulary; all
+ * zeros: nothing. Borrowed. */
+struct tok_own {
+    const void *blob;
+    size_t bytes;
+    const struct vocab *vocab;
+};
+/* *t becomes NULL if there is nothing. */
+int tokenizer_open_own(struct tokenizer **t, const struct tok_own *own, const char *name,
+                       struct err *e);
+
 void tokenizer_close(struct tokenizer *t); /* accepts NULL */
 
+/* From the vocabulary of a GGUF, which is copied. No file is made in between: tokenizer_blob makes
+ * it when it is asked for. ERR_INPUT: a pre-tokenizer that is not known, tokens or merges that do
+ * not fit together. */
+int tokenizer_from_vocab(struct tokenizer **t, const struct vocab *v, const char *name,
+                         struct err *e);
+
 /* A blob from what other files hold of a tokenizer; *blob is malloc()ed. The vocabulary of a GGUF
- * becomes a tokenizer.json (VOCAB_BPE) or a tokenizer.model (VOCAB_SPM). ERR_INPUT: a pre-tokenizer
- * that is not known, tokens or merges that do not fit together. */
+ * becomes a tokenizer.json (VOCAB_BPE), a tokenizer.model (VOCAB_SPM) or the word "byte". ERR_INPUT
+ * as above, but for what is only seen when it is opened. */
 int tokenizer_blob_from_vocab(const struct vocab *v, const char *name, void **blob, size_t *bytes,
                               struct err *e);
 /* A file's text, borrowed; NULL: there is none. */
@@ -92,7 +109,8 @@ int tokenizer_to_json(const struct tokenizer *t, struct tok_bytes *out, struct e
 int tokenizer_to_bin(const struct tokenizer *t, struct tok_bytes *out, struct err *e);
 
 /* The file form that is stored inside checkpoints: the bytes of tokenizer.json (bpe), of
- * tokenizer.model or tokenizer.bin (spm), or the word "byte". Borrowed; lives as long as t. */
+ * tokenizer.model or tokenizer.bin (spm), or the word "byte". Borrowed; lives as long as t. Made
+ * now, once, of a tokenizer from a vocabulary; NULL: no memory for that. */
 const void *tokenizer_blob(const struct tokenizer *t, size_t *bytes);
 
 const char *tokenizer_kind(const struct tokenizer *t);       /* "byte", "bpe", "spm" */
@@ -107,9 +125,8 @@ bool tokenizer_is(const struct tokenizer *t, uint64_t hash);
  */
 int tokenizer_check_size(uint32_t tokens, int64_t rows, const char *model, struct err *e);
 /* ERR_INPUT if t cannot be the tokenizer of a model with a vocabulary of `rows`: it has more
- * tokens, or the model's own one (a blob; NULL: there is none) is known and another. model: for
- * messages. */
-int tokenizer_check(const struct tokenizer *t, int64_t rows, const void *own, size_t own_bytes,
+ * tokens, or the model's own one can be used and is another. model: for messages. */
+int tokenizer_check(const struct tokenizer *t, int64_t rows, const struct tok_own *own,
                     const char *model, struct err *e);
 int64_t tokenizer_bos(const struct tokenizer *t);            /* id put before a text, or -1 */
 int64_t tokenizer_eos(const struct tokenizer *t);            /* id of end of text, or -1 */
