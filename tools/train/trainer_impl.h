@@ -52,6 +52,8 @@ struct trainer {
     bool restores;    /* all weights come from the checkpoint */
     const char *origin; /* file that the weights first came from, where it is now; NULL: random */
     const char *base;   /* origin, or NULL if they are restored */
+    uint64_t base_hash; /* of base, read once; with base_hashed */
+    bool base_hashed;
     struct adapter_words adapter; /* of --adapter */
     char *own_run;    /* --init of a run's folder: its model */
     char *own_init;   /* from.init if it lies in the folder */

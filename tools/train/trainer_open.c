@@ -202,6 +202,7 @@ static int open_model(struct trainer *t, struct err *e) {
     TRY(run_plan_fits(&t->memory, &t->machine, "this run", run_plan_advice(ro.engine), e));
     TRY(check_disk(t, &ro, e));
     TRY(trainer_check_base(t, e));
+    if (t->model.lora && t->base_hashed) t->model.lora->base_hash = t->base_hash;
     /* Now, while the memory of the run is not in use. */
     log_state(&t->line, "measuring the GEMM peak");
     t->peak = machine_peak(&t->machine, 0.3, t->memory.total);

@@ -275,8 +275,15 @@ out:
 }
 
 int trainer_check_base(struct trainer *t, struct err *e) {
-    const int rc = t->base ? check_file(t, SOURCE_init, t->base, e) : 0;
-    return rc ? rc : check_file(t, SOURCE_adapter, t->from.adapter, e);
+    int rc;
+    if (t->base) {
+        TRY(model_file_hash(t->base, &t->base_hash, e));
+        t->base_hashed = true;
+        TRY(check_source(t, SOURCE_init, t->base, t->base_hash, e));
+    }
+    TRY(check_file(t, SOURCE_adapter, t->from.adapter, e));
+out:
+    return rc;
 }
 
 int trainer_check_model(struct trainer *t, struct err *e) {

@@ -14,7 +14,10 @@
 static int base_hash(struct trainer *t, uint64_t *hash, struct err *e) {
     int rc;
     char *path = NULL;
-    if (t->base) return model_file_hash(t->base, hash, e);
+    if (t->base) {
+        *hash = t->base_hash;
+        return 0;
+    }
     path = file_join(t->dir, "base.blzt");
     if (!path) return err_set(e, ERR_NOMEM, "out of memory");
     TRY(model_save_hashed(&t->model, path, "blzt5", NULL, hash, e));
@@ -101,7 +104,11 @@ static int same_base(const struct trainer *t, const struct trajectory *old, stru
         free(own);
         return 0;
     }
-    int rc = path ? model_file_hash(path, &hash, e) : err_set(e, ERR_NOMEM, "out of memory");
+    int rc = 0;
+    if (t->base_hashed)
+        hash = t->base_hash;
+    else
+        rc = path ? model_file_hash(path, &hash, e) : err_set(e, ERR_NOMEM, "out of memory");
     if (!rc && hash != old->head.base_hash)
         rc = err_set(e, ERR_INPUT,
                      "%s has hash %016llx, but the updates in %s were made from a file with hash "
