@@ -230,7 +230,8 @@ static void run(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
         return;
     }
     inside = &here;
-    if (n == 1 || p->process != getpid() || pthread_mutex_trylock(&p->held)) {
+    /* A ticket counts to UINT32_MAX. */
+    if (n == 1 || n >= UINT32_MAX || p->process != getpid() || pthread_mutex_trylock(&p->held)) {
         run_here(n, fn, ctx, 0);
     } else {
         run_pool(p, n, fn, ctx);
@@ -240,7 +241,6 @@ static void run(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
 }
 
 void pool_for(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
-    assert(n < UINT32_MAX);
     if (n <= 0) return;
     const int libraries = library_threads(1);
     run(p, n, fn, ctx);

@@ -150,7 +150,12 @@ static int write_head(struct file_out *f, const struct trajectory_head *h, struc
         rc = err_set(e, ERR_NOMEM, "out of memory for %s", f->path);
         goto out;
     }
-    assert(bytes <= MAX_JSON && h->vocab > 0 && h->n_ids <= h->vocab);
+    if (bytes > MAX_JSON) {
+        rc = err_set(e, ERR_USAGE, "%s: the options of the run take %d bytes, a trajectory holds %d",
+                     f->path, bytes, MAX_JSON);
+        goto out;
+    }
+    assert(h->vocab > 0 && h->n_ids <= h->vocab);
     XXH3_64bits_reset(x);
     XXH3_64bits_update(x, json, (size_t)bytes);
     file_out_write(f, head, sizeof head);

@@ -9,6 +9,11 @@
  * rounds); it is the only place where types change. A packed operand can be used for several
  * products.
  *
+ * Of the process, not of a machine, are the libraries that onednn and openblas load, as there can be
+ * only one of each: oneDNN with the shapes it has prepared (behind a lock, at most 1024, a function of
+ * the shape alone) and OpenBLAS with the kernels of the tier that asked first (gemm_openblas.c). They
+ * stay until the process ends; their scratch goes with the thread.
+ *
  * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the one with the best rate
  * for the compute type on this CPU, of equals the first. Adding one: gemm_x.c and one word in the
  * list. All work is cut by the problem, so every backend marked exact gives the same bits for any

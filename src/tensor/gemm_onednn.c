@@ -34,9 +34,14 @@ static dnnl_engine_t engine;
 static dnnl_stream_t stream;
 static bool ready;
 
+struct pad {
+    _Alignas(ARENA_ALIGN) size_t size; /* of what follows */
+};
+static pthread_key_t pad_key; /* of each thread that computes in bf16 */
+
 static void load(void) {
     void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (!lib) return;
+    if (!lib || pthread_key_create(&pad_key, free)) return;
 #define X(f)                                                                                       \
     *(void **)&p_##f = dlsym(lib, #f);                                                             \
     if (!p_##f) return;
@@ -138,16 +143,20 @@ static const struct entry *find(struct entry *fresh, bool *own) {
     return *own ? fresh : NULL;
 }
 
-/* This thread's scratchpad of at least `bytes`; kept, grows. NULL without memory. */
+/* This thread's scratchpad of at least `bytes`; it grows, and ends with the thread. NULL without
+ * memory. */
 static void *scratchpad(size_t bytes) {
-    static _Thread_local void *pad;
-    static _Thread_local size_t size;
-    if (bytes > size) {
+    struct pad *pad = pthread_getspecific(pad_key);
+    if (!pad || pad->size < bytes) {
         free(pad);
-        pad = aligned_alloc(ARENA_ALIGN, arena_round(bytes));
-        size = pad ? bytes : 0;
+        pad = aligned_alloc(ARENA_ALIGN, sizeof *pad + arena_round(bytes));
+        if (pthread_setspecific(pad_key, pad)) {
+            free(pad);
+            pad = NULL;
+        }
+        if (pad) pad->size = bytes;
     }
-    return pad;
+    return pad ? pad + 1 : NULL;
 }
 
 static float f32_of_bf16(uint16_t h) {

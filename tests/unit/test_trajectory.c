@@ -589,6 +589,22 @@ static void bad_heads(void **state) {
     refused("b", "not a trajectory");
 }
 
+/* Options of any length are an error, not the end of the process. */
+static void options_beyond(void **state) {
+    (void)state;
+    const size_t n = (size_t)5 << 20;
+    char *config = malloc(n);
+    struct trajectory_head h = head(0);
+    memset(config, 'x', n);
+    memcpy(config, "{\"name\":\"", 9);
+    memcpy(config + n - 3, "\"}", 3);
+    h.config = config;
+    assert_int_equal(trajectory_create(&t, "a", &h, &e), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "a trajectory holds 4194304"));
+    assert_int_equal(access("a", F_OK), -1);
+    free(config);
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, enter, leave)
     const struct CMUnitTest tests[] = {
@@ -596,7 +612,7 @@ int main(void) {
         T(created_whole),  T(torn_end),      T(zeros_at_the_end), T(killed),
         T(failed_write),   T(truncated),     T(flipped),          T(damage_is_placed),
         T(forged_records), T(forged_counts), T(huge_counts),      T(end_that_looks_like_records),
-        T(bad_heads),
+        T(bad_heads),  T(options_beyond),
 #undef T
 #define T(f) cmocka_unit_test_setup_teardown(f, enter_more, leave)
         T(round_trip), T(appends_to_what_is_there), T(torn_end), T(failed_write), T(truncated),
