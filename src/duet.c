@@ -20,6 +20,7 @@ struct duet_model {
     struct tokenizer *tok;
     struct machine machine;
     int threads; /* as they were wanted when it was opened */
+    int generating; /* calls that are not over, one in the piece() of another */
     int64_t context;
     duet_end end; /* of the last generation */
     bool specials; /* duet_read_specials */
@@ -66,10 +67,11 @@ static int end(int rc, struct err *e, duet_error *err) {
     return report(rc, e, err);
 }
 
-/* Every model has its own machine, with the number of threads that is wanted now. */
+/* Every model has its own machine, with the number of threads that is wanted now; but what piece()
+ * calls works with the machine of the call that it came from. */
 static int refresh(duet_model *m, struct err *e) {
     const int threads = threads_wanted;
-    if (m->machine.kern && m->threads == threads) return 0;
+    if (m->generating || (m->machine.kern && m->threads == threads)) return 0;
     machine_close(&m->machine);
     const int rc = machine_open(&m->machine, &(struct machine_opts){.threads = threads}, e);
     m->threads = threads;
@@ -319,7 +321,10 @@ static int generate(duet_model *m, const char *prompt, const struct sample_opts 
     TRY(sample_prompt(m->tok, prompt, strlen(prompt), m->specials, &ids, e));
     TRY(check_ids(m, ids.ids, ids.n, e));
     TRY(refresh(m, e));
-    TRY(sample_run(&m->model, &m->machine, o, ids.ids, (int64_t)ids.n, emit, sink, &stats, e));
+    m->generating++;
+    rc = sample_run(&m->model, &m->machine, o, ids.ids, (int64_t)ids.n, emit, sink, &stats, e);
+    m->generating--;
+    TRY(rc);
     TRY(sink->rc);
     if (stats.end != SAMPLE_EMIT) TRY(chars_end(&sink->chars, e));
     m->end = stats.end != SAMPLE_EMIT && !put(sink) ? DUET_END_PIECE : ends[stats.end];

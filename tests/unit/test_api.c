@@ -494,7 +494,7 @@ struct job {
     duet_model *m;
     struct sink text;
     float nll[63];
-    int failed;
+    int failed, threads;
     char prompt;
 };
 
@@ -508,6 +508,7 @@ static int nested(void *ctx, const char *bytes, size_t n) {
     if (j->text.calls == 3) {
         const uint32_t some[2] = {65, 66};
         float nll[1];
+        duet_set_threads(++j->threads % 4 + 1); /* not this generation's */
         if (duet_score(j->m, some, 2, nll, NULL)) j->failed++;
     }
     return collect(&j->text, bytes, n);
