@@ -39,6 +39,14 @@ int vocab_copy(struct vocab *to, const struct vocab *from, struct err *e) {
     return 0;
 }
 
+int vocab_check_size(uint32_t tokens, int64_t rows, const char *model, struct err *e) {
+    if (tokens <= rows) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s: the tokenizer has %u tokens, but the model's vocabulary only %lld: they do "
+                   "not belong together",
+                   model, (unsigned)tokens, (long long)rows);
+}
+
 static bool same_texts(const struct vocab_text *a, const struct vocab_text *b, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (a[i].n != b[i].n || (a[i].n && memcmp(a[i].s, b[i].s, a[i].n))) return false;

@@ -54,6 +54,10 @@ struct vocab {
 /* A copy that owns its texts, into *to. ERR_NOMEM. */
 int vocab_copy(struct vocab *to, const struct vocab *from, struct err *e);
 
+/* ERR_INPUT if so many tokens are too many for a model with a vocabulary of rows. model: for the
+ * message. */
+int vocab_check_size(uint32_t tokens, int64_t rows, const char *model, struct err *e);
+
 /* True if everything is the same. */
 bool vocab_equal(const struct vocab *a, const struct vocab *b);
 

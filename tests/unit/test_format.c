@@ -42,6 +42,29 @@ static void blzt5_round_trip(void **state) {
     model_file_close(&b);
 }
 
+/* The hash that a writer is asked for is that of the file, whether it is made on the way or read. */
+static void hash_of_what_is_written(void **state) {
+    (void)state;
+    int made = 0, read = 0;
+    for (size_t f = 0; f < n_formats; f++) {
+        size_t size;
+        uint64_t hash = 0;
+        struct model_file a, b;
+        if (!formats[f]->probe || !formats[f]->write) continue;
+        uint8_t *data = sample(formats[f]->name, &size);
+        assert_int_equal(open_bytes(&a, data, size, true), 0);
+        a.hash = &hash;
+        assert_int_equal(model_file_write(&a, formats[f]->name, at("hashed"), &e), 0);
+        assert_int_equal(model_file_open(&b, at("hashed"), true, &e), 0);
+        assert_true(hash && hash == model_file_digest(&b));
+        formats[f]->hashes ? made++ : read++;
+        model_file_close(&a);
+        model_file_close(&b);
+        free(data);
+    }
+    assert_true(made && read);
+}
+
 static void cut_and_grown(void **state) {
     (void)state;
     for (size_t f = 0; f < n_formats; f++) {
@@ -368,6 +391,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blzt5_round_trip),      cmocka_unit_test(blzt5_flipped_bits),
         cmocka_unit_test(blzt5_hostile_headers), cmocka_unit_test(blzt5_hostile_lengths),
+        cmocka_unit_test(hash_of_what_is_written),
         cmocka_unit_test(cut_and_grown),         cmocka_unit_test(rope_layouts),
         cmocka_unit_test(refused_tensors),       cmocka_unit_test(unknown_files),
         cmocka_unit_test(failed_write),          cmocka_unit_test(blzt5_one_pass),

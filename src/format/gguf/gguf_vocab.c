@@ -288,11 +288,8 @@ out:
 
 /* Rows beyond the vocabulary are called "[PADi]", as llama.cpp's converter does. */
 static int check_pads(const struct vocab *v, uint32_t rows, struct err *e) {
-    if (v->n > rows)
-        return err_set(e, ERR_INPUT,
-                       "the tokenizer has %u tokens, but the model's vocabulary only %u: they do "
-                       "not belong together",
-                       (unsigned)v->n, (unsigned)rows);
+    const int rc = vocab_check_size(v->n, rows, "the GGUF", e);
+    if (rc) return rc;
     for (uint32_t i = 0; i < v->n && v->n < rows; i++) {
         char text[16], *end;
         const struct vocab_text t = v->tokens[i];

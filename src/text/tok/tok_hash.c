@@ -125,11 +125,7 @@ bool tokenizer_is(const struct tokenizer *t, uint64_t hash) {
 }
 
 int tokenizer_check_size(uint32_t tokens, int64_t rows, const char *model, struct err *e) {
-    if (tokens <= rows) return 0;
-    return err_set(e, ERR_INPUT,
-                   "%s: the tokenizer has %u tokens, but the model's vocabulary only %lld: they do "
-                   "not belong together",
-                   model, (unsigned)tokens, (long long)rows);
+    return vocab_check_size(tokens, rows, model, e);
 }
 
 /* True where t is plainly what it is compared with: nothing need be opened. */
