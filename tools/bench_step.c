@@ -44,7 +44,7 @@ static int create(struct model *m, const struct bench_opts *o, const struct trai
     TRY(model_create(m, &c, e));
     m->pool = o->machine.pool;
     TRY(train_model_shape(m, setup, NULL, 0, e));
-    TRY(train_model_load(m, setup, &o->train, NULL, e));
+    TRY(train_model_load(m, setup, &o->train, NULL, NULL, e));
 out:
     return rc;
 }

@@ -153,6 +153,7 @@ static int open_to_train(struct job *j, struct err *e) {
     const struct opts *o = j->o;
     struct model_config c = {0};
     struct conf rest = {0};
+    struct train_files f = {.verify = true};
     struct train_opts t;
     struct train_setup setup;
     TRY(conf_parse(&rest, train_rows, &t, 0, NULL, e)); /* what audit has no option for */
@@ -167,15 +168,16 @@ static int open_to_train(struct job *j, struct err *e) {
     t.steps = 1;
     TRY(train_setup_make(&setup, &t, &j->machine.cpu, e));
     setup.perturb = o->perturb;
-    TRY(train_model_create(&j->model, &t, 0, e));
+    TRY(train_model_create(&j->model, &t, &f, 0, e));
     j->model.pool = j->machine.pool;
-    TRY(train_model_config(&c, &t, &j->model, e)); /* for the tokenizer in the file */
+    TRY(train_model_config(&c, &t, &f, &j->model, e)); /* for the tokenizer in the file */
     TRY(train_model_shape(&j->model, &setup, NULL, 0, e));
     TRY(check_memory(j, false, e));
-    TRY(train_model_load(&j->model, &setup, &t, j->path, e));
+    TRY(train_model_load(&j->model, &setup, &t, &f, j->path, e));
 out:
     model_config_release(&c);
     conf_release(&rest);
+    train_files_close(&f);
     return rc;
 }
 

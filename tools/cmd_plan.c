@@ -24,6 +24,7 @@ struct job {
     const struct train_opts *o;
     struct train_setup setup;
     struct machine machine;
+    struct train_files files;
     struct model model;
     struct dataset data, val_data;
     struct task task, task_eval;
@@ -67,7 +68,7 @@ static int open_tokenizer(struct job *j, struct model *holder, struct err *e) {
     struct train_opts base = *o;
     if (base.model) base.set = (struct conf_pairs){0}; /* it is of that description */
     base.model = NULL;
-    TRY(train_model_config(&c, &base, holder, e));
+    TRY(train_model_config(&c, &base, &j->files, holder, e));
     TRY(model_try_tokenizer(holder, &j->data.tokenizer, e));
 out:
     model_config_release(&c);
@@ -131,7 +132,7 @@ static int read_data(struct job *j, struct err *e) {
     const struct train_opts *o = j->o;
     struct model holder = {0};
     struct model_config c = {0};
-    TRY(train_model_config(&c, o, NULL, e));
+    TRY(train_model_config(&c, o, &j->files, NULL, e));
     j->seq = o->seq ? o->seq : c.seq_len;
     TRY(open_tokenizer(j, &holder, e));
     TRY(o->task ? read_tasks(j, e) : read_text(j, &holder, (uint32_t)c.vocab, e));
@@ -167,7 +168,7 @@ static int make_plan(struct job *j, struct err *e) {
     const int64_t vocab = j->data.tokenizer    ? tokenizer_vocab_size(j->data.tokenizer)
                           : j->data.shard.vocab ? j->data.shard.vocab
                                                 : 0;
-    TRY(train_model_create(&j->model, o, vocab, e));
+    TRY(train_model_create(&j->model, o, &j->files, vocab, e));
     if (o->compact_vocab && o->data.n)
         TRY(dataset_ids(&j->data.shard, &j->val_data.shard, j->model.config.vocab, &j->ids,
                         &j->n_ids, e));
@@ -367,6 +368,7 @@ static int run(int argc, char **argv, struct err *e) {
     (o.json ? print_json : print_text)(&j);
 out:
     model_close(&j.model);
+    train_files_close(&j.files);
     dataset_close(&j.data);
     dataset_close(&j.val_data);
     task_close(&j.task);

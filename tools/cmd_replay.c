@@ -40,6 +40,7 @@ struct replay {
     struct conf conf;
     struct train_opts opts;
     struct train_setup setup;
+    struct train_files files;
     struct model model;
     struct run *run; /* repeats the recorded updates */
 };
@@ -112,7 +113,7 @@ static int open_tokenizer(struct replay *r, struct log_progress *line, struct er
     const char *spec = r->tokenizer ? r->tokenizer : r->opts.tokenizer;
     if (r->opts.lora_rank) return 0; /* an adapter holds none */
     if (r->random || !r->opts.tokenizer) {
-        TRY(train_model_config(&c, &from_base, &r->model, e));
+        TRY(train_model_config(&c, &from_base, &r->files, &r->model, e));
     } else if (r->tokenizer) {
         TRY(model_open_tokenizer(&tok, spec, e));
     } else if (model_open_tokenizer(&tok, spec, &missing)) {
@@ -131,7 +132,7 @@ static int open_run(struct replay *r, struct log_progress *line, struct err *e) 
     int rc;
     const struct trajectory_head *h = &r->trajectory.head;
     struct engine_memory memory;
-    TRY(train_model_create(&r->model, &r->opts, 0, e));
+    TRY(train_model_create(&r->model, &r->opts, &r->files, 0, e));
     r->model.pool = r->machine.pool;
     if (r->model.full_vocab != h->vocab) {
         rc = err_set(e, ERR_INPUT, "%s: vocabulary of %lld, but that of %s is %lld", r->path,
@@ -146,7 +147,7 @@ static int open_run(struct replay *r, struct log_progress *line, struct err *e) 
     TRY(train_model_shape(&r->model, &r->setup, h->ids, h->n_ids, e));
     TRY(run_plan(&memory, o.engine, &r->model, &o.engine_opts, 0, e));
     TRY(run_plan_fits(&memory, &r->machine, "this replay", NULL, e));
-    TRY(train_model_load(&r->model, &r->setup, &r->opts, r->base, e));
+    TRY(train_model_load(&r->model, &r->setup, &r->opts, &r->files, r->base, e));
     TRY(run_open(&r->run, &r->model, &o, NULL, NULL, e));
 out:
     return rc;
@@ -194,6 +195,7 @@ out:
 
 static void replay_release(struct replay *r) {
     run_close(r->run);
+    train_files_close(&r->files);
     model_close(&r->model);
     machine_close(&r->machine);
     conf_release(&r->conf);
@@ -248,7 +250,7 @@ static int run(int argc, char **argv, struct err *e) {
     bool done;
     struct conf conf = {0};
     struct opts o = {0};
-    struct replay r = {0};
+    struct replay r = {.files.verify = true};
     struct inputs in = {0};
     TRY(cmd_parse(&cmd_replay, &conf, &o, argc, argv, &done, e));
     if (done) goto out;

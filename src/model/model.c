@@ -185,6 +185,11 @@ static int set_vocab(struct model *m, const struct vocab *v, struct err *e) {
     return 0;
 }
 
+static int set_own(struct model *m, const struct model_file *mf, struct err *e) {
+    if (mf->tokenizer) return model_set_tokenizer(m, mf->tokenizer, mf->tokenizer_bytes, e);
+    return mf->vocab ? set_vocab(m, mf->vocab, e) : 0;
+}
+
 int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e) {
     free(m->tok_problem);
     m->tok_problem = mf->tokenizer_problem;
@@ -192,8 +197,15 @@ int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e) 
     free(m->notes);
     m->notes = mf->notes;
     mf->notes = NULL;
-    if (mf->tokenizer) return model_set_tokenizer(m, mf->tokenizer, mf->tokenizer_bytes, e);
-    return mf->vocab ? set_vocab(m, mf->vocab, e) : 0;
+    return set_own(m, mf, e);
+}
+
+int model_copy_tokenizer(struct model *m, const struct model_file *mf, struct err *e) {
+    free(m->tok_problem);
+    m->tok_problem = mf->tokenizer_problem ? strdup(mf->tokenizer_problem) : NULL;
+    if (mf->tokenizer_problem && !m->tok_problem)
+        return err_set(e, ERR_NOMEM, "out of memory for the tokenizer");
+    return set_own(m, mf, e);
 }
 
 void model_forget_tokenizer(struct model *m) {

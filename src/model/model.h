@@ -118,6 +118,8 @@ int model_set_tokenizer(struct model *m, const void *blob, size_t bytes, struct 
 int model_keep_tokenizer(struct model *m, const struct tokenizer *t, struct err *e);
 /* The same with what the file has. */
 int model_take_tokenizer(struct model *m, struct model_file *mf, struct err *e);
+/* The same, of a file that keeps it for others, and without notes. */
+int model_copy_tokenizer(struct model *m, const struct model_file *mf, struct err *e);
 /* Frees what model_take_tokenizer took. */
 void model_forget_tokenizer(struct model *m);
 /* What the model has of a tokenizer, borrowed. */

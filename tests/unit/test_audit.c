@@ -219,9 +219,11 @@ static struct model lora_of(bool merge, enum dtype weights, double b) {
                                            .merge = merge,
                                            .targets = "q,k,v,o,gate,up,down",
                                            .init = "peft"}};
-    ok(train_model_create(&m, &t, 0, &e));
+    struct train_files files = {.verify = true};
+    ok(train_model_create(&m, &t, &files, 0, &e));
     ok(train_model_shape(&m, &s, NULL, 0, &e));
-    ok(train_model_load(&m, &s, &t, base_path, &e));
+    ok(train_model_load(&m, &s, &t, &files, base_path, &e));
+    train_files_close(&files);
     struct rng r = rng_make(5, RNG_TEST, 0, 0, 0);
     for (int i = 0; i < m.n_params; i++) {
         float *w = m.params[i].data;

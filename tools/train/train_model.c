@@ -104,29 +104,81 @@ void train_release_adapter(struct adapter_words *text) {
     free(text->model);
 }
 
-/* Into tok the file's tokenizer, into *notes what was read otherwise than it says; either may be
- * NULL. */
-static int read_config(struct model_config *c, const struct train_opts *o, struct model *tok,
-                       char **notes, struct err *e) {
-    if (!o->model && !o->init)
-        return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
-    if (o->model) return model_config_read(c, o->model, &o->set, e);
-    struct model_file mf = {0};
-    int rc = model_import(&mf, o->init, false, e);
-    if (rc) return rc;
-    rc = model_config_parse(c, mf.config, strlen(mf.config), o->init, &o->set, e);
-    if (!rc && tok) rc = model_take_tokenizer(tok, &mf, e);
-    if (!rc && notes) {
-        *notes = mf.notes;
-        mf.notes = NULL;
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static void file_close(struct train_file *x) {
+    free(x->path);
+    model_file_close(&x->mf);
+    *x = (struct train_file){0};
+}
+
+void train_files_close(struct train_files *f) {
+    file_close(f->file);
+    file_close(f->file + 1);
+}
+
+/* *x: the file, imported now or before. */
+static int file_get(struct train_files *f, const char *path, struct train_file **x, struct err *e) {
+    for (int i = 0; i < 2; i++) {
+        *x = f->file + i;
+        if ((*x)->path && !strcmp((*x)->path, path)) return 0;
     }
-    model_file_close(&mf);
+    *x = f->file + f->next;
+    f->next = !f->next;
+    file_close(*x);
+    const int rc = model_import(&(*x)->mf, path, f->verify, e);
+    if (rc) return rc;
+    (*x)->path = strdup(path);
+    if ((*x)->path) return 0;
+    file_close(*x);
+    return err_set(e, ERR_NOMEM, "out of memory for the name of %s", path);
+}
+
+int train_files_hash(struct train_files *f, const char *path, uint64_t *hash, struct err *e) {
+    struct train_file *x;
+    const int rc = file_get(f, path, &x, e);
+    if (!rc) *hash = model_file_digest(&x->mf);
     return rc;
 }
 
-int train_model_config(struct model_config *c, const struct train_opts *o, struct model *tok,
-                       struct err *e) {
-    return read_config(c, o, tok, NULL, e);
+/* Weights, after which the file is not asked for again. */
+static int file_load(struct train_files *f, struct model *m, const char *path, struct err *e) {
+    struct train_file *x;
+    int rc = file_get(f, path, &x, e);
+    if (rc) return rc;
+    rc = model_load_file(m, &x->mf, e);
+    file_close(x);
+    return rc;
+}
+
+static int copy_text(char **to, const char *text, struct err *e) {
+    free(*to);
+    *to = text ? strdup(text) : NULL;
+    return text && !*to ? err_set(e, ERR_NOMEM, "out of memory for notes") : 0;
+}
+
+/* ---- description ----------------------------------------------------------------------------- */
+
+/* Into tok the file's tokenizer, into *notes what was read otherwise than it says; either may be
+ * NULL. */
+static int read_config(struct model_config *c, const struct train_opts *o, struct train_files *f,
+                       struct model *tok, char **notes, struct err *e) {
+    int rc;
+    struct train_file *x;
+    if (!o->model && !o->init)
+        return err_set(e, ERR_USAGE, "give the model with --model FILE or --init FILE");
+    if (o->model) return model_config_read(c, o->model, &o->set, e);
+    TRY(file_get(f, o->init, &x, e));
+    TRY(model_config_parse(c, x->mf.config, strlen(x->mf.config), o->init, &o->set, e));
+    if (tok) TRY(model_copy_tokenizer(tok, &x->mf, e));
+    if (notes) TRY(copy_text(notes, x->mf.notes, e));
+out:
+    return rc;
+}
+
+int train_model_config(struct model_config *c, const struct train_opts *o, struct train_files *f,
+                       struct model *tok, struct err *e) {
+    return read_config(c, o, f, tok, NULL, e);
 }
 
 static bool vocab_was_set(const struct train_opts *o) {
@@ -184,11 +236,16 @@ out:
     return rc;
 }
 
-int train_model_create(struct model *m, const struct train_opts *o, int64_t vocab, struct err *e) {
+int train_model_create(struct model *m, const struct train_opts *o, struct train_files *f,
+                       int64_t vocab, struct err *e) {
     struct model_config c = {0};
     char *notes = NULL;
-    int rc = read_config(&c, o, NULL, &notes, e);
-    if (rc) return rc;
+    int rc = read_config(&c, o, f, NULL, &notes, e);
+    if (rc) {
+        model_config_release(&c);
+        free(notes);
+        return rc;
+    }
     const bool free_size = !o->init && !vocab_was_set(o);
     const char *name = o->init ? o->init : "--set vocab_size";
     rc = free_size ? 0 : tokenizer_check_size((uint32_t)vocab, c.vocab, name, e);
@@ -228,16 +285,16 @@ out:
 }
 
 int train_model_load(struct model *m, const struct train_setup *s, const struct train_opts *o,
-                     const char *base, struct err *e) {
+                     struct train_files *f, const char *base, struct err *e) {
     const int rc = model_reserve(m, e);
-    return rc ? rc : train_model_begin(m, s, o, base, e);
+    return rc ? rc : train_model_begin(m, s, o, f, base, e);
 }
 
 int train_model_begin(struct model *m, const struct train_setup *s, const struct train_opts *o,
-                      const char *base, struct err *e) {
+                      struct train_files *f, const char *base, struct err *e) {
     int rc;
     if (base)
-        TRY(model_load(m, base, e));
+        TRY(file_load(f, m, base, e));
     else
         TRY(model_init(m, (uint64_t)o->seed, e));
     if (s->lora.rank) lora_init(m, (uint64_t)o->seed);

@@ -12,6 +12,7 @@
 #include "provenance.h"
 #include "run.h"
 #include "run_start.h"
+#include "train_model.h"
 #include "trainer.h"
 #include "trajectory.h"
 
@@ -52,6 +53,7 @@ struct trainer {
     bool restores;    /* all weights come from the checkpoint */
     const char *origin; /* file that the weights first came from, where it is now; NULL: random */
     const char *base;   /* origin, or NULL if they are restored */
+    struct train_files files;
     uint64_t base_hash; /* of base, read once; with base_hashed */
     bool base_hashed;
     struct adapter_words adapter; /* of --adapter */

@@ -31,7 +31,7 @@ static int init_tokenizer(struct trainer *t, struct model *holder, struct err *e
     if (!o.init) return 0;
     if (o.model) o.set = (struct conf_pairs){0}; /* it is of that description */
     o.model = NULL;
-    int rc = train_model_config(&c, &o, holder, e);
+    int rc = train_model_config(&c, &o, &t->files, holder, e);
     model_config_release(&c);
     return rc;
 }
@@ -95,7 +95,7 @@ static int open_data(struct trainer *t, struct err *e) {
         TRY(init_tokenizer(t, &holder, e));
         d.own = model_tok_own(&holder);
     }
-    TRY(train_model_config(&c, o, NULL, e));
+    TRY(train_model_config(&c, o, &t->files, NULL, e));
     t->described = c.vocab;
     d.raw_vocab = (uint32_t)c.vocab;
     t->seq = t->opts->seq = o->seq ? o->seq : c.seq_len;
@@ -170,7 +170,7 @@ static int create_model(struct trainer *t, struct err *e) {
     int rc;
     const int64_t vocab =
         t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer) : t->data.shard.vocab;
-    TRY(train_model_create(&t->model, &t->from, vocab, e));
+    TRY(train_model_create(&t->model, &t->from, &t->files, vocab, e));
     t->model.pool = t->machine.pool;
     if (t->data.tokenizer) TRY(match_tokenizer(t, e));
     TRY(trainer_check_model(t, e));
@@ -209,7 +209,7 @@ static int open_model(struct trainer *t, struct err *e) {
     t->usual_peak = usual_peak_note(t->machine.gemm, t->memory.total, t->peak);
     log_state(&t->line, "preparing the model");
     TRY(t->restores ? model_reserve(&t->model, e)
-                    : train_model_load(&t->model, s, o, t->base, e));
+                    : train_model_load(&t->model, s, o, &t->files, t->base, e));
     TRY(run_open(&t->run, &t->model, &ro, trainer_event, t, e));
     t->p = &t->run->p;
 out:
@@ -233,7 +233,7 @@ static int check_once(const struct train_opts *o, struct err *e) {
 
 /* What is wrong with the command line and can be seen without tokenising is said before the folder
  * is touched. */
-static int check_inputs(const struct train_opts *o, struct err *e) {
+static int check_inputs(const struct train_opts *o, struct train_files *f, struct err *e) {
     int rc;
     struct model m = {0}, own = {0};
     struct model_config c = {0};
@@ -255,11 +255,11 @@ static int check_inputs(const struct train_opts *o, struct err *e) {
     if (o->init && access(o->init, R_OK)) return err_errno(e, ERR_INPUT, "cannot read %s", o->init);
     if (o->tokenizer) TRY(model_open_tokenizer(&tok, o->tokenizer, e));
     if (o->init && tok) {
-        TRY(train_model_config(&c, o, &own, e));
+        TRY(train_model_config(&c, o, f, &own, e));
         const struct tok_own its = model_tok_own(&own);
         TRY(tokenizer_check(tok, c.vocab, &its, o->init, e));
     }
-    TRY(train_model_create(&m, o, tok ? tokenizer_vocab_size(tok) : 0, e));
+    TRY(train_model_create(&m, o, f, tok ? tokenizer_vocab_size(tok) : 0, e));
 out:
     model_config_release(&c);
     model_forget_tokenizer(&own);
@@ -364,6 +364,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
                           .began = clock_seconds(),
                           .resumed = o->resume != NULL,
                           .saved_step = -1,
+                          .files.verify = true,
                           .lock = -1};
     t->early = progress_zero();
     t->p = &t->early;
@@ -393,7 +394,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     train_opts_resolve(o, &t->setup);
     TRY(machine_products(&t->machine,
                          &(struct machine_opts){.gemm = o->gemm, .compute = o->compute}, e));
-    if (!t->resumed) TRY(check_inputs(o, e));
+    if (!t->resumed) TRY(check_inputs(o, &t->files, e));
     TRY(heartbeat_open(&t->clock, machine_threads(&t->machine), e));
     TRY(open_run(t, conf, e));
     t->last_save = clock_seconds();
@@ -406,6 +407,7 @@ void trainer_close(struct trainer *t) {
     log_progress_end(&t->line);
     log_lines_close(&t->log);
     run_close(t->run);
+    train_files_close(&t->files);
     heartbeat_close(t->clock);
     model_close(&t->model);
     dataset_close(&t->data);

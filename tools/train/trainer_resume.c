@@ -237,7 +237,7 @@ static int check_description(struct trainer *t, struct err *e) {
     const int64_t vocab = t->data.tokenizer ? tokenizer_vocab_size(t->data.tokenizer)
                                             : (int64_t)t->data.shard.vocab;
     if (!t->given.model) return 0;
-    TRY(train_model_create(&m, t->opts, vocab, e));
+    TRY(train_model_create(&m, t->opts, &t->files, vocab, e));
     if (!t->opts->init && t->data.tokenizer) trainer_set_token_ids(&m.config, t->data.tokenizer);
     if (run_start_differs(&m.config, &t->model.config, what))
         rc = err_set(e, ERR_INPUT, "%s: %s as in %s, which goes on as it began", t->opts->model,
@@ -277,7 +277,7 @@ out:
 int trainer_check_base(struct trainer *t, struct err *e) {
     int rc;
     if (t->base) {
-        TRY(model_file_hash(t->base, &t->base_hash, e));
+        TRY(train_files_hash(&t->files, t->base, &t->base_hash, e));
         t->base_hashed = true;
         TRY(check_source(t, SOURCE_init, t->base, t->base_hash, e));
     }

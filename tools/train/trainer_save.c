@@ -285,7 +285,7 @@ void trainer_say_best(struct trainer *t) {
 
 /* What a run begins from is a function of its options and its base. */
 int trainer_load_start(struct trainer *t, struct err *e) {
-    const int rc = train_model_begin(&t->model, &t->setup, &t->from, t->base, e);
+    const int rc = train_model_begin(&t->model, &t->setup, &t->from, &t->files, t->base, e);
     run_reset(t->run);
     return rc;
 }
