@@ -183,8 +183,8 @@ out:
 
 /* ---- batch ----------------------------------------------------------------------------------- */
 
-/* The batch that a training run of this seed begins with, were all of the data its training split.
- */
+/* The batch that a training run of this seed begins with, were all of the data its
+ * training split. */
 static int read_batch(struct job *j, struct err *e) {
     int rc;
     char name[256];

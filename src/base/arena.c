@@ -30,8 +30,8 @@ int arena_init(struct arena *a, size_t bytes, const char *name, struct err *e) {
     if (p == MAP_FAILED)
         return err_errno(e, ERR_NOMEM, "cannot reserve %.1f MB for %s", in_mb(bytes), name);
 #ifdef MADV_HUGEPAGE
-    /* GEMM walks many rows at once: 2 MB pages spare the TLB. Small arenas would only waste memory.
-     */
+    /* GEMM walks many rows at once: 2 MB pages spare the TLB. Small arenas would only
+     * waste memory. */
     if (bytes >= (size_t)8 << 20) madvise(p, bytes, MADV_HUGEPAGE);
 #endif
     a->base = p;

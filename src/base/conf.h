@@ -124,8 +124,7 @@ struct conf {
 };
 
 /* Sets defaults, then reads argv[0..argc). `--config`, `--color` (term.h) and
- * `--help` are known to every command. opts holds borrowed strings that live until conf_release.
- */
+ * `--help` are known to every command. opts holds borrowed strings that live until conf_release. */
 int conf_parse(struct conf *c, const struct conf_row *rows, void *opts, int argc, char **argv,
                struct err *e);
 

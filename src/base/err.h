@@ -31,8 +31,8 @@ int err_errno(struct err *e, int code, const char *fmt, ...) __attribute__((form
 /* Puts "prefix: " before the message that is already there; returns e->code. */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Forwards a failure: goes to `out` with rc set. Every function using it has `int rc` and `out:`.
- */
+/* Forwards a failure: goes to `out` with rc set. Every function using it has `int rc`
+ * and `out:`. */
 #define TRY(expr)                                                                                  \
     do {                                                                                           \
         if ((rc = (expr)) != 0) goto out;                                                          \

@@ -40,8 +40,8 @@ static inline struct pairmap_slot *pairmap_find(const struct pairmap *m, uint64_
 /* The slot of key, made with a = b = MAP_NONE if it was not there; NULL without memory. Slots move
  * when the map grows. */
 struct pairmap_slot *pairmap_put(struct pairmap *m, uint64_t key);
-/* Makes room for n pairs (also for none, so that pairmap_find may be called). Nonzero: no memory.
- */
+/* Makes room for n pairs (also for none, so that pairmap_find may be called). Nonzero:
+ * no memory. */
 int pairmap_reserve(struct pairmap *m, size_t n);
 void pairmap_release(struct pairmap *m);
 
@@ -61,8 +61,8 @@ struct strmap {
 
 /* Index of the string, or MAP_NONE. */
 uint32_t strmap_find(const struct strmap *m, const char *s, size_t len);
-/* Index of the string, added if it was not there (then *m has grown by one); MAP_NONE: no memory.
- */
+/* Index of the string, added if it was not there (then *m has grown by one); MAP_NONE:
+ * no memory. */
 uint32_t strmap_add(struct strmap *m, const char *s, size_t len);
 void strmap_release(struct strmap *m);
 

@@ -183,8 +183,7 @@ int model_file_map(struct model_file *mf, const char *path, const struct file_ma
                    struct err *e);
 
 /* Appends a file beside the weights. owned: malloc()ed data to take over (also on failure), or
- * NULL.
- */
+ * NULL. */
 int model_file_side(struct model_file *mf, const char *name, const void *data, size_t bytes,
                     void *owned, struct err *e);
 const struct mf_side *model_file_find_side(const struct model_file *mf, const char *name);

@@ -119,8 +119,8 @@ void exec_peaks_close(struct exec_peaks *p); /* accepts all zeros */
 
 /* ---- for ops ------------------------------------------------------------------------------- */
 
-/* Rows of this run's tokens in a value: (rows, cols). In a cached value they stand at position pos.
- */
+/* Rows of this run's tokens in a value: (rows, cols). In a cached value they stand at
+ * position pos. */
 float *exec_rows(const struct exec *x, int value);
 
 /* True if the gradient of input i of the running node is to be accumulated. */

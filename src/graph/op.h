@@ -2,8 +2,8 @@
  *
  * Adding one: op_x.c with a `const struct op op_x`, one word in OPS, a case in the checks. forward
  * and backward return void: shapes were proved when the plan was made. They may use pool_for, the
- * scratch that work() asked for (x->work, shared) and that thread_work() asked for (exec_thread()).
- */
+ * scratch that work() asked for (x->work, shared) and that thread_work() asked
+ * for (exec_thread()). */
 #ifndef DUET_OP_H
 #define DUET_OP_H
 

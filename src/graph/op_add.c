@@ -54,8 +54,8 @@ static void backward(struct exec *x, const struct node *n) {
                     .a = x->grad[n->out[0]],
                     .rows = x->rows,
                     .n = x->graph->values[n->out[0]].cols};
-    /* The branch first: the gradient of a may stand where the output's is, and be added to later.
-     */
+    /* The branch first: the gradient of a may stand where the output's is, and be added
+     * to later. */
     j.y = x->grad[n->in[1]];
     j.scale = n->scale;
     j.add = exec_adds(x, 1);

@@ -49,8 +49,8 @@ static int64_t score_ld(int64_t keys) {
     return keys % 1024 ? keys : keys + SCORE_PAD;
 }
 
-/* Room for blocks of scores against up to so many keys: fewer may need the padding when all do not.
- */
+/* Room for blocks of scores against up to so many keys: fewer may need the padding when all
+ * do not. */
 static size_t score_bytes(int64_t keys) {
     return arena_round((size_t)(QB * (keys + SCORE_PAD)) * sizeof(float));
 }

@@ -39,8 +39,8 @@ struct sample_stats {
     enum sample_end end;
 };
 
-/* Picks a token from n logits; scratch: sample_scratch(n) bytes. position: which draw of the seed.
- */
+/* Picks a token from n logits; scratch: sample_scratch(n) bytes. position: which draw of
+ * the seed. */
 size_t sample_scratch(int64_t n);
 uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
                      void *scratch);

@@ -16,8 +16,8 @@ static int no_memory(const struct model_file *mf, struct err *e) {
     return err_set(e, ERR_NOMEM, "%s: out of memory", mf->path);
 }
 
-/* A tokenizer that duet cannot use is no reason to refuse the weights: who asks for it hears why.
- */
+/* A tokenizer that duet cannot use is no reason to refuse the weights: who asks for it
+ * hears why. */
 static int or_problem(struct model_file *mf, int rc, const struct err *e) {
     if (rc != ERR_INPUT) return rc;
     free(mf->tokenizer_problem);

@@ -56,8 +56,8 @@ void lora_init(struct model *m, uint64_t seed);
 void lora_set_scale(struct model *m, double factor);
 
 /* Takes LoRA away: parameter table and graph are as before, and the base's parameters trainable
- * again unless they cannot be written (q8_0, or in a file's map). Norms stay as they were trained.
- */
+ * again unless they cannot be written (q8_0, or in a file's map). Norms stay as they
+ * were trained. */
 void lora_unload(struct model *m);
 
 /* W = W + scale B A, computed in f32 as the merged forward pass does, rounded to W's storage; then

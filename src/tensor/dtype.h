@@ -56,8 +56,8 @@ static inline int dtype_is_float(enum dtype t) {
     return t != DT_I8 && t != DT_U16 && t != DT_U32;
 }
 
-/* Float types that dtype_from_f32 makes: f32, f16, bf16, q8_0 and q4_0. The others are only read.
- */
+/* Float types that dtype_from_f32 makes: f32, f16, bf16, q8_0 and q4_0. The others are
+ * only read. */
 static inline int dtype_can_write(enum dtype t) {
     return t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_Q8_0 || t == DT_Q4_0;
 }

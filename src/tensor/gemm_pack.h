@@ -137,8 +137,8 @@ struct signs {
     int64_t block; /* -1: none yet */
 };
 
-/* h rows of a chunk of at most KB columns, none of whose boundaries lies inside a block of signs.
- */
+/* h rows of a chunk of at most KB columns, none of whose boundaries lies inside a block
+ * of signs. */
 struct chunk {
     const struct mat *m;
     int64_t row0, p;

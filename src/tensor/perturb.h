@@ -4,8 +4,7 @@
  * number r * ceil(cols/512) + b. Its signs are the eight words that the generator
  * rng_make(seed, RNG_PERTURB, 0, tensor, block) gives: bit i of word w is the sign of element
  * 64 w + i of the block, set for +1. A row's last block may be longer than the row. The signs of
- * one-dimensional tensors are those of one row. tests/golden/signs.txt holds test vectors.
- */
+ * one-dimensional tensors are those of one row. tests/golden/signs.txt holds test vectors. */
 #ifndef DUET_PERTURB_H
 #define DUET_PERTURB_H
 

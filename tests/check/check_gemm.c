@@ -288,8 +288,8 @@ static void check_panels(struct check *c, const struct backend *b) {
     }
 }
 
-/* Both ways that pack for themselves. Operands other than f32 and transposed A are packed at any m.
- */
+/* Both ways that pack for themselves. Operands other than f32 and transposed A are packed at
+ * any m. */
 static void check_run(struct check *c, const struct backend *b) {
     for (int i = 0; i < 160; i++) {
         const int64_t m = i % 8 + 1;

@@ -487,8 +487,8 @@ static int make_xent(struct check *c, struct lab *labs) {
     return 8;
 }
 
-/* x is read by a norm, two linears and two adds: y = x + 0.35 W0 norm(x) + 2 W1 x + x-branch again.
- */
+/* x is read by a norm, two linears and two adds: y = x + 0.35 W0 norm(x) + 2 W1 x +
+ * x-branch again. */
 static void ref_shared(const struct lab *l, double *y) {
     const int C = (int)l->params[0].cols, rows = (int)l->rows;
     double *h = reserve((size_t)(rows * C), sizeof *h), *t = reserve((size_t)(rows * C), sizeof *t);

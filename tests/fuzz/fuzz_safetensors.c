@@ -1,7 +1,7 @@
 /* safetensors, and the configs of folders, from any bytes. The first byte says how to take them:
  * bit 0: up to the first NUL they are the header, whose length is put in front, and the data
- * follows; bits 1 and 2: a text up to the first SOH is config.json (2) or adapter_config.json (4).
- */
+ * follows; bits 1 and 2: a text up to the first SOH is config.json (2) or
+ * adapter_config.json (4). */
 #include "fuzz_model.h"
 
 #include "arch.h"

@@ -78,8 +78,8 @@ static void read_cached(struct text *x, const struct machine *g, int64_t piece, 
                  &e));
     memset(ex.mem.base, 0xff, ex.mem.size);
     memset(ex.cache.base, 0xff, ex.cache.size);
-    /* The prompt in pieces, then token by token; then once more from the start over what is there.
-     */
+    /* The prompt in pieces, then token by token; then once more from the start over what
+     * is there. */
     for (int round = 0; round < 2; round++) {
         read_pieces(x, &ex, 0, LENGTH - 40, piece, tol, what);
         read_pieces(x, &ex, LENGTH - 40, LENGTH, 1, tol, what);

@@ -215,8 +215,7 @@ static void odd_rows(void **state) {
 }
 
 /* A tensor that is not there is named, whatever the format (the predecessors' importers crashed:
- * U4).
- */
+ * U4). */
 static void missing(void **state) {
     (void)state;
     static const char *const formats_of[][2] = {
@@ -380,8 +379,7 @@ static void comparing(void **state) {
 }
 
 /* The hash that adapters know a folder by: of its weights and its config, not of what else is
- * there.
- */
+ * there. */
 static void folder_hash(void **state) {
     (void)state;
     struct model_file mf;

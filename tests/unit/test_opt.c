@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One parameter a role, of more and less than a tile and of odd sizes, and one that is not trained.
- */
+/* One parameter a role, of more and less than a tile and of odd sizes, and one that is
+ * not trained. */
 enum { N = 5, FROZEN = 4, STEPS = 6 };
 static const struct {
     enum role role;

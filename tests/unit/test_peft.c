@@ -1,5 +1,5 @@
-/* Adapters of PEFT: names, ranks and scales of single modules, what is refused, and the way back.
- */
+/* Adapters of PEFT: names, ranks and scales of single modules, what is refused, and the
+ * way back. */
 #include "data.h"
 #include "hf_fixture.h"
 

@@ -118,8 +118,8 @@ static void test_csv(void **state) {
     }
 }
 
-/* Behind the first column's place tokens go; the start token, the text before it and the end stay.
- */
+/* Behind the first column's place tokens go; the start token, the text before it and the
+ * end stay. */
 static void test_shorten(void **state) {
     (void)state;
     const char table[] = "x\ty\tlabel\nabcdef\tghi\t0\na\tb\t1\nabc\td\t0\n";

@@ -56,8 +56,8 @@ static void same_ids(const struct tokenizer *a, const struct tokenizer *b, const
     free(ids.ids);
 }
 
-/* Every pipeline that has a name: there and back, with the same ids, and the name it should have.
- */
+/* Every pipeline that has a name: there and back, with the same ids, and the name it
+ * should have. */
 static void test_names(void **state) {
     (void)state;
     static const char nfc[] = "{\"type\": \"NFC\"}";

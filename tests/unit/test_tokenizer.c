@@ -146,8 +146,8 @@ static void test_word_cache(void **state) {
     }
 }
 
-/* llama2.c's loop: of all adjacent pairs that are a token together, the one of the highest score.
- */
+/* llama2.c's loop: of all adjacent pairs that are a token together, the one of the
+ * highest score. */
 static void test_spm_merges(void **state) {
     (void)state;
     size_t bytes, vocab = 0;

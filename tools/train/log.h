@@ -72,8 +72,7 @@ struct log_lines {
  * Half a line at the end of what is kept, left by a killed process, is dropped. */
 int log_lines_open(struct log_lines *l, const char *path, long long keep, struct err *e);
 /* fmt must produce one JSON object without line breaks. Numbers that are NaN or infinite become
- * null.
- */
+ * null. */
 void log_lines_write(struct log_lines *l, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 long long log_lines_size(const struct log_lines *l);

@@ -30,8 +30,8 @@ enum record_status {
 };
 const char *record_status_name(enum record_status s); /* "never began", "running", ... */
 
-/* A line of log.jsonl with the loss of updates. What a line does not have, or has as null, is NAN.
- */
+/* A line of log.jsonl with the loss of updates. What a line does not have, or has as null,
+ * is NAN. */
 struct record_step {
     int64_t step;           /* updates done, above 0 and rising */
     double loss;            /* mean over the updates since the line before, nats a token */

@@ -5,8 +5,8 @@
  *   ... plan its memory ...
  *   TRY(train_model_load(&m, setup, o, &files, base, e));  memory and first weights
  *
- * The weights are a function of the options, the file `base` and the ids: a replay makes the same.
- * */
+ * The weights are a function of the options, the file `base` and the ids: a replay makes
+ * the same. */
 #ifndef DUET_TRAIN_MODEL_H
 #define DUET_TRAIN_MODEL_H
 

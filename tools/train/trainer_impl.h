@@ -100,8 +100,8 @@ struct trainer {
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);
 void trainer_close(struct trainer *t);
-/* Opens the run's trajectory; the updates in it that the checkpoint does not have are made again.
- * */
+/* Opens the run's trajectory; the updates in it that the checkpoint does not have are
+ * made again. */
 int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e);
 /* Of a run that goes on: options and base against those of the trajectory, which must be there with
  * all updates of the checkpoint. Writes nothing. */

@@ -1,6 +1,6 @@
 /* Header and key-value pairs of a GGUF file. Every length is compared with what is left of the file
- * before it is used, and nothing is allocated by what the file says rather than by what it holds.
- */
+ * before it is used, and nothing is allocated by what the file says rather than by what
+ * it holds. */
 #include "gguf.h"
 
 #include <inttypes.h>
@@ -34,8 +34,8 @@ static int take(struct gguf *g, void *to, size_t bytes, const char *what, struct
     return 0;
 }
 
-/* Bytes of the character at s, of which n are left; 0: not UTF-8. The Unicode Standard, table 3-7.
- */
+/* Bytes of the character at s, of which n are left; 0: not UTF-8. The Unicode Standard,
+ * table 3-7. */
 static size_t utf8_char(const uint8_t *s, size_t n) {
     if (s[0] < 0x80) return 1;
     const size_t k = s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;

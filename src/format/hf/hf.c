@@ -436,8 +436,8 @@ out:
     return rc;
 }
 
-/* A folder with the config of a model and of an adapter is the adapter, unless weights are there.
- */
+/* A folder with the config of a model and of an adapter is the adapter, unless weights
+ * are there. */
 static bool probe_hf(const char *dir) {
     return hf_has(dir, CONFIG) &&
            (!hf_has(dir, "adapter_config.json") || hf_has(dir, WEIGHTS) || hf_has(dir, INDEX));

@@ -362,8 +362,8 @@ static bool stale_in_model(const char *name) {
     return stale;
 }
 
-/* A single file of weights goes before shards: one that may not be removed would be read instead.
- */
+/* A single file of weights goes before shards: one that may not be removed would be
+ * read instead. */
 static int check_weights(const struct writer *w, const char *dir, struct err *e) {
     if (w->n_shards == 1 || !hf_has(dir, "model.safetensors") || hf_has(dir, "config.json") ||
         hf_has(dir, "config.json" HF_ASIDE))

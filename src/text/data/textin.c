@@ -97,8 +97,8 @@ static int read_zstd(struct textin *in, char *text, size_t cap, size_t *got, str
     return 0;
 }
 
-/* inflate cannot go on; Z_BUF_ERROR: the file ends. Of a member it reads two bytes of magic first.
- */
+/* inflate cannot go on; Z_BUF_ERROR: the file ends. Of a member it reads two bytes of
+ * magic first. */
 static int gzip_error(const struct textin *in, int code, struct err *e) {
     if (code == Z_MEM_ERROR)
         return err_set(e, ERR_NOMEM, "no memory to decompress %s", in->name);

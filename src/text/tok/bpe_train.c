@@ -97,8 +97,8 @@ static void count_down(struct trainer *t, uint32_t left, uint32_t right, uint64_
     t->pairs[pairmap_find(&t->index, pairmap_key(left, right))->a].count -= count;
 }
 
-/* Candidates for the pairs whose count has risen; those that fell are put right when they come up.
- */
+/* Candidates for the pairs whose count has risen; those that fell are put right when they
+ * come up. */
 static int push_raised(struct trainer *t) {
     for (size_t i = 0; i < t->raised_n; i++) {
         const struct pair *p = &t->pairs[t->raised[i]];

@@ -144,8 +144,8 @@ bool tok_added_find(const struct tokenizer *t, int pass, bool specials, const ch
 /* Pairs that merge: pairmap a = rank (the lowest merges first, leftmost on ties), b = merged id. */
 struct tok_merger {
     struct pairmap pairs;
-    /* First symbols of a word, at most n: ids and their number. ERR_INPUT: a byte without a token.
-     */
+    /* First symbols of a word, at most n: ids and their number. ERR_INPUT: a byte without
+     * a token. */
     int (*symbols)(const struct tokenizer *t, const char *word, size_t n, uint32_t *ids,
                    size_t *count, struct err *e);
 };

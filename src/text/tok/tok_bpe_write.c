@@ -1,5 +1,5 @@
-/* Making a tokenizer.json from its parts, which alone is read; and from vocab.json with merges.txt.
- */
+/* Making a tokenizer.json from its parts, which alone is read; and from vocab.json
+ * with merges.txt. */
 #include "tok_bpe.h"
 
 #include "tok_sides.h"

@@ -121,8 +121,7 @@ uint64_t tokenizer_hash(const struct tokenizer *t);
 /* True if a file was made by this tokenizer: hash is tokenizer_hash or, in files that duet made
  * before, the xxh3 of kind and blob. */
 bool tokenizer_is(const struct tokenizer *t, uint64_t hash);
-/* ERR_INPUT if a tokenizer of so many tokens is too large for a model with a vocabulary of rows.
- */
+/* ERR_INPUT if a tokenizer of so many tokens is too large for a model with a vocabulary of rows. */
 int tokenizer_check_size(uint32_t tokens, int64_t rows, const char *model, struct err *e);
 /* ERR_INPUT if t cannot be the tokenizer of a model with a vocabulary of `rows`: it has more
  * tokens, or the model's own one can be used and is another. model: for messages. */
