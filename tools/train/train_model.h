@@ -14,7 +14,7 @@
 #include "train_opts.h"
 
 /* The files that a run is made of, each imported once, however often its description, tokenizer and
- * hash are asked for: until its weights go to the model, with its maps where they are not copied. */
+ * hash are asked for: until its weights go to the model, and its maps where they are not copied. */
 struct train_files {
     bool verify; /* with the checksums of weights, when a file is first asked for */
     struct train_file {

@@ -129,8 +129,8 @@ int trainer_open_folder(struct trainer *t, struct err *e);
 void trainer_forget(const struct trainer *t);
 bool trainer_has_file(const struct trainer *t, const char *name);
 int trainer_write_config(struct trainer *t, struct conf *conf, struct err *e);
-/* --name and --note of a run that is over and goes on with nothing else, to config.json and summary.
- * Nothing if neither is given, or they are what they were. */
+/* --name and --note of a run that is over and goes on with nothing else, to config.json and
+ * summary. Nothing if neither is given, or they are what they were. */
 int trainer_relabel(struct trainer *t, const struct conf *conf, struct err *e);
 /* Its object "run"; labels: with --name and --note. malloc()ed. */
 char *trainer_record_text(const struct trainer *t, bool labels);
