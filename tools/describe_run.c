@@ -1,6 +1,7 @@
 /* What a run leaves in its folder, and the folder, as facts. */
 #include "describe.h"
 #include "facts.h"
+#include "json_text.h"
 #include "run_folder.h"
 #include "record.h"
 #include "screen.h"
@@ -112,7 +113,8 @@ int describe_record(json_t *o, const char *kind, const char *path, struct err *e
     free(text);
     if (!json_is_object(all)) {
         json_decref(all);
-        return err_set(e, ERR_INPUT, "%s: line %d: not valid JSON: %s", path, je.line, je.text);
+        return err_set(e, ERR_INPUT, "%s: line %d: not valid JSON: %s", path, je.line,
+                       json_text_why(&je));
     }
     facts_text(o, "kind", kind);
     if (!strncmp(kind, "options", 7)) {

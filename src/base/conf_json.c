@@ -1,5 +1,6 @@
 #include "conf_impl.h"
 #include "file.h"
+#include "json_text.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -187,7 +188,7 @@ static int read_text(struct conf *c, const char *text, size_t size, const char *
     int rc = 0;
     if (!root) {
         rc = err_set(e, ERR_USAGE, "%s, line %d, column %d: not valid JSON: %s", path, at.line,
-                     at.column, at.text);
+                     at.column, json_text_why(&at));
     } else if (!json_is_object(root)) {
         rc = err_set(e, ERR_USAGE, "%s is %s, expected an object with options as keys", path,
                      describe(root, buf));
@@ -233,7 +234,7 @@ int conf_file_source(const char *path, const char *key, char **source, struct er
     snprintf(what, sizeof what, "%.400s: \"%.60s\"", path, key);
     if (!root)
         rc = err_set(e, ERR_USAGE, "%s, line %d, column %d: not valid JSON: %s", path, at.line,
-                     at.column, at.text);
+                     at.column, json_text_why(&at));
     else if (v && !json_is_string(v))
         rc = wrong_type(what, v, "a string", e);
     else if (v && !(*source = path_in(path, json_string_value(v))))

@@ -59,6 +59,13 @@ static char *widen_integers(const char *s, size_t n, size_t *out_n) {
     return out;
 }
 
+const char *json_text_why(const json_error_t *je) {
+    const enum json_error_code code = json_error_code(je);
+    return code == json_error_null_character || code == json_error_null_byte_in_key
+               ? "a text with \\u0000 (NUL) in it is not supported"
+               : je->text;
+}
+
 int json_text_code(const json_error_t *je) {
     return je->position < 0 ? ERR_NOMEM : ERR_INPUT;
 }

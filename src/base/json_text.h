@@ -13,6 +13,8 @@ char *json_text_dump(const json_t *j, size_t flags);
 /* JSON as Python's programs write it: duplicate keys are refused, and an integer beyond 64 bits
  * (10^30 where a length has no limit) is a real. NULL: *je says why. */
 json_t *json_text_load(const char *text, size_t n, json_error_t *je);
+/* What it says; without jansson's words for its flags. Borrowed. */
+const char *json_text_why(const json_error_t *je);
 int json_text_code(const json_error_t *je); /* of its failure: ERR_NOMEM or ERR_INPUT */
 
 #endif

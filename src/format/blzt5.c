@@ -276,7 +276,7 @@ static int read_blzt5(struct model_file *mf, bool verify, struct err *e) {
     if (!json_is_object(root)) {
         rc = err_set(e, ERR_INPUT, "%s: header at offset %zu: %s", mf->path,
                      sizeof p + (root || je.position < 0 ? 0 : (size_t)je.position),
-                     root ? "not a JSON object" : je.text);
+                     root ? "not a JSON object" : json_text_why(&je));
         goto out;
     }
     TRY(read_header(&r, root, e));

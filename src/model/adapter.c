@@ -132,7 +132,7 @@ int adapter_probe(const struct model_file *mf, bool *adapter, struct err *e) {
     *adapter = json_object_get(root, KEY) != NULL;
     const int rc = root ? 0
                         : err_set(e, json_text_code(&je), "%s: config: line %d: %s", mf->path,
-                                  je.line, je.text);
+                                  je.line, json_text_why(&je));
     json_decref(root);
     return rc;
 }

@@ -227,7 +227,8 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     json_error_t je;
     *c = (struct model_config){.json = json_text_load(text, bytes, &je)};
     if (!c->json)
-        return err_set(e, json_text_code(&je), "%s: line %d: %s", name, je.line, je.text);
+        return err_set(e, json_text_code(&je), "%s: line %d: %s", name, je.line,
+                       json_text_why(&je));
     if (!json_is_object(c->json)) {
         rc = err_set(e, ERR_INPUT, "%s: the model description is not a JSON object", name);
         goto out;

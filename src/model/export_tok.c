@@ -118,11 +118,19 @@ static int add_json(const struct job *j, const char *name, const json_t *o, stru
     return model_file_side(j->out, name, text, strlen(text), text, e);
 }
 
-static int set_token(const struct job *j, json_t *o, const char *key, int64_t id) {
+/* A reader adds a name that is no entry of the vocabulary as a token of its own, with a new id. So
+ * a token is named here only if tokenizer.json has it by its text: not a byte, or a word of text,
+ * which stands there in an alphabet of its own. */
+static void set_token(const struct job *j, json_t *o, const char *key, int64_t id) {
     size_t n;
-    if (id < 0 || json_object_get(o, key)) return 0;
+    if (id < 0) return;
+    if (!tokenizer_is_mark(j->t, (uint32_t)id)) {
+        export_note(j->report, "%s: token %lld is text, and is not named in tokenizer_config.json.",
+                    key, (long long)id);
+        return;
+    }
     const char *s = tokenizer_piece(j->t, -1, (uint32_t)id, &n);
-    return json_object_set_new(o, key, json_stringn(s, n));
+    json_object_set_new(o, key, json_stringn(s, n));
 }
 
 /* As it was read, or the little that transformers needs. */

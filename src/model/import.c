@@ -85,7 +85,7 @@ static int side_json(const struct model_file *mf, const char *name, json_t **o, 
     *o = json_text_load(s->data, s->bytes, &je);
     if (json_is_object(*o)) return 0;
     const int rc = err_set(e, ERR_INPUT, "%s/%s: line %d: %s", mf->path, name, *o ? 1 : je.line,
-                           *o ? "not a JSON object" : je.text);
+                           *o ? "not a JSON object" : json_text_why(&je));
     json_decref(*o);
     *o = NULL;
     return rc;
@@ -169,7 +169,8 @@ int model_import_file(struct model_file *mf, struct err *e) {
     config = json_loads(mf->config, JSON_REJECT_DUPLICATES, &je);
     if (!json_is_object(config)) {
         rc = err_set(e, config ? ERR_INPUT : json_text_code(&je), "%s: config: line %d: %s",
-                     mf->path, config ? 1 : je.line, config ? "not a JSON object" : je.text);
+                     mf->path, config ? 1 : je.line,
+                     config ? "not a JSON object" : json_text_why(&je));
         goto out;
     }
     json_t *before = json_deep_copy(config);

@@ -1,6 +1,7 @@
 #include "state.h"
 
 #include "file.h"
+#include "json_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -216,7 +217,7 @@ static int read_footer(const struct file_map *m, json_t **root, int *version, st
                        m->path, at);
     json_error_t je;
     *root = json_loadb((const char *)m->data + at, (size_t)n, JSON_REJECT_DUPLICATES, &je);
-    if (!*root) return err_set(e, ERR_INPUT, "%s: footer: %s", m->path, je.text);
+    if (!*root) return err_set(e, ERR_INPUT, "%s: footer: %s", m->path, json_text_why(&je));
     return 0;
 }
 

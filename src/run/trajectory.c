@@ -1,3 +1,4 @@
+#include "json_text.h"
 #include "trajectory.h"
 
 #include <assert.h>
@@ -69,7 +70,8 @@ static int read_json(struct trajectory *t, const uint8_t *text, size_t bytes, st
     json_t *config = json_object_get(root, "config"), *vocab = json_object_get(root, "vocab");
     int rc = 0;
     if (!root)
-        rc = err_set(e, ERR_INPUT, "%s: JSON at offset %d: %s", t->path, HEADER, je.text);
+        rc = err_set(e, ERR_INPUT, "%s: JSON at offset %d: %s", t->path, HEADER,
+                     json_text_why(&je));
     else if (parse_hash(json_string_value(json_object_get(root, "base")), &h->base_hash))
         rc =
             err_set(e, ERR_INPUT,

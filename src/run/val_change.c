@@ -1,6 +1,7 @@
 #include "val_change.h"
 
 #include "file.h"
+#include "json_text.h"
 #include "stat.h"
 
 #include <jansson.h>
@@ -93,7 +94,7 @@ int val_change_load(struct val_change *v, const char *path, struct val_place *p,
     json_error_t je;
     json_int_t step = -1, rollbacks = -1, key = -1;
     json_t *losses = NULL, *root = json_load_file(path, JSON_REJECT_DUPLICATES, &je);
-    if (!root) return err_set(e, ERR_INPUT, "%s:%d: %s", path, je.line, je.text);
+    if (!root) return err_set(e, ERR_INPUT, "%s:%d: %s", path, je.line, json_text_why(&je));
     if (json_unpack(root, "{s:I,s:I,s:I,s:o}", "step", &step, "rollbacks", &rollbacks, "key", &key,
                     "losses", &losses) ||
         step < 0 || rollbacks < 0 || key < 0 || !json_array_size(losses)) {

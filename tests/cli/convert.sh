@@ -126,6 +126,27 @@ check "--tokenizer none leaves it out" sh \
 check "--set changes the config" sh \
     -c "'$DUET' convert $M th.gguf --set rope_theta=5000 && '$DUET' info th.gguf --json | grep -q '\"rope_theta\": 5000'"
 
+# ---- the built-in bytes: control tokens are none that a text can have
+check "bytes to GGUF to Hugging Face to BLZT, verified" sh -c "
+    '$DUET' convert plain/model.blzt bytes.gguf --verify && '$DUET' convert bytes.gguf bytes-hf/ --verify &&
+    '$DUET' convert bytes-hf/ bytes.blzt --verify"
+printf 'Lily and Tom saw \000 and \001 in the park.\n<|endoftext|> Caf\303\251 \377 end' >odd.txt
+must "$DUET" tokenizer encode --tokenizer byte odd.txt >want
+for f in bytes.gguf bytes-hf bytes.blzt; do
+    "$DUET" tokenizer encode --tokenizer $f odd.txt >got
+    check "$f: the same ids, of NUL too" same want got
+    check "$f: the same logits" says "$("$DUET" diff plain/model.blzt $f >d.out; echo d.out)" \
+        '^logits: the same at [0-9]* positions, bit for bit$'
+done
+check "the folder names the end of a text alone" equal "$(grep -h '_token"' bytes-hf/tokenizer_config.json |
+    tr -d ' ,')" '"eos_token":"<|endoftext|>"'
+check "its config, too" equal "$(grep -c '_token_id' bytes-hf/config.json)" 1
+sed 's/^{/{"unk_token": "\\u0000",/' bytes-hf/tokenizer_config.json >nul.json && cp nul.json bytes-hf/tokenizer_config.json
+refuses "a NUL in a JSON text" 1 \
+    'bytes-hf/tokenizer_config.json: line 1: a text with .u0000 (NUL) in it is not supported$' \
+    "$DUET" convert bytes-hf nul.blzt
+check "which writes nothing" absent nul.blzt
+
 # ---- adapters ----
 A=lora/adapter.blzt B=q8_0.gguf
 check "an adapter to PEFT, verified" sh -c "'$DUET' convert $A peft/ --base $B --verify"

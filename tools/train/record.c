@@ -1,6 +1,7 @@
 #include "record.h"
 
 #include "file.h"
+#include "json_text.h"
 #include "run_folder.h"
 #include "record_log.h"
 #include "state.h"
@@ -63,7 +64,7 @@ static int read_object(struct record *r, const char *name, json_t **object, stru
     } else {
         *object = json_loadb(text, n, 0, &je);
         if (!*object) {
-            record_note(r, "%s, line %d: not valid JSON: %s", path, je.line, je.text);
+            record_note(r, "%s, line %d: not valid JSON: %s", path, je.line, json_text_why(&je));
         } else if (!json_is_object(*object)) {
             record_note(r, "%s, line 1: not a JSON object", path);
             json_decref(*object);

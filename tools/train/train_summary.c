@@ -3,6 +3,7 @@
 #include "trainer.h"
 
 #include "file.h"
+#include "json_text.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -114,7 +115,7 @@ int train_summary_read(struct train_summary *s, const char *path, struct err *e)
         s->history = json_dumps(history, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (!json_is_object(j))
         rc = err_set(e, ERR_INPUT, "%s: line %d: %s", path, j ? 1 : je.line,
-                     j ? "not a JSON object" : je.text);
+                     j ? "not a JSON object" : json_text_why(&je));
     json_decref(j);
     file_map_close(&m);
     return rc;

@@ -180,11 +180,25 @@ static int read_merges(const struct gguf *g, struct vocab *v, struct err *e) {
     return 0;
 }
 
-/* def: where there is none, if the vocabulary has it. */
+static bool is_control(uint8_t type) {
+    return type == VOCAB_CONTROL || type == VOCAB_UNKNOWN;
+}
+
+/* Where llama.cpp looks for an id that the file does not give, text may stand: a byte, or a word of
+ * a vocabulary whose control tokens are others. In one without types any token may be it. */
+static bool may_be(const struct vocab *v, int64_t id) {
+    bool typed = false;
+    if (id < 0 || id >= v->n) return false;
+    for (uint32_t i = 0; i < v->n && !typed; i++)
+        typed = is_control(v->types[i]) || v->types[i] == VOCAB_BYTE;
+    return !typed || is_control(v->types[id]);
+}
+
+/* def: where the file gives none. */
 static int read_id(const struct gguf *g, const struct vocab *v, const char *key, int64_t def,
                    int64_t *id, struct err *e) {
     const int rc = gguf_token_id(g, key, v->n, id, e);
-    if (!rc && *id < 0 && def < v->n) *id = def;
+    if (!rc && *id < 0 && may_be(v, def)) *id = def;
     return rc;
 }
 

@@ -60,7 +60,7 @@ int hf_object(const void *text, size_t bytes, const char *path, uint64_t offset,
     const int rc = err_set(e, ERR_INPUT, "%s: JSON at offset %llu: %s", path,
                            (unsigned long long)offset +
                                (*o || je.position < 0 ? 0 : (unsigned long long)je.position),
-                           *o ? "not an object" : je.text);
+                           *o ? "not an object" : json_text_why(&je));
     json_decref(*o);
     *o = NULL;
     return rc;

@@ -3,6 +3,7 @@
  * without an unknown token is an error when a text has it; Hugging Face drops it. */
 #include "tok_bpe.h"
 
+#include "json_text.h"
 #include "unicode.h"
 
 #include <stdarg.h>
@@ -506,7 +507,7 @@ static int parse(const struct tokenizer *t, const char *name, json_t **root, str
     *root = json_loadb(t->blob, t->blob_bytes, JSON_REJECT_DUPLICATES, &where);
     if (*root) return 0;
     return err_set(e, ERR_INPUT, "%s: not JSON: line %d, column %d: %.160s", name, where.line,
-                   where.column, where.text);
+                   where.column, json_text_why(&where));
 }
 
 int bpe_load(struct tokenizer *t, const char *name, struct err *e) {

@@ -2,6 +2,7 @@
  * with merges.txt. */
 #include "tok_bpe.h"
 
+#include "json_text.h"
 #include "tok_sides.h"
 
 #include <stdio.h>
@@ -255,7 +256,7 @@ static int fill(struct lists *l, const struct tok_merges *m) {
     l->vocab = json_loadb(m->vocab.s, m->vocab.n, JSON_REJECT_DUPLICATES, &je);
     if (!json_is_object(l->vocab))
         return err_set(l->e, ERR_INPUT, "%s: the vocabulary: line %d: %s", l->name,
-                       l->vocab ? 1 : je.line, l->vocab ? "not a JSON object" : je.text);
+                       l->vocab ? 1 : je.line, l->vocab ? "not a JSON object" : json_text_why(&je));
     TRY(read_merges(l, m->merges.s, m->merges.n));
     TRY(find_specials(l));
     TRY(sides_each(l->sides, list_token, l));

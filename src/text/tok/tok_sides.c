@@ -1,3 +1,4 @@
+#include "json_text.h"
 #include "tok_sides.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@ static int parse(const struct sides *s, const char *file, const struct tok_text 
     *o = text->s ? json_loadb(text->s, text->n, JSON_DECODE_INT_AS_REAL, &je) : NULL;
     if (!text->s || json_is_object(*o)) return 0;
     const int rc = err_set(s->e, ERR_INPUT, "%s: %s: line %d: %s", s->name, file, *o ? 1 : je.line,
-                           *o ? "not a JSON object" : je.text);
+                           *o ? "not a JSON object" : json_text_why(&je));
     json_decref(*o);
     *o = NULL;
     return rc;

@@ -320,6 +320,13 @@ bool tokenizer_is_special(const struct tokenizer *t, uint32_t id) {
     return id < t->vocab && (t->pieces[id].flags & TOK_SPECIAL);
 }
 
+bool tokenizer_is_mark(const struct tokenizer *t, uint32_t id) {
+    for (size_t pass = 0; pass < sizeof t->added / sizeof *t->added; pass++)
+        for (size_t i = 0; i < t->added[pass].n; i++)
+            if (t->added[pass].marks[i].id == id) return true;
+    return false;
+}
+
 const char *tokenizer_piece(const struct tokenizer *t, int64_t prev, uint32_t id, size_t *bytes) {
     *bytes = 0;
     if (id >= t->vocab) return "";

@@ -178,6 +178,8 @@ const char *tokenizer_piece(const struct tokenizer *t, int64_t prev, uint32_t id
  * The blank that spm puts in front of a text counts here, see tokenizer_piece. */
 uint32_t tokenizer_token_bytes(const struct tokenizer *t, uint32_t id);
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id);
+/* Is it found in a text as it is written, before anything else: special, or added by a user? */
+bool tokenizer_is_mark(const struct tokenizer *t, uint32_t id);
 
 /* Appends the text of ids. Ids out of range are errors. specials: write special tokens as text. */
 int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, bool specials,
