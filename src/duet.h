@@ -4,7 +4,12 @@
  * not NULL, fills *err with one sentence. It never ends the program: no lack of memory and no
  * argument does (NULL where something is needed is DUET_ERR_USAGE). A duet_model may be used by one
  * thread at a time, different ones by different threads at once; computing inside uses
- * duet_set_threads() threads. Results do not depend on their number.
+ * duet_set_threads() threads. Results do not depend on their number. A child of fork() may go on
+ * using its parent's models: it computes on the thread that called.
+ *
+ * What belongs to the process: while the file of a model is mapped, its being cut short makes every
+ * call that writes a file fail with DUET_ERR_IO and its name; jansson, if the host has given it no
+ * allocator, gets one that keeps a few blocks for when there is no memory.
  *
  *   duet_model *m;
  *   if (duet_open(&m, "model.blzt", NULL, &err)) { fprintf(stderr, "%s\n", err.msg); ... }

@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "commit.h"
 #include "guard.h"
+#include "jsonmem.h"
 #include "machine.h"
 #include "term.h"
 #include "version.h"
@@ -86,6 +87,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_DFL); /* also when started by something that ignores it */
     signal(SIGXFSZ, SIG_IGN); /* the write fails and is reported */
     guard_install();
+    jsonmem_ready();
     version_set_commit(DUET_COMMIT);
     struct err e = {0};
     int rc = dispatch(argc, argv, &e);

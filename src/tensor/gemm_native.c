@@ -251,7 +251,7 @@ static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t 
         const int h = (int)(cut(j->rows, j->qa, sa + 1) - at);
         const uint32_t *a = j->pa + (j->a->src.trans ? w->k0 * j->lda + row : row * j->lda + w->k0);
         float *c = j->c + (w->v * j->rows + at) * j->ldc + col;
-        const struct gemm_scales both = {j->a->scale + row, scale_b},
+        const struct gemm_scales both = {kn->scale_k ? j->a->scale + row : NULL, scale_b},
                                  *scales = kn->scale_k ? &both : NULL;
         if (left < kn->nr)
             mul_edge(j, h, w->k, a, b, c, (int)left, add, scales);

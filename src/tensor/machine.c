@@ -21,21 +21,30 @@ int machine_cpu(struct cpu *cpu, struct err *e) {
     return choose_cpu(cpu, "the environment variable DUET_CPU", getenv("DUET_CPU"), e);
 }
 
-static enum dtype type_of(const char *compute, const char *backend, const struct cpu *cpu) {
-    if (!compute) return DT_F32;
-    return strcmp(compute, "auto") ? (enum dtype)dtype_find(compute)
-                                   : gemm_faster_compute(backend, cpu);
+/* NULL: f32. */
+static int type_of(enum dtype *t, const char *compute, const char *backend, const struct cpu *cpu,
+                   struct err *e) {
+    const int found = compute ? dtype_find(compute) : DT_F32;
+    *t = (enum dtype)found;
+    if (found == DT_F32 || found == DT_BF16) return 0;
+    if (compute && strcmp(compute, "auto"))
+        return err_set(e, ERR_USAGE,
+                       "the type of products is \"%.80s\", expected f32, bf16 or auto", compute);
+    *t = gemm_faster_compute(backend, cpu);
+    return 0;
 }
 
 int machine_products(struct machine *m, const struct machine_opts *o, struct err *e) {
+    int rc = 0;
     const char *backend = o->gemm ? o->gemm : "auto";
     for (int i = 0; i < GEMM_CLASSES; i++) {
+        enum dtype t;
         const char *compute = i == GEMM_EXACT && o->exact ? o->exact : o->compute;
-        const int rc = gemm_init(m->gemm + i, backend, type_of(compute, backend, &m->cpu), &m->cpu,
-                                 m->pool, e);
-        if (rc) return rc;
+        TRY(type_of(&t, compute, backend, &m->cpu, e));
+        TRY(gemm_init(m->gemm + i, backend, t, &m->cpu, m->pool, e));
     }
-    return 0;
+out:
+    return rc;
 }
 
 int machine_open(struct machine *m, const struct machine_opts *o, struct err *e) {

@@ -39,5 +39,11 @@ if grep -rnE '"(blk|model\.layers)\.|\.(q|k|v|o|gate|up|down)_proj|norm\.weight"
 else
     ok "nor makes one up"
 fi
+# The build's include paths do not see a way round them.
+if grep -rn '#include "\.\./\|#include "[^"]*/' src --include='*.[ch]' >"$WORK/strays"; then
+    not_ok "no include goes round the layers" "$WORK/strays"
+else
+    ok "no include goes round the layers"
+fi
 cd "$WORK" || exit 1
 finish

@@ -154,6 +154,23 @@ static void choices_of_tier(void **state) {
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
+/* Options that no product can have, of either class. */
+static void choices_of_products(void **state) {
+    (void)state;
+    struct machine m;
+    static const char *const bad[] = {"f64", "q8_0", "f16", "", "F32"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        for (int k = 0; k < 2; k++) {
+            const struct machine_opts o = {.threads = 1,
+                                           .compute = k ? "f32" : bad[i],
+                                           .exact = k ? bad[i] : NULL};
+            assert_int_equal(machine_open(&m, &o, &e), ERR_USAGE);
+            assert_non_null(strstr(e.msg, "expected f32, bf16 or auto"));
+        }
+    const struct machine_opts o = {.threads = 1, .gemm = "nothing"};
+    assert_int_equal(machine_open(&m, &o, &e), ERR_INPUT);
+}
+
 static void child_computes_alone(void **state) {
     (void)state;
     struct machine machine = machine_at(best(), 3);
@@ -269,6 +286,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_at_once),         cmocka_unit_test(many_times),
         cmocka_unit_test(choices_of_tier),     cmocka_unit_test(child_computes_alone),
+        cmocka_unit_test(choices_of_products),
         cmocka_unit_test(refuses_a_plan),      cmocka_unit_test(classes_differ),
         cmocka_unit_test(measures_once),
     };

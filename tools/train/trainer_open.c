@@ -156,7 +156,10 @@ static int check_disk(const struct trainer *t, const struct run_opts *o, struct 
     uint64_t weights = m->lora ? 0 : model_weight_bytes(m);
     for (int i = 0; i < m->n_params && m->lora; i++)
         if (m->params[i].trainable) weights += 4 * (uint64_t)param_count(m->params + i);
-    const uint64_t state = opt_state_bytes(&t->setup.hyper, m->params, m->n_params) / 10 * 9;
+    const struct engine_kind *k = t->setup.engine;
+    const uint64_t own = k->bytes ? k->bytes(&o->engine_opts, m) : 0; /* an estimator's */
+    const uint64_t state =
+        (opt_state_bytes(&t->setup.hyper, m->params, m->n_params) + own) / 10 * 9;
     const bool there = t->resumed && checkpoint_exists(t->dir);
     const bool base = !t->setup.engine->backward && !t->from.init && !t->resumed;
     const bool best = t->opts->keep_best && t->opts->val_every && !there;
