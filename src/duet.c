@@ -44,7 +44,8 @@ int duet_api_version(void) {
     return DUET_API_VERSION;
 }
 
-/* The one number that is the process's, for the header says so: what a call begins with, it keeps. */
+/* The one number that is the process's, for the header says so: what a call begins with, it
+ * keeps. */
 static _Atomic int threads_wanted;
 
 void duet_set_threads(int threads) {

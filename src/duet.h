@@ -146,7 +146,8 @@ DUET_API duet_end duet_end_reason(const duet_model *m);
 /* Writes the model at `in`, a file or folder of any readable format, to `out`. format: "gguf", "hf"
  * (a folder of Hugging Face), "blzt5", "llama2c", ...; dtype: "f32", "f16", "bf16", "q8_0", "q4_0",
  * or NULL for the types that the weights have. What the format cannot hold is an error, and nothing
- * is written then. A file or model that is there is written over; a README.md of a folder is not. */
+ * is written then. A file or model that is there is written over; a README.md of a folder is
+ * not. */
 DUET_API int duet_convert(const char *in, const char *out, const char *format, const char *dtype,
                           duet_error *err);
 

@@ -17,8 +17,8 @@
     X(adapter) X(runs) X(compare) X(diff) X(plan) X(plot) X(replay) X(audit) X(bench)              \
     X(completion)
 
-/* A code beside those of err.h, returned by a command that compares: what it compared differs, which
- * is no error. Nothing is reported, and the exit status is 3. */
+/* A code beside those of err.h, returned by a command that compares: what it compared differs,
+ * which is no error. Nothing is reported, and the exit status is 3. */
 enum { CMD_DIFFERS = 64 };
 
 struct cmd {

@@ -32,8 +32,8 @@ int open_model(struct model *m, const char *path, const struct open_opts *o,
                const struct conf_pairs *sets, const struct conf *conf, struct pool *pool,
                struct err *e);
 
-/* How a command computes: options --threads, --gemm, --compute and --quiet. What compute "auto" means
- * here is said. */
+/* How a command computes: options --threads, --gemm, --compute and --quiet. What compute "auto"
+ * means here is said. */
 struct open_machine {
     int64_t threads;
     const char *gemm, *compute;

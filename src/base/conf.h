@@ -17,8 +17,8 @@
  * `--name=value`; a boolean is `--name` or `--no-name`. `--set key=value` rows collect pairs, those
  * of files and the command line together. `--data FILE` rows of a list collect values in their
  * order; a list from the command line takes the place of one from a file, where it is an array or a
- * single string. `-o` is `--out` and `-n` is `--samples` where a command has them, `-h` is `--help`;
- * `--` ends the options. Text that is saved (not internal) must be UTF-8, as JSON is.
+ * single string. `-o` is `--out` and `-n` is `--samples` where a command has them, `-h` is
+ * `--help`; `--` ends the options. Text that is saved (not internal) must be UTF-8, as JSON is.
  * Unknown names, missing or malformed values, and values out of range are ERR_USAGE, with the
  * nearest known name as a suggestion. */
 #ifndef DUET_CONF_H
@@ -105,8 +105,8 @@ struct conf_list {
     {.type = CONF_T_PAIRS, .name = n, .offset = offsetof(S, f), .arg = a, .help = __VA_ARGS__}
 #define CONF_LIST(S, f, n, a, ...)                                                                 \
     {.type = CONF_T_LIST, .name = n, .offset = offsetof(S, f), .arg = a, .help = __VA_ARGS__}
-/* Of an option that is no more, what files recorded is passed over where it is `d`, what the program
- * does now; else, and on the command line, it is refused with the help text. */
+/* Of an option that is no more, what files recorded is passed over where it is `d`, what the
+ * program does now; else, and on the command line, it is refused with the help text. */
 #define CONF_GONE(n, d, ...) {.type = CONF_T_GONE, .name = n, .def = d, .help = __VA_ARGS__}
 #define CONF_END {.type = CONF_T_END}
 

@@ -15,8 +15,8 @@ static inline double in_mb(size_t bytes) {
     return (double)bytes * 1e-6;
 }
 
-/* Decimals for two sizes in MB that are told beside each other: so many that the smaller is more than
- * 0.0, and that they are not shown as one number. 1 to 6. */
+/* Decimals for two sizes in MB that are told beside each other: so many that the smaller is more
+ * than 0.0, and that they are not shown as one number. 1 to 6. */
 int mb_decimals(size_t a, size_t b);
 
 /* Bytes of memory that could be used without swapping: the least of what the system says is

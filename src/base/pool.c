@@ -200,7 +200,8 @@ static void run_here(int64_t n, pool_fn *fn, void *ctx, int tid) {
 static void run_pool(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
     start_workers(p);
     const uint64_t loop = atomic_load(&p->ticket) >> 32;
-    atomic_exchange(&p->ticket, loop << 32 | UINT32_MAX); /* closed; no later store moves before it */
+    atomic_exchange(&p->ticket, loop << 32 | UINT32_MAX); /* closed; no later store moves before
+                                                           * it */
     atomic_store_explicit(&p->job_fn, fn, memory_order_relaxed);
     atomic_store_explicit(&p->job_ctx, ctx, memory_order_relaxed);
     atomic_store_explicit(&p->job_n, n, memory_order_relaxed);

@@ -17,7 +17,8 @@ bool run_folder_is(const char *dir);
 
 /* Is it RUN/checkpoints? */
 bool run_folder_is_kept(const char *dir);
-/* Of a checkpoint that a run keeps (RUN/checkpoints/STEP) the run, absolute, malloc()ed; else NULL. */
+/* Of a checkpoint that a run keeps (RUN/checkpoints/STEP) the run, absolute, malloc()ed; else
+ * NULL. */
 char *run_folder_of_kept(const char *dir);
 
 /* ERR_USAGE where writing to `path` (a file, there or not; through symbolic links) would replace

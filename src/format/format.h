@@ -1,10 +1,10 @@
 /* Model files of every format, behind one table.
  *
  * Reading gives a struct model_file: the config in Hugging Face keys, what there is of a tokenizer,
- * and the tensors under Hugging Face names with data that stays in the mapped file where it can. A format that stores rotary rows as interleaved pairs
- * (llama2.c, BLZT v4, GGUF of architecture llama) says so per tensor; mf_tensor_read and
- * mf_tensor_stream undo it, so that what callers see is always the split-halves layout of Hugging
- * Face.
+ * and the tensors under Hugging Face names with data that stays in the mapped file where it can. A
+ * format that stores rotary rows as interleaved pairs (llama2.c, BLZT v4, GGUF of architecture
+ * llama) says so per tensor; mf_tensor_read and mf_tensor_stream undo it, so that what callers see
+ * is always the split-halves layout of Hugging Face.
  *
  * What the weights mean travels in config. A fixed-layout format cannot hold all of it: its writer
  * refuses a model it would change, and the docs (formats.md) say what its readers must be told.
@@ -77,7 +77,8 @@ struct mf_check {
 struct model_file {
     const struct format *format;
     const struct part_tables *archs; /* the architectures: of a file that is read, and of one to be
-                                      * written by a format that asks for names or shapes; borrowed */
+                                      * written by a format that asks for names or shapes;
+                                      * borrowed */
     char *path;
     struct file_map map;   /* of path, if it is a file */
     struct file_map *maps; /* of the other files, weights and sides, that data points into; owned */
@@ -153,8 +154,9 @@ const struct format *format_probe(const uint8_t *data, size_t size);
 const struct format *format_find(const char *name);
 
 /* Opens and checks a file or folder of any readable format; archs: what architectures there are,
- * which the file's name and shape its tensors (model_file_open hands duet's down). verify: also check the checksums of
- * tensor data, where the format has them (reads the whole file, a few MB in memory at a time). */
+ * which the file's name and shape its tensors (model_file_open hands duet's down). verify: also
+ * check the checksums of tensor data, where the format has them (reads the whole file, a few MB in
+ * memory at a time). */
 int format_open(struct model_file *mf, const struct part_tables *archs, const char *path,
                 bool verify, struct err *e);
 
@@ -167,8 +169,8 @@ char *model_file_of_run(const char *path);
 int format_open_map(struct model_file *mf, const struct part_tables *archs, struct file_map *map,
                     bool verify, struct err *e);
 
-/* xxh3 of a part of a map, whose pages leave memory as it goes on; of a whole file that is open. Of a
- * folder: xxh3 of the hashes of its weights' files, in order, and of its config. */
+/* xxh3 of a part of a map, whose pages leave memory as it goes on; of a whole file that is open. Of
+ * a folder: xxh3 of the hashes of its weights' files, in order, and of its config. */
 uint64_t map_hash(const struct file_map *m, size_t offset, size_t bytes);
 uint64_t model_file_digest(const struct model_file *mf);
 

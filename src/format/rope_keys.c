@@ -21,8 +21,8 @@ static bool same_members(json_t *a, json_t *b) {
     return true;
 }
 
-/* One object for each kind of layer is what other architectures have: transformers passes over it in
- * those that duet has, llama.cpp takes the one of full_attention. */
+/* One object for each kind of layer is what other architectures have: transformers passes over it
+ * in those that duet has, llama.cpp takes the one of full_attention. */
 static int refuse_nested(json_t *o, const char *key, const char *name, struct err *e) {
     const char *kind;
     json_t *v;

@@ -61,9 +61,9 @@ struct rope_table {
     const float *cos, *sin;
 };
 
-/* Largest magnitudes that runs came upon, by block (struct node): of the residual stream, and of the
- * scaled scores of attention (the logits of its softmax; not their magnitude, the largest). They
- * grow before a loss blows up. A block without the one or the other keeps -1, or -infinity. */
+/* Largest magnitudes that runs came upon, by block (struct node): of the residual stream, and of
+ * the scaled scores of attention (the logits of its softmax; not their magnitude, the largest).
+ * They grow before a loss blows up. A block without the one or the other keeps -1, or -infinity. */
 struct exec_peaks {
     int n; /* blocks */
     float *activation, *logit;

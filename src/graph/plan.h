@@ -42,8 +42,8 @@ struct plan {
 
 struct exec;
 
-/* x gives graph, shape (B, T, cache), gemm, train and recompute. ERR_NOMEM, or ERR_INPUT for a graph
- * that cannot be trained (op.h, last_reader), naming node and value: nothing to release. */
+/* x gives graph, shape (B, T, cache), gemm, train and recompute. ERR_NOMEM, or ERR_INPUT for a
+ * graph that cannot be trained (op.h, last_reader), naming node and value: nothing to release. */
 int plan_make(struct plan *p, const struct exec *x, struct err *e);
 void plan_release(struct plan *p);
 

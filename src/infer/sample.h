@@ -45,9 +45,9 @@ size_t sample_scratch(int64_t n);
 uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
                      void *scratch);
 
-/* out[i] = logits[i] (n of them), but of every token that is among the n_ids, once or often, divided
- * by penalty, or times it where it is not positive: the repetition penalty of CTRL (Keskar et al.
- * 2019), as transformers and llama.cpp apply it. */
+/* out[i] = logits[i] (n of them), but of every token that is among the n_ids, once or often,
+ * divided by penalty, or times it where it is not positive: the repetition penalty of CTRL (Keskar
+ * et al. 2019), as transformers and llama.cpp apply it. */
 void sample_penalise(double penalty, const float *logits, int64_t n, const uint32_t *ids,
                      int64_t n_ids, float *out);
 

@@ -46,8 +46,8 @@ void adapter_info_release(struct adapter_info *a); /* accepts all zeros */
  * file (model_load). */
 int adapter_save(const struct model *m, const char *path, const char *format, const char *meta,
                  struct err *e);
-/* The same, shown to check (format.h) before it takes its place; *hash becomes the hash of the file,
- * which is not read for it where the format is duet's own. NULL: no check; nobody asks. */
+/* The same, shown to check (format.h) before it takes its place; *hash becomes the hash of the
+ * file, which is not read for it where the format is duet's own. NULL: no check; nobody asks. */
 int adapter_save_checked(const struct model *m, const char *path, const char *format,
                          const char *meta, const struct mf_check *check, uint64_t *hash,
                          struct err *e);

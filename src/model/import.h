@@ -1,9 +1,9 @@
 /* Opening a model file of any format as duet's own: what the formats hold in their own ways becomes
  * one thing.
  *
- * The tokenizer becomes a blob (tokenizer.h) where it is files beside the weights. The vocabulary of
- * a GGUF stays one: a tokenizer is made of it when somebody asks, and the text of a file only when
- * that is written. What Hugging Face keeps beside config.json goes into the config:
+ * The tokenizer becomes a blob (tokenizer.h) where it is files beside the weights. The vocabulary
+ * of a GGUF stays one: a tokenizer is made of it when somebody asks, and the text of a file only
+ * when that is written. What Hugging Face keeps beside config.json goes into the config:
  *   duet.chat_template       text of tokenizer_config.json or chat_template.jinja
  *   duet.hf.tokenizer_config, duet.hf.special_tokens_map, duet.hf.generation_config   as they are
  * and rope_scaling is found again from a GGUF's rope_freqs (rope.h). rope_parameters of

@@ -58,7 +58,8 @@ struct opt_kind {
     bool matrices_only;      /* makes no sense of embeddings, norms, biases and adapters */
     /* Both or neither. Matrices come one after another, on the calling thread: work inside one is
      * cut by pool_for and gemm_run, by the problem, never by the number of threads. Products are
-     * those of GEMM_EXACT, unless rounded inputs (GEMM_WEIGHTS follows --compute) are the method. */
+     * those of GEMM_EXACT, unless rounded inputs (GEMM_WEIGHTS follows --compute) are the
+     * method. */
     size_t (*work_bytes)(const struct machine *m, int64_t rows, int64_t cols);
     void (*direction)(const struct opt_tile *p, const struct opt_matrix *m);
     /* w, g and each state: n floats. g: the gradient, or what `direction` has left in its place. */

@@ -4,8 +4,8 @@
 
 #include "audit.h"
 
-/* Sums over the weights: of g^2, g^4, estimate^2, estimate * g; then g.z of every direction. Weights
- * are counted in units of their `move`, so that z is of signs whatever the scales are. */
+/* Sums over the weights: of g^2, g^4, estimate^2, estimate * g; then g.z of every direction.
+ * Weights are counted in units of their `move`, so that z is of signs whatever the scales are. */
 enum { SUM_G2, SUM_G4, SUM_E2, SUM_EG, N_SUMS };
 enum { SIDES = 2 };
 

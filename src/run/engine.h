@@ -174,8 +174,8 @@ int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t dire
 /* No updates done, every state as it was opened. */
 void engine_reset(struct engine *g);
 
-/* State items of the optimizer, then of the engine: item i, n 0 where a parameter has no such array, or false when there
- * are no more. */
+/* State items of the optimizer, then of the engine: item i, n 0 where a parameter has no such
+ * array, or false when there are no more. */
 bool engine_item(const struct engine *g, int i, struct engine_item *item);
 
 #endif

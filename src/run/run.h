@@ -86,8 +86,8 @@ enum run_event_kind {
     RUN_WARNING, /* text that must not be missed */
     /* run_find_rate: `done` of `of` directions (0 of 0: it begins); text: what for */
     RUN_PROBING,
-    /* Micro-batch `done` of `of` begins. The weights and all counters are those before the update: a
-     * snapshot may be made, between run_hold and run_go_on. */
+    /* Micro-batch `done` of `of` begins. The weights and all counters are those before the update:
+     * a snapshot may be made, between run_hold and run_go_on. */
     RUN_MICRO,
     RUN_SLOW, /* the same of an update that takes long; seconds: of a micro-batch of it */
     /* The time is used up in micro-batch `done` of `of`, seconds after the update began: it is
@@ -96,7 +96,8 @@ enum run_event_kind {
     /* An update was made (step, seconds) and is not counted yet: whoever records it does so now, so
      * that no update counts that is not on record. */
     RUN_MADE,
-    /* It is counted: step, seconds, tokens. Recorded updates that are made again are too: `again`. */
+    /* It is counted: step, seconds, tokens. Recorded updates that are made again are too:
+     * `again`. */
     RUN_COUNTED,
     /* The largest "activation" or "logit" (text), in block `block` from 1 on, has grown from `from`
      * to `to`, as before a blow-up. Once. */
@@ -104,8 +105,8 @@ enum run_event_kind {
     RUN_PAUSED,      /* the process stood still for seconds, which are not counted */
     RUN_EVALUATING,  /* a validation: `done` of `of` windows or examples; 0 of 0: it begins */
     RUN_EVALUATED,   /* it ended, whatever came of it */
-    RUN_VALIDATED,   /* its figures: validation; best: none was better; first: later ones are compared
-                      * with it */
+    RUN_VALIDATED,   /* its figures: validation; best: none was better; first: later ones are
+                      * compared with it */
     RUN_STEPPED,     /* run_step is done: the moment for a checkpoint */
     RUN_BACK,        /* the loss ran away: run_restore or run_reset is asked for */
     RUN_ROLLED_BACK, /* this was done; before: the counters of the loss that ran away */
@@ -180,8 +181,8 @@ int run_open(struct run **r, struct model *m, const struct run_opts *o, run_even
 void run_close(struct run *r); /* accepts NULL */
 
 /* Mezo with find_lr: measures the rate at the present weights, which stay as they are; opts.lr, the
- * factor of matrices and find_lr become what was found. Warns where eps, or a rate that was given, is
- * of no use. Nothing for other engines. */
+ * factor of matrices and find_lr become what was found. Warns where eps, or a rate that was given,
+ * is of no use. Nothing for other engines. */
 int run_find_rate(struct run *r, struct err *e);
 
 /* One update, with what is due behind it. ERR_NUMERIC: it diverged, and there was no way back. An

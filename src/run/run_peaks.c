@@ -2,9 +2,9 @@
  *
  * Activations and attention logits of a run that learns settle within a factor of some hundred of
  * their first values; where the rate is far too high they go on growing by a factor every few
- * updates, while the loss may still fall. The limits are of results/terminal.md: the runs there that
- * learn best stay below a fifth of them. Every update is looked at, since a blow-up takes ten; the
- * maxima are taken while the data is in cache and cost less than a thousandth of an update. */
+ * updates, while the loss may still fall. The limits are of results/terminal.md: the runs there
+ * that learn best stay below a fifth of them. Every update is looked at, since a blow-up takes ten;
+ * the maxima are taken while the data is in cache and cost less than a thousandth of an update. */
 #include "run_impl.h"
 
 #include <math.h>

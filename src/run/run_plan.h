@@ -13,8 +13,8 @@ int64_t run_val_batch(int64_t seq);
 int run_plan(struct engine_memory *mem, const struct engine_kind *kind, struct model *m,
              const struct engine_opts *o, int64_t val_seq, struct err *e);
 
-/* ERR_NOMEM with the parts if it is more than the machine has (machine_memory). what: "this run"; advice: how to
- * need less, or NULL. */
+/* ERR_NOMEM with the parts if it is more than the machine has (machine_memory). what: "this run";
+ * advice: how to need less, or NULL. */
 int run_plan_fits(const struct engine_memory *mem, const struct machine *machine, const char *what,
                   const char *advice, struct err *e);
 /* What to try with this engine. */

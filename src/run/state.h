@@ -4,7 +4,8 @@
  *   16  u64 footer offset, u64 footer bytes, u64 xxh3 of the footer
  *   40  one zstd frame per array, little-endian f32
  *   ... footer: JSON {"model": hash, "progress": {...}, "t": updates, "optimizer": name or
- *       {role: name, ...}, "sections": [{"name", "n", "offset", "bytes", "xxh3"}...]}; xxh3 of the raw array
+ * {role: name, ...}, "sections": [{"name", "n", "offset", "bytes", "xxh3"}...]}; xxh3 of the raw
+ * array
  *
  * Version 2 has one optimizer, version 3 another for some role: each is written where it says all.
  * Version 1 is read too: it lacks the counters of validation. */

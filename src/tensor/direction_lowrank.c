@@ -1,9 +1,9 @@
 /* Matrices as products of two thin factors, after LOZO (Chen et al. 2024, arXiv 2410.07698):
  *   z = U V' / sqrt(R)          U (rows, R), V (cols, R)
  * U is the direction's own; V is shared by all directions of `every` updates in a row, so that
- * their estimates gather in one subspace. Here the factors' elements are signs, not normal numbers: an
- * element of z still has variance 1, and with R = 1 it is a sign. Tensors of one dimension have a
- * sign for every weight. Outside of a run's updates every direction has a V of its own. */
+ * their estimates gather in one subspace. Here the factors' elements are signs, not normal numbers:
+ * an element of z still has variance 1, and with R = 1 it is a sign. Tensors of one dimension have
+ * a sign for every weight. Outside of a run's updates every direction has a V of its own. */
 #include "direction.h"
 
 #include "kern.h"

@@ -9,10 +9,10 @@
  * rounds); it is the only place where types change. A packed operand can be used for several
  * products.
  *
- * Of the process, not of a machine, are the libraries that onednn and openblas load, as there can be
- * only one of each: oneDNN with the shapes it has prepared (behind a lock, at most 1024, a function of
- * the shape alone) and OpenBLAS with the kernels of the tier that asked first (gemm_openblas.c). They
- * stay until the process ends; their scratch goes with the thread.
+ * Of the process, not of a machine, are the libraries that onednn and openblas load, as there can
+ * be only one of each: oneDNN with the shapes it has prepared (behind a lock, at most 1024, a
+ * function of the shape alone) and OpenBLAS with the kernels of the tier that asked first
+ * (gemm_openblas.c). They stay until the process ends; their scratch goes with the thread.
  *
  * Backends stand in an ordered list (GEMM_BACKENDS); "auto" takes the one with the best rate
  * for the compute type on this CPU, of equals the first. Adding one: gemm_x.c and one word in the
@@ -49,8 +49,8 @@ struct variants {
     const struct probe *probes; /* n */
     int64_t tensor, cols;       /* z is of a tensor of so many columns, */
     int64_t row0;               /* ... whose row row0 is line 0 of the stored matrix */
-    /* LoRA merged in by kern's axpy, or rank 0: lora_b + v*row_count*rank is (row_count, rank), its row row0
-     * belongs to line 0; lora_a + v*rank*cols is (rank, cols). */
+    /* LoRA merged in by kern's axpy, or rank 0: lora_b + v*row_count*rank is (row_count, rank), its
+     * row row0 belongs to line 0; lora_a + v*rank*cols is (rank, cols). */
     int rank;
     const struct kern *kern;
     float scale;
@@ -108,7 +108,8 @@ struct gemm_backend {
     bool exact; /* same bits for any number of threads */
     /* How it would compute this type with so much of the CPU (and the library that is found). */
     enum gemm_rate (*rate)(enum dtype compute, const struct cpu *cpu);
-    /* The row of kernels that computes this type (gemm_kern.h), of a backend that has rows; or NULL. */
+    /* The row of kernels that computes this type (gemm_kern.h), of a backend that has rows; or
+     * NULL. */
     const struct gemm_kern *(*kernel)(enum dtype compute, const struct cpu *cpu);
     /* Bytes of storage that pack needs for an operand like m (m->data is not looked at). */
     size_t (*pack_bytes)(const struct gemm *g, enum gemm_side side, const struct mat *m,

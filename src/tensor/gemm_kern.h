@@ -1,14 +1,14 @@
 /* The native GEMM's rows: how a type is packed and multiplied. Those of each tier are compiled from
  * gemm_tmpl.c.
  *
- * Everything is in 32-bit words, each of one or more neighbouring k: a f32, two bf16, four bytes; the
- * last is filled up with zeros. B is packed in slivers of nr rows (the last filled up with zeros),
- * each [words of k][nr]. A is read where it stands or copied, in slivers of at most mr rows whose
- * heights differ by at most one, so that no row is wasted.
+ * Everything is in 32-bit words, each of one or more neighbouring k: a f32, two bf16, four bytes;
+ * the last is filled up with zeros. B is packed in slivers of nr rows (the last filled up with
+ * zeros), each [words of k][nr]. A is read where it stands or copied, in slivers of at most mr rows
+ * whose heights differ by at most one, so that no row is wasted.
  *
- * Packed forms may carry scales. A has one a row; B has, for each of its rows, one for every scale_k
- * elements of k: behind the words of a sliver stand its scales, [parts of k][nr]. A row without
- * scales has scale_k 0, and no room is left for any.
+ * Packed forms may carry scales. A has one a row; B has, for each of its rows, one for every
+ * scale_k elements of k: behind the words of a sliver stand its scales, [parts of k][nr]. A row
+ * without scales has scale_k 0, and no room is left for any.
  *
  * A new form of computing is one more row, and a way to choose it for a class of products
  * (machine.h): what is exact does not see it. */

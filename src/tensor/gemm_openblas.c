@@ -1,6 +1,6 @@
-/* OpenBLAS, loaded at run time, once a process, so that its kernels can be chosen first: OpenBLAS 0.3.21 does not
- * know newer AVX-512 processors and falls back to AVX2 kernels at half the speed, unless
- * OPENBLAS_CORETYPE names a core with the same instructions before the library is loaded. */
+/* OpenBLAS, loaded at run time, once a process, so that its kernels can be chosen first: OpenBLAS
+ * 0.3.21 does not know newer AVX-512 processors and falls back to AVX2 kernels at half the speed,
+ * unless OPENBLAS_CORETYPE names a core with the same instructions before the library is loaded. */
 #include "gemm_lib.h"
 
 #include <dlfcn.h>

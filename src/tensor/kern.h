@@ -1,9 +1,9 @@
 /* Row kernels: the arithmetic of everything that is not a matrix product.
  *
  * One table per instruction-set tier, all compiled from kern_tmpl.c with vectors of 4, 8 or 16
- * floats; a machine (machine.h) has the one of its tier. kern_scalar is the reference: plain loops, double
- * accumulation, libm. A tier's results may differ from another tier's in the last bits, but a
- * kernel's result depends only on its arguments: never on alignment, address or threads.
+ * floats; a machine (machine.h) has the one of its tier. kern_scalar is the reference: plain loops,
+ * double accumulation, libm. A tier's results may differ from another tier's in the last bits, but
+ * a kernel's result depends only on its arguments: never on alignment, address or threads.
  *
  * n is a number of floats, any value >= 0; pointers need no alignment; outputs may be the same
  * pointer as an input of the same shape where noted "in place", and do not overlap otherwise. */

@@ -559,8 +559,8 @@ static void check_labs(struct check *c, struct lab *labs, int n, const struct ma
     }
 }
 
-/* Scores are of the exact class: with weights in bf16 attention is as exact as with all in f32. (The
- * loss of these graphs, and so their gradients, come from a classifier in bf16.) */
+/* Scores are of the exact class: with weights in bf16 attention is as exact as with all in f32.
+ * (The loss of these graphs, and so their gradients, come from a classifier in bf16.) */
 static void check_exact_class(struct check *c, const char *item, struct lab *labs, int n) {
     struct machine m;
     struct err e;

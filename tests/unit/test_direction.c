@@ -1,6 +1,6 @@
-/* What zeroth-order directions move: the words of --perturb; probes of a run where some weights stand
- * still and others go further, against weights that are written out; its updates, their norm, state
- * and replay; and that the audit's theory holds of it. */
+/* What zeroth-order directions move: the words of --perturb; probes of a run where some weights
+ * stand still and others go further, against weights that are written out; its updates, their norm,
+ * state and replay; and that the audit's theory holds of it. */
 #include "zo_fixture.h"
 
 #include "audit.h"
@@ -194,7 +194,8 @@ static void test_moments(void **state) {
             }
             square += c * c / MANY;
         }
-        /* standard errors: sqrt(g2 / MANY) and, of a fourth moment of at most 9, g2 sqrt(8 / MANY) */
+        /* standard errors: sqrt(g2 / MANY) and, of a fourth moment of at most 9, g2 sqrt(8 /
+         * MANY) */
         if (!(fabs(square / g2 - 1) < 4.5 * sqrt(8.0 / MANY)) ||
             !(fabs(size / (ROWS * COLS) - 1) < 0.05))
             fail_msg("rank %d: (g.z)^2 is %g of |g|^2, |z|^2 %g", rank, square / g2, size);
@@ -380,7 +381,8 @@ static void warm_add(const struct direction *d, float *y, const float *x, float 
 
 static const struct direction_kind warm = {.name = "warm", .keys = warm_keys, .add = warm_add};
 
-/* spsa with heat: it grows along each direction by the sum of its losses, which only `extra` knows. */
+/* spsa with heat: it grows along each direction by the sum of its losses, which only `extra`
+ * knows. */
 static int64_t heat_extra(const struct zo_shape *s) {
     return s->directions;
 }
@@ -477,8 +479,8 @@ static struct engine_step step_of(const struct zo_record *z) {
                                 .extra = z->extra};
 }
 
-/* A run whose estimator keeps something: saved and gone on with, and made again from its records, it
- * is the same; without what is recorded beside the coefficients it is not. */
+/* A run whose estimator keeps something: saved and gone on with, and made again from its records,
+ * it is the same; without what is recorded beside the coefficients it is not. */
 static void test_state(void **state) {
     (void)state;
     enum { STEPS = 5, CUT = 2 };

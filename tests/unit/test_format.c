@@ -42,7 +42,8 @@ static void blzt5_round_trip(void **state) {
     model_file_close(&b);
 }
 
-/* The hash that a writer is asked for is that of the file, whether it is made on the way or read. */
+/* The hash that a writer is asked for is that of the file, whether it is made on the way or
+ * read. */
 static void hash_of_what_is_written(void **state) {
     (void)state;
     int made = 0, read = 0;

@@ -1,6 +1,6 @@
-/* A row of kernels with scales, as one for integers will be: bytes of A with a scale a row, bytes of
- * B with a scale for each 32 of k. Against the same arithmetic done plainly, by every way that the
- * native backend has; and a model whose weights it multiplies keeps its scores exact. */
+/* A row of kernels with scales, as one for integers will be: bytes of A with a scale a row, bytes
+ * of B with a scale for each 32 of k. Against the same arithmetic done plainly, by every way that
+ * the native backend has; and a model whose weights it multiplies keeps its scores exact. */
 #include "llama_fixture.h"
 
 #include "gemm_kern.h"

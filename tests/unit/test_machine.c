@@ -256,8 +256,8 @@ static double loss_with(struct model *m, struct tokens *t, const char *compute, 
     return mean(t->nll, t->n);
 }
 
-/* Weights in bf16, the rest in f32: between the two, and neither of them. (That attention is then as
- * exact as in f32: check_ops.) */
+/* Weights in bf16, the rest in f32: between the two, and neither of them. (That attention is then
+ * as exact as in f32: check_ops.) */
 static void classes_differ(void **state) {
     (void)state;
     struct model m = model_of(&tiny);
@@ -278,7 +278,8 @@ static void measures_once(void **state) {
     struct machine m = machine_at("generic", 1);
     const double peak = machine_peak(&m, 0.01, 1 << 20);
     assert_true(peak > 0);
-    assert_true(machine_peak(&m, 0.01, 1 << 20) == peak); /* a measurement is never twice the same */
+    assert_true(machine_peak(&m, 0.01, 1 << 20) == peak); /* a measurement is never twice the
+                                                           * same */
     machine_close(&m);
 }
 

@@ -1,6 +1,7 @@
-/* Optimizers that work on whole matrices: kinds with a `direction`, against their formulas in double
- * (a row in `formulas` each), on f32 and bf16 weights, with any number of threads, in the plan, in a
- * state file; where they are refused. One kind stands here, as another would in src/opt/opt_x.c. */
+/* Optimizers that work on whole matrices: kinds with a `direction`, against their formulas in
+ * double (a row in `formulas` each), on f32 and bf16 weights, with any number of threads, in the
+ * plan, in a state file; where they are refused. One kind stands here, as another would in
+ * src/opt/opt_x.c. */
 #include "engine.h"
 #include "llama_fixture.h"
 #include "state.h"

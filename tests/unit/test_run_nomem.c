@@ -1,6 +1,6 @@
 /* A run without memory: opened, trained, validated, saved and restored with the n-th allocation
- * failing, for every n. It returns ERR_NOMEM and a sentence, or what it returns with memory, and leaks
- * nothing. */
+ * failing, for every n. It returns ERR_NOMEM and a sentence, or what it returns with memory, and
+ * leaks nothing. */
 #include "nomem_fixture.h"
 
 #include "jsonmem.h"

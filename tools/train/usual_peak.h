@@ -1,5 +1,5 @@
-/* The GEMM rate that this machine usually has, from earlier starts (rate_history.h): by model of the
- * processor, instruction set, threads, backend, compute type and size of the product. */
+/* The GEMM rate that this machine usually has, from earlier starts (rate_history.h): by model of
+ * the processor, instruction set, threads, backend, compute type and size of the product. */
 #ifndef DUET_USUAL_PEAK_H
 #define DUET_USUAL_PEAK_H
 

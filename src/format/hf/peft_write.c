@@ -128,7 +128,8 @@ static int begin_config(struct writer *w) {
     return bad;
 }
 
-/* The order of modules_to_save does not matter to PEFT; here those that every model has are first. */
+/* The order of modules_to_save does not matter to PEFT; here those that every model has are
+ * first. */
 static int end_config(struct writer *w) {
     json_t *list = json_array();
     int bad = !list;

@@ -1,5 +1,6 @@
 /* Signs, while a text is read in pieces, that it may be no text or not in UTF-8: NUL bytes, and
- * bytes that are no UTF-8 (RFC 3629); and that it may be records with a text in each. The text is taken all the same; a note says what was seen. */
+ * bytes that are no UTF-8 (RFC 3629); and that it may be records with a text in each. The text is
+ * taken all the same; a note says what was seen. */
 #ifndef DUET_TEXTSCAN_H
 #define DUET_TEXTSCAN_H
 
@@ -19,7 +20,8 @@ struct textscan {
 void textscan_add(struct textscan *s, const void *text, size_t n);
 
 /* One sentence about the text of that name, if something is worth saying: a NUL byte, more than one
- * byte in a thousand that is no UTF-8, lines of JSON. Call it at the end of the text; false: nothing. */
+ * byte in a thousand that is no UTF-8, lines of JSON. Call it at the end of the text; false:
+ * nothing. */
 bool textscan_note(const struct textscan *s, const char *name, char *out, size_t room);
 
 #endif

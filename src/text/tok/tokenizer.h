@@ -162,10 +162,11 @@ int tokenizer_encode_ranges(const struct tokenizer *t, const char *text, size_t 
 /* Id of the first special token whose name occurs in the text, or -1. */
 int64_t tokenizer_first_special(const struct tokenizer *t, const char *text, size_t bytes);
 
-/* The same ids as with specials and without bos, computed by all threads of pool: texts are cut where no
- * token can cross (at ends of text, and for GPT-2's pre-tokenisation at lines). starts (may be
- * NULL): appends for each document the index in out where it starts. A document ends with the eos
- * token, which belongs to it; blanks and line breaks behind the last one start no document. */
+/* The same ids as with specials and without bos, computed by all threads of pool: texts are cut
+ * where no token can cross (at ends of text, and for GPT-2's pre-tokenisation at lines). starts
+ * (may be NULL): appends for each document the index in out where it starts. A document ends with
+ * the eos token, which belongs to it; blanks and line breaks behind the last one start no
+ * document. */
 int tokenizer_encode_docs(const struct tokenizer *t, struct pool *pool, const char *text,
                           size_t bytes, struct tok_ids *out, struct tok_ids *starts,
                           struct err *e);
