@@ -126,16 +126,15 @@ static void print_json(const struct measured *r, const struct bench_opts *o, con
         (json_int_t)t->accum, "vocab", (json_int_t)src->vocab, "engine", t->engine, "compute",
         dtype_row(machine->gemm->compute)->name, "optimizer", of[ROLE_norm].kind->name, "backend",
         machine->gemm->backend->name, "recompute", t->recompute, "threads",
-        machine_threads(machine), "runs", (json_int_t)o->runs,
-        "ms_per_step", r->ms, "ms_min", r->ms_min, "ms_max", r->ms_max, "tokens_per_second",
-        r->tokens_per_second, "gflops", r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
+        machine_threads(machine), "runs", (json_int_t)o->runs, "ms_per_step", r->ms, "ms_min",
+        r->ms_min, "ms_max", r->ms_max, "tokens_per_second", r->tokens_per_second, "gflops",
+        r->gflops, "gemm_peak_gflops", r->peak, "peak_fraction",
         r->peak > 0 ? r->gflops / r->peak : 0, "peak_rss_mb", r->rss_mb, "planned_mb",
         r->planned_mb, "num_params_M", (double)model_param_count(g->model) * 1e-6, "parts_ms",
-        parts_json(r), "report_ms", report_json(&r->report), "cpu", cpu_model(cpu, sizeof cpu), "isa",
-        cpu_tier_name(machine->cpu.tier), "weights", t->weights, "lora", (json_int_t)t->lora_rank,
-        "estimator", zo ? g->opts.estimator->name : "", "directions",
-        (json_int_t)(zo ? g->opts.directions : 0), "optimizer_matrix",
-        of[ROLE_matrix].kind->name);
+        parts_json(r), "report_ms", report_json(&r->report), "cpu", cpu_model(cpu, sizeof cpu),
+        "isa", cpu_tier_name(machine->cpu.tier), "weights", t->weights, "lora",
+        (json_int_t)t->lora_rank, "estimator", zo ? g->opts.estimator->name : "", "directions",
+        (json_int_t)(zo ? g->opts.directions : 0), "optimizer_matrix", of[ROLE_matrix].kind->name);
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     printf("%s\n", text ? text : "{}");
     free(text);

@@ -72,8 +72,11 @@ static int merge(const struct opts *o, const char *base, const char *adapter, st
     const struct format *f;
     struct export_report r;
     const struct export_opts x = {.dtype = dtype_find(o->dtype)};
-    const struct adapter_use use = {
-        .weights = DT_F32, .scale = o->scale, .merge = true, .sets = &o->set, .pool = o->machine.pool};
+    const struct adapter_use use = {.weights = DT_F32,
+                                    .scale = o->scale,
+                                    .merge = true,
+                                    .sets = &o->set,
+                                    .pool = o->machine.pool};
     if (!o->out) return err_set(e, ERR_USAGE, "give the file to write with --out FILE");
     TRY(run_files_find(&run, base, adapter, e));
     if (!run.adapter) {

@@ -365,9 +365,9 @@ static void print_json(const struct job *j) {
     json_t *root = json_pack("{s:s,s:I,s:I,s:f,s:I,s:I,s:f,s:s,s:s,s:s,s:I,s:o}", "model", j->path,
                              "batch", (json_int_t)o->batch, "seq", (json_int_t)o->seq, "loss",
                              a->loss, "seeds", (json_int_t)o->seeds, "seed", (json_int_t)o->seed,
-                             "eps", o->eps, "compute", dtype_row(o->machine->gemm->compute)->name, "weights",
-                             j->o->weights, "backend", o->machine->gemm->backend->name, "planned_bytes",
-                             (json_int_t)j->memory.total, "groups", groups);
+                             "eps", o->eps, "compute", dtype_row(o->machine->gemm->compute)->name,
+                             "weights", j->o->weights, "backend", o->machine->gemm->backend->name,
+                             "planned_bytes", (json_int_t)j->memory.total, "groups", groups);
     json_t *scan = json_array();
     for (int i = 0; i < j->advice.n; i++)
         json_array_append_new(scan, json_pack("{s:f,s:o}", "eps", j->advice.eps[i], "error",

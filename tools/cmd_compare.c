@@ -28,9 +28,10 @@ static const struct conf_row rows[] = {
               "evaluate the models on the same text, document by document: the difference from the "
               "first with its error",
               .def = "true"),
-    CONF_BOOL(O, best, "best",
-              "evaluate the models that validated best (best.blzt) instead of the last, where a run "
-              "kept one"),
+    CONF_BOOL(
+        O, best, "best",
+        "evaluate the models that validated best (best.blzt) instead of the last, where a run "
+        "kept one"),
     CONF_LIST(O, data, "data", "FILE",
               "texts to evaluate on, repeatable; default: what all the runs validate on"),
     CONF_INT(O, documents, "documents", "0", 0, 1e12,

@@ -132,7 +132,8 @@ static void bash(FILE *f) {
     fputs("        esac\n"
           "    fi\n"
           "    if [[ -z $kind && $cur == -* ]]; then kind=words words=$options\n"
-          "    elif [[ -z $kind && -n $verbs ]] && ((COMP_CWORD == 2)); then kind=words words=$verbs\n"
+          "    elif [[ -z $kind && -n $verbs ]] && ((COMP_CWORD == 2)); then kind=words "
+          "words=$verbs\n"
           "    fi\n"
           "    case ${kind:-files} in\n"
           "    files) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\") ;;\n"
@@ -302,7 +303,8 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(cmd_parse(&cmd_completion, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
     TRY(cmd_count("duet completion", &conf, 0, 1, 1, "the name of a shell: bash, zsh or fish", e));
-    rc = err_set(e, ERR_USAGE, "there is no completion for \"%.80s\"; for bash, zsh and fish there is",
+    rc = err_set(e, ERR_USAGE,
+                 "there is no completion for \"%.80s\"; for bash, zsh and fish there is",
                  conf.pos[0]);
     for (size_t i = 0; i < sizeof shells / sizeof *shells; i++)
         if (!strcmp(conf.pos[0], shells[i].name)) rc = write_script(shells + i, o.out, e);

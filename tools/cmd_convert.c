@@ -108,8 +108,12 @@ out:
 static int convert_adapter(const struct conf *conf, const struct opts *o, struct err *e) {
     const char *in = conf->pos[0], *out = conf->pos[1], *base;
     const struct format *f;
-    struct verifier v = {
-        .in = {NULL, in, &o->set}, .out = {NULL, NULL, &o->set}, .name = out, .line = o->line, .data = &o->data, .machine = &o->machine};
+    struct verifier v = {.in = {NULL, in, &o->set},
+                         .out = {NULL, NULL, &o->set},
+                         .name = out,
+                         .line = o->line,
+                         .data = &o->data,
+                         .machine = &o->machine};
     const struct mf_check check = {verify, &v};
     struct model m = {0};
     struct run_files run = {0};

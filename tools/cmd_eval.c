@@ -34,10 +34,11 @@ struct opts {
 #define O struct opts
 static const struct conf_row rows[] = {
     CONF_SECTION("Data"),
-    CONF_LIST(O, data, "data", "FILE",
-              "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
-              "tokenize`, or raw16 tokens; - is standard input; default: what the run validates on, "
-              "of which MODEL is the folder"),
+    CONF_LIST(
+        O, data, "data", "FILE",
+        "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
+        "tokenize`, or raw16 tokens; - is standard input; default: what the run validates on, "
+        "of which MODEL is the folder"),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
                 "auto: by content; raw16: headerless uint16 tokens"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",

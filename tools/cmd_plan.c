@@ -386,15 +386,16 @@ const struct cmd cmd_plan = {
     .summary =
         "Memory by purpose and floating point operations of a training step, without training.",
     .usage = "RUN | MODEL | --model FILE | --init MODEL [any option of train] [--json]",
-    .notes = "RUN is the folder of a run, planned as `--resume RUN` would go on with it. MODEL is a "
-             "description\n"
-             "(as --model takes it) or any model file (--init).\n"
-             "Takes every option of `duet train`, and with the same options gives the numbers that "
-             "it will report:\n"
-             "a tokenizer or data that is named decides the vocabulary as it does there. A run is "
-             "resident within\n"
-             "10 % + 12 MB of its plan (the program, its libraries, the tokenizer). MB are 10^6 "
-             "bytes.\n",
+    .notes =
+        "RUN is the folder of a run, planned as `--resume RUN` would go on with it. MODEL is a "
+        "description\n"
+        "(as --model takes it) or any model file (--init).\n"
+        "Takes every option of `duet train`, and with the same options gives the numbers that "
+        "it will report:\n"
+        "a tokenizer or data that is named decides the vocabulary as it does there. A run is "
+        "resident within\n"
+        "10 % + 12 MB of its plan (the program, its libraries, the tokenizer). MB are 10^6 "
+        "bytes.\n",
     .lists = cmd_list_training,
     .rows = train_rows,
     .run = run,

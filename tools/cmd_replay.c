@@ -272,10 +272,11 @@ const struct cmd cmd_replay = {
     .summary = "Rebuild the weights of a MeZO run from its trajectory, bit for bit.",
     .usage = "BASE TRAJECTORY -o OUT [--to-step N]\n"
              "RUN -o OUT [--to-step N]",
-    .notes = "BASE is the file that the run began from: that of --init, or base.blzt in its "
-             "folder.\n"
-             "TRAJECTORY is trajectory.zo in its folder, or the folder; RUN alone stands for both.\n"
-             "The updates are made again without the data and without a forward pass.\n",
+    .notes =
+        "BASE is the file that the run began from: that of --init, or base.blzt in its "
+        "folder.\n"
+        "TRAJECTORY is trajectory.zo in its folder, or the folder; RUN alone stands for both.\n"
+        "The updates are made again without the data and without a forward pass.\n",
     .rows = rows,
     .run = run,
 };

@@ -149,8 +149,9 @@ static int option_width(const struct run_list *l, const char *key) {
 
 /* What is asked for first, and how a run is done rather than what it computes. */
 static int place_of(const char *key) {
-    static const char *const first[] = {"engine", "lora",  "optimizer", "optimizer-matrix", "lr",
-                                        "batch", "seq", "model",  "estimator", "seed",  "data", "init"};
+    static const char *const first[] = {"engine",    "lora",  "optimizer", "optimizer-matrix",
+                                        "lr",        "batch", "seq",       "model",
+                                        "estimator", "seed",  "data",      "init"};
     static const char *const last[] = {"checkpoint-every", "keep", "keep-best", "log-every",
                                        "val-every", "rollback", "gemm", "patience"};
     if (!strncmp(key, "set.", 4)) return 10;
@@ -210,8 +211,8 @@ static void set_number(struct table *t, int col, double x, int digits) {
     if (isfinite(x)) table_set(t, col, "%.*f", digits, x);
 }
 
-static void fill_row(struct table *t, const struct record *r, char *const *keys, size_t n, bool named,
-                     bool accuracy) {
+static void fill_row(struct table *t, const struct record *r, char *const *keys, size_t n,
+                     bool named, bool accuracy) {
     const struct figures f = figures_of(r);
     char age[16];
     int col = 0;

@@ -81,7 +81,8 @@ static int build(const struct opts *o, const struct conf *c, struct err *e) {
     log_progress_init(&line, o->quiet || o->json);
     TRY(model_open_tokenizer(&t, o->tokenizer, e));
     const double start = clock_seconds();
-    rc = shard_build(t, o->machine.pool, c->pos, (size_t)c->n_pos, o->out, show_progress, &line, &stats, e);
+    rc = shard_build(t, o->machine.pool, c->pos, (size_t)c->n_pos, o->out, show_progress, &line,
+                     &stats, e);
     const double seconds = clock_seconds() - start;
     log_progress_end(&line); /* the report is its last word */
     if (!rc && *stats.note) log_warn(&line, "note: %s", stats.note);

@@ -9,7 +9,8 @@
 
 /* A path as a word of a shell. */
 static void print_word(const char *path) {
-    if (!path[strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-")]) {
+    if (!path[strspn(path,
+                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-")]) {
         screen_write(stderr, path, strlen(path));
         return;
     }

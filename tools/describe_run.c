@@ -194,7 +194,8 @@ int describe_trajectory(json_t *o, const char *path, struct err *e) {
     facts_text(o, "kind", "trajectory of a zeroth-order run");
     facts_whole(o, "bytes", t.map.size);
     facts_hex(o, "base_hash", t.head.base_hash);
-    static const char *const first[] = {"engine", "estimator", "optimizer", "optimizer-matrix", "lora"};
+    static const char *const first[] = {"engine", "estimator", "optimizer", "optimizer-matrix",
+                                        "lora"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         facts_put(o, first[i], json_incref(json_object_get(options, first[i])));
     describe_updates(o, &t);

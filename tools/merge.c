@@ -21,7 +21,8 @@ static char *merge_meta(const struct lora *l) {
 }
 
 int merge_export(struct model *m, const struct kern *kern, const char *base, const struct format *f,
-                 const char *path, const struct export_opts *x, struct export_report *r, struct err *e) {
+                 const char *path, const struct export_opts *x, struct export_report *r,
+                 struct err *e) {
     int rc;
     struct model_file mf = {0};
     struct model_as_file *hold = NULL;

@@ -8,6 +8,7 @@
  * model_export does, with where it comes from in its meta data. base: the file that it was opened
  * from, for messages. m is spent. kern: of the machine. */
 int merge_export(struct model *m, const struct kern *kern, const char *base, const struct format *f,
-                 const char *path, const struct export_opts *x, struct export_report *r, struct err *e);
+                 const char *path, const struct export_opts *x, struct export_report *r,
+                 struct err *e);
 
 #endif

@@ -85,9 +85,13 @@ int out_spares(const char *path, const char *in, struct err *e) {
 
 /* A folder that a model, an adapter or a tokenizer would be written into, file by file. */
 static bool holds_model(const char *dir) {
-    static const char *const names[] = {
-        "config.json",    "model.safetensors", "model.safetensors.index.json", "adapter_config.json",
-        "tokenizer.json", "tokenizer.model",   "adapter_model.safetensors"};
+    static const char *const names[] = {"config.json",
+                                        "model.safetensors",
+                                        "model.safetensors.index.json",
+                                        "adapter_config.json",
+                                        "tokenizer.json",
+                                        "tokenizer.model",
+                                        "adapter_model.safetensors"};
     bool any = false;
     for (size_t i = 0; i < sizeof names / sizeof *names && !any; i++) {
         char *path = file_join(dir, names[i]);

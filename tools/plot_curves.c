@@ -79,7 +79,8 @@ static double place_of(const struct record_step *s, size_t i) {
 /* Mean over the lines whose updates are at most half a window away from those of line i; near the
  * beginning of the curve over fewer, the same number on both sides, so that a steep beginning stays
  * where it is. Lines whose number cannot be drawn are left out. */
-static double mean_around(const struct record_step *s, size_t n, size_t i, double window, int offset) {
+static double mean_around(const struct record_step *s, size_t n, size_t i, double window,
+                          int offset) {
     const double at = place_of(s, i);
     const double half = fmin(window / 2, at - place_of(s, 0));
     double sum = 0;

@@ -68,7 +68,8 @@ static void copy_rows(void *ctx, int64_t c, int tid) {
 static void copy_factor(struct exec *x, int param, float *dst, int64_t stride, float scale) {
     struct copy_job j = {x, param, dst, stride, scale};
     const struct param *p = x->graph->params + param;
-    pool_for(x->machine->pool, exec_probes(x) * ((p->rows + COPY_ROWS - 1) / COPY_ROWS), copy_rows, &j);
+    pool_for(x->machine->pool, exec_probes(x) * ((p->rows + COPY_ROWS - 1) / COPY_ROWS), copy_rows,
+             &j);
 }
 
 /* One matrix a probe, side by side; without probes a plain one. */

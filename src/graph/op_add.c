@@ -45,7 +45,8 @@ static void forward(struct exec *x, const struct node *n) {
                     .scale = n->scale,
                     .rows = x->rows,
                     .n = x->graph->values[n->out[0]].cols,
-                    .peak = exec_watched(x) && n->residual ? x->peaks->activation + n->block : NULL};
+                    .peak =
+                        exec_watched(x) && n->residual ? x->peaks->activation + n->block : NULL};
     pool_for(x->machine->pool, op_chunks(x->rows), forward_chunk, &j);
 }
 

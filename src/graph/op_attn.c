@@ -255,7 +255,8 @@ static void backward_block(const struct job *j, const struct block *w, int64_t b
     a = gemm_pack(g, GEMM_A, mat_f32(w->ds, j->ld, false), m, nk, w->a);
     head = gemm_pack_head(&w->pkt, hd, nk);
     gemm_mul(g, &a, &head, j->dq + at, j->cq, false, NULL); /* dQ = scale dS K */
-    for (int64_t i = 0; i < m; i++) j->x->machine->kern->scale(j->dq + at + i * j->cq, j->scale, hd);
+    for (int64_t i = 0; i < m; i++)
+        j->x->machine->kern->scale(j->dq + at + i * j->cq, j->scale, hd);
 }
 
 static void backward_chunk(void *ctx, int64_t t, int tid) {

@@ -92,7 +92,11 @@ static void bias_grad(struct exec *x, const struct node *n, int i) {
     float *db = exec_param_grad(x, n->param[n->n_out + i], &add);
     if (!db) return;
     if (!add) memset(db, 0, (size_t)b->cols * sizeof *db);
-    struct bias_job j = {.kern = x->machine->kern, .db = db, .dy = x->grad[n->out[i]], .rows = x->rows, .cols = b->cols};
+    struct bias_job j = {.kern = x->machine->kern,
+                         .db = db,
+                         .dy = x->grad[n->out[i]],
+                         .rows = x->rows,
+                         .cols = b->cols};
     pool_for(x->machine->pool, (b->cols + BIAS_COLS - 1) / BIAS_COLS, bias_columns, &j);
 }
 

@@ -70,7 +70,8 @@ static void finish(const struct run *r, uint64_t windows, struct eval_result *ou
 }
 
 int eval_run(struct model *m, const struct machine *machine, const struct shard *s,
-             const struct split *v, const struct eval_opts *o, struct eval_result *out, struct err *e) {
+             const struct split *v, const struct eval_opts *o, struct eval_result *out,
+             struct err *e) {
     int rc;
     struct run r = {.m = m, .o = o, .shard = s, .split = v};
     const uint64_t windows = val_rows(v, o->seq, o->max_windows);

@@ -27,7 +27,8 @@ struct eval_opts {
 /* Reserves its own memory for the forward pass. Tokens are mapped through m->compact_id if the
  * model is compacted (ids it lacks are ERR_INPUT). ERR_NUMERIC: a loss is not finite. */
 int eval_run(struct model *m, const struct machine *machine, const struct shard *s,
-             const struct split *v, const struct eval_opts *o, struct eval_result *r, struct err *e);
+             const struct split *v, const struct eval_opts *o, struct eval_result *r,
+             struct err *e);
 
 /* model_logits (logits.h) of the first n tokens of s. ERR_NUMERIC: one is not finite; it and what
  * comes behind it is not emitted. */

@@ -359,7 +359,8 @@ int model_config_changes(const struct model_config *c, const char *base, const c
     json_t *v, *out = json_object(), *b = json_text_load(base, strlen(base), &je);
     *set = NULL;
     if (!out || !json_is_object(b)) {
-        rc = err_set(e, out && b ? ERR_INPUT : ERR_NOMEM, "%s: its description is not usable", name);
+        rc =
+            err_set(e, out && b ? ERR_INPUT : ERR_NOMEM, "%s: its description is not usable", name);
         goto out;
     }
     TRY(rope_keys_flatten(b, name, e));

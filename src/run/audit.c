@@ -134,7 +134,8 @@ static void take_tables(struct audit *a) {
     a->tensor = arena_alloc(mem, n, sizeof *a->tensor);
     a->span = arena_alloc(mem, count_spans(a->model), sizeof *a->span);
     a->sums = arena_alloc(mem, CHUNKS * (N_SUMS + (size_t)o->seeds), sizeof *a->sums);
-    a->tiles = arena_alloc(mem, (size_t)machine_threads(o->machine) * 2 * OPT_TILE, sizeof *a->tiles);
+    a->tiles =
+        arena_alloc(mem, (size_t)machine_threads(o->machine) * 2 * OPT_TILE, sizeof *a->tiles);
     a->nll = arena_alloc(mem, SIDES * half, sizeof *a->nll);
     a->input = arena_alloc(mem, SIDES * half, sizeof *a->input);
     a->target = arena_alloc(mem, SIDES * half, sizeof *a->target);

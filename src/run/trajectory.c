@@ -153,8 +153,9 @@ static int write_head(struct file_out *f, const struct trajectory_head *h, struc
         goto out;
     }
     if (bytes > MAX_JSON) {
-        rc = err_set(e, ERR_USAGE, "%s: the options of the run take %d bytes, a trajectory holds %d",
-                     f->path, bytes, MAX_JSON);
+        rc =
+            err_set(e, ERR_USAGE, "%s: the options of the run take %d bytes, a trajectory holds %d",
+                    f->path, bytes, MAX_JSON);
         goto out;
     }
     assert(h->vocab > 0 && h->n_ids <= h->vocab);

@@ -53,8 +53,8 @@ static void copy_chunk(void *ctx, int64_t c, int tid) {
     }
 }
 
-static void copy(const struct gemm *g, const struct gemm_lib *l, const struct mat *m, int v, int64_t first, int64_t rows,
-                 int64_t k, void *dst) {
+static void copy(const struct gemm *g, const struct gemm_lib *l, const struct mat *m, int v,
+                 int64_t first, int64_t rows, int64_t k, void *dst) {
     struct copy_job j = {m, v, first, rows, k, l->type, l->round, dst};
     pool_for(g->pool, (rows + COPY_ROWS - 1) / COPY_ROWS, copy_chunk, &j);
 }

@@ -263,8 +263,13 @@ static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n
 }
 
 extern const struct gemm_kern CAT(gemm_kern_f32_, ISA);
-const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {
-    .name = "f32", .mr = MR, .nr = NR, .per_word = 1, .pack_a = pack_a, .pack_b = pack_b, .mul = mul};
+const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {.name = "f32",
+                                                   .mr = MR,
+                                                   .nr = NR,
+                                                   .per_word = 1,
+                                                   .pack_a = pack_a,
+                                                   .pack_b = pack_b,
+                                                   .mul = mul};
 
 #if defined(__AVX512BF16__)
 extern const struct gemm_kern CAT(gemm_kern_bf16_, ISA);

@@ -244,8 +244,8 @@ int main(int argc, char **argv) {
     signal(SIGSEGV, on_fault);
     signal(SIGBUS, on_fault);
     char model[CPU_MODEL];
-    printf("%s, best tier %s, seed %llu\n", cpu_model(model, sizeof model), cpu_tier_name(cpu_best()),
-           (unsigned long long)c.seed);
+    printf("%s, best tier %s, seed %llu\n", cpu_model(model, sizeof model),
+           cpu_tier_name(cpu_best()), (unsigned long long)c.seed);
 #define X(name)                                                                                    \
     c.group = #name;                                                                               \
     check_##name(&c);

@@ -92,7 +92,8 @@ static struct view view_make(struct check *c, const struct gemm *g, bool chain) 
     t.k = pick(c, 1, 24) * (type == DT_Q8_0 ? 32 : pick(c, 1, 31)) * (scale > 1 ? 2 : 1);
     t.row0 = pick(c, 0, 3);
     t.rows = t.row0 + t.n;
-    t.var = (struct variants){.n = (int)pick(c, 1, MAX_VARIANTS), .tensor = pick(c, 0, TENSORS - 1)};
+    t.var =
+        (struct variants){.n = (int)pick(c, 1, MAX_VARIANTS), .tensor = pick(c, 0, TENSORS - 1)};
     t.var.cols = t.k;
     t.var.row0 = t.row0;
     t.var.row_count = t.rows;

@@ -54,7 +54,8 @@ static void check_tensor(const struct model_file *mf, const struct mf_tensor *t)
 
 /* As a folder would be read. Takes file over. */
 static void take(uint8_t *file, size_t size, struct bytes config, bool adapter) {
-    struct model_file mf = {.archs = &arch_parts, .path = strdup("fuzz")}, raw = {.path = strdup("raw")};
+    struct model_file mf = {.archs = &arch_parts, .path = strdup("fuzz")},
+                      raw = {.path = strdup("raw")};
     struct err e = {0};
     json_t *meta = NULL;
     if (!(mf.maps = calloc(1, sizeof *mf.maps)) || !mf.path || !raw.path) abort();

@@ -143,7 +143,8 @@ static void add_layer(struct ref_model *m, double **next, int l) {
         L->k_norm = add(m, next, 1, hd, "model.layers.%d.self_attn.k_norm.weight", l);
     }
     if (c->value_embeds && (c->layers - l) % 2 == 1)
-        L->value_embed = add(m, next, c->vocab, kv, "model.layers.%d.self_attn.value_embed.weight", l);
+        L->value_embed =
+            add(m, next, c->vocab, kv, "model.layers.%d.self_attn.value_embed.weight", l);
     L->o = add(m, next, dim, q, "model.layers.%d.self_attn.o_proj.weight", l);
     L->post_attention_layernorm =
         add(m, next, 1, dim, "model.layers.%d.post_attention_layernorm.weight", l);
@@ -276,7 +277,8 @@ static void forward(const struct ref_model *m, const int32_t *tokens, int n, dou
     }
     for (int l = 0; l < c->layers; l++) {
         bool local = c->rope_local_theta != 0.0 && (l + 1) % c->rope_global_every != 0;
-        attention_block(c, &m->layers[l], local ? c->rope_local_theta : c->rope_theta, &w, tokens, n);
+        attention_block(c, &m->layers[l], local ? c->rope_local_theta : c->rope_theta, &w, tokens,
+                        n);
         mlp_block(c, &m->layers[l], &w, n);
     }
     ref_rmsnorm(w.x, w.x, m->norm, n, c->dim, c->eps);

@@ -269,8 +269,8 @@ static struct spread spread(struct exec *x, int fill) {
     const struct graph *g = x->graph;
     struct spread s = {0};
     size_t at = 0;
-    s.gaps =
-        malloc(sizeof *s.gaps * (size_t)(x->plan.n_events + x->plan.n_placements + machine_threads(x->machine)));
+    s.gaps = malloc(sizeof *s.gaps * (size_t)(x->plan.n_events + x->plan.n_placements +
+                                              machine_threads(x->machine)));
     for (int t = 0; t < x->plan.n_events; t++) {
         struct event *ev = x->plan.events + t;
         const struct node *n = g->nodes + ev->node;

@@ -287,7 +287,8 @@ static void company(void **state) {
         {{"--files=x"}, NULL},
         {{"--files=x", "--engine=mezo"}, "--files has no effect with --engine mezo"},
         /* -1 beside the range is what the program decides; nothing else is. */
-        {{"--share=0"}, "--share is 0.0, expected a number above 0, at most 1, or -1 for the default"},
+        {{"--share=0"},
+         "--share is 0.0, expected a number above 0, at most 1, or -1 for the default"},
         {{"--share=-0.5"}, "--share is -0.5, expected a number above 0, at most 1, or -1 for the"},
         {{"--rate=-1"}, NULL},
         {{"--rate=0.4"}, "--rate is 0.4, expected 0.5 to 1, or -1 for the default"},

@@ -124,7 +124,8 @@ static void test_lowrank(void **state) {
     struct rng r = rng_make(8, RNG_TEST, 0, 0, 0);
     for (int c = 0; c < 60; c++) {
         const int64_t rows = shapes[c % 4].rows, cols = shapes[c % 4].cols, R = shapes[c % 4].rank;
-        const int64_t step = c % 3 ? c : -1, begin = (int64_t)rng_below(&r, (uint64_t)(rows * cols));
+        const int64_t step = c % 3 ? c : -1,
+                      begin = (int64_t)rng_below(&r, (uint64_t)(rows * cols));
         const int64_t n = 1 + (int64_t)rng_below(&r, (uint64_t)(rows * cols - begin));
         const uint64_t seed = rng_next(&r), shared = step < 0 ? seed : RUN,
                        period = step < 0 ? 1 : 1 + (uint64_t)(step / EVERY);
@@ -137,7 +138,8 @@ static void test_lowrank(void **state) {
         const struct direction d = direction_make(&s, seed, step);
         const float e1 = 0.25f * 0.5f / sqrtf((float)R);
         float *x = calloc((size_t)n, sizeof *x), *y = calloc((size_t)n + 1, sizeof *y);
-        float *u = calloc((size_t)(R * rows), sizeof *u), *v = calloc((size_t)(R * cols), sizeof *v);
+        float *u = calloc((size_t)(R * rows), sizeof *u),
+              *v = calloc((size_t)(R * cols), sizeof *v);
         for (int64_t i = 0; i < n; i++) x[i] = y[i] = (float)rng_normal(&r);
         y[n] = 77;
         direction_add(&d, y, c % 2 ? y : x, 0.25f, 2, begin / cols, begin % cols, n);
@@ -294,7 +296,8 @@ static void test_probes(void **state) {
     for (size_t i = 0; i < 2 * n_gemm_backends; i++) {
         struct machine g;
         const bool bf16 = i >= n_gemm_backends, native = !(i % n_gemm_backends);
-        if (machine_try(&g, gemm_backends[i % n_gemm_backends]->name, bf16 ? DT_BF16 : DT_F32, 1, &e))
+        if (machine_try(&g, gemm_backends[i % n_gemm_backends]->name, bf16 ? DT_BF16 : DT_F32, 1,
+                        &e))
             continue;
         for (int lowrank = 0; lowrank < 2; lowrank++)
             check_probes(&g, lowrank, native && !bf16 ? 0 : bf16 ? 0.02 : 1e-4);

@@ -251,7 +251,8 @@ static void test_full_disk(void **state) {
     int64_t n = 0;
     for (int i = 0; i < m.n_params; i++) /* moments that do not compress */
         for (int k = 0; k < 2; k++)
-            for (int64_t j = 0; r->engine.opt.state[i][k] && j < param_count(m.params + i); j++, n++)
+            for (int64_t j = 0; r->engine.opt.state[i][k] && j < param_count(m.params + i);
+                 j++, n++)
                 r->engine.opt.state[i][k][j] = (float)sin((double)n * 12.9898);
     ok(checkpoint_save(dir, r, false, &e));
     ok(state_hash(path, &before, &e));

@@ -73,8 +73,8 @@ static void byte_pack_b(const struct mat *m, int v, int nv, int64_t row0, int h,
 
 static int calls;
 
-static void byte_mul(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
-                     int64_t ldc, bool add, const struct gemm_scales *s) {
+static void byte_mul(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
+                     float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
     const int8_t *pa = a, *pb = b;
     calls++;
     for (int i = 0; i < h; i++)

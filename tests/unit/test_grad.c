@@ -134,7 +134,8 @@ static void test_same_bits(void **state) {
         struct machine g;
         struct exec_opts o = {.B = B, .T = T, .train = true};
         const char *name = gemm_backends[i % n_gemm_backends]->name;
-        if (!strcmp(name, "ref") || machine_try(&g, name, i < n_gemm_backends ? DT_F32 : DT_BF16, 1, &e))
+        if (!strcmp(name, "ref") ||
+            machine_try(&g, name, i < n_gemm_backends ? DT_F32 : DT_BF16, 1, &e))
             continue;
         if (!g.gemm->backend->exact) continue;
         run(&m, &g, &o, &t);

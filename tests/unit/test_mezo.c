@@ -74,8 +74,8 @@ static void check_probes(const struct variant *v, const struct setup *s, const s
         const double d = apart(all + k * rows, one, rows);
         if (!(d <= tol))
             fail_msg("%s, %s, %s %s, %lld x %lld: probe %d differs by %g from written-out weights",
-                     v->name, s->name, g->gemm->backend->name, dtype_row(g->gemm->compute)->name, (long long)B,
-                     (long long)T, k, d);
+                     v->name, s->name, g->gemm->backend->name, dtype_row(g->gemm->compute)->name,
+                     (long long)B, (long long)T, k, d);
         run_probes(&m, g, p + k, 1, &t, one);
         assert_true(apart(all + k * rows, one, rows) <= tol);
         model_close(&w);
@@ -108,7 +108,8 @@ static void test_backends(void **state) {
     for (size_t i = 0; i < 2 * n_gemm_backends; i++) {
         struct machine g;
         const bool bf16 = i >= n_gemm_backends;
-        if (machine_try(&g, gemm_backends[i % n_gemm_backends]->name, bf16 ? DT_BF16 : DT_F32, 1, &e))
+        if (machine_try(&g, gemm_backends[i % n_gemm_backends]->name, bf16 ? DT_BF16 : DT_F32, 1,
+                        &e))
             continue;
         for (int k = 1; k < N_SETUPS; k += 3)
             check_probes(zo_variants + 4, setups + k, &g, 2, 7, PROBES, bf16 ? 1e-3 : 1e-5);
@@ -201,7 +202,8 @@ static void check_step(const struct variant *v, const struct setup *s, const str
         double loss[2] = {0};
         assert_true(step.seed[d] == zo_seed(o.seed, 5, d));
         for (int side = 0; side < 2; side++) {
-            const struct probe p = {direction_make(&space, step.seed[d], -1), side ? -1e-3f : 1e-3f};
+            const struct probe p = {direction_make(&space, step.seed[d], -1),
+                                    side ? -1e-3f : 1e-3f};
             struct model w = written_out(v, s, &before, &p);
             for (int micro = 0; micro < ACCUM; micro++)
                 loss[side] += mean_loss(&w, g, &t, micro) / ACCUM;

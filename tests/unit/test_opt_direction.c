@@ -115,7 +115,8 @@ static void whiten_direction(const struct opt_tile *p, const struct opt_matrix *
                             gemm_bytes(g, m->rows, m->cols)},
                  at[] = {r.x, r.gram, r.sums, r.gemm};
     for (int i = 0; i < 4; i++)
-        for (int k = 0; k < GUARD; k++) assert_int_equal(work[at[i] + bytes[i] + (size_t)k], CANARY);
+        for (int k = 0; k < GUARD; k++)
+            assert_int_equal(work[at[i] + bytes[i] + (size_t)k], CANARY);
     calls[n_calls].role = m->role;
     calls[n_calls].rows = m->rows;
     calls[n_calls].cols = m->cols;

@@ -40,7 +40,8 @@ static void open_model(void) {
     struct err e;
     const char *path = data_file("weights/stories260K/stories260K.bin");
     if (model.params) return;
-    if (machine_open(&gemm, &(struct machine_opts){.threads = 1}, &e) || model_open(&model, path, NULL, &e))
+    if (machine_open(&gemm, &(struct machine_opts){.threads = 1}, &e) ||
+        model_open(&model, path, NULL, &e))
         fail_msg("%s", e.msg);
 }
 

@@ -169,7 +169,8 @@ static void of_all_probes(void **state) {
     for (int i = 0; i < m.n_params; i++)
         moves[i] = (struct direction_tensor){m.params[i].rows, m.params[i].cols, 1};
     const struct direction_space space = {.kind = &direction_rademacher, .tensor = moves};
-    const struct probe probes[] = {{direction_make(&space, 7, -1), 0}, {direction_make(&space, 7, -1), 3}};
+    const struct probe probes[] = {{direction_make(&space, 7, -1), 0},
+                                   {direction_make(&space, 7, -1), 3}};
     struct batch b = batch_of(&t, 2, T), one = batch_of(&t, 1, T);
     b.probes = probes;
     b.n_probes = 2;

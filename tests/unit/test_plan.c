@@ -85,7 +85,8 @@ static void test_shorter(void **state) {
     for (int i = 0; i < 2 * (int)n_gemm_backends; i++) {
         struct machine g;
         const char *name = gemm_backends[i / 2]->name;
-        if (machine_try(&g, name, i % 2 ? DT_F32 : DT_BF16, 1, &e) || !strcmp(name, "ref")) continue;
+        if (machine_try(&g, name, i % 2 ? DT_F32 : DT_BF16, 1, &e) || !strcmp(name, "ref"))
+            continue;
         for (int64_t T = 1023; T <= 1025; T++) {
             struct exec x;
             ok(exec_open(&x, &m.graph, &g, &(struct exec_opts){.B = 1, .T = 1030, .train = true},
@@ -218,9 +219,10 @@ static void test_last_reader(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),       cmocka_unit_test(test_classes),  cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_shorter), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_promise), cmocka_unit_test(test_last_reader),
+        cmocka_unit_test(test_models),      cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_cache),       cmocka_unit_test(test_shorter),
+        cmocka_unit_test(test_sizes),       cmocka_unit_test(test_promise),
+        cmocka_unit_test(test_last_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

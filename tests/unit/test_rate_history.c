@@ -79,8 +79,12 @@ static void a_cut_file_is_none(void **state) {
 
 static void what_is_no_rate_is_left_out(void **state) {
     (void)state;
-    static const char *const texts[] = {"[]", "3", "{\"b\": 3}", "{\"b\": [\"x\", -1, 0, null, {}]}",
-                                        "{\"b\": {\"b\": [1, 1, 1]}}", "{\"b\": [1e300, 2e300, 1e308]}"};
+    static const char *const texts[] = {"[]",
+                                        "3",
+                                        "{\"b\": 3}",
+                                        "{\"b\": [\"x\", -1, 0, null, {}]}",
+                                        "{\"b\": {\"b\": [1, 1, 1]}}",
+                                        "{\"b\": [1e300, 2e300, 1e308]}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char *next = NULL;
         assert_true(rate_history_text(texts[i], strlen(texts[i]), "b", 4, &next) == 0);

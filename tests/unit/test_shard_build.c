@@ -262,7 +262,8 @@ static void refuses_outputs(void **state) {
     put_file("in", "text", 4);
     const char *files[1] = {at("in")};
     struct shard_stats stats;
-    assert_int_equal(shard_build(byte, NULL, files, 1, files[0], NULL, NULL, &stats, &e), ERR_USAGE);
+    assert_int_equal(shard_build(byte, NULL, files, 1, files[0], NULL, NULL, &stats, &e),
+                     ERR_USAGE);
     assert_int_equal(shard_build(byte, NULL, files, 1, "-", NULL, NULL, &stats, &e), ERR_USAGE);
     assert_int_equal(build_from(files, 1, at("no/such/folder")), ERR_IO);
     size_t n;

@@ -232,10 +232,11 @@ static void optimizers_by_role(void **state) {
             }
             char want[160];
             const bool rest = other / 4 != pair / 4;
-            snprintf(want, sizeof want,
-                     "state of optimizer %s for parameters of role %s, but the run uses %s for them",
-                     rest ? kind : matrix, rest ? "embed" : "matrix",
-                     rest ? names[other / 4] : names[other % 4]);
+            snprintf(
+                want, sizeof want,
+                "state of optimizer %s for parameters of role %s, but the run uses %s for them",
+                rest ? kind : matrix, rest ? "embed" : "matrix",
+                rest ? names[other / 4] : names[other % 4]);
             if (!strstr(e.msg, want)) fail_msg("%s, expected: %s", e.msg, want);
         }
     }

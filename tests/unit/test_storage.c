@@ -323,8 +323,8 @@ static int opening_mb(const char *path, bool frozen, enum dtype t) {
     if (!child) {
         struct model m;
         const size_t before = peak_kb();
-        const int rc =
-            frozen ? model_open_frozen(&m, path, NULL, t, NULL, &e) : model_open(&m, path, NULL, &e);
+        const int rc = frozen ? model_open_frozen(&m, path, NULL, t, NULL, &e)
+                              : model_open(&m, path, NULL, &e);
         _exit(rc ? 255 : (int)((peak_kb() - before) >> 10));
     }
     waitpid(child, &status, 0);

@@ -4,8 +4,8 @@
 static const struct variant small = {"bytes", "llama", "", {24, 40, 2, 4, 2, 6, 257}, true};
 
 /* One example after another, unpadded, with the classifier's whole row of logits. */
-static void plain_eval(struct model *m, const struct machine *g, const struct task *t, int64_t *counts,
-                       double *losses) {
+static void plain_eval(struct model *m, const struct machine *g, const struct task *t,
+                       int64_t *counts, double *losses) {
     float *z = malloc((size_t)m->config.vocab * sizeof *z);
     struct exec x;
     ok(exec_open(&x, &m->graph, g, &(struct exec_opts){.B = 1, .T = t->T}, &e));

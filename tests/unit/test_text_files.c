@@ -555,8 +555,8 @@ static void pipes(void **state) {
         struct shard_stats stats;
         const char *files[1] = {at("fifo")};
         assert_false(shard_probe(files[0])); /* would take bytes out of it */
-        assert_int_equal(shard_build(byte, NULL, files, 1, at("fifo.bin"), count_calls, &c, &stats, &e),
-                         0);
+        assert_int_equal(
+            shard_build(byte, NULL, files, 1, at("fifo.bin"), count_calls, &c, &stats, &e), 0);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         assert_same_files("plain.bin", "fifo.bin");
         assert_true(c.n >= 2);

@@ -406,7 +406,8 @@ static void test_other_number(void **state) {
         u = open_text(other);
         if (tokenizer_hash(u) == hash) fail_msg("the same with %s", cases[i][1]);
         assert_false(tokenizer_is(u, hash));
-        assert_int_equal(tokenizer_check(u, 400, &(struct tok_own){blob, n, NULL}, "model", &e), ERR_INPUT);
+        assert_int_equal(tokenizer_check(u, 400, &(struct tok_own){blob, n, NULL}, "model", &e),
+                         ERR_INPUT);
         snprintf(want[0], 17, "%016llx", (unsigned long long)hash);
         snprintf(want[1], 17, "%016llx", (unsigned long long)tokenizer_hash(u));
         assert_non_null(strstr(e.msg, want[0]));

@@ -16,10 +16,11 @@ int train_check_optimizers(const struct train_setup *s, struct err *e) {
     const struct opt_kind *both[] = {s->optimizer, s->optimizer_matrix};
     for (int i = 0; i < 2; i++)
         if (both[i]->direction && !s->engine->backward)
-            return err_set(e, ERR_USAGE,
-                           "optimizer %s takes the gradient of a whole matrix at once, and --engine "
-                           "%s keeps no gradient",
-                           both[i]->name, s->engine->name);
+            return err_set(
+                e, ERR_USAGE,
+                "optimizer %s takes the gradient of a whole matrix at once, and --engine "
+                "%s keeps no gradient",
+                both[i]->name, s->engine->name);
     if (s->optimizer->matrices_only)
         return err_set(e, ERR_USAGE,
                        "optimizer %s is for matrices only: give it as --optimizer-matrix",

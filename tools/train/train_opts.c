@@ -34,8 +34,8 @@ static const char direction_words[] = DIRECTIONS(X);
 const struct conf_row train_rows[] = {
     CONF_SECTION("Model"),
     CONF_STRING(O, model, "model", NULL, "FILE",
-                "model description; or the name of one that comes with duet, e.g. demo",
-                BASIC, SOURCE),
+                "model description; or the name of one that comes with duet, e.g. demo", BASIC,
+                SOURCE),
     CONF_PAIRS(O, set, "set", "KEY=VALUE", "override a key of the model description (repeatable)",
                FIXED),
     CONF_STRING(O, init, "init", NULL, "FILE",
@@ -46,8 +46,8 @@ const struct conf_row train_rows[] = {
               "restored on save",
               FIXED, WITHOUT("task")),
     CONF_BOOL(O, full_vocab_loss, "full-vocab-loss",
-              "with --compact-vocab: also report the final loss over the full vocabulary",
-              FREE, WITH("compact-vocab"), WITHOUT("lora")),
+              "with --compact-vocab: also report the final loss over the full vocabulary", FREE,
+              WITH("compact-vocab"), WITHOUT("lora")),
     CONF_CHOICE(O, weights, "weights", "f32", weights_words,
                 "storage of matrices and embeddings; bf16 is updated with stochastic rounding, "
                 "q8_0 is for frozen weights (--lora), f16 where a row is not whole blocks of 32",
@@ -65,8 +65,8 @@ const struct conf_row train_rows[] = {
                 "which weights get adapters: all, or some of q,k,v,o,gate,up,down", FIXED,
                 WITH("lora")),
     CONF_CHOICE(O, lora_mode, "lora-mode", "split", "split merge",
-                "compute adapters beside the weights, or merged into them as they are read",
-                FREE, WITH("lora")),
+                "compute adapters beside the weights, or merged into them as they are read", FREE,
+                WITH("lora")),
     CONF_BOOL(O, rslora, "rslora", "adapters count alpha/sqrt(rank)", FIXED, WITH("lora")),
     CONF_BOOL(O, lora_norms, "lora-norms", "train the norm weights too", FIXED, WITH("lora")),
     CONF_CHOICE(O, lora_init, "lora-init", "peft", lora_init_words,
@@ -78,16 +78,16 @@ const struct conf_row train_rows[] = {
               "tokenize`, or raw16 tokens; - is standard input",
               BASIC, SOURCE),
     CONF_LIST(O, val_data, "val-data", "FILE",
-              "validate on this data, given as --data is, instead of a share of --data",
-              SOURCE, WITHOUT("task")),
+              "validate on this data, given as --data is, instead of a share of --data", SOURCE,
+              WITHOUT("task")),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
                 "auto: by content; raw16: headerless uint16 tokens", FIXED, WITHOUT("task")),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
                 "byte, or a tokenizer file; default: that of --init's file or run", BASIC, SOURCE,
                 .choices = "byte"),
     CONF_FLOAT(O, val_fraction, "val-fraction", "0.1", 0, 0.9,
-               "share of the tokens, by whole documents at the end, kept for validation",
-               FIXED, WITHOUT("task")),
+               "share of the tokens, by whole documents at the end, kept for validation", FIXED,
+               WITHOUT("task")),
     CONF_CHOICE(O, order, "order", "random", "random epoch",
                 "random windows, or every window once an epoch, shuffled", FREE, WITHOUT("task")),
     CONF_INT(O, batch, "batch", "8", 1, 65536, "sequences a micro-batch", BASIC, RECORDED),
@@ -101,8 +101,8 @@ const struct conf_row train_rows[] = {
                 "instead of --data: labelled examples (TSV or CSV with a column `label`), learned "
                 "as the next word of a prompt",
                 SOURCE),
-    CONF_STRING(O, task_eval, "task-eval", NULL, "FILE", "examples to validate on",
-                SOURCE, WITH("task")),
+    CONF_STRING(O, task_eval, "task-eval", NULL, "FILE", "examples to validate on", SOURCE,
+                WITH("task")),
     CONF_STRING(O, prompt, "template", NULL, "TEXT",
                 "the prompt, with {column} for a column: '{sentence} It was'; special tokens are "
                 "tokens here, and text in a column",
@@ -142,15 +142,17 @@ const struct conf_row train_rows[] = {
              "lowrank: columns of the factors; -1: 2", RECORDED, WITH("direction lowrank")),
     CONF_INT(O, direction_every, "direction-every", "-1", 1, 1e9,
              "lowrank: updates that share a factor; -1: 50", RECORDED, WITH("direction lowrank")),
-    CONF_STRING(O, perturb, "perturb", NULL, "WORDS",
-                "mezo: which weights are perturbed and trained; with commas between them roles "
-                "(matrix, norm, embed, bias, lora) or patterns for names of tensors (*.layers.3.*); "
-                "!WORD: not these; WORD=X: X times as far as the rest",
-                FIXED, WITH("engine mezo")),
-    CONF_GONE("rng", "counter",
-              "the predecessors' stream of signs is gone; the first edition, commit 7279bbc, goes on "
-              "with such a run and replays it",
-              FREE),
+    CONF_STRING(
+        O, perturb, "perturb", NULL, "WORDS",
+        "mezo: which weights are perturbed and trained; with commas between them roles "
+        "(matrix, norm, embed, bias, lora) or patterns for names of tensors (*.layers.3.*); "
+        "!WORD: not these; WORD=X: X times as far as the rest",
+        FIXED, WITH("engine mezo")),
+    CONF_GONE(
+        "rng", "counter",
+        "the predecessors' stream of signs is gone; the first edition, commit 7279bbc, goes on "
+        "with such a run and replays it",
+        FREE),
     CONF_FLOAT(O, time, "time", "0", 0, 1e9,
                "train for so many seconds; not counted are start, validation, and time in which "
                "the process is stopped. Of this and the next four the run ends with the first that "
@@ -160,8 +162,8 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, tokens, "tokens", "0", 0, 1e15,
              "train on so many tokens; the update that reaches them is finished", FREE),
     CONF_FLOAT(O, epochs, "epochs", "0", 0, 1e9,
-               "train for so many passes over the training data; of --task over its examples", BASIC,
-               FREE),
+               "train for so many passes over the training data; of --task over its examples",
+               BASIC, FREE),
     CONF_FLOAT(O, flops, "flops", "0", 0, 1e30,
                "train for so many floating point operations; as duet plan counts them: a length "
                "that no other work on the machine changes",
@@ -172,15 +174,14 @@ const struct conf_row train_rows[] = {
                BASIC, FREE),
     CONF_CHOICE(O, schedule, "schedule", "auto", auto_schedule_words,
                 "learning rate over the run; auto: wsd, with mezo linear", FREE),
-    CONF_INT(O, warmup, "warmup", "-1", 0, 1e9,
-             "updates of linear warm-up; -1: 20, with mezo none", FREE),
+    CONF_INT(O, warmup, "warmup", "-1", 0, 1e9, "updates of linear warm-up; -1: 20, with mezo none",
+             FREE),
     CONF_FLOAT(O, min_lr, "min-lr", "0.1", 0, 1, "final share of the learning rate", FREE),
     CONF_FLOAT(O, decay_share, "decay-share", "0.5", 0, 1,
                "wsd: share of the run in which the rate falls", FREE),
-    CONF_FLOAT(O, beta1, "beta1", "-1", 0, 0.9999999, "momentum; -1: the optimizer's",
+    CONF_FLOAT(O, beta1, "beta1", "-1", 0, 0.9999999, "momentum; -1: the optimizer's", RECORDED),
+    CONF_FLOAT(O, beta2, "beta2", "-1", 0, 0.9999999, "second moment; -1: the optimizer's",
                RECORDED),
-    CONF_FLOAT(O, beta2, "beta2", "-1", 0, 0.9999999,
-               "second moment; -1: the optimizer's", RECORDED),
     CONF_FLOAT(O, beta1_matrix, "matrix-beta1", "-1", 0, 0.9999999,
                "--beta1 of matrices; -1: the same, with another --optimizer-matrix that one's own",
                RECORDED),
@@ -217,8 +218,8 @@ const struct conf_row train_rows[] = {
     CONF_CHOICE(O, gemm, "gemm", "auto", gemm_words,
                 "matrix product backend; auto: the fastest exact one for this CPU", FREE),
     CONF_BOOL(O, recompute, "recompute",
-              "keep only block inputs and run blocks again for the backward pass",
-              FREE, WITHOUT("engine mezo")),
+              "keep only block inputs and run blocks again for the backward pass", FREE,
+              WITHOUT("engine mezo")),
     CONF_INT(O, threads, "threads", "0", 0, 4096,
              "threads; 0: one per processor, within the CPU quota. Results do not depend on it",
              .internal = true, BASIC, FREE),
@@ -239,8 +240,8 @@ const struct conf_row train_rows[] = {
     CONF_INT(O, val_every, "val-every", "0", 0, 1e12,
              "validate every N updates; 0: only at the end", BASIC, FREE),
     CONF_INT(O, val_windows, "val-windows", "256", 1, 1e12,
-             "fixed validation windows, spread over the validation documents",
-             FREE, WITHOUT("task")),
+             "fixed validation windows, spread over the validation documents", FREE,
+             WITHOUT("task")),
     CONF_BOOL(O, keep_best, "keep-best",
               "with --val-every: keep the best model so far as best.blzt (adapter.best.blzt)", FREE,
               .def = "true"),
@@ -305,9 +306,10 @@ static int check_length(const struct train_opts *o, struct err *e) {
                        "--accum-end %lld is less than --accum %lld: the ramp only goes up",
                        (long long)o->accum_end, (long long)o->accum);
     if (!train_opts_end(o))
-        return err_set(e, ERR_USAGE,
-                       "say how long to train: --time SECONDS, --steps N, --tokens N, --epochs X or "
-                       "--flops X");
+        return err_set(
+            e, ERR_USAGE,
+            "say how long to train: --time SECONDS, --steps N, --tokens N, --epochs X or "
+            "--flops X");
     return 0;
 }
 
@@ -368,8 +370,10 @@ static int check_mezo(const struct train_setup *s, const struct train_opts *o, s
                        s->estimator->name, (long long)s->estimator->least,
                        s->estimator->per_example ? "a larger --batch" : "--directions N");
     if (s->direction->factors && o->lora_rank)
-        return err_set(e, ERR_USAGE, "--direction %s is for whole matrices: those of --lora are thin "
-                       "factors already", s->direction->name);
+        return err_set(e, ERR_USAGE,
+                       "--direction %s is for whole matrices: those of --lora are thin "
+                       "factors already",
+                       s->direction->name);
     return o->perturb ? moves_check(o->perturb, e) : 0;
 }
 

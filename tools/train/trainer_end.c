@@ -111,11 +111,12 @@ void trainer_say_over(struct trainer *t) {
                  "a --time above %.1f trains on",
                  t->dir, step, t->p->seconds, o->time, t->p->seconds);
     else if (n)
-        log_warn(&t->line,
-                 "%s is finished: %lld updates on %lld tokens in %.1f s of training (%s: no more is "
-                 "asked for); more of %s trains on",
-                 t->dir, step, (long long)t->p->tokens, t->p->seconds, spent,
-                 n > 1 ? "all of these" : "it");
+        log_warn(
+            &t->line,
+            "%s is finished: %lld updates on %lld tokens in %.1f s of training (%s: no more is "
+            "asked for); more of %s trains on",
+            t->dir, step, (long long)t->p->tokens, t->p->seconds, spent,
+            n > 1 ? "all of these" : "it");
     else
         log_warn(&t->line,
                  "%s is finished: at step %lld %lld validations had brought nothing better "

@@ -59,8 +59,8 @@ static void note_change(struct trainer *t, const struct conf *now, const struct 
                         const struct conf_row *row) {
     char *to = t->given.changed;
     const size_t n = strlen(to);
-    if (row->internal || row->label || row->resume == RESUME_SOURCE || !strcmp(row->name, "steps") ||
-        conf_same(now, then, row))
+    if (row->internal || row->label || row->resume == RESUME_SOURCE ||
+        !strcmp(row->name, "steps") || conf_same(now, then, row))
         return;
     snprintf(to + n, sizeof t->given.changed - n, " --%s", row->name);
 }

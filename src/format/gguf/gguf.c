@@ -209,11 +209,11 @@ static json_t *make_config(const struct gguf *g, const struct gguf_dims *d) {
     json_t *c = json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b}", "model_type",
         g->parts->name, "hidden_act", "silu", "hidden_size", (json_int_t)d->embd,
-        "intermediate_size", (json_int_t)d->ffn, "num_hidden_layers", (json_int_t)d->layers, "num_attention_heads",
-        (json_int_t)d->heads, "num_key_value_heads", (json_int_t)d->kv_heads, "head_dim",
-        (json_int_t)d->head_dim, "vocab_size", (json_int_t)d->vocab, "max_position_embeddings",
-        (json_int_t)d->ctx, "rms_norm_eps", gguf_shortest(d->eps), "rope_theta",
-        gguf_shortest(d->theta), "tie_word_embeddings", (int)!d->has[IF_UNTIED]);
+        "intermediate_size", (json_int_t)d->ffn, "num_hidden_layers", (json_int_t)d->layers,
+        "num_attention_heads", (json_int_t)d->heads, "num_key_value_heads", (json_int_t)d->kv_heads,
+        "head_dim", (json_int_t)d->head_dim, "vocab_size", (json_int_t)d->vocab,
+        "max_position_embeddings", (json_int_t)d->ctx, "rms_norm_eps", gguf_shortest(d->eps),
+        "rope_theta", gguf_shortest(d->theta), "tie_word_embeddings", (int)!d->has[IF_UNTIED]);
     if (d->rope_factor != 1)
         json_object_set_new(c, "rope_scaling",
                             json_pack("{s:s, s:f}", "rope_type", "linear", "factor",

@@ -156,9 +156,10 @@ int gguf_read_adapter(struct gguf *g, struct err *e) {
                      *targets ? "," : "", g->parts->part[i].lora);
     TRY(gguf_set_config(g,
                         json_pack("{s:s, s:{s:i, s:I, s:f, s:b, s:s, s:s, s:b}}", "model_type",
-                                  g->parts->name, "duet_adapter", "version", 1, "rank", (json_int_t)rank,
-                                  "alpha", alpha != 0 ? gguf_shortest(alpha) : (double)rank,
-                                  "rslora", 0, "targets", targets, "init", "peft", "norms", 0),
+                                  g->parts->name, "duet_adapter", "version", 1, "rank",
+                                  (json_int_t)rank, "alpha",
+                                  alpha != 0 ? gguf_shortest(alpha) : (double)rank, "rslora", 0,
+                                  "targets", targets, "init", "peft", "norms", 0),
                         e));
 out:
     return rc;

@@ -184,7 +184,11 @@ static void put_size_label(struct gguf_out *o, const struct model_file *mf) {
         n /= 1000;
         unit++;
     }
-    snprintf(label, sizeof label, "%.*f%c", round(n) < 1 ? 2 : round(n) < 10 ? 1 : 0, n, units[unit]);
+    snprintf(label, sizeof label, "%.*f%c",
+             round(n) < 1    ? 2
+             : round(n) < 10 ? 1
+                             : 0,
+             n, units[unit]);
     gguf_put_string(o, "general.size_label", label);
 }
 

@@ -78,7 +78,8 @@ static int add_tensor(struct writer *w, size_t i, struct err *e) {
     } else if (!p->lora) {
         size_t len;
         const char *word = part_module(p, &len);
-        if (!has_module(w->saved, p)) bad = json_array_append_new(w->saved, json_stringn(word, len));
+        if (!has_module(w->saved, p))
+            bad = json_array_append_new(w->saved, json_stringn(word, len));
     } else if (!b && (int64_t)t->shape[0] != w->rank) {
         char *module = strndup(t->name, n);
         bad = !module || note_rank(w, module, (int64_t)t->shape[0]);

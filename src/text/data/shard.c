@@ -250,7 +250,9 @@ int shard_open(struct shard *s, const char *path, enum shard_kind kind, uint32_t
                bool verify, struct pool *pool, struct err *e) {
     *s = (struct shard){0};
     int rc = file_map_open(&s->map, path, e);
-    if (!rc) rc = kind == SHARD_RAW16 ? open_raw16(s, raw_vocab, pool, e) : open_duet(s, verify, pool, e);
+    if (!rc)
+        rc =
+            kind == SHARD_RAW16 ? open_raw16(s, raw_vocab, pool, e) : open_duet(s, verify, pool, e);
     if (rc) shard_close(s);
     return rc;
 }

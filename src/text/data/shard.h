@@ -80,7 +80,7 @@ struct shard_stats {
  * ERR_INPUT. progress may be NULL: gets bytes read, and total bytes or 0 if unknown; it is called
  * before the first byte and while a slow pipe is read. */
 int shard_build(const struct tokenizer *t, struct pool *pool, const char *const *files, size_t n,
-                const char *out, void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
-                struct shard_stats *stats, struct err *e);
+                const char *out, void (*progress)(void *ctx, uint64_t done, uint64_t total),
+                void *ctx, struct shard_stats *stats, struct err *e);
 
 #endif

@@ -566,8 +566,8 @@ static void put_stats(const struct builder *b, struct shard_stats *stats) {
 }
 
 int shard_build(const struct tokenizer *t, struct pool *pool, const char *const *files, size_t n,
-                const char *out, void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
-                struct shard_stats *stats, struct err *e) {
+                const char *out, void (*progress)(void *ctx, uint64_t done, uint64_t total),
+                void *ctx, struct shard_stats *stats, struct err *e) {
     struct builder b = {.t = t, .pool = pool, .progress = progress, .ctx = ctx, .out.fd = -1};
     int rc;
     assert(n > 0);
