@@ -541,13 +541,26 @@ static int make_qkv(struct check *c, struct lab *labs) {
     return 1;
 }
 
+/* Every op has graphs with it, then those of several. */
 static const struct {
     const char *name;
     int (*make)(struct check *c, struct lab *labs);
-} items[] = {{"embed", make_embed},  {"norm", make_norm}, {"linear", make_linear},
-             {"rope_op", make_rope}, {"attn", make_attn}, {"gated", make_swiglu},
-             {"residual", make_add}, {"xent", make_xent}, {"shared", make_shared},
-             {"qkv", make_qkv}};
+    const struct op *of; /* or NULL */
+} items[] = {
+#define X(name) {#name, make_##name, &op_##name},
+    OPS(X)
+#undef X
+    {"shared", make_shared, NULL},
+    {"qkv", make_qkv, NULL}};
+
+static bool has_op(const struct lab *labs, int n, const struct op *op) {
+    for (int i = 0; i < n; i++) {
+        bool has = !op;
+        for (int k = 0; k < labs[i].g.n_nodes; k++) has |= labs[i].g.nodes[k].op == op;
+        if (!has) return false;
+    }
+    return true;
+}
 
 static void check_labs(struct check *c, struct lab *labs, int n, const struct machine *g) {
     const double tol = g->gemm->compute == DT_BF16 ? TOL_BF16 : TOL_F32;
@@ -609,6 +622,7 @@ void check_ops(struct check *c) {
             }
             /* All variants share the graphs and the finite differences of the first. */
             if (!n) n = items[i].make(c, labs);
+            check_that(c, has_op(labs, n, items[i].of), "every graph has a node of the op");
             check_labs(c, labs, n, &g);
             check_end(c);
             machine_close(&g);

@@ -2,6 +2,8 @@
  * format cannot hold is refused. The formats' own tests are elsewhere. */
 #include "convert_fixture.h"
 
+#include "arch.h"
+
 /* What differs from a tied llama of 2 layers, as JSON members. */
 static const struct kind {
     const char *name, *keys;
@@ -259,6 +261,45 @@ static void folding(void **state) {
         }
 }
 
+/* Of every architecture, tied and not: so each matrix that writes into the residual stream, and no
+ * other, is INIT_RESIDUAL. */
+static void folding_everywhere(void **state) {
+    (void)state;
+    for (int a = 0; a < arch_parts.n; a++) {
+        const struct part_table *t = arch_parts.all[a];
+        bool found[64] = {false};
+        assert_true(t->n <= 64);
+        for (int tied = 0; tied < 2; tied++) {
+            char keys[256];
+            snprintf(keys, sizeof keys,
+                     "\"model_type\":\"%s\",\"sliding_window\":null,\"tie_word_embeddings\":%s,"
+                     "\"duet\":{\"residual_scale\":0.5}",
+                     t->name, tied ? "true" : "false");
+            write_model(at("a.blzt"), keys, DT_F32);
+            for (int i = 0; i < (t->gguf ? 2 : 1); i++) {
+                const char *to = at(i ? "f.gguf" : "f/");
+                ok(convert(at("a.blzt"), to, i ? "gguf" : "hf", -1));
+                const struct compare c = compare(at("a.blzt"), to);
+                if (!(c.max_diff <= 2e-6 * c.max_logit))
+                    fail_msg("%s as %s: logits differ by %g of %g: is a matrix that writes into "
+                             "the residual stream not INIT_RESIDUAL?",
+                             t->name, i ? "GGUF" : "a folder", c.max_diff, c.max_logit);
+            }
+            struct model_file mf;
+            ok(model_file_open(&mf, at("a.blzt"), true, &e));
+            for (size_t k = 0; k < mf.n_tensors; k++) {
+                uint32_t layer;
+                const struct part *p = part_find(t, NAMES_HF, mf.tensors[k].name, &layer);
+                if (p) found[p - t->part] = true;
+            }
+            model_file_close(&mf);
+        }
+        for (int k = 0; k < t->n; k++)
+            if (t->part[k].role == ROLE_matrix && !found[k])
+                fail_msg("%s: no model here has %s", t->name, t->part[k].hf);
+    }
+}
+
 /* A compacted vocabulary is whole again, and its map stays behind. */
 static void compacted(void **state) {
     (void)state;
@@ -408,6 +449,7 @@ int main(void) {
         cmocka_unit_test(gguf),           cmocka_unit_test(fixed_layouts),
         cmocka_unit_test(types),          cmocka_unit_test(dequantised),
         cmocka_unit_test(odd_rows),       cmocka_unit_test(folding),
+        cmocka_unit_test(folding_everywhere),
         cmocka_unit_test(missing),        cmocka_unit_test(compacted),
         cmocka_unit_test(refused),
     };

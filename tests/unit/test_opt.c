@@ -231,6 +231,52 @@ static void test_formulas(void **state) {
 #undef X
 }
 
+/* How far the matrix moves in a few steps on one gradient, times by. The rest goes by SGD. */
+static double moved(const struct opt_kind *kind, double eps, float by, float *w) {
+    struct bench b;
+    struct opt_hyper h = opt_hyper_of(opt_find("sgd"));
+    h.of[ROLE_matrix] = opt_hyper_of(kind).of[ROLE_matrix];
+    h.eps = eps;
+    bench_open(&b, &h);
+    draw_grads(&b, 1);
+    for (int i = 0; i < FROZEN; i++)
+        for (int64_t k = 0; k < param_count(b.params + i); k++) b.params[i].grad[k] *= by;
+    float *given = malloc((size_t)(37 * 19) * sizeof *given);
+    memcpy(given, b.params[1].grad, (size_t)(37 * 19) * sizeof *given);
+    for (int t = 0; t < 3; t++) {
+        memcpy(b.params[1].grad, given, (size_t)(37 * 19) * sizeof *given);
+        const struct grad_source grad = opt_buffers(&b.opt, opt_grad_norm(&b.opt));
+        opt_step(&b.opt, 1e-3, &grad);
+    }
+    double sum = 0;
+    memcpy(w, b.params[1].data, (size_t)(37 * 19) * sizeof *w);
+    for (int k = 0; k < 37 * 19; k++) sum += pow((double)w[k] - b.w[1][k], 2);
+    free(given);
+    bench_close(&b);
+    return sqrt(sum);
+}
+
+/* What a kind says of itself: eps has an effect where it says so, and nowhere else; a gradient 8
+ * times as large is a step as large where it normalises, and one 8 times as large elsewhere. */
+static void test_says(void **state) {
+    (void)state;
+    static float w[37 * 19], other[37 * 19];
+#define X(name) opt_find(#name),
+    const struct opt_kind *const all[] = {OPTIMIZERS(X)};
+#undef X
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const double once = moved(all[i], 1e-8, 1, w);
+        moved(all[i], 1, 1, other);
+        if (all[i]->eps != (memcmp(w, other, sizeof w) != 0))
+            fail_msg("optimizer %s: .eps is %d, but a change of it does%s change a step",
+                     all[i]->name, all[i]->eps, all[i]->eps ? " not" : "");
+        const double by = moved(all[i], 1e-8, 8, other) / once;
+        if (!(once > 0) || !(fabs(by - (all[i]->normalises ? 1 : 8)) < 0.05))
+            fail_msg("optimizer %s: .normalises is %d, but 8 times the gradient moves weights %g "
+                     "times as far", all[i]->name, all[i]->normalises, by);
+    }
+}
+
 /* From zero state the bias correction cancels: AdamW's first step is lr sign(g), Lion's too; a
  * constant gradient keeps AdamW's step there. */
 static void test_constant_gradient(void **state) {
@@ -450,6 +496,7 @@ static void test_accumulation_ramp(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_says),
         cmocka_unit_test(test_formulas),
         cmocka_unit_test(test_constant_gradient),
         cmocka_unit_test(test_roles),

@@ -1,13 +1,13 @@
 /* The memory plan over random graphs: values with several readers, branches, blocks, every op. */
 #include "plan_fixture.h"
 
-enum { MAX_PARAMS = 200, COLS = 12 };
+enum { MAX_PARAMS = 400, MAX_OPEN = 256, MAX_OPS = 64, COLS = 12 };
 
 struct random_graph {
     struct graph g;
     struct param params[MAX_PARAMS];
     struct rng r;
-    int open[64]; /* values nobody has read yet */
+    int open[MAX_OPEN]; /* values nobody has read yet */
     int n_open;
 };
 
@@ -44,6 +44,23 @@ static int fresh(struct random_graph *w, const char *name, int64_t cols) {
     return graph_value(&w->g, name, cols, false);
 }
 
+/* Now and then another reader of v, before the op that is to come: its backward pass comes
+ * after. */
+static void read_before(struct random_graph *w, int v) {
+    const int64_t cols = w->g.values[v].cols;
+    struct node n = {.op = &op_linear, .n_in = 1, .in = {v}, .n_out = 1, .n_param = 1};
+    if (pick(w, 3)) return;
+    n.out[0] = fresh(w, "read before", COLS);
+    if (cols == COLS && pick(w, 2)) {
+        n.op = &op_norm;
+        n.eps = 1e-3f;
+        n.out[n.n_out++] = fresh(w, "rstd", 1);
+    }
+    n.param[0] = new_param(w, n.op == &op_norm ? 1 : COLS, cols);
+    graph_node(&w->g, n);
+    w->open[w->n_open++] = n.out[0];
+}
+
 /* A gate n of two halves of one linear of x. */
 static void random_gate(struct random_graph *w, struct node *n, int x) {
     struct node l = {.op = &op_linear, .n_in = 1, .in = {x}, .n_out = 2, .n_param = 2};
@@ -54,15 +71,7 @@ static void random_gate(struct random_graph *w, struct node *n, int x) {
     graph_node(&w->g, l);
     n->op = &op_swiglu;
     n->n_in = 2;
-    if (pick(w, 2)) return;
-    /* The gate has another reader, before swiglu: its backward pass comes after. */
-    struct node more = {.op = &op_norm, .n_in = 1, .in = {l.out[0]}, .n_out = 2, .n_param = 1};
-    more.eps = n->eps;
-    more.out[0] = fresh(w, "normed gate", COLS);
-    more.out[1] = fresh(w, "rstd", 1);
-    more.param[0] = new_param(w, 1, COLS);
-    graph_node(&w->g, more);
-    w->open[w->n_open++] = more.out[0];
+    for (int i = 0; i < 2; i++) read_before(w, n->in[i]);
 }
 
 /* Attention n behind one linear of x and a rotation of the queries. */
@@ -76,10 +85,12 @@ static void random_attention(struct random_graph *w, struct node *n, int x) {
     graph_node(&w->g, l);
     rope.op = &op_rope;
     rope.in[0] = l.out[0];
+    read_before(w, rope.in[0]);
     rope.out[0] = n->in[0] = fresh(w, "rotated", COLS);
     graph_node(&w->g, rope);
     n->op = &op_attn;
     n->n_in = 3;
+    for (int i = 0; i < 3; i++) read_before(w, n->in[i]);
     n->out[n->n_out++] = fresh(w, "lse", 2);
 }
 
@@ -162,9 +173,90 @@ static void build_random(struct random_graph *w, uint64_t seed) {
             .op = &op_xent, .n_in = 1, .in = {v}, .n_param = 1, .param = {new_param(w, 30, COLS)}});
 }
 
+/* What the graphs have had: ops, and inputs of theirs that an earlier or a later node reads too. */
+struct seen {
+    bool op, earlier[NODE_MAX_IN], later[NODE_MAX_IN];
+    int n_in; /* the most */
+};
+
+static bool reads_it(const struct node *n, int v) {
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] == v) return true;
+    return false;
+}
+
+static void note_seen(struct seen *seen, const struct graph *g) {
+    for (int k = 0; k < g->n_nodes; k++) {
+        const struct node *n = g->nodes + k;
+        struct seen *s = seen + op_index(n->op);
+        s->op = true;
+        if (n->n_in > s->n_in) s->n_in = n->n_in;
+        for (int i = 0; i < n->n_in; i++)
+            for (int other = 0; other < g->n_nodes; other++) {
+                if (other == k || !reads_it(g->nodes + other, n->in[i])) continue;
+                *(other < k ? s->earlier + i : s->later + i) = true;
+            }
+    }
+}
+
+/* Every op was there; with last_reader an earlier node read that input too, without it a later one,
+ * to whose gradient backward had to add. */
+static void all_seen(const struct seen *seen) {
+    for (int o = 0; o < n_ops; o++) {
+        if (!seen[o].op) fail_msg("no random graph has a node of op %s", ops[o]->name);
+        for (int i = 0; i < seen[o].n_in && ops[o]->backward; i++) {
+            const bool last = ops[o]->last_reader >> i & 1;
+            if (last ? !seen[o].earlier[i] : !seen[o].later[i])
+                fail_msg("op %s, input %d: no random graph has %s reader of it", ops[o]->name, i,
+                         last ? "an earlier" : "a later");
+        }
+    }
+}
+
+/* The loss of weights w + by g; train: with its gradient. */
+static double loss_at(struct random_graph *w, const struct machine *m, const struct tokens *t,
+                      int64_t B, int64_t T, bool train, double by) {
+    struct exec x;
+    double sum = 0;
+    const struct exec_opts o = {.B = B, .T = T, .train = train};
+    const struct batch b = {.B = B,
+                            .T = T,
+                            .input = t->input,
+                            .target = t->target,
+                            .nll = t->nll,
+                            .grad_scale = 0.125};
+    for (int i = 0; i < w->g.n_params && !train; i++)
+        for (int64_t k = 0; k < param_count(w->params + i); k++)
+            ((float *)w->params[i].data)[k] += (float)(by * (double)w->params[i].grad[k]);
+    ok(exec_open(&x, &w->g, m, &o, &e));
+    exec_run(&x, &b);
+    exec_close(&x);
+    for (int64_t i = 0; i < B * T; i++) sum += (double)t->nll[i];
+    return sum * 0.125;
+}
+
+/* Along the gradient the loss rises by the gradient's square: no part of it was lost where values
+ * have several readers. */
+static void check_slope(const char *name, struct random_graph *w, const struct machine *m,
+                        const struct tokens *t, int64_t B, int64_t T) {
+    double square = 0;
+    loss_at(w, m, t, B, T, true, 0);
+    for (int i = 0; i < w->g.n_params; i++)
+        for (int64_t k = 0; k < param_count(w->params + i); k++)
+            square += pow((double)w->params[i].grad[k], 2);
+    const double step = 1e-3 / sqrt(square);
+    const double up = loss_at(w, m, t, B, T, false, step);
+    const double down = loss_at(w, m, t, B, T, false, -2 * step);
+    const double found = (up - down) / (2 * step);
+    if (!(fabs(found - square) < 0.05 * square))
+        fail_msg("%s: along the gradient the loss rises by %g, expected %g", name, found, square);
+}
+
 static void test_random_graphs(void **state) {
     (void)state;
     static struct random_graph w;
+    static struct seen seen[MAX_OPS];
+    assert_true(n_ops <= MAX_OPS);
     const struct machine gemm = machine_of("auto", DT_F32);
     for (uint64_t seed = 0; seed < 150; seed++) {
         enum { B = 2, T = 9 };
@@ -177,13 +269,17 @@ static void test_random_graphs(void **state) {
             target[i] = (uint32_t)pick(&w, 30);
         }
         snprintf(name, sizeof name, "graph %d", (int)seed);
-        check_graph(name, &w.g, &gemm, &(struct tokens){B * T, input, target, nll}, B, T);
+        note_seen(seen, &w.g);
+        struct tokens t = {B * T, input, target, nll};
+        check_graph(name, &w.g, &gemm, &t, B, T);
+        check_slope(name, &w, &gemm, &t, B, T);
         for (int i = 0; i < w.g.n_params; i++) {
             free(w.params[i].data);
             free(w.params[i].grad);
         }
         graph_release(&w.g);
     }
+    all_seen(seen);
 }
 
 int main(void) {
