@@ -300,9 +300,10 @@ static int load_values(struct model *m, const struct model_file *mf, struct err 
     int rc = check_foldable(m, mf->format, mf->path, e);
     if (!rc) rc = check_values(m, mf, e);
     for (int i = 0; i < m->n_params && !rc; i++) {
-        const struct param *p = m->params + i;
-        if (in_adapter(m, p))
-            load_param(m, p, model_file_find(mf, p->name), folded_scale(m, p, mf->format));
+        struct param *p = m->params + i;
+        if (!in_adapter(m, p)) continue;
+        p->data = model_slot(m, i); /* a norm that is not trained may have stood in the base's map */
+        load_param(m, p, model_file_find(mf, p->name), folded_scale(m, p, mf->format));
     }
     return rc;
 }

@@ -114,6 +114,19 @@ check "low rank goes on as if it had not ended" same_weights short/model.blzt lo
 refuses "with the run's own rank" 2 '--direction-rank differs from what .*trajectory.zo was recorded with' \
     "$DUET" train --resume short --steps 9 --direction-rank 3
 replays "LoRA, B alone" tune lora_b --steps 4 --lora 4 --perturb '*lora_B*'
+for words in '!norm' 'lora' '!*.layers.0.*'; do # norms of the adapter that stand in the base's map
+    must tune still --steps 4 --lora 2 --lora-norms --perturb "$words" --schedule constant --lr 1e-3
+    must tune moving --steps 7 --lora 2 --lora-norms --perturb "$words" --schedule constant --lr 1e-3
+    check "LoRA with norms, $words: goes on" "$DUET" train --resume still --steps 7 --quiet
+    check "LoRA with norms, $words: as if it had not ended" same_weights still/adapter.blzt \
+        moving/adapter.blzt
+    rm -rf still moving
+done
+must mezo one_kind --steps 3 --optimizer momentum --lr 1e-4
+for option in matrix-beta1=0.3 matrix-beta2=0.3 matrix-lr=2; do # what only a pair of kinds records
+    refuses "--${option%=*} of a run that has none" 2 "--${option%=*} " \
+        "$DUET" train --resume one_kind --steps 6 --"$option"
+done
 check "each run moved its weights" differ sgd/model.blzt sgd/base.blzt
 
 # ---- steps

@@ -80,8 +80,10 @@ static int same_options(const struct trainer *t, const struct trajectory *old, s
     if (!rc) then = json_loads(before, 0, NULL);
     if (!rc)
         rc = now && then ? 0 : err_set(e, ERR_NOMEM, "out of memory for the trajectory's options");
-    if (!rc) json_object_foreach(then, key, value) {
-            if (may_change(key) || json_equal(value, json_object_get(now, key))) continue;
+    for (int side = 0; side < 2 && !rc; side++) /* what one of them does not name, too */
+        json_object_foreach(side ? now : then, key, value) {
+            if (may_change(key) || json_equal(value, json_object_get(side ? then : now, key)))
+                continue;
             rc = err_set(e, ERR_USAGE,
                          "--%s differs from what %s was recorded with: updates of one trajectory "
                          "share it",
