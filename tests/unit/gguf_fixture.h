@@ -18,12 +18,17 @@ struct spec {
     const char *arch;
     int dim, hidden, heads, kv, hd, vocab, layers;
     bool tied, bias, qk_norm;
-    enum dtype dtype; /* of matrices */
+    enum dtype dtype; /* of matrices; 0 is f32 */
 };
 
-static const struct spec llama_spec = {"llama", 32, 64, 4, 2, 8, 7, 2, true, false, false, DT_F32};
-static const struct spec qwen2_spec = {"qwen2", 32, 32, 2, 1, 16, 6, 2, true, true, false, DT_F32};
-static const struct spec qwen3_spec = {"qwen3", 32, 64, 2, 1, 32, 5, 1, false, false, true, DT_F32};
+#define SPEC(name, ...) static const struct spec name##_spec = {.arch = #name, __VA_ARGS__}
+#define SIZES(d, h, n, k, s, v, l)                                                                 \
+    .dim = d, .hidden = h, .heads = n, .kv = k, .hd = s, .vocab = v, .layers = l
+SPEC(llama, SIZES(32, 64, 4, 2, 8, 7, 2), .tied = true);
+SPEC(qwen2, SIZES(32, 32, 2, 1, 16, 6, 2), .tied = true, .bias = true);
+SPEC(qwen3, SIZES(32, 64, 2, 1, 32, 5, 1), .qk_norm = true);
+#undef SPEC
+#undef SIZES
 
 static uint8_t *weights; /* of the model that was built last */
 static size_t weights_used;
@@ -95,15 +100,16 @@ static inline void build_model(struct model_file *mf, const struct spec *s, cons
     put_tensor(mf, &r, DT_F32, s->dim, 0, -1, "model.norm.weight");
     for (int l = 0; l < s->layers; l++) build_layer(mf, s, l, &r);
     if (!s->tied) put_tensor(mf, &r, s->dtype, s->vocab, s->dim, -1, "lm_head.weight");
+    const char *act = parts_default(parts_find(&arch_parts, s->arch), "hidden_act");
     mf->config = malloc(4096);
     snprintf(mf->config, 4096,
              "{\"model_type\":\"%s\",\"hidden_size\":%d,\"intermediate_size\":%d,"
              "\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_value_heads\":%d,"
              "\"head_dim\":%d,\"vocab_size\":%d,\"max_position_embeddings\":77,"
-             "\"rms_norm_eps\":1e-06,\"rope_theta\":500000.0,\"hidden_act\":\"silu\","
+             "\"rms_norm_eps\":1e-06,\"rope_theta\":500000.0,\"hidden_act\":\"%s\","
              "\"tie_word_embeddings\":%s%s}",
              s->arch, s->dim, s->hidden, s->layers, s->heads, s->kv, s->hd, s->vocab,
-             s->tied ? "true" : "false", extra);
+             act ? act : "silu", s->tied ? "true" : "false", extra);
 }
 
 /* Same names, shapes, types and, row by row in Hugging Face's order, bytes. */

@@ -53,7 +53,8 @@ static void expect_all(const struct mini *m, const struct model_file *mf, const 
             char gguf[96], hf[96];
             snprintf(gguf, sizeof gguf, "blk.%d.%s", l, hf_parts[i][0]);
             snprintf(hf, sizeof hf, "model.layers.%d.%s", l, hf_parts[i][1]);
-            const bool pairs = !strcmp(s->arch, "llama") && (i >= 1 && i <= 4);
+            const bool pairs =
+                parts_find_gguf(&arch_parts, s->arch)->gguf_pairs && (i >= 1 && i <= 4);
             if (!model_file_find(mf, hf)) continue;
             expect_tensor(m, mf, gguf, hf, !pairs ? 0 : i <= 2 ? s->heads : s->kv);
             n++;
@@ -118,13 +119,14 @@ static void round_trips(void **state) {
                  {DT_Q5_0, 6, 8, 32},    {DT_Q5_1, 7, 9, 32},   {DT_Q4_K, 12, 15, 256},
                  {DT_Q5_K, 13, 17, 256}, {DT_Q6_K, 14, 18, 256}};
     const struct spec *const specs[] = {&llama_spec, &qwen2_spec, &qwen3_spec};
-    for (size_t i = 0; i < 3 * sizeof types / sizeof *types; i++) {
-        struct spec s = *specs[i % 3];
+    const size_t n_specs = sizeof specs / sizeof *specs;
+    for (size_t i = 0; i < n_specs * sizeof types / sizeof *types; i++) {
+        struct spec s = *specs[i % n_specs];
         struct model_file a, b;
         struct mini m;
         size_t n;
-        s.dtype = types[i / 3].dtype;
-        if (types[i / 3].width == 256) { /* widths of whole blocks */
+        s.dtype = types[i / n_specs].dtype;
+        if (types[i / n_specs].width == 256) { /* widths of whole blocks */
             s.dim = s.hidden = 256;
             s.heads = 2;
             s.kv = 1;
@@ -134,9 +136,9 @@ static void round_trips(void **state) {
         build_model(&a, &s, "");
         assert_ok(model_file_write(&a, "gguf", at("a.bin"), &e));
         mini_read(&m, at("a.bin"));
-        expect_keys(&m, &s, types[i / 3].file_type);
+        expect_keys(&m, &s, types[i / n_specs].file_type);
         expect_all(&m, &a, &s);
-        assert_int_equal(mini_tensor(&m, "blk.0.ffn_up.weight")->type, types[i / 3].ggml);
+        assert_int_equal(mini_tensor(&m, "blk.0.ffn_up.weight")->type, types[i / n_specs].ggml);
         assert_int_equal(mini_tensor(&m, "blk.0.ffn_norm.weight")->type, 0);
         assert_ok(model_file_open(&b, at("a.bin"), true, &e));
         assert_string_equal(b.format->name, "gguf");

@@ -12,7 +12,7 @@ static const struct lora_opts lora_gqa = {.rank = 3,
                                           .alpha = 9,
                                           .rslora = true,
                                           .norms = true,
-                                          .targets = "q,k,v,o,gate,up,down",
+                                          .targets = "all",
                                           .init = "peft"};
 
 static const struct setup split_all = {"split", &lora_gqa, DT_F32, false};

@@ -36,12 +36,12 @@ static const struct lora_opts lora_all = {.rank = 4,
                                           .alpha = 6,
                                           .rslora = true,
                                           .norms = true,
-                                          .targets = "q,k,v,o,gate,up,down",
+                                          .targets = "all",
                                           .init = "peft"};
 static const struct lora_opts lora_some = {
     .rank = 5, .alpha = 5, .targets = "v,down", .init = "peft"};
 static const struct lora_opts lora_merged = {
-    .rank = 3, .alpha = 6, .merge = true, .targets = "q,k,v,o,gate,up,down", .init = "peft"};
+    .rank = 3, .alpha = 6, .merge = true, .targets = "all", .init = "peft"};
 
 struct setup {
     const char *name;
