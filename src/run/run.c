@@ -131,19 +131,24 @@ void run_fill(void *ctx, int64_t micro, struct engine_batch *out) {
     const struct run_data *d = &r->opts.data;
     const int64_t tokens = tokens_of(r, micro);
     const uint64_t row = first_row(r, micro);
-    if (r->pace.accum) run_pace_micro(r, micro);
+    struct pace *p = &r->pace;
+    if (p->accum) run_pace_micro(r, micro);
+    struct err *e = p->rc ? &(struct err){0} : &p->e;
+    int rc = 0;
     r->filled += tokens;
     if (d->task) {
         out->T = tokens / o->batch;
         task_fill(d->task, o->seed, row, o->batch, out->T, out->input, out->pos, out->label);
     } else if (d->text) {
-        struct pace *p = &r->pace;
-        const int rc = fill_text(r, row, out, p->rc ? &(struct err){0} : &p->e);
-        if (!p->rc) p->rc = rc;
-        if (rc) run_drop(r); /* not one op sees such ids */
+        rc = fill_text(r, row, out, e);
     } else {
         d->fill(d->ctx, row, out);
     }
+    if (!rc) rc = run_check_rows(r, out, e);
+    if (!rc) return;
+    if (!p->rc) p->rc = rc;
+    out->T = o->seq;
+    run_drop(r); /* not one op sees such ids */
 }
 
 /* ---- one update ------------------------------------------------------------------------------ */
@@ -202,6 +207,11 @@ static void note_idle(struct run *r, const struct engine_step *s) {
     r->idle = -1;
 }
 
+int run_only_repeats(struct err *e) {
+    return err_set(e, ERR_USAGE,
+                   "this run only repeats recorded updates (engine_opts.repeat): it makes none");
+}
+
 /* Counts it, unless it was cancelled: from outside, by the time that ran out, or by an event that
  * failed. */
 static int update(struct run *r, struct err *e) {
@@ -239,6 +249,9 @@ out:
 }
 
 int run_repeat(struct run *r, const struct zo_record *z, struct err *e) {
+    if (r->opts.engine->backward)
+        return err_set(e, ERR_USAGE, "engine %s makes no updates that can be repeated",
+                       r->opts.engine->name);
     struct engine_step s = {.step = z->step,
                             .accum = z->accum,
                             .lr = z->lr,
@@ -290,6 +303,7 @@ static int roll_back(struct run *r, struct err *e) {
 int run_step(struct run *r, struct err *e) {
     int rc;
     struct validation v;
+    if (r->opts.engine_opts.repeat) return run_only_repeats(e);
     r->diverged = false;
     *r->why = 0;
     TRY(update(r, e));
@@ -303,7 +317,9 @@ out:
 
 int run_open(struct run **out, struct model *m, const struct run_opts *o, run_event_fn *tell,
              void *ctx, struct err *e) {
-    int rc;
+    *out = NULL;
+    int rc = run_check_opts(o, m, e);
+    if (rc) return rc;
     struct run *r = *out = calloc(1, sizeof *r);
     if (!r) return err_set(e, ERR_NOMEM, "out of memory for a run");
     r->opts = *o;

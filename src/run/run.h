@@ -37,7 +37,7 @@
 struct run_data {
     const struct batcher *text; /* windows of a shard; ids of a compacted model are mapped */
     struct task *task;          /* labelled examples, after task_map */
-    /* Anything else: B sequences of T tokens from row `row` on. */
+    /* Anything else: B sequences of T tokens from row `row` on, ids below the model's vocabulary. */
     void (*fill)(void *ctx, uint64_t row, struct engine_batch *out);
     void *ctx;
 };
@@ -55,7 +55,8 @@ struct run_opts {
     const struct engine_kind *engine;
     struct engine_opts engine_opts; /* batch, sequence, optimizer, estimator, seed ...; `cancel` is
                                      * the run's to set */
-    int64_t accum, accum_end;       /* micro-batches an update, and at the run's end; 0: no ramp */
+    int64_t accum, accum_end;       /* micro-batches an update, and at the run's end; 0: no ramp;
+                                     * mezo: neither above engine_opts.max_accum */
     double lr;
     bool find_lr; /* mezo: run_find_rate measures it; lr is what to take if that fails */
     bool find_lr_matrix; /* ... with the factor of matrices, whose optimizer is another */
@@ -175,7 +176,10 @@ struct run {
     float peaks[2]; /* of the first update */
 };
 
-/* The model's weights are there; it is borrowed, and changed. tell may be NULL. */
+/* The model's weights are there; it is borrowed, and changed. tell may be NULL. ERR_USAGE names the
+ * field of o with which there can be no run: one that is missing, out of range or does not go with
+ * another. What rows hold is looked at when they are filled: ERR_INPUT of run_step and
+ * run_find_rate where they have ids beyond the vocabulary, or answers that there are not. */
 int run_open(struct run **r, struct model *m, const struct run_opts *o, run_event_fn *tell,
              void *ctx, struct err *e);
 void run_close(struct run *r); /* accepts NULL */
@@ -189,8 +193,9 @@ int run_find_rate(struct run *r, struct err *e);
  * update that was dropped is no failure (run_stopped, run_finished, pace.dropped). */
 int run_step(struct run *r, struct err *e);
 
-/* Mezo: makes a recorded update again, bit for bit, from rate, seeds and coefficients. ERR_NUMERIC:
- * the loss ran away in it. */
+/* Mezo (else ERR_USAGE): makes a recorded update again, bit for bit, from rate, seeds and
+ * coefficients. ERR_NUMERIC: the loss ran away in it. A run opened with engine_opts.repeat does only
+ * this: of it run_step and run_find_rate are ERR_USAGE. */
 int run_repeat(struct run *r, const struct zo_record *z, struct err *e);
 
 /* Validates, once a step: the figures of this step if there are some already. */

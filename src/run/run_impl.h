@@ -1,5 +1,5 @@
-/* Inside of a run: run.c (updates), run_pace.c (their time), run_eval.c, run_rate.c, run_peaks.c,
- * run_snapshot.c. */
+/* Inside of a run: run.c (updates), run_check.c (what it is given), run_pace.c (their time),
+ * run_eval.c, run_rate.c, run_peaks.c, run_snapshot.c. */
 #ifndef DUET_RUN_IMPL_H
 #define DUET_RUN_IMPL_H
 
@@ -18,6 +18,12 @@ const _Atomic int *run_cancel(const struct run *r);
 /* The walk over the ops ends, without an end of the run; and may go on again. */
 void run_drop(struct run *r);
 void run_undrop(struct run *r);
+
+/* run_check.c. ERR_USAGE: a field of the options with which the run would not be possible, by its
+ * name. ERR_INPUT: a batch as it was filled has ids, positions or labels that there are not. */
+int run_check_opts(const struct run_opts *o, const struct model *m, struct err *e);
+int run_only_repeats(struct err *e); /* the refusal of such a run to pass over data */
+int run_check_rows(const struct run *r, const struct engine_batch *b, struct err *e);
 
 /* run_pace.c. The run's clock. An update begins; its seconds so far, without stops and what was put
  * aside; it ends, done or cancelled. */

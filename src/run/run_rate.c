@@ -100,7 +100,8 @@ int run_find_rate(struct run *r, struct err *e) {
     const struct engine_opts *eo = &o->engine_opts;
     const struct zo_kind *k = eo->estimator;
     struct engine_step at = {.step = r->p.step, .fill = run_fill, .ctx = r, .probed = probed};
-    if (!k) return 0;
+    if (o->engine->backward) return 0;
+    if (eo->repeat) return run_only_repeats(e);
     const int64_t n = o->find_lr ? RATE_DIRECTIONS : 0;
     int rc;
     tell_probed(r, NULL, 0, 0);

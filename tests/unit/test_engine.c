@@ -230,6 +230,10 @@ static void test_items(void **state) {
     assert_null(engine_find("no such engine"));
 }
 
+static void no_rows(void *ctx, uint64_t row, struct engine_batch *out) {
+    (void)ctx, (void)row, (void)out;
+}
+
 /* The disk becomes full between the weights and the state: the old pair stays, the next model
  * goes. */
 static void test_full_disk(void **state) {
@@ -239,7 +243,8 @@ static void test_full_disk(void **state) {
     struct run *r;
     const struct run_opts o = {.engine = engine_find("backprop"),
                                .engine_opts = options(&gemm, "adamw"),
-                               .accum = 1};
+                               .accum = 1,
+                               .data = {.fill = no_rows}};
     char dir[] = "/tmp/duet-engine-XXXXXX", path[64], next[64], command[64];
     uint64_t before, hash;
     struct rlimit old;
