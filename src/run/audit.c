@@ -76,14 +76,6 @@ struct exec_opts audit_probe_exec(const struct audit_opts *o) {
     return (struct exec_opts){.B = SIDES * o->batch, .T = o->seq, .probes = SIDES};
 }
 
-static size_t grad_bytes(const struct model *m) {
-    size_t sum = 0;
-    for (int i = 0; i < m->n_params; i++)
-        if (m->params[i].trainable)
-            sum += arena_need((size_t)param_count(m->params + i), sizeof(float));
-    return sum;
-}
-
 static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -117,7 +109,7 @@ int audit_plan(struct model *m, const struct audit_opts *o, struct engine_memory
     TRY(exec_plan(&x, &m->graph, o->machine, &probes, e));
     const size_t second = exec_bytes(&x);
     *mem = (struct engine_memory){.weights = model_weight_bytes(m),
-                                  .gradients = grad_bytes(m),
+                                  .gradients = engine_grad_bytes(m),
                                   .passing = (first > second ? first : second) + own_bytes(m, o)};
     mem->total = mem->weights + mem->gradients + mem->passing;
 out:
@@ -150,7 +142,7 @@ int audit_open(struct audit *a, struct model *m, const struct audit_opts *o, str
     assert(o->seeds >= AUDIT_LEAST_SEEDS && o->eps > 0 && o->machine_grad->gemm->compute == DT_F32);
     *a = (struct audit){.opts = *o, .model = m};
     TRY(arena_init(&a->mem, own_bytes(m, o), "the audit", e));
-    TRY(arena_init(&a->grads, grad_bytes(m), "gradients", e));
+    TRY(engine_grads_open(&a->grads, m, e));
     if (!a->grads.size) {
         rc = err_set(e, ERR_USAGE, "the model has no weights that are trained: nothing to audit");
         goto out;
@@ -163,20 +155,15 @@ int audit_open(struct audit *a, struct model *m, const struct audit_opts *o, str
         for (int i = 0; i < 3; i++)
             *per[i] = arena_alloc(&a->mem, (size_t)o->seeds, sizeof(double));
     }
-    for (int i = 0; i < m->n_params; i++)
-        if (m->params[i].trainable)
-            m->params[i].grad =
-                arena_alloc(&a->grads, (size_t)param_count(m->params + i), sizeof(float));
 out:
     if (rc) audit_close(a);
     return rc;
 }
 
 void audit_close(struct audit *a) {
-    for (int i = 0; a->model && i < a->model->n_params; i++) a->model->params[i].grad = NULL;
     exec_close(&a->exec);
     arena_release(&a->mem);
-    arena_release(&a->grads);
+    engine_grads_close(&a->grads, a->model);
     *a = (struct audit){0};
 }
 

@@ -21,12 +21,27 @@ const struct engine_kind *engine_find(const char *name) {
     return NULL;
 }
 
-static size_t grad_bytes(const struct engine_kind *kind, const struct model *m) {
+size_t engine_grad_bytes(const struct model *m) {
     size_t sum = 0;
-    for (int i = 0; i < m->n_params && kind->backward; i++)
+    for (int i = 0; i < m->n_params; i++)
         if (m->params[i].trainable)
             sum += arena_need((size_t)param_count(m->params + i), sizeof(float));
     return sum;
+}
+
+int engine_grads_open(struct arena *grads, struct model *m, struct err *e) {
+    const int rc = arena_init(grads, engine_grad_bytes(m), "gradients", e);
+    if (rc) return rc;
+    for (int i = 0; i < m->n_params; i++)
+        if (m->params[i].trainable)
+            m->params[i].grad =
+                arena_alloc(grads, (size_t)param_count(m->params + i), sizeof(float));
+    return 0;
+}
+
+void engine_grads_close(struct arena *grads, struct model *m) {
+    for (int i = 0; m && i < m->n_params; i++) m->params[i].grad = NULL;
+    arena_release(grads);
 }
 
 static int64_t probes_of(const struct engine_kind *kind, const struct engine_opts *o) {
@@ -64,7 +79,7 @@ int engine_plan(const struct engine_kind *kind, struct model *m, const struct en
     if (rc) return rc;
     const size_t exec = o->repeat ? 0 : exec_bytes(&x);
     *mem = (struct engine_memory){.weights = model_weight_bytes(m),
-                                  .gradients = grad_bytes(kind, m),
+                                  .gradients = kind->backward ? engine_grad_bytes(m) : 0,
                                   .optimizer = opt_bytes(o->machine, &o->hyper, m->params,
                                                          m->n_params),
                                   .kept = x.plan.kept_bytes,
@@ -105,11 +120,7 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
     int rc;
     *g = (struct engine){.kind = kind, .opts = *o, .model = m};
     if (!o->repeat) TRY(open_passes(g, e));
-    TRY(arena_init(&g->grads, grad_bytes(kind, m), "gradients", e));
-    for (int i = 0; i < m->n_params && kind->backward; i++)
-        if (m->params[i].trainable)
-            m->params[i].grad =
-                arena_alloc(&g->grads, (size_t)param_count(m->params + i), sizeof(float));
+    if (kind->backward) TRY(engine_grads_open(&g->grads, m, e));
     TRY(opt_open(&g->opt, o->machine, &o->hyper, m->params, m->n_params, e));
     if (kind->open) TRY(kind->open(g, e));
 out:
@@ -118,12 +129,11 @@ out:
 }
 
 void engine_close(struct engine *g) {
-    for (int i = 0; g->model && i < g->model->n_params; i++) g->model->params[i].grad = NULL;
     if (g->kind && g->kind->close) g->kind->close(g);
     exec_close(&g->exec);
     exec_peaks_close(&g->peaks);
     opt_close(&g->opt);
-    arena_release(&g->grads);
+    engine_grads_close(&g->grads, g->model);
     arena_release(&g->tokens);
     *g = (struct engine){0};
 }

@@ -156,6 +156,12 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
                 const struct engine_opts *o, struct err *e);
 void engine_close(struct engine *g);
 
+/* Gradients of what is trained: their bytes; reserves them and sets param.grad; and undoes both (m may
+ * be NULL). */
+size_t engine_grad_bytes(const struct model *m);
+int engine_grads_open(struct arena *grads, struct model *m, struct err *e);
+void engine_grads_close(struct arena *grads, struct model *m);
+
 /* MeZO: makes an update again from s's lr, seeds and coefficients, bit for bit as `step` made it.
  * ERR_INPUT if the engine's settings make no such update. */
 int mezo_replay(struct engine *g, struct engine_step *s, struct err *e);

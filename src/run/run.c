@@ -42,6 +42,27 @@ bool run_stopped(const struct run *r) {
     return atomic_load(flag(r)) & RUN_STOP;
 }
 
+void run_tell_amid(struct run *r, const struct run_event *v) {
+    struct pace *p = &r->pace;
+    if (p->rc) return;
+    p->rc = run_tell(r, v, &p->e);
+    if (p->rc) run_drop(r);
+}
+
+void run_amid_begin(struct run *r) {
+    r->pace.rc = 0;
+}
+
+int run_amid_end(struct run *r, int rc, struct err *e) {
+    run_undrop(r);
+    if (r->pace.rc) {
+        *e = r->pace.e;
+        rc = r->pace.rc;
+    }
+    r->pace.rc = 0;
+    return rc;
+}
+
 void run_drop(struct run *r) {
     atomic_fetch_or(flag(r), RUN_DROP);
 }

@@ -25,15 +25,13 @@ bool run_counts_errors(const struct run_opts *o) {
 }
 
 static void tell_done(void *ctx, uint64_t done, uint64_t total) {
-    struct run *r = ctx;
-    struct err ignored;
     const struct run_event v = {
         .kind = RUN_EVALUATING, .done = (int64_t)done, .of = (int64_t)total};
-    run_tell(r, &v, &ignored);
+    run_tell_amid(ctx, &v);
 }
 
-int run_eval_model(struct run *r, struct model *m, struct eval_result *out, double *losses,
-                   struct err *e) {
+static int eval_text(struct run *r, struct model *m, struct eval_result *out, double *losses,
+                     struct err *e) {
     const struct engine_opts *eo = &r->opts.engine_opts;
     const struct run_val_data *d = &r->opts.val;
     /* Its memory is beside that of training, so it takes few tokens at a time. */
@@ -47,6 +45,13 @@ int run_eval_model(struct run *r, struct model *m, struct eval_result *out, doub
                                 .ctx = r,
                                 .cancel = run_cancel(r)};
     return eval_run(m, eo->machine, d->shard, &d->split, &o, out, e);
+}
+
+int run_eval_model(struct run *r, struct model *m, struct eval_result *out, double *losses,
+                   struct err *e) {
+    run_amid_begin(r);
+    const int rc = eval_text(r, m, out, losses, e);
+    return run_amid_end(r, rc, e);
 }
 
 static int eval_task(struct run *r, struct validation *v, double *losses, struct err *e) {
@@ -71,7 +76,7 @@ static int eval_task(struct run *r, struct validation *v, double *losses, struct
 
 /* keep: what later validations are compared with. */
 static int evaluate(struct run *r, struct validation *v, bool keep, struct err *e) {
-    int rc;
+    int rc = 0;
     const struct run_val_data *d = &r->opts.val;
     struct err ignored;
     *v = (struct validation){
@@ -80,13 +85,15 @@ static int evaluate(struct run *r, struct validation *v, bool keep, struct err *
         .accuracy_stderr = NAN,
         .f1 = NAN};
     if (!run_val_seq(&r->opts)) return 0;
-    tell_done(r, 0, 0);
     const int64_t n = d->task ? d->task->n
                               : (int64_t)val_rows(&d->split, r->opts.engine_opts.seq, d->windows);
-    if (keep) TRY(val_change_reserve(&r->change, n, e));
+    if (keep && (rc = val_change_reserve(&r->change, n, e))) return rc;
     double *losses = keep ? r->change.now : NULL;
-    TRY(d->task ? eval_task(r, v, losses, e)
-                : run_eval_model(r, r->model, &v->text, losses, e));
+    run_amid_begin(r);
+    tell_done(r, 0, 0);
+    if (!r->pace.rc)
+        rc = d->task ? eval_task(r, v, losses, e) : eval_text(r, r->model, &v->text, losses, e);
+    TRY(run_amid_end(r, rc, e));
     if (keep) val_change_take(&r->change, r->p.step);
 out:
     run_tell(r, &(struct run_event){.kind = RUN_EVALUATED}, &ignored);

@@ -7,6 +7,12 @@
 
 /* Tells what has happened. */
 int run_tell(struct run *r, const struct run_event *v, struct err *e);
+/* The same amid passes, which cannot fail of it: a result that is not 0 ends the walk over the ops
+ * and is kept; nothing more is told until the passes are over. Before them, and after them: the
+ * result, of an event if one has failed, else rc. */
+void run_tell_amid(struct run *r, const struct run_event *v);
+void run_amid_begin(struct run *r);
+int run_amid_end(struct run *r, int rc, struct err *e);
 /* A note or warning; nothing can come of it. */
 void run_say(struct run *r, enum run_event_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -38,22 +38,21 @@ void run_pace_begin(struct run *r, int64_t accum) {
     set_alarm(r);
 }
 
-static int drop(struct run *r, int64_t micro, double spent, double left) {
-    struct err ignored;
+static void drop(struct run *r, int64_t micro, double spent, double left) {
     const struct run_event v = {.kind = RUN_DROPPED,
                                 .done = micro,
                                 .of = r->pace.accum,
                                 .seconds = spent,
                                 .to = left};
     r->pace.out_of_time = true;
-    return run_tell(r, &v, &ignored);
+    run_tell_amid(r, &v);
 }
 
 void run_pace_end(struct run *r, bool cancelled) {
     no_alarm(r);
-    run_undrop(r);
     if (cancelled && r->pace.late && !r->pace.out_of_time && !r->pace.rc && !run_stopped(r))
         drop(r, r->pace.micro, run_pace_seconds(r), NAN);
+    run_undrop(r);
 }
 
 double run_pace_seconds(const struct run *r) {
@@ -83,16 +82,14 @@ void run_pace_micro(struct run *r, int64_t micro) {
     struct pace *p = &r->pace;
     const struct run_event begins = {.kind = RUN_MICRO, .done = micro, .of = p->accum};
     p->micro = micro;
-    p->rc = run_tell(r, &begins, &p->e);
-    if (p->rc) run_drop(r);
+    run_tell_amid(r, &begins);
     if (!micro || p->rc) return;
     const double spent = run_pace_seconds(r);
     if (time_of(r) > 0) watch_time(r, micro, spent);
     if (spent < LONG_UPDATE || p->out_of_time) return;
     const struct run_event slow = {
         .kind = RUN_SLOW, .done = micro, .of = p->accum, .seconds = spent / (double)micro};
-    p->rc = run_tell(r, &slow, &p->e);
-    if (p->rc) run_drop(r);
+    run_tell_amid(r, &slow);
 }
 
 int run_pace_stops(struct run *r, struct err *e) {

@@ -58,9 +58,8 @@ static void check_eps(struct run *r, const struct zo_measure *m, const struct zo
 }
 
 static void tell_probed(struct run *r, const char *text, int64_t done, int64_t of) {
-    struct err ignored;
     const struct run_event v = {.kind = RUN_PROBING, .text = text, .done = done, .of = of};
-    run_tell(r, &v, &ignored);
+    run_tell_amid(r, &v);
 }
 
 static void probed(void *ctx, int64_t done, int64_t of) {
@@ -103,9 +102,12 @@ int run_find_rate(struct run *r, struct err *e) {
     if (o->engine->backward) return 0;
     if (eo->repeat) return run_only_repeats(e);
     const int64_t n = o->find_lr ? RATE_DIRECTIONS : 0;
-    int rc;
+    int rc = 0;
+    r->pace = (struct pace){0}; /* of no update */
     tell_probed(r, NULL, 0, 0);
+    if (r->pace.rc) goto out;
     TRY(mezo_measure(&r->engine, &at, n, CHECKED_DIRECTIONS, &m, e));
+    if (r->pace.rc) goto out;
     const struct zo_shape shape = {
         .directions = eo->directions, .batch = eo->batch, .accum = o->accum, .eps = eo->eps};
     check_eps(r, &m, &shape);
@@ -115,12 +117,11 @@ int run_find_rate(struct run *r, struct err *e) {
                                  .directions = k->directions(&shape),
                                  .steps = run_updates(o, r->batch_flops)};
     TRY(zo_walk_limit(&walk, &step, e));
+    if (r->pace.rc) goto out;
     if (step > 0)
         take_step(r, &m, &shape, step);
     else
         o->find_lr = false; /* nothing was measured: the estimator's own rate */
 out:
-    run_undrop(r);
-    if (r->pace.rc) *e = r->pace.e; /* the data's fault */
-    return r->pace.rc ? r->pace.rc : rc;
+    return run_amid_end(r, rc, e); /* the fault of the data, or of an event */
 }

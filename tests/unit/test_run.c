@@ -171,6 +171,97 @@ static void an_event_that_fails(void **state) {
     }
 }
 
+/* ... and an update that is dropped, the search for a rate and a validation, at their beginning, in
+ * their midst and at their end. */
+struct refusal {
+    enum run_event_kind kind;
+    int64_t at; /* v->done of it; -1: the last */
+    int told, after, evaluated;
+};
+
+static int refuse_at(void *ctx, struct run *r, const struct run_event *v, struct err *error) {
+    struct refusal *f = ctx;
+    (void)r;
+    f->evaluated += v->kind == RUN_EVALUATED;
+    if (v->kind != f->kind) return 0;
+    f->after += f->told;
+    if (v->done != f->at && !(f->at < 0 && v->of && v->done == v->of)) return 0;
+    f->told++;
+    return err_set(error, ERR_IO, "no more of it");
+}
+
+static void an_event_amid_passes(void **state) {
+    (void)state;
+    const struct machine g = machine_of("native", DT_F32);
+    uint32_t ids[256];
+    uint64_t doc = 0;
+    for (uint32_t i = 0; i < 256; i++) ids[i] = i * 7 % 50;
+    const struct shard s = {
+        .width = 4, .vocab = 50, .n_tokens = 256, .tokens = ids, .n_docs = 1, .docs = &doc};
+    static const struct {
+        enum run_event_kind kind;
+        int64_t at;
+    } at[] = {{RUN_EVALUATING, 0}, {RUN_EVALUATING, 2},  {RUN_EVALUATING, -1}, {RUN_PROBING, 0},
+              {RUN_PROBING, 1},    {RUN_PROBING, -1},    {RUN_DROPPED, 1}};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        const bool eval = at[i].kind == RUN_EVALUATING, rate = at[i].kind == RUN_PROBING;
+        struct refusal f = {.kind = at[i].kind, .at = at[i].at};
+        struct model m = model_of(variants), before = model_of(variants);
+        struct run_opts o = opts_of(kinds + 1, &g);
+        struct validation v;
+        struct eval_result text;
+        struct run *r;
+        o.val = (struct run_val_data){.shard = &s, .split = {.end = 256, .bits = -1}, .windows = 9};
+        o.find_lr = rate;
+        if (at[i].kind == RUN_DROPPED) {
+            o.accum = o.accum_end = 2;
+            o.budget = (struct budget_use){{[BUDGET_time] = 1e-9}};
+        }
+        const double lr = o.lr;
+        ok(run_open(&r, &m, &o, refuse_at, &f, &e));
+        assert_int_equal(eval   ? run_eval(r, &v, &e)
+                         : rate ? run_find_rate(r, &e)
+                                : run_step(r, &e),
+                         ERR_IO);
+        assert_string_equal(e.msg, "no more of it");
+        assert_int_equal(f.told, 1);
+        assert_int_equal(f.after, 0);
+        assert_int_equal(f.evaluated, eval);
+        assert_false(run_stopped(r));
+        assert_true(r->opts.lr == lr && r->p.step == 0 && r->last_val_step == -1);
+        assert_true(same_weights(&m, &before));
+        if (eval && at[i].at)
+            assert_int_equal(run_eval_model(r, &m, &text, NULL, &e), ERR_IO);
+        f.kind = RUN_NOTE; /* and it goes on as if nothing had been */
+        ok(eval ? run_eval(r, &v, &e) : rate ? run_find_rate(r, &e) : run_step(r, &e));
+        if (eval) assert_true(isfinite(v.text.loss) && r->last_val_step == 0);
+        run_close(r);
+        close_model(&m);
+        close_model(&before);
+    }
+}
+
+/* What is for information cannot fail. */
+static void an_event_for_information(void **state) {
+    (void)state;
+    const struct machine g = machine_of("native", DT_F32);
+    uint32_t ids[64] = {0};
+    uint64_t doc = 0;
+    const struct shard s = {
+        .width = 4, .vocab = 50, .n_tokens = 64, .tokens = ids, .n_docs = 1, .docs = &doc};
+    struct model m = model_of(variants);
+    struct run_opts o = opts_of(kinds, &g);
+    enum run_event_kind at = RUN_EVALUATED;
+    struct validation v;
+    struct run *r;
+    o.val = (struct run_val_data){.shard = &s, .split = {.end = 64, .bits = -1}, .windows = 2};
+    ok(run_open(&r, &m, &o, refuse, &at, &e));
+    ok(run_eval(r, &v, &e));
+    assert_true(isfinite(v.text.loss));
+    run_close(r);
+    close_model(&m);
+}
+
 /* Data of another vocabulary: the update is dropped before its first op, and named. */
 static void ids_that_the_model_lacks(void **state) {
     (void)state;
@@ -387,6 +478,8 @@ int main(void) {
         cmocka_unit_test(a_pair_belongs_together),
         cmocka_unit_test(order_of_events),
         cmocka_unit_test(an_event_that_fails),
+        cmocka_unit_test(an_event_amid_passes),
+        cmocka_unit_test(an_event_for_information),
         cmocka_unit_test(ids_that_the_model_lacks),
         cmocka_unit_test(stopped_and_gone_on),
         cmocka_unit_test(goes_back_once),
