@@ -141,6 +141,12 @@ done
 check "the folder names the end of a text alone" equal "$(grep -h '_token"' bytes-hf/tokenizer_config.json |
     tr -d ' ,')" '"eos_token":"<|endoftext|>"'
 check "its config, too" equal "$(grep -c '_token_id' bytes-hf/config.json)" 1
+cp -r bytes-hf named-hf && rm named-hf/tokenizer_config.json
+sed 's/^{/{"bos_token_id": 65,/' bytes-hf/config.json >named-hf/config.json
+must "$DUET" convert named-hf text-hf/ --verify >text.out 2>text.err
+check "a beginning that is text is noted" sh -c "cat text.out text.err |
+    grep -q 'bos_token: token 65 is text, and is not named in tokenizer_config.json'"
+check "and not made a token" equal "$(grep -c '_token"' text-hf/tokenizer_config.json)" 1
 sed 's/^{/{"unk_token": "\\u0000",/' bytes-hf/tokenizer_config.json >nul.json && cp nul.json bytes-hf/tokenizer_config.json
 refuses "a NUL in a JSON text" 1 \
     'bytes-hf/tokenizer_config.json: line 1: a text with .u0000 (NUL) in it is not supported$' \
