@@ -78,6 +78,10 @@ void ref_swiglu(double *y, const double *gate, const double *up, int n) {
     for (int i = 0; i < n; i++) y[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
 }
 
+void ref_relu2(double *y, const double *x, int n) {
+    for (int i = 0; i < n; i++) y[i] = x[i] > 0.0 ? x[i] * x[i] : 0.0;
+}
+
 double ref_softcap(double z, double cap) {
     return cap > 0.0 ? cap * tanh(z / cap) : z;
 }

@@ -47,6 +47,9 @@ void ref_attention(double *out, const double *q, const double *k, const double *
 /* y = silu(gate) * up, n elements; silu(a) = a / (1 + exp(-a)). */
 void ref_swiglu(double *y, const double *gate, const double *up, int n);
 
+/* y = max(x, 0)^2, n elements. */
+void ref_relu2(double *y, const double *x, int n);
+
 /* cap * tanh(z / cap), or z if cap <= 0. */
 double ref_softcap(double z, double cap);
 
