@@ -13,7 +13,7 @@
 
 /* Where several have one name in GGUF, and where a format holds the parts of several, the first is
  * chosen. */
-#define ARCHS(X) X(llama) X(mistral) X(qwen2) X(qwen3)
+#define ARCHS(X) X(llama) X(mistral) X(qwen2) X(qwen3) X(arcee)
 
 /* What its sliding_window means where nothing else is said. */
 enum arch_window {
