@@ -75,11 +75,13 @@ out:
     return rc;
 }
 
-static int read_tasks(struct job *j, struct err *e) {
+static int read_tasks(struct job *j, const struct model *holder, struct err *e) {
     int rc = 0;
     const struct train_opts *o = j->o;
     struct task_opts to = {
         .path = o->task, .prompt = o->prompt, .labels = o->labels, .seq = j->seq};
+    if (!j->data.tokenizer && holder->tok_problem)
+        return err_set(e, ERR_INPUT, "%s", holder->tok_problem);
     if (!j->data.tokenizer)
         return err_set(e, ERR_USAGE, "%s holds no tokenizer: give one with --tokenizer", o->init);
     TRY(task_open(&j->task, &to, j->data.tokenizer, e));
@@ -135,7 +137,7 @@ static int read_data(struct job *j, struct err *e) {
     TRY(train_model_config(&c, o, &j->files, NULL, e));
     j->seq = o->seq ? o->seq : c.seq_len;
     TRY(open_tokenizer(j, &holder, e));
-    TRY(o->task ? read_tasks(j, e) : read_text(j, &holder, (uint32_t)c.vocab, e));
+    TRY(o->task ? read_tasks(j, &holder, e) : read_text(j, &holder, (uint32_t)c.vocab, e));
 out:
     model_config_release(&c);
     model_forget_tokenizer(&holder);

@@ -106,8 +106,10 @@ struct conf_list {
 #define CONF_LIST(S, f, n, a, ...)                                                                 \
     {.type = CONF_T_LIST, .name = n, .offset = offsetof(S, f), .arg = a, .help = __VA_ARGS__}
 /* Of an option that is no more, what files recorded is passed over where it is `d`, what the
- * program does now; else, and on the command line, it is refused with the help text. */
-#define CONF_GONE(n, d, ...) {.type = CONF_T_GONE, .name = n, .def = d, .help = __VA_ARGS__}
+ * program does now; where it is one of the words `c`, and on the command line, it is refused with
+ * the help text; anything else it never was. */
+#define CONF_GONE(n, d, c, ...)                                                                    \
+    {.type = CONF_T_GONE, .name = n, .def = d, .choices = c, .help = __VA_ARGS__}
 #define CONF_END {.type = CONF_T_END}
 
 /* What one parse owns: strings, and the positional arguments. */

@@ -132,7 +132,11 @@ out:
 static int read_gone(const struct conf_row *row, const char *what, const json_t *v,
                      struct err *e) {
     char buf[64];
-    if (json_is_string(v) && !strcmp(json_string_value(v), row->def)) return 0;
+    const char *word = json_string_value(v);
+    if (word && !strcmp(word, row->def)) return 0;
+    if (!word || !conf_has_word(row->choices, word))
+        return err_set(e, ERR_INPUT, "%s is %s, expected one of: %s %s", what, describe(v, buf),
+                       row->def, row->choices);
     return err_set(e, ERR_INPUT, "%s is %s: %s", what, describe(v, buf), row->help);
 }
 

@@ -161,6 +161,19 @@ static int check(struct model_config *c, const char *name, struct err *e) {
                    c->init);
 }
 
+/* What is asked for and would change nothing. */
+static int check_sets(const struct model_config *c, const struct conf_pairs *sets, struct err *e) {
+    static const char every[] = "duet.rope_global_every";
+    if (c->local_theta > 0) return 0;
+    for (size_t i = 0; sets && i < sets->n; i++)
+        if (!strcmp(sets->key[i], every) && strcmp(sets->value[i], "null"))
+            return err_set(e, ERR_USAGE,
+                           "--set %s=%s has no effect without duet.rope_local_theta, the base of "
+                           "the layers between",
+                           every, sets->value[i]);
+    return 0;
+}
+
 /* Appends to the sentence in text. */
 __attribute__((format(printf, 3, 4))) static void say(char *text, size_t size, const char *fmt,
                                                       ...) {
@@ -253,11 +266,12 @@ int model_config_parse(struct model_config *c, const char *text, size_t bytes, c
     if (!arch_find(c->arch)) {
         char words[200];
         rc = err_set(e, ERR_INPUT, "%s: model_type %s is not known (known: %s)", name, c->arch,
-                     parts_names(&arch_parts, false, words, sizeof words));
+                     parts_names(&arch_parts, false, ", ", words, sizeof words));
         goto out;
     }
     for (int i = 1; i < N_KEYS; i++) TRY(read_key(c, keys + i, name, e));
     TRY(check(c, name, e));
+    TRY(check_sets(c, sets, e));
     TRY(config_refuse(c, name, e));
     TRY(rope_factors(c->json, c->theta, c->head_dim, name, &c->rope_factors, e));
     TRY(take_assumed(c, name, sets, e));

@@ -221,7 +221,7 @@ static char *file_of_run(const char *dir) {
 }
 
 struct tok_own model_file_tok_own(const struct model_file *mf) {
-    return (struct tok_own){mf->tokenizer, mf->tokenizer_bytes, mf->vocab};
+    return (struct tok_own){mf->tokenizer, mf->tokenizer_bytes, mf->vocab, mf->tokenizer_problem};
 }
 
 int model_file_tokenizer(const struct model_file *mf, struct tokenizer **t, struct err *e) {

@@ -216,7 +216,7 @@ void model_forget_tokenizer(struct model *m) {
 }
 
 struct tok_own model_tok_own(const struct model *m) {
-    return (struct tok_own){m->tok_blob, m->tok_bytes, m->tok_vocab};
+    return (struct tok_own){m->tok_blob, m->tok_bytes, m->tok_vocab, m->tok_problem};
 }
 
 /* For messages: what is wrong with a vocabulary is wrong with the file of the weights. */

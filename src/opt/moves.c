@@ -11,8 +11,9 @@ static const char *const role_names[ROLE_COUNT] = {ROLES(X)};
 static const char role_words[] = ROLES(X);
 #undef X
 
-/* As far as anything may go beside the rest: squares of it are added up in f32. */
-static const double MOST = 1e6;
+/* As far as anything may go beside the rest, and as little: squares of it are added up in f32, and
+ * what moves by less is lost in the weights. */
+static const double MOST = 1e6, LEAST = 1e-6;
 
 struct word {
     char name[sizeof((struct param *)0)->name];
@@ -25,7 +26,12 @@ static int read_word(const char **at, struct word *w, struct err *e) {
     const char *text = *at, *name = text + (*text == '!');
     const size_t size = strcspn(text, ","), n = strcspn(name, ",=");
     *w = (struct word){.still = *text == '!', .scaled = name[n] == '=', .move = *text != '!'};
-    if (!n || n >= sizeof w->name)
+    if (n >= sizeof w->name)
+        return err_set(e, ERR_USAGE,
+                       "--perturb: \"%.40s...\" is a word of %zu bytes, expected at most the %zu "
+                       "of a tensor's name",
+                       name, n, sizeof w->name - 1);
+    if (!n)
         return err_set(e, ERR_USAGE, "--perturb: \"%.*s\" names nothing: expected words such as "
                        "matrix, !embed, *.layers.3.* or norm=0.1 with commas between them",
                        (int)(size < 80 ? size : 80), text);
@@ -33,11 +39,10 @@ static int read_word(const char **at, struct word *w, struct err *e) {
     if (w->scaled) {
         char *end;
         const double x = strtod(name + n + 1, &end);
-        if (w->still || end != text + size || end == name + n + 1 || !(x > 0 && x <= MOST) ||
-            !((float)x > 0))
+        if (w->still || end != text + size || end == name + n + 1 || !(x >= LEAST && x <= MOST))
             return err_set(e, ERR_USAGE,
-                           "--perturb: \"%.*s\": expected a number above 0 and up to %g behind =%s",
-                           (int)(size < 80 ? size : 80), text, MOST,
+                           "--perturb: \"%.*s\": expected a number from %g to %g behind =%s",
+                           (int)(size < 80 ? size : 80), text, LEAST, MOST,
                            w->still ? ", and no ! before"
                                     : "; what is not to move has ! before it");
         w->move = (float)x;

@@ -13,12 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int open_tokenizer(struct dataset *d, const struct dataset_opts *o, struct err *e) {
-    if (o->tokenizer) return model_open_tokenizer(&d->tokenizer, o->tokenizer, e);
-    const int rc = tokenizer_open_own(&d->tokenizer, &o->own, "the model's tokenizer", e);
-    return rc == ERR_INPUT && o->own.vocab ? 0 : rc; /* one that cannot be used is none */
-}
-
 static void warn(const struct dataset_opts *o, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -30,6 +24,24 @@ static void warn(const struct dataset_opts *o, const char *fmt, ...) {
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     o->warn(o->ctx, text);
+}
+
+/* Numbers need no tokenizer; whoever reads anything else hears why there is none. */
+static int go_on_without(const struct dataset_opts *o, const char *why, struct err *e) {
+    if (strcmp(o->format, "raw16"))
+        return err_set(e, ERR_INPUT, "%s; give another one with --tokenizer", why);
+    warn(o, "%s; the tokenizer is left out", why);
+    return 0;
+}
+
+static int open_tokenizer(struct dataset *d, const struct dataset_opts *o, struct err *e) {
+    if (o->tokenizer) return model_open_tokenizer(&d->tokenizer, o->tokenizer, e);
+    const int rc = tokenizer_open_own(&d->tokenizer, &o->own, "the model's tokenizer", e);
+    if (rc == ERR_INPUT && o->own.vocab) {
+        const struct err why = *e;
+        return go_on_without(o, why.msg, e);
+    }
+    return rc || d->tokenizer || !o->own.problem ? rc : go_on_without(o, o->own.problem, e);
 }
 
 /* A writable path for a shard that nobody keeps. */

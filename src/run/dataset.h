@@ -10,7 +10,8 @@ struct dataset_opts {
     struct conf_list data; /* texts and folders of texts (textlist.h), a shard, or raw16 tokens */
     const char *format;    /* "auto" or "raw16": headerless uint16 tokens */
     const char *tokenizer; /* as tokenizer_open, or NULL */
-    struct tok_own own;    /* a model's own tokenizer, used when tokenizer is NULL */
+    struct tok_own own;    /* a model's own tokenizer, used when tokenizer is NULL; where it cannot
+                            * be used, only raw16 is read, and `warn` hears why */
     const char *cache;  /* where to put the shard made from text; NULL: a temporary file */
     bool reuse;         /* an intact cache made by the same tokenizer is used, whatever path is */
     bool expected;      /* only if its hash (shard.h) is `expect` */

@@ -269,6 +269,15 @@ static int read_sections(const struct file_map *m, json_t *sections, struct engi
 static int check_optimizers(const char *path, json_t *found, const struct opt *o, struct err *e) {
     if (!json_is_string(found) && !json_is_object(found))
         return err_set(e, ERR_INPUT, "%s: footer: optimizer is missing", path);
+    const char *key;
+    json_t *value;
+    json_object_foreach(found, key, value) { /* of a name there are none */
+        bool known = false;
+        for (int r = 0; r < ROLE_COUNT; r++) known |= !strcmp(key, role_name((enum role)r));
+        if (!known)
+            return err_set(e, ERR_INPUT, "%s: footer: optimizer of an unknown role %.40s", path,
+                           key);
+    }
     for (int r = 0; r < ROLE_COUNT; r++) {
         const char *role = role_name((enum role)r), *now = o->hyper.of[r].kind->name,
                    *then = json_string_value(

@@ -1,6 +1,5 @@
 #include "part.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,14 +17,18 @@ const struct part_table *parts_find_gguf(const struct part_tables *l, const char
     return NULL;
 }
 
-const char *parts_names(const struct part_tables *l, bool gguf, char *text, size_t size) {
+const char *parts_names(const struct part_tables *l, bool gguf, const char *last, char *text,
+                        size_t size) {
     size_t n = 0;
+    const char *name = NULL; /* the one that comes next */
     *text = 0;
     for (int i = 0; i < l->n && n < size; i++) {
         const struct part_table *t = l->all[i];
         if (gguf && (!t->gguf || parts_find_gguf(l, t->gguf) != t)) continue;
-        n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", gguf ? t->gguf : t->name);
+        if (name) n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", name);
+        name = gguf ? t->gguf : t->name;
     }
+    if (name && n < size) snprintf(text + n, size - n, "%s%s", n ? last : "", name);
     return text;
 }
 
@@ -38,18 +41,6 @@ const char *parts_default(const struct part_table *t, const char *key) {
 bool parts_default_true(const struct part_table *t, const char *key) {
     const char *value = parts_default(t, key);
     return value && !strcmp(value, "true");
-}
-
-const struct part_computes *parts_computes(const struct part_table *t, const char *key) {
-    for (const struct part_computes *c = t->computes; c && c->key; c++)
-        if (!strcmp(c->key, key)) return c;
-    return NULL;
-}
-
-const char *parts_act(const struct part_table *t) {
-    const struct part_computes *act = parts_computes(t, "hidden_act");
-    assert(act); /* every table has it */
-    return act->values[0];
 }
 
 /* ---- names ---------------------------------------------------------------------------------- */

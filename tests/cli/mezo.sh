@@ -393,7 +393,10 @@ refuses "a run with the predecessors' signs goes on elsewhere" 1 \
     'old/config.json: "rng" is "compat": .*commit 7279bbc' "$DUET" train --resume old --steps 9
 refuses "and is replayed elsewhere" 1 'rng_compat.zo: "rng" is "compat": .*commit 7279bbc' replay $B \
     "$SRC/tests/golden/rng_compat.zo" -o x.blzt
-sed -i 's/"compat"/"counter"/' old/config.json
+sed -i 's/"compat"/"foo"/' old/config.json
+refuses "what it never was" 1 'old/config.json: "rng" is "foo", expected one of: counter compat$' \
+    "$DUET" train --resume old --steps 9
+sed -i 's/"foo"/"counter"/' old/config.json
 check "one of that time with today's signs goes on" "$DUET" train --resume old --steps 9 --quiet
 refuses "the option is gone" 2 'no option --rng any more: .*commit 7279bbc' "$DUET" train --rng compat
 refuses "no such trajectory" 1 'nowhere' replay $B nowhere -o x.blzt

@@ -80,6 +80,45 @@ for c in "eval $model --data text.txt" "generate $model --prompt a" "convert $mo
         "the tokenizer has 320 tokens, but the model's vocabulary only 300: they do not belong together" "$DUET" $c --tokenizer large.json
 done
 
+# a vocabulary that cannot be used: why is said; only numbers need none
+spoil() { # FILE FROM TO: of m.gguf
+    LC_ALL=C sed "s/$2/$3/" m.gguf >"$1"
+    must differ "$1" m.gguf
+}
+size2='\x02\x00\x00\x00\x00\x00\x00\x00'
+spoil nul.gguf "${size2}he" "${size2}h\\x00"
+spoil merge.gguf 'h e' 'h Q'
+spoil pre.gguf 'gpt-2' 'gpt-x'
+head -c 4000 /dev/zero >raw.bin
+printf 'a\tlabel\nb\t0\nc\t1\n' >task.tsv
+for c in "nul:has a NUL byte" "merge:is not in model.vocab" \
+    'pre:pre-tokenizer "gpt-x" is not one that duet knows'; do
+    file=${c%%:*}.gguf why=${c#*:}
+    for data in text.txt text.shard; do
+        for command in "eval $file" "audit $file --batch 1" "plan --init $file" \
+            "train --init $file --steps 1 --out no"; do
+            check "$command --data $data: why" fails 1 "$why" "$DUET" $command --data $data
+            check "and what to do" says "; give another one with --tokenizer" err
+        done
+    done
+    for command in plan "train --steps 1 --out no"; do
+        check "$command --task: why" fails 1 "$why" "$DUET" $command --init $file --task task.tsv \
+            --template '{a}:' --labels x,y
+    done
+    check "$file: another tokenizer" "$DUET" eval $file --data text.txt --tokenizer text.json \
+        --quiet
+    check "$file: numbers" train --init $file --data raw.bin --format raw16 --out ${file%.gguf}
+    check "that its tokenizer is left out is said" says \
+        "$why" err
+    check "once" equal 1 "$(grep -c '; the tokenizer is left out$' err)"
+    check "$file: numbers are evaluated" "$DUET" eval $file --data raw.bin --format raw16
+done
+train --init m.gguf --data raw.bin --format raw16 --out raw
+check "of one that can be used nothing" sh -c '! grep "left out" err'
+LC_ALL=C sed '0,/\x00llama/s//\x00llamb/' m.gguf >other.gguf
+check "architectures in a sentence" fails 1 '"llamb"; duet knows llama, qwen2 and qwen3' \
+    "$DUET" info other.gguf
+
 # special tokens in a prompt are text unless asked for
 check "a prompt is text" "$DUET" generate $model --prompt '<|endoftext|>a' --tokens 1 \
     --temperature 0

@@ -49,6 +49,7 @@ static void test_words(void **state) {
                  {"norm=0.25,!embed", {0, 1, 1, 0, 0.25f, 0.25f}},
                  {"matrix=2,norm", {0, 2, 2, 0, 1, 1}},
                  {"*=3,model.norm.weight=1e6", {3, 3, 3, 0, 3, 1e6f}},
+                 {"norm=1e-6", {1, 1, 1, 0, 1e-6f, 1e-6f}},
                  {"model.norm.weigh?", {0, 0, 0, 0, 0, 1}}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct param p[N];
@@ -64,6 +65,9 @@ static void test_words(void **state) {
     }
 }
 
+#define TEN "abcdefghij"
+#define LONG TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 static void test_bad_words(void **state) {
     (void)state;
     static const struct {
@@ -74,13 +78,17 @@ static void test_bad_words(void **state) {
                  {",matrix", "names nothing", true},
                  {"!", "names nothing", true},
                  {"=2", "names nothing", true},
-                 {"norm=", "above 0", true},
-                 {"norm=0", "above 0", true},
-                 {"norm=-1", "above 0", true},
-                 {"norm=nan", "above 0", true},
-                 {"norm=inf", "above 0", true},
-                 {"norm=2x", "above 0", true},
-                 {"norm=1e-60", "above 0", true},
+                 {"norm=", "from 1e-06 to 1e+06", true},
+                 {"norm=0", "from 1e-06 to 1e+06", true},
+                 {"norm=-1", "from 1e-06 to 1e+06", true},
+                 {"norm=nan", "from 1e-06 to 1e+06", true},
+                 {"norm=inf", "from 1e-06 to 1e+06", true},
+                 {"norm=2x", "from 1e-06 to 1e+06", true},
+                 {"norm=1e-60", "from 1e-06 to 1e+06", true},
+                 {"norm=1e-40", "from 1e-06 to 1e+06", true},
+                 {"norm=9.99e-7", "from 1e-06 to 1e+06", true},
+                 {"norm=1.01e6", "from 1e-06 to 1e+06", true},
+                 {LONG, "a word of 100 bytes, expected at most the 95 ", true},
                  {"!norm=2", "no ! before", true},
                  {"lora", "\"lora\" names no weight", false},
                  {"q_proj", "\"q_proj\" names no weight", false},

@@ -172,7 +172,9 @@ static void optimizers_damaged(void **state) {
         const char *optimizer, *error; /* NULL: it is read */
     } cases[] = {
         {"\"adamw\"", NULL},
-        {"{\"embed\":\"adamw\",\"matrix\":\"adamw\",\"norm\":\"adamw\",\"x\":1}", NULL},
+        {"{\"embed\":\"adamw\",\"matrix\":\"adamw\",\"norm\":\"adamw\"}", NULL},
+        {"{\"embed\":\"adamw\",\"matrix\":\"adamw\",\"norm\":\"adamw\",\"x\":\"adamw\"}",
+         "optimizer of an unknown role x"},
         {"{\"embed\":\"adamw\",\"norm\":\"adamw\"}", "optimizer of role matrix is missing"},
         {"{\"embed\":\"adamw\",\"matrix\":[1],\"norm\":\"adamw\"}",
          "optimizer of role matrix is missing"},

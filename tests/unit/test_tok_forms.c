@@ -398,7 +398,8 @@ static void test_other_number(void **state) {
     struct err e = {0};
     size_t n;
     const void *blob = tokenizer_blob(t, &n);
-    assert_int_equal(tokenizer_check(t, 274, &(struct tok_own){blob, n, NULL}, "model", &e), 0);
+    const struct tok_own own = {.blob = blob, .bytes = n};
+    assert_int_equal(tokenizer_check(t, 274, &own, "model", &e), 0);
     assert_int_equal(tokenizer_check(t, 274, &(struct tok_own){0}, "model", &e), 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *other = replaced(cases[i][0], cases[i][1], NULL);
@@ -406,8 +407,7 @@ static void test_other_number(void **state) {
         u = open_text(other);
         if (tokenizer_hash(u) == hash) fail_msg("the same with %s", cases[i][1]);
         assert_false(tokenizer_is(u, hash));
-        assert_int_equal(tokenizer_check(u, 400, &(struct tok_own){blob, n, NULL}, "model", &e),
-                         ERR_INPUT);
+        assert_int_equal(tokenizer_check(u, 400, &own, "model", &e), ERR_INPUT);
         snprintf(want[0], 17, "%016llx", (unsigned long long)hash);
         snprintf(want[1], 17, "%016llx", (unsigned long long)tokenizer_hash(u));
         assert_non_null(strstr(e.msg, want[0]));

@@ -146,10 +146,10 @@ const struct conf_row train_rows[] = {
         O, perturb, "perturb", NULL, "WORDS",
         "mezo: which weights are perturbed and trained; with commas between them roles "
         "(matrix, norm, embed, bias, lora) or patterns for names of tensors (*.layers.3.*); "
-        "!WORD: not these; WORD=X: X times as far as the rest",
+        "!WORD: not these; WORD=X: X times as far as the rest, 1e-6 to 1e6",
         FIXED, WITH("engine mezo")),
     CONF_GONE(
-        "rng", "counter",
+        "rng", "counter", "compat",
         "the predecessors' stream of signs is gone; the first edition, commit 7279bbc, goes on "
         "with such a run and replays it",
         FREE),

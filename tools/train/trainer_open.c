@@ -62,7 +62,9 @@ static int open_tasks(struct trainer *t, const struct dataset_opts *d, int64_t c
     else
         TRY(tokenizer_open_own(&t->data.tokenizer, &d->own, o->init, e));
     if (!t->data.tokenizer) {
-        rc = err_set(e, ERR_USAGE, "%s holds no tokenizer: give one with --tokenizer", o->init);
+        rc = d->own.problem ? err_set(e, ERR_INPUT, "%s", d->own.problem)
+                            : err_set(e, ERR_USAGE,
+                                      "%s holds no tokenizer: give one with --tokenizer", o->init);
         goto out;
     }
     TRY(task_open(&t->task, &to, t->data.tokenizer, e));

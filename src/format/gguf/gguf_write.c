@@ -35,7 +35,7 @@ int gguf_config_arch(const struct part_tables *archs, const json_t *config,
     return *parts && (*parts)->gguf
                ? 0
                : err_set(e, ERR_INPUT, "config: model_type is %.40s; duet writes %s", type,
-                         parts_names(archs, false, known, sizeof known));
+                         parts_names(archs, false, " and ", known, sizeof known));
 }
 
 /* A number >= 0 that has a float. */
@@ -59,8 +59,8 @@ static int check_plain(const json_t *config, const struct part_table *parts, str
     const json_t *duet = get(config, "duet"), *act = get(config, "hidden_act");
     const json_t *cap = get(duet, "logit_softcap"), *scale = get(duet, "residual_scale");
     const json_t *norm = get(duet, "qk_norm"), *local = get(duet, "rope_local_theta");
-    if (act && (!json_is_string(act) || strcmp(json_string_value(act), parts_act(parts)) != 0))
-        return err_set(e, ERR_INPUT, "config: hidden_act is not \"%s\"", parts_act(parts));
+    if (act && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
+        return err_set(e, ERR_INPUT, "config: hidden_act is not \"silu\"");
     if (cap && json_number_value(cap) != 0)
         return err_set(e, ERR_INPUT, "config: duet.logit_softcap has no key in GGUF");
     if (scale && json_number_value(scale) != 1)

@@ -55,6 +55,7 @@ struct tok_own {
     const void *blob;
     size_t bytes;
     const struct vocab *vocab;
+    const char *problem; /* why there is neither though the file has one, or NULL */
 };
 /* *t becomes NULL if there is nothing. */
 int tokenizer_open_own(struct tokenizer **t, const struct tok_own *own, const char *name,
