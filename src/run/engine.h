@@ -156,8 +156,8 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
                 const struct engine_opts *o, struct err *e);
 void engine_close(struct engine *g);
 
-/* Gradients of what is trained: their bytes; reserves them and sets param.grad; and undoes both (m may
- * be NULL). */
+/* Gradients of what is trained: their bytes; reserves them and sets param.grad; and undoes both (m
+ * may be NULL). */
 size_t engine_grad_bytes(const struct model *m);
 int engine_grads_open(struct arena *grads, struct model *m, struct err *e);
 void engine_grads_close(struct arena *grads, struct model *m);

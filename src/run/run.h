@@ -125,10 +125,11 @@ struct run_event {
 };
 
 /* A result that is not 0 ends what the run is doing, as if it had failed with it: the call returns
- * this result and *e. Amid passes (PROBING, MICRO, SLOW, DROPPED, EVALUATING) that is before the next
- * op: nothing was changed by the update, no rate was taken, no validation is kept. After VALIDATED,
- * COUNTED and what comes behind it, what was told of stays done. Only RUN_NOTE, RUN_WARNING,
- * RUN_GROWTH and RUN_EVALUATED are for information, and their results are not looked at. */
+ * this result and *e. Amid passes (PROBING, MICRO, SLOW, DROPPED, EVALUATING) that is before the
+ * next op: nothing was changed by the update, no rate was taken, no validation is kept. After
+ * VALIDATED, COUNTED and what comes behind it, what was told of stays done. Only RUN_NOTE,
+ * RUN_WARNING, RUN_GROWTH and RUN_EVALUATED are for information, and their results are not looked
+ * at. */
 typedef int run_event_fn(void *ctx, struct run *r, const struct run_event *v, struct err *e);
 
 /* ---- validation ------------------------------------------------------------------------------ */
