@@ -9,7 +9,7 @@
 
 #include "exec.h"
 
-#define OPS(X) X(embed) X(norm) X(linear) X(rope) X(attn) X(swiglu) X(add) X(xent)
+#define OPS(X) X(embed) X(norm) X(linear) X(rope) X(attn) X(swiglu) X(add) X(xent) X(relu2)
 
 struct op {
     const char *name;

@@ -26,12 +26,6 @@ const struct arch *arch_find(const char *name) {
     return NULL;
 }
 
-bool arch_computes(const struct model_config *c, const char *key) {
-    const char *const *own = arch_find(c->arch)->computes;
-    while (own && *own && strcmp(*own, key) != 0) own++;
-    return own && *own;
-}
-
 struct part_sizes arch_sizes(const struct model_config *c) {
     return (struct part_sizes){
         .side = {[SIDE_VOCAB] = (uint64_t)c->vocab,

@@ -13,7 +13,7 @@
 
 /* Where several have one name in GGUF, and where a format holds the parts of several, the first is
  * chosen. */
-#define ARCHS(X) X(llama) X(mistral) X(qwen2) X(qwen3)
+#define ARCHS(X) X(llama) X(mistral) X(qwen2) X(qwen3) X(arcee)
 
 /* What its sliding_window means where nothing else is said. */
 enum arch_window {
@@ -26,17 +26,14 @@ enum arch_window {
 struct arch {
     struct part_table parts;
     enum arch_window window;
-    /* Keys of the table of config_refuse.c that this one computes, whatever their value, up to a
-     * NULL; or NULL: none. */
-    const char *const *computes;
+    /* Keys that config.c reads and build() has no use for, though others have ("duet.qk_norm"):
+     * refused by name unless they are false or 0. Up to a NULL; or NULL: none. */
+    const char *const *lacks;
     void (*build)(struct builder *b); /* build.h */
 };
 
 const struct arch *arch_find(const char *name); /* or NULL */
 extern const struct part_tables arch_parts;      /* of all, for formats */
-
-/* Is it one of the keys that the architecture of c computes? */
-bool arch_computes(const struct model_config *c, const char *key);
 
 /* The numbers that decide which parts a model has, and their shapes. */
 struct part_sizes arch_sizes(const struct model_config *c);

@@ -9,6 +9,7 @@ const struct arch arch_llama = {
               .gguf = "llama",
               .gguf_pairs = true,
               .gguf_bias = true,
+              .computes = decoder_computes,
               .part = decoder_parts,
               .n = DECODER_PARTS},
     .build = decoder_build,

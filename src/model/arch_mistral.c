@@ -11,6 +11,7 @@ const struct arch arch_mistral = {
               .gguf_bias = true,
               .hf_own_bias = true,
               .hf_window = 4096,
+              .computes = decoder_computes,
               .part = decoder_parts,
               .n = DECODER_PARTS},
     .window = WINDOW_ALWAYS,

@@ -11,6 +11,7 @@ const struct arch arch_qwen2 = {
               .gguf = "qwen2",
               .hf_own_bias = true,
               .defaults = defaults,
+              .computes = decoder_computes,
               .part = decoder_parts,
               .n = DECODER_PARTS},
     .window = WINDOW_ASKED,

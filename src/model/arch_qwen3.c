@@ -10,6 +10,7 @@ const struct arch arch_qwen3 = {
               .hf_class = "Qwen3ForCausalLM",
               .gguf = "qwen3",
               .defaults = defaults,
+              .computes = decoder_computes,
               .part = decoder_parts,
               .n = DECODER_PARTS},
     .window = WINDOW_ASKED,

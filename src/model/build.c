@@ -137,6 +137,13 @@ int build_swiglu(struct builder *b, int gate, int up) {
     return y;
 }
 
+int build_relu2(struct builder *b, int x) {
+    const int y = build_value(b, graph_cols(b->graph, x), "relu2", false);
+    graph_node(b->graph,
+               (struct node){.op = &op_relu2, .n_in = 1, .in = {x}, .n_out = 1, .out = {y}});
+    return y;
+}
+
 static int sum(struct builder *b, int x, int y, double scale, const char *name, bool cached,
                bool residual) {
     const int z = build_value(b, graph_cols(b->graph, x), name, cached);

@@ -62,6 +62,7 @@ int build_rope(struct builder *b, int x, int heads, double theta, const double *
                const char *name, bool cached);
 int build_attention(struct builder *b, int q, int k, int v);
 int build_swiglu(struct builder *b, int gate, int up);
+int build_relu2(struct builder *b, int x); /* the last to read x */
 /* x + scale y, as wide as x. */
 int build_sum(struct builder *b, int x, int y, double scale, const char *name, bool cached);
 /* The same on the residual stream, with duet.residual_scale. */

@@ -49,6 +49,33 @@ static bool is_bias(const struct model_config *c, const json_t *v) {
     return json_is_boolean(v) && json_is_true(v) == c->attention_bias;
 }
 
+/* Is v this word? */
+static bool is_word(const json_t *v, const char *word, size_t n) {
+    if (json_is_string(v))
+        return json_string_length(v) == n && !memcmp(json_string_value(v), word, n);
+    if (json_is_boolean(v)) {
+        const char *own = json_is_true(v) ? "true" : "false";
+        return strlen(own) == n && !memcmp(own, word, n);
+    }
+    if (n == 2 && !memcmp(word, "{}", n))
+        return json_is_object(v) ? !json_object_size(v) : json_is_array(v) && !json_array_size(v);
+    char *end;
+    const double want = strtod(word, &end);
+    return json_is_number(v) && end == word + n && json_number_value(v) == want;
+}
+
+/* Is v a value of key that the architecture computes? */
+static bool is_own(const struct part_computes *own, const json_t *v) {
+    for (int i = 0; i < PART_VALUES && own->values[i]; i++)
+        if (is_word(v, own->values[i], strlen(own->values[i]))) return true;
+    return false;
+}
+
+/* Other names of hidden_act. */
+static bool is_act(const struct model_config *c, const json_t *v) {
+    return is_own(parts_computes(&arch_find(c->arch)->parts, "hidden_act"), v);
+}
+
 /* One entry a layer: 1, its heads are turned. */
 static bool all_turn(const struct model_config *c, const json_t *v) {
     const json_t *x;
@@ -90,7 +117,8 @@ static bool all_dense(const struct model_config *c, const json_t *v) {
 /* ---- the table ------------------------------------------------------------------------------ */
 
 /* ok: words that change nothing, between blanks: true, false, numbers, texts, {} for what is empty.
- * same: or values that it accepts. null is as if the key was not there. */
+ * same: or values that it accepts. null is as if the key was not there. An architecture that
+ * computes a key otherwise has its own values in `computes` (part.h). */
 static const struct rule {
     const char *key, *ok;
     bool (*same)(const struct model_config *c, const json_t *v);
@@ -161,9 +189,9 @@ static const struct rule {
     {"logits_soft_cap", "0", NULL},
     {"logit_softcap", "0", NULL},
     /* blocks */
-    {"hidden_act", "silu swish", NULL},
-    {"hidden_activation", "silu swish", NULL},
-    {"activation_function", "silu swish", NULL},
+    {"hidden_act", "", NULL}, /* every architecture computes one */
+    {"hidden_activation", "", is_act},
+    {"activation_function", "", is_act},
     {"norm_type", "", is_rms},
     {"normalization_type", "", is_rms},
     {"layer_norm_type", "", is_rms},
@@ -231,22 +259,10 @@ static const char *const idle[] = {
     "duet_adapter", "base_model_name_or_path", "is_llama_config", "transformers.js_config",
 };
 
-/* Is v this word? */
-static bool is_word(const json_t *v, const char *word, size_t n) {
-    if (json_is_string(v))
-        return json_string_length(v) == n && !memcmp(json_string_value(v), word, n);
-    if (json_is_boolean(v)) {
-        const char *own = json_is_true(v) ? "true" : "false";
-        return strlen(own) == n && !memcmp(own, word, n);
-    }
-    if (n == 2 && !memcmp(word, "{}", n))
-        return json_is_object(v) ? !json_object_size(v) : json_is_array(v) && !json_array_size(v);
-    char *end;
-    const double want = strtod(word, &end);
-    return json_is_number(v) && end == word + n && json_number_value(v) == want;
-}
-
+/* Does v change nothing of what is computed? */
 static bool is_neutral(const struct model_config *c, const struct rule *r, const json_t *v) {
+    const struct part_computes *own = parts_computes(&arch_find(c->arch)->parts, r->key);
+    if (own) return is_own(own, v);
     const char *word = r->ok;
     while (*word) {
         const size_t n = strcspn(word, " ");
@@ -377,11 +393,25 @@ bool config_refuse_knows(const char *key) {
     return !strcmp(key, "use_sliding_window") || !strcmp(key, "layer_types");
 }
 
+/* Keys that duet reads and this architecture has no use for. */
+static int refuse_lacking(const struct model_config *c, const char *name, struct err *e) {
+    const char *const *keys = arch_find(c->arch)->lacks;
+    for (; keys && *keys; keys++) {
+        const bool own = !strncmp(*keys, "duet.", 5);
+        const json_t *v = own ? json_object_get(json_object_get(c->json, "duet"), *keys + 5)
+                              : json_object_get(c->json, *keys);
+        if (json_is_true(v) || (json_is_number(v) && json_number_value(v) != 0))
+            return err_set(e, ERR_INPUT, "%s: %s is set, which duet does not compute in %s models",
+                           name, *keys, c->arch);
+    }
+    return 0;
+}
+
 int config_refuse(const struct model_config *c, const char *name, struct err *e) {
+    if (refuse_lacking(c, name, e)) return e->code;
     for (int i = 0; i < N_RULES; i++) {
         const json_t *v = json_object_get(c->json, rules[i].key);
-        if (!v || json_is_null(v) || is_neutral(c, rules + i, v) || arch_computes(c, rules[i].key))
-            continue;
+        if (!v || json_is_null(v) || is_neutral(c, rules + i, v)) continue;
         char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
         err_set(e, ERR_INPUT,
                 "%s: %s is %.60s, which duet does not compute; --set %s=null passes it over", name,

@@ -23,6 +23,8 @@ enum {
 };
 _Static_assert((int)N_PARTS == DECODER_PARTS, "decoder.h");
 
+const struct part_computes decoder_computes[] = {{"hidden_act", {"silu", "swish"}}, {NULL, {NULL}}};
+
 #define HF "model.layers.*."
 #define BLK "blk.*."
 #define ATT "attention matrices"

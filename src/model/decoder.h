@@ -7,6 +7,7 @@
 
 #include "build.h"
 
+extern const struct part_computes decoder_computes[];
 extern const struct part decoder_parts[];
 enum { DECODER_PARTS = 18 };
 

@@ -100,7 +100,8 @@ static int plain_rope(json_t *j, const struct model_config *c, const struct mode
 
 /* Every size and constant stands there, whatever its default. */
 static void plain_sizes(json_t *j, const struct model_config *c, int64_t vocab) {
-    if (!arch_computes(c, "hidden_act")) json_object_set_new(j, "hidden_act", json_string("silu"));
+    const struct part_table *t = &arch_find(c->arch)->parts;
+    json_object_set_new(j, "hidden_act", json_string(parts_act(t)));
     json_object_set_new(j, "num_key_value_heads", json_integer((json_int_t)c->kv_heads));
     json_object_set_new(j, "head_dim", json_integer((json_int_t)c->head_dim));
     json_object_set_new(j, "max_position_embeddings", json_integer((json_int_t)c->max_pos));

@@ -98,6 +98,11 @@ struct kern {
     void (*swiglu_grad)(float *dg, float *du, const float *dy, const float *g, const float *u,
                         int64_t n);
 
+    /* ReLU squared (So et al. 2021, arXiv 2109.08668): y = max(x, 0)^2; NaN stays NaN. */
+    void (*relu2)(float *y, const float *x, int64_t n);
+    /* dx = 2 max(x, 0) dy. dx may be x's pointer. */
+    void (*relu2_grad)(float *dx, const float *dy, const float *x, int64_t n);
+
     /* Optimizers. */
     void (*adamw)(float *w, const float *g, float *m, float *v, const struct kern_adamw *p,
                   int64_t n);

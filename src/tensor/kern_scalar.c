@@ -219,6 +219,17 @@ static void swiglu_grad(float *dg, float *du, const float *dy, const float *g, c
     }
 }
 
+static void relu2(float *y, const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : (float)((double)x[i] * x[i]);
+}
+
+static void relu2_grad(float *dx, const float *dy, const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double d = dy[i], a = x[i] < 0 ? 0 : x[i];
+        dx[i] = (float)(2 * a * d);
+    }
+}
+
 static void adamw(float *w, const float *g, float *m, float *v, const struct kern_adamw *p,
                   int64_t n) {
     for (int64_t i = 0; i < n; i++) {
@@ -270,6 +281,8 @@ const struct kern kern_scalar = {
     .rope = rope,
     .swiglu = swiglu,
     .swiglu_grad = swiglu_grad,
+    .relu2 = relu2,
+    .relu2_grad = relu2_grad,
     .adamw = adamw,
     .lion = lion,
 };

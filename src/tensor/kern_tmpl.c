@@ -439,6 +439,26 @@ static void swiglu_grad(float *dg, float *du, const float *dy, const float *g, c
     });
 }
 
+/* ReLU squared. */
+
+static void relu2(float *y, const float *x, int64_t n) {
+    const vf zero = {0};
+    EACH(n, {
+        vf a = load(x + i, k);
+        a = where_lt(a, zero, zero, a);
+        store(y + i, a * a, k);
+    });
+}
+
+static void relu2_grad(float *dx, const float *dy, const float *x, int64_t n) {
+    const vf zero = {0};
+    EACH(n, {
+        vf a = load(x + i, k);
+        a = where_lt(a, zero, zero, a);
+        store(dx + i, (a + a) * load(dy + i, k), k);
+    });
+}
+
 /* Optimizers. */
 
 static void adamw(float *w, const float *g, float *m, float *v, const struct kern_adamw *p,
@@ -504,6 +524,8 @@ const struct kern TABLE(ISA) = {
     .rope = rope,
     .swiglu = swiglu,
     .swiglu_grad = swiglu_grad,
+    .relu2 = relu2,
+    .relu2_grad = relu2_grad,
     .adamw = adamw,
     .lion = lion,
 };

@@ -1,5 +1,6 @@
 #include "part.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,6 +42,18 @@ const char *parts_default(const struct part_table *t, const char *key) {
 bool parts_default_true(const struct part_table *t, const char *key) {
     const char *value = parts_default(t, key);
     return value && !strcmp(value, "true");
+}
+
+const struct part_computes *parts_computes(const struct part_table *t, const char *key) {
+    for (const struct part_computes *c = t->computes; c && c->key; c++)
+        if (!strcmp(c->key, key)) return c;
+    return NULL;
+}
+
+const char *parts_act(const struct part_table *t) {
+    const struct part_computes *act = parts_computes(t, "hidden_act");
+    assert(act); /* every table has it */
+    return act->values[0];
 }
 
 /* ---- names ---------------------------------------------------------------------------------- */

@@ -89,9 +89,17 @@ struct part {
     const char *group; /* of duet audit's table: "MLP matrices" */
 };
 
-/* A default of a config key (JSON text) where it is not the one of config.c. */
+/* A default of a config key (JSON text; a word as it is) where it is not the one of config.c. */
 struct part_default {
     const char *key, *value;
+};
+
+enum { PART_VALUES = 4 };
+
+/* A key of config.json and the values of it that are computed: true, false, numbers, texts as they
+ * are, up to a NULL. The first is what is written; any other value is refused. */
+struct part_computes {
+    const char *key, *values[PART_VALUES];
 };
 
 /* An architecture as formats know it. */
@@ -107,6 +115,9 @@ struct part_table {
                            * none. Folders of Hugging Face are read so; elsewhere no key means no
                            * window */
     const struct part_default *defaults; /* up to one without a key; or NULL */
+    /* Of keys of config_refuse.c, in the place of the values that stand there: at least hidden_act.
+     * Up to one without a key. */
+    const struct part_computes *computes;
     const struct part *part; /* in the order in which a GGUF is written: parts of layers together */
     int n;
 };
@@ -128,6 +139,10 @@ const char *parts_names(const struct part_tables *l, bool gguf, const char *last
 bool parts_default_true(const struct part_table *t, const char *key);
 /* The default of a key that the architecture has for itself, or NULL. */
 const char *parts_default(const struct part_table *t, const char *key);
+/* What it computes of this key, or NULL: what everyone does. */
+const struct part_computes *parts_computes(const struct part_table *t, const char *key);
+/* Its hidden_act, as it is written. */
+const char *parts_act(const struct part_table *t);
 
 /* ---- names ---------------------------------------------------------------------------------- */
 

@@ -26,6 +26,11 @@ static void swiglu(double *y, const double *g, const double *u) {
     for (int i = 0; i < N; i++) y[i] = g[i] / (1 + exp(-g[i])) * u[i];
 }
 
+static void relu2(double *y, const double *x, const double *unused) {
+    (void)unused;
+    for (int i = 0; i < N; i++) y[i] = x[i] > 0 ? x[i] * x[i] : 0;
+}
+
 static void softcap(double *y, const double *x, const double *unused) {
     (void)unused;
     for (int i = 0; i < N; i++) y[i] = cap * tanh(x[i] / cap);
@@ -115,6 +120,16 @@ static void grad_swiglu(struct check *c, const struct kern *k) {
     near_all(c, "du", du, p.dw);
 }
 
+static void grad_relu2(struct check *c, const struct kern *k) {
+    struct point p;
+    make_point(c, &p, relu2);
+    float y[N], d[N];
+    k->relu2(y, p.x, N);
+    near_all(c, "y", y, p.y);
+    k->relu2_grad(d, p.r, p.x, N);
+    near_all(c, "dx", d, p.dx);
+}
+
 static void grad_softcap(struct check *c, const struct kern *k) {
     struct point p;
     make_point(c, &p, softcap);
@@ -161,6 +176,7 @@ void check_grad(struct check *c) {
         void (*fn)(struct check *c, const struct kern *k);
     } checks[] = {{"rmsnorm_diff", grad_rmsnorm},
                   {"swiglu_diff", grad_swiglu},
+                  {"relu2_diff", grad_relu2},
                   {"softcap_diff", grad_softcap},
                   {"rope_inverse_diff", grad_rope}};
     if (c->bench) return;

@@ -103,6 +103,8 @@ CALL(rope, k->rope(F(0), F(1), F(2), F(3), false, r->n))
 CALL(rope_inverse, k->rope(F(0), F(1), F(2), F(3), true, r->n))
 CALL(swiglu, k->swiglu(F(0), F(1), F(2), r->n))
 CALL(swiglu_grad, k->swiglu_grad(F(0), F(1), F(2), F(3), F(4), r->n))
+CALL(relu2, k->relu2(F(0), F(1), r->n))
+CALL(relu2_grad, k->relu2_grad(F(0), F(1), F(2), r->n))
 CALL(adamw, k->adamw(F(0), F(1), F(2), F(3), &r->adamw, r->n))
 CALL(lion, k->lion(F(0), F(1), F(2), &r->lion, r->n))
 
@@ -200,6 +202,9 @@ static const struct item items[] = {
      .flags = SPECIAL},
     {"swiglu_grad", "ooiii", call_swiglu_grad, of_swiglu_grad, .tol = 8, .abs = 1e-30, .spread = 7,
      .flags = SPECIAL, .alias = "03 14 0314"},
+    {"relu2", "oi", call_relu2, .tol = 0.51, .spread = 40, .flags = SPECIAL},
+    {"relu2_grad", "oii", call_relu2_grad, .tol = 0.51, .spread = 40, .flags = SPECIAL,
+     .alias = "02"},
     /* abs: the last bit of a subnormal m, divided by eps */
     {"adamw", "bibv", call_adamw, of_adamw, .tol = 5, .abs = 1e-39, .spread = 12, .flags = SPECIAL},
     {"lion", "bib", call_lion, of_lion, .tol = 2, .spread = 20, .flags = SPECIAL},

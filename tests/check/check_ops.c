@@ -452,6 +452,23 @@ static int make_swiglu(struct check *c, struct lab *labs) {
     return 2;
 }
 
+static void ref_squared(const struct lab *l, double *y) {
+    ref_relu2(y, l->w[0], (int)param_count(l->params));
+}
+
+static int make_relu2(struct check *c, struct lab *labs) {
+    static const int64_t sizes[][3] = {{1, 1, 1}, {3, 33, 50}, {2, 32, 7}};
+    for (int i = 0; i < 3; i++) {
+        const int64_t *s = sizes[i];
+        struct lab *l = labs + i;
+        *l = lab_make(c, s[0], s[1]);
+        const int x = lab_source(c, l, s[2]);
+        lab_finish(c, l, lab_op1(l, (struct node){.op = &op_relu2, .n_in = 1, .in = {x}}, s[2]), 9,
+                   0, ref_squared);
+    }
+    return 3;
+}
+
 static void ref_added(const struct lab *l, double *y) {
     for (int64_t i = 0; i < param_count(l->params); i++)
         y[i] = l->w[0][i] + (double)l->attr.scale * l->w[1][i];

@@ -78,6 +78,8 @@ must make qwen2 $NEW $RANDOM_ONES --set model_type=qwen2 --set attention_bias=tr
 must make qwen3 $NEW $RANDOM_ONES --set model_type=qwen3 --set hidden_size=96 \
     --set num_attention_heads=4 \
     --set num_key_value_heads=2 --set head_dim=32 --set rms_norm_eps=1e-6
+must make arcee $NEW $RANDOM_ONES --set model_type=arcee --set hidden_act=relu2 \
+    --set num_attention_heads=4 --set num_key_value_heads=2 --set head_dim=16
 must make untied $NEW $RANDOM_ONES --set tie_word_embeddings=false --set num_key_value_heads=8 \
     --set rope_theta=50000
 # Llama 3's rotary scaling, for a length of 32 that the test goes beyond.

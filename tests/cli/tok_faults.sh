@@ -116,7 +116,7 @@ done
 train --init m.gguf --data raw.bin --format raw16 --out raw
 check "of one that can be used nothing" sh -c '! grep "left out" err'
 LC_ALL=C sed '0,/\x00llama/s//\x00llamb/' m.gguf >other.gguf
-check "architectures in a sentence" fails 1 '"llamb"; duet knows llama, qwen2 and qwen3' \
+check "architectures in a sentence" fails 1 '"llamb"; duet knows llama, qwen2, qwen3 and arcee' \
     "$DUET" info other.gguf
 
 # special tokens in a prompt are text unless asked for

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a description may say beside Llama: local layers with another RoPE base, and tables of token
-# embeddings that are added to values. Each changes what is computed, is trained by both engines,
+# What a description may say beside Llama: local layers with another RoPE base, tables of token
+# embeddings that are added to values; and a structure of its own, arcee. Each changes what is computed, is trained by both engines,
 # compacted, saved, resumed, replayed and generated from; formats without a place for it refuse it
 # by name.
 . "$(dirname "$0")/lib.sh"
@@ -73,4 +73,41 @@ for f in gguf:x.gguf hf:x/ blzt4:x.blzt4 llama2c:x.bin; do
 done
 must "$DUET" convert both/model.blzt copy.blzt --to blzt5 >out 2>err
 check "BLZT v5 has both" equal "$loss" "$(eval_of copy.blzt)"
+
+# ---- another structure
+ARCEE="--set model_type=arcee --set hidden_act=relu2"
+OPTS="--warmup 1 --lr 1e-3 --schedule constant --compact-vocab $ARCEE"
+for engine in backprop mezo; do
+    must train a-$engine --engine $engine $OPTS --steps 6
+    must train a-$engine-half --engine $engine $OPTS --steps 3
+    must "$DUET" train --resume a-$engine-half --steps 6 --quiet >out 2>err
+    check "arcee, $engine: resumed, the same weights" same_weights a-$engine/model.blzt \
+        a-$engine-half/model.blzt
+done
+must "$DUET" generate a-backprop/model.blzt --prompt 'Once' --tokens 40 --temperature 0 \
+    --threads 1 --quiet >a.text
+check "arcee: generates" test "$(wc -c <a.text)" -ge 8
+check "arcee, mezo: replays" "$DUET" replay a-mezo/base.blzt a-mezo/trajectory.zo -o a-again.blzt \
+    --threads 1
+check "arcee, mezo: to the same file" same a-again.blzt a-mezo/model.blzt
+loss=$(eval_of a-backprop/model.blzt)
+check "arcee: each engine has a loss of its own" test "$loss" != "$(eval_of a-mezo/model.blzt)"
+for f in gguf:a.gguf hf:a-hf/; do
+    must "$DUET" convert a-backprop/model.blzt "${f#*:}" --to "${f%%:*}" >out 2>err
+    check "arcee, ${f%%:*}: the same loss" equal "$loss" "$(eval_of "${f#*:}")"
+done
+for word in up_proj:2 down_proj:2 gate_proj:0; do
+    check "arcee: ${word%:*} in ${word#*:} layers" equal "${word#*:}" \
+        "$(grep -ao "${word%:*}.weight" a-hf/model.safetensors | wc -l)"
+done
+for f in blzt4:a.blzt4 llama2c:a.bin; do
+    refuses "arcee, ${f%%:*}" 1 'model_type is arcee' \
+        "$DUET" convert a-backprop/model.blzt "${f#*:}" --to "${f%%:*}"
+    check "arcee, ${f%%:*}: nothing is written" absent "${f#*:}"
+done
+refuses "arcee: another activation" 1 'hidden_act is "silu", which duet does not compute' \
+    "$DUET" eval a-backprop/model.blzt --data text.txt --set hidden_act=silu
+refuses "arcee: what it lacks" 1 'duet.qk_norm is set, which duet does not compute in arcee' \
+    "$DUET" train $TINY --data text.txt --steps 1 --out no $ARCEE \
+    --set duet.qk_norm=true
 finish

@@ -101,7 +101,7 @@ function readSafetensors(file) {
 
 function checkConfig(dir, said) {
     const config = JSON.parse(fs.readFileSync(path.join(dir, "config.json"), "utf8"));
-    const names = { llama: "LlamaForCausalLM", mistral: "MistralForCausalLM", qwen2: "Qwen2ForCausalLM", qwen3: "Qwen3ForCausalLM" };
+    const names = { llama: "LlamaForCausalLM", mistral: "MistralForCausalLM", qwen2: "Qwen2ForCausalLM", qwen3: "Qwen3ForCausalLM", arcee: "ArceeForCausalLM" };
     must(config.architectures?.[0] === names[config.model_type], `architectures is ${JSON.stringify(config.architectures)}`);
     for (const key of ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
         "vocab_size", "max_position_embeddings", "rms_norm_eps", "rope_theta", "tie_word_embeddings", "model_type"])

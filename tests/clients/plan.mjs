@@ -26,7 +26,7 @@ export const models = [
             "she saw a big dog. The dog was very happy and wanted to play with her. Lily said hello to the dog.",
     },
     made("trained", { text: prose.slice(0, 1000) }),
-    made("qwen2"), made("qwen3"), made("untied"), made("rope"),
+    made("qwen2"), made("qwen3"), made("arcee"), made("untied"), made("rope"),
     made("smollm2", { tokenizer: data("tokenizers", "smollm2", "tokenizer.json"), only: "tokenizer" }),
     {
         name: "llama2", file: data("weights", "hf-tiny-random-llama"),

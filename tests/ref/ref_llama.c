@@ -78,6 +78,10 @@ void ref_swiglu(double *y, const double *gate, const double *up, int n) {
     for (int i = 0; i < n; i++) y[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
 }
 
+void ref_relu2(double *y, const double *x, int n) {
+    for (int i = 0; i < n; i++) y[i] = x[i] > 0.0 ? x[i] * x[i] : 0.0;
+}
+
 double ref_softcap(double z, double cap) {
     return cap > 0.0 ? cap * tanh(z / cap) : z;
 }
@@ -101,7 +105,8 @@ double ref_xent(const double *z, const int32_t *targets, int n, int V, double ca
 uint64_t ref_param_count(const struct ref_config *c) {
     uint64_t dim = (uint64_t)c->dim, hd = (uint64_t)c->head_dim;
     uint64_t q = (uint64_t)c->heads * hd, kv = (uint64_t)c->kv_heads * hd;
-    uint64_t layer = 2 * dim + 2 * q * dim + 2 * kv * dim + 3 * (uint64_t)c->hidden * dim;
+    uint64_t mlp = (c->relu2 ? 2 : 3) * (uint64_t)c->hidden * dim;
+    uint64_t layer = 2 * dim + 2 * q * dim + 2 * kv * dim + mlp;
     if (c->qkv_bias) layer += q + 2 * kv;
     if (c->qk_norm) layer += 2 * hd;
     uint64_t vocab = (uint64_t)c->vocab * dim * (c->tied ? 1 : 2);
@@ -148,7 +153,8 @@ static void add_layer(struct ref_model *m, double **next, int l) {
     L->o = add(m, next, dim, q, "model.layers.%d.self_attn.o_proj.weight", l);
     L->post_attention_layernorm =
         add(m, next, 1, dim, "model.layers.%d.post_attention_layernorm.weight", l);
-    L->gate = add(m, next, c->hidden, dim, "model.layers.%d.mlp.gate_proj.weight", l);
+    if (!c->relu2)
+        L->gate = add(m, next, c->hidden, dim, "model.layers.%d.mlp.gate_proj.weight", l);
     L->up = add(m, next, c->hidden, dim, "model.layers.%d.mlp.up_proj.weight", l);
     L->down = add(m, next, dim, c->hidden, "model.layers.%d.mlp.down_proj.weight", l);
 }
@@ -248,9 +254,13 @@ static void attention_block(const struct ref_config *c, const struct ref_layer *
 static void mlp_block(const struct ref_config *c, const struct ref_layer *L, struct work *w,
                       int n) {
     ref_rmsnorm(w->h, w->x, L->post_attention_layernorm, n, c->dim, c->eps);
-    ref_linear(w->gate, w->h, L->gate, NULL, n, c->dim, c->hidden);
     ref_linear(w->up, w->h, L->up, NULL, n, c->dim, c->hidden);
-    ref_swiglu(w->gate, w->gate, w->up, n * c->hidden);
+    if (c->relu2) {
+        ref_relu2(w->gate, w->up, n * c->hidden);
+    } else {
+        ref_linear(w->gate, w->h, L->gate, NULL, n, c->dim, c->hidden);
+        ref_swiglu(w->gate, w->gate, w->up, n * c->hidden);
+    }
     ref_linear(w->h, w->gate, L->down, NULL, n, c->hidden, c->dim);
     add_scaled(w->x, w->h, c->residual_scale, (size_t)n * c->dim);
 }

@@ -15,6 +15,7 @@
  *                    x += residual_scale * W_o attention(q, k, v)
  *                    h = RMSNorm(x, post_attention_layernorm)
  *                    x += residual_scale * W_down (silu(W_gate h) * W_up h)
+ *                    or, if relu2,     W_down max(W_up h, 0)^2
  *   logits = softcap(W_lm_head RMSNorm(x, norm))             (W_lm_head = embed if tied)
  *
  * Memory that cannot be had ends the program (this is test code): no function returns an error. */
@@ -47,6 +48,9 @@ void ref_attention(double *out, const double *q, const double *k, const double *
 /* y = silu(gate) * up, n elements; silu(a) = a / (1 + exp(-a)). */
 void ref_swiglu(double *y, const double *gate, const double *up, int n);
 
+/* y = max(x, 0)^2, n elements. */
+void ref_relu2(double *y, const double *x, int n);
+
 /* cap * tanh(z / cap), or z if cap <= 0. */
 double ref_softcap(double z, double cap);
 
@@ -67,6 +71,7 @@ struct ref_config {
     double rope_local_theta; /* 0 is none */
     int rope_global_every;
     bool value_embeds;
+    bool relu2; /* an MLP without a gate */
 };
 
 struct ref_layer {
@@ -77,7 +82,7 @@ struct ref_layer {
     double *value_embed; /* (vocab, kv_heads * head_dim); NULL unless the layer has one */
     double *o;                        /* (dim, heads * head_dim) */
     double *post_attention_layernorm; /* (dim) */
-    double *gate, *up;                /* (hidden, dim) */
+    double *gate, *up;                /* (hidden, dim); gate is NULL if relu2 */
     double *down;                     /* (dim, hidden) */
 };
 

@@ -17,7 +17,7 @@ enum { U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 };
 struct spec {
     const char *arch;
     int dim, hidden, heads, kv, hd, vocab, layers;
-    bool tied, bias, qk_norm;
+    bool tied, bias, qk_norm, no_gate;
     enum dtype dtype; /* of matrices; 0 is f32 */
 };
 
@@ -27,6 +27,7 @@ struct spec {
 SPEC(llama, SIZES(32, 64, 4, 2, 8, 7, 2), .tied = true);
 SPEC(qwen2, SIZES(32, 32, 2, 1, 16, 6, 2), .tied = true, .bias = true);
 SPEC(qwen3, SIZES(32, 64, 2, 1, 32, 5, 1), .qk_norm = true);
+SPEC(arcee, SIZES(32, 64, 4, 2, 8, 5, 2), .tied = true, .no_gate = true);
 #undef SPEC
 #undef SIZES
 
@@ -74,7 +75,7 @@ static inline void build_layer(struct model_file *mf, const struct spec *s, int 
                  {"self_attn.k_proj.weight", kv, s->dim, true},
                  {"self_attn.v_proj.weight", kv, s->dim, true},
                  {"self_attn.o_proj.weight", s->dim, q, true},
-                 {"mlp.gate_proj.weight", s->hidden, s->dim, true},
+                 {"mlp.gate_proj.weight", s->hidden, s->dim, !s->no_gate},
                  {"mlp.up_proj.weight", s->hidden, s->dim, true},
                  {"mlp.down_proj.weight", s->dim, s->hidden, true},
                  {"input_layernorm.weight", s->dim, 0, true},
@@ -100,7 +101,6 @@ static inline void build_model(struct model_file *mf, const struct spec *s, cons
     put_tensor(mf, &r, DT_F32, s->dim, 0, -1, "model.norm.weight");
     for (int l = 0; l < s->layers; l++) build_layer(mf, s, l, &r);
     if (!s->tied) put_tensor(mf, &r, s->dtype, s->vocab, s->dim, -1, "lm_head.weight");
-    const char *act = parts_default(parts_find(&arch_parts, s->arch), "hidden_act");
     mf->config = malloc(4096);
     snprintf(mf->config, 4096,
              "{\"model_type\":\"%s\",\"hidden_size\":%d,\"intermediate_size\":%d,"
@@ -109,7 +109,7 @@ static inline void build_model(struct model_file *mf, const struct spec *s, cons
              "\"rms_norm_eps\":1e-06,\"rope_theta\":500000.0,\"hidden_act\":\"%s\","
              "\"tie_word_embeddings\":%s%s}",
              s->arch, s->dim, s->hidden, s->layers, s->heads, s->kv, s->hd, s->vocab,
-             act ? act : "silu", s->tied ? "true" : "false", extra);
+             parts_act(parts_find(&arch_parts, s->arch)), s->tied ? "true" : "false", extra);
 }
 
 /* Same names, shapes, types and, row by row in Hugging Face's order, bytes. */

@@ -57,6 +57,7 @@ static const struct variant variants[] = {
      ",\"duet\":{\"value_embeds\":true}",
      {20, 20, 3, 4, 2, 8, 50},
      false},
+    {"ReLU squared, no gate", "arcee", "", {24, 40, 2, 4, 2, 6, 50}, true},
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };
 
@@ -133,7 +134,8 @@ static inline struct ref_model ref_of(const struct model *m) {
                                             .softcap = c->softcap,
                                             .rope_local_theta = c->local_theta,
                                             .rope_global_every = (int)c->global_every,
-                                            .value_embeds = c->value_embeds});
+                                            .value_embeds = c->value_embeds,
+                                            .relu2 = !strcmp(c->arch, "arcee")});
     assert_int_equal(r.n_params, m->n_params);
     for (int i = 0; i < m->n_params; i++) {
         const struct param *p = m->params + i;

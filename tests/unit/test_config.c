@@ -44,6 +44,7 @@ static void refused(const char *keys, const char *says) {
 #define MISTRAL "\"model_type\":\"mistral\","
 #define QWEN2 "\"model_type\":\"qwen2\","
 #define QWEN3 "\"model_type\":\"qwen3\","
+#define ARCEE "\"model_type\":\"arcee\","
 
 /* A key, a value of it that changes nothing, and one that does. */
 static const char *const changing[][3] = {
@@ -184,6 +185,51 @@ static void keys_that_do_not(void **state) {
                 "\"num_nextn_predict_layers\":1,\"num_experts_per_tok\":8,\"_name_or_path\":\"x\","
                 "\"auto_map\":{\"AutoModel\":\"m.M\"},\"max_window_layers\":1,\"use_mrope\":false,"
                 "\"embd_pdrop\":0.1,\"tie_encoder_decoder\":true,\"decoder_sparse_step\":1");
+}
+
+/* Of a key that every architecture computes in its own way: its values, and no others. Other names
+ * of the key mean the same. */
+static void values_of_its_own(void **state) {
+    (void)state;
+    static const char *const acts[] = {"hidden_act", "hidden_activation", "activation_function"};
+    static const char *const said[] = {"\"silu\"", "\"swish\"", "\"relu2\"", "\"gelu\"", "\"relu\"",
+                                       "\"\"",     "true",      "0",         "{}"};
+    static const struct {
+        const char *arch, *values;
+    } archs[] = {{LLAMA, "\"silu\" \"swish\""},
+                 {MISTRAL, "\"silu\" \"swish\""},
+                 {QWEN2, "\"silu\" \"swish\""},
+                 {QWEN3, "\"silu\" \"swish\""},
+                 {ARCEE, "\"relu2\""}};
+    for (size_t a = 0; a < sizeof archs / sizeof *archs; a++)
+        for (size_t k = 0; k < 3; k++)
+            for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+                char keys[128], says[64];
+                snprintf(keys, sizeof keys, "%s\"sliding_window\":null,\"%s\":%s", archs[a].arch,
+                         acts[k], said[i]);
+                snprintf(says, sizeof says, "%s is %s, which", acts[k], said[i]);
+                if (strstr(archs[a].values, said[i]))
+                    taken(keys);
+                else
+                    refused(keys, says);
+            }
+    taken(ARCEE "\"hidden_act\":null");
+    taken(ARCEE "\"mlp_bias\":false"); /* none said */
+    struct model_config c;
+    assert_int_equal(parse(&c, ARCEE "\"mlp_bias\":false", NULL), 0);
+    assert_true(c.eps == 1e-5); /* its own default */
+    model_config_release(&c);
+}
+
+/* What an architecture does not compute, though others do. */
+static void keys_of_others(void **state) {
+    (void)state;
+    taken(ARCEE "\"mlp_bias\":false,\"attention_bias\":false");
+    taken(ARCEE "\"duet\":{\"qk_norm\":false,\"value_embeds\":false,\"rope_local_theta\":0}");
+    refused(ARCEE "\"attention_bias\":true", "attention_bias is set");
+    refused(ARCEE "\"duet\":{\"qk_norm\":true}", "duet.qk_norm is set");
+    refused(ARCEE "\"duet\":{\"value_embeds\":true}", "duet.value_embeds is set");
+    refused(ARCEE "\"duet\":{\"rope_local_theta\":50}", "duet.rope_local_theta is set");
 }
 
 /* What nobody knows is listed. */
@@ -486,6 +532,7 @@ static void damaged(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_change), cmocka_unit_test(keys_that_do_not),
+        cmocka_unit_test(keys_of_others),   cmocka_unit_test(values_of_its_own),
         cmocka_unit_test(unknown),          cmocka_unit_test(windows),
         cmocka_unit_test(rotary),           cmocka_unit_test(rotary_identities),
         cmocka_unit_test(rotary_refused),   cmocka_unit_test(set_base),

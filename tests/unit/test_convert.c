@@ -35,6 +35,7 @@ static const struct kind {
     {"base alone", "\"rope_parameters\":{\"rope_theta\":7000.0}", "llama", "llama"},
     {"transformers 5", "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":20000.0}",
      "llama", "llama"},
+    {"arcee", "\"model_type\":\"arcee\",\"hidden_act\":\"relu2\"", "arcee", "arcee"},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -333,6 +334,9 @@ static void refused(void **state) {
         {"\"duet\":{\"logit_softcap\":30}", "hf", "logit_softcap"},
         {"\"attention_bias\":true,\"duet\":{\"qk_norm\":true}", "gguf", "attention_bias"},
         {"\"attention_bias\":true", "llama2c", "bias"},
+        {"\"model_type\":\"arcee\"", "llama2c", "model_type is arcee"},
+        {"\"model_type\":\"arcee\"", "llama2c_v1", "model_type is arcee"},
+        {"\"model_type\":\"arcee\"", "blzt4", "model_type is arcee"},
         {"\"rope_theta\":20000", "llama2c", "rope_theta"},
         {"\"duet\":{\"rope_factors\":[1,1,1,1,1,2,2,7]}", "hf", "rope_factors"},
         {"\"head_dim\":64", "llama2c", "head_dim"},

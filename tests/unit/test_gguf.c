@@ -118,7 +118,7 @@ static void round_trips(void **state) {
                  {DT_Q8_0, 8, 7, 32},    {DT_Q4_0, 2, 2, 32},   {DT_Q4_1, 3, 3, 32},
                  {DT_Q5_0, 6, 8, 32},    {DT_Q5_1, 7, 9, 32},   {DT_Q4_K, 12, 15, 256},
                  {DT_Q5_K, 13, 17, 256}, {DT_Q6_K, 14, 18, 256}};
-    const struct spec *const specs[] = {&llama_spec, &qwen2_spec, &qwen3_spec};
+    const struct spec *const specs[] = {&llama_spec, &qwen2_spec, &qwen3_spec, &arcee_spec};
     const size_t n_specs = sizeof specs / sizeof *specs;
     for (size_t i = 0; i < n_specs * sizeof types / sizeof *types; i++) {
         struct spec s = *specs[i % n_specs];
@@ -334,6 +334,7 @@ static const struct {
     {&llama_spec, "\"llama\"", "\"gemma\"", "model_type is gemma"},
     {&llama_spec, "\"model_type\"", "\"model_tyqe\"", "model_type is missing"},
     {&llama_spec, "\"silu\"", "\"gelu\"", "hidden_act"},
+    {&arcee_spec, "\"relu2\"", "\"silu\" ", "hidden_act"},
     {&llama_spec, "\"hidden_size\":32", "\"hidden_size\":31", "shape"},
     {&llama_spec, "\"hidden_size\":32", "\"hidden_size\":-1", "hidden_size"},
     {&llama_spec, "\"vocab_size\"", "\"vocab_sizf\"", "vocab_size is missing"},

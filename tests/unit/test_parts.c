@@ -3,6 +3,7 @@
 #include "llama_fixture.h"
 
 #include "arch.h"
+#include "config_refuse.h"
 
 enum { MOST_LAYERS = 99999 };
 
@@ -100,6 +101,10 @@ static void complete(void **state) {
         }
         assert_int_equal(runs, 1);
         assert_true(parts_find(&arch_parts, t->name) == t && t->hf_class);
+        if (!parts_computes(t, "hidden_act")) fail_msg("%s computes no hidden_act", t->name);
+        for (const struct part_computes *c = t->computes; c->key; c++)
+            if (!c->values[0] || !config_refuse_knows(c->key))
+                fail_msg("%s: %s has no value, or is not in config_refuse.c", t->name, c->key);
     }
     assert_null(parts_find(&arch_parts, "nothing"));
     assert_null(parts_find_gguf(&arch_parts, "mistral"));
@@ -140,11 +145,85 @@ static void models_have_them(void **state) {
     }
 }
 
+static struct model described(const char *keys) {
+    char json[512];
+    struct model_config c;
+    struct model m;
+    const int n = snprintf(json, sizeof json,
+                           "{\"hidden_size\":16,\"intermediate_size\":24,\"num_hidden_layers\":3,"
+                           "\"num_attention_heads\":4,\"vocab_size\":20,%s}",
+                           keys);
+    assert_in_range(n, 1, sizeof json - 1);
+    e = (struct err){0};
+    if (model_config_parse(&c, json, (size_t)n, "config.json", NULL, &e)) return (struct model){0};
+    ok(model_create(&m, &c, &e));
+    return m;
+}
+
+static bool same_node(const struct node *a, const struct node *b) {
+    return a->op == b->op && a->n_in == b->n_in && a->n_param == b->n_param && a->eps == b->eps &&
+           a->scale == b->scale && a->cap == b->cap && a->theta == b->theta &&
+           a->kv_heads == b->kv_heads && a->head_dim == b->head_dim &&
+           !a->rope_factors == !b->rope_factors && !memcmp(a->param, b->param, sizeof a->param);
+}
+
+static bool same_graph(const struct graph *a, const struct graph *b) {
+    if (a->n_params != b->n_params || a->n_nodes != b->n_nodes) return false;
+    for (int i = 0; i < a->n_nodes; i++)
+        if (!same_node(a->nodes + i, b->nodes + i)) return false;
+    return true;
+}
+
+/* What a key of config.c switches on is in the graph, or refused by name: no architecture passes
+ * one over. */
+static void nothing_is_passed_over(void **state) {
+    (void)state;
+    static const struct {
+        const char *says, *off, *on;
+    } switches[] = {
+        {"num_key_value_heads", "\"num_key_value_heads\":4", "\"num_key_value_heads\":2"},
+        {"head_dim", "\"head_dim\":4", "\"head_dim\":6"},
+        {"rms_norm_eps", "\"rms_norm_eps\":1e-5", "\"rms_norm_eps\":1e-6"},
+        {"rope_theta", "\"rope_theta\":1e4", "\"rope_theta\":1e5"},
+        {"rope_scaling", "\"rope_scaling\":null",
+         "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}"},
+        {"tie_word_embeddings", "\"tie_word_embeddings\":true", "\"tie_word_embeddings\":false"},
+        {"attention_bias", "\"attention_bias\":false", "\"attention_bias\":true"},
+        {"duet.residual_scale", "\"duet\":{}", "\"duet\":{\"residual_scale\":0.5}"},
+        {"duet.logit_softcap", "\"duet\":{}", "\"duet\":{\"logit_softcap\":20}"},
+        {"duet.qk_norm", "\"duet\":{\"qk_norm\":false}", "\"duet\":{\"qk_norm\":true}"},
+        {"duet.value_embeds", "\"duet\":{}", "\"duet\":{\"value_embeds\":true}"},
+        {"duet.rope_local_theta", "\"duet\":{}", "\"duet\":{\"rope_local_theta\":50}"},
+        {"duet.rope_local_theta", "\"duet\":{\"rope_local_theta\":50}",
+         "\"duet\":{\"rope_local_theta\":50,\"rope_global_every\":2}"},
+    };
+    int refused = 0;
+    for (int i = 0; i < arch_parts.n; i++)
+        for (size_t k = 0; k < sizeof switches / sizeof *switches; k++) {
+            const char *sides[] = {switches[k].off, switches[k].on};
+            char keys[256], says[64];
+            struct model m[2];
+            for (int on = 0; on < 2; on++) {
+                snprintf(keys, sizeof keys, "\"model_type\":\"%s\",\"sliding_window\":null,%s",
+                         table(i)->name, sides[on]);
+                m[on] = described(keys);
+            }
+            snprintf(says, sizeof says, "config.json: %s is set", switches[k].says);
+            if (!m[1].n_params && !strstr(e.msg, says)) fail_msg("%s: %s", keys, e.msg);
+            if (m[1].n_params && same_graph(&m[0].graph, &m[1].graph))
+                fail_msg("%s: %s is passed over", table(i)->name, switches[k].on);
+            refused += !m[1].n_params;
+            for (int on = 0; on < 2; on++)
+                if (m[on].n_params) model_close(m + on);
+        }
+    assert_int_equal(refused, 5); /* arcee's */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_lead_back), cmocka_unit_test(no_such_names),
         cmocka_unit_test(lora_names),      cmocka_unit_test(complete),
-        cmocka_unit_test(models_have_them),
+        cmocka_unit_test(models_have_them), cmocka_unit_test(nothing_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

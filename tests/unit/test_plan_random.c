@@ -74,6 +74,20 @@ static void random_gate(struct random_graph *w, struct node *n, int x) {
     for (int i = 0; i < 2; i++) read_before(w, n->in[i]);
 }
 
+/* A node n that must be the last to read its input: behind a linear of x. */
+static void random_relu2(struct random_graph *w, struct node *n, int x) {
+    n->in[0] = fresh(w, "up", COLS);
+    graph_node(&w->g, (struct node){.op = &op_linear,
+                                    .n_in = 1,
+                                    .in = {x},
+                                    .n_out = 1,
+                                    .out = {n->in[0]},
+                                    .n_param = 1,
+                                    .param = {new_param(w, COLS, COLS)}});
+    n->op = &op_relu2;
+    read_before(w, n->in[0]);
+}
+
 /* Attention n behind one linear of x and a rotation of the queries. */
 static void random_attention(struct random_graph *w, struct node *n, int x) {
     struct node l = {.op = &op_linear, .n_in = 1, .in = {x}, .n_out = 3, .n_param = 3}, rope = *n;
@@ -100,7 +114,7 @@ static int random_node(struct random_graph *w, int x, int y) {
     n.out[0] = fresh(w, "v", COLS);
     n.scale = (float)(pick(w, 3) - 1) * 0.5f + 1;
     n.heads = 2, n.kv_heads = 1, n.head_dim = COLS / 2;
-    switch (pick(w, 5)) {
+    switch (pick(w, 6)) {
     case 0:
         n.op = &op_norm;
         n.out[n.n_out++] = fresh(w, "rstd", 1);
@@ -115,6 +129,9 @@ static int random_node(struct random_graph *w, int x, int y) {
         break;
     case 3:
         random_attention(w, &n, x);
+        break;
+    case 4:
+        random_relu2(w, &n, x);
         break;
     default:
         n.op = &op_linear;

@@ -27,6 +27,7 @@ static const struct variant zo_variants[] = {
      ",\"duet\":{\"rope_local_theta\":50,\"rope_global_every\":2,\"value_embeds\":true}",
      {32, 64, 2, 4, 2, 8, 50},
      true},
+    {"ReLU squared, no gate", "arcee", "", {32, 64, 2, 4, 2, 8, 50}, true},
 };
 enum { N_ZO_VARIANTS = sizeof zo_variants / sizeof *zo_variants };
 

@@ -99,7 +99,7 @@ int llama_add(struct model_file *mf, const struct llama_dims *d, enum part_kind 
 json_t *llama_config(const struct llama_dims *d) {
     return json_pack(
         "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s, s:b, s:{s:I}}", //
-        "model_type", "llama",                                                        //
+        "model_type", d->parts->name,                                                 //
         "hidden_size", (json_int_t)d->dim,                                            //
         "intermediate_size", (json_int_t)d->hidden,                                   //
         "num_hidden_layers", (json_int_t)d->layers,                                   //
@@ -110,7 +110,7 @@ json_t *llama_config(const struct llama_dims *d) {
         "max_position_embeddings", (json_int_t)d->seq,                                //
         "rms_norm_eps", 1e-5,                                                         //
         "rope_theta", 1e4,                                                            //
-        "hidden_act", "silu",                                                         //
+        "hidden_act", parts_act(d->parts),                                            //
         "tie_word_embeddings", (int)d->tied,                                          //
         "duet", "seq_len", (json_int_t)d->seq);
 }
@@ -150,9 +150,13 @@ static int fixed_number(const json_t *o, const char *key, double def, double val
 }
 
 /* Keys that change the function, where these formats (or rather their readers) know one value. */
-static int config_fixed(const json_t *c, struct err *e) {
+static int config_fixed(const json_t *c, const struct part_table *parts, struct err *e) {
     int rc;
     const json_t *duet = json_object_get(c, "duet");
+    const json_t *type = json_object_get(c, "model_type");
+    if (type && strcmp(json_is_string(type) ? json_string_value(type) : "", parts->name) != 0)
+        return err_set(e, ERR_INPUT, "it holds a plain %s, and model_type is %.40s", parts->name,
+                       json_is_string(type) ? json_string_value(type) : "no text");
     TRY(fixed_number(c, "rms_norm_eps", 1e-6, 1e-5, "", e));
     TRY(fixed_number(c, "rope_theta", 1e4, 1e4, "", e));
     TRY(fixed_number(duet, "residual_scale", 1, 1, "duet.", e));
@@ -161,12 +165,9 @@ static int config_fixed(const json_t *c, struct err *e) {
     if (json_is_true(json_object_get(duet, "value_embeds")))
         return err_set(e, ERR_INPUT, "it has no place for duet.value_embeds");
     const json_t *act = json_object_get(c, "hidden_act");
-    if (act && strcmp(json_is_string(act) ? json_string_value(act) : "", "silu") != 0)
-        return err_set(e, ERR_INPUT, "it has no place for hidden_act, which is not \"silu\"");
-    const json_t *type = json_object_get(c, "model_type");
-    if (type && strcmp(json_is_string(type) ? json_string_value(type) : "", "llama") != 0)
-        return err_set(e, ERR_INPUT, "it holds a plain llama, and model_type is %.40s",
-                       json_is_string(type) ? json_string_value(type) : "no text");
+    if (act && strcmp(json_is_string(act) ? json_string_value(act) : "", parts_act(parts)) != 0)
+        return err_set(e, ERR_INPUT, "it has no place for hidden_act, which is not \"%s\"",
+                       parts_act(parts));
     const json_t *scaling = json_object_get(c, "rope_scaling");
     if (scaling && !json_is_null(scaling))
         return err_set(e, ERR_INPUT, "it has no place for rope_scaling");
@@ -186,7 +187,7 @@ static int config_dims(struct llama_dims *d, const json_t *c, struct err *e) {
     TRY(config_size(c, "head_dim", d->dim / d->heads, &d->head_dim, e));
     TRY(config_size(c, "vocab_size", 0, &d->vocab, e));
     TRY(config_size(c, "max_position_embeddings", 0, &d->seq, e));
-    TRY(config_fixed(c, e));
+    TRY(config_fixed(c, d->parts, e));
     d->tied = json_is_true(json_object_get(c, "tie_word_embeddings"));
     TRY(llama_dims_check(d, "config", e));
 out:
@@ -240,8 +241,8 @@ int llama_dims_from(struct llama_dims *d, json_t **config, const struct model_fi
         rc = err_set(e, ERR_INPUT, "the config is not a JSON object");
         goto out;
     }
-    TRY(config_dims(d, *config, e));
     d->parts = llama_parts(mf);
+    TRY(config_dims(d, *config, e));
     TRY(tensors_fit(d, mf, e));
 out:
     if (rc) {

@@ -40,7 +40,7 @@ uint64_t llama_total(const struct llama_dims *d);
 int llama_add(struct model_file *mf, const struct llama_dims *d, enum part_kind part,
               uint64_t layer, uint64_t *offset, struct err *e);
 
-/* New JSON object with the Hugging Face keys of d: theta 10000, eps 1e-5, silu. NULL: no memory. */
+/* New JSON object with the Hugging Face keys of d: theta 10000, eps 1e-5. NULL: no memory. */
 json_t *llama_config(const struct llama_dims *d);
 
 /* Says in duet.assumed which keys of a config of llama_config the file does not store, so that

@@ -208,7 +208,7 @@ static int read_tensor(const struct gguf *g, const struct gguf_tensor *t, struct
 static json_t *make_config(const struct gguf *g, const struct gguf_dims *d) {
     json_t *c = json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b}", "model_type",
-        g->parts->name, "hidden_act", "silu", "hidden_size", (json_int_t)d->embd,
+        g->parts->name, "hidden_act", parts_act(g->parts), "hidden_size", (json_int_t)d->embd,
         "intermediate_size", (json_int_t)d->ffn, "num_hidden_layers", (json_int_t)d->layers,
         "num_attention_heads", (json_int_t)d->heads, "num_key_value_heads", (json_int_t)d->kv_heads,
         "head_dim", (json_int_t)d->head_dim, "vocab_size", (json_int_t)d->vocab,

@@ -59,8 +59,8 @@ static int check_plain(const json_t *config, const struct part_table *parts, str
     const json_t *duet = get(config, "duet"), *act = get(config, "hidden_act");
     const json_t *cap = get(duet, "logit_softcap"), *scale = get(duet, "residual_scale");
     const json_t *norm = get(duet, "qk_norm"), *local = get(duet, "rope_local_theta");
-    if (act && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
-        return err_set(e, ERR_INPUT, "config: hidden_act is not \"silu\"");
+    if (act && (!json_is_string(act) || strcmp(json_string_value(act), parts_act(parts)) != 0))
+        return err_set(e, ERR_INPUT, "config: hidden_act is not \"%s\"", parts_act(parts));
     if (cap && json_number_value(cap) != 0)
         return err_set(e, ERR_INPUT, "config: duet.logit_softcap has no key in GGUF");
     if (scale && json_number_value(scale) != 1)
