@@ -5,7 +5,8 @@
 #   tools/checks.sh [clang] [sanitize] [threads] [-- MESON TEST ARGUMENTS]     none of the three: all
 #
 #   clang     clang with -Werror, in build-clang: unit and fuzz tests, recorded bits
-#   sanitize  AddressSanitizer and UBSan, in build-san: unit and fuzz tests
+#   sanitize  AddressSanitizer and UBSan, in build-san: unit and fuzz tests; those with real data take
+#             long: -- --suite data
 #   threads   ThreadSanitizer, in build-tsan: unit tests
 #
 # Further arguments go to `meson test` instead of the suites: `tools/checks.sh sanitize -- task cli_tasks`.
@@ -45,7 +46,7 @@ for one in ${which:-clang sanitize threads}; do
     sanitize)
         export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
         # shellcheck disable=SC2086
-        check build-san "--suite unit --suite fuzz" -Db_sanitize=address,undefined $debug
+        check build-san "--suite unit --suite fuzz --no-suite data" -Db_sanitize=address,undefined $debug
         ;;
     threads)
         # shellcheck disable=SC2086
