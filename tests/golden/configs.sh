@@ -41,6 +41,9 @@ mezo-spsa  | $BYTES $MEZO $MOMENTUM $LINEAR --lr 2e-5 --estimator spsa --directi
 mezo-fzoo  | $WORDS $MEZO $ADAMW $LINEAR --lr 1e-3 --estimator fzoo --directions 4 --eps 1e-3 --compact-vocab --seq 17 --threads 3
 mezo-lora  | $TEXT $LORA $MEZO $LION $LINEAR --lr 1e-3 --lora 4 --estimator grzo --eps 1e-2 --weights q8_0 --threads 2
 mezo-merge | $TEXT $LORA $MEZO $SGD $LINEAR --lr -1 --lora 2 --lora-mode merge --estimator spsa --directions 1 --eps 1e-2 --compute bf16 --threads 2
+pair       | $BYTES $BACKPROP $DECAY $ADAMW --optimizer-matrix momentum --matrix-beta1 0.9 --matrix-lr 10 $WSD --lr 3e-3 --set model_type=arcee --set hidden_act=relu2 --threads 2
+mezo-part  | $BYTES $MEZO $SGD $LINEAR --lr 1e-4 --estimator spsa --directions 2 --eps 1e-3 --perturb matrix,norm=0.5,!*.layers.0.* --threads 2
+mezo-low   | $BYTES $MEZO $ADAMW $LINEAR --lr 1e-3 --estimator spsa --directions 2 --eps 1e-3 --direction lowrank --direction-rank 2 --direction-every 5 --set duet.rope_local_theta=100 --set duet.rope_global_every=2 --set duet.value_embeds=true --threads 3
 task       | $TASK $BACKPROP $DECAY $ADAMW $WSD --lr 3e-3 --objective ce --threads 2
 mezo-f1    | $TASK $MEZO $SGD $LINEAR --lr 0.01 --objective f1 --estimator fzoo --directions 3 --eps 0.2 --threads 3
 "
