@@ -161,7 +161,7 @@ static void rows_that_are_wrong(void **state) {
         {"answer 2 at position 0: the rows have 8 tokens, and there are 2 answers", .label = 2,
          .answers = true},
         {NULL, .target = 50, .label = 1, .answers = true}, /* no target is read */
-        {NULL},
+        {0}, /* nothing is */
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         for (int k = 0; k < N_KINDS; k++) {
