@@ -50,5 +50,11 @@ enum { OP_ROWS = 32 };
 static inline int64_t op_chunks(int64_t rows) {
     return (rows + OP_ROWS - 1) / OP_ROWS;
 }
+/* Elements of chunk c of (rows, cols), from *at on. */
+static inline int64_t op_span(int64_t rows, int64_t cols, int64_t c, int64_t *at) {
+    const int64_t left = rows - c * OP_ROWS;
+    *at = c * OP_ROWS * cols;
+    return (left < OP_ROWS ? left : OP_ROWS) * cols;
+}
 
 #endif

@@ -11,17 +11,11 @@ struct job {
     int64_t rows, n;
 };
 
-static int64_t span(const struct job *j, int64_t c, int64_t *at) {
-    const int64_t r0 = c * OP_ROWS, r1 = r0 + OP_ROWS < j->rows ? r0 + OP_ROWS : j->rows;
-    *at = r0 * j->n;
-    return (r1 - r0) * j->n;
-}
-
 static void forward_chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
     int64_t at;
-    const int64_t n = span(j, c, &at);
+    const int64_t n = op_span(j->rows, j->n, c, &at);
     j->kern->relu2(j->y + at, j->x + at, n);
 }
 
@@ -29,7 +23,7 @@ static void backward_chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
     int64_t at;
-    const int64_t n = span(j, c, &at);
+    const int64_t n = op_span(j->rows, j->n, c, &at);
     j->kern->relu2_grad(j->dx + at, j->dy + at, j->x + at, n);
 }
 

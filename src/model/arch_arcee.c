@@ -1,105 +1,22 @@
 /* Arcee (AFM-4.5B; Arcee AI 2025): Llama with an MLP of two matrices and ReLU squared in the place
  * of SwiGLU. */
 #include "arch.h"
+#include "part_rows.h"
 
 enum { EMBED, ATT_NORM, Q, K, V, O, FFN_NORM, UP, DOWN, NORM, HEAD, N_PARTS };
 
-#define HF "model.layers.*."
-#define BLK "blk.*."
-#define ATT "attention matrices"
-#define MLP "MLP matrices"
-
 static const struct part parts[] = {
-    [EMBED] = {.hf = "model.embed_tokens.weight",
-               .gguf = "token_embd.weight",
-               .kind = PART_EMBED,
-               .role = ROLE_embed,
-               .rows = SIDE_VOCAB,
-               .cols = SIDE_DIM,
-               .init = INIT_EMBED,
-               .group = "embeddings"},
-    [ATT_NORM] = {.hf = HF "input_layernorm.weight",
-                  .gguf = BLK "attn_norm.weight",
-                  .kind = PART_ATT_NORM,
-                  .role = ROLE_norm,
-                  .cols = SIDE_DIM,
-                  .init = INIT_ONES,
-                  .group = "norms"},
-    [Q] = {.hf = HF "self_attn.q_proj.weight",
-           .gguf = BLK "attn_q.weight",
-           .kind = PART_Q,
-           .role = ROLE_matrix,
-           .rows = SIDE_Q,
-           .cols = SIDE_DIM,
-           .rotary = ROTARY_Q,
-           .lora = "q",
-           .group = ATT},
-    [K] = {.hf = HF "self_attn.k_proj.weight",
-           .gguf = BLK "attn_k.weight",
-           .kind = PART_K,
-           .role = ROLE_matrix,
-           .rows = SIDE_KV,
-           .cols = SIDE_DIM,
-           .rotary = ROTARY_K,
-           .lora = "k",
-           .group = ATT},
-    [V] = {.hf = HF "self_attn.v_proj.weight",
-           .gguf = BLK "attn_v.weight",
-           .kind = PART_V,
-           .role = ROLE_matrix,
-           .rows = SIDE_KV,
-           .cols = SIDE_DIM,
-           .lora = "v",
-           .group = ATT},
-    [O] = {.hf = HF "self_attn.o_proj.weight",
-           .gguf = BLK "attn_output.weight",
-           .kind = PART_O,
-           .role = ROLE_matrix,
-           .rows = SIDE_DIM,
-           .cols = SIDE_Q,
-           .init = INIT_RESIDUAL,
-           .lora = "o",
-           .group = ATT},
-    [FFN_NORM] = {.hf = HF "post_attention_layernorm.weight",
-                  .gguf = BLK "ffn_norm.weight",
-                  .kind = PART_FFN_NORM,
-                  .role = ROLE_norm,
-                  .cols = SIDE_DIM,
-                  .init = INIT_ONES,
-                  .group = "norms"},
-    [UP] = {.hf = HF "mlp.up_proj.weight",
-            .gguf = BLK "ffn_up.weight",
-            .kind = PART_UP,
-            .role = ROLE_matrix,
-            .rows = SIDE_HIDDEN,
-            .cols = SIDE_DIM,
-            .lora = "up",
-            .group = MLP},
-    [DOWN] = {.hf = HF "mlp.down_proj.weight",
-              .gguf = BLK "ffn_down.weight",
-              .kind = PART_DOWN,
-              .role = ROLE_matrix,
-              .rows = SIDE_DIM,
-              .cols = SIDE_HIDDEN,
-              .init = INIT_RESIDUAL,
-              .lora = "down",
-              .group = MLP},
-    [NORM] = {.hf = "model.norm.weight",
-              .gguf = "output_norm.weight",
-              .kind = PART_NORM,
-              .role = ROLE_norm,
-              .cols = SIDE_DIM,
-              .init = INIT_ONES,
-              .group = "norms"},
-    [HEAD] = {.hf = "lm_head.weight",
-              .gguf = "output.weight",
-              .kind = PART_HEAD,
-              .role = ROLE_embed,
-              .rows = SIDE_VOCAB,
-              .cols = SIDE_DIM,
-              .init = INIT_EMBED,
-              .when = IF_UNTIED,
-              .group = "embeddings"},
+    ROW_EMBED,
+    ROW_ATT_NORM,
+    ROW_Q,
+    ROW_K,
+    ROW_V,
+    ROW_O,
+    ROW_FFN_NORM,
+    ROW_UP,
+    ROW_DOWN,
+    ROW_NORM,
+    ROW_HEAD,
 };
 
 static int attention(struct builder *b, int x) {
@@ -124,16 +41,12 @@ static int mlp(struct builder *b, int x) {
     return build_residual(b, x, build_linear(b, z, build_param(b, DOWN), "mlp out"));
 }
 
+static int layer(struct builder *b, int x) {
+    return mlp(b, attention(b, x));
+}
+
 static void build(struct builder *b) {
-    const int table = build_param(b, EMBED);
-    int x = build_embed(b, table, "embedding", false);
-    for (b->layer = 0; b->layer < b->config->layers; b->layer++) {
-        build_block(b);
-        x = mlp(b, attention(b, x));
-    }
-    build_block(b);
-    x = build_norm(b, x, build_param(b, NORM), "final normed", false);
-    build_classifier(b, x, build_has(b, HEAD) ? build_param(b, HEAD) : table);
+    build_stack(b, &(struct build_ends){EMBED, NORM, HEAD}, layer);
 }
 
 static const struct part_default defaults[] = {

@@ -173,3 +173,15 @@ void build_classifier(struct builder *b, int x, int param) {
                                        .param = {param},
                                        .cap = (float)b->config->softcap});
 }
+
+void build_stack(struct builder *b, const struct build_ends *parts, build_layer_fn *layer) {
+    const int table = build_param(b, parts->embed);
+    int x = build_embed(b, table, "embedding", false);
+    for (b->layer = 0; b->layer < b->config->layers; b->layer++) {
+        build_block(b);
+        x = layer(b, x);
+    }
+    build_block(b);
+    x = build_norm(b, x, build_param(b, parts->norm), "final normed", false);
+    build_classifier(b, x, build_has(b, parts->head) ? build_param(b, parts->head) : table);
+}

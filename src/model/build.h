@@ -4,17 +4,13 @@
  *
  * The order is part of the model: random numbers of initialisation and MeZO depend on it.
  *
- *   static void build_x(struct builder *b) {
- *       const int table = build_param(b, X_EMBED);
- *       int x = build_embed(b, table, "embedding");
- *       for (b->layer = 0; b->layer < b->config->layers; b->layer++) {
- *           build_block(b);                       layers are units of activation checkpointing
- *           const int h = build_norm(b, x, build_param(b, X_ATT_NORM), "normed", false);
- *           ...
- *           x = build_residual(b, x, y);
- *       }
- *       build_block(b);
- *       build_classifier(b, x, table);
+ *   static int layer(struct builder *b, int x) {
+ *       const int h = build_norm(b, x, build_param(b, ATT_NORM), "normed", false);
+ *       ...
+ *       return build_residual(b, x, y);
+ *   }
+ *   static void build(struct builder *b) {
+ *       build_stack(b, &(struct build_ends){EMBED, NORM, HEAD}, layer);
  *   }
  *
  * A parameter is named by its row in the architecture's table of parts. An op whose row says
@@ -69,5 +65,14 @@ int build_sum(struct builder *b, int x, int y, double scale, const char *name, b
 int build_residual(struct builder *b, int x, int branch);
 /* Logits and loss. */
 void build_classifier(struct builder *b, int x, int param);
+
+/* Embedding, the layers one after the other, final norm, classifier: with the embedding's table
+ * where the model has no head of its own. Parts by their rows. layer: the residual stream x through
+ * layer b->layer. */
+struct build_ends {
+    int embed, norm, head;
+};
+typedef int build_layer_fn(struct builder *b, int x);
+void build_stack(struct builder *b, const struct build_ends *parts, build_layer_fn *layer);
 
 #endif

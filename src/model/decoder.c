@@ -1,4 +1,5 @@
 #include "decoder.h"
+#include "part_rows.h"
 
 enum {
     EMBED,
@@ -25,36 +26,10 @@ _Static_assert((int)N_PARTS == DECODER_PARTS, "decoder.h");
 
 const struct part_computes decoder_computes[] = {{"hidden_act", {"silu", "swish"}}, {NULL, {NULL}}};
 
-#define HF "model.layers.*."
-#define BLK "blk.*."
-#define ATT "attention matrices"
-#define MLP "MLP matrices"
-
 const struct part decoder_parts[] = {
-    [EMBED] = {.hf = "model.embed_tokens.weight",
-               .gguf = "token_embd.weight",
-               .kind = PART_EMBED,
-               .role = ROLE_embed,
-               .rows = SIDE_VOCAB,
-               .cols = SIDE_DIM,
-               .init = INIT_EMBED,
-               .group = "embeddings"},
-    [ATT_NORM] = {.hf = HF "input_layernorm.weight",
-                  .gguf = BLK "attn_norm.weight",
-                  .kind = PART_ATT_NORM,
-                  .role = ROLE_norm,
-                  .cols = SIDE_DIM,
-                  .init = INIT_ONES,
-                  .group = "norms"},
-    [Q] = {.hf = HF "self_attn.q_proj.weight",
-           .gguf = BLK "attn_q.weight",
-           .kind = PART_Q,
-           .role = ROLE_matrix,
-           .rows = SIDE_Q,
-           .cols = SIDE_DIM,
-           .rotary = ROTARY_Q,
-           .lora = "q",
-           .group = ATT},
+    ROW_EMBED,
+    ROW_ATT_NORM,
+    ROW_Q,
     [Q_BIAS] = {.hf = HF "self_attn.q_proj.bias",
                 .gguf = BLK "attn_q.bias",
                 .kind = PART_Q_BIAS,
@@ -64,15 +39,7 @@ const struct part decoder_parts[] = {
                 .rotary = ROTARY_Q,
                 .when = IF_BIAS,
                 .group = "biases"},
-    [K] = {.hf = HF "self_attn.k_proj.weight",
-           .gguf = BLK "attn_k.weight",
-           .kind = PART_K,
-           .role = ROLE_matrix,
-           .rows = SIDE_KV,
-           .cols = SIDE_DIM,
-           .rotary = ROTARY_K,
-           .lora = "k",
-           .group = ATT},
+    ROW_K,
     [K_BIAS] = {.hf = HF "self_attn.k_proj.bias",
                 .gguf = BLK "attn_k.bias",
                 .role = ROLE_bias,
@@ -81,14 +48,7 @@ const struct part decoder_parts[] = {
                 .rotary = ROTARY_K,
                 .when = IF_BIAS,
                 .group = "biases"},
-    [V] = {.hf = HF "self_attn.v_proj.weight",
-           .gguf = BLK "attn_v.weight",
-           .kind = PART_V,
-           .role = ROLE_matrix,
-           .rows = SIDE_KV,
-           .cols = SIDE_DIM,
-           .lora = "v",
-           .group = ATT},
+    ROW_V,
     [V_BIAS] = {.hf = HF "self_attn.v_proj.bias",
                 .gguf = BLK "attn_v.bias",
                 .role = ROLE_bias,
@@ -117,22 +77,8 @@ const struct part decoder_parts[] = {
                 .init = INIT_ONES,
                 .when = IF_QK_NORM,
                 .group = "norms"},
-    [O] = {.hf = HF "self_attn.o_proj.weight",
-           .gguf = BLK "attn_output.weight",
-           .kind = PART_O,
-           .role = ROLE_matrix,
-           .rows = SIDE_DIM,
-           .cols = SIDE_Q,
-           .init = INIT_RESIDUAL,
-           .lora = "o",
-           .group = ATT},
-    [FFN_NORM] = {.hf = HF "post_attention_layernorm.weight",
-                  .gguf = BLK "ffn_norm.weight",
-                  .kind = PART_FFN_NORM,
-                  .role = ROLE_norm,
-                  .cols = SIDE_DIM,
-                  .init = INIT_ONES,
-                  .group = "norms"},
+    ROW_O,
+    ROW_FFN_NORM,
     [GATE] = {.hf = HF "mlp.gate_proj.weight",
               .gguf = BLK "ffn_gate.weight",
               .kind = PART_GATE,
@@ -141,39 +87,10 @@ const struct part decoder_parts[] = {
               .cols = SIDE_DIM,
               .lora = "gate",
               .group = MLP},
-    [UP] = {.hf = HF "mlp.up_proj.weight",
-            .gguf = BLK "ffn_up.weight",
-            .kind = PART_UP,
-            .role = ROLE_matrix,
-            .rows = SIDE_HIDDEN,
-            .cols = SIDE_DIM,
-            .lora = "up",
-            .group = MLP},
-    [DOWN] = {.hf = HF "mlp.down_proj.weight",
-              .gguf = BLK "ffn_down.weight",
-              .kind = PART_DOWN,
-              .role = ROLE_matrix,
-              .rows = SIDE_DIM,
-              .cols = SIDE_HIDDEN,
-              .init = INIT_RESIDUAL,
-              .lora = "down",
-              .group = MLP},
-    [NORM] = {.hf = "model.norm.weight",
-              .gguf = "output_norm.weight",
-              .kind = PART_NORM,
-              .role = ROLE_norm,
-              .cols = SIDE_DIM,
-              .init = INIT_ONES,
-              .group = "norms"},
-    [HEAD] = {.hf = "lm_head.weight",
-              .gguf = "output.weight",
-              .kind = PART_HEAD,
-              .role = ROLE_embed,
-              .rows = SIDE_VOCAB,
-              .cols = SIDE_DIM,
-              .init = INIT_EMBED,
-              .when = IF_UNTIED,
-              .group = "embeddings"},
+    ROW_UP,
+    ROW_DOWN,
+    ROW_NORM,
+    ROW_HEAD,
 };
 
 /* The last of so many layers turns by rope_theta, the others by the local base, as in Gemma 3; its
@@ -240,14 +157,10 @@ static int mlp(struct builder *b, int x) {
     return build_residual(b, x, build_linear(b, z, build_param(b, DOWN), "mlp out"));
 }
 
+static int layer(struct builder *b, int x) {
+    return mlp(b, attention(b, x));
+}
+
 void decoder_build(struct builder *b) {
-    const int table = build_param(b, EMBED);
-    int x = build_embed(b, table, "embedding", false);
-    for (b->layer = 0; b->layer < b->config->layers; b->layer++) {
-        build_block(b);
-        x = mlp(b, attention(b, x));
-    }
-    build_block(b);
-    x = build_norm(b, x, build_param(b, NORM), "final normed", false);
-    build_classifier(b, x, build_has(b, HEAD) ? build_param(b, HEAD) : table);
+    build_stack(b, &(struct build_ends){EMBED, NORM, HEAD}, layer);
 }
