@@ -42,6 +42,8 @@ struct pool {
     pid_t process; /* that the workers belong to */
     int n_workers; /* running, besides the caller; changes while the pool is held */
     struct worker *workers;
+    pool_watch_fn *watch; /* or NULL */
+    void *seer;
     _Atomic int n_ready; /* of them, known to the OpenMP runtime */
     _Atomic bool closing;
     pthread_mutex_t held; /* by the thread whose loop runs */
@@ -232,7 +234,10 @@ static void run(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
     }
     inside = &here;
     /* A ticket counts to UINT32_MAX. */
-    if (n == 1 || n >= UINT32_MAX || p->process != getpid() || pthread_mutex_trylock(&p->held)) {
+    if (p->watch) {
+        p->watch(p->seer, n, fn, ctx);
+    } else if (n == 1 || n >= UINT32_MAX || p->process != getpid() ||
+               pthread_mutex_trylock(&p->held)) {
         run_here(n, fn, ctx, 0);
     } else {
         run_pool(p, n, fn, ctx);
@@ -246,4 +251,9 @@ void pool_for(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
     const int libraries = library_threads(1);
     run(p, n, fn, ctx);
     library_threads(libraries);
+}
+
+void pool_watch(struct pool *p, pool_watch_fn *watch, void *seer) {
+    p->watch = watch;
+    p->seer = seer;
 }

@@ -38,4 +38,10 @@ int pool_threads(const struct pool *p);
 
 void pool_for(struct pool *p, int64_t n, pool_fn *fn, void *ctx);
 
+/* From now on every loop that is not inside a chunk of p is handed to watch, which runs it on the
+ * calling thread: fn(ctx, i, tid) once for every i in [0, n), with any tid of the pool. So tests
+ * see how work is cut. NULL: no more. Not while a loop is running. */
+typedef void pool_watch_fn(void *seer, int64_t n, pool_fn *fn, void *ctx);
+void pool_watch(struct pool *p, pool_watch_fn *watch, void *seer);
+
 #endif

@@ -183,6 +183,7 @@ bool exec_run(struct exec *x, const struct batch *b) {
         x->seconds_pack[op_index(n->op)] += packing_seconds(x) - packed;
         x->seconds[op_index(n->op)][back || ev->again] += clock_seconds() - begin;
     }
+    x->event = NULL;
     return true;
 }
 

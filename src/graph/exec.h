@@ -82,7 +82,7 @@ struct exec {
     float **value, **grad; /* where each value and its gradient stand now */
     void *work;            /* shared scratch of the running event */
     char *threads;         /* per-thread scratch */
-    const struct event *event;
+    const struct event *event; /* the running one; NULL after the last */
     bool *touched;    /* per parameter: gradient written already in this run */
     float **factor;   /* per parameter: the probes' factors of it, for the running node (view.c) */
     struct rope_table *rope; /* per node that is a rope: its table, shared where angles are equal */

@@ -1,0 +1,183 @@
+/* How a step is cut: every loop of the pool is run by a scheduler of as many cores as one likes,
+ * which gives each chunk to the core that is free first and reads the clock, so that a machine with
+ * one core shows what would wait on sixteen. What is outside of loops, and loops that are not cut,
+ * are the serial part.
+ *
+ * Times are the least of several steps: what the machine does besides only adds to them. */
+#include "llama_fixture.h"
+
+#include "clock.h"
+#include "engine.h"
+#include "sanitized.h"
+
+enum { CORES = 16, STEPS = 5, MAX_LOOPS = 1024 };
+
+/* Parts of a step: the ops, then the gradient's norm and the update. */
+enum { NORM = 16, UPDATE, OUTSIDE, PARTS };
+
+struct loop {
+    int part;
+    int64_t chunks;
+    double work, span; /* seconds of all chunks; until the last core is done */
+};
+
+struct seer {
+    const struct engine *engine;
+    int n_loops, at; /* of the step before; of this one so far */
+    struct loop loops[MAX_LOOPS];
+    double looped[PARTS]; /* seconds in loops, in this step */
+    double serial[PARTS]; /* out of loops, the least of all steps */
+};
+
+static int share_of(const struct seer *s) {
+    const struct exec *x = &s->engine->exec;
+    if (x->event) return op_index(x->graph->nodes[x->event->node].op);
+    /* the norm's loop comes first of the two */
+    return s->at && s->loops[s->at - 1].part >= NORM ? UPDATE : NORM;
+}
+
+static void schedule(void *seer, int64_t n, pool_fn *fn, void *ctx) {
+    struct seer *s = seer;
+    double busy[CORES] = {0}, work = 0, span = 0;
+    const double begin = clock_seconds();
+    for (int64_t i = 0; i < n; i++) {
+        int free = 0;
+        for (int k = 1; k < CORES; k++)
+            if (busy[k] < busy[free]) free = k;
+        const double t = clock_seconds();
+        fn(ctx, i, free);
+        const double spent = clock_seconds() - t;
+        work += spent;
+        busy[free] += spent;
+        if (busy[free] > span) span = busy[free];
+    }
+    const int part = share_of(s);
+    assert_in_range(s->at, 0, MAX_LOOPS - 1);
+    struct loop *l = s->loops + s->at++;
+    if (s->at > s->n_loops) {
+        s->n_loops = s->at;
+        *l = (struct loop){part, n, work, span};
+    }
+    assert_int_equal(l->part, part); /* every step has the same loops */
+    assert_int_equal(l->chunks, n);
+    if (work < l->work) l->work = work;
+    if (span < l->span) l->span = span;
+    s->looped[part] += clock_seconds() - begin;
+}
+
+static void fill(void *ctx, int64_t micro, struct engine_batch *b) {
+    const struct tokens *t = ctx;
+    (void)micro;
+    memcpy(b->input, t->input, (size_t)t->n * sizeof *b->input);
+    memcpy(b->target, t->target, (size_t)t->n * sizeof *b->target);
+}
+
+static void least(double *x, double y, bool first) {
+    if (first || y < *x) *x = y;
+}
+
+static void take_step(struct seer *s, struct engine *g, struct tokens *t, bool first) {
+    struct engine_step step = {.accum = 1, .lr = 1e-9, .fill = fill, .ctx = t};
+    engine_report_reset(g);
+    memset(s->looped, 0, sizeof s->looped);
+    s->at = 0;
+    const double begin = clock_seconds();
+    g->kind->step(g, &step);
+    const double all = clock_seconds() - begin;
+    double known = g->seconds_norm + g->seconds_update;
+    for (int k = 0; k < n_ops; k++) {
+        const double op = g->exec.seconds[k][0] + g->exec.seconds[k][1];
+        known += op;
+        least(s->serial + k, op - s->looped[k], first);
+    }
+    least(s->serial + NORM, g->seconds_norm - s->looped[NORM], first);
+    least(s->serial + UPDATE, g->seconds_update - s->looped[UPDATE], first);
+    least(s->serial + OUTSIDE, all - known, first);
+    assert_int_equal(s->at, s->n_loops);
+}
+
+static const char *share_name(int part) {
+    static const char *const more[] = {"grad norm", "update", "outside"};
+    return part < NORM ? ops[part]->name : more[part - NORM];
+}
+
+/* A serial part may take so much of a step on all cores. */
+#define LIMIT 0.02
+
+/* What each part takes on one core and on sixteen, how much of that is serial, and the fewest
+ * chunks of those of its loops that take more than 0.1 % of the step. */
+static void judge(const struct seer *s, const char *name, double times) {
+    double one[PARTS] = {0}, many[PARTS] = {0}, serial[PARTS], step = 0, alone = 0;
+    int64_t fewest[PARTS] = {0};
+    int loops[PARTS] = {0};
+    memcpy(serial, s->serial, sizeof serial);
+    for (int i = 0; i < s->n_loops; i++) alone += s->loops[i].work;
+    for (int i = 0; i < s->n_loops; i++) {
+        const struct loop *l = s->loops + i;
+        one[l->part] += l->work;
+        many[l->part] += l->span;
+        loops[l->part]++;
+        if (l->chunks == 1) serial[l->part] += l->span;
+        if (l->work > 1e-3 * alone && (!fewest[l->part] || l->chunks < fewest[l->part]))
+            fewest[l->part] = l->chunks;
+    }
+    for (int k = 0; k < PARTS; k++) step += many[k] + s->serial[k];
+    print_message("%s: %.2f ms on one core, %.2f ms on %d (%.1f times)\n", name, 1e3 * alone,
+                  1e3 * step, CORES, alone / step);
+    print_message("%-10s %10s %10s %10s %8s %6s %7s\n", "part", "ms on 1", "ms on 16", "serial ms",
+                  "serial", "loops", "chunks");
+    for (int k = 0; k < PARTS; k++)
+        if (one[k] > 0 || k >= NORM)
+            print_message("%-10s %10.3f %10.3f %10.4f %7.2f%% %6d %7lld\n", share_name(k),
+                          1e3 * one[k], 1e3 * (many[k] + s->serial[k]), 1e3 * serial[k],
+                          100 * serial[k] / step, loops[k], (long long)fewest[k]);
+    for (int k = 0; k < PARTS && !SANITIZED; k++)
+        if (serial[k] > (k < NORM && ops[k] == &op_linear ? 0.5 : LIMIT) * step)
+            fail_msg("%s: %.2f %% of a step on %d cores is a serial part of %s", name,
+                     100 * serial[k] / step, CORES, share_name(k));
+    if (!SANITIZED && alone < times * step)
+        fail_msg("%s: %d cores are %.1f times one, not %.1f", name, CORES, alone / step, times);
+}
+
+static const struct shape {
+    const char *name;
+    struct sizes sizes;
+    int64_t B, T;
+    double times; /* that all cores are faster than one, at least */
+} shapes[] = {
+    {"demo, 2 x 256", {128, 352, 4, 4, 2, 32, 2048}, 2, 256, 1.5},
+    {"4 layers of 256, 4 x 256", {256, 704, 4, 8, 4, 32, 2048}, 4, 256, 2},
+};
+
+static void step_on_many_cores(void **state) {
+    (void)state;
+    assert_true(n_ops <= NORM);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const struct shape *h = shapes + i;
+        const struct variant v = {h->name, "llama", "", h->sizes, true};
+        struct machine machine = machine_with("native", DT_F32, CORES);
+        struct model m = model_of(&v);
+        struct tokens t = tokens_of(&m, h->B * h->T, 1);
+        struct engine g;
+        struct seer *s = calloc(1, sizeof *s);
+        const struct engine_opts o = {.batch = h->B,
+                                      .seq = h->T,
+                                      .machine = &machine,
+                                      .hyper = opt_hyper_of(opt_find("adamw"))};
+        ok(engine_open(&g, engine_find("backprop"), &m, &o, &e));
+        s->engine = &g;
+        pool_watch(machine.pool, schedule, s);
+        for (int k = 0; k < STEPS; k++) take_step(s, &g, &t, k == 0);
+        judge(s, h->name, h->times);
+        engine_close(&g);
+        free(s);
+        tokens_free(&t);
+        close_model(&m);
+        machine_close(&machine);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(step_on_many_cores)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
