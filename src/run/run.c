@@ -296,14 +296,20 @@ void run_reset(struct run *r) {
     engine_reset(&r->engine);
     r->p = r->first;
     r->p.val_key = key;
+    r->last_val_step = -1;
     r->back = true;
+}
+
+/* Of weights that were refused by who was to save them. */
+static void name_why(struct run *r, const struct err *e) {
+    if (!*r->why) snprintf(r->why, sizeof r->why, "%.150s", e->msg);
 }
 
 /* No rate helps where the weights of the start have no loss. */
 static int roll_back(struct run *r, struct err *e) {
     const struct progress from = r->p;
     struct err not_back;
-    if (!*r->why) snprintf(r->why, sizeof r->why, "%.150s", e->msg);
+    name_why(r, e);
     if (!r->opts.rollback || from.rollbacks || from.step < 1) return ERR_NUMERIC;
     r->back = false;
     const int rc = run_tell(r, &(struct run_event){.kind = RUN_BACK}, &not_back);
@@ -315,23 +321,42 @@ static int roll_back(struct run *r, struct err *e) {
     r->p.rollbacks = from.rollbacks + 1;
     r->p.lr_scale = from.lr_scale / 2;
     r->p.seconds = from.seconds; /* spent is spent */
-    r->last_val_step = -1;
     return run_tell(r, &(struct run_event){.kind = RUN_ROLLED_BACK, .before = &from}, e);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
+/* What is due behind an update. more: another one is on record. */
+static int behind(struct run *r, bool more, struct err *e) {
+    int rc = 0;
+    struct validation v;
+    if (run_stopped(r)) return 0;
+    if (more ? run_val_missing(r) : run_val_due(r)) TRY(run_eval(r, &v, e));
+    if (more) return 0;
+    TRY(run_tell(r, &(struct run_event){.kind = RUN_STEPPED}, e));
+out:
+    return rc;
+}
+
+int run_step_again(struct run *r, const struct zo_record *z, bool more, struct err *e) {
+    int rc;
+    r->diverged = false;
+    *r->why = 0;
+    TRY(run_repeat(r, z, e));
+    TRY(behind(r, more, e));
+out:
+    if (rc == ERR_NUMERIC) name_why(r, e);
+    return rc;
+}
+
 int run_step(struct run *r, struct err *e) {
     int rc;
-    struct validation v;
     if (r->opts.engine_opts.repeat) return run_only_repeats(e);
     r->diverged = false;
     *r->why = 0;
     TRY(update(r, e));
     TRY(run_pace_stops(r, e));
-    if (run_stopped(r)) goto out;
-    if (run_val_due(r)) TRY(run_eval(r, &v, e));
-    TRY(run_tell(r, &(struct run_event){.kind = RUN_STEPPED}, e));
+    TRY(behind(r, false, e));
 out:
     return rc == ERR_NUMERIC ? roll_back(r, e) : rc;
 }

@@ -203,6 +203,12 @@ int run_step(struct run *r, struct err *e);
  * this: of it run_step and run_find_rate are ERR_USAGE. */
 int run_repeat(struct run *r, const struct zo_record *z, struct err *e);
 
+/* The same of a run that goes on, with what run_step did behind that update: validation, with the
+ * same values, best, first and patience. more: another update was made after it, so it was not the
+ * last whatever the limits say now, and the moment for a checkpoint is over: RUN_STEPPED is told of
+ * the last alone. There is no way back from ERR_NUMERIC. */
+int run_step_again(struct run *r, const struct zo_record *z, bool more, struct err *e);
+
 /* Validates, once a step: the figures of this step if there are some already. */
 int run_eval(struct run *r, struct validation *v, struct err *e);
 /* The same of the weights as they are, for nobody's record. */
@@ -214,6 +220,8 @@ int run_eval_model(struct run *r, struct model *m, struct eval_result *out, doub
 int64_t run_val_seq(const struct run_opts *o);
 /* A validation is due and was not made. */
 bool run_val_due(const struct run *r);
+/* The same also where the run has reached its end: was it due if another update came after it? */
+bool run_val_missing(const struct run *r);
 /* What is minimised, of these values: loss, 1 - accuracy or 1 - F1. */
 double run_value(const struct run_opts *o, double loss, double accuracy, double f1);
 /* The objective is made of answers: then wrong answers are what validations compare. */

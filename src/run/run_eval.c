@@ -107,21 +107,25 @@ void run_set_best(struct run *r, double measure) {
     r->p.best_hash = 0;
 }
 
-/* True if none was better. */
-static bool count_best(struct run *r, const struct validation *v) {
+/* True if none was better. again: the same step's, which counts once. */
+static bool count_best(struct run *r, const struct validation *v, bool again) {
     const double m = run_value(&r->opts, v->text.loss, v->accuracy, v->f1);
     if (!isfinite(m)) return false;
     if (isfinite(r->p.val_best) && m >= r->p.val_best) {
-        r->p.val_stale++;
+        r->p.val_stale += !again;
         return false;
     }
     run_set_best(r, m);
     return true;
 }
 
-bool run_val_due(const struct run *r) {
+bool run_val_missing(const struct run *r) {
     const int64_t every = r->opts.val_every, step = r->p.step;
-    return every && step && step % every == 0 && r->p.val_step != step && !run_finished(r);
+    return every && step && step % every == 0 && r->p.val_step != step;
+}
+
+bool run_val_due(const struct run *r) {
+    return run_val_missing(r) && !run_finished(r);
 }
 
 int run_eval(struct run *r, struct validation *v, struct err *e) {
@@ -131,12 +135,13 @@ int run_eval(struct run *r, struct validation *v, struct err *e) {
     }
     int rc = evaluate(r, v, true, e);
     if (rc) return rc;
+    const bool again = r->p.val_step == r->p.step;
     r->last_val = *v;
     r->last_val_step = r->p.val_step = r->p.step;
     const struct run_event told = {.kind = RUN_VALIDATED,
                                    .validation = v,
                                    .first = r->change.step == r->p.step && isnan(r->change.change),
-                                   .best = count_best(r, v)};
+                                   .best = count_best(r, v, again)};
     if (run_val_seq(&r->opts)) rc = run_tell(r, &told, e);
     if (r->p.step == 0) r->first = r->p;
     return rc;

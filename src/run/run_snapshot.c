@@ -83,6 +83,7 @@ int run_restore(struct run *r, const struct run_pair *from, struct err *e) {
         goto out;
     }
     TRY(run_load_weights(r, from->weights, e));
+    r->last_val_step = -1;
     r->back = true;
 out:
     return rc;

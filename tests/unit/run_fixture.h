@@ -5,6 +5,7 @@
 #include "llama_fixture.h"
 
 #include "run.h"
+#include "trajectory.h"
 
 enum { BATCH = 2, LEN = 8, FIRST = 5, SECOND = 5 };
 
@@ -56,6 +57,51 @@ static inline bool same_weights(const struct model *a, const struct model *b) {
                    (size_t)param_count(a->params + i) * sizeof(float)))
             return false;
     return true;
+}
+
+/* ---- what is told ---------------------------------------------------------------------------- */
+
+struct heard {
+    enum run_event_kind kind[256];
+    int n;
+    double loss[64];
+    int n_losses;
+    /* what to do with RUN_BACK: */
+    const struct run_pair *back;
+    struct progress before;
+    /* recorded updates */
+    struct zo_record record[16];
+    uint64_t seed[16][8];
+    float coef[16][8];
+    int n_records;
+};
+
+static inline int hear(void *ctx, struct run *r, const struct run_event *v, struct err *error) {
+    struct heard *h = ctx;
+    if (h->n < 256) h->kind[h->n++] = v->kind;
+    if (v->kind == RUN_COUNTED && h->n_losses < 64) h->loss[h->n_losses++] = v->step->loss;
+    if (v->kind == RUN_ROLLED_BACK) h->before = *v->before;
+    if (v->kind == RUN_BACK && h->back) return run_restore(r, h->back, error);
+    if (v->kind == RUN_MADE && v->step->directions && h->n_records < 16) {
+        const int i = h->n_records++;
+        for (int64_t d = 0; d < v->step->directions; d++) {
+            h->seed[i][d] = v->step->seed[d];
+            h->coef[i][d] = v->step->coef[d];
+        }
+        h->record[i] = (struct zo_record){.step = v->step->step,
+                                          .accum = v->step->accum,
+                                          .lr = v->step->lr,
+                                          .loss = v->step->loss,
+                                          .seconds = v->seconds,
+                                          .n = (int)v->step->directions,
+                                          .seed = h->seed[i],
+                                          .coef = h->coef[i]};
+    }
+    return 0;
+}
+
+static inline void steps(struct run *r, int n) {
+    for (int i = 0; i < n; i++) ok(run_step(r, &e));
 }
 
 #endif

@@ -1,56 +1,8 @@
 /* A training run as an object: a snapshot goes on to the same bits, events come in order, two runs
- * in two threads are two runs, recorded updates are made again, divergence goes back where it is
- * told. */
+ * in two threads are two runs, divergence goes back where it is told. */
 #include "run_fixture.h"
 
-#include "trajectory.h"
-
 #include <pthread.h>
-
-/* ---- what is told ---------------------------------------------------------------------------- */
-
-struct heard {
-    enum run_event_kind kind[256];
-    int n;
-    double loss[64];
-    int n_losses;
-    /* what to do with RUN_BACK: */
-    const struct run_pair *back;
-    struct progress before;
-    /* recorded updates */
-    struct zo_record record[16];
-    uint64_t seed[16][8];
-    float coef[16][8];
-    int n_records;
-};
-
-static int hear(void *ctx, struct run *r, const struct run_event *v, struct err *error) {
-    struct heard *h = ctx;
-    if (h->n < 256) h->kind[h->n++] = v->kind;
-    if (v->kind == RUN_COUNTED && h->n_losses < 64) h->loss[h->n_losses++] = v->step->loss;
-    if (v->kind == RUN_ROLLED_BACK) h->before = *v->before;
-    if (v->kind == RUN_BACK && h->back) return run_restore(r, h->back, error);
-    if (v->kind == RUN_MADE && v->step->directions && h->n_records < 16) {
-        const int i = h->n_records++;
-        for (int64_t d = 0; d < v->step->directions; d++) {
-            h->seed[i][d] = v->step->seed[d];
-            h->coef[i][d] = v->step->coef[d];
-        }
-        h->record[i] = (struct zo_record){.step = v->step->step,
-                                          .accum = v->step->accum,
-                                          .lr = v->step->lr,
-                                          .loss = v->step->loss,
-                                          .seconds = v->seconds,
-                                          .n = (int)v->step->directions,
-                                          .seed = h->seed[i],
-                                          .coef = h->coef[i]};
-    }
-    return 0;
-}
-
-static void steps(struct run *r, int n) {
-    for (int i = 0; i < n; i++) ok(run_step(r, &e));
-}
 
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
@@ -375,46 +327,6 @@ static void no_way_back(void **state) {
     close_model(&m);
 }
 
-/* ---- recorded updates ------------------------------------------------------------------------ */
-
-static void repeats_what_was_recorded(void **state) {
-    (void)state;
-    const struct machine g = machine_of("native", DT_F32);
-    struct model m = model_of(variants), again = model_of(variants);
-    struct run_opts o = opts_of(kinds + 1, &g);
-    struct heard h = {0}, quiet = {0};
-    struct engine_memory all, few;
-    struct run *r, *s;
-    ok(run_open(&r, &m, &o, hear, &h, &e));
-    steps(r, FIRST + SECOND);
-    assert_int_equal(h.n_records, FIRST + SECOND);
-    ok(run_plan(&all, o.engine, &again, &o.engine_opts, 0, &e));
-    o.engine_opts.repeat = true; /* no data, no passes */
-    o.data = (struct run_data){0};
-    ok(run_plan(&few, o.engine, &again, &o.engine_opts, 0, &e));
-    assert_int_equal(few.total, few.weights + few.optimizer);
-    assert_true(few.total < all.total && few.weights == all.weights);
-    ok(run_open(&s, &again, &o, hear, &quiet, &e));
-    for (int i = 0; i < h.n_records; i++) ok(run_repeat(s, h.record + i, &e));
-    assert_true(same_weights(&m, &again));
-    assert_int_equal(s->p.step, r->p.step);
-    assert_int_equal(s->p.tokens, r->p.tokens);
-    assert_true(s->p.ema == r->p.ema && s->p.seconds == r->p.seconds);
-    for (int i = 0; i < h.n_losses; i++) assert_true(h.loss[i] == quiet.loss[i]);
-    struct zo_record bad = h.record[0];
-    bad.n--;
-    assert_int_equal(run_repeat(s, &bad, &e), ERR_INPUT);
-    assert_non_null(strstr(e.msg, "has 1 directions, the settings of the run make 2"));
-    bad = h.record[0];
-    bad.accum = 3;
-    assert_int_equal(run_repeat(s, &bad, &e), ERR_INPUT);
-    assert_true(same_weights(&m, &again));
-    run_close(r);
-    run_close(s);
-    close_model(&m);
-    close_model(&again);
-}
-
 /* ---- threads --------------------------------------------------------------------------------- */
 
 /* A run of its own from the opening of its model on. */
@@ -484,7 +396,6 @@ int main(void) {
         cmocka_unit_test(stopped_and_gone_on),
         cmocka_unit_test(goes_back_once),
         cmocka_unit_test(no_way_back),
-        cmocka_unit_test(repeats_what_was_recorded),
         cmocka_unit_test(two_at_once),
     };
     char command[80];

@@ -54,8 +54,7 @@ static int loop(struct trainer *t, struct err *e) {
     const int64_t begin = t->p->step;
     t->looping = true;
     stop_phase(t->p->step ? STOP_RUNNING : STOP_FRESH, t->p->step);
-    /* What the run begins from is part of what it shows. */
-    if ((t->opts->init && t->p->step == 0) || run_val_due(t->run)) TRY(run_eval(t->run, &r, e));
+    if (trainer_val_first(t, false)) TRY(run_eval(t->run, &r, e));
     engine_report_reset(&t->run->engine);
     trainer_show_begin(t);
     while (!run_stopped(t->run) && !run_finished(t->run)) {

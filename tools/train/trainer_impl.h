@@ -92,7 +92,10 @@ struct trainer {
     int64_t saved_step;  /* step of the checkpoint on disk, -1 none */
     int lock;            /* descriptor of the folder, locked against a second run in it */
     bool made_dir;       /* the folder was not there before */
-    int64_t logged;      /* recorded updates are made again: the log has them up to this step */
+    /* What is done again is not logged again: the log has updates, and validations (-1: none), up
+     * to this step. */
+    int64_t logged, logged_val;
+    bool val_changed; /* validations are of something else than those before the checkpoint */
     bool cleared;        /* whatever is in the folder is this run's */
     struct train_summary ended; /* of the run's last end; num_steps -1: it has not ended yet */
     bool over;                  /* it has, and there is nothing more to do */
@@ -100,8 +103,8 @@ struct trainer {
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);
 void trainer_close(struct trainer *t);
-/* Opens the run's trajectory; the updates in it that the checkpoint does not have are
- * made again. */
+/* Opens the run's trajectory; the updates in it that the checkpoint does not have are made again,
+ * with the validations that were due behind them. */
 int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e);
 /* Of a run that goes on: options and base against those of the trajectory, which must be there with
  * all updates of the checkpoint. Writes nothing. */
@@ -158,6 +161,8 @@ static inline const struct shard *trainer_val_shard(const struct trainer *t) {
 
 /* Says and keeps what a validation found. */
 int trainer_validated(struct trainer *t, const struct run_event *v, struct err *e);
+/* Is there to be a validation before the next update? more: that update is on record. */
+bool trainer_val_first(const struct trainer *t, bool more);
 /* Of a run that goes on: the first validation's losses, which later ones are compared with. */
 int trainer_reopen_first(struct trainer *t, struct err *e);
 
@@ -177,6 +182,8 @@ void trainer_log_report(struct trainer *t);
 
 /* trainer_save.c: a checkpoint. best: of the model with p.val_best. */
 int trainer_save(struct trainer *t, bool best, struct err *e);
+/* After a checkpoint is loaded: a killed process may not have come to keep it. */
+int trainer_reopen_kept(struct trainer *t, struct err *e);
 /* Removes kept checkpoints. */
 void trainer_clear_kept(const struct trainer *t);
 /* The weights of the present step are the best so far: the model is kept. */

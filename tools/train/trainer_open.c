@@ -290,6 +290,26 @@ static int64_t end_of_log(const struct trainer *t, const char *path, int64_t fro
     return end;
 }
 
+/* Fills logged and logged_val: a killed process may have recorded an update that the log lacks. */
+static void find_logged(struct trainer *t, const char *path) {
+    char line[1024];
+    FILE *f = t->resumed && t->log.regular ? fopen(path, "r") : NULL;
+    long long step;
+    t->logged_val = -1;
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "{\"event\":\"step\",\"step\":%lld", &step) == 1) {
+            t->logged = step;
+        } else if (sscanf(line, "{\"event\":\"val\",\"step\":%lld", &step) == 1) {
+            t->logged_val = step;
+        } else if (sscanf(line, "{\"event\":\"rollback\",\"step\":%lld", &step) == 1 ||
+                   sscanf(line, "{\"event\":\"diverged\",\"step\":%lld", &step) == 1) {
+            t->logged = step;
+            if (t->logged_val > step) t->logged_val = step;
+        }
+    }
+    if (f) fclose(f);
+}
+
 /* What was logged after the checkpoint is logged again; but not the updates that a trajectory
  * holds, nor what an end has said. */
 static int open_log(struct trainer *t, struct err *e) {
@@ -299,6 +319,7 @@ static int open_log(struct trainer *t, struct err *e) {
                              ? -1
                              : end_of_log(t, path, t->p->log_bytes);
     const int rc = log_lines_open(&t->log, path, keep, e);
+    if (!rc) find_logged(t, path);
     free(path);
     return rc;
 }
@@ -338,13 +359,15 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     if (t->resumed && !t->setup.engine->backward) TRY(trainer_check_trajectory(t, conf, e));
     t->over = trainer_is_over(t); /* --epochs and --flops count what is only known now */
     if (t->over) goto out;
-    if (t->saved_step >= 0) TRY(trainer_reopen_best(t, e)); /* from here on files change */
+    TRY(trainer_reopen_kept(t, e)); /* from here on files change */
+    TRY(trainer_reopen_best(t, e));
     TRY(find_rate(t, e));
     TRY(trainer_write_start(t, e));
     TRY(open_log(t, e));
-    if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
-    if (t->saved_step < 0) TRY(trainer_reopen_best(t, e));
     TRY(trainer_reopen_first(t, e));
+    t->last_save = clock_seconds();
+    if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
+    if (t->val_changed) t->logged_val = -1; /* lines of its own */
     TRY(trainer_write_config(t, conf, e)); /* a new run's again, with the measured rate */
 out:
     return rc;
@@ -402,7 +425,6 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     if (!t->resumed) TRY(check_inputs(o, &t->files, e));
     TRY(heartbeat_open(&t->clock, machine_threads(&t->machine), e));
     TRY(open_run(t, conf, e));
-    t->last_save = clock_seconds();
 out:
     return rc;
 }

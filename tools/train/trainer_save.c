@@ -96,6 +96,10 @@ out:
     return rc;
 }
 
+int trainer_reopen_kept(struct trainer *t, struct err *e) {
+    return t->opts->keep > 1 && t->saved_step >= 0 ? keep_step(t, e) : 0;
+}
+
 void trainer_clear_kept(const struct trainer *t) {
     char *dir = file_join(t->dir, KEPT);
     if (dir && file_is_dir(dir)) prune(dir, 0, -1);
@@ -144,7 +148,8 @@ int trainer_keep_best(struct trainer *t, struct err *e) {
     int rc = 0;
     const bool keeps = t->opts->val_every || trainer_has_file(t, best_name(t));
     if (!t->opts->keep_best || !keeps || t->p->step == 0) return 0;
-    if (t->saved_step != t->p->step) TRY(trainer_save(t, true, e));
+    /* A checkpoint whose validation was broken off knows nothing of it. */
+    if (t->saved_step != t->p->step || !run_finished(t->run)) TRY(trainer_save(t, true, e));
     TRY(link_best(t, e));
 out:
     return rc;
@@ -219,7 +224,7 @@ int trainer_reopen_best(struct trainer *t, struct err *e) {
     int rc = 0;
     bool there;
     const int64_t key = val_key(t);
-    const bool changed = t->p->val_key && t->p->val_key != key;
+    const bool changed = t->val_changed = t->p->val_key && t->p->val_key != key;
     t->p->val_key = key;
     TRY(adopt_end(t, e));
     TRY(find_best(t, &there, e));
@@ -301,6 +306,7 @@ int trainer_went_back(struct trainer *t, const struct progress *from, struct err
     const struct progress *p = t->p;
     const char *why = t->run->why;
     if (t->logged > p->step) t->logged = p->step;
+    if (t->logged_val > p->step) t->logged_val = p->step;
     if (t->trajectory.writing) TRY(trajectory_cut(&t->trajectory, p->step, e));
     log_lines_write(&t->log,
                     "{\"event\":\"rollback\",\"step\":%lld,\"from\":%lld,\"seconds\":%.3f,"

@@ -126,13 +126,20 @@ out:
     return rc;
 }
 
+/* What the run begins from is part of what it shows. */
+bool trainer_val_first(const struct trainer *t, bool more) {
+    if (t->p->step == 0) return t->opts->init != NULL;
+    return more ? run_val_missing(t->run) : run_val_due(t->run);
+}
+
 int trainer_validated(struct trainer *t, const struct run_event *v, struct err *e) {
     int rc = 0;
+    const bool known = t->p->step <= t->logged_val;
     log_progress_end(&t->val_line);
-    log_validation(t, v->validation);
+    if (!known) log_validation(t, v->validation);
     if (v->first) TRY(save_first(t, e));
     if (v->best) TRY(trainer_keep_best(t, e));
-    say_validation(t, v->validation);
+    if (!known) say_validation(t, v->validation);
 out:
     return rc;
 }

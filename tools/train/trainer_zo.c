@@ -144,23 +144,8 @@ out:
     return rc;
 }
 
-/* The last step that the log has a line of: a killed process may have recorded one more. */
-static int64_t last_logged(const struct trainer *t) {
-    char line[1024], *path = file_join(t->dir, "log.jsonl");
-    FILE *f = path ? fopen(path, "r") : NULL;
-    long long step, last = 0;
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "{\"event\":\"step\",\"step\":%lld", &step) == 1 ||
-            sscanf(line, "{\"event\":\"rollback\",\"step\":%lld", &step) == 1 ||
-            sscanf(line, "{\"event\":\"diverged\",\"step\":%lld", &step) == 1)
-            last = step;
-    if (f) fclose(f);
-    free(path);
-    return last;
-}
-
 /* Updates that were recorded after the checkpoint and led nowhere, of a run that could not cut them
- * off itself. at: what was counted before they were made again, up to t->p->step. */
+ * off itself. at: what was counted at the checkpoint; they were made again up to t->p->step. */
 static int drop_repeated(struct trainer *t, const struct progress *at, struct err *e) {
     int rc;
     log_warn(&t->line,
@@ -172,6 +157,7 @@ static int drop_repeated(struct trainer *t, const struct progress *at, struct er
                           : checkpoint_load(t->dir, t->run, e));
     *t->p = *at;
     t->logged = at->step;
+    if (t->logged_val > at->step) t->logged_val = at->step;
 out:
     return rc;
 }
@@ -188,19 +174,37 @@ void trainer_drop_updates(struct trainer *t) {
         trajectory_cut(&t->trajectory, keep, &ignored);
 }
 
+/* The updates behind the checkpoint with the validations behind each, and before the first of them.
+ * at: what was counted at the last checkpoint, which may be of one of these, the best so far. */
+static int catch_up(struct trainer *t, struct trajectory *old, struct progress *at, struct err *e) {
+    int rc = 0;
+    struct validation v;
+    struct zo_record r;
+    const int64_t begin = t->p->step;
+    *at = *t->p;
+    while (!run_stopped(t->run) && trajectory_next(old, &r)) {
+        if (r.step < begin) continue;
+        if (r.step == begin && trainer_val_first(t, true)) {
+            TRY(run_eval(t->run, &v, e));
+            *at = *t->p;
+        }
+        TRY(run_step_again(t->run, &r, r.step + 1 < old->records, e));
+        if (t->saved_step == t->p->step) *at = *t->p;
+    }
+out:
+    return rc;
+}
+
 static int go_on(struct trainer *t, const char *path, struct err *e) {
     int rc;
-    const struct progress at = *t->p;
+    struct progress at;
     struct trajectory old = {0};
-    struct zo_record r;
     TRY(trajectory_open(&old, path, e));
     if (old.torn)
         log_warn(&t->line, "%s: the last %llu bytes are no whole update and are dropped", path,
                  (unsigned long long)old.torn);
     TRY(trajectory_append_open(&t->trajectory, path, e));
-    t->logged = last_logged(t);
-    while (!rc && trajectory_next(&old, &r))
-        if (r.step >= t->p->step) rc = run_repeat(t->run, &r, e);
+    rc = catch_up(t, &old, &at, e);
     if (rc == ERR_NUMERIC)
         rc = drop_repeated(t, &at, e);
     else if (rc)
