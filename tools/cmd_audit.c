@@ -91,7 +91,7 @@ struct job {
     struct audit_opts audit_opts;
     struct engine_memory memory;
     struct audit_advice advice;
-    uint32_t *input, *target;
+    struct batcher batch;
     struct log_progress line;
 };
 
@@ -185,12 +185,11 @@ out:
 
 /* The batch that a training run of this seed begins with, were all of the data its
  * training split. */
-static int read_batch(struct job *j, struct err *e) {
+static int open_batch(struct job *j, struct err *e) {
     int rc;
     char name[256];
     const struct opts *o = j->o;
-    struct audit_opts *ao = &j->audit_opts;
-    const int64_t T = ao->seq, n = o->batch * T;
+    const int64_t T = j->audit_opts.seq;
     struct split all, none;
     const struct dataset_opts d = {.data = o->data,
                                    .format = o->format,
@@ -201,25 +200,18 @@ static int read_batch(struct job *j, struct err *e) {
     TRY(data_show_open(&j->data, &d, o->quiet, e));
     if (j->data.tokenizer) TRY(model_check_tokenizer(&j->model, j->data.tokenizer, j->path, e));
     TRY(split_make(&j->data.shard, dataset_name(&o->data, name), 0, T, &all, &none, e));
-    j->input = malloc((size_t)n * sizeof *j->input);
-    j->target = malloc((size_t)n * sizeof *j->target);
-    if (!j->input || !j->target) {
-        rc = err_set(e, ERR_NOMEM, "out of memory for the batch");
-        goto out;
-    }
-    const struct batcher b = {
+    j->batch = (struct batcher){
         .shard = &j->data.shard, .split = all, .T = T, .seed = (uint64_t)o->seed};
-    for (int64_t r = 0; r < o->batch; r++)
-        batch_row(&b, (uint64_t)r, j->input + r * T, j->target + r * T);
-    rc = model_map_ids(&j->model, j->input, n, e);
-    if (!rc) rc = model_map_ids(&j->model, j->target, n, e);
-    if (rc) {
-        err_prefix(e, "%s", dataset_name(&o->data, name));
-        goto out;
-    }
-    ao->input = j->input;
-    ao->target = j->target;
+    j->audit_opts.data = (struct run_data){.text = &j->batch};
 out:
+    return rc;
+}
+
+/* Looks at the data. */
+static int gradient(struct job *j, struct err *e) {
+    char name[256];
+    const int rc = audit_gradient(&j->audit, e);
+    if (rc == ERR_INPUT) err_prefix(e, "%s", dataset_name(&j->o->data, name));
     return rc;
 }
 
@@ -422,10 +414,10 @@ static int audit(struct job *j, const struct conf *conf, struct err *e) {
     TRY(j->files.adapter ? open_with_adapter(j, e) : open_to_train(j, e));
     open_say(&j->model);
     TRY(open_check_length(&j->model, j->audit_opts.seq, j->path, e));
-    TRY(read_batch(j, e));
+    TRY(open_batch(j, e));
     TRY(audit_open(&j->audit, &j->model, &j->audit_opts, e));
     log_state(&j->line, "computing the gradient, and looking for an eps");
-    TRY(audit_gradient(&j->audit, e));
+    TRY(gradient(j, e));
     TRY(audit_advise(&j->audit, o->eps < 0, &j->advice, e));
     log_begin(&j->line);
     TRY(audit_run(&j->audit, e));
@@ -441,8 +433,6 @@ out:
     run_files_release(&j->files);
     machine_close(&j->machine_grad);
     machine_close(&j->machine);
-    free(j->input);
-    free(j->target);
     return rc;
 }
 

@@ -68,12 +68,26 @@ static bool in_group(const struct audit *a, int k, int param) {
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-static struct exec_opts grad_exec(const struct audit_opts *o) {
-    return (struct exec_opts){.B = o->batch, .T = o->seq, .train = true, .recompute = o->recompute};
-}
-
-struct exec_opts audit_probe_exec(const struct audit_opts *o) {
-    return (struct exec_opts){.B = SIDES * o->batch, .T = o->seq, .probes = SIDES};
+/* Of the gradient, or of the probes. No update is made: the optimizer is one without state. */
+static struct run_opts run_of(const struct audit_opts *o, bool gradient) {
+    struct run_opts r = {.engine = engine_find(gradient ? "backprop" : "mezo"),
+                         .engine_opts = {.batch = o->batch,
+                                         .seq = o->seq,
+                                         .machine = gradient ? o->machine_grad : o->machine,
+                                         .hyper = opt_hyper_of(opt_find("sgd")),
+                                         .seed = o->seed},
+                         .accum = 1,
+                         .data = o->data,
+                         .cancel = o->cancel};
+    struct engine_opts *eo = &r.engine_opts;
+    if (gradient) {
+        eo->recompute = o->recompute;
+    } else {
+        eo->estimator = zo_find("spsa");
+        eo->directions = eo->max_accum = 1;
+        eo->eps = o->eps;
+    }
+    return r;
 }
 
 static int64_t smaller(int64_t a, int64_t b) {
@@ -91,8 +105,8 @@ static size_t own_bytes(const struct model *m, const struct audit_opts *o) {
     const size_t groups = (size_t)m->n_params + 1, spans = count_spans(m), N = (size_t)o->seeds;
     return arena_need(groups, sizeof(struct audit_group)) + arena_need(groups, sizeof(int)) +
            arena_need(groups, sizeof(struct direction_tensor)) +
-           groups * 3 * arena_need(N, sizeof(double)) +
-           3 * arena_need((size_t)(SIDES * o->batch * o->seq), sizeof(uint32_t)) +
+           arena_need(groups, sizeof(float)) + groups * 3 * arena_need(N, sizeof(double)) +
+           arena_need((size_t)(SIDES * o->batch), sizeof(double)) +
            arena_need(spans, sizeof(struct audit_span)) +
            arena_need(CHUNKS * (N_SUMS + N), sizeof(double)) +
            arena_need((size_t)machine_threads(o->machine) * 2 * OPT_TILE, sizeof(float));
@@ -101,52 +115,44 @@ static size_t own_bytes(const struct model *m, const struct audit_opts *o) {
 int audit_plan(struct model *m, const struct audit_opts *o, struct engine_memory *mem,
                struct err *e) {
     int rc;
-    struct exec x = {0};
-    const struct exec_opts grad = grad_exec(o), probes = audit_probe_exec(o);
-    TRY(exec_plan(&x, &m->graph, o->machine_grad, &grad, e));
-    const size_t first = exec_bytes(&x);
-    exec_close(&x);
-    TRY(exec_plan(&x, &m->graph, o->machine, &probes, e));
-    const size_t second = exec_bytes(&x);
-    *mem = (struct engine_memory){.weights = model_weight_bytes(m),
-                                  .gradients = engine_grad_bytes(m),
-                                  .passing = (first > second ? first : second) + own_bytes(m, o)};
+    struct engine_memory of[2];
+    size_t most = 0;
+    for (int i = 0; i < 2; i++) {
+        const struct run_opts r = run_of(o, !i);
+        TRY(run_plan(of + i, r.engine, m, &r.engine_opts, 0, e));
+        const size_t passes = of[i].total - of[i].weights - of[i].gradients;
+        if (passes > most) most = passes;
+    }
+    *mem = (struct engine_memory){.weights = of[0].weights,
+                                  .gradients = of[0].gradients,
+                                  .passing = most + own_bytes(m, o)};
     mem->total = mem->weights + mem->gradients + mem->passing;
 out:
-    exec_close(&x);
     return rc;
 }
 
 static void take_tables(struct audit *a) {
     const struct audit_opts *o = &a->opts;
     struct arena *mem = &a->mem;
-    const size_t n = (size_t)a->model->n_params + 1, half = (size_t)(o->batch * o->seq);
+    const size_t n = (size_t)a->model->n_params + 1;
     a->group = arena_alloc(mem, n, sizeof *a->group);
     a->group_of = arena_alloc(mem, n, sizeof *a->group_of);
     a->tensor = arena_alloc(mem, n, sizeof *a->tensor);
+    a->scale = arena_alloc(mem, n, sizeof *a->scale);
+    a->losses = arena_alloc(mem, (size_t)(SIDES * o->batch), sizeof *a->losses);
     a->span = arena_alloc(mem, count_spans(a->model), sizeof *a->span);
     a->sums = arena_alloc(mem, CHUNKS * (N_SUMS + (size_t)o->seeds), sizeof *a->sums);
     a->tiles =
         arena_alloc(mem, (size_t)machine_threads(o->machine) * 2 * OPT_TILE, sizeof *a->tiles);
-    a->nll = arena_alloc(mem, SIDES * half, sizeof *a->nll);
-    a->input = arena_alloc(mem, SIDES * half, sizeof *a->input);
-    a->target = arena_alloc(mem, SIDES * half, sizeof *a->target);
-    for (size_t side = 0; side < SIDES; side++) {
-        memcpy(a->input + side * half, o->input, half * sizeof *a->input);
-        memcpy(a->target + side * half, o->target, half * sizeof *a->target);
-    }
 }
 
 int audit_open(struct audit *a, struct model *m, const struct audit_opts *o, struct err *e) {
     int rc;
     assert(o->seeds >= AUDIT_LEAST_SEEDS && o->eps > 0 && o->machine_grad->gemm->compute == DT_F32);
     *a = (struct audit){.opts = *o, .model = m};
+    if (!engine_grad_bytes(m))
+        return err_set(e, ERR_USAGE, "the model has no weights that are trained: nothing to audit");
     TRY(arena_init(&a->mem, own_bytes(m, o), "the audit", e));
-    TRY(engine_grads_open(&a->grads, m, e));
-    if (!a->grads.size) {
-        rc = err_set(e, ERR_USAGE, "the model has no weights that are trained: nothing to audit");
-        goto out;
-    }
     take_tables(a);
     a->space = zo_space(&direction_rademacher, a->tensor, m->params, m->n_params);
     make_groups(a);
@@ -161,7 +167,7 @@ out:
 }
 
 void audit_close(struct audit *a) {
-    exec_close(&a->exec);
+    run_close(a->run);
     arena_release(&a->mem);
     engine_grads_close(&a->grads, a->model);
     *a = (struct audit){0};
@@ -169,88 +175,71 @@ void audit_close(struct audit *a) {
 
 /* ---- the two engines ------------------------------------------------------------------------ */
 
-static double mean_nll(const float *nll, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)nll[i];
-    return sum / (double)n;
-}
-
 int audit_gradient(struct audit *a, struct err *e) {
-    struct exec x;
-    const struct audit_opts *o = &a->opts;
-    const struct exec_opts xo = grad_exec(o);
-    const int rc = exec_open(&x, &a->model->graph, o->machine_grad, &xo, e);
-    if (rc) return rc;
-    const struct batch b = {.B = o->batch,
-                            .T = o->seq,
-                            .input = a->input,
-                            .target = a->target,
-                            .nll = a->nll,
-                            .grad_scale = 1.0 / (double)(o->batch * o->seq)};
-    exec_run(&x, &b);
-    exec_close(&x);
-    a->loss = mean_nll(a->nll, o->batch * o->seq);
-    if (!isfinite(a->loss)) return finite_explain(a->model, "the loss", e);
-    for (int i = 0; i < a->model->n_params; i++) {
+    int rc;
+    struct run *r = NULL;
+    const struct run_opts o = run_of(&a->opts, true);
+    run_close(a->run); /* the two are not open at once */
+    a->run = NULL;
+    engine_grads_close(&a->grads, a->model);
+    TRY(run_open(&r, a->model, &o, NULL, NULL, e));
+    TRY(run_gradient(r, &a->loss, e));
+    run_close_keep(r, &a->grads);
+    r = NULL;
+    if (!isfinite(a->loss)) rc = finite_explain(a->model, "the loss", e);
+    for (int i = 0; i < a->model->n_params && !rc; i++) {
         const struct param *p = a->model->params + i;
         if (p->grad && !finite_all(p->grad, param_count(p)))
-            return finite_explain(a->model, "the gradient", e);
+            rc = finite_explain(a->model, "the gradient", e);
     }
-    return 0;
+out:
+    run_close(r);
+    return rc;
 }
 
-/* c of one direction, as the MeZO engine makes it. */
-double audit_coefficient(struct audit *a, uint64_t seed, double eps) {
-    const struct audit_opts *o = &a->opts;
-    const struct zo_kind *k = zo_find("spsa");
-    const struct zo_shape shape = {.directions = 1, .batch = o->batch, .accum = 1, .eps = eps};
-    struct probe probe[SIDES];
-    double loss[SIDES];
-    float coef;
-    assert(k->probes(&shape) == SIDES);
-    for (int p = 0; p < SIDES; p++) {
-        int64_t direction;
-        int side;
-        k->probe(&shape, 0, p, &direction, &side);
-        probe[p] = (struct probe){.dir = direction_make(&a->space, seed, -1),
-                                  .eps = (float)(side * eps)};
-    }
-    const struct batch b = {.B = SIDES * o->batch,
-                            .T = o->seq,
-                            .probes = probe,
-                            .n_probes = SIDES,
-                            .input = a->input,
-                            .target = a->target,
-                            .nll = a->nll};
-    exec_run(&a->exec, &b);
-    const int64_t each = o->batch * o->seq;
-    for (int p = 0; p < SIDES; p++) loss[p] = mean_nll(a->nll + p * each, each);
-    k->estimate(&shape, loss, &coef);
-    return (double)coef;
+int audit_has_gradient(const struct audit *a, struct err *e) {
+    return a->grads.size ? 0 : err_set(e, ERR_USAGE, "an audit begins with its gradient");
 }
 
-uint64_t audit_seed(const struct audit *a, int64_t s) {
+static uint64_t seed_of(const struct audit *a, int64_t s) {
     return zo_seed(a->opts.seed, s, 0);
 }
 
-/* For a while group k alone moves. */
+int audit_coefficient(struct audit *a, int64_t s, double eps, const float *scale, double *c,
+                      struct err *e) {
+    int rc;
+    const uint64_t seed = seed_of(a, s);
+    float coef;
+    const struct engine_probe p = {
+        .n = 1, .seed = &seed, .eps = eps, .scale = scale, .coef = &coef, .losses = a->losses};
+    if (!a->run) {
+        const struct run_opts o = run_of(&a->opts, false);
+        TRY(run_open(&a->run, a->model, &o, NULL, NULL, e));
+    }
+    TRY(run_probe(a->run, &p, NULL, e));
+    *c = (double)coef;
+out:
+    return rc;
+}
+
+/* Group k alone moves. */
 static int probe_group(struct audit *a, int k, struct err *e) {
     int rc = 0;
-    const struct param *params = a->model->params;
+    const double eps = a->opts.eps;
     struct audit_group *g = a->group + k;
     for (int i = 0; i < a->model->n_params; i++)
-        a->tensor[i].scale = in_group(a, k, i) ? params[i].move : 0;
+        a->scale[i] = in_group(a, k, i) ? a->model->params[i].move : 0;
     for (int64_t s = 0; s < a->opts.seeds; s++) {
-        g->coef[s] = audit_coefficient(a, audit_seed(a, s), a->opts.eps);
-        g->coef2[s] = audit_coefficient(a, audit_seed(a, s), 2 * a->opts.eps);
+        TRY(audit_coefficient(a, s, eps, a->scale, g->coef + s, e));
+        TRY(audit_coefficient(a, s, 2 * eps, a->scale, g->coef2 + s, e));
         if (!isfinite(g->coef[s]) || !isfinite(g->coef2[s])) {
             rc = finite_explain(a->model, "the loss of perturbed weights", e);
-            break;
+            goto out;
         }
         if (a->opts.progress)
             a->opts.progress(a->opts.ctx, k * a->opts.seeds + s + 1, a->n_groups * a->opts.seeds);
     }
-    zo_space(a->space.kind, a->tensor, params, a->model->n_params);
+out:
     return rc;
 }
 
@@ -281,7 +270,7 @@ static void add_span(const struct sums_job *j, const struct audit_span *s, doubl
     const double move2 = (double)p->move * (double)p->move;
     memset(estimate, 0, (size_t)s->n * sizeof *estimate);
     for (int64_t d = 0; d < N; d++) {
-        const struct direction dir = direction_make(&j->a->space, audit_seed(j->a, d), -1);
+        const struct direction dir = direction_make(&j->a->space, seed_of(j->a, d), -1);
         memset(z, 0, (size_t)s->n * sizeof *z);
         direction_add(&dir, z, z, 1, s->param, 0, s->begin, s->n);
         sums[N_SUMS + d] += dot(g, z, s->n);
@@ -385,9 +374,8 @@ static void judge(struct audit_group *g, double N, double floor, const double *s
 
 int audit_run(struct audit *a, struct err *e) {
     int rc;
-    const struct exec_opts xo = audit_probe_exec(&a->opts);
     const double floor = a->opts.machine->gemm->compute == DT_F32 ? 1e-4 : 0.05;
-    TRY(exec_open(&a->exec, &a->model->graph, a->opts.machine, &xo, e));
+    TRY(audit_has_gradient(a, e));
     for (int k = 0; k < a->n_groups; k++) {
         double sums[N_SUMS];
         TRY(probe_group(a, k, e));
@@ -395,7 +383,6 @@ int audit_run(struct audit *a, struct err *e) {
         judge(a->group + k, (double)a->opts.seeds, floor, sums);
     }
 out:
-    exec_close(&a->exec);
     return rc;
 }
 

@@ -1,8 +1,10 @@
 /* Audit: the two engines check each other, on one model and one batch.
  *
- * For each group of trainable parameters, of n weights and gradient g (backpropagation in f32), and
- * for N directions z of signs, only the group is perturbed, through the exec's probes and the SPSA
- * estimator as in training, with the direction seeds of a run of that seed:
+ * It stands on two runs, one after the other: of the backprop engine, for the gradient that an
+ * update would have, and of MeZO with the SPSA estimator, for its coefficients; the gradients stay
+ * when the first one closes. For each group of trainable parameters, of n weights and gradient g
+ * (in f32), and for N directions z of signs only the group is perturbed, with the direction seeds
+ * of a run of that seed:
  *   c = (L(w + eps z) - L(w - eps z)) / (2 eps)
  * Three figures are held against what they must be:
  *
@@ -18,6 +20,9 @@
  *   variance    |mean of c z - g|^2 / |g|^2: (n-1)/N = v, as E |c z - g|^2 = (n-1) |g|^2.
  *                 tolerance = v (4 sqrt(2/N + 2/n) + 16/N + 16/n + 2 r + r^2) + 2 r sqrt(v) + r^2
  *
+ * Directions are of signs (rademacher) alone: what must hold of c^2 and of the mean of c z is
+ * theory of independent signs, so other kinds of direction are not audited.
+ *
  * Where weights move by scales of their own (--perturb), g and z are those of weights counted in
  * units of their scales: then all of this holds as it stands.
  *
@@ -32,15 +37,14 @@
 #ifndef DUET_AUDIT_H
 #define DUET_AUDIT_H
 
-#include "engine.h"
 #include "model.h"
-#include "zo_rate.h"
+#include "run.h"
 
 enum { AUDIT_LEAST_SEEDS = 8 };
 
 struct audit_opts {
     int64_t batch, seq;            /* B and T */
-    const uint32_t *input, *target; /* (B,T) each; borrowed */
+    struct run_data data; /* the batch is its rows [0, B); next-token loss only: text or fill */
     const struct machine *machine;      /* of the probes */
     const struct machine *machine_grad; /* of the gradient: compute type f32 */
     bool recompute;                /* for the gradient */
@@ -50,6 +54,7 @@ struct audit_opts {
     double eps;
     void (*progress)(void *ctx, int64_t done, int64_t total); /* directions; or NULL */
     void *ctx;
+    _Atomic int *cancel; /* see run_opts; or NULL */
 };
 
 enum audit_verdict {
@@ -93,35 +98,38 @@ struct audit {
     int n_groups;
     double loss; /* of the batch, nats */
     int *group_of;   /* per parameter; -1: not trainable */
-    struct direction_space space; /* of the directions: all groups, or the one that is probed */
+    struct direction_space space; /* of all groups */
     struct direction_tensor *tensor;
+    struct run *run; /* of the probes, from the first on; or NULL */
+    float *scale;    /* per parameter: of the group that is probed */
+    double *losses;  /* (2,B) of the last direction: of each sequence at either side */
     struct arena grads, mem;
-    uint32_t *input, *target; /* the batch twice, for two probes */
-    float *nll;
     struct audit_span *span; /* the tiles of a group */
     double *sums;            /* over them, per chunk */
     float *tiles;            /* two a thread */
-    struct exec exec; /* of the probes, during audit_run */
 };
 
-/* What an audit will reserve, plus the weights. The model needs its tables only. The gradient's
- * activations and the probes' are not needed at the same time. */
+/* What an audit will reserve, plus the weights. The model needs its tables only. The two runs are
+ * not open at the same time. */
 int audit_plan(struct model *m, const struct audit_opts *o, struct engine_memory *mem,
                struct err *e);
 
-/* ERR_USAGE if nothing is trainable. The model keeps the gradient buffers until audit_close. */
+/* ERR_USAGE if nothing is trainable. */
 int audit_open(struct audit *a, struct model *m, const struct audit_opts *o, struct err *e);
 
-/* ERR_NUMERIC if the loss is not finite. */
+/* The model has the gradient buffers until audit_close. This and what follows: ERR_STOP if it was
+ * cancelled, and what run_open and the passes of a run refuse. ERR_NUMERIC if the loss is not
+ * finite. */
 int audit_gradient(struct audit *a, struct err *e);
 
-/* Between audit_gradient and audit_run: tries eps from 1e-4 to 1e-1 on all groups together and
- * takes (into a->opts.eps) the largest one with an error of at most a hundredth, or else that with
- * the least, unless one was given; and measures what a rate follows from (zo_rate.h), per sequence
- * of the batch. */
+/* Between audit_gradient (else ERR_USAGE) and audit_run: tries eps from 1e-4 to 1e-1 on all groups
+ * together and takes (into a->opts.eps) the largest one with an error of at most a hundredth, or
+ * else that with the least, unless one was given; and measures what a rate follows from
+ * (zo_rate.h), per sequence of the batch. */
 int audit_advise(struct audit *a, bool find_eps, struct audit_advice *out, struct err *e);
 
-/* Compares the probes with whatever is in the gradient buffers. No stored weight is written. */
+/* Compares the probes with whatever is in the gradient buffers (ERR_USAGE if there are none). No
+ * stored weight is written. */
 int audit_run(struct audit *a, struct err *e);
 
 void audit_close(struct audit *a); /* accepts all zeros */

@@ -9,11 +9,12 @@
 enum { SUM_G2, SUM_G4, SUM_E2, SUM_EG, N_SUMS };
 enum { SIDES = 2 };
 
-struct exec_opts audit_probe_exec(const struct audit_opts *o);
-/* Seed of direction s, and its c over what is trainable; leaves the losses of both sides in a->nll.
- * a->exec is open. */
-uint64_t audit_seed(const struct audit *a, int64_t s);
-double audit_coefficient(struct audit *a, uint64_t seed, double eps);
+/* ERR_USAGE unless there are gradients to compare with. */
+int audit_has_gradient(const struct audit *a, struct err *e);
+/* c of direction s, over what is trainable (scale NULL) or as scaled; leaves the losses of both
+ * sides in a->losses. */
+int audit_coefficient(struct audit *a, int64_t s, double eps, const float *scale, double *c,
+                      struct err *e);
 /* Fills the sums (N_SUMS) and the slopes g.z of group k. */
 void audit_sum_group(struct audit *a, int k, double *sums);
 

@@ -40,7 +40,7 @@ int engine_grads_open(struct arena *grads, struct model *m, struct err *e) {
 }
 
 void engine_grads_close(struct arena *grads, struct model *m) {
-    for (int i = 0; m && i < m->n_params; i++) m->params[i].grad = NULL;
+    for (int i = 0; grads->size && m && i < m->n_params; i++) m->params[i].grad = NULL;
     arena_release(grads);
 }
 

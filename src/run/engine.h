@@ -157,10 +157,34 @@ int engine_open(struct engine *g, const struct engine_kind *kind, struct model *
 void engine_close(struct engine *g);
 
 /* Gradients of what is trained: their bytes; reserves them and sets param.grad; and undoes both (m
- * may be NULL). */
+ * may be NULL; of an arena that holds none nothing is undone). */
 size_t engine_grad_bytes(const struct model *m);
 int engine_grads_open(struct arena *grads, struct model *m, struct err *e);
 void engine_grads_close(struct arena *grads, struct model *m);
+
+/* Backprop: the gradient of s's update, as the sum over its micro-batches, in param.grad, and its
+ * loss; what else there is to say of an update is left alone. s->cancelled: neither is known. */
+void backprop_gradient(struct engine *g, struct engine_step *s);
+
+/* Directions around the present weights, tried as those of an update are. */
+struct engine_probe {
+    int64_t n;            /* as many as an update of s->accum micro-batches has (zo_kind) */
+    const uint64_t *seed; /* (n) */
+    double eps;           /* instead of the engine's; with 0 there are losses, no coefficients */
+    /* How far each parameter moves, instead of its `move`; what is not trained stands still. NULL:
+     * as it does in training. */
+    const float *scale;
+    /* out */
+    float *coef; /* (n) */
+    /* (micro-batches, probes of one, sequences of a probe): each one's cross-entropy; or NULL. */
+    double *losses;
+};
+
+/* MeZO: the coefficients that the estimator makes of them on s->fill's micro-batches, and s->loss.
+ * The weights, and what the last step has left, stay as they are. ERR_USAGE: another number of
+ * directions than an update has, or an eps that is none. ERR_STOP: cancelled. */
+int mezo_probe(struct engine *g, struct engine_step *s, const struct engine_probe *p,
+               struct err *e);
 
 /* MeZO: makes an update again from s's lr, seeds and coefficients, bit for bit as `step` made it.
  * ERR_INPUT if the engine's settings make no such update. */

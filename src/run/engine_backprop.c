@@ -9,8 +9,9 @@ static double flops(const struct engine_opts *o, const struct graph *g) {
     return graph_flops(g, false, o->batch, o->seq) + graph_flops(g, true, o->batch, o->seq);
 }
 
-static void step(struct engine *g, struct engine_step *s) {
+void backprop_gradient(struct engine *g, struct engine_step *s) {
     double sum = 0;
+    s->cancelled = false;
     for (int64_t micro = 0; micro < s->accum; micro++) {
         g->batch.T = g->opts.seq;
         s->fill(s->ctx, micro, &g->batch);
@@ -24,6 +25,11 @@ static void step(struct engine *g, struct engine_step *s) {
         sum += engine_loss(g, 0, g->opts.batch);
     }
     s->loss = sum / (double)s->accum;
+}
+
+static void step(struct engine *g, struct engine_step *s) {
+    backprop_gradient(g, s);
+    if (s->cancelled) return;
     const double begin = clock_seconds();
     s->grad_norm = opt_grad_norm(&g->opt);
     const double middle = clock_seconds();

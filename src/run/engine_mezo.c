@@ -131,11 +131,27 @@ static int mezo_open(struct engine *g, struct err *e) {
     return 0;
 }
 
+/* Directions that are tried, by the probes of an estimator; `shape.batch` sequences of a
+ * micro-batch. */
+struct trial {
+    const struct zo_kind *kind;
+    struct zo_shape shape;
+    const uint64_t *seed; /* of each direction */
+    int64_t step;         /* what they belong to: direction_make */
+};
+
+static int64_t each_of(const struct trial *t) {
+    return t->kind->per_example ? 1 : t->shape.batch;
+}
+
 /* The batch stands once in the rows of each probe; or sequence i in those of probes 2i, 2i + 1. */
-static void copy_batch(struct engine *g) {
+static void fill_rows(struct engine *g, const struct trial *t, struct engine_step *s,
+                      int64_t micro) {
     struct engine_batch *b = &g->batch;
-    const bool one = g->opts.estimator->per_example;
-    const int64_t B = g->opts.batch, T = b->T, rows = g->mezo->n_probes * (one ? 1 : B);
+    b->T = g->opts.seq;
+    s->fill(s->ctx, micro, b);
+    const bool one = t->kind->per_example;
+    const int64_t B = t->shape.batch, T = b->T, rows = t->kind->probes(&t->shape) * each_of(t);
     for (int64_t r = rows - 1; r >= 0; r--) {
         const int64_t from = one ? r / 2 : r % B;
         if (from == r) continue;
@@ -155,55 +171,89 @@ static double sequence_loss(const struct engine *g, int64_t row) {
     return sum / (double)T;
 }
 
-/* Losses of all probes on one micro-batch. False: cancelled. */
-static bool evaluate(struct engine *g, const struct zo_shape *shape, struct engine_step *s,
-                     int64_t micro) {
+/* All probes of micro-batch `micro`, which stands in the rows. False: cancelled. */
+static bool run_probes(struct engine *g, const struct trial *t, int64_t micro) {
     struct mezo *z = g->mezo;
-    const struct zo_kind *k = g->opts.estimator;
-    const int64_t each = k->per_example ? 1 : g->opts.batch;
-    g->batch.T = g->opts.seq;
-    s->fill(s->ctx, micro, &g->batch);
-    copy_batch(g);
-    for (int64_t p = 0; p < z->n_probes; p++) {
+    const int64_t n = t->kind->probes(&t->shape);
+    for (int64_t p = 0; p < n; p++) {
         int64_t d;
         int side;
-        k->probe(shape, micro, p, &d, &side);
-        z->probe[p] = (struct probe){.dir = direction_make(&z->space, z->seed[d], s->step),
-                                     .eps = (float)(side * shape->eps)};
+        t->kind->probe(&t->shape, micro, p, &d, &side);
+        z->probe[p] = (struct probe){.dir = direction_make(&z->space, t->seed[d], t->step),
+                                     .eps = (float)(side * t->shape.eps)};
     }
-    struct batch b = {.B = z->n_probes * each, .probes = z->probe, .n_probes = (int)z->n_probes};
-    if (!engine_run(g, &b)) return false;
-    for (int64_t p = 0; p < z->n_probes; p++)
-        z->loss[micro * z->n_probes + p] = engine_loss(g, p * each, each);
-    return true;
+    struct batch b = {.B = n * each_of(t), .probes = z->probe, .n_probes = (int)n};
+    return engine_run(g, &b);
 }
 
-/* Sequences [0, rows) of the micro-batch at plus and minus eps along one direction: losses (rows)
- * each. The sequences stand in rows [rows, 2 rows) as well. False: cancelled. */
-static bool both_sides(struct engine *g, uint64_t seed, double eps, int64_t rows, double *plus,
-                       double *minus) {
+/* Every sequence of the last run's. */
+static void sequence_losses(const struct engine *g, const struct trial *t, double *out) {
+    const int64_t rows = t->kind->probes(&t->shape) * each_of(t);
+    for (int64_t r = 0; r < rows; r++) out[r] = sequence_loss(g, r);
+}
+
+/* Losses of the probes of all micro-batches, and of their sequences (engine_probe) unless that is
+ * NULL. False: cancelled. */
+static bool evaluate(struct engine *g, const struct trial *t, struct engine_step *s,
+                     double *sequences) {
     struct mezo *z = g->mezo;
-    for (int p = 0; p < 2; p++)
-        z->probe[p] = (struct probe){.dir = direction_make(&z->space, seed, -1),
-                                     .eps = (float)(p ? -eps : eps)};
-    struct batch b = {.B = 2 * rows, .probes = z->probe, .n_probes = 2};
-    if (!engine_run(g, &b)) return false;
-    for (int64_t r = 0; r < rows; r++) {
-        plus[r] = sequence_loss(g, r);
-        minus[r] = sequence_loss(g, rows + r);
+    const int64_t P = z->n_probes, each = each_of(t);
+    for (int64_t micro = 0; micro < s->accum; micro++) {
+        fill_rows(g, t, s, micro);
+        if (!run_probes(g, t, micro)) return false;
+        for (int64_t p = 0; p < P; p++)
+            z->loss[micro * P + p] = engine_loss(g, p * each, each);
+        if (sequences) sequence_losses(g, t, sequences + micro * P * each);
     }
     return true;
 }
 
-static void fill_twice(struct engine *g, struct engine_step *s, int64_t rows) {
-    struct engine_batch *b = &g->batch;
-    b->T = g->opts.seq;
-    s->fill(s->ctx, 0, b);
-    const size_t n = (size_t)(rows * b->T), m = (size_t)rows;
-    memcpy(b->input + n, b->input, n * sizeof *b->input);
-    memcpy(b->target + n, b->target, n * sizeof *b->target);
-    memcpy(b->pos + m, b->pos, m * sizeof *b->pos);
-    memcpy(b->label + m, b->label, m * sizeof *b->label);
+/* How far each parameter moves: as in training, or by `scale`. */
+static void set_scales(struct engine *g, const float *scale) {
+    for (int i = 0; i < g->model->n_params; i++) {
+        const struct param *p = g->model->params + i;
+        g->mezo->tensor[i].scale = !p->trainable ? 0 : scale ? scale[i] : p->move;
+    }
+}
+
+int mezo_probe(struct engine *g, struct engine_step *s, const struct engine_probe *p,
+               struct err *e) {
+    const struct zo_kind *k = g->opts.estimator;
+    struct trial t = {k, shape_of(&g->opts, s->accum), p->seed, s->step};
+    const int64_t want = k->directions(&t.shape);
+    if (p->n != want)
+        return err_set(e, ERR_USAGE, "%lld directions to try, an update has %lld", (long long)p->n,
+                       (long long)want);
+    if (!(p->eps >= 0 && isfinite(p->eps)))
+        return err_set(e, ERR_USAGE, "eps is %g, directions are tried with 0 or above", p->eps);
+    t.shape.eps = p->eps;
+    set_scales(g, p->scale);
+    s->cancelled = !evaluate(g, &t, s, p->losses);
+    set_scales(g, NULL);
+    if (s->cancelled) return err_set(e, ERR_STOP, "stopped while directions were tried");
+    s->loss = k->estimate(&t.shape, g->mezo->loss, p->coef);
+    return 0;
+}
+
+/* Whatever the estimator: the first B sequences of micro-batch 0 at both sides of one direction,
+ * which belongs to no update. */
+static struct trial two_sides(int64_t B, double eps, const uint64_t *seed) {
+    return (struct trial){.kind = zo_find("spsa"),
+                          .shape = {.directions = 1, .batch = B, .accum = 1, .eps = eps},
+                          .seed = seed,
+                          .step = -1};
+}
+
+/* Their losses (B) at each side; the rows are filled. False: cancelled. */
+static bool both_sides(struct engine *g, uint64_t seed, double eps, int64_t B, double *plus,
+                       double *minus) {
+    const struct trial t = two_sides(B, eps, &seed);
+    if (!run_probes(g, &t, 0)) return false;
+    for (int64_t r = 0; r < B; r++) {
+        plus[r] = sequence_loss(g, r);
+        minus[r] = sequence_loss(g, B + r);
+    }
+    return true;
 }
 
 int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, int64_t checks,
@@ -214,7 +264,8 @@ int mezo_measure(struct engine *g, struct engine_step *s, int64_t directions, in
     if (!room) return err_set(e, ERR_NOMEM, "out of memory for the losses of a batch");
     double *base = room, *plus = room + B, *minus = plus + B, *c = minus + B, *c2 = c + B;
     *m = (struct zo_measure){0};
-    fill_twice(g, s, B);
+    const struct trial rows = two_sides(B, eps, NULL);
+    fill_rows(g, &rows, s, 0);
     bool run = !directions || both_sides(g, 0, 0, B, base, minus);
     for (int64_t d = 0; run && (d < directions || d < checks); d++) {
         const uint64_t seed = zo_seed(g->opts.seed, -1 - s->step, d);
@@ -241,7 +292,8 @@ int mezo_walk(struct engine *g, struct engine_step *s, double size, int64_t dire
     double *room = malloc((size_t)B * 4 * sizeof *room), sum = 0;
     if (!room) return err_set(e, ERR_NOMEM, "out of memory for the losses of a batch");
     double *base = room, *same = room + B, *plus = same + B, *minus = plus + B;
-    fill_twice(g, s, B);
+    const struct trial rows = two_sides(B, size, NULL);
+    fill_rows(g, &rows, s, 0);
     bool run = both_sides(g, 0, 0, B, base, same);
     for (int64_t d = 0; run && d < directions; d++) {
         run = both_sides(g, zo_seed(g->opts.seed, -1 - s->step, d), size, B, plus, minus);
@@ -292,22 +344,22 @@ int mezo_replay(struct engine *g, struct engine_step *s, struct err *e) {
 static void step(struct engine *g, struct engine_step *s) {
     struct mezo *z = g->mezo;
     const struct zo_shape shape = shape_of(&g->opts, s->accum);
-    const int64_t n = g->opts.estimator->directions(&shape);
+    const struct zo_kind *k = g->opts.estimator;
+    const int64_t n = k->directions(&shape);
+    const struct trial t = {k, shape, z->seed, s->step};
     for (int64_t d = 0; d < n; d++) z->seed[d] = zo_seed(g->opts.seed, s->step, d);
-    s->cancelled = false;
-    for (int64_t micro = 0; micro < s->accum && !s->cancelled; micro++)
-        s->cancelled = !evaluate(g, &shape, s, micro);
+    s->cancelled = !evaluate(g, &t, s, NULL);
     if (s->cancelled) return;
-    s->loss = g->opts.estimator->estimate(&shape, z->loss, z->coef);
+    s->loss = k->estimate(&shape, z->loss, z->coef);
     s->directions = n;
     s->seed = z->seed;
     s->coef = z->coef;
     s->grad_norm = zo_norm(&z->space, g->model->n_params, n, z->coef);
     s->n_extra = extras(&g->opts, s->accum);
     s->extra = z->extra;
-    if (s->n_extra) g->opts.estimator->note(&shape, z->loss, z->extra);
+    if (s->n_extra) k->note(&shape, z->loss, z->extra);
     s->finite = isfinite(s->loss) && isfinite(s->grad_norm);
-    for (int64_t k = 0; k < s->n_extra; k++) s->finite = s->finite && isfinite(z->extra[k]);
+    for (int64_t i = 0; i < s->n_extra; i++) s->finite = s->finite && isfinite(z->extra[i]);
     if (s->finite) apply(g, s);
 }
 

@@ -233,17 +233,23 @@ int run_only_repeats(struct err *e) {
                    "this run only repeats recorded updates (engine_opts.repeat): it makes none");
 }
 
+struct engine_step run_present(struct run *r) {
+    const struct run_opts *o = &r->opts;
+    const double share = run_share(o, &r->p, r->batch_flops);
+    return (struct engine_step){
+        .step = r->p.step,
+        .accum = sched_accum(o->accum, o->accum_end, share),
+        .lr = o->lr * r->p.lr_scale * sched_factor(&o->sched, r->p.step, share),
+        .fill = run_fill,
+        .ctx = r};
+}
+
 /* Counts it, unless it was cancelled: from outside, by the time that ran out, or by an event that
  * failed. */
 static int update(struct run *r, struct err *e) {
     int rc;
     const struct run_opts *o = &r->opts;
-    const double share = run_share(o, &r->p, r->batch_flops);
-    struct engine_step s = {.step = r->p.step,
-                            .accum = sched_accum(o->accum, o->accum_end, share),
-                            .lr = o->lr * r->p.lr_scale * sched_factor(&o->sched, r->p.step, share),
-                            .fill = run_fill,
-                            .ctx = r};
+    struct engine_step s = run_present(r);
     r->filled = 0;
     run_watch_peaks(r);
     run_pace_begin(r, s.accum);

@@ -183,8 +183,9 @@ struct run {
 
 /* The model's weights are there; it is borrowed, and changed. tell may be NULL. ERR_USAGE names the
  * field of o with which there can be no run: one that is missing, out of range or does not go with
- * another. What rows hold is looked at when they are filled: ERR_INPUT of run_step and
- * run_find_rate where they have ids beyond the vocabulary, or answers that there are not. */
+ * another. What rows hold is looked at when they are filled: ERR_INPUT of run_step, run_gradient,
+ * run_probe and run_find_rate where they have ids beyond the vocabulary, or answers that there are
+ * not. */
 int run_open(struct run **r, struct model *m, const struct run_opts *o, run_event_fn *tell,
              void *ctx, struct err *e);
 void run_close(struct run *r); /* accepts NULL */
@@ -198,9 +199,25 @@ int run_find_rate(struct run *r, struct err *e);
  * update that was dropped is no failure (run_stopped, run_finished, pace.dropped). */
 int run_step(struct run *r, struct err *e);
 
+/* What the present update would be made of, on its micro-batches and at the weights as they are,
+ * without it: weights, optimizer and counters stay as they are, and no event tells of it. ERR_STOP:
+ * stopped. Wrong rows are ERR_INPUT as in run_step. Neither looks whether what comes is finite.
+ *
+ * Backprop (else ERR_USAGE): in param.grad the gradient, before clipping; and the loss. With an
+ * optimizer that has no state the run takes memory for gradients and passes alone. */
+int run_gradient(struct run *r, double *loss, struct err *e);
+/* Closes the run, but the gradients stay where they are, beside whatever comes after it: *grads is
+ * to be released with engine_grads_close. */
+void run_close_keep(struct run *r, struct arena *grads);
+/* Mezo (else ERR_USAGE; so is one that only repeats): the coefficients that the estimator makes of
+ * directions p->seed, and the loss as an update has it (or NULL), through the passes of an update.
+ * With zo_seed(engine_opts.seed, p.step, d) and the run's eps they are those of the update to
+ * come. ERR_USAGE, too: another number of directions than it has, eps below 0 or not finite. */
+int run_probe(struct run *r, const struct engine_probe *p, double *loss, struct err *e);
+
 /* Mezo (else ERR_USAGE): makes a recorded update again, bit for bit, from rate, seeds and
- * coefficients. ERR_NUMERIC: the loss ran away in it. A run opened with engine_opts.repeat does only
- * this: of it run_step and run_find_rate are ERR_USAGE. */
+ * coefficients. ERR_NUMERIC: the loss ran away in it. A run opened with engine_opts.repeat does
+ * only this: of it run_step, run_probe and run_find_rate are ERR_USAGE. */
 int run_repeat(struct run *r, const struct zo_record *z, struct err *e);
 
 /* The same of a run that goes on, with what run_step did behind that update: validation, with the

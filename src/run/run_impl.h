@@ -1,5 +1,5 @@
 /* Inside of a run: run.c (updates), run_check.c (what it is given), run_pace.c (their time),
- * run_eval.c, run_rate.c, run_peaks.c, run_snapshot.c. */
+ * run_eval.c, run_rate.c, run_probe.c, run_peaks.c, run_snapshot.c. */
 #ifndef DUET_RUN_IMPL_H
 #define DUET_RUN_IMPL_H
 
@@ -16,6 +16,9 @@ int run_amid_end(struct run *r, int rc, struct err *e);
 /* A note or warning; nothing can come of it. */
 void run_say(struct run *r, enum run_event_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The present update, before it is made. */
+struct engine_step run_present(struct run *r);
 
 /* Fills micro-batch `micro` of the present update: an engine_fill of a run. */
 void run_fill(void *ctx, int64_t micro, struct engine_batch *out);

@@ -373,6 +373,13 @@ static void test_updates(void **state) {
 
 /* ---- audit ----------------------------------------------------------------------------------- */
 
+static void fill_audit(void *ctx, uint64_t row, struct engine_batch *out) {
+    const struct tokens *t = ctx;
+    assert_int_equal(row, 0);
+    memcpy(out->input, t->input, (size_t)t->n * sizeof *out->input);
+    memcpy(out->target, t->target, (size_t)t->n * sizeof *out->target);
+}
+
 static void test_audit(void **state) {
     (void)state;
     const struct machine g = machine_of("native", DT_F32);
@@ -382,8 +389,7 @@ static void test_audit(void **state) {
         struct tokens t = tokens_of(&m, 16, 3);
         const struct audit_opts o = {.batch = 2,
                                      .seq = 8,
-                                     .input = t.input,
-                                     .target = t.target,
+                                     .data = {.fill = fill_audit, .ctx = &t},
                                      .machine = &g,
                                      .machine_grad = &g,
                                      .seeds = 40,

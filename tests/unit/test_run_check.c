@@ -104,6 +104,10 @@ static void calls_of_another_engine(void **state) {
     (void)state;
     const struct machine g = machine_of("native", DT_F32);
     const struct zo_record z = {.accum = 1, .n = 2};
+    const uint64_t seeds[3] = {1, 2, 3};
+    float coef[3];
+    double loss;
+    struct engine_probe p = {.n = 2, .seed = seeds, .eps = 1e-3, .coef = coef};
     struct model m = model_of(variants);
     struct run_opts o = opts_of(kinds, &g);
     struct run *r;
@@ -113,14 +117,33 @@ static void calls_of_another_engine(void **state) {
     assert_int_equal(run_repeat(r, &z, &e), ERR_USAGE);
     assert_string_equal(e.msg, "engine backprop makes no updates that can be repeated");
     ok(run_find_rate(r, &e));
+    assert_int_equal(run_probe(r, &p, NULL, &e), ERR_USAGE);
+    assert_string_equal(e.msg, "engine backprop tries no directions");
     run_close(r);
     o = opts_of(kinds + 1, &g);
+    ok(run_open(&r, &m, &o, NULL, NULL, &e));
+    assert_int_equal(run_gradient(r, &loss, &e), ERR_USAGE);
+    assert_string_equal(e.msg, "engine mezo computes no gradient");
+    p.n = 3;
+    assert_int_equal(run_probe(r, &p, NULL, &e), ERR_USAGE);
+    assert_string_equal(e.msg, "3 directions to try, an update has 2");
+    p.n = 2;
+    p.eps = -1e-3;
+    assert_int_equal(run_probe(r, &p, NULL, &e), ERR_USAGE);
+    p.eps = NAN;
+    assert_int_equal(run_probe(r, &p, NULL, &e), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "directions are tried with 0 or above"));
+    p.eps = 1e-3;
+    ok(run_probe(r, &p, NULL, &e));
+    run_close(r);
     o.engine_opts.repeat = true;
     o.find_lr = true;
     ok(run_open(&r, &m, &o, NULL, NULL, &e));
     assert_int_equal(run_step(r, &e), ERR_USAGE);
     assert_non_null(strstr(e.msg, "only repeats recorded updates"));
     assert_int_equal(run_find_rate(r, &e), ERR_USAGE);
+    assert_int_equal(run_probe(r, &p, NULL, &e), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "only repeats recorded updates"));
     run_close(r);
     close_model(&m);
 }
@@ -148,6 +171,15 @@ static void fill_wrong(void *ctx, uint64_t row, struct engine_batch *out) {
     }
 }
 
+/* Those of an update, without it. */
+static int passes(struct run *r) {
+    static const uint64_t seed[2] = {4, 5};
+    float coef[2];
+    double loss;
+    const struct engine_probe p = {.n = 2, .seed = seed, .eps = 1e-3, .coef = coef};
+    return r->opts.engine->backward ? run_gradient(r, &loss, &e) : run_probe(r, &p, NULL, &e);
+}
+
 static void rows_that_are_wrong(void **state) {
     (void)state;
     const struct machine g = machine_of("native", DT_F32);
@@ -172,7 +204,10 @@ static void rows_that_are_wrong(void **state) {
             o.data = (struct run_data){.fill = fill_wrong, .ctx = &w};
             if (w.answers) set_answers(&o, "ce", some_answers, 2);
             ok(run_open(&r, &m, &o, NULL, NULL, &e));
-            const int rc = run_step(r, &e);
+            int rc = passes(r);
+            assert_int_equal(rc, w.want ? ERR_INPUT : 0);
+            if (w.want && !strstr(e.msg, w.want)) fail_msg("%s: %s", w.want, e.msg);
+            rc = run_step(r, &e);
             assert_int_equal(rc, w.want ? ERR_INPUT : 0);
             if (w.want && !strstr(e.msg, w.want)) fail_msg("%s: %s", w.want, e.msg);
             assert_int_equal(r->p.step, !w.want);

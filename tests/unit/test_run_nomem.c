@@ -40,6 +40,15 @@ out:
     return rc;
 }
 
+/* Those of an update, without it. */
+static int passes(struct run *r, struct err *e) {
+    static const uint64_t seed[BATCH] = {1, 2};
+    float coef[BATCH];
+    double loss;
+    const struct engine_probe p = {.n = BATCH, .seed = seed, .eps = 1e-3, .coef = coef};
+    return r->opts.engine->backward ? run_gradient(r, &loss, e) : run_probe(r, &p, &loss, e);
+}
+
 /* From the same weights each time. */
 static int train(const char *engine, struct err *e) {
     int rc;
@@ -66,6 +75,7 @@ static int train(const char *engine, struct err *e) {
     TRY(run_plan_fits(&memory, &machine, "this run", NULL, e));
     TRY(run_open(&r, &model, &o, NULL, NULL, e));
     TRY(run_find_rate(r, e));
+    TRY(passes(r, e));
     TRY(run_step(r, e));
     TRY(run_snapshot(r, &pair, e));
     TRY(run_step(r, e));
