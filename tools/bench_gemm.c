@@ -1,122 +1,305 @@
+/* Products of many shapes, by every backend in turns with the others and with one product that tells
+ * what the machine can do at the time. */
 #include "bench.h"
+#include "bench_product.h"
+#include "log.h"
+#include "num.h"
 
-#include "arena.h"
-#include "clock.h"
-#include "stat.h"
-
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Products of a training step of the autoresearch shape at 8 x 128 tokens, and large ones. */
-static const struct shape {
-    const char *what;
-    int64_t m, n, k;
-    bool ta, tb;
-} shapes[] = {
-    {"square", 2048, 2048, 2048, false, false},    {"forward", 1024, 512, 512, false, false},
-    {"forward", 1024, 1408, 512, false, false},    {"forward", 1024, 512, 1408, false, false},
-    {"input grad", 1024, 512, 1408, false, true},  {"weight grad", 1408, 512, 1024, true, true},
-    {"classifier", 256, 16384, 512, false, false},
+enum { MAX_WAYS = MAX_RIVALS - 1 }; /* the last rival is the peak */
+
+/* The ways of multiplying in one type. */
+struct ways {
+    const struct bench_opts *o;
+    enum dtype compute;
+    struct gemm gemm[MAX_WAYS];
+    const char *name[MAX_WAYS];
+    int n;
+    int subject;    /* the one that is set against the best of the others */
+    unsigned named; /* bit i: a backend by name; auto is one of them under another name */
+    struct peak peak;
+    const struct shape_set *set; /* of the last row */
+    struct log_progress line;
+    uint64_t turns, all_turns; /* rounds that are done, and of all shapes */
+    json_t *rows;
 };
 
-/* Median GFLOP/s of gemm_run, packing included, over about `seconds`. */
-static double rate(const struct gemm *g, const struct shape *s, double seconds, struct err *e) {
-    struct arena a;
-    const size_t work =
-        gemm_work_bytes(g, s->m, s->n, s->k, mat_f32(NULL, s->ta ? s->m : s->k, s->ta));
-    const size_t na = (size_t)(s->m * s->k), nb = (size_t)(s->n * s->k), nc = (size_t)(s->m * s->n);
-    if (arena_init(&a,
-                   arena_need(na, 4) + arena_need(nb, 4) + arena_need(nc, 4) + arena_round(work),
-                   "bench", e))
-        return 0;
-    float *x = arena_alloc(&a, na, 4), *w = arena_alloc(&a, nb, 4), *y = arena_alloc(&a, nc, 4);
-    void *room = arena_alloc(&a, work, 1);
-    for (size_t i = 0; i < na; i++) x[i] = (float)(i % 7) - 3;
-    for (size_t i = 0; i < nb; i++) w[i] = (float)(i % 5) - 2;
-    double t[64], begin = 0;
-    int n = -1; /* the first run warms up */
-    while (n < 3 || (n < 64 && clock_seconds() - begin < seconds)) {
-        const double s0 = clock_seconds();
-        gemm_run(g, s->m, s->n, s->k, mat_f32(x, s->ta ? s->m : s->k, s->ta),
-                 mat_f32(w, s->tb ? s->n : s->k, s->tb), y, s->n, false, room);
-        if (n >= 0)
-            t[n] = clock_seconds() - s0;
-        else
-            begin = clock_seconds();
-        n++;
-    }
-    arena_release(&a);
-    return 2e-9 * (double)s->m * (double)s->n * (double)s->k / stat_median(t, (size_t)n);
-}
-
-static int measure(const struct bench_opts *o, const char *backend, enum dtype compute, json_t *all,
-                   struct err *e) {
-    struct gemm g;
-    const double seconds = (double)o->runs / 20;
-    int rc = gemm_init(&g, backend, compute, &o->machine.cpu, o->machine.pool, e);
+static int add_way(struct ways *w, const char *backend, struct err *e) {
+    const int rc = gemm_init(w->gemm + w->n, backend, w->compute, &w->o->machine.cpu,
+                             w->o->machine.pool, e);
     if (rc) return rc;
-    if (!o->train.json) printf("%-10s %-5s", backend, dtype_row(compute)->name);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const struct shape *s = shapes + i;
-        const double r = rate(&g, s, seconds, e);
-        if (!o->train.json) {
-            printf(" %14.0f", r);
-            fflush(stdout);
-        }
-        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:f}", "backend", backend,
-                                             "compute", dtype_row(compute)->name, "what", s->what,
-                                             "m", (json_int_t)s->m, "n", (json_int_t)s->n, "k",
-                                             (json_int_t)s->k, "gflops", r));
-    }
-    if (!o->train.json) putchar('\n');
+    if (strcmp(backend, "auto")) w->named |= 1u << w->n;
+    w->name[w->n++] = backend;
     return 0;
 }
 
-static void print_head(const struct machine *m) {
-    char cpu[CPU_MODEL];
-    printf("GFLOP/s, packing included; %s, %d threads, %s\n%-16s", cpu_model(cpu, sizeof cpu),
-           machine_threads(m), cpu_tier_name(m->cpu.tier), "");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) printf(" %14s", shapes[i].what);
-    printf("\n%-16s", "");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "%lldx%lldx%lld", (long long)shapes[i].m,
-                 (long long)shapes[i].n, (long long)shapes[i].k);
-        printf(" %14s", text);
+static int check_backend(const char *name, struct err *e) {
+    char list[128] = "";
+    for (size_t i = 0; i < n_gemm_backends; i++) {
+        if (!strcmp(name, gemm_backends[i]->name)) return 0;
+        strncat(list, i ? ", " : "", sizeof list - strlen(list) - 1);
+        strncat(list, gemm_backends[i]->name, sizeof list - strlen(list) - 1);
     }
-    putchar('\n');
+    return err_set(e, ERR_USAGE, "--against %.80s: expected a backend: %s", name, list);
+}
+
+/* auto and every backend but the reference, which is no measure of the machine, as far as they can
+ * compute this; or those that were asked for. */
+static int find_ways(struct ways *w, struct err *e) {
+    const struct train_opts *t = &w->o->train;
+    int rc;
+    TRY(add_way(w, t->gemm, e));
+    for (size_t i = 0; i < w->o->against.n; i++) TRY(add_way(w, w->o->against.item[i], e));
+    if (w->o->against.n || strcmp(t->gemm, "auto")) goto out;
+    for (size_t i = 0; i < n_gemm_backends; i++) {
+        struct err ignored;
+        const char *name = gemm_backends[i]->name;
+        if (!strcmp(name, "ref")) continue;
+        if (!strcmp(name, "native")) w->subject = w->n;
+        if (add_way(w, name, &ignored) && !t->json) printf("%s: not here: %s\n", name, ignored.msg);
+    }
+out:
+    return rc;
+}
+
+/* ---- a row ---------------------------------------------------------------------------------- */
+
+/* What the rounds told of a shape. */
+struct row {
+    const struct shape *shape;
+    struct rounds rounds;
+    int best;  /* of the named, or of all if none is */
+    int other; /* the best of the others than the subject, auto apart; -1: there is none */
+};
+
+static struct stat_spread rate(const struct row *r, int i) {
+    const struct stat_spread s = rounds_seconds(&r->rounds, i, false);
+    const double g = 1e-9 * shape_flops(r->shape);
+    return (struct stat_spread){g / s.median, g / s.high, g / s.low};
+}
+
+/* Share of the peak, which is another product: by the flops of both. */
+static struct stat_spread share(const struct ways *w, const struct row *r, int i, bool cpu) {
+    const struct stat_spread s = rounds_ratio(&r->rounds, i, w->n, cpu);
+    const double f = shape_flops(r->shape) / shape_flops(&w->peak.data.shape);
+    return (struct stat_spread){s.median * f, s.low * f, s.high * f};
+}
+
+static double peak_rate(const struct ways *w, const struct row *r) {
+    return 1e-9 * shape_flops(&w->peak.data.shape) /
+           rounds_seconds(&r->rounds, w->n, false).median;
+}
+
+static void seen(void *ways, int64_t done, int64_t of) {
+    struct ways *w = ways;
+    (void)done, (void)of;
+    log_bar(&w->line, "measuring", ++w->turns, w->all_turns, "rounds");
+}
+
+static int take(struct row *r, struct ways *w, const struct shape *s, struct err *e) {
+    int rc;
+    struct product_data data = {0};
+    struct product product[MAX_WAYS];
+    struct rival rival[MAX_RIVALS];
+    const unsigned all = (1u << w->n) - 1;
+    *r = (struct row){.shape = s};
+    TRY(product_data_open(&data, s, w->gemm, w->n, e));
+    for (int i = 0; i < w->n; i++) {
+        product_init(product + i, w->gemm + i, &data);
+        rival[i] = (struct rival){w->name[i], product_turn, product + i};
+    }
+    rival[w->n] = (struct rival){"peak", peak_turn, &w->peak};
+    TRY(rounds_take(&r->rounds, rival, w->n + 1, w->o->runs, (uint64_t)w->o->train.seed, seen, w, e));
+    r->best = rounds_best(&r->rounds, w->named ? w->named : all);
+    r->other = rounds_best(&r->rounds, (w->o->against.n ? all : w->named) & ~(1u << w->subject));
+out:
+    product_data_close(&data);
+    return rc;
+}
+
+static void size_text(const struct shape *s, char *buf, size_t size) {
+    snprintf(buf, size, "%lldx%lldx%lld", (long long)s->m, (long long)s->n, (long long)s->k);
+}
+
+static void print_head(const struct ways *w) {
+    char versus[64];
+    printf("\n%-11s %14s %5s", dtype_row(w->compute)->name, "M x N x K", "peak");
+    for (int i = 0; i < w->n; i++) printf(" %8.8s", w->name[i]);
+    snprintf(versus, sizeof versus, "%.8s/%.8s", w->name[w->subject],
+             w->n == 2 ? w->name[!w->subject] : "other");
+    if (w->n > 1) printf(" %-14.14s  cpu", versus);
+    printf(" share  cpu\n");
+}
+
+static void print_row(struct ways *w, const struct row *r, const struct shape_set *set) {
+    char text[64];
+    if (w->set != set) printf("%s%s%s\n", set->name ? set->name : "", set->name ? ": " : "",
+                              set->about);
+    w->set = set;
+    size_text(r->shape, text, sizeof text);
+    printf("%-11s %14s %5.0f", shape_form(r->shape), text, peak_rate(w, r));
+    for (int i = 0; i < w->n; i++) {
+        const double gflops = rate(r, i).median;
+        printf(" %7.*f%c", gflops < 10 ? 2 : 0, gflops, w->n > 1 && i == r->best ? '*' : ' ');
+    }
+    if (w->n > 1 && r->other >= 0)
+        printf(" %-14s %4.2f",
+               bench_spread_text(rounds_ratio(&r->rounds, w->subject, r->other, false), text),
+               rounds_ratio(&r->rounds, w->subject, r->other, true).median);
+    else if (w->n > 1)
+        printf(" %-14s    -", "-");
+    printf("  %4.2f %4.2f\n", share(w, r, w->subject, false).median,
+           share(w, r, w->subject, true).median);
+    fflush(stdout);
+}
+
+static struct stat_spread in_ms(struct stat_spread s) {
+    return (struct stat_spread){1e3 * s.median, 1e3 * s.low, 1e3 * s.high};
+}
+
+static json_t *way_json(const struct ways *w, const struct row *r, int i) {
+    json_t *j = json_pack("{s:s,s:s}", "backend", w->name[i], "uses", w->gemm[i].backend->name);
+    bench_spread_json(j, "gflops", rate(r, i));
+    bench_spread_json(j, "ms", in_ms(rounds_seconds(&r->rounds, i, false)));
+    bench_spread_json(j, "cpu_ms", in_ms(rounds_seconds(&r->rounds, i, true)));
+    bench_spread_json(j, "ratio_to_best", rounds_ratio(&r->rounds, i, r->best, false));
+    bench_spread_json(j, "cpu_ratio_to_best", rounds_ratio(&r->rounds, i, r->best, true));
+    bench_spread_json(j, "peak_fraction", share(w, r, i, false));
+    bench_spread_json(j, "cpu_peak_fraction", share(w, r, i, true));
+    return j;
+}
+
+static json_t *shape_json(const struct ways *w, const struct shape *s,
+                          const struct shape_set *set) {
+    return json_pack("{s:s,s:s?,s:s,s:I,s:I,s:I}", "compute", dtype_row(w->compute)->name, "set",
+                     set->name, "form", shape_form(s), "m", (json_int_t)s->m, "n",
+                     (json_int_t)s->n, "k", (json_int_t)s->k);
+}
+
+static json_t *row_json(const struct ways *w, const struct row *r, const struct shape_set *set) {
+    json_t *j = shape_json(w, r->shape, set), *rivals = json_array();
+    for (int i = 0; i < w->n; i++) json_array_append_new(rivals, way_json(w, r, i));
+    json_object_set_new(j, "peak_gflops", json_real(peak_rate(w, r)));
+    json_object_set_new(j, "best", json_string(w->name[r->best]));
+    json_object_set_new(j, "subject", json_string(w->name[w->subject]));
+    if (r->other >= 0) {
+        json_object_set_new(j, "other", json_string(w->name[r->other]));
+        bench_spread_json(j, "ratio_to_other",
+                          rounds_ratio(&r->rounds, w->subject, r->other, false));
+        bench_spread_json(j, "cpu_ratio_to_other",
+                          rounds_ratio(&r->rounds, w->subject, r->other, true));
+    }
+    json_object_set_new(j, "rivals", rivals);
+    return j;
+}
+
+static int measure(struct ways *w, const struct shape *s, const struct shape_set *set,
+                   struct err *e) {
+    struct row r;
+    const bool json = w->o->train.json;
+    const int rc = take(&r, w, s, e);
+    if (rc == ERR_NOMEM) { /* of this shape: the others may fit */
+        char text[64];
+        size_text(s, text, sizeof text);
+        json_t *j = shape_json(w, s, set);
+        json_object_set_new(j, "left_out", json_string(e->msg));
+        json_array_append_new(w->rows, j);
+        if (!json) printf("%-11s %16s left out: %s\n", shape_form(s), text, e->msg);
+        return 0;
+    }
+    if (rc) return rc;
+    if (!json) print_row(w, &r, set);
+    json_array_append_new(w->rows, row_json(w, &r, set));
+    rounds_release(&r.rounds);
+    return 0;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static json_t *peak_json(const struct ways *w) {
+    const struct drift_range d = drift_range(&w->peak.rates);
+    return json_pack("{s:s,s:s,s:I,s:f,s:f,s:f}", "compute", dtype_row(w->compute)->name,
+                     "backend", w->peak.g.backend->name, "side",
+                     (json_int_t)w->peak.data.shape.m, "gflops_low", d.low, "gflops_high", d.high,
+                     "moved", d.moved);
+}
+
+static int measure_type(const struct bench_opts *o, enum dtype compute,
+                        const struct shape_list *shapes, json_t *rows, json_t *peaks,
+                        struct err *e) {
+    int rc;
+    struct ways w = {.o = o, .compute = compute, .rows = rows};
+    w.all_turns = shapes->n * (uint64_t)o->runs;
+    log_progress_init(&w.line, o->train.quiet || !o->train.json); /* rows tell how far it is */
+    log_begin(&w.line);
+    TRY(find_ways(&w, e));
+    TRY(peak_open(&w.peak, compute, &o->machine.cpu, o->machine.pool, e));
+    if (!o->train.json) print_head(&w);
+    fflush(stdout);
+    for (size_t i = 0; i < shapes->n; i++)
+        TRY(measure(&w, shapes->s + i, shapes->set[i], e));
+    log_progress_end(&w.line);
+    const struct drift_range d = drift_range(&w.peak.rates);
+    if (!o->train.json)
+        printf("peak: %s, %lld cubed, in turns with the others: %.0f to %.0f GFLOP/s\n",
+               w.peak.g.backend->name, (long long)w.peak.data.shape.m, d.low, d.high);
+    json_array_append_new(peaks, peak_json(&w));
+    fflush(stdout);
+    bench_warn_of_drift(&w.peak.rates);
+out:
+    log_progress_end(&w.line);
+    peak_close(&w.peak);
+    return rc;
+}
+
+/* Types that this CPU multiplies faster than by rounding them, or the one that was asked for. */
+static bool wanted(const struct bench_opts *o, enum dtype type) {
+    if (o->one_type)
+        return compute_type(o->train.compute, o->train.gemm, &o->machine.cpu) == type;
+    if (type == DT_F32) return true;
+    for (size_t i = 0; i < n_gemm_backends; i++)
+        if (gemm_backends[i]->rate(type, &o->machine.cpu) >= GEMM_VECTORS) return true;
+    return false;
+}
+
+static void print_json(const struct bench_opts *o, json_t *rows, json_t *peaks) {
+    char cpu[CPU_MODEL];
+    json_t *j = json_pack("{s:s,s:s,s:i,s:I,s:f,s:O,s:O}", "cpu", cpu_model(cpu, sizeof cpu), "isa",
+                          cpu_tier_name(o->machine.cpu.tier), "threads",
+                          machine_threads(&o->machine), "runs", (json_int_t)o->runs,
+                          "interval_level", stat_spread_level((size_t)o->runs), "peaks", peaks,
+                          "shapes", rows);
+    char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    printf("%s\n", text ? text : "{}");
+    free(text);
+    json_decref(j);
 }
 
 int bench_gemm(const struct bench_opts *o, struct err *e) {
     static const enum dtype types[] = {DT_F32, DT_BF16};
-    json_t *all = json_array();
-    int rc = 0;
-    if (!o->train.json) print_head(&o->machine);
-    for (int c = 0; c < 2 && !rc; c++)
-        for (size_t b = 0; b < n_gemm_backends && !rc; b++) {
-            const char *name = gemm_backends[b]->name;
-            struct err ignored;
-            struct gemm g;
-            if (o->one_type &&
-                compute_type(o->train.compute, o->train.gemm, &o->machine.cpu) != types[c])
-                continue;
-            /* The reference is no measure of the machine; it is run only when asked for. */
-            if (strcmp(o->train.gemm, "auto") ? strcmp(o->train.gemm, name) : !strcmp(name, "ref"))
-                continue;
-            if (gemm_init(&g, name, types[c], &o->machine.cpu, o->machine.pool, &ignored)) {
-                if (!o->train.json)
-                    printf("%-10s %-5s not here: %s\n", name, dtype_row(types[c])->name,
-                           ignored.msg);
-                continue;
-            }
-            rc = measure(o, name, types[c], all, e);
-        }
-    if (o->train.json && !rc) {
-        char *text = json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(5));
-        printf("%s\n", text ? text : "[]");
-        free(text);
-    }
-    json_decref(all);
+    struct shape_list shapes = {0};
+    json_t *rows = json_array(), *peaks = json_array();
+    char cpu[CPU_MODEL];
+    int rc;
+    if (o->against.n >= MAX_WAYS)
+        TRY(err_set(e, ERR_USAGE, "--against: at most %d", MAX_WAYS - 1));
+    for (size_t i = 0; i < o->against.n; i++) TRY(check_backend(o->against.item[i], e));
+    if (!o->shapes.n) TRY(shape_list_add(&shapes, "usual", e));
+    for (size_t i = 0; i < o->shapes.n; i++) TRY(shape_list_add(&shapes, o->shapes.item[i], e));
+    if (!o->train.json)
+        printf("GFLOP/s, packing included: medians of %lld rounds of one turn each; %s, %d "
+               "threads, %s\na-b: where the median lies with %.0f %%; *: the best; share: of the peak; "
+               "cpu: by seconds of\nprocessors, which other work on the machine does not take\n",
+               (long long)o->runs, cpu_model(cpu, sizeof cpu), machine_threads(&o->machine),
+               cpu_tier_name(o->machine.cpu.tier), 100 * stat_spread_level((size_t)o->runs));
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (wanted(o, types[i])) TRY(measure_type(o, types[i], &shapes, rows, peaks, e));
+    if (o->train.json) print_json(o, rows, peaks);
+out:
+    json_decref(rows);
+    json_decref(peaks);
+    shape_list_release(&shapes);
     return rc;
 }

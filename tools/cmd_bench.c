@@ -1,4 +1,5 @@
 #include "bench.h"
+#include "bench_product.h"
 #include "cmd.h"
 #include "cpu.h"
 #include "model_shipped.h"
@@ -36,16 +37,22 @@ static const struct conf_row rows[] = {
     CONF_INT(O, train.directions, "directions", "-1", 1, 4096,
              "mezo: directions an update; -1: the estimator's"),
     CONF_BOOL(O, train.recompute, "recompute", "activation checkpointing by block"),
-    CONF_INT(O, runs, "runs", "10", 1, 1e6,
-             "measured steps, or seconds of measuring a GEMM shape times 10"),
     CONF_INT(O, warmup, "warmup", "2", 0, 1e6, "steps before measuring"),
+    CONF_SECTION("Matrix products"),
+    CONF_LIST(O, shapes, "shapes", "SHAPES",
+              "what is multiplied: MxNxK or a set, see below; usual if not given (repeatable)"),
+    CONF_LIST(O, against, "against", "BACKEND",
+              "measure --gemm against this one, not against all (repeatable)"),
+    CONF_SECTION("Measuring"),
+    CONF_INT(O, runs, "runs", "10", 1, 1e6,
+             "rounds: measured steps, or turns of each backend at each shape"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, train.compute, "compute", "f32", compute_words,
                 "type of GEMM inputs; auto: the faster here"),
     CONF_CHOICE(O, train.gemm, "gemm", "auto", gemm_words,
                 "matrix product backend (gemm: auto measures all)"),
     THREADS_ROW(O, train.threads),
-    CONF_INT(O, train.seed, "seed", "1", 0, 9e18, "seed of weights and tokens"),
+    CONF_INT(O, train.seed, "seed", "1", 0, 9e18, "seed of weights and tokens, and of the order of turns"),
     CONF_SECTION("Output"),
     CONF_BOOL(O, train.json, "json", "print JSON"),
     CONF_BOOL(O, train.quiet, "quiet", "no progress line"),
@@ -53,12 +60,15 @@ static const struct conf_row rows[] = {
 #undef O
 
 /* An option without effect is a mistake of the caller's. */
-static int refuse_step_options(const struct conf *conf, struct err *e) {
-    for (const struct conf_row *r = rows; r->type != CONF_T_SECTION || r == rows; r++)
-        if (r->name && strcmp(r->name, "runs") && conf_given(conf, r->name))
-            return err_set(e, ERR_USAGE, "--%s has no effect on bench gemm", r->name);
-    return conf_given(conf, "seed") ? err_set(e, ERR_USAGE, "--seed has no effect on bench gemm")
-                                    : 0;
+static int refuse_options(const struct conf *conf, const char *verb, struct err *e) {
+    const char *const section = !strcmp(verb, "gemm") ? "Step" : "Matrix products", *in = "";
+    for (const struct conf_row *r = rows; r->type != CONF_T_END; r++) {
+        if (r->type == CONF_T_SECTION)
+            in = r->help;
+        else if (!strcmp(in, section) && conf_given(conf, r->name))
+            return err_set(e, ERR_USAGE, "--%s has no effect on bench %s", r->name, verb);
+    }
+    return 0;
 }
 
 static int run(int argc, char **argv, struct err *e) {
@@ -70,17 +80,14 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(conf_parse(&rest, train_rows, &o.train, 0, NULL, e)); /* what bench has no option for */
     TRY(cmd_parse(&cmd_bench, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
+    if (conf.n_pos != 1 || (strcmp(conf.pos[0], "step") && strcmp(conf.pos[0], "gemm")))
+        TRY(err_set(e, ERR_USAGE, "bench measures one of: step, gemm"));
+    TRY(refuse_options(&conf, conf.pos[0], e));
     TRY(model_shipped_find(&o.train.model, &found, e));
     o.one_type = conf_given(&conf, "compute");
     TRY(machine_open(&o.machine,
                      &(struct machine_opts){.threads = (int)o.train.threads, .idle = true}, e));
-    if (conf.n_pos == 1 && !strcmp(conf.pos[0], "step"))
-        rc = bench_step(&o, e);
-    else if (conf.n_pos == 1 && !strcmp(conf.pos[0], "gemm")) {
-        TRY(refuse_step_options(&conf, e));
-        rc = bench_gemm(&o, e);
-    } else
-        rc = err_set(e, ERR_USAGE, "bench measures one of: step, gemm");
+    rc = !strcmp(conf.pos[0], "step") ? bench_step(&o, e) : bench_gemm(&o, e);
 out:
     conf_release(&conf);
     conf_release(&rest);
@@ -89,17 +96,22 @@ out:
     return rc;
 }
 
+static void lists(FILE *out) {
+    shape_list_help(out);
+    cmd_list_training(out);
+}
+
 const struct cmd cmd_bench = {
     .name = "bench",
     .summary = "Measure the speed of training steps, or of matrix products.",
     .usage = "step --model FILE [--batch B] [--seq T] [--vocab V] [--json]\n"
-             "gemm [--compute C] [--json]",
+             "gemm [--shapes S] [--compute C] [--gemm B [--against B]] [--json]",
     .notes = "step: random weights and tokens; medians over --runs steps after --warmup. gflops "
              "counts 6\n"
              "flops per parameter of layers and classifier and token, plus attention; peak is the "
              "rate of a\n"
              "large product with the same backend, measured in the same run.\n",
-    .lists = cmd_list_training,
+    .lists = lists,
     .verbs = "step gemm",
     .rows = rows,
     .run = run,
