@@ -181,6 +181,28 @@ for k in 6 8; do
     check "update $k: as the run that was not killed" alike twelve killed
 done
 
+# ---- it diverges, and is killed before it goes back: it goes back all the same
+WILD="$MEZO --val-windows 8 --lr 0.02 --seed 5 --warmup 0 --checkpoint-every 1000 --keep 100"
+must train back $WILD --steps 30 --spike 0.2
+from=$(sed -n 's/{"event":"rollback".*"from":\([0-9]*\),.*/\1/p' back/log.jsonl)
+check "it goes back" [ "${from:-0}" -gt 9 ]
+must train wild $WILD --steps "$from" --spike 0 # the same, as far as it goes
+for k in 9 $((from - 1)); do
+    killed_in wild "$k" record
+    must cp back/config.json killed/
+    check "killed $((from - k)) updates before it diverges" resume killed
+    check "it goes back to the same" alike back killed
+done
+killed_in wild "$from" record
+must cp back/config.json killed/
+check "killed with the update on record that diverged" resume killed
+check "the update is dropped" says resume.err "step $from: .* are dropped: going on from there"
+ends_of back >ends.a
+ends_of killed >ends.b
+check "it goes back to the same figures" same ends.a ends.b
+check "the same weights" same back/model.blzt killed/model.blzt
+check "the same best" same back/best.blzt killed/best.blzt
+
 # ---- fewer steps than are on record, or less patience: what was done stays
 killed_in bare 11 val
 must resume killed --steps 8
