@@ -49,19 +49,57 @@ INLINE struct rows rows_make(const int h, const float *a, int64_t ld) {
     return r;
 }
 
-INLINE float rows_get(const struct rows *r, int i) {
+/* Element u words on in row i. */
+INLINE float rows_get(const struct rows *r, int i, int u) {
     const float *p = r->p[i / 4];
     switch (i % 4) {
-    case 0: return p[0];
-    case 1: return p[r->ld];
-    case 2: return p[2 * r->ld];
-    default: return p[r->ld3];
+    case 0: return p[u];
+    case 1: return p[r->ld + u];
+    case 2: return p[2 * r->ld + u];
+    default: return p[r->ld3 + u];
     }
 }
 
-INLINE void rows_next(struct rows *r) {
-    for (int i = 0; i < 4; i++) r->p[i]++;
+INLINE void rows_next(struct rows *r, int n) {
+    for (int i = 0; i < 4; i++) r->p[i] += n;
     __asm__("" : "+r"(r->p[0]), "+r"(r->p[1]), "+r"(r->p[2]), "+r"(r->p[3]));
+    __asm__("" : "+r"(r->ld), "+r"(r->ld3));
+}
+
+/* Sum + x b. Said in so many words, each sum stays in its register; left to itself, gcc gives the
+ * sums of an unrolled loop new registers until some have none. */
+INLINE vf fused(vf sum, vf x, vf b) {
+#if defined(__FMA__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(b));
+    return sum;
+#else
+    return sum + x * b;
+#endif
+}
+
+/* Words of k at a time: a product is as fast as its instructions can be issued where two threads
+ * share a core, so there should be few besides loads and sums. */
+enum { STEPS = 8 };
+
+/* `steps` words of k. */
+INLINE void step_f32(const int h, const bool cols, const int steps, vf r[MR][2], struct rows *rows,
+                     const float **a, int64_t ld, const float **b) {
+    UNROLL for (int u = 0; u < steps; u++) {
+        const vf b0 = *(const vf *)(*b + u * NR), b1 = *(const vf *)(*b + u * NR + VL);
+#if VL == 16 /* a block of two lines a word does not stay in the first-level cache */
+        __builtin_prefetch(*b + (u + 8) * NR);
+        __builtin_prefetch(*b + (u + 8) * NR + 16);
+#endif
+        UNROLL for (int i = 0; i < h; i++) {
+            const float s = cols ? (*a)[i] : rows_get(rows, i, u);
+            const vf x = s - (vf){0};
+            r[i][0] = fused(r[i][0], x, b0);
+            r[i][1] = fused(r[i][1], x, b1);
+        }
+        if (cols) *a += ld;
+    }
+    if (!cols) rows_next(rows, steps);
+    *b += steps * NR;
 }
 
 INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int64_t ld,
@@ -72,21 +110,8 @@ INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int
         r[i][0] = add ? *(const vfu *)(c + i * ldc) : (vf){0};
         r[i][1] = add ? *(const vfu *)(c + i * ldc + VL) : (vf){0};
     }
-    for (int64_t p = 0; p < k; p++) {
-        const vf b0 = *(const vf *)b, b1 = *(const vf *)(b + VL);
-        __builtin_prefetch(b + 8 * NR);
-        __builtin_prefetch(b + 8 * NR + 16);
-        UNROLL for (int i = 0; i < h; i++) {
-            const float x = cols ? a[i] : rows_get(&rows, i);
-            r[i][0] += x * b0;
-            r[i][1] += x * b1;
-        }
-        if (cols)
-            a += ld;
-        else
-            rows_next(&rows);
-        b += NR;
-    }
+    for (int64_t n = k / STEPS; n > 0; n--) step_f32(h, cols, STEPS, r, &rows, &a, ld, &b);
+    for (int64_t n = k % STEPS; n > 0; n--) step_f32(h, cols, 1, r, &rows, &a, ld, &b);
     UNROLL for (int i = 0; i < h; i++) {
         *(vfu *)(c + i * ldc) = r[i][0];
         *(vfu *)(c + i * ldc + VL) = r[i][1];
@@ -143,14 +168,14 @@ INLINE void mul_bf16(const int h, const bool cols, int64_t k, const float *a, in
         __builtin_prefetch(b + 8 * NR);
         __builtin_prefetch(b + 8 * NR + 16);
         UNROLL for (int i = 0; i < h; i++) {
-            const __m512bh x = (__m512bh)_mm512_set1_epi32(word(cols ? a[i] : rows_get(&rows, i)));
+            const __m512bh x = (__m512bh)_mm512_set1_epi32(word(cols ? a[i] : rows_get(&rows, i, 0)));
             r[i][0] = _mm512_dpbf16_ps(r[i][0], x, b0);
             r[i][1] = _mm512_dpbf16_ps(r[i][1], x, b1);
         }
         if (cols)
             a += ld;
         else
-            rows_next(&rows);
+            rows_next(&rows, 1);
         b += NR;
     }
     UNROLL for (int i = 0; i < h; i++) {
