@@ -205,17 +205,21 @@ static bool same_signs(const struct mat *m, int v, int w) {
            p[v].eps != 0 && p[w].eps != 0;
 }
 
+enum { MAX_NV = 2 };
+
 /* All variants read the same stored elements. */
 static bool same_stored(const struct mat *m) {
     return !m->var || (m->var->stride == 0 && m->var->rank == 0);
 }
 
+#if defined(__AVX2__)
+#include "gemm_turn.h"
+#endif
+
 INLINE int chunk_width(int64_t p, int64_t end) {
     const int64_t n = KB - p % KB;
     return (int)(n < end - p ? n : end - p);
 }
-
-enum { MAX_NV = 2 };
 
 /* Calls put for every chunk and variant of a sliver. put gets the rows and how they move. */
 INLINE void
@@ -267,7 +271,12 @@ static void pack_b(const struct mat *m, int v, int nv, int64_t row0, int h, int 
             }
     } else {
         struct put t = {dst, next, p0, wide, round};
-        each_chunk(m, v, nv, row0, h, p0, k, put_words, &t);
+        int64_t done = 0;
+#if defined(__AVX2__)
+        if (turns(m, h, wide, p0, round))
+            done = turn_sliver(m, v, nv, row0, p0, k, (float *)out, next);
+#endif
+        each_chunk(m, v, nv, row0, h, p0 + done, k - done, put_words, &t);
     }
     for (int i = 0; i < nv; i++) zero_tail(dst + i * next, h, wide, k);
 }
