@@ -47,6 +47,45 @@ static void put_bias(struct exec *x, const struct node *n, int i, float *room) {
     pool_for(x->machine->pool, op_chunks(x->rows), bias_rows, &j);
 }
 
+/* Products that are computed in one loop, as long as none needs the scratch of another. */
+struct list {
+    const struct gemm *g;
+    struct gemm_product p[GEMM_LIST];
+    int n;
+    char *work;
+};
+
+static void list_run(struct list *l) {
+    if (l->n) gemm_mul_list(l->g, l->p, l->n, l->work);
+    l->n = 0;
+}
+
+static void list_put(struct list *l, const struct gemm *g, struct gemm_product p) {
+    if (l->n == GEMM_LIST || (l->n && !gemm_alike(g, l->g))) list_run(l);
+    p.add |= p.on;
+    p.on &= l->n > 0;
+    l->g = g;
+    l->p[l->n++] = p;
+}
+
+/* C (m,n) = [C +] A B'; on: after another product that adds to C. */
+static void list_mul(struct list *l, const struct gemm *g, int64_t m, int64_t n, int64_t k,
+                     struct mat a, struct mat b, float *c, bool add, bool on) {
+    const size_t packed = gemm_pack_bytes(g, GEMM_A, a, m, k);
+    if (packed || gemm_few(g, m)) {
+        list_run(l);
+        gemm_run(g, m, n, k, a, b, c, n, add || on, l->work);
+        return;
+    }
+    list_put(l, g,
+             (struct gemm_product){.a = gemm_pack(g, GEMM_A, a, m, k, NULL),
+                                   .b = gemm_unpacked(b, n, k),
+                                   .c = c,
+                                   .ldc = n,
+                                   .add = add,
+                                   .on = on});
+}
+
 static void forward(struct exec *x, const struct node *n) {
     const struct gemm *g = exec_gemm(x, GEMM_WEIGHTS);
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
@@ -55,25 +94,30 @@ static void forward(struct exec *x, const struct node *n) {
     const size_t packed = few ? 0 : gemm_pack_bytes(g, GEMM_A, a, M, I);
     char *panels = (char *)x->work + packed;
     struct gemm_pack pa = {0};
+    struct list l = {.work = panels};
+    struct variants v[NODE_MAX_OUT];
     if (!few) pa = gemm_pack(g, GEMM_A, a, M, I, x->work);
     for (int i = 0; i < n->n_out; i++) {
         const struct param *w = weight(x, n, i);
+        const bool merged = n->lora[i] && n->lora_merge;
         float *y = exec_rows(x, n->out[i]);
-        struct variants v;
+        if (merged) list_run(&l); /* its factors stand where others have their panels */
         if (has_bias(n)) put_bias(x, n, i, (float *)(void *)panels);
-        char *rest = panels;
-        struct mat b = exec_weight(x, n->param[i], &v);
-        if (n->lora[i] && n->lora_merge) {
-            b = lora_weight(x, n, i, &v, rest);
-            rest += lora_bytes(x, n, false);
-        }
-        if (few) {
-            gemm_run(g, M, w->rows, I, a, b, y, w->rows, has_bias(n), rest);
-        } else {
-            const struct gemm_pack pb = gemm_unpacked(b, w->rows, I);
-            gemm_mul(g, &pa, &pb, y, w->rows, has_bias(n), rest);
-        }
+        const struct mat b =
+            merged ? lora_weight(x, n, i, v + i, panels) : exec_weight(x, n->param[i], v + i);
+        l.work = panels + (merged ? lora_bytes(x, n, false) : 0);
+        if (few)
+            gemm_run(g, M, w->rows, I, a, b, y, w->rows, has_bias(n), l.work);
+        else
+            list_put(&l, g,
+                     (struct gemm_product){.a = pa,
+                                           .b = gemm_unpacked(b, w->rows, I),
+                                           .c = y,
+                                           .ldc = w->rows,
+                                           .add = has_bias(n)});
+        if (merged) list_run(&l);
     }
+    list_run(&l);
     if (lora_any(n) && !n->lora_merge) lora_forward(x, n, few ? NULL : &pa, panels);
 }
 
@@ -100,30 +144,48 @@ static void bias_grad(struct exec *x, const struct node *n, int i) {
     pool_for(x->machine->pool, (b->cols + BIAS_COLS - 1) / BIAS_COLS, bias_columns, &j);
 }
 
-/* dW_i (O,I) = dY_i' X, and dX (M,I) += dY_i W_i */
-static void backward(struct exec *x, const struct node *n) {
+/* dW_i (O,I) = dY_i' X */
+static void weight_grads(struct exec *x, const struct node *n, struct list *l) {
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
     for (int i = 0; i < n->n_out; i++) {
         bool add;
         const int64_t O = weight(x, n, i)->rows;
-        const float *dy = x->grad[n->out[i]];
         float *dw = exec_param_grad(x, n->param[i], &add);
         if (dw)
-            gemm_run(exec_gemm(x, GEMM_EXACT), O, I, M, mat_f32(dy, O, true),
-                     mat_f32(exec_rows(x, n->in[0]), I, true), dw, I, add, x->work);
+            list_mul(l, exec_gemm(x, GEMM_EXACT), O, I, M, mat_f32(x->grad[n->out[i]], O, true),
+                     mat_f32(exec_rows(x, n->in[0]), I, true), dw, add, false);
         if (has_bias(n)) bias_grad(x, n, i);
+    }
+}
+
+/* dX (M,I) += dY_i W_i: one chain over all outputs. */
+static void input_grad(struct exec *x, const struct node *n, struct list *l) {
+    const int64_t I = weight(x, n, 0)->cols, M = x->rows;
+    for (int i = 0; i < n->n_out; i++) {
+        const int64_t O = weight(x, n, i)->rows;
         struct variants v;
         struct mat w = param_mat(weight(x, n, i), false);
-        char *rest = x->work;
+        if (n->lora[i]) list_run(l); /* as above */
         if (n->lora[i] && n->lora_merge) {
-            w = lora_weight(x, n, i, &v, rest);
-            rest += lora_bytes(x, n, false);
+            w = lora_weight(x, n, i, &v, x->work);
+            l->work = (char *)x->work + lora_bytes(x, n, false);
         }
         w.trans = true;
-        gemm_run(exec_gemm(x, GEMM_WEIGHTS), M, I, O, mat_f32(dy, O, false), w, x->grad[n->in[0]],
-                 I, exec_adds(x, 0) || i > 0, rest);
-        if (n->lora[i]) lora_backward(x, n, i, rest);
+        list_mul(l, exec_gemm(x, GEMM_WEIGHTS), M, I, O, mat_f32(x->grad[n->out[i]], O, false), w,
+                 x->grad[n->in[0]], exec_adds(x, 0), i > 0);
+        if (n->lora[i]) {
+            list_run(l);
+            lora_backward(x, n, i, l->work);
+        }
+        l->work = x->work;
     }
+}
+
+static void backward(struct exec *x, const struct node *n) {
+    struct list l = {.work = x->work};
+    weight_grads(x, n, &l);
+    input_grad(x, n, &l);
+    list_run(&l);
 }
 
 /* The input is read for dW and for LoRA; a frozen layer needs only its weights. */

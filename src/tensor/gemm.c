@@ -119,12 +119,30 @@ size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     return (size_t)pool_threads(g->pool) * g->backend->panel_bytes(g, rows, k);
 }
 
-void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
-              int64_t ldc, bool add, void *work) {
+static void check_operands(const struct gemm_pack *a, const struct gemm_pack *b) {
     assert(a->k == b->k && a->rows % mat_variants(&b->src) == 0);
     assert(!a->src.var && (!b->data || !b->src.var));
     assert(!a->groups || a->groups == mat_variants(&b->src));
+    (void)a;
+    (void)b;
+}
+
+void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
+              int64_t ldc, bool add, void *work) {
+    check_operands(a, b);
     g->backend->mul(g, a, b, c, ldc, add, work);
+}
+
+void gemm_mul_list(const struct gemm *g, const struct gemm_product *p, int n, void *work) {
+    assert(n <= GEMM_LIST);
+    for (int i = 0; i < n; i++) {
+        check_operands(&p[i].a, &p[i].b);
+        assert(!p[i].on || (i && p[i].c == p[i - 1].c && p[i].ldc == p[i - 1].ldc &&
+                            p[i].a.rows == p[i - 1].a.rows && p[i].b.rows == p[i - 1].b.rows));
+        if (!g->backend->mul_list)
+            g->backend->mul(g, &p[i].a, &p[i].b, p[i].c, p[i].ldc, p[i].add || p[i].on, work);
+    }
+    if (g->backend->mul_list) g->backend->mul_list(g, p, n, work);
 }
 
 /* ---- products of a few rows ---------------------------------------------------------------- */

@@ -90,6 +90,15 @@ struct gemm_pack {
     int64_t first, group_rows;
 };
 
+/* One product of a list. */
+struct gemm_product {
+    struct gemm_pack a, b;
+    float *c;
+    int64_t ldc;
+    bool add;
+    bool on; /* goes on with the sums of the product before it: the same rows of the same c */
+};
+
 struct gemm;
 struct gemm_kern;
 
@@ -119,6 +128,8 @@ struct gemm_backend {
     void (*pack)(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst);
     void (*mul)(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                 float *c, int64_t ldc, bool add, void *work);
+    /* Several at once, or NULL: one after another. */
+    void (*mul_list)(const struct gemm *g, const struct gemm_product *p, int n, void *work);
 };
 
 /* A choice of backend and compute type, and what products run on. Read-only afterwards. */
@@ -176,6 +187,12 @@ struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t
 void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
               int64_t ldc, bool add, void *work);
 size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k);
+
+/* n <= GEMM_LIST products that need not wait for each other, in one loop where the backend can: the
+ * bits are those of one after the other. work: gemm_panel_bytes() of the one that needs most. Not
+ * inside a chunk. */
+enum { GEMM_LIST = 8 };
+void gemm_mul_list(const struct gemm *g, const struct gemm_product *p, int n, void *work);
 
 /* Packs A, and B panel by panel, and multiplies. Not inside a chunk. */
 size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a);

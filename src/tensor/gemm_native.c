@@ -20,7 +20,8 @@ enum {
     MIN_ROWS = 256, /* a task has at least so many rows of A, to be worth the packing */
     SIDES = 2,      /* variants of B packed at once, each in its share of the scratch */
     CUT_K = 64,     /* words that blocks of k are multiples of: stored blocks stay whole */
-    TASKS = 16,     /* tasks wanted, as far as MIN_ROWS allows */
+    TASKS = 16,     /* tasks wanted... */
+    GRAIN = 1 << 19 /* ... of so many multiply-adds at least */
 };
 
 #if defined(__x86_64__)
@@ -207,7 +208,7 @@ struct mul_job {
     int64_t lda;
     float *c;
     int64_t ldc;
-    int64_t rows;          /* of A, in one group */
+    int64_t rows, group_rows; /* of A, in one group; from one group to the next */
     int variants, sides;   /* of B; packed at once */
     int64_t words, qa, qb; /* words of k; slivers of a group of A, and of B */
     int64_t panels, parts; /* tasks: panels of B by parts of A */
@@ -215,6 +216,7 @@ struct mul_job {
     char *scratch;         /* panels that tasks pack, one a thread; NULL: B is packed */
     size_t scratch_bytes;
     bool add, round;
+    bool on; /* goes on with the sums of the job before it */
 };
 
 /* One kernel call at the right edge, where C has fewer than nr columns. */
@@ -245,7 +247,7 @@ static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t 
     const struct gemm_kern *kn = j->kn;
     const bool add = j->add || w->k0 > 0;
     const int64_t col = sb * kn->nr, left = j->b->rows - col;
-    const int64_t group = j->a->first + w->v * j->a->group_rows;
+    const int64_t group = j->a->first + w->v * j->group_rows;
     for (int64_t sa = sa0; sa < sa1; sa++) {
         const int64_t at = cut(j->rows, j->qa, sa), row = group + at;
         const int h = (int)(cut(j->rows, j->qa, sa + 1) - at);
@@ -299,8 +301,7 @@ static void mul_block(const struct mul_job *j, const struct span *s, const struc
         }
 }
 
-static void mul_task(void *ctx, int64_t t, int tid) {
-    const struct mul_job *j = ctx;
+static void mul_task(const struct mul_job *j, int64_t t, int tid) {
     const int64_t panel = t / j->parts, part = t % j->parts;
     const struct span s = {cut(j->qa, j->parts, part), cut(j->qa, j->parts, part + 1),
                            cut(j->qb, j->panels, panel), cut(j->qb, j->panels, panel + 1)};
@@ -328,33 +329,108 @@ static void mul_task(void *ctx, int64_t t, int tid) {
     if (own) gemm_count_packing(j->g, spent);
 }
 
+struct mul_list {
+    struct mul_job job[GEMM_LIST];
+    int n;
+};
+
+static int64_t tasks(const struct mul_job *j) {
+    return j->panels * j->parts;
+}
+
+/* The tasks of a chain of jobs are cut alike: one thread goes through all of it. */
+static void mul_tasks(void *ctx, int64_t t, int tid) {
+    const struct mul_list *l = ctx;
+    const struct mul_job *j = l->job, *end = j + l->n;
+    for (; j->on || t >= tasks(j); j++)
+        if (!j->on) t -= tasks(j);
+    do mul_task(j++, t, tid);
+    while (j < end && j->on);
+}
+
+/* How so many multiply-adds of the job's rows and columns are cut into tasks. */
+static void cut_tasks(struct mul_job *j, double work) {
+    const int64_t want = work < GRAIN * TASKS ? (int64_t)(work / GRAIN) + 1 : TASKS;
+    j->panels = slivers(j->qb * j->kn->nr, PANEL);
+    /* A narrow type makes the work less, not the packing. */
+    const int64_t most = j->rows / (j->kn->per_word * MIN_ROWS),
+                  parts = (want + j->panels - 1) / j->panels;
+    j->parts = parts < most ? parts : most > 0 ? most : 1;
+    /* Where the rows do not make enough tasks, columns do: they cost no packing. */
+    const int64_t panels = (want + j->parts - 1) / j->parts;
+    if (j->panels < panels) j->panels = panels < j->qb ? panels : j->qb;
+}
+
+static struct mul_job job_of(const struct gemm *g, const struct gemm_product *p) {
+    struct mul_job j = {.g = g,
+                        .kn = g->kernel,
+                        .a = &p->a,
+                        .b = &p->b,
+                        .c = p->c,
+                        .ldc = p->ldc,
+                        .add = p->add || p->on,
+                        .on = p->on,
+                        .round = rounds(g)};
+    j.pa = p->a.data ? p->a.data : p->a.src.data;
+    j.lda = p->a.data ? p->a.ld : p->a.src.ld;
+    j.variants = mat_variants(&p->b.src);
+    j.rows = p->a.rows / j.variants;
+    j.group_rows = p->a.group_rows ? p->a.group_rows : j.rows;
+    j.sides = j.variants > 1 ? SIDES : 1;
+    j.words = words(j.kn, p->a.k);
+    j.qa = slivers(j.rows, j.kn->mr);
+    j.qb = slivers(p->b.rows, j.kn->nr);
+    j.blocks = (j.words + BLOCK_K / j.sides - 1) / (BLOCK_K / j.sides);
+    return j;
+}
+
+/* Multiply-adds of job i and those that go on with it. */
+static double chain_work(const struct gemm_product *p, int n, int i) {
+    double k = (double)p[i].a.k;
+    for (int next = i + 1; next < n && p[next].on; next++) k += (double)p[next].a.k;
+    return k * (double)p[i].a.rows * (double)p[i].b.rows;
+}
+
+/* work: each thread's share. */
+static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, void *work,
+                    size_t share) {
+    struct mul_list l;
+    int64_t all = 0;
+    l.n = 0;
+    for (int i = 0; i < n; i++) {
+        struct mul_job *j = l.job + l.n;
+        *j = job_of(g, p + i);
+        if (j->words == 0 || j->qa == 0 || j->qb == 0) continue;
+        if (!p[i].b.data) {
+            j->scratch = work;
+            j->scratch_bytes = share;
+        }
+        if (j->on) {
+            j->panels = j[-1].panels;
+            j->parts = j[-1].parts;
+        } else {
+            cut_tasks(j, chain_work(p, n, i));
+            all += tasks(j);
+        }
+        l.n++;
+    }
+    pool_for(g->pool, all, mul_tasks, &l);
+}
+
+static void native_mul_list(const struct gemm *g, const struct gemm_product *p, int n,
+                            void *work) {
+    size_t share = 0;
+    for (int i = 0; i < n; i++) {
+        const size_t each = p[i].b.data ? 0 : panel_bytes(g, p[i].b.rows, p[i].b.k);
+        if (share < each) share = each;
+    }
+    mul_all(g, p, n, work, share);
+}
+
 static void native_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                        float *c, int64_t ldc, bool add, void *work) {
-    struct mul_job j = {.g = g, .kn = g->kernel, .a = a, .b = b, .c = c, .ldc = ldc, .add = add};
-    struct gemm_pack groups = *a;
-    j.round = rounds(g);
-    j.pa = a->data ? a->data : a->src.data;
-    j.lda = a->data ? a->ld : a->src.ld;
-    j.variants = mat_variants(&b->src);
-    j.rows = a->rows / j.variants;
-    if (!groups.group_rows) groups.group_rows = j.rows;
-    j.a = &groups;
-    j.sides = j.variants > 1 ? SIDES : 1;
-    j.words = words(j.kn, a->k);
-    j.qa = slivers(j.rows, j.kn->mr);
-    j.qb = slivers(b->rows, j.kn->nr);
-    if (j.words == 0 || j.qa == 0 || j.qb == 0) return;
-    j.blocks = (j.words + BLOCK_K / j.sides - 1) / (BLOCK_K / j.sides);
-    j.panels = slivers(j.qb * j.kn->nr, PANEL);
-    /* A narrow type makes the work less, not the packing. */
-    const int64_t most = j.rows / (j.kn->per_word * MIN_ROWS),
-                  want = (TASKS + j.panels - 1) / j.panels;
-    j.parts = want < most ? want : most > 0 ? most : 1;
-    if (!b->data) {
-        j.scratch = work;
-        j.scratch_bytes = b->panel ? b->panel : panel_bytes(g, b->rows, b->k);
-    }
-    pool_for(g->pool, j.panels * j.parts, mul_task, &j);
+    const struct gemm_product p = {.a = *a, .b = *b, .c = c, .ldc = ldc, .add = add};
+    mul_all(g, &p, 1, work, b->panel ? b->panel : b->data ? 0 : panel_bytes(g, b->rows, b->k));
 }
 
 static enum gemm_rate rate(enum dtype compute, const struct cpu *cpu) {
@@ -372,4 +448,5 @@ const struct gemm_backend gemm_native = {
     .panel_bytes = panel_bytes,
     .pack = native_pack,
     .mul = native_mul,
+    .mul_list = native_mul_list,
 };

@@ -7,6 +7,7 @@
  *   unpacked  the same with a B that is packed during the product
  *   panels    larger than one tile, block or library panel
  *   run       gemm_run and gemm_local, with the products of a few rows that are not packed
+ *   list      several in one loop, one of them in two pieces of k
  *   shapes    a thousand different ones */
 #include "check.h"
 #include "machine.h"
@@ -240,6 +241,55 @@ static void run_product(struct check *c, const struct backend *b, struct product
     storage_free(c, &work);
 }
 
+/* Columns [k0, k0 + k) of a product's operand. */
+static struct mat piece_of(struct mat m, int64_t k0) {
+    const int64_t at = m.trans ? k0 * m.ld : k0;
+    m.data = (const char *)m.data + at * dtype_row(m.dtype)->bytes;
+    return m;
+}
+
+static struct gemm_product list_piece(const struct gemm *g, const struct product *p, float *c,
+                                      int64_t k0, int64_t k, void *work) {
+    const struct mat a = piece_of(p->a.mat, k0);
+    return (struct gemm_product){.a = gemm_pack(g, GEMM_A, a, p->m, k, work),
+                                 .b = gemm_unpacked(piece_of(p->b.mat, k0), p->n, k),
+                                 .c = c,
+                                 .ldc = p->ldc,
+                                 .add = p->add && k0 == 0,
+                                 .on = k0 > 0};
+}
+
+/* Twice in one list, the second time in pieces of k, as a chain; both results are C. */
+static void list_product(struct check *c, const struct backend *b, struct product *p) {
+    enum { PIECES = 3 };
+    const struct gemm *g = &b->g;
+    const size_t bytes = (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c;
+    const size_t packed = gemm_pack_bytes(g, GEMM_A, p->a.mat, p->m, p->k);
+    struct storage a[1 + PIECES], work = storage_make(gemm_panel_bytes(g, p->n, p->k));
+    struct gemm_product list[1 + PIECES];
+    float *whole = reserve(bytes);
+    int n = 0;
+    memcpy(p->c, p->before, bytes);
+    memcpy(whole, p->before, bytes);
+    for (int i = 0; i <= PIECES; i++) a[i] = storage_make(packed);
+    list[n++] = list_piece(g, p, whole, 0, p->k, a[0].mem);
+    for (int64_t k0 = 0, i = 0; i < PIECES; i++) {
+        /* Pairs are not cut. */
+        const int64_t k = i < PIECES - 1 ? p->k * (i + 1) / 6 / 2 * 2 : p->k - k0;
+        if (k == 0) continue;
+        list[n] = list_piece(g, p, p->c, k0, k, a[n].mem);
+        n++;
+        k0 += k;
+    }
+    gemm_mul_list(g, list, n, work.mem);
+    for (int64_t i = 0; i < p->m && b->chain; i++)
+        check_that(c, !memcmp(whole + i * p->ldc, p->c + i * p->ldc, (size_t)p->n * sizeof *p->c),
+                   "pieces of k are one chain");
+    for (int i = 0; i <= PIECES; i++) storage_free(c, a + i);
+    storage_free(c, &work);
+    free(whole);
+}
+
 /* ---- items ---- */
 
 static void check_small(struct check *c, const struct backend *b, product_fn *run) {
@@ -264,6 +314,21 @@ static void check_mul(struct check *c, const struct backend *b) {
 
 static void check_unpacked(struct check *c, const struct backend *b) {
     check_small(c, b, unpacked_product);
+}
+
+static void check_list(struct check *c, const struct backend *b) {
+    check_small(c, b, list_product);
+    for (int i = 0; i < 4 && strcmp(b->g.backend->name, "ref"); i++) {
+        static const int64_t shapes[][3] = {
+            {512, 128, 352}, {128, 352, 512}, {700, 40, 1100}, {64, 600, 640}};
+        const int64_t *s = shapes[i];
+        struct product p = product_make(c, b, s[0], s[1], s[2], 0, 0);
+        describe(c, &p);
+        list_product(c, b, &p);
+        compare_all(c, &p, b->chain, 400);
+        if (b->g.backend->exact) compare_threads(c, b, &p, list_product);
+        product_free(&p);
+    }
 }
 
 /* Each shape packed and not; the last with leading dimensions of whole pages. */
@@ -375,6 +440,7 @@ static void check_backend(struct check *c, const struct backend *b) {
                  {"unpacked", check_unpacked},
                  {"panels", check_panels},
                  {"run", check_run},
+                 {"list", check_list},
                  {"shapes", check_shapes}};
     if (c->bench) {
         if (!check_begin(c, "mul", b->name)) return;
