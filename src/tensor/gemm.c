@@ -115,6 +115,14 @@ struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row,
     return p;
 }
 
+struct gemm_pack gemm_pack_tri(const struct gemm_pack *a, enum gemm_tri tri, int64_t diag) {
+    struct gemm_pack p = *a;
+    assert(!a->groups);
+    p.tri = tri;
+    p.diag = diag;
+    return p;
+}
+
 size_t gemm_panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     return (size_t)pool_threads(g->pool) * g->backend->panel_bytes(g, rows, k);
 }

@@ -74,6 +74,15 @@ static inline struct mat mat_f32(const float *data, int64_t ld, bool trans) {
 
 enum gemm_side { GEMM_A, GEMM_B };
 
+/* A triangle of a product: what a backend may leave out, and does where it is cheap. The
+ * bits of what is left are the same. */
+enum gemm_tri {
+    GEMM_FULL,
+    GEMM_TRI_C,     /* c(i,j) with j > diag + i is of no use: written or not */
+    GEMM_TRI_LOWER, /* a(i,p) with p > diag + i is 0 */
+    GEMM_TRI_UPPER, /* a(i,p) with i > diag + p is 0 */
+};
+
 /* An operand ready to multiply: either in packed storage or, where a backend reads the original
  * directly or packs it panel by panel during the product, a reference to it (which must then stay
  * unchanged while it is in use). */
@@ -88,6 +97,9 @@ struct gemm_pack {
     /* A in groups: row r of group v is row first + v*group_rows + r. */
     int groups; /* 0: not cut */
     int64_t first, group_rows;
+    /* A of a triangular product, in one group. */
+    enum gemm_tri tri;
+    int64_t diag;
 };
 
 /* One product of a list. */
@@ -180,6 +192,9 @@ struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row,
 
 /* The first rows and the first k of a packed B: causal attention needs only the keys so far. */
 struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t k);
+
+/* A for a product of which a triangle is enough: causal attention. */
+struct gemm_pack gemm_pack_tri(const struct gemm_pack *a, enum gemm_tri tri, int64_t diag);
 
 /* c: row i at c + i*ldc. add: accumulate into c. work: for an unpacked B, gemm_panel_bytes() bytes,
  * cut by thread, so that products inside the chunks of one loop can share it: those of smaller

@@ -216,6 +216,7 @@ struct mul_job {
     char *scratch;         /* panels that tasks pack, one a thread; NULL: B is packed */
     size_t scratch_bytes;
     bool add, round;
+    enum gemm_tri tri;
     bool on; /* goes on with the sums of the job before it */
 };
 
@@ -240,6 +241,25 @@ struct piece {
     int v;
 };
 
+/* Words [begin, end) of k that rows [at, at + h) of a triangular A need, against columns from col
+ * on: of w's. False: none, and C stays as it is (a first block of k writes it: 0). */
+struct range {
+    int64_t begin, end;
+};
+
+static bool needed(const struct mul_job *j, const struct piece *w, int64_t at, int h, int64_t col,
+                   struct range *r) {
+    const int64_t each = j->kn->per_word, diag = j->a->diag;
+    int64_t begin = w->k0, end = w->k0 + w->k;
+    if (j->tri == GEMM_TRI_C && col >= diag + at + h) return false;
+    if (j->tri == GEMM_TRI_LOWER && (diag + at + h + each - 1) / each < end)
+        end = (diag + at + h + each - 1) / each;
+    if (j->tri == GEMM_TRI_UPPER && (at - diag) / each > begin) begin = (at - diag) / each;
+    if (end < begin) begin = end = w->k0;
+    *r = (struct range){begin, end};
+    return end > begin || !(j->add || w->k0 > 0);
+}
+
 /* Slivers [sa0, sa1) of the group against sliver sb of B, whose words stand at b and scales (if
  * there are any) at scale_b. */
 static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t sa0, int64_t sa1,
@@ -251,14 +271,18 @@ static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t 
     for (int64_t sa = sa0; sa < sa1; sa++) {
         const int64_t at = cut(j->rows, j->qa, sa), row = group + at;
         const int h = (int)(cut(j->rows, j->qa, sa + 1) - at);
-        const uint32_t *a = j->pa + (j->a->src.trans ? w->k0 * j->lda + row : row * j->lda + w->k0);
+        struct range k = {w->k0, w->k0 + w->k};
+        if (j->tri && !needed(j, w, at, h, col, &k)) continue;
+        const uint32_t *a =
+            j->pa + (j->a->src.trans ? k.begin * j->lda + row : row * j->lda + k.begin);
+        const uint32_t *from = b + (k.begin - w->k0) * kn->nr;
         float *c = j->c + (w->v * j->rows + at) * j->ldc + col;
         const struct gemm_scales both = {kn->scale_k ? j->a->scale + row : NULL, scale_b},
                                  *scales = kn->scale_k ? &both : NULL;
         if (left < kn->nr)
-            mul_edge(j, h, w->k, a, b, c, (int)left, add, scales);
+            mul_edge(j, h, k.end - k.begin, a, from, c, (int)left, add, scales);
         else
-            kn->mul(h, j->a->src.trans, w->k, a, j->lda, b, c, j->ldc, add, scales);
+            kn->mul(h, j->a->src.trans, k.end - k.begin, a, j->lda, from, c, j->ldc, add, scales);
     }
 }
 
@@ -370,6 +394,7 @@ static struct mul_job job_of(const struct gemm *g, const struct gemm_product *p)
                         .ldc = p->ldc,
                         .add = p->add || p->on,
                         .on = p->on,
+                        .tri = g->kernel->scale_k ? GEMM_FULL : p->a.tri, /* scales are of whole k */
                         .round = rounds(g)};
     j.pa = p->a.data ? p->a.data : p->a.src.data;
     j.lda = p->a.data ? p->a.ld : p->a.src.ld;

@@ -8,6 +8,7 @@
  *   panels    larger than one tile, block or library panel
  *   run       gemm_run and gemm_local, with the products of a few rows that are not packed
  *   list      several in one loop, one of them in two pieces of k
+ *   tri       products of which a triangle is enough
  *   shapes    a thousand different ones */
 #include "check.h"
 #include "machine.h"
@@ -331,6 +332,67 @@ static void check_list(struct check *c, const struct backend *b) {
     }
 }
 
+/* ---- triangles ---- */
+
+struct triangle {
+    enum gemm_tri tri;
+    int64_t diag;
+};
+
+static void operand_clear(struct operand *o, int64_t i, int64_t p) {
+    const int size = dtype_row(o->mat.dtype)->bytes;
+    const int64_t at = o->mat.trans ? p * o->mat.ld + i : i * o->mat.ld + p;
+    memset((char *)(uintptr_t)o->mat.data + at * size, 0, (size_t)size);
+    o->value[i * o->k + p] = 0;
+}
+
+static void triangle_clear(const struct triangle *t, struct product *p) {
+    for (int64_t i = 0; i < p->m; i++)
+        for (int64_t q = 0; q < p->k; q++)
+            if ((t->tri == GEMM_TRI_LOWER && q > t->diag + i) ||
+                (t->tri == GEMM_TRI_UPPER && i > t->diag + q))
+                operand_clear(&p->a, i, q);
+}
+
+static void triangle_product(const struct backend *b, const struct triangle *t, struct product *p,
+                             struct storage *sa, struct storage *sb) {
+    const struct gemm *g = &b->g;
+    memcpy(p->c, p->before, (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c);
+    const struct gemm_pack a = gemm_pack(g, GEMM_A, p->a.mat, p->m, p->k, sa->mem),
+                           tri = gemm_pack_tri(&a, t->tri, t->diag),
+                           whole = gemm_pack(g, GEMM_B, p->b.mat, p->n, p->k, sb->mem);
+    gemm_mul(g, &tri, &whole, p->c, p->ldc, p->add, NULL);
+}
+
+/* Also where no row, or no k of a block, is left. */
+static void check_tri(struct check *c, const struct backend *b) {
+    for (int i = 0; i < 2 * SMALL; i++) {
+        const bool large = i % 60 < 3; /* several panels and blocks of k */
+        struct product p = product_make(c, b, pick(c, 1, SMALL), pick(c, 1, large ? 300 : SMALL),
+                                        pick(c, 1, large ? 1200 : SMALL), 0, 0);
+        const struct triangle t = {GEMM_TRI_C + i % 3,
+                                   pick(c, -SMALL / 2, large && i % 3 == 1 ? 1200 : SMALL)};
+        struct storage sa = storage_make(gemm_pack_bytes(&b->g, GEMM_A, p.a.mat, p.m, p.k)),
+                       sb = storage_make(gemm_pack_bytes(&b->g, GEMM_B, p.b.mat, p.n, p.k));
+        describe(c, &p);
+        triangle_clear(&t, &p);
+        triangle_product(b, &t, &p, &sa, &sb);
+        bool padding = true;
+        for (int64_t at = 0; at < (p.m - 1) * p.ldc + p.n; at++) {
+            const int64_t row = at / p.ldc, col = at % p.ldc;
+            if (col >= p.n)
+                padding = padding && !memcmp(p.c + at, p.before + at, sizeof *p.c);
+            else if ((t.tri != GEMM_TRI_C || col <= t.diag + row) && (!large || at % 17 == 0))
+                compare(c, &p, b->chain, row, col);
+        }
+        check_that(c, padding, "what stands between the rows of C is untouched");
+        storage_free(c, &sa);
+        storage_free(c, &sb);
+        check_intact(c);
+        product_free(&p);
+    }
+}
+
 /* Each shape packed and not; the last with leading dimensions of whole pages. */
 static void check_panels(struct check *c, const struct backend *b) {
     static const int64_t shapes[][3] = {{75, 530, 700},  {300, 140, 513}, {13, 600, 1500},
@@ -441,6 +503,7 @@ static void check_backend(struct check *c, const struct backend *b) {
                  {"panels", check_panels},
                  {"run", check_run},
                  {"list", check_list},
+                 {"tri", check_tri},
                  {"shapes", check_shapes}};
     if (c->bench) {
         if (!check_begin(c, "mul", b->name)) return;
