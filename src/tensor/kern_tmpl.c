@@ -132,15 +132,36 @@ static void f32_from_q8(float *dst, const void *src, int64_t n) {
     }
 }
 
+/* x, and a number that is added below the bits that stay. */
+VEC vu by_chance(vf x, vu rand) {
+    vu u = (vu)x;
+    vu up = (u + rand) >> 16;
+    /* infinity would carry over into NaN, NaN into infinity or zero */
+    vu keep = (vu)((u & 0x7F800000u) == 0x7F800000u);
+    vu quiet = (u >> 16) | ((vu)(x != x) & 0x40u);
+    return (quiet & keep) | (up & ~keep);
+}
+
 static void bf16_by_chance(uint16_t *dst, const float *src, const uint16_t *rand, int64_t n) {
-    EACH(n, {
-        vf x = load(src + i, k);
-        vu u = (vu)x;
-        vu up = (u + __builtin_convertvector(load16(rand + i, k), vu)) >> 16;
-        /* infinity would carry over into NaN, NaN into infinity or zero */
-        vu keep = (vu)((u & 0x7F800000u) == 0x7F800000u);
-        vu quiet = (u >> 16) | ((vu)(x != x) & 0x40u);
-        store16(dst + i, __builtin_convertvector((quiet & keep) | (up & ~keep), vs), k);
+    enum { GROUP = 4 * VL };
+    int64_t whole = 0;
+    /* As long as all numbers of a group are finite. */
+    for (; whole + GROUP <= n; whole += GROUP) {
+        vu x[4], odd = {0};
+        for (int j = 0; j < 4; j++) {
+            x[j] = (vu)load(src + whole + j * VL, VL);
+            odd |= (vu)((x[j] & 0x7F800000u) == 0x7F800000u);
+            x[j] = (x[j] + __builtin_convertvector(load16(rand + whole + j * VL, VL), vu)) >> 16;
+        }
+        if (any(odd)) break;
+        for (int j = 0; j < 4; j += 2) store16_two(dst + whole + j * VL, x[j], x[j + 1]);
+    }
+    dst += whole;
+    src += whole;
+    rand += whole;
+    EACH(n - whole, {
+        vu r = __builtin_convertvector(load16(rand + i, k), vu);
+        store16(dst + i, __builtin_convertvector(by_chance(load(src + i, k), r), vs), k);
     });
 }
 
@@ -181,6 +202,21 @@ VEC void store_blocks(uint64_t *words, const vw w[BLOCK_WORDS], int n) {
     store_block_pairs(words, even[0], even[1], even[2], even[3], n);
     store_block_pairs(words + BLOCK_WORDS, odd[0], odd[1], odd[2], odd[3], n - 1);
 }
+#elif VL == 8
+VEC void store_blocks(uint64_t *words, const vw w[BLOCK_WORDS], int n) {
+    for (int k = 0; k < BLOCK_WORDS; k += 4) {
+        const __m256i even = _mm256_unpacklo_epi64((__m256i)w[k], (__m256i)w[k + 1]),
+                      odd = _mm256_unpackhi_epi64((__m256i)w[k], (__m256i)w[k + 1]),
+                      even1 = _mm256_unpacklo_epi64((__m256i)w[k + 2], (__m256i)w[k + 3]),
+                      odd1 = _mm256_unpackhi_epi64((__m256i)w[k + 2], (__m256i)w[k + 3]);
+        const __m256i block[4] = {_mm256_permute2x128_si256(even, even1, 0x20),
+                                  _mm256_permute2x128_si256(odd, odd1, 0x20),
+                                  _mm256_permute2x128_si256(even, even1, 0x31),
+                                  _mm256_permute2x128_si256(odd, odd1, 0x31)};
+        for (int l = 0; l < 4 && l < n; l++)
+            _mm256_storeu_si256((__m256i *)(void *)(words + l * BLOCK_WORDS + k), block[l]);
+    }
+}
 #else
 VEC void store_blocks(uint64_t *words, const vw w[BLOCK_WORDS], int n) {
     for (int l = 0; l < n; l++)
@@ -188,50 +224,77 @@ VEC void store_blocks(uint64_t *words, const vw w[BLOCK_WORDS], int n) {
 }
 #endif
 
-static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n) {
-    for (int64_t i = 0; i < n; i += WORD_LANES) {
-        uint64_t number[WORD_LANES];
-        vw h, out[BLOCK_WORDS];
-        for (int l = 0; l < WORD_LANES; l++) number[l] = first + (uint64_t)(i + l) * stride;
-        memcpy(&h, number, sizeof h);
-        h ^= key;
+/* The words of n blocks, n <= m WORD_LANES: m vectors of them side by side, since what follows from
+ * one another within a block takes the processor longer than what it has to do. */
+VEC void some_signs(uint64_t *words, uint64_t key, vw number, vw step, const int m, int64_t n) {
+    vw s0[2], s1[2], s2[2], s3[2], out[2][BLOCK_WORDS];
+    for (int j = 0; j < m; j++, number += step) {
+        vw h = number ^ key;
         h = splitmix(&h);
-        vw s0 = splitmix(&h), s1 = splitmix(&h), s2 = splitmix(&h), s3 = splitmix(&h);
-        for (int w = 0; w < BLOCK_WORDS; w++) {
-            const vw t = s1 << 17;
-            out[w] = rotl(s0 + s3, 23) + s0;
-            s2 ^= s0;
-            s3 ^= s1;
-            s1 ^= s2;
-            s0 ^= s3;
-            s2 ^= t;
-            s3 = rotl(s3, 45);
+        s0[j] = splitmix(&h), s1[j] = splitmix(&h), s2[j] = splitmix(&h), s3[j] = splitmix(&h);
+    }
+    for (int w = 0; w < BLOCK_WORDS; w++)
+        for (int j = 0; j < m; j++) {
+            const vw t = s1[j] << 17;
+            out[j][w] = rotl(s0[j] + s3[j], 23) + s0[j];
+            s2[j] ^= s0[j];
+            s3[j] ^= s1[j];
+            s1[j] ^= s2[j];
+            s0[j] ^= s3[j];
+            s2[j] ^= t;
+            s3[j] = rotl(s3[j], 45);
         }
-        store_blocks(words + i * BLOCK_WORDS, out, n - i < WORD_LANES ? (int)(n - i) : WORD_LANES);
+    for (int j = 0; j < m; j++) {
+        const int64_t left = n - j * WORD_LANES;
+        store_blocks(words + j * WORD_LANES * BLOCK_WORDS, out[j],
+                     left < WORD_LANES ? (int)left : WORD_LANES);
     }
 }
 
-/* x + eps where the lowest bits of `bits` are set, else x - eps. */
-VEC vf add_sign(vf x, vf eps, uint32_t bits) {
+static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n) {
+    uint64_t lane[WORD_LANES];
+    vw number, step = (vw){0} + WORD_LANES * stride;
+    for (int l = 0; l < WORD_LANES; l++) lane[l] = first + (uint64_t)l * stride;
+    memcpy(&number, lane, sizeof number);
+    for (; n > WORD_LANES; n -= 2 * WORD_LANES, words += 2 * WORD_LANES * BLOCK_WORDS) {
+        some_signs(words, key, number, step, 2, n);
+        number += step + step;
+    }
+    if (n > 0) some_signs(words, key, number, step, 1, n);
+}
+
+/* x + eps where the lowest bits of `bits` from number `at` on are set, else x - eps. */
+VEC vf add_sign(vf x, vf eps, uint32_t bits, int at) {
 #if VL == 16
-    return (vf)_mm512_mask_add_ps(_mm512_sub_ps((__m512)x, (__m512)eps), (__mmask16)bits, (__m512)x,
-                                  (__m512)eps);
+    return (vf)_mm512_mask_add_ps(_mm512_sub_ps((__m512)x, (__m512)eps), (__mmask16)(bits >> at),
+                                  (__m512)x, (__m512)eps);
 #else
-    vu lane;
-    for (int l = 0; l < VL; l++) lane[l] = (uint32_t)l;
-    const vu minus = ~(((vu){0} + bits) >> lane) << 31;
-    return x + (vf)((vu)eps ^ minus);
+    vu up;
+    for (int l = 0; l < VL; l++) up[l] = (uint32_t)(31 - at - l);
+    return x + (vf)((vu)eps ^ (~((vu){0} + bits) << up & 0x80000000u));
 #endif
 }
 
 static void add_signs(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
                       int64_t n) {
+    enum { GROUP = 32 };
     const unsigned char *bytes = (const unsigned char *)words;
     const vf e = splat(eps);
-    EACH(n, {
+    int64_t whole = 0;
+    for (; whole + GROUP <= n; whole += GROUP) {
+        uint64_t more;
+        memcpy(&more, bytes + ((bit0 + whole) >> 3), sizeof more);
+        const uint32_t bits = (uint32_t)(more >> ((bit0 + whole) & 7));
+        for (int j = 0; j < GROUP; j += VL)
+            store(y + whole + j, add_sign(load(x + whole + j, VL), e, bits, j), VL);
+    }
+    y += whole;
+    x += whole;
+    bit0 += whole;
+    EACH(n - whole, {
         uint32_t bits;
         memcpy(&bits, bytes + ((bit0 + i) >> 3), sizeof bits);
-        store(y + i, add_sign(load(x + i, k), e, bits >> ((bit0 + i) & 7)), k);
+        store(y + i, add_sign(load(x + i, k), e, bits >> ((bit0 + i) & 7), 0), k);
     });
 }
 

@@ -92,6 +92,30 @@ VEC void store16(uint16_t *p, vs v, int k) {
         if (l < k) memcpy(p + l, part + l, sizeof *p);
 }
 
+/* Two vectors of numbers below 65536, one after the other. */
+VEC void store16_two(uint16_t *p, vu a, vu b) {
+#if VL == 8
+    const __m256i both = _mm256_packus_epi32((__m256i)a, (__m256i)b);
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(both, 0xd8));
+#else
+    store16(p, __builtin_convertvector(a, vs), VL);
+    store16(p + VL, __builtin_convertvector(b, vs), VL);
+#endif
+}
+
+/* Is any bit set? */
+VEC int any(vu m) {
+#if VL == 16
+    return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
+#elif VL == 8
+    return !_mm256_testz_si256((__m256i)m, (__m256i)m);
+#else
+    uint64_t w[2];
+    memcpy(w, &m, sizeof w);
+    return (w[0] | w[1]) != 0;
+#endif
+}
+
 #if VL > 4
 /* f16 and f32, as half.h has them. */
 VEC vs narrow16(vf x) {
