@@ -20,6 +20,7 @@ enum {
     MIN_ROWS = 256, /* a task has at least so many rows of A, to be worth the packing */
     SIDES = 2,      /* variants of B packed at once, each in its share of the scratch */
     CUT_K = 64,     /* words that blocks of k are multiples of: stored blocks stay whole */
+    SET_LINES = 6,  /* of 8, with two for B and C */
     TASKS = 16,     /* tasks wanted... */
     GRAIN = 1 << 19 /* ... of so many multiply-adds at least */
 };
@@ -103,13 +104,17 @@ static int64_t cut(int64_t n, int64_t parts, int64_t i) {
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-/* Rows at a multiple of a page apart fall into the same cache set, fourteen at a time. */
+/* Lines at a multiple of a page apart fall into the same set of a first-level cache. */
 static bool bad_stride(int64_t ld) {
     return ld % 1024 == 0;
 }
 
+/* Rows that a kernel reads side by side may all be in one set: it has eight lines or more. Of a
+ * transposed A it reads k after k, and comes back to each line. */
 static bool reads_in_place(const struct gemm_kern *kn, const struct mat *m, bool round) {
-    return kn->per_word == 1 && !kn->scale_k && !round && m->dtype == DT_F32 && !bad_stride(m->ld);
+    const bool fits = !m->trans && kn->mr <= SET_LINES;
+    return kn->per_word == 1 && !kn->scale_k && !round && m->dtype == DT_F32 &&
+           (fits || !bad_stride(m->ld));
 }
 
 /* Words from one line of the copy of A to the next; *lines: how many. */
@@ -420,6 +425,7 @@ static double chain_work(const struct gemm_product *p, int n, int i) {
 static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, void *work,
                     size_t share) {
     struct mul_list l;
+    const struct mul_job *head = l.job;
     int64_t all = 0;
     l.n = 0;
     for (int i = 0; i < n; i++) {
@@ -431,9 +437,10 @@ static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, v
             j->scratch_bytes = share;
         }
         if (j->on) {
-            j->panels = j[-1].panels;
-            j->parts = j[-1].parts;
+            j->panels = head->panels;
+            j->parts = head->parts;
         } else {
+            head = j;
             cut_tasks(j, chain_work(p, n, i));
             all += tasks(j);
         }
