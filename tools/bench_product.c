@@ -93,16 +93,12 @@ void product_init(struct product *p, const struct gemm *g, const struct product_
     } while (p->times < 1 << 20);
 }
 
-enum { TRIAL = 512 };
-
-/* The fastest of n at a small square, and its seconds: the least of five turns each, taken
- * alternately. */
-static int fastest(const struct gemm *g, int n, int *best, double *seconds, struct err *e) {
+/* Seconds of small squares by n ways: the least of five turns each, taken alternately. */
+static int try_squares(const struct gemm *g, int n, int64_t side, double *least, struct err *e) {
     int rc;
-    const struct shape square = {FORM_forward, TRIAL, TRIAL, TRIAL};
+    const struct shape square = {FORM_forward, side, side, side};
     struct product_data d;
     struct product p[MAX_RIVALS];
-    double least[MAX_RIVALS];
     TRY(product_data_open(&d, &square, g, n, e));
     for (int i = 0; i < n; i++) product_init(p + i, g + i, &d);
     for (int k = 0; k < 5; k++)
@@ -111,19 +107,37 @@ static int fastest(const struct gemm *g, int n, int *best, double *seconds, stru
             TRY(product_turn(p + i, &t, e));
             if (k == 0 || t.wall < least[i]) least[i] = t.wall;
         }
-    *best = 0;
-    for (int i = 1; i < n; i++)
-        if (least[i] < least[*best]) *best = i;
-    *seconds = least[*best];
 out:
     product_data_close(&d);
     return rc;
 }
 
-int peak_open(struct peak *p, enum dtype compute, const struct cpu *cpu, struct pool *pool,
-              struct err *e) {
+int peak_side(const struct gemm *g, int64_t *side, struct err *e) {
+    enum { TRIAL = 128 };
+    double seconds;
+    const int rc = try_squares(g, 1, TRIAL, &seconds, e);
+    if (rc) return rc;
+    *side = gemm_peak_side(g, memory_available());
+    while (*side > TRIAL && seconds * pow((double)*side / TRIAL, 3) > 0.33) *side /= 2;
+    return 0;
+}
+
+int peak_open(struct peak *p, const struct gemm *g, int64_t side, struct err *e) {
+    int rc;
+    const struct shape square = {FORM_forward, side, side, side};
+    *p = (struct peak){.g = *g};
+    TRY(product_data_open(&p->data, &square, &p->g, 1, e));
+    product_init(&p->product, &p->g, &p->data);
+out:
+    return rc;
+}
+
+int peak_open_best(struct peak *p, enum dtype compute, const struct cpu *cpu, struct pool *pool,
+                   struct err *e) {
+    enum { TRIAL = 384 };
     int rc, n = 0, best = 0;
-    double seconds = 0;
+    int64_t side;
+    double least[MAX_RIVALS] = {0};
     struct gemm g[MAX_RIVALS] = {0};
     *p = (struct peak){0};
     for (size_t i = 0; i < n_gemm_backends; i++) {
@@ -132,14 +146,11 @@ int peak_open(struct peak *p, enum dtype compute, const struct cpu *cpu, struct 
             !gemm_init(g + n, gemm_backends[i]->name, compute, cpu, pool, &ignored))
             n++;
     }
-    TRY(fastest(g, n, &best, &seconds, e));
-    p->g = g[best];
-    struct shape square = {.form = FORM_forward, .m = gemm_peak_side(&p->g, memory_available())};
-    /* A turn of at most a third of a second. */
-    while (square.m > TRIAL && seconds * pow((double)square.m / TRIAL, 3) > 0.33) square.m /= 2;
-    square.n = square.k = square.m;
-    TRY(product_data_open(&p->data, &square, &p->g, 1, e));
-    product_init(&p->product, &p->g, &p->data);
+    TRY(try_squares(g, n, TRIAL, least, e));
+    for (int i = 1; i < n; i++)
+        if (least[i] < least[best]) best = i;
+    TRY(peak_side(g + best, &side, e));
+    TRY(peak_open(p, g + best, side, e));
 out:
     return rc;
 }

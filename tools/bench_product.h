@@ -12,9 +12,9 @@
 /* How the operands of C (m,n) = A (m,k) B (n,k)' are stored in the passes of a linear layer.
  *        name,        A transposed, B transposed */
 #define PRODUCT_FORMS(X)                                                                           \
-    X(forward, "forward", false, false)        /* tokens x out x in: y = x W' */                   \
-    X(input_grad, "input-grad", false, true)   /* tokens x in x out: dx = dy W */                  \
-    X(weight_grad, "weight-grad", true, true)  /* out x in x tokens: dW = dy' x */
+    X(forward, "forward", false, false)       /* tokens x out x in: y = x W' */                    \
+    X(input_grad, "input-grad", false, true)  /* tokens x in x out: dx = dy W */                   \
+    X(weight_grad, "weight-grad", true, true) /* out x in x tokens: dW = dy' x */
 
 enum product_form {
 #define X(id, name, ta, tb) FORM_##id,
@@ -37,7 +37,7 @@ struct shape_set {
     const char *about; /* a line */
 };
 struct shape_list {
-    struct shape *s; /* owned */
+    struct shape *s;              /* owned */
     const struct shape_set **set; /* of each; owned */
     size_t n, cap;
 };
@@ -73,17 +73,20 @@ void product_init(struct product *p, const struct gemm *g, const struct product_
 /* A rival's turn: seconds a product. */
 int product_turn(void *product, struct turn *t, struct err *e);
 
-/* What the machine can do now: a large square product by the backend that is the fastest at it. It
- * takes its turns among the rivals. */
+/* What the machine can do now: a large square product. It takes its turns among the rivals. */
 struct peak {
     struct gemm g;
     struct product_data data;
     struct product product;
     struct drift rates; /* GFLOP/s, by the clock, in the order of time */
 };
-/* Which backend is fastest is found by trying each but the reference at a smaller square. */
-int peak_open(struct peak *p, enum dtype compute, const struct cpu *cpu, struct pool *pool,
-               struct err *e);
+/* The side of a square that this way multiplies in a third of a second at most, judged by a small
+ * one; and that fits into memory. */
+int peak_side(const struct gemm *g, int64_t *side, struct err *e);
+int peak_open(struct peak *p, const struct gemm *g, int64_t side, struct err *e);
+/* Of the backend that is the fastest at a smaller square, the reference apart. */
+int peak_open_best(struct peak *p, enum dtype compute, const struct cpu *cpu, struct pool *pool,
+                   struct err *e);
 /* A rival's turn, which it also remembers. */
 int peak_turn(void *peak, struct turn *t, struct err *e);
 void peak_close(struct peak *p); /* accepts all zeros */

@@ -102,6 +102,16 @@ struct drift_range drift_range(const struct drift *d) {
     return r;
 }
 
+struct stat_spread drift_spread(const struct drift *d) {
+    double *copy = malloc((d->n + 1) * sizeof *copy);
+    struct stat_spread s = {0};
+    if (!copy) return s;
+    memcpy(copy, d->x, d->n * sizeof *copy);
+    s = stat_spread(copy, d->n);
+    free(copy);
+    return s;
+}
+
 void drift_release(struct drift *d) {
     free(d->x);
     *d = (struct drift){0};

@@ -65,6 +65,7 @@ struct drift_range {
 };
 int drift_add(struct drift *d, double x, struct err *e);
 struct drift_range drift_range(const struct drift *d);
+struct stat_spread drift_spread(const struct drift *d); /* leaves the order as it is */
 void drift_release(struct drift *d);
 
 #endif

@@ -116,8 +116,7 @@ static const struct shape_set given = {NULL, "given"};
 void shape_list_help(FILE *out) {
     fprintf(out, "\n--shapes: [FORM:]MxNxK is C (M,N) = A (M,K) B (N,K)'; FORM, how A and B are "
                  "stored:\n  forward, input-grad (B transposed), weight-grad (both). Or a set:\n");
-    for (int i = 0; i < SETS; i++)
-        fprintf(out, "  %-8s %s\n", sets[i].set.name, sets[i].set.about);
+    for (int i = 0; i < SETS; i++) fprintf(out, "  %-8s %s\n", sets[i].set.name, sets[i].set.about);
     fprintf(out, "  %-8s demo, w256 and w384\n  %-8s all of them\n", "small", "all");
 }
 

@@ -1,9 +1,32 @@
-/* What `duet bench step` and `duet bench gemm` say alike. */
+/* What `duet bench step` and `duet bench gemm` say and read alike. */
 #include "bench.h"
 #include "log.h"
 #include "num.h"
 
 #include <stdio.h>
+#include <string.h>
+
+int bench_against_kind(const char *word, bool *backend, struct err *e) {
+    char list[128] = "";
+    *backend = false;
+    if (strchr(word, '/')) return 0;
+    for (size_t i = 0; i < n_gemm_backends; i++) {
+        if (!strcmp(word, gemm_backends[i]->name)) {
+            *backend = true;
+            return 0;
+        }
+        strncat(list, gemm_backends[i]->name, sizeof list - strlen(list) - 1);
+        strncat(list, ", ", sizeof list - strlen(list) - 1);
+    }
+    return err_set(e, ERR_USAGE,
+                   "--against %.80s: expected %sor the path of a program, with a slash", word,
+                   list);
+}
+
+const char *bench_short_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
 
 void bench_warn_of_drift(const struct drift *peak) {
     const struct drift_range d = drift_range(peak);

@@ -41,11 +41,13 @@ static const struct conf_row rows[] = {
     CONF_SECTION("Matrix products"),
     CONF_LIST(O, shapes, "shapes", "SHAPES",
               "what is multiplied: MxNxK or a set, see below; usual if not given (repeatable)"),
-    CONF_LIST(O, against, "against", "BACKEND",
-              "measure --gemm against this one, not against all (repeatable)"),
     CONF_SECTION("Measuring"),
+    CONF_LIST(O, against, "against", "RIVAL",
+              "take turns with this: a backend, or the path of another duet, which gets the same "
+              "options (repeatable)"),
     CONF_INT(O, runs, "runs", "10", 1, 1e6,
-             "rounds: measured steps, or turns of each backend at each shape"),
+             "measured steps; rounds, of products and with --against"),
+    CONF_BOOL(O, serve, "serve", "measure what standard input asks for: what --against starts"),
     CONF_SECTION("Computing"),
     CONF_CHOICE(O, train.compute, "compute", "f32", compute_words,
                 "type of GEMM inputs; auto: the faster here"),
@@ -85,6 +87,10 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(refuse_options(&conf, conf.pos[0], e));
     TRY(model_shipped_find(&o.train.model, &found, e));
     o.one_type = conf_given(&conf, "compute");
+    o.argc = argc;
+    o.argv = argv;
+    if (o.serve && o.against.n)
+        TRY(err_set(e, ERR_USAGE, "--serve and --against exclude each other"));
     TRY(machine_open(&o.machine,
                      &(struct machine_opts){.threads = (int)o.train.threads, .idle = true}, e));
     rc = !strcmp(conf.pos[0], "step") ? bench_step(&o, e) : bench_gemm(&o, e);
@@ -104,13 +110,24 @@ static void lists(FILE *out) {
 const struct cmd cmd_bench = {
     .name = "bench",
     .summary = "Measure the speed of training steps, or of matrix products.",
-    .usage = "step --model FILE [--batch B] [--seq T] [--vocab V] [--json]\n"
-             "gemm [--shapes S] [--compute C] [--gemm B [--against B]] [--json]",
-    .notes = "step: random weights and tokens; medians over --runs steps after --warmup. gflops "
-             "counts 6\n"
-             "flops per parameter of layers and classifier and token, plus attention; peak is the "
-             "rate of a\n"
-             "large product with the same backend, measured in the same run.\n",
+    .usage = "step --model FILE [--batch B] [--seq T] [--vocab V] [--against R] [--json]\n"
+             "gemm [--shapes S] [--compute C] [--gemm B [--against R]] [--json]",
+    .notes =
+        "step: random weights and tokens; medians over --runs steps after --warmup. gflops "
+        "counts 6\n"
+        "flops per parameter of layers and classifier and token, plus attention; peak is the "
+        "rate of a\n"
+        "large product with the same backend, measured before, between and after the steps.\n"
+        "\n"
+        "gemm, and step with --against: in every round each rival has a turn of a few "
+        "milliseconds\n"
+        "(steps: 0.2 s), in an order drawn anew, and so has a large product, the peak. Ratios "
+        "are\n"
+        "medians of the quotients within a round, with the interval in which the median lies: "
+        "what a\n"
+        "busy machine does to one it does to the others. A duet without --serve is compared by "
+        "whole\n"
+        "processes in turns.\n",
     .lists = lists,
     .verbs = "step gemm",
     .rows = rows,

@@ -1,10 +1,9 @@
 #include "gnuplot.h"
+#include "child.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +13,6 @@
 #include <unistd.h>
 
 #define PICTURE_MAX ((size_t)1 << 30)
-
-extern char **environ;
 
 /* What a descriptor gave. */
 struct stream {
@@ -69,26 +66,6 @@ static void talk(int in, const char *script, size_t n, int out, struct stream *p
     }
 }
 
-/* fd[i]: ours, and the end that becomes its descriptor i. */
-static int start(pid_t *pid, int fd[3][2]) {
-    char name[] = "gnuplot", settings[] = "-d";
-    char *argv[] = {name, settings, NULL};
-    posix_spawn_file_actions_t fa;
-    posix_spawnattr_t attr;
-    sigset_t pipe_signal;
-    sigemptyset(&pipe_signal);
-    sigaddset(&pipe_signal, SIGPIPE);
-    posix_spawn_file_actions_init(&fa);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigdefault(&attr, &pipe_signal);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
-    for (int i = 0; i < 3; i++) posix_spawn_file_actions_adddup2(&fa, fd[i][1], i);
-    const int rc = posix_spawnp(pid, name, &fa, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&fa);
-    posix_spawnattr_destroy(&attr);
-    return rc;
-}
-
 /* The sentence among what gnuplot said: it shows the line, a caret below, and then
  * `line 12: undefined variable: x`, with blanks in front. */
 static const char *last_line(char *said) {
@@ -133,7 +110,8 @@ int gnuplot_run(const char *script, size_t n, char **picture, size_t *bytes, str
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd[0]) || pipe2(fd[1], O_CLOEXEC) ||
         pipe2(fd[2], O_CLOEXEC))
         TRY(err_errno(e, ERR_IO, "cannot open a pipe to gnuplot"));
-    const int failed = start(&pid, fd);
+    char name[] = "gnuplot", settings[] = "-d", *argv[] = {name, settings, NULL};
+    const int failed = child_spawn(&pid, argv, (int[]){fd[0][1], fd[1][1], fd[2][1]});
     if (failed == ENOENT) TRY(absent(e));
     if (failed) TRY(err_set(e, ERR_IO, "cannot start gnuplot: %s", strerror(failed)));
     for (int i = 0; i < 3; i++) close(fd[i][1]), fd[i][1] = -1;

@@ -51,7 +51,104 @@ check "... no line is wider than 100" [ -z "$(grep '.\{101\}' gemm.txt | grep -v
 for word in demi 1x2 0x1x1 back:1x2x3 ''; do
     refuses "--shapes '$word'" 2 '--shapes .*MxNxK' "$DUET" bench gemm --shapes "$word"
 done
-refuses "--against what is no backend" 2 'against' "$DUET" bench gemm --against mkl --shapes 8x8x8
+refuses "--against what is neither backend nor path" 2 'against mkl: expected native' \
+    "$DUET" bench gemm --against mkl --shapes 8x8x8
+
+# ---- other programs
+# program NAME: a script from standard input
+program() { { echo '#!/bin/sh'; cat; } >"$1" && chmod +x "$1"; }
+ln -s "$DUET" before
+SMALL="--model stories260k --batch 1 --seq 16 --warmup 1"
+must "$DUET" bench step $SMALL --against ./before --against native --runs 3 --threads 1 --json --quiet >step.json 2>step.err
+cat >step.py <<'EOF'
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["whole_processes"] == (sys.argv[2] == "whole") and r["steps_a_turn"] >= 1, r
+assert 0 < r["peak_low"] <= r["peak_high"] and r["interval_level"] == (0.75 if r["runs"] == 3 else 0)
+assert [p["program"] for p in r["programs"]] == sys.argv[3:]
+for p in r["programs"]:
+    for key in "ms_per_step", "times", "peak_fraction":
+        assert 0 < p[key + "_low"] <= p[key] <= p[key + "_high"], (p, key)
+first = r["programs"][0]
+assert first["times"] == first["times_high"] == first["cpu_times"] == 1
+if r["runs"] == 1:
+    for p in r["programs"]:
+        assert abs(p["times"] * first["ms_per_step"] / p["ms_per_step"] - 1) < 1e-4
+EOF
+if python3 -c '' 2>/dev/null; then
+    check "bench step --against: medians lie in their intervals" python3 step.py step.json turns this ./before native
+else
+    skip "bench step --against" "no python3"
+fi
+# A duet from before --serve: it says what main.c says of any option that it does not have.
+program old <<EOF
+for a; do [ "\$a" != --serve ] || { echo "duet: error: unknown option --serve; --help lists the options" >&2; exit 2; }; done
+exec "$DUET" "\$@"
+EOF
+must "$DUET" bench step $SMALL --against ./old --runs 1 --threads 1 --json --quiet >old.json 2>old.err
+if python3 -c '' 2>/dev/null; then
+    check "... a program without --serve, by whole processes" python3 step.py old.json whole this ./old
+else
+    skip "bench step --against an old one" "no python3"
+fi
+refuses "... not for products" 1 './old .*no --serve' "$DUET" bench gemm --against ./old --shapes 8x8x8
+must "$DUET" bench gemm --gemm native --against ./before --shapes input-grad:9x8x7 --compute f32 --runs 1 --threads 1 \
+    >gemm.txt 2>gemm.err
+check "bench gemm --against a program" grep -q '^input-grad  *9x8x7 ' gemm.txt
+
+program nonsense <<'EOF'
+echo hello
+EOF
+program silent </dev/null
+program broken <<'EOF'
+echo $$ >broken.pid
+echo ready 1
+read -r line
+echo one second
+exec sleep 100
+EOF
+program short <<'EOF'
+echo ready 1
+read -r line
+echo "duet: error: the bits fell off" >&2
+exit 1
+EOF
+echo text >text
+against() { refuses "--against $1" 1 "$2" "$DUET" bench step $SMALL --against "$1"; }
+against ./absent 'cannot start ./absent: No such file'
+against ./text 'cannot start ./text: Permission denied'
+against ./nonsense './nonsense is no duet .*"hello"'
+against ./silent './silent: bench step failed: ended with status 0'
+against ./short './short: bench step failed: the bits fell off'
+against ./broken './broken answered "one second", expected seconds'
+check "what is started is ended" sh -c '! kill -0 "$(cat broken.pid)" 2>/dev/null'
+refuses "what is wrong for the other, too" 1 'bench step failed: .*q8_0' \
+    "$DUET" bench step $SMALL --weights q8_0 --against ./before
+program noted <<EOF
+echo \$\$ >noted.pid
+exec "$DUET" "\$@"
+EOF
+"$DUET" bench step $SMALL --against ./noted --runs 100000 --threads 1 --quiet >/dev/null 2>&1 &
+bench=$!
+i=0
+while [ ! -s noted.pid ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i + 1)); done
+sleep 0.5
+check "the other runs" kill -0 "$(cat noted.pid)"
+kill -KILL $bench
+wait $bench 2>/dev/null
+i=0
+while kill -0 "$(cat noted.pid)" 2>/dev/null && [ $i -lt 300 ]; do sleep 0.1; i=$((i + 1)); done
+check "... and ends when nobody asks any more" [ $i -lt 300 ]
+
+# ---- the other side
+printf '2\n1\n' | "$DUET" bench step $SMALL --serve --threads 1 >serve.out 2>serve.err
+check "--serve: status" [ $? -eq 0 ]
+check "... ready, and seconds for each request" equal \
+    "$(sed 's/[0-9.e+-]*[0-9]/N/g' serve.out | tr '\n' ';')" "ready N;N N;N N;"
+printf '0\n' | "$DUET" bench step $SMALL --serve --threads 1 >serve.out 2>serve.err
+check "... a request that is none" [ $? -eq 1 ]
+check "... is named" grep -q '^duet: error: asked for "0" steps' serve.err
+refuses "--serve with --against" 2 'exclude each other' "$DUET" bench step $SMALL --serve --against native
 refuses "--shapes with step" 2 '--shapes has no effect on bench step' "$DUET" bench step --model stories260k --shapes usual
 refuses "--model with gemm" 2 '--model has no effect on bench gemm' "$DUET" bench gemm --model stories260k
 refuses "neither step nor gemm" 2 'step, gemm' "$DUET" bench

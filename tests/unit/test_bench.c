@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include "bench_product.h"
+#include "bench_remote.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,8 +134,10 @@ static void shapes(void **state) {
     expect_shape("input-grad:1x2x3", FORM_input_grad, 1, 2, 3);
     expect_shape("weight-grad:16777216x1x7", FORM_weight_grad, 16777216, 1, 7);
     static const char *const bad[] = {
-        "", "x", "1x2", "1x2x", "1x2x3x", "1x2x3 ", "0x2x3", "1x-2x3", "16777217x1x1", "+1x2x3",
-        "forward", "back:1x2x3", ":1x2x3", "forward:", "99999999999999999999x1x1", "usual,demo",
+        "",           "x",          "1x2",    "1x2x",         "1x2x3x",
+        "1x2x3 ",     "0x2x3",      "1x-2x3", "16777217x1x1", "+1x2x3",
+        "forward",    "back:1x2x3", ":1x2x3", "forward:",     "99999999999999999999x1x1",
+        "usual,demo",
     };
     struct shape_list l = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -206,10 +210,44 @@ static void products(void **state) {
     product_data_close(&d);
 }
 
+/* The options of the one are given to the other, but for those of measuring. */
+static void command_lines(void **state) {
+    (void)state;
+    static const char *const drop[] = {"against", "runs", NULL}, *const flags[] = {"json", NULL};
+    const char *const argv[] = {"step",   "--model",   "a --json", "--json",   "--against",
+                                "x",      "--no-json", "--set",    "k=--runs", "--runs=3",
+                                "--run",  "--runsx",   "--runs",   "9",        "--against=y",
+                                "--lora", "2"};
+    static const char *const left[] = {"first",    "step",  "--model", "a --json", "--set",
+                                       "k=--runs", "--run", "--runsx", "--lora",   "2"};
+    struct words w = {0}, all = {0};
+    words_add(&w, "first");
+    for (size_t i = 0; i < sizeof argv / sizeof *argv; i++) words_add(&all, argv[i]);
+    words_add_options(&w, all.n, all.word, drop, flags);
+    assert_false(w.starved);
+    assert_int_equal(w.n, sizeof left / sizeof *left);
+    for (int i = 0; i < w.n; i++) assert_string_equal(w.word[i], left[i]);
+    assert_null(w.word[w.n]);
+    words_release(&all);
+    words_release(&w);
+    words_release(&w);
+}
+
+static void nobody(void **state) {
+    (void)state;
+    struct child c = {0};
+    struct remote r = {0};
+    child_close(&c); /* nothing of ours is closed: */
+    remote_close(&r);
+    assert_true(fcntl(0, F_GETFD) >= 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(drift_cancels), cmocka_unit_test(failure), cmocka_unit_test(moved),
-        cmocka_unit_test(shapes), cmocka_unit_test(products),
+        cmocka_unit_test(drift_cancels), cmocka_unit_test(failure),
+        cmocka_unit_test(moved),         cmocka_unit_test(shapes),
+        cmocka_unit_test(products),      cmocka_unit_test(command_lines),
+        cmocka_unit_test(nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,7 +142,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_hand),    cmocka_unit_test(large_values), cmocka_unit_test(too_few),
         cmocka_unit_test(not_finite), cmocka_unit_test(median),       cmocka_unit_test(texts),
-        cmocka_unit_test(cleaned),    cmocka_unit_test(spread),       cmocka_unit_test(spread_holds),
+        cmocka_unit_test(cleaned),    cmocka_unit_test(spread),
+        cmocka_unit_test(spread_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
