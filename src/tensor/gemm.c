@@ -166,6 +166,7 @@ struct few_job {
     float *c;
     int64_t ldc;
     bool add;
+    const struct mat *narrow; /* b, where it is not f32 */
 };
 
 static void few_rows(void *ctx, int64_t i, int tid) {
@@ -191,6 +192,18 @@ static void few_columns(void *ctx, int64_t i, int tid) {
     }
 }
 
+/* Narrow weights, if the backend has a way. */
+static void few_narrow(void *ctx, int64_t i, int tid) {
+    (void)tid;
+    const struct few_job *j = ctx;
+    const int64_t n0 = i * FEW_CHUNK, n = j->n - n0 < FEW_CHUNK ? j->n - n0 : FEW_CHUNK;
+    j->g->kernel->few(j->narrow, n0, n, j->k, j->a, j->lda, j->m, j->c + n0, j->ldc, j->add);
+}
+
+static bool can_narrow(const struct gemm *g, const struct mat *b) {
+    return g->kernel && g->kernel->few && !b->trans && (b->dtype == DT_BF16 || b->dtype == DT_Q8_0);
+}
+
 enum { FEW = 4 };
 
 bool gemm_few(const struct gemm *g, int64_t m) {
@@ -203,10 +216,12 @@ size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, st
 
 static bool run_few(const struct gemm *g, int64_t m, int64_t n, int64_t k, const struct mat *a,
                     const struct mat *b, float *c, int64_t ldc, bool add) {
-    if (!gemm_few(g, m) || a->dtype != DT_F32 || b->dtype != DT_F32 || a->trans || b->var)
-        return false;
-    struct few_job j = {g, b->data, b->ld, n, k, a->data, a->ld, m, c, ldc, add};
-    pool_for(g->pool, (n + FEW_CHUNK - 1) / FEW_CHUNK, b->trans ? few_columns : few_rows, &j);
+    const bool narrow = b->dtype != DT_F32;
+    if (!gemm_few(g, m) || a->dtype != DT_F32 || a->trans || b->var) return false;
+    if (narrow && !can_narrow(g, b)) return false;
+    struct few_job j = {g, b->data, b->ld, n, k, a->data, a->ld, m, c, ldc, add, b};
+    pool_for(g->pool, (n + FEW_CHUNK - 1) / FEW_CHUNK,
+             narrow ? few_narrow : b->trans ? few_columns : few_rows, &j);
     return true;
 }
 

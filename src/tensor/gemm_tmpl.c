@@ -287,6 +287,13 @@ static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n
     }
 }
 
+#if defined(__AVX2__)
+#include "gemm_few.h"
+#define FEW_NARROW few
+#else
+#define FEW_NARROW NULL
+#endif
+
 extern const struct gemm_kern CAT(gemm_kern_f32_, ISA);
 const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {.name = "f32",
                                                    .mr = MR,
@@ -294,6 +301,7 @@ const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {.name = "f32",
                                                    .per_word = 1,
                                                    .pack_a = pack_a,
                                                    .pack_b = pack_b,
+                                                   .few = FEW_NARROW,
                                                    .mul = mul};
 
 #if defined(__AVX512BF16__)
