@@ -180,11 +180,12 @@ def row(name, case, turns, rivals):
     if abs(params - duet[0]["num_params_M"]) > 0.005 * params and "lora" not in case[1]:
         sys.exit(f"peers: {name}: {params} million parameters of PyTorch, {duet[0]['num_params_M']} of duet")
     ms = " | ".join(f"{median(turns[r], 'ms_per_step'):,.0f}" for r in ("eager", "compiled"))
-    print(f"| {title}, {batch} × {seq} | {METHODS[case[1]][0]}, {case[2]} | {median(duet, 'ms_per_step'):,.0f} | {ms} | "
+    share = statistics.median(t["peak_fraction"] for t in duet)
+    print(f"| {title}, {batch} × {seq} | {METHODS[case[1]][0]}, {case[2]} | {median(duet, 'ms_per_step'):,.0f} | {share:.2f} | {ms} | "
           f"**{spread(ratio(turns[best], duet))}** | {median(duet, 'peak_rss_mb'):,.0f} | {median(turns[best], 'peak_rss_mb'):,.0f} |")
     for r in turns:
         if r not in ("eager", "compiled"):
-            print(f"| | PyTorch, {r} | | {median(turns[r], 'ms_per_step'):,.0f} | | {spread(ratio(turns[r], duet))} | | "
+            print(f"| | PyTorch, {r} | | | {median(turns[r], 'ms_per_step'):,.0f} | | {spread(ratio(turns[r], duet))} | | "
                   f"{median(turns[r], 'peak_rss_mb'):,.0f} |")
     peaks = [t["gemm_peak_gflops"] for t in duet]
     if max(peaks) > 1.1 * min(peaks):
@@ -245,12 +246,13 @@ def main():
     p.add_argument("--tune", action="store_true", help="PyTorch's settings beside each other")
     p.add_argument("--duet", default="build/tools/duet", metavar="PROGRAM")
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=2, help="how long a turn takes, or one step (default: 2)")
+    p.add_argument("--seconds", type=float, default=1, help="how long a turn takes, or one step (default: 1)")
     p.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
     p.add_argument("--allocator", choices=ALLOCATORS, default="tcmalloc" if ALLOCATORS["tcmalloc"] else "malloc", help="of PyTorch")
     p.add_argument("--out", default="/dev/null", metavar="FILE", help="every turn as a JSON line")
     o = p.parse_args()
     o.duet = os.path.abspath(o.duet)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no stopped process is left
     chosen = {n: c for n, c in cases() if not o.cases or any(re.search(x, n) for x in o.cases)}
     if not chosen:
         sys.exit("peers: no such case; --list names them")
@@ -260,8 +262,8 @@ def main():
     if o.allocator == "malloc":
         print("peers: PyTorch is slower with malloc than with tcmalloc: tools/setup.sh peers", file=sys.stderr)
     if not o.tune:
-        print("| shape, batch × tokens | method, type | duet, ms | PyTorch eager, ms | compiled, ms | ratio to the fastest | "
-              "duet, MB | PyTorch, MB |\n|---|---|---:|---:|---:|---:|---:|---:|", flush=True)
+        print("| shape, batch × tokens | method, type | duet, ms | share of peak | PyTorch eager, ms | compiled, ms | ratio to the fastest | "
+              "duet, MB | PyTorch, MB |\n|---|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)
     with open(o.out, "a", encoding="utf-8") as out:
         for name, case in chosen.items():
             (tune if o.tune else compare)(o, name, case, out)

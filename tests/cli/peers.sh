@@ -40,7 +40,7 @@ cat >false-duet <<'END'
 n=$(cat calls.duet)
 echo $((n + 1)) >calls.duet
 [ "$n" -gt 0 ] || n=1
-echo "{\"ms_per_step\": $((90 + 10 * n)), \"peak_rss_mb\": 40, \"num_params_M\": 1.0,
+echo "{\"ms_per_step\": $((90 + 10 * n)), \"peak_rss_mb\": 40, \"num_params_M\": 1.0, \"peak_fraction\": 0.5,
     \"gemm_peak_gflops\": $((100 + 2 * n))}"
 END
 cat >venv/bin/python <<'END'
@@ -71,12 +71,23 @@ sed "s|calls.duet|$WORK/calls.duet|g" false-duet >told
 chmod +x told
 check "compares" compare --rounds 3 --out turns.jsonl
 check "the row: medians and the ratio to the faster" equal "$(tail -1 peers.out)" \
-    "| demo, 4 layers of 128, 2 × 256 | backprop, AdamW, f32 | 110 | 165 | 143 \
+    "| demo, 4 layers of 128, 2 × 256 | backprop, AdamW, f32 | 110 | 0.50 | 165 | 143 \
 | **1.30 (1.30–1.30)** | 40 | 400 |"
 check "every turn is written" equal "$(grep -c '"round": [012]' turns.jsonl)" 9
 check "a steady peak is no news" equal "$(cat peers.err)" ""
 check "compares for longer" compare --rounds 8
 check "a peak that moved is" says peers.err "peak moved from 102 to 116 GFLOP/s"
+# Rivals wait stopped: they must not outlive the script.
+sed "2s|^|echo \$\$ >>$WORK/pids\n|" python.told >venv/bin/python
+(cd "$WORK" && exec python3 "$PEERS" ^demo/ --duet ./told --rounds 100000 --out more.jsonl) \
+    >peers.out 2>peers.err &
+peers=$!
+for _ in $(seq 300); do [ -s more.jsonl ] && break; sleep 0.1; done
+kill -TERM $peers
+wait $peers
+check "both forms of PyTorch were started" equal "$(wc -l <pids | tr -d ' ')" 2
+check "a script that is ended ends its rivals" equal \
+    "$(for p in $(cat pids); do kill -0 "$p" 2>/dev/null && echo "$p"; done)" ""
 sed 's/1\.001/1.1/' python.told >venv/bin/python
 check "another model is no rival" equal "$(compare --rounds 1; echo $?)" 1
 check "and is said to be" says peers.err "1.1 million parameters of PyTorch, 1.0 of duet"
