@@ -28,20 +28,47 @@ enum cpu_tier cpu_best(void) {
     return CPU_generic;
 }
 
+#if defined(__x86_64__)
+struct cpuid {
+    unsigned a, b, c, d;
+};
+
+static struct cpuid cpuid(unsigned leaf, unsigned sub) {
+    struct cpuid r = {.a = leaf, .c = sub};
+    __asm__ volatile("cpuid" : "+a"(r.a), "=b"(r.b), "+c"(r.c), "=d"(r.d));
+    return r;
+}
+#endif
+
 /* The CPU has the tiles, and the system lets them be used. */
 static bool has_tiles(void) {
 #if defined(__x86_64__)
-    unsigned a = 7, b, c = 0, d, low, high;
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    if (!((d >> 22) & 1)) return false;
-    a = 1, c = 0;
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    if (!((c >> 27) & 1)) return false; /* xgetbv itself */
+    unsigned low, high;
+    if (!(cpuid(7, 0).d >> 22 & 1)) return false;
+    if (!(cpuid(1, 0).c >> 27 & 1)) return false; /* xgetbv itself */
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (low >> 17 & 3) == 3; /* the system keeps the tiles of a thread */
 #else
     return false;
 #endif
+}
+
+/* Leaf 4 (Intel) and leaf 0x8000001d (AMD) list caches alike: type in bits 0-4 of eax (0: no more,
+ * 1: data, 2: instructions, 3: both), level in bits 5-7; ebx holds ways, partitions and bytes of a
+ * line, ecx sets, each less one. Intel SDM volume 2, CPUID; AMD APM volume 3, E.4.15. */
+int64_t cpu_l2(void) {
+#if defined(__x86_64__)
+    const bool amd = cpuid(0, 0).c == 0x444d4163 || cpuid(0, 0).c == 0x656e6975; /* Hygon's too */
+    const unsigned leaf = amd ? 0x8000001d : 4, most = cpuid(leaf & 0x80000000, 0).a;
+    for (unsigned i = 0; i < 16 && most >= leaf; i++) {
+        const struct cpuid r = cpuid(leaf, i);
+        if ((r.a & 31) == 0) break;
+        if ((r.a & 31) != 2 && (r.a >> 5 & 7) == 2)
+            return (int64_t)((r.b >> 22) + 1) * ((r.b >> 12 & 0x3ff) + 1) * ((r.b & 0xfff) + 1) *
+                   ((int64_t)r.c + 1);
+    }
+#endif
+    return 0;
 }
 
 bool cpu_choose(struct cpu *cpu, const char *name) {
@@ -51,6 +78,7 @@ bool cpu_choose(struct cpu *cpu, const char *name) {
     if (cap == CPU_TIER_COUNT) return false;
     cpu->tier = cap < (int)cpu_best() ? (enum cpu_tier)cap : cpu_best();
     cpu->tiles = all && has_tiles();
+    cpu->l2 = cpu_l2();
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CPU_TIERS(X) X(generic) X(avx2) X(avx512) X(avx512bf16)
 
@@ -18,10 +19,14 @@ enum cpu_tier {
 struct cpu {
     enum cpu_tier tier;
     bool tiles; /* bf16 matrix tiles (AMX), which only library backends use */
+    int64_t l2; /* bytes of a core's second-level cache; 0: not known */
 };
 
 /* The best tier that this CPU has. */
 enum cpu_tier cpu_best(void);
+
+/* Bytes of the second-level cache of the core this thread is on, by cpuid; 0: not known. */
+int64_t cpu_l2(void);
 
 /* All of it (name NULL or ""), or up to the tier that is named, without tiles: no tier that can be
  * named has any. False: no tier has that name. */

@@ -225,6 +225,10 @@ static const struct frame *chunk_of(const struct pool *p) {
     return f;
 }
 
+int pool_reach(const struct pool *p) {
+    return p && !chunk_of(p) ? p->threads : 1;
+}
+
 static void run(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
     const struct frame *chunk = p ? chunk_of(p) : NULL;
     const struct frame here = {.pool = p, .outer = inside};

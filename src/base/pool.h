@@ -36,6 +36,10 @@ void pool_close(struct pool *p);
 
 int pool_threads(const struct pool *p);
 
+/* Threads that a loop begun here would be shared out to: 1 inside a chunk of p. For how finely work
+ * is cut whose result does not depend on it. */
+int pool_reach(const struct pool *p);
+
 void pool_for(struct pool *p, int64_t n, pool_fn *fn, void *ctx);
 
 /* From now on every loop that is not inside a chunk of p is handed to watch, which runs it on the

@@ -65,6 +65,7 @@ int gemm_init(struct gemm *g, const char *backend, enum dtype compute, const str
                        .kern = kern_tier((int)cpu->tier),
                        .pool = pool};
     if (g->backend && g->backend->kernel) g->kernel = g->backend->kernel(compute, cpu);
+    if (g->kernel) g->block = gemm_block_of(cpu);
     if (g->backend) return 0;
     return err_set(e, ERR_INPUT,
                    "GEMM backend %s cannot compute %s here (library missing, or not for this CPU)",

@@ -144,6 +144,14 @@ struct gemm_backend {
     void (*mul_list)(const struct gemm *g, const struct gemm_product *p, int n, void *work);
 };
 
+/* How the native backend cuts products: by the caches of the CPU. No result depends on it. */
+struct gemm_block {
+    int panel;  /* rows of B that a task packs, at most MAT_LINE... */
+    int words;  /* ...and words of k at a time, a multiple of 64, at most GEMM_WORDS */
+    int tile_m; /* rows of A against a panel before the next rows */
+};
+enum { GEMM_WORDS = 512 };
+
 /* A choice of backend and compute type, and what products run on. Read-only afterwards. */
 struct gemm {
     const struct gemm_backend *backend;
@@ -151,6 +159,7 @@ struct gemm {
     struct cpu cpu;
     const struct kern *kern;
     const struct gemm_kern *kernel; /* the backend's; NULL if it has no rows */
+    struct gemm_block block;        /* with it */
     struct pool *pool;
     /* Adds up the nanoseconds that the threads together spend on packing B panel by panel (reading
      * stored weights: widening, dequantising, perturbing); NULL: nobody asks. */

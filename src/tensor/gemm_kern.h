@@ -40,6 +40,16 @@ struct gemm_kern {
      * elements are read once for all. p0 is a multiple of per_word and scale_k. */
     void (*pack_b)(const struct mat *src, int v, int nv, int64_t row0, int h, int wide, int64_t p0,
                    int64_t k, bool round, void *dst, int64_t next);
+    /* Columns [row0, row0 + h) of lines [p0, p0 + k) of a transposed src, h <= MAT_LINE, of variant
+     * v: slivers of nr rows, `each` words apart, the last filled with zeros. NULL: pack_b does it,
+     * sliver by sliver. */
+    void (*pack_lines)(const struct mat *src, int v, int64_t row0, int h, int64_t p0, int64_t k,
+                       bool round, void *dst, int64_t each);
+    /* k lines of a transposed A (line p at a + p*ld), word for word: rows [at[s], at[s + 1]), at
+     * most mr of them, become sliver s of n, `each` words apart, in lines of mr words, the last of
+     * which can hold anything. NULL: A is read where it is. */
+    void (*copy_a)(const uint32_t *a, int64_t ld, const int *at, int n, int64_t k, uint32_t *dst,
+                   int64_t each);
     /* c (h, nr) = [c +] h rows of A times sliver b over k words. Word (i, p) of A is a[i*ld + p],
      * or with cols a[p*ld + i]. h in 1..mr. s: NULL without scales. */
     void (*mul)(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
@@ -50,6 +60,9 @@ struct gemm_kern {
     void (*few)(const struct mat *b, int64_t row0, int64_t n, int64_t k, const float *a,
                 int64_t lda, int64_t m, float *c, int64_t ldc, bool add);
 };
+
+/* How products with these rows are cut on this CPU. */
+struct gemm_block gemm_block_of(const struct cpu *cpu);
 
 /* The pairs kernel is NULL in tiers without a bf16 dot product. */
 const struct gemm_kern *gemm_kern_f32(enum cpu_tier tier);

@@ -1,10 +1,10 @@
 /* The native backend: register-blocked kernels for every tier.
  *
  * Blocking as in BLIS (Van Zee & van de Geijn 2015, doi 10.1145/2764454), with two differences. The
- * roles are fixed: the vector runs along B's rows, A is broadcast, and so A need not be packed. And
- * the thread that uses a panel of B packs it, into scratch of its own that stays in its
- * second-level cache: a panel packed by another core would have to come out of that core's cache,
- * which costs more than packing it. */
+ * roles are fixed: the vector runs along B's rows, A is broadcast, and so A need not be packed
+ * unless it is transposed. And the thread that uses a panel of B packs it, into scratch of its own
+ * that stays in its second-level cache: a panel packed by another core would have to come out of
+ * that core's cache, which costs more than packing it. */
 #include "gemm_kern.h"
 
 #include "arena.h"
@@ -14,14 +14,16 @@
 #include <string.h>
 
 enum {
-    PANEL = 256,    /* rows of B a task packs... */
-    BLOCK_K = 512,  /* ...and words of k at a time: half a megabyte */
+    PANEL = 256,    /* rows of B a task packs */
     TILE_M = 42,    /* rows of A against a panel before the next rows */
+    MOST_MR = 14,   /* of all rows of kernels */
+    FEW_SLIVERS = 4, /* a copy of A is worth its while for so many slivers of B... */
+    FEW_WORDS = 128, /* ...and so many lines */
     MIN_ROWS = 256, /* a task has at least so many rows of A, to be worth the packing */
     SIDES = 2,      /* variants of B packed at once, each in its share of the scratch */
     CUT_K = 64,     /* words that blocks of k are multiples of: stored blocks stay whole */
     SET_LINES = 6,  /* of 8, with two for B and C */
-    TASKS = 16,     /* tasks wanted... */
+    TASKS = 4,      /* tasks a thread wanted... */
     GRAIN = 1 << 19 /* ... of so many multiply-adds at least */
 };
 
@@ -74,6 +76,15 @@ static const struct gemm_kern *kernel(enum dtype compute, const struct cpu *cpu)
     return kn ? kn : gemm_kern_f32(cpu->tier);
 }
 
+/* A panel may fill the second-level cache: its slivers come one after the other, which the
+ * processor foresees, while sums of C that are put back and fetched for every block of k are spread
+ * over memory. Half a megabyte is enough for that. */
+struct gemm_block gemm_block_of(const struct cpu *cpu) {
+    const int64_t l2 = cpu->l2 ? cpu->l2 : 1 << 19, fit = l2 / (4 * PANEL) / CUT_K * CUT_K;
+    const int64_t words = fit < CUT_K ? CUT_K : fit < GEMM_WORDS ? fit : GEMM_WORDS;
+    return (struct gemm_block){.panel = PANEL, .words = (int)words, .tile_m = TILE_M};
+}
+
 /* Values must be rounded while packing. */
 static bool rounds(const struct gemm *g) {
     return g->compute == DT_BF16;
@@ -110,9 +121,9 @@ static bool bad_stride(int64_t ld) {
 }
 
 /* Rows that a kernel reads side by side may all be in one set: it has eight lines or more. Of a
- * transposed A it reads k after k, and comes back to each line. */
+ * transposed A tasks copy what they use (copy_a). */
 static bool reads_in_place(const struct gemm_kern *kn, const struct mat *m, bool round) {
-    const bool fits = !m->trans && kn->mr <= SET_LINES;
+    const bool fits = m->trans ? kn->copy_a != NULL : kn->mr <= SET_LINES;
     return kn->per_word == 1 && !kn->scale_k && !round && m->dtype == DT_F32 &&
            (fits || !bad_stride(m->ld));
 }
@@ -139,11 +150,10 @@ static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct
 
 static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     const struct gemm_kern *kn = g->kernel;
-    /* Cutting at multiples of CUT_K can make a block that much longer. */
-    const int64_t most = BLOCK_K / SIDES;
-    const int64_t w = (words(kn, k) < most ? words(kn, k) : most) + CUT_K;
-    return arena_need((size_t)(SIDES * slivers(rows < PANEL ? rows : PANEL, kn->nr) *
-                               sliver_words(kn, w)),
+    const int64_t w = words(kn, k) < g->block.words ? words(kn, k) : g->block.words;
+    const int64_t most = slivers(g->block.panel, kn->nr), sides = SIDES * slivers(rows, kn->nr);
+    return arena_need((size_t)((sides < most ? sides : most) * sliver_words(kn, w) +
+                               g->block.tile_m * w),
                       4);
 }
 
@@ -161,8 +171,12 @@ static void pack_sliver(void *ctx, int64_t s, int tid) {
     const struct pack_job *j = ctx;
     const int nr = j->kn->nr;
     const int64_t row = s * nr, left = j->p->rows - row;
-    j->kn->pack_b(&j->p->src, 0, 1, row, left < nr ? (int)left : nr, nr, 0, j->p->k, j->round,
-                  j->dst + s * sliver_words(j->kn, words(j->kn, j->p->k)), 0);
+    const int h = left < nr ? (int)left : nr;
+    uint32_t *dst = j->dst + s * sliver_words(j->kn, words(j->kn, j->p->k));
+    if (j->p->src.trans && j->kn->pack_lines)
+        j->kn->pack_lines(&j->p->src, 0, row, h, 0, j->p->k, j->round, dst, 0);
+    else
+        j->kn->pack_b(&j->p->src, 0, 1, row, h, nr, 0, j->p->k, j->round, dst, 0);
 }
 
 enum { COPY_LINES = 16 };
@@ -222,28 +236,38 @@ struct mul_job {
     size_t scratch_bytes;
     bool add, round;
     enum gemm_tri tri;
+    bool copies; /* tasks copy the rows of A that they use */
     bool on; /* goes on with the sums of the job before it */
 };
 
+/* Rows of A as a kernel reads them. */
+struct rows {
+    const uint32_t *a;
+    int64_t ld;
+    bool cols;
+};
+
 /* One kernel call at the right edge, where C has fewer than nr columns. */
-static void mul_edge(const struct mul_job *j, int h, int64_t k, const uint32_t *a,
+static void mul_edge(const struct mul_job *j, int h, int64_t k, const struct rows *a,
                      const uint32_t *b, float *c, int n, bool add,
                      const struct gemm_scales *scales) {
-    float tile[14 * 32];
+    float tile[MOST_MR * 32];
     const int nr = j->kn->nr;
     if (add)
         for (int i = 0; i < h; i++) {
             memcpy(tile + i * nr, c + i * j->ldc, sizeof *tile * (size_t)n);
             memset(tile + i * nr + n, 0, sizeof *tile * (size_t)(nr - n));
         }
-    j->kn->mul(h, j->a->src.trans, k, a, j->lda, b, tile, nr, add, scales);
+    j->kn->mul(h, a->cols, k, a->a, a->ld, b, tile, nr, add, scales);
     for (int i = 0; i < h; i++) memcpy(c + i * j->ldc, tile + i * nr, sizeof *tile * (size_t)n);
 }
 
-/* A piece of work: words [k0, k0 + k), group v of A. */
+/* A piece of work: words [k0, k0 + k) of slivers [sa0, sa1) of group v of A, against slivers
+ * [sb0, sb1) of B. copy: where the words of A have been copied to, or NULL. */
 struct piece {
-    int64_t k0, k;
+    int64_t k0, k, sa0, sa1, sb0, sb1;
     int v;
+    uint32_t *copy;
 };
 
 /* Words [begin, end) of k that rows [at, at + h) of a triangular A need, against columns from col
@@ -265,94 +289,140 @@ static bool needed(const struct mul_job *j, const struct piece *w, int64_t at, i
     return end > begin || !(j->add || w->k0 > 0);
 }
 
-/* Slivers [sa0, sa1) of the group against sliver sb of B, whose words stand at b and scales (if
- * there are any) at scale_b. */
-static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t sa0, int64_t sa1,
-                        int64_t sb, const uint32_t *b, const float *scale_b) {
+/* The first row of sliver sa in its group. */
+static int64_t sliver_begin(const struct mul_job *j, int64_t sa) {
+    return cut(j->rows, j->qa, sa);
+}
+
+/* The first row of the piece's group. */
+static int64_t group_begin(const struct mul_job *j, const struct piece *w) {
+    return j->a->first + w->v * j->group_rows;
+}
+
+/* A kernel begins with the sums so far: those of the next are fetched meanwhile. */
+static void fetch_sums(const struct mul_job *j, const struct piece *w, int64_t sa, int64_t sb) {
+    if (sa == w->sa1) sa = w->sa0, sb++;
+    if (sb == w->sb1) return;
+    const int64_t at = sliver_begin(j, sa), end = sliver_begin(j, sa + 1), col = sb * j->kn->nr;
+    const int64_t left = j->b->rows - col, n = left < j->kn->nr ? left : j->kn->nr;
+    const float *c = j->c + (w->v * j->rows + at) * j->ldc + col;
+    for (int64_t i = at; i < end; i++, c += j->ldc) {
+        __builtin_prefetch(c, 1);
+        __builtin_prefetch(c + n - 1, 1);
+    }
+}
+
+/* All of the piece's rows against sliver sb of B, whose words stand at b and scales (if there are
+ * any) at scale_b. */
+static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t sb,
+                        const uint32_t *b, const float *scale_b) {
     const struct gemm_kern *kn = j->kn;
-    const bool add = j->add || w->k0 > 0;
+    const bool add = j->add || w->k0 > 0, trans = j->a->src.trans;
     const int64_t col = sb * kn->nr, left = j->b->rows - col;
-    const int64_t group = j->a->first + w->v * j->group_rows;
-    for (int64_t sa = sa0; sa < sa1; sa++) {
-        const int64_t at = cut(j->rows, j->qa, sa), row = group + at;
-        const int h = (int)(cut(j->rows, j->qa, sa + 1) - at);
+    for (int64_t sa = w->sa0; sa < w->sa1; sa++) {
+        const int64_t at = sliver_begin(j, sa), row = group_begin(j, w) + at;
+        const int h = (int)(sliver_begin(j, sa + 1) - at);
         struct range k = {w->k0, w->k0 + w->k};
+        fetch_sums(j, w, sa + 1, sb);
         if (j->tri && !needed(j, w, at, h, col, &k)) continue;
-        const uint32_t *a =
-            j->pa + (j->a->src.trans ? k.begin * j->lda + row : row * j->lda + k.begin);
+        struct rows a = {j->pa + (trans ? k.begin * j->lda + row : row * j->lda + k.begin), j->lda,
+                         trans};
+        if (w->copy)
+            a = (struct rows){w->copy + ((sa - w->sa0) * w->k + k.begin - w->k0) * kn->mr, kn->mr,
+                              true};
         const uint32_t *from = b + (k.begin - w->k0) * kn->nr;
         float *c = j->c + (w->v * j->rows + at) * j->ldc + col;
         const struct gemm_scales both = {kn->scale_k ? j->a->scale + row : NULL, scale_b},
                                  *scales = kn->scale_k ? &both : NULL;
         if (left < kn->nr)
-            mul_edge(j, h, k.end - k.begin, a, from, c, (int)left, add, scales);
+            mul_edge(j, h, k.end - k.begin, &a, from, c, (int)left, add, scales);
         else
-            kn->mul(h, j->a->src.trans, k.end - k.begin, a, j->lda, from, c, j->ldc, add, scales);
+            kn->mul(h, a.cols, k.end - k.begin, a.a, a.ld, from, c, j->ldc, add, scales);
     }
 }
 
-/* Slivers [sb0, sb1) of B, variants v and on, into this thread's scratch. */
-static void pack_panel(const struct mul_job *j, int64_t sb0, int64_t sb1, const struct piece *w,
-                       int nv, uint32_t *dst) {
+/* The piece's slivers of B, variants v and on, into this thread's scratch. */
+static void pack_panel(const struct mul_job *j, const struct piece *w, int nv, uint32_t *dst) {
     const struct gemm_kern *kn = j->kn;
-    const int64_t p0 = kn->per_word * w->k0, left_k = j->b->k - p0, n = kn->per_word * w->k;
-    const int64_t each = sliver_words(kn, w->k);
-    for (int64_t s = sb0; s < sb1; s++) {
-        const int64_t row = s * kn->nr, left = j->b->rows - row;
-        kn->pack_b(&j->b->src, w->v, nv, row, left < kn->nr ? (int)left : kn->nr, kn->nr, p0,
-                   n < left_k ? n : left_k, j->round, dst + (s - sb0) * each, (sb1 - sb0) * each);
+    const int64_t p0 = kn->per_word * w->k0, left_k = j->b->k - p0, all_k = kn->per_word * w->k;
+    const int64_t each = sliver_words(kn, w->k), k = all_k < left_k ? all_k : left_k;
+    const int64_t next = (w->sb1 - w->sb0) * each, row0 = w->sb0 * kn->nr;
+    const int64_t end = w->sb1 * kn->nr < j->b->rows ? w->sb1 * kn->nr : j->b->rows;
+    if (j->b->src.trans && kn->pack_lines) {
+        for (int i = 0; i < nv; i++)
+            kn->pack_lines(&j->b->src, w->v + i, row0, (int)(end - row0), p0, k, j->round,
+                           dst + i * next, each);
+        return;
     }
+    for (int64_t row = row0; row < end; row += kn->nr, dst += each)
+        kn->pack_b(&j->b->src, w->v, nv, row, end - row < kn->nr ? (int)(end - row) : kn->nr,
+                   kn->nr, p0, k, j->round, dst, next);
+}
+
+/* The piece's rows of a transposed A, so that a kernel reads one stream instead of a new line, and
+ * page, for every word of k. */
+static void copy_rows(const struct mul_job *j, const struct piece *w) {
+    int at[TILE_M + 1];
+    const int n = (int)(w->sa1 - w->sa0);
+    const int64_t first = sliver_begin(j, w->sa0);
+    for (int s = 0; s <= n; s++) at[s] = (int)(sliver_begin(j, w->sa0 + s) - first);
+    j->kn->copy_a(j->pa + w->k0 * j->lda + group_begin(j, w) + first, j->lda, at, n, w->k, w->copy,
+                  j->kn->mr * w->k);
 }
 
 /* Where a block of k begins: a multiple of CUT_K words. */
 static int64_t block_begin(const struct mul_job *j, int64_t block) {
     if (block == j->blocks) return j->words;
-    return cut(j->words, j->blocks, block) / CUT_K * CUT_K;
+    return CUT_K * cut((j->words + CUT_K - 1) / CUT_K, j->blocks, block);
 }
 
-/* Slivers [sa0, sa1) of each group against slivers [sb0, sb1) of B. */
-struct span {
-    int64_t sa0, sa1, sb0, sb1;
-};
-
-static void mul_block(const struct mul_job *j, const struct span *s, const struct piece *w,
-                      const uint32_t *panel) {
+/* panel: the piece's slivers of B, or NULL: B is packed. tile: rows of A at a time. */
+static void mul_block(const struct mul_job *j, struct piece w, const uint32_t *panel, int tile) {
     const struct gemm_kern *kn = j->kn;
-    const int64_t step = TILE_M / kn->mr, all = panel ? w->k : words(kn, j->b->full_k);
-    const int64_t each = sliver_words(kn, all), k0 = panel ? 0 : w->k0;
-    const uint32_t *first = panel ? panel : (const uint32_t *)j->b->data + s->sb0 * each;
-    for (int64_t sa = s->sa0; sa < s->sa1; sa += step)
-        for (int64_t sb = s->sb0; sb < s->sb1; sb++) {
-            const uint32_t *b = first + (sb - s->sb0) * each;
+    const int64_t step = tile / kn->mr, end = w.sa1, all = panel ? w.k : words(kn, j->b->full_k);
+    const int64_t each = sliver_words(kn, all), k0 = panel ? 0 : w.k0;
+    const uint32_t *first = panel ? panel : (const uint32_t *)j->b->data + w.sb0 * each;
+    for (; w.sa0 < end; w.sa0 += step) {
+        w.sa1 = w.sa0 + step < end ? w.sa0 + step : end;
+        if (w.copy) copy_rows(j, &w);
+        for (int64_t sb = w.sb0; sb < w.sb1; sb++) {
+            const uint32_t *b = first + (sb - w.sb0) * each;
             const float *scale = (const float *)(const void *)(b + kn->nr * (all + parts(kn, k0)));
-            mul_slivers(j, w, sa, sa + step < s->sa1 ? sa + step : s->sa1, sb, b + k0 * kn->nr,
-                        scale);
+            mul_slivers(j, &w, sb, b + k0 * kn->nr, scale);
         }
+    }
+}
+
+/* Variants v and on, as many as are packed at once: into `own`. Returns seconds of packing. */
+static double mul_sides(const struct mul_job *j, struct piece w, uint32_t *own) {
+    const int left = j->variants - w.v, nv = left < j->sides ? left : j->sides;
+    const int64_t side = (w.sb1 - w.sb0) * sliver_words(j->kn, w.k);
+    const double begin = clock_seconds();
+    pack_panel(j, &w, nv, own);
+    const double spent = clock_seconds() - begin;
+    if (j->copies) w.copy = own + nv * side;
+    for (int i = 0; i < nv; i++, w.v++) mul_block(j, w, own + i * side, j->g->block.tile_m);
+    return spent;
 }
 
 static void mul_task(const struct mul_job *j, int64_t t, int tid) {
     const int64_t panel = t / j->parts, part = t % j->parts;
-    const struct span s = {cut(j->qa, j->parts, part), cut(j->qa, j->parts, part + 1),
-                           cut(j->qb, j->panels, panel), cut(j->qb, j->panels, panel + 1)};
     uint32_t *own =
         j->scratch ? (uint32_t *)(void *)(j->scratch + (size_t)tid * j->scratch_bytes) : NULL;
+    uint32_t sliver[MOST_MR * GEMM_WORDS]; /* of A, where there is no scratch */
     double spent = 0;
     for (int64_t block = 0; block < j->blocks; block++) {
-        struct piece w = {.k0 = block_begin(j, block)};
+        struct piece w = {.k0 = block_begin(j, block),
+                          .sa0 = cut(j->qa, j->parts, part),
+                          .sa1 = cut(j->qa, j->parts, part + 1),
+                          .sb0 = cut(j->qb, j->panels, panel),
+                          .sb1 = cut(j->qb, j->panels, panel + 1)};
         w.k = block_begin(j, block + 1) - w.k0;
-        for (int v = 0; v < j->variants; v += j->sides) {
-            const int nv = j->variants - v < j->sides ? j->variants - v : j->sides;
-            w.v = v;
-            if (own) {
-                const double begin = clock_seconds();
-                pack_panel(j, s.sb0, s.sb1, &w, nv, own);
-                spent += clock_seconds() - begin;
-            }
-            for (int i = 0; i < nv; i++) {
-                w.v = v + i;
-                mul_block(j, &s, &w,
-                          own ? own + i * (s.sb1 - s.sb0) * sliver_words(j->kn, w.k) : NULL);
-            }
+        if (own) {
+            for (; w.v < j->variants; w.v += j->sides) spent += mul_sides(j, w, own);
+        } else {
+            if (j->copies) w.copy = sliver;
+            mul_block(j, w, NULL, j->copies ? j->kn->mr : j->g->block.tile_m);
         }
     }
     if (own) gemm_count_packing(j->g, spent);
@@ -377,10 +447,14 @@ static void mul_tasks(void *ctx, int64_t t, int tid) {
     while (j < end && j->on);
 }
 
-/* How so many multiply-adds of the job's rows and columns are cut into tasks. */
+/* How so many multiply-adds of the job's rows and columns are cut into tasks. Every element is one
+ * chain of sums whatever the cut, so it may follow the number of threads: parts of A pack the same
+ * panel again, which one thread alone has no use for. */
 static void cut_tasks(struct mul_job *j, double work) {
-    const int64_t want = work < GRAIN * TASKS ? (int64_t)(work / GRAIN) + 1 : TASKS;
-    j->panels = slivers(j->qb * j->kn->nr, PANEL);
+    const int threads = pool_reach(j->g->pool), most_tasks = threads > 1 ? TASKS * threads : 1;
+    const int64_t want = work < (double)GRAIN * most_tasks ? (int64_t)(work / GRAIN) + 1
+                                                           : most_tasks;
+    j->panels = slivers(j->qb * j->kn->nr, j->g->block.panel / j->sides);
     /* A narrow type makes the work less, not the packing. */
     const int64_t most = j->rows / (j->kn->per_word * MIN_ROWS),
                   parts = (want + j->panels - 1) / j->panels;
@@ -410,7 +484,7 @@ static struct mul_job job_of(const struct gemm *g, const struct gemm_product *p)
     j.words = words(j.kn, p->a.k);
     j.qa = slivers(j.rows, j.kn->mr);
     j.qb = slivers(p->b.rows, j.kn->nr);
-    j.blocks = (j.words + BLOCK_K / j.sides - 1) / (BLOCK_K / j.sides);
+    j.blocks = (j.words + g->block.words - 1) / g->block.words;
     return j;
 }
 
@@ -444,6 +518,9 @@ static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, v
             cut_tasks(j, chain_work(p, n, i));
             all += tasks(j);
         }
+        j->copies = p[i].a.src.trans && j->kn->copy_a &&
+                    ((j->qb / j->panels >= FEW_SLIVERS && j->words >= FEW_WORDS) ||
+                     bad_stride(j->lda));
         l.n++;
     }
     pool_for(g->pool, all, mul_tasks, &l);

@@ -261,24 +261,57 @@ static void put_words(struct chunk *c, int i, const struct move *move, void *ctx
 static void pack_b(const struct mat *m, int v, int nv, int64_t row0, int h, int wide, int64_t p0,
                    int64_t k, bool round, void *out, int64_t next) {
     uint32_t *dst = out;
-    if (m->trans) {
-        float buf[WIDE];
-        for (int i = 0; i < nv; i++)
-            for (int64_t p = 0; p < k; p++) {
-                const float *x = mat_stored(m, v + i, p0 + p, row0, h, buf);
-                if (round) x = rounded(x, buf, h);
-                memcpy(dst + i * next + p * wide, x, sizeof *dst * (size_t)h);
-            }
-    } else {
-        struct put t = {dst, next, p0, wide, round};
-        int64_t done = 0;
+    struct put t = {dst, next, p0, wide, round};
+    int64_t done = 0;
 #if defined(__AVX2__)
-        if (turns(m, h, wide, p0, round))
-            done = turn_sliver(m, v, nv, row0, p0, k, (float *)out, next);
+    if (turns(m, h, wide, p0, round))
+        done = turn_sliver(m, v, nv, row0, p0, k, (float *)out, next);
 #endif
-        each_chunk(m, v, nv, row0, h, p0 + done, k - done, put_words, &t);
-    }
+    each_chunk(m, v, nv, row0, h, p0 + done, k - done, put_words, &t);
     for (int i = 0; i < nv; i++) zero_tail(dst + i * next, h, wide, k);
+}
+
+/* Lines far apart are no stream that the processor would foresee. */
+enum { LINES_AHEAD = 8 };
+
+INLINE void fetch_line(const void *line, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)line + i);
+}
+
+/* One line after the other, each to all slivers: a page is looked up once, not once a sliver. */
+static void pack_lines(const struct mat *m, int v, int64_t row0, int h, int64_t p0, int64_t k,
+                       bool round, void *out, int64_t each) {
+    uint32_t *dst = out;
+    float buf[MAT_LINE];
+    const int64_t size = dtype_row(m->dtype)->bytes, block = dtype_row(m->dtype)->block;
+    const bool plain = m->dtype == DT_F32 && !m->var && !round;
+    const int whole = h / NR, left = h % NR;
+    for (int64_t p = p0; p < p0 + k; p++, dst += NR) {
+        const int64_t ahead = (p + LINES_AHEAD) * m->ld + row0;
+        fetch_line((const char *)m->data + ahead / block * size, h / block * size);
+        const float *x = plain ? (const float *)m->data + p * m->ld + row0
+                               : mat_stored(m, v, p, row0, h, buf);
+        if (round) x = rounded(x, buf, h);
+        for (int s = 0; s < whole; s++) memcpy(dst + s * each, x + s * NR, 4 * NR);
+        for (int i = 0; i < NR && left; i++) {
+            const float rest = i < left ? x[whole * NR + i] : 0;
+            memcpy(dst + whole * each + i, &rest, 4);
+        }
+    }
+}
+
+static void copy_a(const uint32_t *a, int64_t ld, const int *at, int n, int64_t k, uint32_t *dst,
+                   int64_t each) {
+    const int last = at[n - 1], h = at[n] - last;
+    for (int64_t p = 0; p < k; p++, a += ld, dst += MR) {
+        fetch_line(a + LINES_AHEAD * ld, 4 * at[n]);
+        for (int s = 0; s < n - 1; s++) memcpy(dst + s * each, a + at[s], 4 * MR);
+        uint32_t *to = dst + (n - 1) * each;
+        if (h == MR)
+            memcpy(to, a + last, 4 * MR);
+        else
+            for (int i = 0; i < h; i++) to[i] = a[last + i];
+    }
 }
 
 #if defined(__AVX512BF16__)
@@ -379,7 +412,7 @@ static void move_lines(const struct mat *m, int v, int64_t row0, int h, int wide
         }
 }
 
-static void pack_lines(const struct mat *m, int v, int64_t row0, int h, int wide, int64_t p0,
+static void pair_lines(const struct mat *m, int v, int64_t row0, int h, int wide, int64_t p0,
                        int64_t k, uint32_t *dst) {
     static const float zero[WIDE];
     float lo[WIDE], hi[WIDE];
@@ -400,7 +433,7 @@ static void pack_b_pairs(const struct mat *m, int v, int nv, int64_t row0, int h
     const int64_t words = (k + 1) / 2;
     if (m->trans) {
         for (int i = 0; i < nv; i++)
-            (pairs_as_stored(m) ? move_lines : pack_lines)(m, v + i, row0, h, wide, p0, k,
+            (pairs_as_stored(m) ? move_lines : pair_lines)(m, v + i, row0, h, wide, p0, k,
                                                            dst + i * next);
     } else if (pairs_as_stored(m)) {
         for (int i = 0; i < nv; i++) move_pairs(m, v + i, row0, h, wide, p0, k, dst + i * next);

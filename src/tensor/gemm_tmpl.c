@@ -302,6 +302,8 @@ const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {.name = "f32",
                                                    .pack_a = pack_a,
                                                    .pack_b = pack_b,
                                                    .few = FEW_NARROW,
+                                                   .pack_lines = pack_lines,
+                                                   .copy_a = copy_a,
                                                    .mul = mul};
 
 #if defined(__AVX512BF16__)
@@ -312,6 +314,7 @@ const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {.name = "bf16",
                                                     .per_word = 2,
                                                     .pack_a = pack_a_pairs,
                                                     .pack_b = pack_b_pairs,
+                                                    .copy_a = copy_a,
                                                     .mul = mul_pairs};
 #endif
 

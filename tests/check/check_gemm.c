@@ -6,11 +6,13 @@
  *   mul       packed operands of 1 to 70 rows, also heads of a larger packed B
  *   unpacked  the same with a B that is packed during the product
  *   panels    larger than one tile, block or library panel
+ *   blocks    the same products, cut for other caches
  *   run       gemm_run and gemm_local, with the products of a few rows that are not packed
  *   list      several in one loop, one of them in two pieces of k
  *   tri       products of which a triangle is enough
  *   shapes    a thousand different ones */
 #include "check.h"
+#include "gemm_kern.h"
 #include "machine.h"
 
 #include <math.h>
@@ -415,6 +417,32 @@ static void check_panels(struct check *c, const struct backend *b) {
     }
 }
 
+/* Blocks for caches of every size, and ones that no cache asks for: the same bits. */
+static void check_blocks(struct check *c, const struct backend *b) {
+    static const int64_t shapes[][3] = {{90, 300, 700}, {43, 33, 1100}, {601, 70, 130}};
+    static const int64_t l2[] = {1, 100000, 256 << 10, 512 << 10, 0, 2 << 20};
+    for (int i = 0; i < 12 && b->g.kernel; i++) {
+        const int64_t *s = shapes[i % 3];
+        struct product p = product_make(c, b, s[0], s[1], s[2], i % 2 * PAD, i % 2 * PAD);
+        const size_t bytes = (size_t)((p.m - 1) * p.ldc + p.n) * sizeof *p.c;
+        float *first = reserve(bytes);
+        describe(c, &p);
+        unpacked_product(c, b, &p);
+        compare_all(c, &p, b->chain, 200);
+        memcpy(first, p.c, bytes);
+        for (size_t q = 0; q < sizeof l2 / sizeof *l2; q++) {
+            struct backend other = *b;
+            const struct cpu cpu = {.l2 = l2[q]};
+            other.g.block = gemm_block_of(&cpu);
+            if (q == 0) other.g.block = (struct gemm_block){.panel = 64, .words = 128, .tile_m = 14};
+            (i % 4 ? unpacked_product : packed_product)(c, &other, &p);
+            check_that(c, !memcmp(first, p.c, bytes), "the same bits for every size of blocks");
+        }
+        free(first);
+        product_free(&p);
+    }
+}
+
 /* Both ways that pack for themselves. Operands other than f32 and transposed A are packed at
  * any m. */
 static void check_run(struct check *c, const struct backend *b) {
@@ -501,6 +529,7 @@ static void check_backend(struct check *c, const struct backend *b) {
     } items[] = {{"mul", check_mul},
                  {"unpacked", check_unpacked},
                  {"panels", check_panels},
+                 {"blocks", check_blocks},
                  {"run", check_run},
                  {"list", check_list},
                  {"tri", check_tri},

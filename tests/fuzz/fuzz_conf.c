@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct cpu cpu = {CPU_generic, false};
+static const struct cpu cpu = {.tier = CPU_generic};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

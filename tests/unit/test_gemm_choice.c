@@ -1,9 +1,11 @@
 /* Which backend and which compute type `auto` takes, here and on machines that are not here. */
 #include "cpu.h"
+#include "gemm_kern.h"
 #include "machine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,10 +57,32 @@ static void every_tier(void **state) {
     }
 }
 
+/* Blocks follow from the second-level cache, and that is what the system says of it. */
+static void blocks_of_caches(void **state) {
+    (void)state;
+    static const struct {
+        int64_t l2;
+        int words;
+    } cases[] = {{32 << 10, 64}, {256 << 10, 256}, {400 << 10, 384}, {512 << 10, 512},
+                 {2 << 20, 512}, {0, 512}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct cpu cpu = {.l2 = cases[i].l2};
+        const struct gemm_block b = gemm_block_of(&cpu);
+        assert_int_equal(b.words, cases[i].words);
+        assert_true(b.panel <= MAT_LINE && b.words <= GEMM_WORDS);
+    }
+    long kb;
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cache/index2/size", "r");
+    if (f && fscanf(f, "%ldK", &kb) == 1 && cpu_best() > CPU_generic)
+        assert_int_equal(cpu_l2(), kb << 10);
+    if (f) fclose(f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(best_of_rates),
         cmocka_unit_test(every_tier),
+        cmocka_unit_test(blocks_of_caches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ static void count(void *ctx, int64_t i, int tid) {
         return;
     }
     if (atomic_exchange(&in_use[tid], 1)) atomic_fetch_add(&wrong, 1);
+    if (pool_reach(o->pool) != 1) atomic_fetch_add(&wrong, 1);
     atomic_fetch_add(&seen[i], 1);
     struct inner in = {o, i, tid};
     pool_for(o->pool, INNER, count_inner, &in);
@@ -172,6 +173,8 @@ static void busy_pool_is_one_thread(void **state) {
 static void child_is_one_thread(void **state) {
     (void)state;
     struct adder a = {.pool = pool_of(3)};
+    assert_int_equal(pool_reach(a.pool), 3);
+    assert_int_equal(pool_reach(NULL), 1);
     pool_for(a.pool, 64, add_chunk, &a);
     memset(a.sum, 0, sizeof a.sum);
     const pid_t pid = fork();

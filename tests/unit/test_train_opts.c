@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct cpu cpu = {CPU_generic, false};
+static const struct cpu cpu = {.tier = CPU_generic};
 
 static void every_row_says_what_a_resume_may_do(void **state) {
     (void)state;

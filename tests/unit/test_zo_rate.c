@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct cpu cpu = {CPU_generic, false};
+static const struct cpu cpu = {.tier = CPU_generic};
 
 static void near(double found, double want) {
     if (!(fabs(found - want) <= 1e-9 * (1 + fabs(want))))
