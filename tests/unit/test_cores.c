@@ -3,7 +3,10 @@
  * would wait on sixteen. What is outside of loops, and loops that are not cut, are the serial part.
  *
  * Times are the least of several steps, those of chunks of the thread's processor time: what the
- * machine does besides only adds to them. */
+ * machine does besides only adds to them.
+ *
+ * With arguments it only prints: cores, then shapes as
+ * dim,hidden,layers,heads,kv_heads,head_dim,vocab,B,T. */
 #include "llama_fixture.h"
 
 #include "clock.h"
@@ -12,7 +15,7 @@
 
 #include <time.h>
 
-enum { CORES = 16, STEPS = 5, MAX_LOOPS = 1024, MAX_CHUNKS = 1 << 15 };
+enum { CORES = 16, MAX_CORES = 64, STEPS = 9, MAX_LOOPS = 1024, MAX_CHUNKS = 1 << 15 };
 
 /* Parts of a step: the ops, then the gradient's norm and the update. */
 enum { NORM = 16, UPDATE, OUTSIDE, PARTS };
@@ -25,6 +28,7 @@ struct loop {
 
 struct seer {
     const struct engine *engine;
+    int cores;
     int n_loops, at; /* of the step before; of this one so far */
     struct loop loops[MAX_LOOPS];
     int64_t chunk; /* of this step so far */
@@ -64,18 +68,18 @@ static void run_loop(void *seer, int64_t n, pool_fn *fn, void *ctx) {
     assert_int_equal(l->chunks, n);
     for (int64_t i = 0; i < n; i++) {
         const double t = thread_seconds();
-        fn(ctx, i, (int)(i % CORES));
+        fn(ctx, i, (int)(i % s->cores));
         least(s->seconds + s->chunk++, thread_seconds() - t, first);
     }
     s->looped[part] += clock_seconds() - begin;
 }
 
 /* As the pool does it: each chunk to the core that is free first. */
-static void schedule(struct loop *l, const double *seconds) {
-    double busy[CORES] = {0};
+static void schedule(struct loop *l, const double *seconds, int cores) {
+    double busy[MAX_CORES] = {0};
     for (int64_t i = l->first; i < l->first + l->chunks; i++) {
         int next = 0;
-        for (int k = 1; k < CORES; k++)
+        for (int k = 1; k < cores; k++)
             if (busy[k] < busy[next]) next = k;
         l->work += seconds[i];
         busy[next] += seconds[i];
@@ -116,86 +120,158 @@ static const char *share_name(int part) {
     return part < NORM ? ops[part]->name : more[part - NORM];
 }
 
-/* A serial part may take so much of a step on all cores. */
-#define LIMIT 0.02
+/* Seconds by part: on one core, on all, of the latter those that are serial; loops, and the fewest
+ * chunks of those that take more than 0.1 % of the step. */
+struct sums {
+    double one[PARTS], many[PARTS], serial[PARTS];
+    int loops[PARTS];
+    int64_t fewest[PARTS];
+    double alone, step;
+};
 
-/* What each part takes on one core and on sixteen, how much of that is serial, and the fewest
- * chunks of those of its loops that take more than 0.1 % of the step. */
-static void judge(struct seer *s, const char *name, double times) {
-    double one[PARTS] = {0}, many[PARTS] = {0}, serial[PARTS], step = 0, alone = 0;
-    int64_t fewest[PARTS] = {0};
-    int loops[PARTS] = {0};
-    memcpy(serial, s->serial, sizeof serial);
+static void add_up(struct seer *s, struct sums *r) {
+    *r = (struct sums){0};
     for (int i = 0; i < s->n_loops; i++) {
-        schedule(s->loops + i, s->seconds);
-        alone += s->loops[i].work;
+        schedule(s->loops + i, s->seconds, s->cores);
+        r->alone += s->loops[i].work;
     }
     for (int i = 0; i < s->n_loops; i++) {
         const struct loop *l = s->loops + i;
-        one[l->part] += l->work;
-        many[l->part] += l->span;
-        loops[l->part]++;
-        if (l->chunks == 1) serial[l->part] += l->span;
-        if (l->work > 1e-3 * alone && (!fewest[l->part] || l->chunks < fewest[l->part]))
-            fewest[l->part] = l->chunks;
+        const int64_t least = r->fewest[l->part];
+        r->one[l->part] += l->work;
+        r->many[l->part] += l->span;
+        r->loops[l->part]++;
+        if (l->chunks == 1) r->serial[l->part] += l->span;
+        if (l->work > 1e-3 * r->alone && (!least || l->chunks < least))
+            r->fewest[l->part] = l->chunks;
     }
-    for (int k = 0; k < PARTS; k++) step += many[k] + s->serial[k];
-    print_message("%s: %.2f ms on one core, %.2f ms on %d (%.1f times)\n", name, 1e3 * alone,
-                  1e3 * step, CORES, alone / step);
-    print_message("%-10s %10s %10s %10s %8s %6s %7s\n", "part", "ms on 1", "ms on 16", "serial ms",
-                  "serial", "loops", "chunks");
-    for (int k = 0; k < PARTS; k++)
-        if (one[k] > 0 || k >= NORM)
-            print_message("%-10s %10.3f %10.3f %10.4f %7.2f%% %6d %7lld\n", share_name(k),
-                          1e3 * one[k], 1e3 * (many[k] + s->serial[k]), 1e3 * serial[k],
-                          100 * serial[k] / step, loops[k], (long long)fewest[k]);
-    for (int k = 0; k < PARTS && !SANITIZED; k++)
-        if (serial[k] > LIMIT * step)
-            fail_msg("%s: %.2f %% of a step on %d cores is a serial part of %s", name,
-                     100 * serial[k] / step, CORES, share_name(k));
-    if (!SANITIZED && alone < times * step)
-        fail_msg("%s: %d cores are %.1f times one, not %.1f", name, CORES, alone / step, times);
+    for (int k = 0; k < PARTS; k++) {
+        r->many[k] += s->serial[k];
+        r->serial[k] += s->serial[k];
+        r->step += r->many[k];
+    }
 }
 
-static const struct shape {
+/* peak: flops a second of a large product. */
+static void print(const struct seer *s, const struct sums *r, const char *name, double peak) {
+    const struct engine *g = s->engine;
+    const double flops = g->kind->flops(&g->opts, &g->model->graph);
+    print_message("%s: %.2f ms on one core, %.2f ms on %d (%.1f times); %.3f and %.3f of the peak of "
+                  "%.0f GFLOP/s\n",
+                  name, 1e3 * r->alone, 1e3 * r->step, s->cores, r->alone / r->step,
+                  flops / r->alone / peak, flops / r->step / peak / s->cores, 1e-9 * peak);
+    print_message("%-10s %10s %10s %10s %8s %6s %7s\n", "part", "ms on 1", "ms on all", "serial ms",
+                  "serial", "loops", "chunks");
+    for (int k = 0; k < PARTS; k++)
+        if (r->one[k] > 0 || k >= NORM)
+            print_message("%-10s %10.3f %10.3f %10.4f %7.2f%% %6d %7lld\n", share_name(k),
+                          1e3 * r->one[k], 1e3 * r->many[k], 1e3 * r->serial[k],
+                          100 * r->serial[k] / r->step, r->loops[k], (long long)r->fewest[k]);
+}
+
+/* A serial part may take so much of a step on all cores. */
+#define LIMIT 0.02
+
+static void judge(const struct sums *r, const char *name, double times) {
+    for (int k = 0; k < PARTS; k++)
+        if (r->serial[k] > LIMIT * r->step)
+            fail_msg("%s: %.2f %% of a step on %d cores is a serial part of %s", name,
+                     100 * r->serial[k] / r->step, CORES, share_name(k));
+    if (r->alone < times * r->step)
+        fail_msg("%s: %d cores are %.1f times one, not %.1f", name, CORES, r->alone / r->step,
+                 times);
+}
+
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+struct shape {
     const char *name;
     struct sizes sizes;
     int64_t B, T;
-    double times; /* that all cores are faster than one, at least */
-} shapes[] = {
-    {"demo, 2 x 256", {128, 352, 4, 4, 2, 32, 2048}, 2, 256, 3},
-    {"4 layers of 256, 4 x 256", {256, 704, 4, 8, 4, 32, 2048}, 4, 256, 4},
+    double times; /* that all cores are faster than one, at least; 0: only print */
 };
+
+enum { SIDE = 1024 };
+
+/* Processor seconds of one product SIDE^3 with one thread. */
+static double take_product(const struct gemm *g, float *a, float *b, float *c, void *work) {
+    const double begin = thread_seconds();
+    gemm_run(g, SIDE, SIDE, SIDE, mat_f32(a, SIDE, false), mat_f32(b, SIDE, false), c, SIDE, false,
+             work);
+    return thread_seconds() - begin;
+}
+
+static void take_steps(struct seer *s, struct engine *g, struct tokens *t, double *peak) {
+    struct machine one = machine_of("native", DT_F32);
+    const size_t work =
+        gemm_work_bytes(one.gemm, SIDE, SIDE, SIDE, mat_f32(NULL, SIDE, false));
+    struct arena mem;
+    double best = 0;
+    ok(arena_init(&mem, 3 * SIDE * SIDE * sizeof(float) + arena_round(work), "a product", &e));
+    float *a = arena_alloc(&mem, 3 * SIDE * SIDE, sizeof *a);
+    void *room = arena_alloc(&mem, work, 1);
+    for (int64_t i = 0; i < 3 * SIDE * SIDE; i++) a[i] = (float)(i % 7) - 3;
+    for (int k = 0; k < STEPS; k++) {
+        take_step(s, g, t, k == 0);
+        least(&best, take_product(one.gemm, a, a + SIDE * SIDE, a + 2 * SIDE * SIDE, room), k == 0);
+    }
+    arena_release(&mem);
+    *peak = 2.0 * SIDE * SIDE * SIDE / best;
+}
+
+static void run_shape(const struct shape *h, int cores) {
+    const struct variant v = {h->name, "llama", "", h->sizes, true};
+    struct machine machine = machine_with("native", DT_F32, cores);
+    struct model m = model_of(&v);
+    struct tokens t = tokens_of(&m, h->B * h->T, 1);
+    struct engine g;
+    struct seer *s = calloc(1, sizeof *s);
+    struct sums sums;
+    double peak;
+    const struct engine_opts o = {
+        .batch = h->B, .seq = h->T, .machine = &machine, .hyper = opt_hyper_of(opt_find("adamw"))};
+    ok(engine_open(&g, engine_find("backprop"), &m, &o, &e));
+    s->engine = &g;
+    s->cores = cores;
+    pool_watch(machine.pool, run_loop, s);
+    take_steps(s, &g, &t, &peak);
+    add_up(s, &sums);
+    print(s, &sums, h->name, peak);
+    if (h->times > 0 && !SANITIZED) judge(&sums, h->name, h->times);
+    engine_close(&g);
+    free(s);
+    tokens_free(&t);
+    close_model(&m);
+    machine_close(&machine);
+}
 
 static void step_on_many_cores(void **state) {
     (void)state;
+    static const struct shape shapes[] = {
+        {"demo, 2 x 256", {128, 352, 4, 4, 2, 32, 2048}, 2, 256, 3},
+        {"4 layers of 256, 4 x 256", {256, 704, 4, 8, 4, 32, 2048}, 4, 256, 4},
+    };
     assert_true(n_ops <= NORM);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const struct shape *h = shapes + i;
-        const struct variant v = {h->name, "llama", "", h->sizes, true};
-        struct machine machine = machine_with("native", DT_F32, CORES);
-        struct model m = model_of(&v);
-        struct tokens t = tokens_of(&m, h->B * h->T, 1);
-        struct engine g;
-        struct seer *s = calloc(1, sizeof *s);
-        const struct engine_opts o = {.batch = h->B,
-                                      .seq = h->T,
-                                      .machine = &machine,
-                                      .hyper = opt_hyper_of(opt_find("adamw"))};
-        ok(engine_open(&g, engine_find("backprop"), &m, &o, &e));
-        s->engine = &g;
-        pool_watch(machine.pool, run_loop, s);
-        for (int k = 0; k < STEPS; k++) take_step(s, &g, &t, k == 0);
-        judge(s, h->name, h->times);
-        engine_close(&g);
-        free(s);
-        tokens_free(&t);
-        close_model(&m);
-        machine_close(&machine);
-    }
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) run_shape(shapes + i, CORES);
 }
 
-int main(void) {
+static void print_shape(const char *text, int cores) {
+    struct shape h = {.name = text};
+    struct sizes *z = &h.sizes;
+    long long B, T;
+    if (sscanf(text, "%d,%d,%d,%d,%d,%d,%d,%lld,%lld", &z->dim, &z->hidden, &z->layers, &z->heads,
+               &z->kv_heads, &z->head_dim, &z->vocab, &B, &T) != 9)
+        fail_msg("%s: not dim,hidden,layers,heads,kv_heads,head_dim,vocab,B,T", text);
+    h.B = B;
+    h.T = T;
+    run_shape(&h, cores);
+}
+
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(step_on_many_cores)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (argc < 3) return cmocka_run_group_tests(tests, NULL, NULL);
+    const int cores = atoi(argv[1]);
+    if (cores < 2 || cores > MAX_CORES) return 2;
+    for (int i = 2; i < argc; i++) print_shape(argv[i], cores);
+    return 0;
 }
