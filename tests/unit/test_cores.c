@@ -169,27 +169,25 @@ static void print(const struct seer *s, const struct sums *r, const char *name, 
                           100 * r->serial[k] / r->step, r->loops[k], (long long)r->fewest[k]);
 }
 
-/* A serial part may take so much of a step on all cores. */
-#define LIMIT 0.02
-
-static void judge(const struct sums *r, const char *name, double times) {
-    for (int k = 0; k < PARTS; k++)
-        if (r->serial[k] > LIMIT * r->step)
-            fail_msg("%s: %.2f %% of a step on %d cores is a serial part of %s", name,
-                     100 * r->serial[k] / r->step, CORES, share_name(k));
-    if (r->alone < times * r->step)
-        fail_msg("%s: %d cores are %.1f times one, not %.1f", name, CORES, r->alone / r->step,
-                 times);
-}
-
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
 struct shape {
     const char *name;
     struct sizes sizes;
     int64_t B, T;
-    double times; /* that all cores are faster than one, at least; 0: only print */
+    double times;  /* that all cores are faster than one, at least; 0: only print */
+    double serial; /* share of a step on all cores that a serial part may take */
 };
+
+static void judge(const struct sums *r, const struct shape *h) {
+    for (int k = 0; k < PARTS; k++)
+        if (r->serial[k] > h->serial * r->step)
+            fail_msg("%s: %.2f %% of a step on %d cores is a serial part of %s", h->name,
+                     100 * r->serial[k] / r->step, CORES, share_name(k));
+    if (r->alone < h->times * r->step)
+        fail_msg("%s: %d cores are %.1f times one, not %.1f", h->name, CORES,
+                 r->alone / r->step, h->times);
+}
 
 enum { SIDE = 1024 };
 
@@ -237,7 +235,7 @@ static void run_shape(const struct shape *h, int cores) {
     take_steps(s, &g, &t, &peak);
     add_up(s, &sums);
     print(s, &sums, h->name, peak);
-    if (h->times > 0 && !SANITIZED) judge(&sums, h->name, h->times);
+    if (h->times > 0 && !SANITIZED) judge(&sums, h);
     engine_close(&g);
     free(s);
     tokens_free(&t);
@@ -247,9 +245,10 @@ static void run_shape(const struct shape *h, int cores) {
 
 static void step_on_many_cores(void **state) {
     (void)state;
+    /* The first takes 6 ms on all: a microsecond at the beginning of each loop is 2 % of it. */
     static const struct shape shapes[] = {
-        {"demo, 2 x 256", {128, 352, 4, 4, 2, 32, 2048}, 2, 256, 3},
-        {"4 layers of 256, 4 x 256", {256, 704, 4, 8, 4, 32, 2048}, 4, 256, 4},
+        {"demo, 2 x 256", {128, 352, 4, 4, 2, 32, 2048}, 2, 256, 4, 0.04},
+        {"4 layers of 256, 4 x 256", {256, 704, 4, 8, 4, 32, 2048}, 4, 256, 6, 0.02},
     };
     assert_true(n_ops <= NORM);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) run_shape(shapes + i, CORES);
