@@ -6,8 +6,12 @@
  *
  *   1. per panel: logits, and each row's maximum and sum of exponentials
  *   2. per row:   log-sum-exp over the panels, loss
- *   3. per group of panels: d = (softmax - onehot) grad_scale softcap'; dW panel += d' x; dX += d W
- *   4. dX: sum over the groups, in order */
+ *   3. per panel: d = (softmax - onehot) grad_scale softcap'; dW panel += d' x
+ *   4. per group of panels: dX += d W
+ *   5. dX: sum over the groups, in order
+ *
+ * Where panels or groups are fewer than the threads want, a task has a part of the rows or columns
+ * of its products only. No element's sum depends on that. */
 #include "choice.h"
 #include "op.h"
 
@@ -15,12 +19,18 @@
 #include <string.h>
 
 enum {
-    PANEL = 256,    /* vocabulary rows a panel */
-    GROUPS = 8,     /* partial sums of dX: the parallelism of step 3 */
-    MAX_ROWS = 512, /* rows a chunk in training: enough to hide the packing of W... */
+    PANEL = 256,     /* vocabulary rows a panel */
+    LD = PANEL + 16, /* from one row of its logits to the next: a column is in many sets of caches */
+    GROUPS = 8,      /* partial sums of dX */
+    MAX_ROWS = 512,  /* rows a chunk in training: enough to hide the packing of W... */
     MIN_ROWS = 64,
-    CHUNK_MB = 36, /* ... as long as its logits fit in this, or in half the memory of W */
-    SLICE = 512,   /* rows whose logits of one panel a thread holds, without a backward pass */
+    CHUNK_MB = 36,  /* ... as long as its logits fit in this, or in half the memory of W */
+    SLICE = 512,    /* rows whose logits of one panel a thread holds, without a backward pass */
+    EACH = 2,       /* tasks that there should be for each thread... */
+    PART_ROWS = 32, /* ... of so many rows at least, */
+    STRIP = 16,     /* so many columns of a panel's gradient, */
+    PART_COLS = 64, /* and so many of dX */
+    ROWS = 16,      /* rows a task where there are no products */
 };
 
 struct job {
@@ -30,14 +40,15 @@ struct job {
     const float *in;        /* chunk (R, C) */
     const uint32_t *target; /* (R) */
     float *nll, *dx;        /* (R), (R, C) or NULL */
-    float *logits;          /* training: panel p: (R, PANEL) at p*R*PANEL */
+    float *logits;          /* training: panel p: (R, PANEL) at p*R*LD */
     float *max, *sum;       /* (panels, R) */
     float *hit, *lse;       /* (R): target's logit, log-sum-exp */
-    float *part;            /* (groups, R, C) */
+    float *part;            /* (groups - 1, R, C): of all but the first */
     struct gemm_pack a, xt; /* the chunk as A, and transposed as B */
     void *work;             /* of products inside a panel, cut by thread */
     float *dw;
     int64_t R, C, V, panels, groups;
+    int64_t slices, strips, wide, cuts; /* parts of step 1 and 3, columns and rows' parts of 4 */
     float cap, scale;
     bool add;
 };
@@ -53,7 +64,7 @@ static int64_t groups_of(int64_t panels) {
 static int64_t chunk_rows(int64_t rows, const struct param *w) {
     const int64_t half = param_count(w) * (int64_t)sizeof(float) / 2,
                   room = (int64_t)CHUNK_MB << 20;
-    const int64_t row = panels_of(w->rows) * PANEL * (int64_t)sizeof(float);
+    const int64_t row = panels_of(w->rows) * LD * (int64_t)sizeof(float);
     int64_t r = (half > room ? half : room) / row / MIN_ROWS * MIN_ROWS;
     if (r < MIN_ROWS) r = MIN_ROWS;
     if (r > MAX_ROWS) r = MAX_ROWS;
@@ -64,15 +75,16 @@ static int64_t panel_width(const struct job *j, int64_t p) {
     return j->V - p * PANEL < PANEL ? j->V - p * PANEL : PANEL;
 }
 
-static struct mat panel_mat(const struct param *w, int64_t p, bool trans) {
+/* From column col on, which begins a stored block. */
+static struct mat panel_mat(const struct param *w, int64_t p, int64_t col, bool trans) {
     struct mat m = param_mat(w, trans);
-    m.data = (const char *)w->data + dtype_bytes(w->dtype, (size_t)(p * PANEL * w->cols));
+    m.data = (const char *)w->data + dtype_bytes(w->dtype, (size_t)(p * PANEL * w->cols + col));
     return m;
 }
 
 /* The same as the run's probes see it. */
 static struct mat panel_view(const struct job *j, int64_t p, struct variants *v) {
-    struct mat m = panel_mat(j->w, p, false);
+    struct mat m = panel_mat(j->w, p, 0, false);
     if (exec_weight(j->x, j->param, v).var) {
         v->row0 = p * PANEL;
         m.var = v;
@@ -96,29 +108,30 @@ static void row_stats(const struct job *j, int64_t p, int64_t r, float *row) {
     if (j->target[r] >= v0 && j->target[r] < v0 + w) j->hit[r] = row[j->target[r] - v0];
 }
 
-/* Step 1. The rows of each probe side by side: a panel of W is read once for all. */
-static void panel_logits(void *ctx, int64_t p, int tid) {
+/* Step 1, one of the slices of rows. The rows of each probe side by side: a panel of W is read once
+ * for all. */
+static void panel_logits(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
+    const int64_t p = t / j->slices, part = t % j->slices;
     struct variants v;
     struct gemm_pack b = gemm_unpacked(panel_view(j, p, &v), panel_width(j, p), j->C);
     const struct gemm *g = exec_gemm(j->x, GEMM_WEIGHTS);
     b.panel = gemm_panel_bytes(g, PANEL, j->C) / (size_t)machine_threads(j->x->machine);
     const int P = mat_variants(&b.src);
     const int64_t M = j->R / P, room = SLICE / P > 1 ? SLICE / P : 1, slice = j->dx ? M : room;
+    const int64_t end = (part + 1) * M / j->slices;
     float *own = exec_thread(j->x, tid);
-    for (int64_t r0 = 0; r0 < M; r0 += slice) {
-        const int64_t n = M - r0 < slice ? M - r0 : slice;
-        float *l = j->dx ? j->logits + p * j->R * PANEL : own;
+    for (int64_t r0 = part * M / j->slices; r0 < end; r0 += slice) {
+        const int64_t n = end - r0 < slice ? end - r0 : slice;
+        const int64_t ld = j->dx ? LD : PANEL;
+        float *l = j->dx ? j->logits + (p * j->R + r0) * LD : own;
         const struct gemm_pack a = gemm_pack_groups(&j->a, P, r0, n);
-        gemm_mul(g, &a, &b, l, PANEL, false, j->work);
-        for (int64_t i = 0; i < P * n; i++) row_stats(j, p, i / n * M + r0 + i % n, l + i * PANEL);
+        gemm_mul(g, &a, &b, l, ld, false, j->work);
+        for (int64_t i = 0; i < P * n; i++) row_stats(j, p, i / n * M + r0 + i % n, l + i * ld);
     }
 }
 
-/* Step 2. */
-static void row_loss(void *ctx, int64_t r, int tid) {
-    (void)tid;
-    const struct job *j = ctx;
+static void row_loss(const struct job *j, int64_t r) {
     float max = -INFINITY;
     double sum = 0;
     for (int64_t p = 0; p < j->panels; p++) max = fmaxf(max, j->max[p * j->R + r]);
@@ -128,12 +141,26 @@ static void row_loss(void *ctx, int64_t r, int tid) {
     j->nll[r] = (float)((double)max + log(sum) - (double)j->hit[r]);
 }
 
-/* Logits of panel p to their gradient, in place. */
-static void panel_grad(const struct job *j, int64_t p, float *l) {
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t ceiling(int64_t n, int64_t size) {
+    return (n + size - 1) / size;
+}
+
+/* Step 2. */
+static void row_losses(void *ctx, int64_t c, int tid) {
+    (void)tid;
+    const struct job *j = ctx;
+    for (int64_t r = c * ROWS; r < least((c + 1) * ROWS, j->R); r++) row_loss(j, r);
+}
+
+/* Columns [v0, v0 + w) of the logits, at l for row 0, to their gradient, in place. */
+static void strip_grad(const struct job *j, int64_t v0, int64_t w, float *l) {
     const struct kern *k = j->x->machine->kern;
-    const int64_t w = panel_width(j, p), v0 = p * PANEL;
     for (int64_t r = 0; r < j->R; r++) {
-        float *row = l + r * PANEL, capped[PANEL];
+        float *row = l + r * LD, capped[PANEL];
         if (j->cap > 0) memcpy(capped, row, (size_t)w * sizeof *row);
         k->exp_scale(row, row, j->lse[r], j->scale, w);
         if (j->target[r] >= v0 && j->target[r] < v0 + w) row[j->target[r] - v0] -= j->scale;
@@ -141,34 +168,42 @@ static void panel_grad(const struct job *j, int64_t p, float *l) {
     }
 }
 
-/* Step 3. */
-static void group_grads(void *ctx, int64_t group, int tid) {
+/* Step 3, one strip of a panel. */
+static void panel_grads(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
-    const struct gemm *g = exec_gemm(j->x, GEMM_WEIGHTS), *exact = exec_gemm(j->x, GEMM_EXACT);
-    float *part = j->part + group * j->R * j->C;
-    const int64_t p0 = group * j->panels / j->groups, p1 = (group + 1) * j->panels / j->groups;
-    for (int64_t p = p0; p < p1; p++) {
-        const int64_t w = panel_width(j, p);
-        float *d = j->logits + p * j->R * PANEL;
-        panel_grad(j, p, d);
-        if (j->dw) {
-            const struct gemm_pack a =
-                gemm_pack(exact, GEMM_A, mat_f32(d, PANEL, true), w, j->R, exec_thread(j->x, tid));
-            gemm_mul(exact, &a, &j->xt, j->dw + p * PANEL * j->C, j->C, j->add, NULL);
-        }
-        gemm_local(g, j->R, j->C, w, mat_f32(d, PANEL, false), panel_mat(j->w, p, true), part, j->C,
-                   p > p0, exec_thread(j->x, tid));
-    }
+    const struct gemm *exact = exec_gemm(j->x, GEMM_EXACT);
+    const int64_t p = t / j->strips, wide = PANEL / j->strips, v = t % j->strips * wide;
+    const int64_t w = least(wide, panel_width(j, p) - v), row = p * PANEL + v;
+    float *d = j->logits + p * j->R * LD + v;
+    if (w <= 0) return;
+    strip_grad(j, row, w, d);
+    if (!j->dw) return;
+    const struct gemm_pack a =
+        gemm_pack(exact, GEMM_A, mat_f32(d, LD, true), w, j->R, exec_thread(j->x, tid));
+    gemm_mul(exact, &a, &j->xt, j->dw + row * j->C, j->C, j->add, NULL);
 }
 
-/* Step 4. */
+/* Step 4, some columns and rows of a group. */
+static void group_sums(void *ctx, int64_t t, int tid) {
+    const struct job *j = ctx;
+    const int64_t parts = ceiling(j->C, j->wide) * j->cuts, group = t / parts;
+    const int64_t cut = t % parts % j->cuts, col = t % parts / j->cuts * j->wide;
+    const int64_t r0 = cut * j->R / j->cuts, rows = (cut + 1) * j->R / j->cuts - r0;
+    const int64_t p0 = group * j->panels / j->groups, p1 = (group + 1) * j->panels / j->groups;
+    float *sum = group ? j->part + (group - 1) * j->R * j->C : j->dx;
+    sum += r0 * j->C + col;
+    for (int64_t p = p0; p < p1; p++)
+        gemm_local(exec_gemm(j->x, GEMM_WEIGHTS), rows, least(j->wide, j->C - col),
+                   panel_width(j, p), mat_f32(j->logits + (p * j->R + r0) * LD, LD, false),
+                   panel_mat(j->w, p, col, true), sum, j->C, p > p0, exec_thread(j->x, tid));
+}
+
+/* Step 5. */
 static void sum_groups(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
-    const int64_t r0 = c * OP_ROWS, r1 = r0 + OP_ROWS < j->R ? r0 + OP_ROWS : j->R;
-    const int64_t at = r0 * j->C, n = (r1 - r0) * j->C;
-    memcpy(j->dx + at, j->part + at, (size_t)n * sizeof *j->dx);
-    for (int64_t g = 1; g < j->groups; g++)
+    const int64_t at = c * ROWS * j->C, n = least(ROWS, j->R - c * ROWS) * j->C;
+    for (int64_t g = 0; g < j->groups - 1; g++)
         j->x->machine->kern->axpy(j->dx + at, 1, j->part + g * j->R * j->C + at, n);
 }
 
@@ -179,14 +214,15 @@ struct sizes {
 static struct sizes sizes_of(const struct exec *x, int64_t R, int64_t C, int64_t V, bool train) {
     const size_t panels = (size_t)panels_of(V);
     return (struct sizes){
-        .logits = train ? arena_need(panels * PANEL * (size_t)R, sizeof(float)) : 0,
+        .logits = train ? arena_need(panels * LD * (size_t)R, sizeof(float)) : 0,
         .stats = arena_need(panels * (size_t)R, sizeof(float)),
         .row = arena_need((size_t)R, sizeof(float)),
         .a = gemm_pack_bytes(exec_gemm(x, GEMM_WEIGHTS), GEMM_A, mat_f32(NULL, C, false), R, C),
         .xt = train ? gemm_pack_bytes(exec_gemm(x, GEMM_EXACT), GEMM_B, mat_f32(NULL, C, true), C,
                                       R)
                     : 0,
-        .part = train ? arena_need((size_t)(groups_of(panels_of(V)) * R * C), sizeof(float)) : 0,
+        .part = train ? arena_need((size_t)((groups_of(panels_of(V)) - 1) * R * C), sizeof(float))
+                      : 0,
         .panels = gemm_panel_bytes(exec_gemm(x, GEMM_WEIGHTS), PANEL, C),
     };
 }
@@ -204,19 +240,40 @@ static char *carve(struct job *j, const struct sizes *s) {
     return at;
 }
 
+/* Parts, of `most`, of each of so many tasks. Of a backend without rows of kernels none: a library
+ * may sum up otherwise in a product of another shape. */
+static int64_t parts_of(const struct job *j, const struct gemm *g, int64_t tasks, int64_t most) {
+    const int64_t want = ceiling((int64_t)EACH * machine_threads(j->x->machine), tasks);
+    if (!g->kernel || most < 1) return 1;
+    return least(want, most);
+}
+
+static void cut_tasks(struct job *j) {
+    const struct gemm *g = exec_gemm(j->x, GEMM_WEIGHTS), *exact = exec_gemm(j->x, GEMM_EXACT);
+    const int64_t rows = j->R / exec_probes(j->x);
+    j->slices = parts_of(j, g, j->panels, rows / PART_ROWS);
+    j->strips = 1;
+    while (j->strips < parts_of(j, exact, j->panels, PANEL / STRIP)) j->strips *= 2;
+    const int64_t cols = parts_of(j, g, j->groups, j->C / PART_COLS);
+    j->wide = ceiling(ceiling(j->C, cols), PART_COLS) * PART_COLS;
+    j->cuts = parts_of(j, g, j->groups * ceiling(j->C, j->wide), j->R / PART_ROWS);
+}
+
 static void chunk(struct job *j) {
     struct pool *pool = j->x->machine->pool;
     const struct gemm *g = exec_gemm(j->x, GEMM_WEIGHTS), *exact = exec_gemm(j->x, GEMM_EXACT);
     const struct sizes s = sizes_of(j->x, j->R, j->C, j->V, j->dx != NULL);
     char *at = carve(j, &s);
+    cut_tasks(j);
     j->a = gemm_pack(g, GEMM_A, mat_f32(j->in, j->C, false), j->R, j->C, at);
-    pool_for(pool, j->panels, panel_logits, j);
-    pool_for(pool, j->R, row_loss, j);
+    pool_for(pool, j->panels * j->slices, panel_logits, j);
+    pool_for(pool, ceiling(j->R, ROWS), row_losses, j);
     if (!j->dx) return;
     if (j->dw)
         j->xt = gemm_pack(exact, GEMM_B, mat_f32(j->in, j->C, true), j->C, j->R, at + s.a);
-    pool_for(pool, j->groups, group_grads, j);
-    pool_for(pool, op_chunks(j->R), sum_groups, j);
+    pool_for(pool, j->panels * j->strips, panel_grads, j);
+    pool_for(pool, j->groups * ceiling(j->C, j->wide) * j->cuts, group_sums, j);
+    pool_for(pool, ceiling(j->R, ROWS), sum_groups, j);
 }
 
 /* Logits of one row, panel by panel: in -> logits (V). */
@@ -225,7 +282,7 @@ static void row_logits(void *ctx, int64_t p, int tid) {
     float *out = j->logits + p * PANEL;
     const int64_t w = panel_width(j, p);
     gemm_local(exec_gemm(j->x, GEMM_WEIGHTS), 1, w, j->C, mat_f32(j->in, j->C, false),
-               panel_mat(j->w, p, false), out, w, false, exec_thread(j->x, tid));
+               panel_mat(j->w, p, 0, false), out, w, false, exec_thread(j->x, tid));
     softcap(j, out, w);
 }
 
@@ -287,14 +344,14 @@ static size_t thread_work(const struct exec *x, const struct node *n, bool train
     const struct param *w = x->graph->params + n->param[0];
     const int64_t rows = x->opts.B * x->opts.T, R = chunk_rows(rows, w);
     const struct mat plain = param_mat(w, false), trans = param_mat(w, true);
-    const struct mat row = mat_f32(NULL, w->cols, false), d = mat_f32(NULL, PANEL, false);
+    const struct mat row = mat_f32(NULL, w->cols, false), d = mat_f32(NULL, LD, false);
     const int64_t P = x->opts.probes > 1 ? x->opts.probes : 1;
     const int64_t slice = P > SLICE ? P : SLICE; /* a row of each probe at least */
     const struct gemm *g = exec_gemm(x, GEMM_WEIGHTS), *exact = exec_gemm(x, GEMM_EXACT);
     size_t most = gemm_local_bytes(g, 1, PANEL, w->cols, row, plain);
     const size_t own = arena_need((size_t)((rows < slice ? rows : slice) * PANEL), sizeof(float));
     if (!train) return most > own ? most : own;
-    const size_t dw = gemm_pack_bytes(exact, GEMM_A, mat_f32(NULL, PANEL, true), PANEL, R);
+    const size_t dw = gemm_pack_bytes(exact, GEMM_A, mat_f32(NULL, LD, true), PANEL, R);
     const size_t dx = gemm_local_bytes(g, R, w->cols, PANEL, d, trans);
     if (dw > most) most = dw;
     return dx > most ? dx : most;
