@@ -101,7 +101,8 @@ static int start(struct against *a, struct err *e) {
         a->whole = a->whole || p->old;
         if (p->old) continue;
         TRY(remote_turn(&p->remote, &t, e));
-        if (t.wall > longest) longest = t.wall;
+        /* by processors: what else the machine does shall not shorten the turns */
+        longest = fmax(longest, fmin(t.wall, t.cpu / machine_threads(&a->o->machine)));
         if (i == 0) a->flops = p->remote.flops;
     }
     if (a->whole)
@@ -192,14 +193,15 @@ static void print_text(const struct against *a) {
     const struct drift_range d = drift_range(&a->peak.rates);
     const int64_t runs = a->o->runs;
     char cpu[CPU_MODEL], text[3][48];
-    printf("%lld rounds, in each a turn of every program, %lld steps%s, and of the peak\n%s, %d "
+    printf("%lld rounds, in each a turn of every program, %lld step%s%s, and of the peak\n%s, %d "
            "threads, %s; a-b: where the median lies with %.0f %%\ntimes: the seconds of \"this\"; "
            "cpu: seconds of processors, which other work does not take\n\n%-24s %21s %16s %9s "
            "%16s%s\n",
-           (long long)runs, (long long)a->steps, a->whole ? " in a new process" : "",
-           cpu_model(cpu, sizeof cpu), machine_threads(&a->o->machine),
-           cpu_tier_name(a->o->machine.cpu.tier), 100 * stat_spread_level((size_t)runs), "",
-           "ms a step", "times", "cpu ms", "times", a->flops > 0 ? " share" : "");
+           (long long)runs, (long long)a->steps, a->steps == 1 ? "" : "s",
+           a->whole ? " in a new process" : "", cpu_model(cpu, sizeof cpu),
+           machine_threads(&a->o->machine), cpu_tier_name(a->o->machine.cpu.tier),
+           100 * stat_spread_level((size_t)runs), "", "ms a step", "times", "cpu ms", "times",
+           a->flops > 0 ? " share" : "");
     for (int i = 0; i < a->n; i++) {
         const struct stat_spread ms = in_ms(rounds_seconds(&a->rounds, i, false));
         const char *name = a->program[i].name;

@@ -18,6 +18,7 @@ set -eu
 old=$1 new=$2
 shift 3
 step=${STEP:-run_step}
+tab=$(printf '\t')
 dir=${KEEP:-$(mktemp -d)}
 mkdir -p "$dir"
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$dir"' EXIT
@@ -85,7 +86,8 @@ profile old "$old" "$@"
 profile new "$new" "$@"
 for p in old new; do
     numbers $p | sed 's/^[^\t]*\.[a-zS]*://' >"$dir/$p.self" # static functions of one name are one row
-    { grep '^total' "$dir/$p.self"; numbers $p --inclusive=yes | grep -E '^op_[a-z0-9]+\.c:(forward|backward|both)'; } \
+    { grep '^total' "$dir/$p.self"; numbers $p --inclusive=yes | # each twice, with and without what the linker calls it: the larger
+        grep -E '^(op_[a-z0-9]+\.c:(forward|backward)|opt\.c:opt_step)[[:space:]]' | sort -t"$tab" -k1,1 -k2,2nr | awk -F'\t' '!had[$1]++'; } \
         >"$dir/$p.ops" || true
 done
 echo "old: $old; new: $new; $*"
