@@ -20,7 +20,6 @@
 
 enum {
     PANEL = 256,     /* vocabulary rows a panel */
-    LD = PANEL + 16, /* from one row of its logits to the next: a column is in many sets of caches */
     GROUPS = 8,      /* partial sums of dX */
     MAX_ROWS = 512,  /* rows a chunk in training: enough to hide the packing of W... */
     MIN_ROWS = 64,
@@ -40,7 +39,7 @@ struct job {
     const float *in;        /* chunk (R, C) */
     const uint32_t *target; /* (R) */
     float *nll, *dx;        /* (R), (R, C) or NULL */
-    float *logits;          /* training: panel p: (R, PANEL) at p*R*LD */
+    float *logits;          /* training: panel p: (R, PANEL) at p*R*PANEL */
     float *max, *sum;       /* (panels, R) */
     float *hit, *lse;       /* (R): target's logit, log-sum-exp */
     float *part;            /* (groups - 1, R, C): of all but the first */
@@ -64,7 +63,7 @@ static int64_t groups_of(int64_t panels) {
 static int64_t chunk_rows(int64_t rows, const struct param *w) {
     const int64_t half = param_count(w) * (int64_t)sizeof(float) / 2,
                   room = (int64_t)CHUNK_MB << 20;
-    const int64_t row = panels_of(w->rows) * LD * (int64_t)sizeof(float);
+    const int64_t row = panels_of(w->rows) * PANEL * (int64_t)sizeof(float);
     int64_t r = (half > room ? half : room) / row / MIN_ROWS * MIN_ROWS;
     if (r < MIN_ROWS) r = MIN_ROWS;
     if (r > MAX_ROWS) r = MAX_ROWS;
@@ -123,11 +122,10 @@ static void panel_logits(void *ctx, int64_t t, int tid) {
     float *own = exec_thread(j->x, tid);
     for (int64_t r0 = part * M / j->slices; r0 < end; r0 += slice) {
         const int64_t n = end - r0 < slice ? end - r0 : slice;
-        const int64_t ld = j->dx ? LD : PANEL;
-        float *l = j->dx ? j->logits + (p * j->R + r0) * LD : own;
+        float *l = j->dx ? j->logits + (p * j->R + r0) * PANEL : own;
         const struct gemm_pack a = gemm_pack_groups(&j->a, P, r0, n);
-        gemm_mul(g, &a, &b, l, ld, false, j->work);
-        for (int64_t i = 0; i < P * n; i++) row_stats(j, p, i / n * M + r0 + i % n, l + i * ld);
+        gemm_mul(g, &a, &b, l, PANEL, false, j->work);
+        for (int64_t i = 0; i < P * n; i++) row_stats(j, p, i / n * M + r0 + i % n, l + i * PANEL);
     }
 }
 
@@ -160,7 +158,7 @@ static void row_losses(void *ctx, int64_t c, int tid) {
 static void strip_grad(const struct job *j, int64_t v0, int64_t w, float *l) {
     const struct kern *k = j->x->machine->kern;
     for (int64_t r = 0; r < j->R; r++) {
-        float *row = l + r * LD, capped[PANEL];
+        float *row = l + r * PANEL, capped[PANEL];
         if (j->cap > 0) memcpy(capped, row, (size_t)w * sizeof *row);
         k->exp_scale(row, row, j->lse[r], j->scale, w);
         if (j->target[r] >= v0 && j->target[r] < v0 + w) row[j->target[r] - v0] -= j->scale;
@@ -174,12 +172,12 @@ static void panel_grads(void *ctx, int64_t t, int tid) {
     const struct gemm *exact = exec_gemm(j->x, GEMM_EXACT);
     const int64_t p = t / j->strips, wide = PANEL / j->strips, v = t % j->strips * wide;
     const int64_t w = least(wide, panel_width(j, p) - v), row = p * PANEL + v;
-    float *d = j->logits + p * j->R * LD + v;
+    float *d = j->logits + p * j->R * PANEL + v;
     if (w <= 0) return;
     strip_grad(j, row, w, d);
     if (!j->dw) return;
     const struct gemm_pack a =
-        gemm_pack(exact, GEMM_A, mat_f32(d, LD, true), w, j->R, exec_thread(j->x, tid));
+        gemm_pack(exact, GEMM_A, mat_f32(d, PANEL, true), w, j->R, exec_thread(j->x, tid));
     gemm_mul(exact, &a, &j->xt, j->dw + row * j->C, j->C, j->add, NULL);
 }
 
@@ -194,7 +192,7 @@ static void group_sums(void *ctx, int64_t t, int tid) {
     sum += r0 * j->C + col;
     for (int64_t p = p0; p < p1; p++)
         gemm_local(exec_gemm(j->x, GEMM_WEIGHTS), rows, least(j->wide, j->C - col),
-                   panel_width(j, p), mat_f32(j->logits + (p * j->R + r0) * LD, LD, false),
+                   panel_width(j, p), mat_f32(j->logits + (p * j->R + r0) * PANEL, PANEL, false),
                    panel_mat(j->w, p, col, true), sum, j->C, p > p0, exec_thread(j->x, tid));
 }
 
@@ -214,7 +212,7 @@ struct sizes {
 static struct sizes sizes_of(const struct exec *x, int64_t R, int64_t C, int64_t V, bool train) {
     const size_t panels = (size_t)panels_of(V);
     return (struct sizes){
-        .logits = train ? arena_need(panels * LD * (size_t)R, sizeof(float)) : 0,
+        .logits = train ? arena_need(panels * PANEL * (size_t)R, sizeof(float)) : 0,
         .stats = arena_need(panels * (size_t)R, sizeof(float)),
         .row = arena_need((size_t)R, sizeof(float)),
         .a = gemm_pack_bytes(exec_gemm(x, GEMM_WEIGHTS), GEMM_A, mat_f32(NULL, C, false), R, C),
@@ -344,14 +342,14 @@ static size_t thread_work(const struct exec *x, const struct node *n, bool train
     const struct param *w = x->graph->params + n->param[0];
     const int64_t rows = x->opts.B * x->opts.T, R = chunk_rows(rows, w);
     const struct mat plain = param_mat(w, false), trans = param_mat(w, true);
-    const struct mat row = mat_f32(NULL, w->cols, false), d = mat_f32(NULL, LD, false);
+    const struct mat row = mat_f32(NULL, w->cols, false), d = mat_f32(NULL, PANEL, false);
     const int64_t P = x->opts.probes > 1 ? x->opts.probes : 1;
     const int64_t slice = P > SLICE ? P : SLICE; /* a row of each probe at least */
     const struct gemm *g = exec_gemm(x, GEMM_WEIGHTS), *exact = exec_gemm(x, GEMM_EXACT);
     size_t most = gemm_local_bytes(g, 1, PANEL, w->cols, row, plain);
     const size_t own = arena_need((size_t)((rows < slice ? rows : slice) * PANEL), sizeof(float));
     if (!train) return most > own ? most : own;
-    const size_t dw = gemm_pack_bytes(exact, GEMM_A, mat_f32(NULL, LD, true), PANEL, R);
+    const size_t dw = gemm_pack_bytes(exact, GEMM_A, mat_f32(NULL, PANEL, true), PANEL, R);
     const size_t dx = gemm_local_bytes(g, R, w->cols, PANEL, d, trans);
     if (dw > most) most = dw;
     return dx > most ? dx : most;

@@ -473,7 +473,7 @@ static struct mul_job job_of(const struct gemm *g, const struct gemm_product *p)
                         .ldc = p->ldc,
                         .add = p->add || p->on,
                         .on = p->on,
-                        .tri = g->kernel->scale_k ? GEMM_FULL : p->a.tri, /* scales are of whole k */
+                        .tri = g->kernel->scale_k ? GEMM_FULL : p->a.tri, /* scales: whole k */
                         .round = rounds(g)};
     j.pa = p->a.data ? p->a.data : p->a.src.data;
     j.lda = p->a.data ? p->a.ld : p->a.src.ld;
