@@ -54,6 +54,9 @@ struct gemm_kern {
      * or with cols a[p*ld + i]. h in 1..mr. s: NULL without scales. */
     void (*mul)(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
                 int64_t ldc, bool add, const struct gemm_scales *s);
+    /* The same of columns [0, nr / 2) alone, for outputs that end there. NULL: mul does it. */
+    void (*mul_half)(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
+                     float *c, int64_t ldc, bool add, const struct gemm_scales *s);
     /* c (m, n) = [c +] m <= 4 rows of f32 a times rows [row0, row0 + n) of b, of k columns, read
      * where they stand: the bits of pack_b and mul. b: bf16 or q8_0, not transposed, one variant.
      * NULL: there is no such way. */

@@ -253,12 +253,17 @@ static void mul_edge(const struct mul_job *j, int h, int64_t k, const struct row
                      const struct gemm_scales *scales) {
     float tile[MOST_MR * 32];
     const int nr = j->kn->nr;
+    const bool half = j->kn->mul_half && n <= nr / 2;
+    if (half && n == nr / 2) {
+        j->kn->mul_half(h, a->cols, k, a->a, a->ld, b, c, j->ldc, add, scales);
+        return;
+    }
     if (add)
         for (int i = 0; i < h; i++) {
             memcpy(tile + i * nr, c + i * j->ldc, sizeof *tile * (size_t)n);
             memset(tile + i * nr + n, 0, sizeof *tile * (size_t)(nr - n));
         }
-    j->kn->mul(h, a->cols, k, a->a, a->ld, b, tile, nr, add, scales);
+    (half ? j->kn->mul_half : j->kn->mul)(h, a->cols, k, a->a, a->ld, b, tile, nr, add, scales);
     for (int i = 0; i < h; i++) memcpy(c + i * j->ldc, tile + i * nr, sizeof *tile * (size_t)n);
 }
 

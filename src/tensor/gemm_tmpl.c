@@ -81,11 +81,11 @@ INLINE vf fused(vf sum, vf x, vf b) {
  * share a core, so there should be few besides loads and sums. */
 enum { STEPS = 8 };
 
-/* `steps` words of k. */
-INLINE void step_f32(const int h, const bool cols, const int steps, vf r[MR][2], struct rows *rows,
-                     const float **a, int64_t ld, const float **b) {
+/* `steps` words of k; `wide` vectors of columns. */
+INLINE void step_f32(const int h, const int wide, const bool cols, const int steps, vf r[MR][2],
+                     struct rows *rows, const float **a, int64_t ld, const float **b) {
     UNROLL for (int u = 0; u < steps; u++) {
-        const vf b0 = *(const vf *)(*b + u * NR), b1 = *(const vf *)(*b + u * NR + VL);
+        const vf b0 = *(const vf *)(*b + u * NR), b1 = *(const vf *)(*b + u * NR + (wide - 1) * VL);
 #if VL == 16 /* a block of two lines a word does not stay in the first-level cache */
         __builtin_prefetch(*b + (u + 8) * NR);
         __builtin_prefetch(*b + (u + 8) * NR + 16);
@@ -94,7 +94,7 @@ INLINE void step_f32(const int h, const bool cols, const int steps, vf r[MR][2],
             const float s = cols ? (*a)[i] : rows_get(rows, i, u);
             const vf x = s - (vf){0};
             r[i][0] = fused(r[i][0], x, b0);
-            r[i][1] = fused(r[i][1], x, b1);
+            if (wide > 1) r[i][1] = fused(r[i][1], x, b1);
         }
         if (cols) *a += ld;
     }
@@ -102,20 +102,17 @@ INLINE void step_f32(const int h, const bool cols, const int steps, vf r[MR][2],
     *b += steps * NR;
 }
 
-INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int64_t ld,
-                    const float *b, float *c, int64_t ldc, bool add) {
+INLINE void mul_f32(const int h, const int wide, const bool cols, int64_t k, const float *a,
+                    int64_t ld, const float *b, float *c, int64_t ldc, bool add) {
     vf r[MR][2];
     struct rows rows = rows_make(h, a, ld);
-    UNROLL for (int i = 0; i < h; i++) {
-        r[i][0] = add ? *(const vfu *)(c + i * ldc) : (vf){0};
-        r[i][1] = add ? *(const vfu *)(c + i * ldc + VL) : (vf){0};
-    }
-    for (int64_t n = k / STEPS; n > 0; n--) step_f32(h, cols, STEPS, r, &rows, &a, ld, &b);
-    for (int64_t n = k % STEPS; n > 0; n--) step_f32(h, cols, 1, r, &rows, &a, ld, &b);
-    UNROLL for (int i = 0; i < h; i++) {
-        *(vfu *)(c + i * ldc) = r[i][0];
-        *(vfu *)(c + i * ldc + VL) = r[i][1];
-    }
+    UNROLL for (int i = 0; i < h; i++)
+        UNROLL for (int j = 0; j < wide; j++)
+            r[i][j] = add ? *(const vfu *)(c + i * ldc + j * VL) : (vf){0};
+    for (int64_t n = k / STEPS; n > 0; n--) step_f32(h, wide, cols, STEPS, r, &rows, &a, ld, &b);
+    for (int64_t n = k % STEPS; n > 0; n--) step_f32(h, wide, cols, 1, r, &rows, &a, ld, &b);
+    UNROLL for (int i = 0; i < h; i++)
+        UNROLL for (int j = 0; j < wide; j++) *(vfu *)(c + i * ldc + j * VL) = r[i][j];
 }
 
 #define HEIGHTS_4(X) X(1) X(2) X(3) X(4)
@@ -123,17 +120,18 @@ INLINE void mul_f32(const int h, const bool cols, int64_t k, const float *a, int
 #define HEIGHTS_14(X) HEIGHTS_6(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #define HEIGHTS CAT(HEIGHTS_, MR)
 
-#define X(H)                                                                                       \
-    static __attribute__((noinline)) void rows_f32_##H(                                            \
+#define WAY(H, way, wide, cols)                                                                    \
+    static __attribute__((noinline)) void way##_f32_##H(                                           \
         int64_t k, const float *a, int64_t ld, const float *b, float *c, int64_t ldc, bool add) {  \
-        mul_f32(H, false, k, a, ld, b, c, ldc, add);                                               \
-    }                                                                                              \
-    static __attribute__((noinline)) void cols_f32_##H(                                            \
-        int64_t k, const float *a, int64_t ld, const float *b, float *c, int64_t ldc, bool add) {  \
-        mul_f32(H, true, k, a, ld, b, c, ldc, add);                                                \
+        mul_f32(H, wide, cols, k, a, ld, b, c, ldc, add);                                          \
     }
+#define X(H) WAY(H, rows, 2, false) WAY(H, cols, 2, true)
 HEIGHTS(X)
 #undef X
+#define X(H) WAY(H, half_rows, 1, false) WAY(H, half_cols, 1, true)
+HEIGHTS(X)
+#undef X
+#undef WAY
 
 static void mul(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
                 int64_t ldc, bool add, const struct gemm_scales *s) {
@@ -141,6 +139,17 @@ static void mul(int h, bool cols, int64_t k, const void *a, int64_t ld, const vo
     switch (h) {
 #define X(H)                                                                                       \
     case H: (cols ? cols_f32_##H : rows_f32_##H)(k, a, ld, b, c, ldc, add); break;
+        HEIGHTS(X)
+#undef X
+    }
+}
+
+static void mul_half(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
+                     float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+    (void)s;
+    switch (h) {
+#define X(H)                                                                                       \
+    case H: (cols ? half_cols_f32_##H : half_rows_f32_##H)(k, a, ld, b, c, ldc, add); break;
         HEIGHTS(X)
 #undef X
     }
@@ -304,6 +313,7 @@ const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {.name = "f32",
                                                    .few = FEW_NARROW,
                                                    .pack_lines = pack_lines,
                                                    .copy_a = copy_a,
+                                                   .mul_half = mul_half,
                                                    .mul = mul};
 
 #if defined(__AVX512BF16__)
