@@ -55,10 +55,10 @@ static const float *estimate_tile(const struct grad_source *s, int param, int64_
                                   float *buf) {
     const struct source *c = s->ctx;
     const struct zo_update *u = c->update;
-    memset(buf, 0, (size_t)n * sizeof *buf);
+    if (!u->n) memset(buf, 0, (size_t)n * sizeof *buf);
     for (int64_t d = 0; d < u->n; d++) {
         const struct direction z = direction_make(c->space, u->seed[d], u->step);
-        direction_add(&z, buf, buf, u->coef[d], param, 0, begin, n);
+        direction_add(&z, buf, d ? buf : NULL, u->coef[d], param, 0, begin, n);
     }
     return buf;
 }

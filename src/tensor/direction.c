@@ -25,6 +25,8 @@ void direction_add(const struct direction *d, float *y, const float *x, float sc
     const float by = scale * direction_scale(d, tensor);
     if (by != 0)
         d->space->kind->add(d, y, x, by, tensor, row, col, n);
+    else if (!x)
+        memset(y, 0, (size_t)n * sizeof *y);
     else if (x != y)
         memcpy(y, x, (size_t)n * sizeof *y);
 }

@@ -27,7 +27,7 @@ struct direction_kind {
     /* Sets the keys of what direction_make was asked for. */
     void (*keys)(struct direction *d, uint64_t seed, int64_t step);
     /* y[i] = x[i] + scale z[i] for n elements of a tensor from (row, col) on, which may run on into
-     * the rows after it. In place. The same bits on every tier. */
+     * the rows after it. In place; x NULL: zeros. The same bits on every tier. */
     void (*add)(const struct direction *d, float *y, const float *x, float scale, int64_t tensor,
                 int64_t row, int64_t col, int64_t n);
     /* Of a kind whose elements are signs, which packing then adds on the way: the words of blocks

@@ -56,7 +56,7 @@ static void add(const struct direction *d, float *y, const float *x, float scale
             const int64_t from = r * cols + c0 > col ? r * cols + c0 : col,
                           to = r * cols + c1 < end ? r * cols + c1 : end;
             if (from >= to) continue;
-            const float *in = x + (from - col);
+            const float *in = x ? x + (from - col) : NULL;
             float *out = y + (from - col);
             read_block(&v, d->shared, tensor, cols, b, R);
             read_block(&u, d->key, tensor, t->rows, (row + r) / SIGN_BLOCK, R);

@@ -111,27 +111,30 @@ INLINE void turn_rows(const struct turn_job *j, const int nv, const enum dtype t
     struct turned_signs signs;
     struct turn t = {.next = j->next};
     for (int v = 0; v < nv; v++) t.eps[v] = _mm256_set1_ps(j->eps[v]);
-    for (int64_t p = 0; p < j->k; p += SPAN) {
-        const int64_t col = j->p0 + p;
-        if (nv && (p == 0 || col % SIGN_BLOCK == 0)) {
+    for (int64_t p = 0, end; p < j->k; p = end) {
+        const int64_t col = j->p0 + p, left = SIGN_BLOCK - col % SIGN_BLOCK;
+        end = p + (left < j->k - p ? left : j->k - p);
+        if (nv) {
             uint64_t words[NR * SIGN_WORDS];
             j->dir->space->kind->words(j->dir, j->tensor, j->line * blocks + col / SIGN_BLOCK,
                                        blocks, NR, words);
             turn_signs(&signs, words);
         }
-        for (int g = 0; g < NR / LANES; g++) {
-            const char *row[LANES];
-            UNROLL for (int i = 0; i < LANES; i++) {
-                row[i] = j->row + (LANES * g + i) * j->ld + p / SPAN * bytes;
-                /* The next sliver's rows: a short piece of each of many rows is no stream that the
-                 * processor would foresee. Reading ahead of the matrix is harmless. */
-                UNROLL for (int b = 0; b < bytes; b += 64)
-                    __builtin_prefetch(row[i] + NR * j->ld + b);
+        /* Eight rows to the end of the block of signs, then the next: few streams at a time. */
+        for (int g = 0; g < NR / LANES; g++)
+            for (int64_t q = p; q < end; q += SPAN) {
+                const char *row[LANES];
+                UNROLL for (int i = 0; i < LANES; i++) {
+                    row[i] = j->row + (LANES * g + i) * j->ld + q / SPAN * bytes;
+                    /* The rows after these: a short piece of each of many rows is no stream that
+                     * the processor would foresee. Reading ahead of the matrix is harmless. */
+                    UNROLL for (int b = 0; b < bytes; b += 64)
+                        __builtin_prefetch(row[i] + LANES * j->ld + b);
+                }
+                t.dst = j->dst + q * NR + LANES * g;
+                if (nv) t.minus = signs.down[(j->p0 + q) % SIGN_BLOCK / SPAN][g];
+                (type == DT_F32 ? turn_f32 : type == DT_BF16 ? turn_bf16 : turn_q8_0)(&t, nv, row);
             }
-            t.dst = j->dst + p * NR + LANES * g;
-            if (nv) t.minus = signs.down[col % SIGN_BLOCK / SPAN][g];
-            (type == DT_F32 ? turn_f32 : type == DT_BF16 ? turn_bf16 : turn_q8_0)(&t, nv, row);
-        }
     }
 }
 

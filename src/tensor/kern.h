@@ -48,7 +48,7 @@ struct kern {
      * hash that the block is folded into. The bits are the same on every tier. */
     void (*signs)(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n);
     /* y[i] = x[i] + (bit ? eps : -eps), bit: number bit0 + i of words, lowest first. One word
-     * beyond the last is read. In place. The same on every tier. */
+     * beyond the last is read. In place; x NULL: zeros. The same on every tier. */
     void (*add_signs)(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
                       int64_t n);
 

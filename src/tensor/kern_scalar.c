@@ -104,7 +104,8 @@ static void add_signs(float *y, const float *x, float eps, const uint64_t *words
                       int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = bit0 + i;
-        y[i] = words[at / 64] >> (at % 64) & 1 ? x[i] + eps : x[i] - eps;
+        const float from = x ? x[i] : 0;
+        y[i] = words[at / 64] >> (at % 64) & 1 ? from + eps : from - eps;
     }
 }
 

@@ -275,7 +275,11 @@ VEC vf add_sign(vf x, vf eps, uint32_t bits, int at) {
 #endif
 }
 
-static void add_signs(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
+VEC vf load_or_zero(const float *x, int k) {
+    return x ? load(x, k) : (vf){0};
+}
+
+VEC void add_signs_to(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
                       int64_t n) {
     enum { GROUP = 32 };
     const unsigned char *bytes = (const unsigned char *)words;
@@ -286,16 +290,25 @@ static void add_signs(float *y, const float *x, float eps, const uint64_t *words
         memcpy(&more, bytes + ((bit0 + whole) >> 3), sizeof more);
         const uint32_t bits = (uint32_t)(more >> ((bit0 + whole) & 7));
         for (int j = 0; j < GROUP; j += VL)
-            store(y + whole + j, add_sign(load(x + whole + j, VL), e, bits, j), VL);
+            store(y + whole + j, add_sign(load_or_zero(x ? x + whole + j : x, VL), e, bits, j), VL);
     }
     y += whole;
-    x += whole;
+    if (x) x += whole;
     bit0 += whole;
     EACH(n - whole, {
         uint32_t bits;
         memcpy(&bits, bytes + ((bit0 + i) >> 3), sizeof bits);
-        store(y + i, add_sign(load(x + i, k), e, bits >> ((bit0 + i) & 7), 0), k);
+        const vf from = load_or_zero(x ? x + i : x, k);
+        store(y + i, add_sign(from, e, bits >> ((bit0 + i) & 7), 0), k);
     });
+}
+
+static void add_signs(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
+                      int64_t n) {
+    if (x)
+        add_signs_to(y, x, eps, words, bit0, n);
+    else
+        add_signs_to(y, NULL, eps, words, bit0, n);
 }
 
 /* Elementwise. */

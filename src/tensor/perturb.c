@@ -3,6 +3,8 @@
 #include "kern.h"
 #include "rng.h"
 
+#include <stddef.h>
+
 uint64_t perturb_key(uint64_t seed) {
     return rng_fold(rng_fold(rng_fold(0, seed), RNG_PERTURB), 0);
 }
@@ -35,7 +37,7 @@ void perturb_row(uint64_t key, float eps, int64_t tensor, int64_t cols, int64_t 
             first = block;
             perturb_words(key, tensor, first, 1, have, words);
         }
-        kern()->add_signs(y + i, x + i, eps, words + (block - first) * SIGN_WORDS,
+        kern()->add_signs(y + i, x ? x + i : NULL, eps, words + (block - first) * SIGN_WORDS,
                           c % SIGN_BLOCK, some);
         i += some;
         c += some;

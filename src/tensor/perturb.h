@@ -25,7 +25,7 @@ void perturb_words(uint64_t key, int64_t tensor, int64_t first, int64_t stride, 
                    uint64_t *words);
 
 /* y[i] = x[i] + eps z[i], z the sign, i < n: elements of a tensor of cols columns from (row, begin)
- * on, which may run on into the rows after it. In place. */
+ * on, which may run on into the rows after it. In place; x NULL: zeros. */
 void perturb_row(uint64_t key, float eps, int64_t tensor, int64_t cols, int64_t row, int64_t begin,
                  int64_t n, const float *x, float *y);
 

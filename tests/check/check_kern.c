@@ -83,6 +83,12 @@ static void call_add_signs(const struct kern *k, struct row *r) {
     k->add_signs(F(0), F(1), r->a, words, bit0, r->n);
 }
 
+static void call_add_signs_zero(const struct kern *k, struct row *r) {
+    uint64_t words[MAX_N / 64 + 4] = {0};
+    memcpy(words, r->p[1], (size_t)r->n * 2 < sizeof words ? (size_t)r->n * 2 : sizeof words);
+    k->add_signs(F(0), NULL, r->a, words, r->n % 70, r->n);
+}
+
 CALL(axpy, k->axpy(F(0), r->a, F(1), r->n))
 CALL(add_scaled, k->add_scaled(F(0), F(1), r->a, F(2), r->n))
 CALL(scale, k->scale(F(0), r->a, r->n))
@@ -171,6 +177,7 @@ static const struct item items[] = {
     {"bf16_by_chance", "OiI", call_bf16_by_chance, .spread = 100, .flags = SPECIAL | ONLY_BITS},
     {"signs", "b", call_signs, .flags = ONLY_BITS},
     {"add_signs", "oiI", call_add_signs, .spread = 40, .flags = ONLY_BITS, .alias = "01"},
+    {"add_signs_zero", "oI", call_add_signs_zero, .flags = ONLY_BITS},
     {"axpy", "bi", call_axpy, of_axpy, .tol = 1.01, .spread = 40, .flags = SPECIAL | BIG},
     {"add_scaled", "oii", call_add_scaled, of_add_scaled, .tol = 1.01, .spread = 40,
      .flags = SPECIAL | BIG, .alias = "01 02"},
@@ -210,8 +217,9 @@ static const struct item items[] = {
     {"lion", "bib", call_lion, of_lion, .tol = 2, .spread = 20, .flags = SPECIAL},
 };
 
-/* Rows that are second forms of a kernel: rmsnorm_grad_add, rmsnorm_grad_fixed, rope_inverse. */
-#define FORMS 3
+/* Rows that are second forms of a kernel: add_signs_zero, rmsnorm_grad_add, rmsnorm_grad_fixed,
+ * rope_inverse. */
+#define FORMS 4
 _Static_assert(sizeof items / sizeof *items - FORMS ==
                    (sizeof(struct kern) - sizeof(char *)) / sizeof(void (*)(void)),
                "every kernel has a row");

@@ -21,7 +21,7 @@ static void warm_add(const struct direction *d, float *y, const float *x, float 
     for (int64_t i = 0; i < n; i++) {
         float z = 0;
         perturb_row(d->key, 1, tensor, cols, row, col + i, 1, &z, &z);
-        y[i] = x[i] + scale * z * (1 + heat[i]);
+        y[i] = (x ? x[i] : 0) + scale * z * (1 + heat[i]);
     }
 }
 
