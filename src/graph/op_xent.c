@@ -10,8 +10,8 @@
  *   4. per group of panels: dX += d W
  *   5. dX: sum over the groups, in order
  *
- * Where panels or groups are fewer than the threads want, a task has a part of the rows or columns
- * of its products only. No element's sum depends on that. */
+ * Where the groups are tasks enough for the threads, 3 and 4 are one loop. Where panels or groups
+ * are too few, a task has a part of the rows or columns of its products. No sum depends on it. */
 #include "choice.h"
 #include "op.h"
 
@@ -48,6 +48,7 @@ struct job {
     float *dw;
     int64_t R, C, V, panels, groups;
     int64_t slices, strips, wide, cuts; /* parts of step 1 and 3, columns and rows' parts of 4 */
+    bool once; /* step 3 and 4 in one, each panel's gradient used while it is at hand */
     float cap, scale;
     bool add;
 };
@@ -181,19 +182,32 @@ static void panel_grads(void *ctx, int64_t t, int tid) {
     gemm_mul(exact, &a, &j->xt, j->dw + row * j->C, j->C, j->add, NULL);
 }
 
+/* What a part of dX is made of. */
+struct piece {
+    int64_t group, r0, rows, col;
+};
+
+static void panel_sum(const struct job *j, const struct piece *w, int64_t p, bool add, int tid) {
+    float *sum = w->group ? j->part + (w->group - 1) * j->R * j->C : j->dx;
+    const struct mat d = mat_f32(j->logits + (p * j->R + w->r0) * PANEL, PANEL, false);
+    gemm_local(exec_gemm(j->x, GEMM_WEIGHTS), w->rows, least(j->wide, j->C - w->col),
+               panel_width(j, p), d, panel_mat(j->w, p, w->col, true),
+               sum + w->r0 * j->C + w->col, j->C, add, exec_thread(j->x, tid));
+}
+
 /* Step 4, some columns and rows of a group. */
 static void group_sums(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
-    const int64_t parts = ceiling(j->C, j->wide) * j->cuts, group = t / parts;
-    const int64_t cut = t % parts % j->cuts, col = t % parts / j->cuts * j->wide;
-    const int64_t r0 = cut * j->R / j->cuts, rows = (cut + 1) * j->R / j->cuts - r0;
-    const int64_t p0 = group * j->panels / j->groups, p1 = (group + 1) * j->panels / j->groups;
-    float *sum = group ? j->part + (group - 1) * j->R * j->C : j->dx;
-    sum += r0 * j->C + col;
-    for (int64_t p = p0; p < p1; p++)
-        gemm_local(exec_gemm(j->x, GEMM_WEIGHTS), rows, least(j->wide, j->C - col),
-                   panel_width(j, p), mat_f32(j->logits + (p * j->R + r0) * PANEL, PANEL, false),
-                   panel_mat(j->w, p, col, true), sum, j->C, p > p0, exec_thread(j->x, tid));
+    const int64_t parts = ceiling(j->C, j->wide) * j->cuts, cut = t % parts % j->cuts;
+    struct piece w = {.group = t / parts,
+                      .r0 = cut * j->R / j->cuts,
+                      .col = t % parts / j->cuts * j->wide};
+    const int64_t p0 = w.group * j->panels / j->groups;
+    w.rows = (cut + 1) * j->R / j->cuts - w.r0;
+    for (int64_t p = p0; p < (w.group + 1) * j->panels / j->groups; p++) {
+        if (j->once) panel_grads(ctx, p, tid);
+        panel_sum(j, &w, p, p > p0, tid);
+    }
 }
 
 /* Step 5. */
@@ -255,6 +269,7 @@ static void cut_tasks(struct job *j) {
     const int64_t cols = parts_of(j, g, j->groups, j->C / PART_COLS);
     j->wide = ceiling(ceiling(j->C, cols), PART_COLS) * PART_COLS;
     j->cuts = parts_of(j, g, j->groups * ceiling(j->C, j->wide), j->R / PART_ROWS);
+    j->once = j->strips == 1 && j->wide >= j->C && j->cuts == 1;
 }
 
 static void chunk(struct job *j) {
@@ -269,7 +284,7 @@ static void chunk(struct job *j) {
     if (!j->dx) return;
     if (j->dw)
         j->xt = gemm_pack(exact, GEMM_B, mat_f32(j->in, j->C, true), j->C, j->R, at + s.a);
-    pool_for(pool, j->panels * j->strips, panel_grads, j);
+    if (!j->once) pool_for(pool, j->panels * j->strips, panel_grads, j);
     pool_for(pool, j->groups * ceiling(j->C, j->wide) * j->cuts, group_sums, j);
     pool_for(pool, ceiling(j->R, ROWS), sum_groups, j);
 }
