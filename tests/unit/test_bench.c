@@ -190,7 +190,7 @@ static void products(void **state) {
         struct turn t;
         assert_int_equal(product_data_open(&d, &s, &g, 1, &e), 0);
         product_init(&p, &g, &d);
-        assert_true(p.times > 1); /* one takes microseconds */
+        assert_true(p.times >= 1);
         assert_int_equal(product_turn(&p, &t, &e), 0);
         assert_true(t.wall > 0 && t.cpu > 0);
         const bool ta = form == FORM_weight_grad, tb = form != FORM_forward;
