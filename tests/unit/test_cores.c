@@ -15,7 +15,7 @@
 
 #include <time.h>
 
-enum { CORES = 16, MAX_CORES = 64, STEPS = 9, MAX_LOOPS = 1024, MAX_CHUNKS = 1 << 15 };
+enum { CORES = 16, MAX_CORES = 64, STEPS = 9, MAX_LOOPS = 1024, MAX_CHUNKS = 1 << 17 };
 
 /* Parts of a step: the ops, then the gradient's norm and the update. */
 enum { NORM = 16, UPDATE, OUTSIDE, PARTS };
