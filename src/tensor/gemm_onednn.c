@@ -24,7 +24,7 @@
                         X(dnnl_post_ops_append_sum) X(dnnl_post_ops_destroy)                       \
                             X(dnnl_primitive_attr_set_post_ops)                                    \
                                 X(dnnl_primitive_attr_set_scratchpad_mode)                         \
-                                    X(dnnl_primitive_desc_query_md)
+                                    X(dnnl_primitive_desc_query_md) X(dnnl_set_max_cpu_isa)
 
 #define X(f) static __typeof__(f) *p_##f;
 FUNCTIONS(X)
@@ -39,7 +39,25 @@ struct pad {
 };
 static pthread_key_t pad_key; /* of each thread that computes in bf16 */
 
-static void load(void) {
+/* The library takes no more of the CPU than the machine that asks first; a machine of another tier
+ * would get bits that are not its own, and goes without it. Below AVX2 it has SSE 4.1. */
+static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool loaded;
+static dnnl_cpu_isa_t loaded_for;
+
+static dnnl_cpu_isa_t isa_of(const struct cpu *cpu) {
+    if (cpu->tiles) return dnnl_cpu_isa_all;
+    switch (cpu->tier) {
+    case CPU_avx512bf16: return dnnl_cpu_isa_avx512_core_bf16;
+    case CPU_avx512: return dnnl_cpu_isa_avx512_core;
+    case CPU_avx2: return dnnl_cpu_isa_avx2;
+    default: return dnnl_cpu_isa_sse41;
+    }
+}
+
+static void load(const struct cpu *cpu) {
+    loaded = true;
+    loaded_for = isa_of(cpu);
     void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
     if (!lib || pthread_key_create(&pad_key, free)) return;
 #define X(f)                                                                                       \
@@ -47,15 +65,19 @@ static void load(void) {
     if (!p_##f) return;
     FUNCTIONS(X)
 #undef X
+    /* A library that cannot be held back will do where there is nothing to hold it back from. */
+    if (p_dnnl_set_max_cpu_isa(loaded_for) != dnnl_success && cpu->tier < cpu_best()) return;
     ready = p_dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
             p_dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
 }
 
 static enum gemm_rate rate(enum dtype compute, const struct cpu *cpu) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (compute == DT_BF16 && cpu->tier < CPU_avx512bf16) return GEMM_NONE;
-    pthread_once(&once, load);
-    if (!ready) return GEMM_NONE;
+    pthread_mutex_lock(&load_lock);
+    if (!loaded) load(cpu);
+    const bool usable = ready && loaded_for == isa_of(cpu);
+    pthread_mutex_unlock(&load_lock);
+    if (!usable) return GEMM_NONE;
     return compute == DT_BF16 && cpu->tiles ? GEMM_TILES : GEMM_VECTORS;
 }
 

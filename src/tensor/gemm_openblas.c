@@ -26,6 +26,8 @@ static void load(enum cpu_tier tier) {
         setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
     else if (tier == CPU_avx2)
         setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+    else
+        setenv("OPENBLAS_CORETYPE", "Prescott", 0); /* SSE 3: the least it has */
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     if (!lib) lib = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);

@@ -66,6 +66,20 @@ static dnnl_status_t no_run(const_dnnl_primitive_t p, dnnl_stream_t s, int n,
     return dnnl_out_of_memory;
 }
 
+/* It takes no more of the CPU than the tier has, and serves no other. */
+static void of_one_tier(const struct cpu *cpu) {
+    dnnl_cpu_isa_t (*taken)(void);
+    void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
+    *(void **)&taken = dlsym(lib, "dnnl_get_effective_cpu_isa");
+    if (taken && !cpu->tiles) assert_int_equal(taken() & ~isa_of(cpu), 0);
+    dlclose(lib);
+    assert_int_equal(rate(DT_F32, cpu), GEMM_VECTORS);
+    for (int t = 0; t < CPU_TIER_COUNT; t++) {
+        const struct cpu other = {.tier = (enum cpu_tier)t};
+        assert_int_equal(rate(DT_F32, &other) == GEMM_VECTORS, isa_of(&other) == isa_of(cpu));
+    }
+}
+
 static void without_memory(void **state) {
     (void)state;
     for (int i = 0; i < (int)(sizeof a / sizeof *a); i++) a[i] = bf16_of(sinf((float)i));
@@ -73,11 +87,14 @@ static void without_memory(void **state) {
     p_dnnl_memory_desc_init_by_strides = no_layout; /* no primitive can be made */
     product(false);
     product(true);
-    load();
+    struct cpu cpu;
+    assert_true(cpu_choose(&cpu, NULL));
+    load(&cpu);
     if (!ready) {
         print_message("libdnnl is not here: the rest is left out\n");
         return;
     }
+    of_one_tier(&cpu);
     product(false); /* by the library, where it has a primitive for this processor */
     product(true);
     if (!n_entries) print_message("libdnnl has no product in bf16 for this processor\n");
