@@ -302,7 +302,8 @@ static int load_values(struct model *m, const struct model_file *mf, struct err 
     for (int i = 0; i < m->n_params && !rc; i++) {
         struct param *p = m->params + i;
         if (!in_adapter(m, p)) continue;
-        p->data = model_slot(m, i); /* a norm that is not trained may have stood in the base's map */
+        /* A norm that is not trained may have stood in the base's map. */
+        p->data = model_slot(m, i);
         load_param(m, p, model_file_find(mf, p->name), folded_scale(m, p, mf->format));
     }
     return rc;

@@ -37,7 +37,7 @@
 struct run_data {
     const struct batcher *text; /* windows of a shard; ids of a compacted model are mapped */
     struct task *task;          /* labelled examples, after task_map */
-    /* Anything else: B sequences of T tokens from row `row` on, ids below the model's vocabulary. */
+    /* Anything else: B sequences of T tokens from row `row` on, ids below the vocabulary. */
     void (*fill)(void *ctx, uint64_t row, struct engine_batch *out);
     void *ctx;
 };

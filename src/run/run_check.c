@@ -84,8 +84,8 @@ static int check_mezo(const struct run_opts *o, struct err *e) {
                        eo->eps);
     if (most_accum(o) > eo->max_accum)
         return err_set(e, ERR_USAGE,
-                       "run options: engine_opts.max_accum is %lld, and accum or accum_end asks for "
-                       "%lld micro-batches",
+                       "run options: engine_opts.max_accum is %lld, and accum or accum_end asks "
+                       "for %lld micro-batches",
                        (long long)eo->max_accum, (long long)most_accum(o));
     TRY(check_direction(eo, e));
     TRY(check_directions(eo, o->accum, e));

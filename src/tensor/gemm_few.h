@@ -29,8 +29,10 @@ INLINE void few_bf16(const int m, const int groups, __m256 (*sum)[FEW_MOST],
     UNROLL for (int p = 0; p < SPAN; p += 16) {
         __m256 w[4][8];
         UNROLL for (int g = 0; g < groups; g++) {
-            UNROLL for (int i = 0; i < 8; i++)
-                w[g][i] = _mm256_loadu_ps((const float *)(const void *)(row[8 * g + i] + at + 2 * p));
+            UNROLL for (int i = 0; i < 8; i++) {
+                const void *from = row[8 * g + i] + at + 2 * p;
+                w[g][i] = _mm256_loadu_ps(from);
+            }
             transpose8(w[g]);
         }
         UNROLL for (int i = 0; i < 8; i++)
@@ -119,8 +121,8 @@ static void few_tail(const struct few_rows *f, int m, int64_t k) {
     }
 }
 
-static void few(const struct mat *b, int64_t row0, int64_t n, int64_t k, const float *a, int64_t lda,
-                int64_t m, float *c, int64_t ldc, bool add) {
+static void few(const struct mat *b, int64_t row0, int64_t n, int64_t k, const float *a,
+                int64_t lda, int64_t m, float *c, int64_t ldc, bool add) {
     static void (*const all[2][FEW_MOST])(const struct few_rows *) = {
         {few_DT_BF16_1, few_DT_BF16_2, few_DT_BF16_3, few_DT_BF16_4},
         {few_DT_Q8_0_1, few_DT_Q8_0_2, few_DT_Q8_0_3, few_DT_Q8_0_4}};

@@ -177,7 +177,8 @@ INLINE void mul_bf16(const int h, const bool cols, int64_t k, const float *a, in
         __builtin_prefetch(b + 8 * NR);
         __builtin_prefetch(b + 8 * NR + 16);
         UNROLL for (int i = 0; i < h; i++) {
-            const __m512bh x = (__m512bh)_mm512_set1_epi32(word(cols ? a[i] : rows_get(&rows, i, 0)));
+            const __m512bh x =
+                (__m512bh)_mm512_set1_epi32(word(cols ? a[i] : rows_get(&rows, i, 0)));
             r[i][0] = _mm512_dpbf16_ps(r[i][0], x, b0);
             r[i][1] = _mm512_dpbf16_ps(r[i][1], x, b1);
         }

@@ -284,4 +284,19 @@ VEC float lanes_max(vf v) {
     return s[0];
 }
 
+/* Runs the statements for i = 0, VL, 2 VL, ... with k lanes at a time: k is VL, known to the
+ * compiler, in the main loop and n - i < VL in the tail, so load() and store() specialise. */
+#define EACH(n, ...)                                                                               \
+    do {                                                                                           \
+        int64_t i = 0;                                                                             \
+        for (; i + VL <= (n); i += VL) {                                                           \
+            enum { k = VL };                                                                       \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        if (i < (n)) {                                                                             \
+            const int k = (int)((n)-i);                                                            \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+
 #endif

@@ -434,7 +434,8 @@ static void check_blocks(struct check *c, const struct backend *b) {
             struct backend other = *b;
             const struct cpu cpu = {.l2 = l2[q]};
             other.g.block = gemm_block_of(&cpu);
-            if (q == 0) other.g.block = (struct gemm_block){.panel = 64, .words = 128, .tile_m = 14};
+            if (q == 0)
+                other.g.block = (struct gemm_block){.panel = 64, .words = 128, .tile_m = 14};
             (i % 4 ? unpacked_product : packed_product)(c, &other, &p);
             check_that(c, !memcmp(first, p.c, bytes), "the same bits for every size of blocks");
         }

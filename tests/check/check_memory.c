@@ -1,7 +1,7 @@
 /* What should be bound by memory: bytes a second of updates, norms, products of one row and panels
- * of weights, on all threads and on arrays that fit into no cache, beside a copy that is measured in
- * turn with each. Only with --bench; what these compute is checked by others (check_kern, check_view,
- * unit/test_opt.c, unit/test_zo.c).
+ * of weights, on all threads and on arrays that fit into no cache, beside a copy that is measured
+ * in turn with each. Only with --bench; what these compute is checked by others (check_kern,
+ * check_view, unit/test_opt.c, unit/test_zo.c).
  *
  * Bytes are those that must move: each array that is read, and each that is written. A copy moves
  * two; its memory may have to read a third, the lines that it is about to write. Shares are medians
@@ -220,8 +220,8 @@ static void bench(struct room *r, const struct memory_item *it) {
         cpu_share[i] = cpu / cpu_copy;
     }
     const struct stat_spread s = stat_spread(share, ROUNDS), u = stat_spread(cpu_share, ROUNDS);
-    printf("%-12s %-5s %6.1f GB/s  %5.2f of a copy (%.2f to %.2f)  by processor time %5.2f (%.2f to "
-           "%.2f)\n",
+    printf("%-12s %-5s %6.1f GB/s  %5.2f of a copy (%.2f to %.2f)  by processor time %5.2f "
+           "(%.2f to %.2f)\n",
            it->name, dtype_row(it->type)->name, stat_median(gb, ROUNDS), s.median, s.low, s.high,
            u.median, u.low, u.high);
     if (it->optimizer) opt_close(&r->opt);

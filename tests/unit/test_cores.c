@@ -156,8 +156,8 @@ static void add_up(struct seer *s, struct sums *r) {
 static void print(const struct seer *s, const struct sums *r, const char *name, double peak) {
     const struct engine *g = s->engine;
     const double flops = g->kind->flops(&g->opts, &g->model->graph);
-    print_message("%s: %.2f ms on one core, %.2f ms on %d (%.1f times); %.3f and %.3f of the peak of "
-                  "%.0f GFLOP/s\n",
+    print_message("%s: %.2f ms on one core, %.2f ms on %d (%.1f times); %.3f and %.3f of the peak "
+                  "of %.0f GFLOP/s\n",
                   name, 1e3 * r->alone, 1e3 * r->step, s->cores, r->alone / r->step,
                   flops / r->alone / peak, flops / r->step / peak / s->cores, 1e-9 * peak);
     print_message("%-10s %10s %10s %10s %8s %6s %7s\n", "part", "ms on 1", "ms on all", "serial ms",

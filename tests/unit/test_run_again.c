@@ -1,5 +1,5 @@
-/* A MeZO run makes recorded updates again, bit for bit, with what was due behind them; what was done
- * before counts once. */
+/* A MeZO run makes recorded updates again, bit for bit, with what was due behind them; what was
+ * done before counts once. */
 #include "run_fixture.h"
 
 static char dir[] = "/tmp/duet-again-XXXXXX", weights[64], state_path[64];

@@ -9,7 +9,8 @@
 /* Options with which no run is possible, each by one change to a run that is. */
 static struct machine idle;
 static uint32_t some_answers[2] = {1, 2}, far_answers[2] = {1, 50};
-static struct task short_task = {.n_labels = 2, .T = LEN}, long_task = {.n_labels = 2, .T = LEN + 1};
+static struct task short_task = {.n_labels = 2, .T = LEN},
+                   long_task = {.n_labels = 2, .T = LEN + 1};
 static const struct batcher short_text = {.T = LEN - 1}, text = {.T = LEN};
 
 static void set_answers(struct run_opts *o, const char *objective, const uint32_t *answers, int n) {

@@ -1,5 +1,5 @@
-/* An estimator that keeps something from update to update: planned, saved and gone on with, replayed
- * from what the trajectory has of it. */
+/* An estimator that keeps something from update to update: planned, saved and gone on with,
+ * replayed from what the trajectory has of it. */
 #include "zo_fixture.h"
 
 #include "moves.h"
