@@ -24,7 +24,10 @@
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNROLL /* with a check of every access, unrolled kernels take gcc minutes */
+#define STEPS 1
+#elif defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 32")
@@ -79,7 +82,9 @@ INLINE vf fused(vf sum, vf x, vf b) {
 
 /* Words of k at a time: a product is as fast as its instructions can be issued where two threads
  * share a core, so there should be few besides loads and sums. */
-enum { STEPS = 8 };
+#ifndef STEPS
+#define STEPS 8
+#endif
 
 /* `steps` words of k; `wide` vectors of columns. */
 INLINE void step_f32(const int h, const int wide, const bool cols, const int steps, vf r[MR][2],
