@@ -9,7 +9,7 @@ out=$2
 step() { # NAME MODEL BATCH OPTIONS...
     name=$1 model=$2 batch=$3
     shift 3
-    "$duet" bench step --model "models/$model.json" --batch "$batch" --seq 256 --compute bf16 --runs 6 --json "$@" |
+    "$duet" bench step --model "models/$model.json" --batch "$batch" --seq 256 --compute auto --runs 6 --json "$@" |
         tr -d '\n' | sed "s/^{/{\"name\": \"$name\", /" >>"$out"
     echo >>"$out"
 }

@@ -13,6 +13,7 @@ is: median, least and greatest of the rounds. Every turn goes to --out as a JSON
 import argparse
 import atexit
 import glob
+import itertools
 import json
 import os
 import re
@@ -40,7 +41,9 @@ SHAPES = {  # what it is called in the table, options of both, batch, tokens
     "w384": ("6 layers of 384", wide(384, 6, 6, 2, 1056, 8192), 4, 256),
     "autoresearch": ("autoresearch", ["--model", "models/autoresearch.json", "--set=vocab_size=16893"], 8, 128),
     "135m": ("SmolLM2-135M", ["--model", "models/smollm2_135m.json"], 4, 256),
+    "360m": ("SmolLM2-360M", ["--model", "models/smollm2_360m.json"], 1, 256),
 }
+ALL, ONLY_MEZO = ("autoresearch", "135m"), ("360m",)  # shapes of all methods, and of MeZO's; the others: backprop
 SPSA = ["--engine", "mezo", "--estimator", "spsa", "--directions", "1"]
 METHODS = {  # in the table, options of duet, variants of PyTorch
     "backprop": ("backprop, AdamW", [], {"eager": [], "compiled": ["--compile=default"]}),
@@ -53,8 +56,8 @@ METHODS = {  # in the table, options of duet, variants of PyTorch
 }
 TYPES = {  # options of duet, of PyTorch
     "f32": ([], []),
-    "autocast": (["--compute", "bf16"], ["--dtype=autocast"]),
-    "bf16": (["--compute", "bf16", "--weights", "bf16"], ["--dtype=bf16"]),
+    "autocast": (["--compute", "auto"], ["--dtype=autocast"]),
+    "bf16": (["--compute", "auto", "--weights", "bf16"], ["--dtype=bf16"]),
 }
 
 
@@ -77,13 +80,17 @@ def has_bf16():
         return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", f.read()))
 
 
-def cases():
+def measured(shape, method):
+    if shape in ONLY_MEZO:
+        return method.startswith("mezo")
+    return shape in ALL or method == "backprop"
+
+
+def cases(all_types):
     """Name: shape, method, type."""
-    for shape in SHAPES:
-        for method in METHODS:
-            if method != "backprop" and shape not in ("autoresearch", "135m"):
-                continue
-            for kind in TYPES if has_bf16() else ["f32"]:
+    for shape, method in itertools.product(SHAPES, METHODS):
+        if measured(shape, method):
+            for kind in TYPES if all_types or has_bf16() else ["f32"]:
                 if kind != "autocast" or method.startswith("backprop"):
                     yield f"{shape}/{method}/{kind}", (shape, method, kind)
 
@@ -243,6 +250,7 @@ def main():
     p = argparse.ArgumentParser(description="duet beside PyTorch, in turns.", allow_abbrev=False)
     p.add_argument("cases", nargs="*", metavar="CASE", help="those that match one of these; all if none is given")
     p.add_argument("--list", action="store_true", help="names of the cases")
+    p.add_argument("--all-types", action="store_true", help="bf16, too, where the processor does not multiply it")
     p.add_argument("--tune", action="store_true", help="PyTorch's settings beside each other")
     p.add_argument("--duet", default="build/tools/duet", metavar="PROGRAM")
     p.add_argument("--rounds", type=int, default=5)
@@ -253,7 +261,7 @@ def main():
     o = p.parse_args()
     o.duet = os.path.abspath(o.duet)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no stopped process is left
-    chosen = {n: c for n, c in cases() if not o.cases or any(re.search(x, n) for x in o.cases)}
+    chosen = {n: c for n, c in cases(o.all_types) if not o.cases or any(re.search(x, n) for x in o.cases)}
     if not chosen:
         sys.exit("peers: no such case; --list names them")
     if o.list:
