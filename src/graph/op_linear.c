@@ -183,8 +183,8 @@ static void input_grad(struct exec *x, const struct node *n, struct list *l) {
 
 static void backward(struct exec *x, const struct node *n) {
     struct list l = {.work = x->work};
+    input_grad(x, n, &l); /* the longest chain begins first */
     weight_grads(x, n, &l);
-    input_grad(x, n, &l);
     list_run(&l);
 }
 

@@ -195,11 +195,12 @@ static void panel_sum(const struct job *j, const struct piece *w, int64_t p, boo
                sum + w->r0 * j->C + w->col, j->C, add, exec_thread(j->x, tid));
 }
 
-/* Step 4, some columns and rows of a group. */
+/* Step 4, some columns and rows of a group. The last group comes first: its logits were written
+ * last, and the next chunk begins with the weights of the first. */
 static void group_sums(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
     const int64_t parts = ceiling(j->C, j->wide) * j->cuts, cut = t % parts % j->cuts;
-    struct piece w = {.group = t / parts,
+    struct piece w = {.group = j->groups - 1 - t / parts,
                       .r0 = cut * j->R / j->cuts,
                       .col = t % parts / j->cuts * j->wide};
     const int64_t p0 = w.group * j->panels / j->groups;

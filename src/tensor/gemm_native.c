@@ -381,10 +381,11 @@ static int64_t block_begin(const struct mul_job *j, int64_t block) {
     return CUT_K * cut((j->words + CUT_K - 1) / CUT_K, j->blocks, block);
 }
 
-/* panel: the piece's slivers of B, or NULL: B is packed. tile: rows of A at a time. */
-static void mul_block(const struct mul_job *j, struct piece w, const uint32_t *panel, int tile) {
+/* panel: the piece's slivers of B, or NULL: B is packed. */
+static void mul_block(const struct mul_job *j, struct piece w, const uint32_t *panel) {
     const struct gemm_kern *kn = j->kn;
-    const int64_t step = tile / kn->mr, end = w.sa1, all = panel ? w.k : words(kn, j->b->full_k);
+    const int64_t step = j->g->block.tile_m / kn->mr, end = w.sa1;
+    const int64_t all = panel ? w.k : words(kn, j->b->full_k);
     const int64_t each = sliver_words(kn, all), k0 = panel ? 0 : w.k0;
     const uint32_t *first = panel ? panel : (const uint32_t *)j->b->data + w.sb0 * each;
     for (; w.sa0 < end; w.sa0 += step) {
@@ -406,7 +407,7 @@ static double mul_sides(const struct mul_job *j, struct piece w, uint32_t *own) 
     pack_panel(j, &w, nv, own);
     const double spent = clock_seconds() - begin;
     if (j->copies) w.copy = own + nv * side;
-    for (int i = 0; i < nv; i++, w.v++) mul_block(j, w, own + i * side, j->g->block.tile_m);
+    for (int i = 0; i < nv; i++, w.v++) mul_block(j, w, own + i * side);
     return spent;
 }
 
@@ -414,7 +415,7 @@ static void mul_task(const struct mul_job *j, int64_t t, int tid) {
     const int64_t panel = t / j->parts, part = t % j->parts;
     uint32_t *own =
         j->scratch ? (uint32_t *)(void *)(j->scratch + (size_t)tid * j->scratch_bytes) : NULL;
-    uint32_t sliver[MOST_MR * GEMM_WORDS]; /* of A, where there is no scratch */
+    uint32_t tile[TILE_M * GEMM_WORDS]; /* of A, where there is no scratch */
     double spent = 0;
     for (int64_t block = 0; block < j->blocks; block++) {
         struct piece w = {.k0 = block_begin(j, block),
@@ -426,8 +427,8 @@ static void mul_task(const struct mul_job *j, int64_t t, int tid) {
         if (own) {
             for (; w.v < j->variants; w.v += j->sides) spent += mul_sides(j, w, own);
         } else {
-            if (j->copies) w.copy = sliver;
-            mul_block(j, w, NULL, j->copies ? j->kn->mr : j->g->block.tile_m);
+            if (j->copies) w.copy = tile;
+            mul_block(j, w, NULL);
         }
     }
     if (own) gemm_count_packing(j->g, spent);
