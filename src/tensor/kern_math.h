@@ -12,30 +12,43 @@
 
 #define EXP_LO -87.3f /* below it exp is 0: the results would leave the normal range */
 
-/* x in [EXP_LO, 89] or NaN: *q = expm1(r) (NaN for NaN), returns 2^n, infinity for n = 128. */
-VEC vf exp_reduce(vf x, vf *q) {
+/* Some functions take WIDE vectors or one, w: an operation of all of them before the next. A chain
+ * of dependent operations leaves a processor waiting that looks two or three turns of a loop ahead.
+ * What each vector comes to is the same. */
+enum { WIDE = 2 };
+#define SIDES for (int v = 0; v < w; v++)
+
+/* x in [EXP_LO, 89] or NaN: q = expm1(r) (NaN for NaN), s = 2^n, infinity for n = 128. */
+VEC void exp_reduce_all(const int w, const vf *x, vf *s, vf *q) {
     /* Adding 1.5 * 2^23 rounds to an integer held in the low bits; 127 more makes them the biased
      * exponent of 2^n. Nearest to t - 1/2 is floor(t); the float below 1/2 breaks the tie at t = 0
      * so that n = 0 and small x keep their relative accuracy. Where rounding takes t to the other
      * side of an integer, r is a little outside [0, ln2], which the polynomial covers. */
     const float magic = 12582912.0f + 127.0f;
-    vf k = (x * 0x1.715476p+0f - 0x1.fffffep-2f) + magic;
-    vf n = k - magic;
-    vf r = x - n * 0x1.63p-1f;
-    r = r - n * -0x1.bd0106p-13f;
-    vf g = 0x1.18e53ap-12f * r + 0x1.5a572ap-10f;
-    g = g * r + 0x1.121974p-7f;
-    g = g * r + 0x1.5545fep-5f;
-    g = g * r + 0x1.5555bcp-3f;
-    g = g * r + 0x1.fffffep-2f;
-    *q = (r * r) * g + r;
-    return (vf)((vu)k << 23);
+    vf k[WIDE], n[WIDE], r[WIDE], g[WIDE];
+    SIDES k[v] = (x[v] * 0x1.715476p+0f - 0x1.fffffep-2f) + magic;
+    SIDES n[v] = k[v] - magic;
+    SIDES r[v] = x[v] - n[v] * 0x1.63p-1f;
+    SIDES r[v] = r[v] - n[v] * -0x1.bd0106p-13f;
+    SIDES g[v] = 0x1.18e53ap-12f * r[v] + 0x1.5a572ap-10f;
+    SIDES g[v] = g[v] * r[v] + 0x1.121974p-7f;
+    SIDES g[v] = g[v] * r[v] + 0x1.5545fep-5f;
+    SIDES g[v] = g[v] * r[v] + 0x1.5555bcp-3f;
+    SIDES g[v] = g[v] * r[v] + 0x1.fffffep-2f;
+    SIDES q[v] = (r[v] * r[v]) * g[v] + r[v];
+    SIDES s[v] = (vf)((vu)k[v] << 23);
+}
+
+VEC vf exp_reduce(vf x, vf *q) {
+    vf s;
+    exp_reduce_all(1, &x, &s, q);
+    return s;
 }
 
 /* At most 2 ulp in [-87.3, 88.72]; 0 below, infinity above, NaN for NaN. */
 VEC vf vexp(vf x) {
     vf q, s = exp_reduce(vmin(splat(89.0f), x), &q);
-    return where_lt(x, splat(EXP_LO), splat(0.0f), s * (1.0f + q));
+    return zero_lt(x, splat(EXP_LO), s * (1.0f + q));
 }
 
 /* At most 4 ulp, for small x too. tanh |x| = expm1(2|x|) / (expm1(2|x|) + 2). */
@@ -45,12 +58,35 @@ VEC vf vtanh(vf x) {
     return with_sign(e / (e + 2.0f), x);
 }
 
-/* 1 / (1 + exp(-x)) and, without cancellation, *rest = 1 - that. Neither overflows for any x. */
-VEC vf vsigmoid(vf x, vf *rest) {
-    vf e = vexp(-vabs(x));
-    vf big = 1.0f / (1.0f + e), small = e * big;
-    *rest = where_lt(x, splat(0.0f), big, small);
-    return where_lt(x, splat(0.0f), small, big);
+/* y = 1 / (1 + exp(-x)) and, without cancellation, rest = 1 - that. Neither overflows for any x. */
+VEC void vsigmoid(const int w, const vf *x, vf *y, vf *rest) {
+    vf e[WIDE], q[WIDE], s[WIDE], big[WIDE];
+    SIDES e[v] = -vabs(x[v]);
+    exp_reduce_all(w, e, s, q);
+    SIDES e[v] = zero_lt(e[v], splat(EXP_LO), s[v] * (1.0f + q[v]));
+    SIDES big[v] = 1.0f / (1.0f + e[v]);
+    SIDES e[v] = e[v] * big[v];
+    SIDES rest[v] = where_minus(x[v], big[v], e[v]); /* of -0 both are 1/2 */
+    SIDES y[v] = where_minus(x[v], e[v], big[v]);
 }
+
+/* As EACH, WIDE vectors at a time as long as there are so many: w of them. */
+#define EACH_WIDE(count, ...)                                                                      \
+    do {                                                                                           \
+        int64_t i = 0;                                                                             \
+        for (; i + WIDE * VL <= (count); i += WIDE * VL) {                                         \
+            enum { k = VL, w = WIDE };                                                             \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        for (; i + VL <= (count); i += VL) {                                                       \
+            enum { k = VL, w = 1 };                                                                \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        if (i < (count)) {                                                                         \
+            enum { w = 1 };                                                                        \
+            const int k = (int)((count)-i);                                                        \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
 
 #endif

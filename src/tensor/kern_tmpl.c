@@ -339,19 +339,25 @@ static void rope(float *y, const float *x, const float *cos, const float *sin, b
 /* SwiGLU. */
 
 static void swiglu(float *y, const float *g, const float *u, int64_t n) {
-    EACH(n, {
-        vf rest, x = load(g + i, k);
-        store(y + i, x * vsigmoid(x, &rest) * load(u + i, k), k);
+    EACH_WIDE(n, {
+        vf x[WIDE], s[WIDE], rest[WIDE];
+        SIDES x[v] = load(g + i + v * VL, k);
+        vsigmoid(w, x, s, rest);
+        SIDES store(y + i + v * VL, x[v] * s[v] * load(u + i + v * VL, k), k);
     });
 }
 
 static void swiglu_grad(float *dg, float *du, const float *dy, const float *g, const float *u,
                         int64_t n) {
-    EACH(n, {
-        vf rest, x = load(g + i, k), d = load(dy + i, k), up = load(u + i, k);
-        vf s = vsigmoid(x, &rest);
-        store(dg + i, d * up * (s * (1.0f + x * rest)), k);
-        store(du + i, d * (x * s), k);
+    EACH_WIDE(n, {
+        vf x[WIDE], s[WIDE], rest[WIDE];
+        SIDES x[v] = load(g + i + v * VL, k);
+        vsigmoid(w, x, s, rest);
+        SIDES {
+            vf d = load(dy + i + v * VL, k), up = load(u + i + v * VL, k);
+            store(dg + i + v * VL, d * up * (s[v] * (1.0f + x[v] * rest[v])), k);
+            store(du + i + v * VL, d * (x[v] * s[v]), k);
+        }
     });
 }
 

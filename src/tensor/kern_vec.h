@@ -175,6 +175,18 @@ VEC vf where_lt(vf a, vf b, vf x, vf y) {
 #endif
 }
 
+/* a < b ? 0 : y in each lane; NaN compares false. */
+VEC vf zero_lt(vf a, vf b, vf y) {
+#if VL == 16
+    return (vf)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_NLT_UQ),
+                                   (__m512)y);
+#elif VL == 8
+    return (vf)_mm256_andnot_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_LT_OQ), (__m256)y);
+#else
+    return (vf)(~(vu)(a < b) & (vu)y);
+#endif
+}
+
 /* a < b ? a : b: where either is NaN, b. */
 VEC vf vmin(vf a, vf b) {
 #if VL == 16
@@ -216,6 +228,18 @@ VEC vf vsqrt(vf a) {
 
 VEC vf vabs(vf a) {
     return (vf)((vu)a & 0x7FFFFFFFu);
+}
+
+/* The sign bit of s ? x : y in each lane. */
+VEC vf where_minus(vf s, vf x, vf y) {
+#if VL == 16
+    return (vf)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)s), (__m512)y, (__m512)x);
+#elif VL == 8
+    return (vf)_mm256_blendv_ps((__m256)y, (__m256)x, (__m256)s);
+#else
+    vi m = (vi)s >> 31;
+    return (vf)((m & (vi)x) | (~m & (vi)y));
+#endif
 }
 
 /* |a| with the sign of s; a >= 0. */
