@@ -173,10 +173,11 @@ double opt_grad_norm(const struct opt *o) {
 }
 
 static const float *buffer_tile(const struct grad_source *s, int param, int64_t begin, int64_t n,
-                                float *buf) {
+                                float *buf, struct kern_sgd *signs) {
     const struct opt *o = s->ctx;
     (void)n;
     (void)buf;
+    (void)signs;
     return o->params[param].grad + begin;
 }
 
@@ -192,19 +193,11 @@ struct step_job {
     uint64_t round; /* hash of the rounding's seed and step */
 };
 
-/* A tile goes through in pieces that stay in the first-level cache. */
-enum { PIECE = 2048, ROUNDED = 32 }; /* weights that one block of random words rounds */
+/* A tile goes through in pieces that stay in the first-level cache: of floats; of bits, where that
+ * is all that a step needs. */
+enum { PIECE = 2048, STEP = 4096 };
 
-static void round_piece(const struct step_job *j, int param, int64_t begin, int64_t n,
-                        const float *w, uint16_t *to) {
-    const struct kern *k = j->o->machine->kern;
-    uint64_t words[PIECE / ROUNDED * 8];
-    uint16_t rand[PIECE];
-    const int64_t blocks = (n + ROUNDED - 1) / ROUNDED;
-    k->signs(words, rng_fold(j->round, (uint64_t)param), (uint64_t)(begin / ROUNDED), 1, blocks);
-    memcpy(rand, words, (size_t)n * sizeof *rand);
-    k->bf16_by_chance(to, w, rand, n);
-}
+_Static_assert(PIECE % KERN_CHANCES == 0 && STEP % KERN_CHANCES == 0, "pieces are whole blocks");
 
 /* The piece after this one, on its way while this one is worked on. */
 static void fetch_piece(const struct param *p, int64_t begin, int64_t n) {
@@ -220,7 +213,7 @@ static void step_piece(const struct step_job *j, const struct opt_tile *t, int p
     const struct opt_kind *kind = opt_kind_of(o, param);
     float grad[PIECE], wide[PIECE];
     float *state[OPT_MAX_STATE] = {0};
-    const float *g = j->grad->tile(j->grad, param, begin, n, grad);
+    const float *g = j->grad->tile(j->grad, param, begin, n, grad, NULL);
     for (int k = 0; k < kind->n_state; k++) state[k] = o->state[param][k] + begin;
     if (p->dtype == DT_F32) {
         kind->tile(t, (float *)p->data + begin, g, state, n);
@@ -229,7 +222,26 @@ static void step_piece(const struct step_job *j, const struct opt_tile *t, int p
     uint16_t *stored = (uint16_t *)p->data + begin;
     o->machine->kern->f32_from_bf16(wide, stored, n);
     kind->tile(t, wide, g, state, n);
-    round_piece(j, param, begin, n, wide, stored);
+    o->machine->kern->bf16_by_chance(stored, wide, rng_fold(j->round, (uint64_t)param),
+                                     (uint64_t)(begin / KERN_CHANCES), n);
+}
+
+/* The same of a kind that has a step. */
+static void step_fused(const struct step_job *j, const struct opt_tile *t, int param, int64_t begin,
+                       int64_t n) {
+    const struct opt *o = j->o;
+    const struct param *p = o->params + param;
+    float grad[STEP];
+    uint64_t bits[KERN_SIGNS][STEP / 64];
+    struct kern_sgd s = {.n_signs = 0};
+    for (int d = 0; d < KERN_SIGNS; d++) s.bits[d] = bits[d];
+    opt_kind_of(o, param)->step(t, &s);
+    s.row = j->grad->tile(j->grad, param, begin, n, grad, &s);
+    if (p->dtype == DT_F32)
+        t->kern->sgd((float *)p->data + begin, &s, n);
+    else
+        t->kern->sgd_bf16((uint16_t *)p->data + begin, &s, rng_fold(j->round, (uint64_t)param),
+                          (uint64_t)(begin / KERN_CHANCES), n);
 }
 
 static struct opt_tile tile_of(const struct step_job *j, enum role role) {
@@ -270,6 +282,11 @@ static void step_tile(void *ctx, int64_t i, int tid) {
     const struct opt_span *s = o->tiles + i;
     struct opt_tile t = tile_of(j, o->params[s->param].role);
     if (opt_kind_of(o, s->param)->direction) t.grad_scale = 1; /* no gradient is left to clip */
+    if (opt_kind_of(o, s->param)->step) {
+        for (int64_t at = 0; at < s->n; at += STEP)
+            step_fused(j, &t, s->param, s->begin + at, s->n - at < STEP ? s->n - at : STEP);
+        return;
+    }
     for (int64_t at = 0; at < s->n; at += PIECE) {
         const int64_t left = s->n - at - PIECE;
         if (left > 0)

@@ -1,9 +1,10 @@
-/* Optimizers: what an update makes of a gradient, by two verbs.
+/* Optimizers: what an update makes of a gradient, by its verbs.
  *
  *   direction  (optional) sees a whole matrix once the norm of all gradients is known, with gemm and
  *              scratch that were planned, and writes the update over the gradient buffer
  *   tile       one fused pass over each tile of each trainable parameter: clipping, decay, rate and
  *              the rounding of weights that are stored as bf16
+ *   step       in the place of `tile`, where that would be w = keep w + by g
  *
  * The kind is chosen by role: matrices may follow another one than the rest. Adding one: opt_x.c
  * with a `const struct opt_kind opt_x` and one word in OPTIMIZERS. Options, checkpoint state, help
@@ -22,9 +23,11 @@ enum { OPT_MAX_STATE = 2, OPT_TILE = 1 << 14 };
 /* Where the gradient of a tile comes from: the parameters' buffers, or seeds and coefficients. So
  * every optimizer serves every engine, and one that needs no gradient buffer has none. */
 struct grad_source {
-    /* n elements from `begin` on of parameter `param`: a pointer to them, or buf, filled. */
+    /* n elements from `begin` on of parameter `param`: a pointer to them, or buf, filled. signs,
+     * which is NULL for rules that take none: what is to be added to them may be left there, as
+     * directions of n bits each, for which it has room, and the pointer be NULL if that is all. */
     const float *(*tile)(const struct grad_source *s, int param, int64_t begin, int64_t n,
-                         float *buf);
+                         float *buf, struct kern_sgd *signs);
     double norm; /* L2 norm of the whole gradient, for clipping */
     const void *ctx;
 };
@@ -65,6 +68,9 @@ struct opt_kind {
     /* w, g and each state: n floats. g: the gradient, or what `direction` has left in its place. */
     void (*tile)(const struct opt_tile *p, float *w, const float *g, float *const *state,
                  int64_t n);
+    /* Of a kind without state whose rule is that of kern.sgd: its keep and by. It has no `tile`;
+     * weights in bf16 and directions of signs are then nowhere written out as floats. */
+    void (*step)(const struct opt_tile *p, struct kern_sgd *to);
 };
 
 const struct opt_kind *opt_find(const char *name); /* or NULL */

@@ -1,12 +1,10 @@
 /* Stochastic gradient descent, decoupled decay: w -= lr (g + wd w). */
 #include "opt.h"
 
-static void tile(const struct opt_tile *p, float *w, const float *g, float *const *state,
-                 int64_t n) {
-    (void)state;
-    if (p->decay > 0) p->kern->scale(w, 1 - p->lr * p->decay, n);
-    p->kern->axpy(w, -p->lr * p->grad_scale, g, n);
+static void step(const struct opt_tile *p, struct kern_sgd *to) {
+    to->keep = p->decay > 0 ? 1 - p->lr * p->decay : 1;
+    to->by = -p->lr * p->grad_scale;
 }
 
 const struct opt_kind opt_sgd = {
-    .name = "sgd", .help = "plain gradient descent, no state", .lr = 1e-2, .tile = tile};
+    .name = "sgd", .help = "plain gradient descent, no state", .lr = 1e-2, .step = step};

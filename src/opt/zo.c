@@ -50,16 +50,28 @@ struct source {
     const struct direction_space *space;
 };
 
-/* The estimate's tile, made anew from the seeds: there is no buffer of the gradient. */
+/* The estimate's tile, made anew from the seeds: there is no buffer of the gradient. Where they can
+ * be, the last directions are left as the signs that they are. */
 static const float *estimate_tile(const struct grad_source *s, int param, int64_t begin, int64_t n,
-                                  float *buf) {
+                                  float *buf, struct kern_sgd *signs) {
     const struct source *c = s->ctx;
     const struct zo_update *u = c->update;
-    if (!u->n) memset(buf, 0, (size_t)n * sizeof *buf);
+    const int64_t left = signs && c->space->kind->bits ? KERN_SIGNS : 0,
+                  floats = u->n > left ? u->n - left : 0;
+    int any = 0;
     for (int64_t d = 0; d < u->n; d++) {
         const struct direction z = direction_make(c->space, u->seed[d], u->step);
-        direction_add(&z, buf, d ? buf : NULL, u->coef[d], param, 0, begin, n);
+        const float eps = u->coef[d] * direction_scale(&z, param);
+        if (d < floats) {
+            direction_add(&z, buf, d ? buf : NULL, u->coef[d], param, 0, begin, n);
+        } else if (eps != 0) {
+            c->space->kind->bits(&z, param, begin, n, signs->bits[any]);
+            signs->eps[any++] = eps;
+        }
     }
+    if (signs) signs->n_signs = any;
+    if (any && !floats) return NULL;
+    if (!floats) memset(buf, 0, (size_t)n * sizeof *buf);
     return buf;
 }
 

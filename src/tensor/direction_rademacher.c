@@ -16,9 +16,15 @@ static void words(const struct direction *d, int64_t tensor, int64_t first, int6
     perturb_words(d->key, tensor, first, stride, n, words);
 }
 
+static void bits(const struct direction *d, int64_t tensor, int64_t begin, int64_t n,
+                 uint64_t *bits) {
+    perturb_bits(d->key, tensor, d->space->tensor[tensor].cols, 0, begin, n, bits);
+}
+
 const struct direction_kind direction_rademacher = {
     .name = "rademacher",
     .help = "a sign for every weight",
     .keys = keys,
     .add = add,
-    .words = words};
+    .words = words,
+    .bits = bits};

@@ -27,6 +27,23 @@ struct kern_lion {
     float lr, b1, b2, wd, gscale;
 };
 
+/* One step of gradient descent: w = keep w + by g, where keep w is rounded to f32 before by g is
+ * added. g is the sum, from left to right, of `row`, unless that is NULL, and of n_signs
+ * directions: of each, eps where bit i of bits is set (lowest first), else -eps. Something there
+ * is of them. */
+enum { KERN_SIGNS = 8 };
+struct kern_sgd {
+    float keep, by;
+    const float *row;
+    int n_signs;
+    float eps[KERN_SIGNS];
+    uint64_t *bits[KERN_SIGNS];
+};
+
+/* Chances that a block of random words (`signs`: eight of them) has for rounding: numbers of 16
+ * bits, lowest first. */
+enum { KERN_CHANCES = 32 };
+
 struct kern {
     const char *name;
 
@@ -41,8 +58,10 @@ struct kern {
     void (*f32_from_q8)(float *dst, const void *src, int64_t n);
 
     /* dst = src rounded to bf16 by chance: up with a probability of the fraction that is cut off,
-     * so that the mean is src. rand: n uniform 16-bit numbers. NaN stays NaN, infinity infinity. */
-    void (*bf16_by_chance)(uint16_t *dst, const float *src, const uint16_t *rand, int64_t n);
+     * so that the mean is src. The chances are those of blocks first, first + 1, ... of `key`, as
+     * `signs` makes them. NaN stays NaN, infinity infinity. */
+    void (*bf16_by_chance)(uint16_t *dst, const float *src, uint64_t key, uint64_t first,
+                           int64_t n);
 
     /* Sign words (perturb.h) of the n blocks first + i*stride: block i to words[8 i ...]. key: the
      * hash that the block is folded into. The bits are the same on every tier. */
@@ -107,6 +126,10 @@ struct kern {
     void (*adamw)(float *w, const float *g, float *m, float *v, const struct kern_adamw *p,
                   int64_t n);
     void (*lion)(float *w, const float *g, float *m, const struct kern_lion *p, int64_t n);
+    void (*sgd)(float *w, const struct kern_sgd *p, int64_t n);
+    /* Of stored bf16, widened, and then rounded as bf16_by_chance does. */
+    void (*sgd_bf16)(uint16_t *w, const struct kern_sgd *p, uint64_t key, uint64_t first,
+                     int64_t n);
 };
 
 /* The best table that this CPU has: for kernels whose results are the same on every tier, and

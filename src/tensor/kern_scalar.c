@@ -80,17 +80,6 @@ static void f32_from_q8(float *dst, const void *src, int64_t n) {
     }
 }
 
-static void bf16_by_chance(uint16_t *dst, const float *src, const uint16_t *rand, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, &src[i], sizeof u);
-        if (isnan(src[i]))
-            dst[i] = (uint16_t)(u >> 16 | 0x40);
-        else
-            dst[i] = (uint16_t)((isinf(src[i]) ? u : u + rand[i]) >> 16);
-    }
-}
-
 static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         uint64_t h = rng_fold(key, first + (uint64_t)i * stride);
@@ -98,6 +87,26 @@ static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride
         for (int k = 0; k < 4; k++) r.s[k] = rng_splitmix(&h);
         for (int w = 0; w < 8; w++) words[8 * i + w] = rng_next(&r);
     }
+}
+
+/* x as bf16, rand added below the bits that stay. */
+static uint16_t rounded_up(float x, uint16_t rand) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    if (isnan(x)) return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((isinf(x) ? u : u + rand) >> 16);
+}
+
+/* The number that rounds element i. */
+static uint16_t chance(uint64_t key, uint64_t first, int64_t i) {
+    uint64_t words[8];
+    signs(words, key, first + (uint64_t)(i / KERN_CHANCES), 1, 1);
+    return (uint16_t)(words[i % KERN_CHANCES / 4] >> (16 * (i % 4)));
+}
+
+static void bf16_by_chance(uint16_t *dst, const float *src, uint64_t key, uint64_t first,
+                           int64_t n) {
+    for (int64_t i = 0; i < n; i++) dst[i] = rounded_up(src[i], chance(key, first, i));
 }
 
 static void add_signs(float *y, const float *x, float eps, const uint64_t *words, int64_t bit0,
@@ -254,6 +263,27 @@ static void lion(float *w, const float *g, float *m, const struct kern_lion *p, 
     }
 }
 
+static float step_of(const struct kern_sgd *p, float w, int64_t i) {
+    float g = p->row ? p->row[i] : 0;
+    for (int d = 0; d < p->n_signs; d++)
+        g += p->bits[d][i / 64] >> (i % 64) & 1 ? p->eps[d] : -p->eps[d];
+    const float kept = (float)((double)p->keep * (double)w);
+    return (float)((double)kept + (double)p->by * (double)g);
+}
+
+static void sgd(float *w, const struct kern_sgd *p, int64_t n) {
+    for (int64_t i = 0; i < n; i++) w[i] = step_of(p, w[i], i);
+}
+
+static void sgd_bf16(uint16_t *w, const struct kern_sgd *p, uint64_t key, uint64_t first,
+                     int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float x;
+        f32_from_bf16(&x, w + i, 1);
+        w[i] = rounded_up(step_of(p, x, i), chance(key, first, i));
+    }
+}
+
 const struct kern kern_scalar = {
     .name = "scalar",
     .bf16_from_f32 = bf16_from_f32,
@@ -286,4 +316,6 @@ const struct kern kern_scalar = {
     .relu2_grad = relu2_grad,
     .adamw = adamw,
     .lion = lion,
+    .sgd = sgd,
+    .sgd_bf16 = sgd_bf16,
 };

@@ -8,15 +8,30 @@
 typedef uint64_t vw __attribute__((vector_size(4 * VL)));
 enum { WORD_LANES = VL / 2, BLOCK_WORDS = 8 };
 
+#define GOLDEN 0x9E3779B97F4A7C15u /* splitmix's step */
+
 VEC vw rotl(vw x, int k) {
     return (x << k) | (x >> (64 - k));
 }
 
-VEC vw splitmix(vw *state) {
-    vw z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
+/* z c, of which AVX2 has no instruction. */
+VEC vw times(vw z, uint64_t c) {
+#if VL == 8
+    const vw cross = (vw)_mm256_mullo_epi32((__m256i)z, (__m256i)((vw){0} + (c << 32 | c >> 32)));
+    return (vw)_mm256_mul_epu32((__m256i)z, (__m256i)((vw){0} + c)) + (cross << 32) +
+           (cross & 0xFFFFFFFF00000000u);
+#else
+    return z * c;
+#endif
+}
+
+/* What splitmix makes of m states, side by side. */
+VEC void mix(vw *z, const int m) {
+    for (int j = 0; j < m; j++) z[j] ^= z[j] >> 30;
+    for (int j = 0; j < m; j++) z[j] = times(z[j], 0xBF58476D1CE4E5B9u);
+    for (int j = 0; j < m; j++) z[j] ^= z[j] >> 27;
+    for (int j = 0; j < m; j++) z[j] = times(z[j], 0x94D049BB133111EBu);
+    for (int j = 0; j < m; j++) z[j] ^= z[j] >> 31;
 }
 
 /* Words by lane become words by block: n blocks of eight. */
@@ -62,43 +77,40 @@ VEC void store_blocks(uint64_t *words, const vw w[BLOCK_WORDS], int n) {
 }
 #endif
 
-/* The words of n blocks, n <= m WORD_LANES: m vectors of them side by side, since what follows from
- * one another within a block takes the processor longer than what it has to do. */
-VEC void some_signs(uint64_t *words, uint64_t key, vw number, vw step, const int m, int64_t n) {
-    vw s0[2], s1[2], s2[2], s3[2], out[2][BLOCK_WORDS];
-    for (int j = 0; j < m; j++, number += step) {
-        vw h = number ^ key;
-        h = splitmix(&h);
-        s0[j] = splitmix(&h), s1[j] = splitmix(&h), s2[j] = splitmix(&h), s3[j] = splitmix(&h);
+/* The words of WORD_LANES blocks or the first n, from the hash of their numbers; returns that of
+ * the blocks `next`. What follows from one another within a block takes the processor longer than
+ * what it has to do, so hashes are made side by side, those of the next blocks with the states of
+ * these. */
+VEC vw some_signs(uint64_t *words, vw hash, vw next, int64_t n) {
+    enum { STATE = 4 };
+    vw s[STATE + 1], out[BLOCK_WORDS];
+    for (int k = 0; k < STATE; k++) s[k] = hash + (uint64_t)(k + 1) * GOLDEN;
+    s[STATE] = next + GOLDEN;
+    mix(s, STATE + 1);
+    for (int w = 0; w < BLOCK_WORDS; w++) {
+        const vw t = s[1] << 17;
+        out[w] = rotl(s[0] + s[3], 23) + s[0];
+        s[2] ^= s[0];
+        s[3] ^= s[1];
+        s[1] ^= s[2];
+        s[0] ^= s[3];
+        s[2] ^= t;
+        s[3] = rotl(s[3], 45);
     }
-    for (int w = 0; w < BLOCK_WORDS; w++)
-        for (int j = 0; j < m; j++) {
-            const vw t = s1[j] << 17;
-            out[j][w] = rotl(s0[j] + s3[j], 23) + s0[j];
-            s2[j] ^= s0[j];
-            s3[j] ^= s1[j];
-            s1[j] ^= s2[j];
-            s0[j] ^= s3[j];
-            s2[j] ^= t;
-            s3[j] = rotl(s3[j], 45);
-        }
-    for (int j = 0; j < m; j++) {
-        const int64_t left = n - j * WORD_LANES;
-        store_blocks(words + j * WORD_LANES * BLOCK_WORDS, out[j],
-                     left < WORD_LANES ? (int)left : WORD_LANES);
-    }
+    store_blocks(words, out, n < WORD_LANES ? (int)n : WORD_LANES);
+    return s[STATE];
 }
 
 static void signs(uint64_t *words, uint64_t key, uint64_t first, uint64_t stride, int64_t n) {
-    uint64_t lane[WORD_LANES];
-    vw number, step = (vw){0} + WORD_LANES * stride;
-    for (int l = 0; l < WORD_LANES; l++) lane[l] = first + (uint64_t)l * stride;
-    memcpy(&number, lane, sizeof number);
-    for (; n > WORD_LANES; n -= 2 * WORD_LANES, words += 2 * WORD_LANES * BLOCK_WORDS) {
-        some_signs(words, key, number, step, 2, n);
-        number += step + step;
+    vw number = {0}, step = (vw){0} + WORD_LANES * stride;
+    for (int l = 0; l < WORD_LANES; l++) number[l] = (uint64_t)l;
+    number = number * stride + first;
+    vw hash = (number ^ key) + GOLDEN;
+    mix(&hash, 1);
+    for (; n > 0; n -= WORD_LANES, words += WORD_LANES * BLOCK_WORDS) {
+        number += step;
+        hash = some_signs(words, hash, number ^ key, n);
     }
-    if (n > 0) some_signs(words, key, number, step, 1, n);
 }
 
 /* x + eps where the lowest bits of `bits` from number `at` on are set, else x - eps. */
@@ -107,9 +119,7 @@ VEC vf add_sign(vf x, vf eps, uint32_t bits, int at) {
     return (vf)_mm512_mask_add_ps(_mm512_sub_ps((__m512)x, (__m512)eps), (__mmask16)(bits >> at),
                                   (__m512)x, (__m512)eps);
 #else
-    vu up;
-    for (int l = 0; l < VL; l++) up[l] = (uint32_t)(31 - at - l);
-    return x + (vf)((vu)eps ^ (~((vu){0} + bits) << up & 0x80000000u));
+    return x + (vf)((vu)-eps ^ (bits_of_lanes(bits, at, 1) & 0x80000000u));
 #endif
 }
 

@@ -3,7 +3,7 @@
 #include "kern.h"
 #include "half.h"
 #include "kern_math.h"
-#include "kern_signs.h"
+#include "kern_step.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -116,39 +116,6 @@ static void f32_from_q8(float *dst, const void *src, int64_t n) {
         memcpy(&h, b, sizeof h);
         q8_widen(dst + i, b + 2, f32_of_f16(h));
     }
-}
-
-/* x, and a number that is added below the bits that stay. */
-VEC vu by_chance(vf x, vu rand) {
-    vu u = (vu)x;
-    vu up = (u + rand) >> 16;
-    /* infinity would carry over into NaN, NaN into infinity or zero */
-    vu keep = (vu)((u & 0x7F800000u) == 0x7F800000u);
-    vu quiet = (u >> 16) | ((vu)(x != x) & 0x40u);
-    return (quiet & keep) | (up & ~keep);
-}
-
-static void bf16_by_chance(uint16_t *dst, const float *src, const uint16_t *rand, int64_t n) {
-    enum { GROUP = 4 * VL };
-    int64_t whole = 0;
-    /* As long as all numbers of a group are finite. */
-    for (; whole + GROUP <= n; whole += GROUP) {
-        vu x[4], odd = {0};
-        for (int j = 0; j < 4; j++) {
-            x[j] = (vu)load(src + whole + j * VL, VL);
-            odd |= (vu)((x[j] & 0x7F800000u) == 0x7F800000u);
-            x[j] = (x[j] + __builtin_convertvector(load16(rand + whole + j * VL, VL), vu)) >> 16;
-        }
-        if (any(odd)) break;
-        for (int j = 0; j < 4; j += 2) store16_two(dst + whole + j * VL, x[j], x[j + 1]);
-    }
-    dst += whole;
-    src += whole;
-    rand += whole;
-    EACH(n - whole, {
-        vu r = __builtin_convertvector(load16(rand + i, k), vu);
-        store16(dst + i, __builtin_convertvector(by_chance(load(src + i, k), r), vs), k);
-    });
 }
 
 /* Elementwise. */
@@ -450,4 +417,6 @@ const struct kern TABLE(ISA) = {
     .relu2_grad = relu2_grad,
     .adamw = adamw,
     .lion = lion,
+    .sgd = sgd,
+    .sgd_bf16 = sgd_bf16,
 };

@@ -103,6 +103,60 @@ VEC void store16_two(uint16_t *p, vu a, vu b) {
 #endif
 }
 
+/* 2 VL numbers: those of even and those of odd place. */
+VEC void load_pairs(const float *p, vf *even, vf *odd) {
+#if VL == 16
+    const __m512i low = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512 a = (__m512)load(p, VL), b = (__m512)load(p + VL, VL);
+    *even = (vf)_mm512_permutex2var_ps(a, low, b);
+    *odd = (vf)_mm512_permutex2var_ps(a, _mm512_or_si512(low, _mm512_set1_epi32(1)), b);
+#elif VL == 8
+    const __m256 a = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)),
+                                          _mm_loadu_ps(p + 8), 1),
+                 b = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + 4)),
+                                          _mm_loadu_ps(p + 12), 1);
+    *even = (vf)_mm256_shuffle_ps(a, b, 0x88);
+    *odd = (vf)_mm256_shuffle_ps(a, b, 0xdd);
+#else
+    *even = (vf){p[0], p[2], p[4], p[6]};
+    *odd = (vf){p[1], p[3], p[5], p[7]};
+#endif
+}
+
+/* Of 2 VL halves: even ones are the upper halves of a, odd ones those of b. */
+VEC vu upper_halves(vu a, vu b) {
+#if VL == 16
+    return (vu)_mm512_mask_blend_epi16(0xAAAAAAAA, (__m512i)(a >> 16), (__m512i)b);
+#elif VL == 8
+    return (vu)_mm256_blend_epi16((__m256i)(a >> 16), (__m256i)b, 0xAA);
+#else
+    return (a >> 16) | (b & 0xFFFF0000u);
+#endif
+}
+
+/* The highest bit of lane l is number from + step l of bits. */
+VEC vu bits_of_lanes(uint32_t bits, const int from, const int step) {
+    vu n = {0};
+#if VL == 4 /* no shift by lanes */
+    for (int l = 0; l < VL; l++) n[l] = 1u << (from + step * l);
+    return (vu)((((vu){0} + bits) & n) == n);
+#else
+    for (int l = 0; l < VL; l++) n[l] = (uint32_t)(31 - from - step * l);
+    return ((vu){0} + bits) << n;
+#endif
+}
+
+/* x: keeps compilers from fusing the product that it is with a sum. */
+VEC vf rounded(vf x) {
+#if defined(__x86_64__)
+    __asm__("" : "+x"(x));
+#else
+    volatile vf kept = x;
+    x = kept;
+#endif
+    return x;
+}
+
 /* Is any bit set? */
 VEC int any(vu m) {
 #if VL == 16

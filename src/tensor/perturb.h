@@ -24,6 +24,11 @@ static inline int64_t perturb_blocks(int64_t cols) {
 void perturb_words(uint64_t key, int64_t tensor, int64_t first, int64_t stride, int64_t n,
                    uint64_t *words);
 
+/* Signs of n elements of a tensor of cols columns from (row, begin) on, which may run on into the
+ * rows after it: that of element i in bit i, lowest first. bits: ceil(n/64) words. */
+void perturb_bits(uint64_t key, int64_t tensor, int64_t cols, int64_t row, int64_t begin,
+                  int64_t n, uint64_t *bits);
+
 /* y[i] = x[i] + eps z[i], z the sign, i < n: elements of a tensor of cols columns from (row, begin)
  * on, which may run on into the rows after it. In place; x NULL: zeros. */
 void perturb_row(uint64_t key, float eps, int64_t tensor, int64_t cols, int64_t row, int64_t begin,

@@ -36,7 +36,7 @@ enum {
 struct item {
     const char *name;
     /* One letter per array. f32: i input, h input of n/2, o output, b both, v both and >= 0.
-     * uint16_t: I input, O output; q and Q: n/32 blocks of 17. */
+     * uint16_t: I input, O output, B both; q and Q: n/32 blocks of 17. */
     const char *args;
     void (*call)(const struct kern *k, struct row *r);
     /* Magnitude of what is added up for element i of an array, from the inputs; NULL: the value's
@@ -65,7 +65,7 @@ CALL(f16_from_f32, k->f16_from_f32(U(0), F(1), r->n))
 CALL(f32_from_f16, k->f32_from_f16(F(0), U(1), r->n))
 CALL(q8_from_f32, k->q8_from_f32(U(0), F(1), r->n))
 CALL(f32_from_q8, k->f32_from_q8(F(0), U(1), r->n))
-CALL(bf16_by_chance, k->bf16_by_chance(U(0), F(1), U(2), r->n))
+CALL(bf16_by_chance, k->bf16_by_chance(U(0), F(1), 77, 5, r->n))
 
 /* Bits of the outputs: as many words as fit, from blocks 5, 8, 11, ... */
 static void call_signs(const struct kern *k, struct row *r) {
@@ -113,6 +113,36 @@ CALL(relu2, k->relu2(F(0), F(1), r->n))
 CALL(relu2_grad, k->relu2_grad(F(0), F(1), F(2), r->n))
 CALL(adamw, k->adamw(F(0), F(1), F(2), F(3), &r->adamw, r->n))
 CALL(lion, k->lion(F(0), F(1), F(2), &r->lion, r->n))
+
+/* A step from a row, if there is one, and n_signs directions of the bits in u. With a power of two
+ * for `by` nothing is rounded but what kern.h says, whatever is fused. */
+static struct kern_sgd step_from(const struct row *r, const float *row, const void *u,
+                                 int n_signs) {
+    static uint64_t bits[KERN_SIGNS][MAX_N / 64 + 1];
+    struct kern_sgd p = {.keep = 1, .by = -0.5f, .row = row, .n_signs = n_signs};
+    if (r->n % 2) p.keep = r->factor;
+    for (int d = 0; d < n_signs; d++) {
+        for (int64_t i = 0; i < (r->n + 63) / 64; i++) {
+            const int64_t left = 2 * r->n - 8 * i, bytes = left < 8 ? left : 8;
+            bits[d][i] = 0;
+            memcpy(bits[d] + i, (const char *)u + 8 * i, (size_t)bytes);
+            bits[d][i] *= 2 * (uint64_t)d + 0x9E3779B97F4A7C15;
+        }
+        p.eps[d] = r->a / (float)(d + 1);
+        p.bits[d] = bits[d];
+    }
+    return p;
+}
+
+#define STEP(kernel, ...) const struct kern_sgd p = step_from(r, __VA_ARGS__); kernel;
+CALL(sgd, STEP(k->sgd(F(0), &p, r->n), F(1), NULL, 0))
+CALL(sgd_signs, STEP(k->sgd(F(0), &p, r->n), NULL, U(1), 1))
+CALL(sgd_more, STEP(k->sgd(F(0), &p, r->n), NULL, U(1), 4))
+CALL(sgd_all, STEP(k->sgd(F(0), &p, r->n), F(1), U(2), KERN_SIGNS))
+CALL(sgd_bf16, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), F(1), NULL, 0))
+CALL(sgd_bf16_signs, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), NULL, U(1), 1))
+CALL(sgd_bf16_more, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), NULL, U(1), 4))
+CALL(sgd_bf16_all, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), F(1), U(2), KERN_SIGNS))
 
 /* Magnitudes. r is the untouched input. */
 
@@ -174,7 +204,7 @@ static const struct item items[] = {
     {"q8_from_f32", "Qi", call_q8_from_f32, .spread = 10,
      .flags = SPECIAL | BIG | ONLY_BITS | BLOCKS},
     {"f32_from_q8", "oq", call_f32_from_q8, .flags = SPECIAL | BIG | ONLY_BITS | BLOCKS},
-    {"bf16_by_chance", "OiI", call_bf16_by_chance, .spread = 100, .flags = SPECIAL | ONLY_BITS},
+    {"bf16_by_chance", "Oi", call_bf16_by_chance, .spread = 100, .flags = SPECIAL | ONLY_BITS},
     {"signs", "b", call_signs, .flags = ONLY_BITS},
     {"add_signs", "oiI", call_add_signs, .spread = 40, .flags = ONLY_BITS, .alias = "01"},
     {"add_signs_zero", "oI", call_add_signs_zero, .flags = ONLY_BITS},
@@ -215,11 +245,19 @@ static const struct item items[] = {
     /* abs: the last bit of a subnormal m, divided by eps */
     {"adamw", "bibv", call_adamw, of_adamw, .tol = 5, .abs = 1e-39, .spread = 12, .flags = SPECIAL},
     {"lion", "bib", call_lion, of_lion, .tol = 2, .spread = 20, .flags = SPECIAL},
+    {"sgd", "bi", call_sgd, .spread = 40, .flags = ONLY_BITS},
+    {"sgd_signs", "bI", call_sgd_signs, .spread = 40, .flags = ONLY_BITS},
+    {"sgd_more", "bI", call_sgd_more, .spread = 40, .flags = ONLY_BITS},
+    {"sgd_all", "biI", call_sgd_all, .spread = 40, .flags = ONLY_BITS},
+    {"sgd_bf16", "Bi", call_sgd_bf16, .spread = 40},
+    {"sgd_bf16_signs", "BI", call_sgd_bf16_signs, .flags = 0},
+    {"sgd_bf16_more", "BI", call_sgd_bf16_more, .flags = 0},
+    {"sgd_bf16_all", "BiI", call_sgd_bf16_all, .spread = 40},
 };
 
-/* Rows that are second forms of a kernel: add_signs_zero, rmsnorm_grad_add, rmsnorm_grad_fixed,
- * rope_inverse. */
-#define FORMS 4
+/* Rows that are further forms of a kernel: add_signs_zero, rmsnorm_grad_add, rmsnorm_grad_fixed,
+ * rope_inverse, and three of each step. */
+#define FORMS 10
 _Static_assert(sizeof items / sizeof *items - FORMS ==
                    (sizeof(struct kern) - sizeof(char *)) / sizeof(void (*)(void)),
                "every kernel has a row");
@@ -231,11 +269,11 @@ _Static_assert(sizeof items / sizeof *items - FORMS ==
 static const char *const kinds[] = {"normal", "wide", "special"};
 
 static bool is_half(char arg) {
-    return strchr("IOqQ", arg) != NULL;
+    return strchr("IOBqQ", arg) != NULL;
 }
 
 static bool is_output(char arg) {
-    return strchr("obvOQ", arg) != NULL;
+    return strchr("obvOBQ", arg) != NULL;
 }
 
 static int64_t count(char arg, int64_t n) {
@@ -458,7 +496,7 @@ static void bench(struct check *c, const struct item *it, const struct kern *k) 
             else
                 fill(c, it, arg, p, count(arg, sizes[s]), 0);
             t.r.p[j] = p;
-            bytes += (double)size * (strchr("bv", arg) ? 2 : 1);
+            bytes += (double)size * (strchr("bvB", arg) ? 2 : 1);
         }
         double seconds = check_time(timed_call, &t);
         printf("  %8.3f ns %6.1f GB/s", seconds * 1e9 / (double)sizes[s], bytes / seconds * 1e-9);

@@ -127,8 +127,10 @@ static void whiten_direction(const struct opt_tile *p, const struct opt_matrix *
 
 static void whiten_tile(const struct opt_tile *p, float *w, const float *g, float *const *state,
                         int64_t n) {
+    (void)state;
     assert_true(p->grad_scale == 1); /* direction has done it */
-    opt_find("sgd")->tile(p, w, g, state, n);
+    const struct kern_sgd k = {.keep = 1 - p->lr * p->decay, .by = -p->lr, .row = g};
+    p->kern->sgd(w, &k, n);
 }
 
 static const struct opt_kind whiten = {.name = "whiten",

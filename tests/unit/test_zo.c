@@ -384,15 +384,18 @@ static void assert_same_tables(const char *what, const struct table *a, const st
     }
 }
 
-enum { DIRECTIONS = 3 };
+/* More than are left as signs. */
+enum { DIRECTIONS = KERN_SIGNS + 3 };
 
-/* Seeds and coefficients of a step; every other one is clipped. */
+/* Seeds and coefficients of a step; every other one is clipped. One direction has no part in it. */
 static struct zo_update update_of(int step, uint64_t *seed, float *coef) {
+    static const int64_t n[] = {3, 1, KERN_SIGNS, DIRECTIONS};
     for (int d = 0; d < DIRECTIONS; d++) {
         seed[d] = zo_seed(9, step, d);
-        coef[d] = (float)((step % 2 ? 1e-4 : 0.3) * (d - 0.7));
+        coef[d] = (float)((step % 2 ? 1e-4 : 0.3) * (d == 2 ? 0 : d - 0.7));
     }
-    return (struct zo_update){.lr = 0.01 * (step + 1), .n = DIRECTIONS, .seed = seed, .coef = coef};
+    return (struct zo_update){
+        .lr = 0.01 * (step + 1), .n = n[step % 4], .seed = seed, .coef = coef};
 }
 
 /* The gradient element by element, in the buffers. */
@@ -400,7 +403,7 @@ static void fill_gradient(struct table *t, const struct zo_update *u) {
     for (int i = 0; i < N; i++)
         for (int64_t k = 0; t->p[i].grad && k < param_count(t->p + i); k++) {
             float g = 0;
-            for (int d = 0; d < DIRECTIONS; d++) {
+            for (int64_t d = 0; d < u->n; d++) {
                 const int64_t cols = t->p[i].cols;
                 const int sign = sign_at(perturb_key(u->seed[d]), i, cols, k / cols, k % cols);
                 g += u->coef[d] * scales[i] * (float)sign;
@@ -419,7 +422,7 @@ static void check_updates(const char *optimizer, const char *matrix, bool bf16) 
         const struct zo_update u = update_of(step, seed, coef);
         fill_gradient(&buffered, &u);
         const struct grad_source grad =
-            opt_buffers(&buffered.opt, zo_norm(&buffered.space, N, DIRECTIONS, coef));
+            opt_buffers(&buffered.opt, zo_norm(&buffered.space, N, u.n, coef));
         opt_step(&buffered.opt, u.lr, &grad);
         for (int n = 0; n < 4; n++) {
             zo_apply(&seeded[n].opt, &seeded[n].space, &u);
