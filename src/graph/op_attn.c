@@ -54,8 +54,7 @@ static float *carve_floats(struct scratch *s, int64_t n) {
     return carve(s, (size_t)n * sizeof(float));
 }
 
-/* Row kernels run over whole vectors of any tier, so that none has a remainder: behind the last
- * score of a row stand so many that come to nothing. */
+/* Row kernels run over whole vectors of any tier: behind a row's scores is room for one. */
 enum { SCORE_PAD = 16 };
 
 static int64_t whole(int64_t n) {
@@ -157,40 +156,12 @@ static int64_t key_row(const struct job *j, int64_t b) {
     return b * j->T;
 }
 
-/* Scores of what is not to be seen. */
-static const float nothing[SCORE_PAD] = {
-#define FOUR -INFINITY, -INFINITY, -INFINITY, -INFINITY
-    FOUR, FOUR, FOUR, FOUR,
-#undef FOUR
-};
-
-/* Scores of rows [i0, i0+m) to exponentials: row i sees keys up to pos+i. s is (m, nk); entries
- * after the causal end become 0. inv[i]: 1/sum of the row; lse[i]: its log-sum-exp. Returns the
- * largest score. */
-static float softmax_rows(const struct job *j, float *s, int64_t i0, int64_t m, int64_t nk,
-                         float *inv, float *lse) {
-    const struct kern *k = j->x->machine->kern;
-    float most = -INFINITY;
-    for (int64_t i = 0; i < m; i++) {
-        float *row = s + i * j->ld;
-        const int64_t n = j->pos + i0 + i + 1;
-        memcpy(row + n, nothing, sizeof nothing);
-        const float max = k->max(row, whole(n)), sum = k->exp_sum(row, row, max, whole(n));
-        if (n < nk) memset(row + n, 0, (size_t)(nk - n) * sizeof *row);
-        inv[i] = 1.0f / sum;
-        lse[i] = max + logf(sum);
-        most = max > most ? max : most;
-    }
-    return most;
-}
-
-/* (m, hd) rows of one head, scaled, side by side. */
-static void gather(const struct kern *k, float *dst, const float *src, int64_t ld, int64_t m,
-                   int64_t hd, float scale) {
-    for (int64_t i = 0; i < m; i++) {
-        memcpy(dst + i * hd, src + i * ld, (size_t)hd * sizeof *dst);
-        if (scale != 1) k->scale(dst + i * hd, scale, hd);
-    }
+/* (m, hd) rows of one head, scaled: from one place to another, or where they stand. */
+static void scaled(const struct job *j, float *y, int64_t ldy, const float *x, int64_t ldx,
+                   int64_t m) {
+    float factor[QB];
+    for (int64_t i = 0; i < m; i++) factor[i] = j->scale;
+    j->x->machine->kern->scale_rows(y, ldy, x, ldx, factor, m, j->n->head_dim);
 }
 
 /* The keys and values of a task, packed, or (few) read where they stand. */
@@ -209,32 +180,44 @@ static void causal(const struct gemm *g, const struct gemm_pack *a, enum gemm_tr
     gemm_mul(g, &part, &head, out, ld, false, NULL);
 }
 
+/* Rows of scores to exponentials: row i sees keys up to pos + i0 + i. What comes of dividing by
+ * their sums: inv; lse: the log-sum-exp, `heads` floats apart. Returns the largest score. */
+static float softmax(const struct job *j, float *s, int64_t i0, int64_t m, float *inv,
+                     float *lse) {
+    float most[QB], sum[QB], all = -INFINITY;
+    const int64_t n = j->pos + i0;
+    j->x->machine->kern->softmax(s, j->ld, m, n + 1, n + m, most, sum);
+    for (int64_t i = 0; i < m; i++) {
+        inv[i] = 1.0f / sum[i];
+        lse[i * j->n->heads] = most[i] + logf(sum[i]);
+        all = most[i] > all ? most[i] : all;
+    }
+    return all;
+}
+
 /* Query rows [i0, i0 + m) of head h of sequence b. Returns the largest score. */
 static float forward_block(const struct job *j, const struct keys *w, int64_t b, int64_t h,
                            int64_t i0, int64_t m, struct scratch s) {
     const struct gemm *g = exec_gemm(j->x, GEMM_EXACT);
     const int64_t hd = j->n->head_dim, nk = j->pos + i0 + m, row = b * j->T + i0;
-    float *q = carve_floats(&s, QB * hd), *p = carve_floats(&s, QB * j->ld), inv[QB], lse[QB];
+    float *q = carve_floats(&s, QB * hd), *p = carve_floats(&s, QB * j->ld), inv[QB];
     float *out = j->out + row * j->cq + h * hd;
     const struct mat mq = mat_f32(q, hd, false), mp = mat_f32(p, j->ld, false);
-    gather(j->x->machine->kern, q, j->q + row * j->cq + h * hd, j->cq, m, hd, j->scale);
+    scaled(j, q, hd, j->q + row * j->cq + h * hd, j->cq, m);
     if (w->few) {
         gemm_local(g, m, nk, hd, mq, w->k, p, j->ld, false, NULL);
     } else {
         const struct gemm_pack a = gemm_pack(g, GEMM_A, mq, m, hd, s.at);
         causal(g, &a, GEMM_TRI_C, nk - m, &w->pk, p, j->ld);
     }
-    const float most = softmax_rows(j, p, i0, m, nk, inv, lse);
+    const float most = softmax(j, p, i0, m, inv, j->lse + row * j->n->heads + h);
     if (w->few) {
         gemm_local(g, m, hd, nk, mp, w->v, out, j->cq, false, NULL);
     } else {
         const struct gemm_pack a = gemm_pack(g, GEMM_A, mp, m, nk, s.at);
         causal(g, &a, GEMM_TRI_LOWER, nk - m, &w->pv, out, j->cq);
     }
-    for (int64_t i = 0; i < m; i++) {
-        j->x->machine->kern->scale(out + i * j->cq, inv[i], hd);
-        j->lse[(row + i) * j->n->heads + h] = lse[i];
-    }
+    j->x->machine->kern->scale_rows(out, j->cq, out, j->cq, inv, m, hd);
     return most;
 }
 
@@ -283,19 +266,14 @@ static void forward(struct exec *x, const struct node *n) {
 static void score_grads(const struct job *j, const struct block *w, int64_t row, int64_t h,
                         int64_t i0, int64_t m) {
     const struct kern *k = j->x->machine->kern;
-    const int64_t hd = j->n->head_dim, nk = i0 + m;
+    const int64_t hd = j->n->head_dim;
+    float lse[QB], d[QB];
     for (int64_t i = 0; i < m; i++) {
-        const int64_t n = i0 + i + 1, at = (row + i) * j->cq + h * hd;
-        float *p = w->p + i * j->ld, *ds = w->ds + i * j->ld;
-        const float d = k->dot(j->dy + at, j->y + at, hd);
-        memcpy(p + n, nothing, sizeof nothing);
-        memset(ds + n, 0, sizeof nothing);
-        k->exp_scale(p, p, j->lse[(row + i) * j->n->heads + h], 1, whole(n));
-        k->mul_shifted(ds, p, ds, d, whole(n));
-        if (n == nk) continue;
-        memset(p + n, 0, (size_t)(nk - n) * sizeof *p);
-        memset(ds + n, 0, (size_t)(nk - n) * sizeof *ds);
+        const int64_t at = (row + i) * j->cq + h * hd;
+        d[i] = k->dot(j->dy + at, j->y + at, hd);
+        lse[i] = j->lse[(row + i) * j->n->heads + h];
     }
+    k->softmax_grad(w->p, w->ds, j->ld, m, i0 + 1, i0 + m, lse, d);
 }
 
 /* Keys and values of a unit as the backward pass packs them. */
@@ -350,7 +328,7 @@ static void query_grads(const struct job *j, const struct packed *keys, int64_t 
     struct scratch room = {(char *)(w->ds + QB * j->ld)};
     struct gemm_pack a;
 
-    gather(j->x->machine->kern, w->q, j->q + at, j->cq, m, hd, j->scale);
+    scaled(j, w->q, hd, j->q + at, j->cq, m);
     a = gemm_pack(g, GEMM_A, mat_f32(w->q, hd, false), m, hd, keys->a);
     causal(g, &a, GEMM_TRI_C, i0, &keys->pk, w->p, j->ld); /* S = scale Q K' */
     a = gemm_pack(g, GEMM_A, mat_f32(j->dy + at, j->cq, false), m, hd, keys->a);
@@ -359,8 +337,7 @@ static void query_grads(const struct job *j, const struct packed *keys, int64_t 
 
     a = gemm_pack(g, GEMM_A, mat_f32(w->ds, j->ld, false), m, i0 + m, keys->a);
     causal(g, &a, GEMM_TRI_LOWER, i0, &keys->pkt, j->dq + at, j->cq); /* dQ = scale dS K */
-    for (int64_t i = 0; i < m; i++)
-        j->x->machine->kern->scale(j->dq + at + i * j->cq, j->scale, hd);
+    scaled(j, j->dq + at, j->cq, j->dq + at, j->cq, m);
     w->dyt = gemm_pack(g, GEMM_B, dyt, hd, m, carve(&room, pack_query_t(g, hd, j->cq)));
     w->qt = gemm_pack(g, GEMM_B, mat_f32(w->q, hd, true), hd, m, room.at);
 }

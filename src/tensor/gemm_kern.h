@@ -23,6 +23,21 @@ struct gemm_scales {
     const float *b; /* of the block of k: [parts][nr] */
 };
 
+/* c (m, n) = [c +] a b', as much of it as tri says (gemm.h); m, n >= 1. */
+struct gemm_whole {
+    const float *a; /* word (i, p) is a[i*lda + p], or with cols a[p*lda + i] */
+    int64_t lda;
+    bool cols;
+    const float *b; /* packed, slivers `each` words apart */
+    int64_t each;
+    int64_t m, n, k;
+    float *c;
+    int64_t ldc;
+    bool add;
+    enum gemm_tri tri;
+    int64_t diag;
+};
+
 struct gemm_kern {
     const char *name;
     int mr, nr;
@@ -57,6 +72,8 @@ struct gemm_kern {
     /* The same of columns [0, nr / 2) alone, for outputs that end there. NULL: mul does it. */
     void (*mul_half)(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
                      float *c, int64_t ldc, bool add, const struct gemm_scales *s);
+    /* A product with a packed B that one thread makes, without further ado. NULL: as any other. */
+    void (*whole)(const struct gemm_whole *w);
     /* c (m, n) = [c +] m <= 4 rows of f32 a times rows [row0, row0 + n) of b, of k columns, read
      * where they stand: the bits of pack_b and mul. b: bf16 or q8_0, not transposed, one variant.
      * NULL: there is no such way. */

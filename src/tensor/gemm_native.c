@@ -120,6 +120,11 @@ static bool bad_stride(int64_t ld) {
     return ld % 1024 == 0;
 }
 
+/* Of a transposed A, against so many slivers of B. */
+static bool copies_pay(int64_t slivers, int64_t words) {
+    return slivers >= FEW_SLIVERS && words >= FEW_WORDS;
+}
+
 /* Rows that a kernel reads side by side may all be in one set: it has eight lines or more. Of a
  * transposed A tasks copy what they use (copy_a). */
 static bool reads_in_place(const struct gemm_kern *kn, const struct mat *m, bool round) {
@@ -525,8 +530,7 @@ static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, v
             all += tasks(j);
         }
         j->copies = p[i].a.src.trans && j->kn->copy_a &&
-                    ((j->qb / j->panels >= FEW_SLIVERS && j->words >= FEW_WORDS) ||
-                     bad_stride(j->lda));
+                    (copies_pay(j->qb / j->panels, j->words) || bad_stride(j->lda));
         l.n++;
     }
     pool_for(g->pool, all, mul_tasks, &l);
@@ -542,8 +546,39 @@ static void native_mul_list(const struct gemm *g, const struct gemm_product *p, 
     mul_all(g, p, n, work, share);
 }
 
+/* Products of attention: one thread, B packed, all of k in a block, and A read where it is. */
+static bool is_whole(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b) {
+    const struct gemm_kern *kn = g->kernel;
+    if (!kn->whole || !b->data || a->groups || a->rows == 0 || b->rows == 0) return false;
+    if (a->k == 0 || a->k > g->block.words || pool_reach(g->pool) > 1) return false;
+    return !a->src.trans ||
+           !(copies_pay(slivers(b->rows, kn->nr), a->k) || bad_stride(a->data ? a->ld : a->src.ld));
+}
+
+static void mul_whole(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
+                      float *c, int64_t ldc, bool add) {
+    const struct gemm_whole w = {.a = a->data ? a->data : a->src.data,
+                                 .lda = a->data ? a->ld : a->src.ld,
+                                 .cols = a->src.trans,
+                                 .b = b->data,
+                                 .each = sliver_words(g->kernel, words(g->kernel, b->full_k)),
+                                 .m = a->rows,
+                                 .n = b->rows,
+                                 .k = a->k,
+                                 .c = c,
+                                 .ldc = ldc,
+                                 .add = add,
+                                 .tri = a->tri,
+                                 .diag = a->diag};
+    g->kernel->whole(&w);
+}
+
 static void native_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,
                        float *c, int64_t ldc, bool add, void *work) {
+    if (is_whole(g, a, b)) {
+        mul_whole(g, a, b, c, ldc, add);
+        return;
+    }
     const struct gemm_product p = {.a = *a, .b = *b, .c = c, .ldc = ldc, .add = add};
     mul_all(g, &p, 1, work, b->panel ? b->panel : b->data ? 0 : panel_bytes(g, b->rows, b->k));
 }

@@ -226,6 +226,7 @@ static void mul_pairs(int h, bool cols, int64_t k, const void *a, int64_t ld, co
 #endif
 
 #include "gemm_pack.h"
+#include "gemm_whole.h"
 
 /* ---- copies of A --------------------------------------------------------------------------- */
 
@@ -320,6 +321,7 @@ const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {.name = "f32",
                                                    .pack_lines = pack_lines,
                                                    .copy_a = copy_a,
                                                    .mul_half = mul_half,
+                                                   .whole = whole,
                                                    .mul = mul};
 
 #if defined(__AVX512BF16__)

@@ -76,8 +76,6 @@ struct kern {
     void (*add_scaled)(float *y, const float *a, float s, const float *b,
                        int64_t n);               /* y = a + s b; in place */
     void (*scale)(float *y, float a, int64_t n); /* y *= a */
-    void (*mul_shifted)(float *y, const float *a, const float *b, float s,
-                        int64_t n);                  /* y = a (b - s); in place */
     void (*softcap)(float *y, float cap, int64_t n); /* y = cap tanh(y / cap), in place */
     void (*softcap_grad)(float *d, const float *y, float cap, int64_t n); /* d *= 1 - (y/cap)^2 */
 
@@ -92,6 +90,19 @@ struct kern {
     float (*exp_sum)(float *y, const float *x, float shift, int64_t n);
     /* y = scale * exp(x - shift); in place. */
     void (*exp_scale)(float *y, const float *x, float shift, float scale, int64_t n);
+
+    /* Causal attention: m >= 1 rows at stride ld, row i of n + i entries, n >= 1. Those behind
+     * them become 0, up to column `end`, which is at least n + m - 1; up to 15 more floats are read
+     * and written.
+     * x = exp(x - most[i]), most[i] the largest entry, as max has it; sum[i]: as of exp_sum. */
+    void (*softmax)(float *x, int64_t ld, int64_t m, int64_t n, int64_t end, float *most,
+                    float *sum);
+    /* p = exp(p - lse[i]), d = p (d - shift[i]). p <= lse[i]. */
+    void (*softmax_grad)(float *p, float *d, int64_t ld, int64_t m, int64_t n, int64_t end,
+                         const float *lse, const float *shift);
+    /* y = factor[i] x of m rows of n floats, at strides ldy and ldx; in place. */
+    void (*scale_rows)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *factor,
+                       int64_t m, int64_t n);
 
     /* RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467): y = x rstd w, rstd =
      * 1/sqrt(mean(x^2)+eps); returns rstd. */

@@ -51,6 +51,13 @@ VEC vf vexp(vf x) {
     return zero_lt(x, splat(EXP_LO), s * (1.0f + q));
 }
 
+/* The same of x <= 0 or NaN. */
+VEC void vexp_down(const int w, const vf *x, vf *y) {
+    vf q[WIDE], s[WIDE];
+    exp_reduce_all(w, x, s, q);
+    SIDES y[v] = zero_lt(x[v], splat(EXP_LO), s[v] * (1.0f + q[v]));
+}
+
 /* At most 4 ulp, for small x too. tanh |x| = expm1(2|x|) / (expm1(2|x|) + 2). */
 VEC vf vtanh(vf x) {
     vf q, s = exp_reduce(vmin(splat(20.0f), 2.0f * vabs(x)), &q);

@@ -130,10 +130,6 @@ static void scale(float *y, float a, int64_t n) {
     for (int64_t i = 0; i < n; i++) y[i] = (float)((double)a * y[i]);
 }
 
-static void mul_shifted(float *y, const float *a, const float *b, float s, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] = (float)(a[i] * ((double)b[i] - s));
-}
-
 static void softcap(float *y, float cap, int64_t n) {
     for (int64_t i = 0; i < n; i++) y[i] = (float)((double)cap * tanh((double)y[i] / cap));
 }
@@ -185,6 +181,39 @@ static float exp_sum(float *y, const float *x, float shift, int64_t n) {
 
 static void exp_scale(float *y, const float *x, float shift, float factor, int64_t n) {
     for (int64_t i = 0; i < n; i++) y[i] = (float)(factor * exp_of(x[i], shift));
+}
+
+static void clear(float *x, int64_t n, int64_t end) {
+    for (int64_t i = n; i < end; i++) x[i] = 0;
+}
+
+static void softmax(float *x, int64_t ld, int64_t m, int64_t n, int64_t end, float *most,
+                    float *sum) {
+    for (int64_t i = 0; i < m; i++, x += ld, n++) {
+        most[i] = max(x, n);
+        sum[i] = exp_sum(x, x, most[i], n);
+        clear(x, n, end);
+    }
+}
+
+static void softmax_grad(float *p, float *d, int64_t ld, int64_t m, int64_t n, int64_t end,
+                         const float *lse, const float *shift) {
+    for (int64_t r = 0; r < m; r++, p += ld, d += ld, n++) {
+        for (int64_t i = 0; i < n; i++) {
+            const double e = exp_of(p[i], lse[r]);
+            p[i] = (float)e;
+            d[i] = (float)(e * ((double)d[i] - shift[r]));
+        }
+        clear(p, n, end);
+        clear(d, n, end);
+    }
+}
+
+static void scale_rows(float *y, int64_t ldy, const float *x, int64_t ldx, const float *factor,
+                       int64_t m, int64_t n) {
+    for (int64_t r = 0; r < m; r++)
+        for (int64_t i = 0; i < n; i++)
+            y[r * ldy + i] = (float)((double)factor[r] * x[r * ldx + i]);
 }
 
 static float rmsnorm(float *y, const float *x, const float *w, float eps, int64_t n) {
@@ -298,7 +327,6 @@ const struct kern kern_scalar = {
     .axpy = axpy,
     .add_scaled = add_scaled,
     .scale = scale,
-    .mul_shifted = mul_shifted,
     .softcap = softcap,
     .softcap_grad = softcap_grad,
     .dot = dot,
@@ -307,6 +335,9 @@ const struct kern kern_scalar = {
     .max_abs = max_abs,
     .exp_sum = exp_sum,
     .exp_scale = exp_scale,
+    .softmax = softmax,
+    .softmax_grad = softmax_grad,
+    .scale_rows = scale_rows,
     .rmsnorm = rmsnorm,
     .rmsnorm_grad = rmsnorm_grad,
     .rope = rope,

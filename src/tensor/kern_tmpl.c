@@ -11,6 +11,8 @@
 /* f32 lanes are added to a double after so many floats. */
 #define BLOCK 4096
 
+#include "kern_attn.h"
+
 static int64_t min_i64(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -130,10 +132,6 @@ static void add_scaled(float *y, const float *a, float s, const float *b, int64_
 
 static void scale(float *y, float a, int64_t n) {
     EACH(n, store(y + i, a * load(y + i, k), k););
-}
-
-static void mul_shifted(float *y, const float *a, const float *b, float s, int64_t n) {
-    EACH(n, store(y + i, load(a + i, k) * (load(b + i, k) - s), k););
 }
 
 static void softcap(float *y, float cap, int64_t n) {
@@ -399,7 +397,6 @@ const struct kern TABLE(ISA) = {
     .axpy = axpy,
     .add_scaled = add_scaled,
     .scale = scale,
-    .mul_shifted = mul_shifted,
     .softcap = softcap,
     .softcap_grad = softcap_grad,
     .dot = dot,
@@ -408,6 +405,9 @@ const struct kern TABLE(ISA) = {
     .max_abs = max_abs,
     .exp_sum = exp_sum,
     .exp_scale = exp_scale,
+    .softmax = softmax,
+    .softmax_grad = softmax_grad,
+    .scale_rows = scale_rows,
     .rmsnorm = rmsnorm,
     .rmsnorm_grad = rmsnorm_grad,
     .rope = rope,

@@ -92,7 +92,6 @@ static void call_add_signs_zero(const struct kern *k, struct row *r) {
 CALL(axpy, k->axpy(F(0), r->a, F(1), r->n))
 CALL(add_scaled, k->add_scaled(F(0), F(1), r->a, F(2), r->n))
 CALL(scale, k->scale(F(0), r->a, r->n))
-CALL(mul_shifted, k->mul_shifted(F(0), F(1), F(2), r->a, r->n))
 CALL(softcap, k->softcap(F(0), r->cap, r->n))
 CALL(softcap_grad, k->softcap_grad(F(0), F(1), r->cap, r->n))
 CALL(dot, r->ret = (double)k->dot(F(0), F(1), r->n))
@@ -101,6 +100,59 @@ CALL(max, r->ret = (double)k->max(F(0), r->n))
 CALL(max_abs, r->ret = (double)k->max_abs(F(0), r->n))
 CALL(exp_sum, r->ret = (double)k->exp_sum(F(0), F(1), r->shift, r->n))
 CALL(exp_scale, k->exp_scale(F(0), F(1), r->shift, r->factor, r->n))
+
+/* An array as rows of attention: three if it is long, each with room behind its last column. */
+enum { ROOM = 16 };
+
+struct causal {
+    int64_t m, ld, first, end; /* entries of row 0 */
+};
+
+static struct causal causal_of(int64_t n) {
+    struct causal s = {.m = n < 128 ? 1 : 3};
+    s.ld = n / s.m;
+    s.end = s.ld - ROOM;
+    s.first = s.end - s.m + 1;
+    return s;
+}
+
+static void causal_fill(const struct causal *s, float *x, bool before) {
+    for (int64_t i = 0; i < s->m; i++)
+        for (int64_t t = before ? s->first + i : s->end; t < s->ld; t++)
+            x[i * s->ld + t] = before ? NAN : 0;
+}
+
+static void call_softmax(const struct kern *k, struct row *r) {
+    const struct causal s = causal_of(r->n);
+    memset(F(1), 0, (size_t)r->n * sizeof(float));
+    memset(F(2), 0, (size_t)r->n * sizeof(float));
+    if (s.first < 1) return;
+    causal_fill(&s, F(0), true);
+    k->softmax(F(0), s.ld, s.m, s.first, s.end, F(1), F(2));
+    causal_fill(&s, F(0), false);
+}
+
+/* The log-sum-exp of row i of array 0, which is at least its largest entry, from array 3. */
+static float causal_lse(const struct causal *s, const struct row *r, int64_t i) {
+    return kern_scalar.max(F(0) + i * s->ld, s->first + i) + fabsf(F(3)[i]);
+}
+
+static void call_softmax_grad(const struct kern *k, struct row *r) {
+    const struct causal s = causal_of(r->n);
+    float lse[3];
+    if (s.first < 1) return;
+    for (int64_t i = 0; i < s.m; i++) lse[i] = causal_lse(&s, r, i);
+    for (int j = 0; j < 2; j++) causal_fill(&s, F(j), true);
+    k->softmax_grad(F(0), F(1), s.ld, s.m, s.first, s.end, lse, F(2));
+    for (int j = 0; j < 2; j++) causal_fill(&s, F(j), false);
+}
+
+static void call_scale_rows(const struct kern *k, struct row *r) {
+    const int64_t m = r->n < 3 ? 1 : 3, n = r->n / m;
+    if (r->n > 0) k->scale_rows(F(0), n, F(1), n, F(2), m, n);
+    for (int64_t i = m * n; i < r->n; i++) F(0)[i] = 0;
+}
+
 CALL(rmsnorm, r->ret = (double)k->rmsnorm(F(0), F(1), F(2), 1e-5f, r->n))
 CALL(rmsnorm_grad, k->rmsnorm_grad(F(0), F(4), F(1), F(2), F(3), r->rstd, false, r->n))
 CALL(rmsnorm_grad_add, k->rmsnorm_grad(F(0), F(4), F(1), F(2), F(3), r->rstd, true, r->n))
@@ -155,10 +207,14 @@ CALL(sgd_bf16_all, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), F(1), U(2), KERN_SIGN
 
 MAGNITUDE(axpy, return A(0, i) + fabs((double)r->a) * A(1, i))
 MAGNITUDE(add_scaled, return A(1, i) + fabs((double)r->a) * A(2, i))
-MAGNITUDE(mul_shifted, return A(1, i) * (A(2, i) + fabs((double)r->a)))
 /* exp may overflow before a small factor brings it back */
 MAGNITUDE(exp_scale,
           return exp((double)(F(1)[i] - r->shift)) > (double)FLT_MAX ? (double)INFINITY : 0)
+MAGNITUDE(softmax_grad, const struct causal s = causal_of(r->n);
+          const int64_t row = s.first < 1 ? s.m : i / s.ld;
+          if (array == 0 || row >= s.m || i % s.ld >= s.first + row) return 0;
+          const float x = F(0)[i] - causal_lse(&s, r, row);
+          return exp((double)x) * (A(1, i) + A(2, row)))
 MAGNITUDE(swiglu, return A(1, i) / (1 + exp(-(double)F(1)[i])) * A(2, i))
 MAGNITUDE(swiglu_grad, double g = (double)F(3)[i], s = 1 / (1 + exp(-g)), rest = 1 / (1 + exp(g));
           return A(2, i) * (array == 0 ? A(4, i) * s * (1 + fabs(g) * rest) : fabs(g) * s))
@@ -212,8 +268,6 @@ static const struct item items[] = {
     {"add_scaled", "oii", call_add_scaled, of_add_scaled, .tol = 1.01, .spread = 40,
      .flags = SPECIAL | BIG, .alias = "01 02"},
     {"scale", "b", call_scale, .tol = 0.5, .spread = 100, .flags = SPECIAL | BIG | ONLY_BITS},
-    {"mul_shifted", "oii", call_mul_shifted, of_mul_shifted, .tol = 1.01, .spread = 40,
-     .flags = SPECIAL, .alias = "01 02"},
     {"softcap", "b", call_softcap, .tol = 4, .abs = 1e-42, .spread = 20, .flags = SPECIAL | BIG},
     {"softcap_grad", "bi", call_softcap_grad, .tol = 4, .spread = 4, .flags = SPECIAL},
     {"dot", "ii", call_dot, .ret = of_dot, .tol_ret = 4, .spread = 30, .flags = SPECIAL | BIG},
@@ -224,6 +278,11 @@ static const struct item items[] = {
      .alias = "01"},
     {"exp_scale", "oi", call_exp_scale, of_exp_scale, .tol = 2.5, .spread = 7,
      .flags = SPECIAL | BIG, .alias = "01"},
+    {"softmax", "boo", call_softmax, .tol = 4, .spread = 7, .flags = SPECIAL | BIG | NO_NAN},
+    {"softmax_grad", "bbii", call_softmax_grad, of_softmax_grad, .tol = 4, .abs = 1e-44,
+     .spread = 7, .flags = SPECIAL},
+    {"scale_rows", "oii", call_scale_rows, .tol = 0.5, .spread = 100,
+     .flags = SPECIAL | BIG | ONLY_BITS, .alias = "01"},
     {"rmsnorm", "oii", call_rmsnorm, .tol = 2.5, .tol_ret = 0.51, .spread = 12, .flags = SPECIAL},
     {"rmsnorm_grad", "oiiib", call_rmsnorm_grad, of_rmsnorm_grad, .tol = 6, .spread = 8,
      .flags = SPECIAL, .alias = "01"},
