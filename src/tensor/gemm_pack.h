@@ -226,7 +226,10 @@ INLINE void
 each_chunk(const struct mat *m, int v, int nv, int64_t row0, int h, int64_t p0, int64_t k,
            void (*put)(struct chunk *c, int i, const struct move *t, void *ctx),
            void *ctx) {
-    struct chunk c = {.m = m, .row0 = row0, .h = h};
+    struct chunk c; /* 8 KB of it are room, which would be zeroed for every sliver */
+    c.m = m;
+    c.row0 = row0;
+    c.h = h;
     struct signs s[MAX_NV];
     for (int i = 0; i < nv; i++) s[i].block = -1;
     for (c.p = p0; c.p < p0 + k; c.p += c.n) {
