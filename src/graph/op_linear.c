@@ -52,11 +52,12 @@ struct list {
     const struct gemm *g;
     struct gemm_product p[GEMM_LIST];
     int n;
+    bool few; /* neither side is packed */
     char *work;
 };
 
 static void list_run(struct list *l) {
-    if (l->n) gemm_mul_list(l->g, l->p, l->n, l->work);
+    if (l->n) (l->few ? gemm_run_list : gemm_mul_list)(l->g, l->p, l->n, l->work);
     l->n = 0;
 }
 
@@ -90,13 +91,13 @@ static void forward(struct exec *x, const struct node *n) {
     const struct gemm *g = exec_gemm(x, GEMM_WEIGHTS);
     const int64_t I = weight(x, n, 0)->cols, M = x->rows;
     const struct mat a = mat_f32(exec_rows(x, n->in[0]), I, false);
-    const bool few = gemm_few(g, M); /* gemm_run then reads the weights where they stand */
+    const bool few = gemm_few(g, M); /* the weights are then read where they stand */
     const size_t packed = few ? 0 : gemm_pack_bytes(g, GEMM_A, a, M, I);
     char *panels = (char *)x->work + packed;
-    struct gemm_pack pa = {0};
-    struct list l = {.work = panels};
+    struct list l = {.work = panels, .few = few};
     struct variants v[NODE_MAX_OUT];
-    if (!few) pa = gemm_pack(g, GEMM_A, a, M, I, x->work);
+    const struct gemm_pack pa = few ? gemm_unpacked(a, M, I)
+                                    : gemm_pack(g, GEMM_A, a, M, I, x->work);
     for (int i = 0; i < n->n_out; i++) {
         const struct param *w = weight(x, n, i);
         const bool merged = n->lora[i] && n->lora_merge;
@@ -106,15 +107,12 @@ static void forward(struct exec *x, const struct node *n) {
         const struct mat b =
             merged ? lora_weight(x, n, i, v + i, panels) : exec_weight(x, n->param[i], v + i);
         l.work = panels + (merged ? lora_bytes(x, n, false) : 0);
-        if (few)
-            gemm_run(g, M, w->rows, I, a, b, y, w->rows, has_bias(n), l.work);
-        else
-            list_put(&l, g,
-                     (struct gemm_product){.a = pa,
-                                           .b = gemm_unpacked(b, w->rows, I),
-                                           .c = y,
-                                           .ldc = w->rows,
-                                           .add = has_bias(n)});
+        list_put(&l, g,
+                 (struct gemm_product){.a = pa,
+                                       .b = gemm_unpacked(b, w->rows, I),
+                                       .c = y,
+                                       .ldc = w->rows,
+                                       .add = has_bias(n)});
         if (merged) list_run(&l);
     }
     list_run(&l);

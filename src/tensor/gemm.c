@@ -156,81 +156,133 @@ void gemm_mul_list(const struct gemm *g, const struct gemm_product *p, int n, vo
 
 /* ---- products of a few rows ---------------------------------------------------------------- */
 
-enum { FEW_CHUNK = 64 };
+enum {
+    FEW = 4,
+    FEW_ROWS = 32,    /* rows of B a kernel takes at once, at most */
+    FEW_COLUMNS = 64, /* of a transposed B: their sums stay in registers */
+    FEW_TASKS = 4,    /* a thread: the machine's other work may stop one of them */
+    FEW_BYTES = 1 << 16 /* of B that several rows of A go through, one after the other */
+};
 
+/* One product; its tasks each take `each` columns of C. */
 struct few_job {
     const struct gemm *g;
-    const float *b;
-    int64_t ldb, n, k;
+    int64_t m, n, k, each;
     const float *a;
-    int64_t lda, m;
+    int64_t lda;
+    struct mat b;
     float *c;
     int64_t ldc;
     bool add;
-    const struct mat *narrow; /* b, where it is not f32 */
 };
 
-static void few_rows(void *ctx, int64_t i, int tid) {
-    (void)tid;
-    const struct few_job *j = ctx;
-    const int64_t n0 = i * FEW_CHUNK, n = j->n - n0 < FEW_CHUNK ? j->n - n0 : FEW_CHUNK;
+static void few_rows(const struct few_job *j, int64_t n0, int64_t n) {
     gemv_fn *const gemv = gemm_kern_gemv(j->g->cpu.tier);
-    for (int64_t r = 0; r < j->m; r++)
-        gemv(j->b + n0 * j->ldb, j->ldb, j->a + r * j->lda, j->c + r * j->ldc + n0, n, j->k,
-             j->add);
+    const int64_t fit = FEW_BYTES / (int64_t)sizeof(float) / j->k,
+                  some = j->m == 1 ? n : fit ? fit : 1;
+    for (int64_t i = n0; i < n0 + n; i += some)
+        for (int64_t r = 0; r < j->m; r++)
+            gemv((const float *)j->b.data + i * j->b.ld, j->b.ld, j->a + r * j->lda,
+                 j->c + r * j->ldc + i, n0 + n - i < some ? n0 + n - i : some, j->k, j->add);
 }
 
 /* B transposed: sums of its rows. */
-static void few_columns(void *ctx, int64_t i, int tid) {
-    (void)tid;
-    const struct few_job *j = ctx;
-    const int64_t n0 = i * FEW_CHUNK, n = j->n - n0 < FEW_CHUNK ? j->n - n0 : FEW_CHUNK;
-    for (int64_t r = 0; r < j->m; r++) {
-        float *c = j->c + r * j->ldc + n0;
-        if (!j->add) memset(c, 0, (size_t)n * sizeof *c);
-        for (int64_t p = 0; p < j->k; p++)
-            j->g->kern->axpy(c, j->a[r * j->lda + p], j->b + p * j->ldb + n0, n);
-    }
+static void few_columns(const struct few_job *j, int64_t n0, int64_t n) {
+    gemv_fn *const sums = gemm_kern_sum_rows(j->g->cpu.tier);
+    for (int64_t r = 0; r < j->m; r++)
+        sums((const float *)j->b.data + n0, j->b.ld, j->a + r * j->lda, j->c + r * j->ldc + n0, n,
+             j->k, j->add);
 }
 
-/* Narrow weights, if the backend has a way. */
-static void few_narrow(void *ctx, int64_t i, int tid) {
+/* A list of products, whose tasks come one product after the other. */
+struct few_list {
+    struct few_job job[GEMM_LIST];
+    int n;
+};
+
+static int64_t few_tasks(const struct few_job *j) {
+    return (j->n + j->each - 1) / j->each;
+}
+
+static void few_task(void *ctx, int64_t t, int tid) {
     (void)tid;
-    const struct few_job *j = ctx;
-    const int64_t n0 = i * FEW_CHUNK, n = j->n - n0 < FEW_CHUNK ? j->n - n0 : FEW_CHUNK;
-    j->g->kernel->few(j->narrow, n0, n, j->k, j->a, j->lda, j->m, j->c + n0, j->ldc, j->add);
+    const struct few_list *l = ctx;
+    const struct few_job *j = l->job;
+    for (; t >= few_tasks(j); j++) t -= few_tasks(j);
+    const int64_t n0 = t * j->each, n = j->n - n0 < j->each ? j->n - n0 : j->each;
+    if (j->b.dtype != DT_F32)
+        j->g->kernel->few(&j->b, n0, n, j->k, j->a, j->lda, j->m, j->c + n0, j->ldc, j->add);
+    else
+        (j->b.trans ? few_columns : few_rows)(j, n0, n);
 }
 
 static bool can_narrow(const struct gemm *g, const struct mat *b) {
     return g->kernel && g->kernel->few && !b->trans && (b->dtype == DT_BF16 || b->dtype == DT_Q8_0);
 }
 
-enum { FEW = 4 };
-
 bool gemm_few(const struct gemm *g, int64_t m) {
     return m <= FEW && g->compute == DT_F32;
+}
+
+/* False if the product needs packing. */
+static bool few_put(struct few_list *l, const struct gemm *g, const struct gemm_product *p) {
+    const struct mat *a = &p->a.src, *b = &p->b.src;
+    if (!gemm_few(g, p->a.rows) || a->dtype != DT_F32 || a->trans || b->var) return false;
+    if (b->dtype != DT_F32 && !can_narrow(g, b)) return false;
+    l->job[l->n++] = (struct few_job){.g = g,
+                                      .m = p->a.rows,
+                                      .n = p->b.rows,
+                                      .k = p->a.k,
+                                      .a = a->data,
+                                      .lda = a->ld,
+                                      .b = *b,
+                                      .c = p->c,
+                                      .ldc = p->ldc,
+                                      .add = p->add};
+    return true;
+}
+
+/* Every sum is one row of A with one of B, whatever the tasks: they may follow the number of
+ * threads. The more a task reads in one piece, the better. */
+static void few_run(const struct gemm *g, struct few_list *l) {
+    const int threads = pool_reach(g->pool), want = threads > 1 ? FEW_TASKS * threads : 1;
+    int64_t rows = 0, tasks = 0;
+    for (int i = 0; i < l->n; i++) rows += l->job[i].n;
+    const int64_t each = (rows / want / FEW_ROWS + 1) * FEW_ROWS;
+    for (int i = 0; i < l->n; i++) {
+        struct few_job *j = l->job + i;
+        j->each = j->b.trans ? FEW_COLUMNS : each;
+        tasks += few_tasks(j);
+    }
+    pool_for(g->pool, tasks, few_task, l);
 }
 
 size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a) {
     return gemm_pack_bytes(g, GEMM_A, a, m, k) + gemm_panel_bytes(g, n, k);
 }
 
-static bool run_few(const struct gemm *g, int64_t m, int64_t n, int64_t k, const struct mat *a,
-                    const struct mat *b, float *c, int64_t ldc, bool add) {
-    const bool narrow = b->dtype != DT_F32;
-    if (!gemm_few(g, m) || a->dtype != DT_F32 || a->trans || b->var) return false;
-    if (narrow && !can_narrow(g, b)) return false;
-    struct few_job j = {g, b->data, b->ld, n, k, a->data, a->ld, m, c, ldc, add, b};
-    pool_for(g->pool, (n + FEW_CHUNK - 1) / FEW_CHUNK,
-             narrow ? few_narrow : b->trans ? few_columns : few_rows, &j);
-    return true;
+void gemm_run_list(const struct gemm *g, const struct gemm_product *p, int n, void *work) {
+    struct few_list few = {.n = 0};
+    assert(n <= GEMM_LIST);
+    for (int i = 0; i < n; i++) {
+        assert(!p[i].on && !p[i].a.data && !p[i].b.data);
+        if (few_put(&few, g, p + i)) continue;
+        const int64_t m = p[i].a.rows, k = p[i].a.k;
+        const struct gemm_pack a = gemm_pack(g, GEMM_A, p[i].a.src, m, k, work);
+        gemm_mul(g, &a, &p[i].b, p[i].c, p[i].ldc, p[i].add,
+                 (char *)work + gemm_pack_bytes(g, GEMM_A, p[i].a.src, m, k));
+    }
+    few_run(g, &few);
 }
 
 void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
               float *c, int64_t ldc, bool add, void *work) {
-    if (run_few(g, m, n, k, &a, &b, c, ldc, add)) return;
-    const struct gemm_pack pa = gemm_pack(g, GEMM_A, a, m, k, work), pb = gemm_unpacked(b, n, k);
-    gemm_mul(g, &pa, &pb, c, ldc, add, (char *)work + gemm_pack_bytes(g, GEMM_A, a, m, k));
+    const struct gemm_product p = {.a = gemm_unpacked(a, m, k),
+                                   .b = gemm_unpacked(b, n, k),
+                                   .c = c,
+                                   .ldc = ldc,
+                                   .add = add};
+    gemm_run_list(g, &p, 1, work);
 }
 
 size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a,
@@ -240,7 +292,16 @@ size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, s
 
 void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
                 float *c, int64_t ldc, bool add, void *work) {
-    if (run_few(g, m, n, k, &a, &b, c, ldc, add)) return;
+    const struct gemm_product p = {.a = gemm_unpacked(a, m, k),
+                                   .b = gemm_unpacked(b, n, k),
+                                   .c = c,
+                                   .ldc = ldc,
+                                   .add = add};
+    struct few_list few = {.n = 0};
+    if (few_put(&few, g, &p)) {
+        few_run(g, &few);
+        return;
+    }
     const struct gemm_pack pa = gemm_pack(g, GEMM_A, a, m, k, work);
     const struct gemm_pack pb =
         gemm_pack(g, GEMM_B, b, n, k, (char *)work + gemm_pack_bytes(g, GEMM_A, a, m, k));

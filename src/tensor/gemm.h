@@ -223,6 +223,10 @@ size_t gemm_work_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, st
 void gemm_run(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a, struct mat b,
               float *c, int64_t ldc, bool add, void *work);
 
+/* n <= GEMM_LIST products of unpacked operands, none with `on`, each as gemm_run would; those of
+ * few rows (gemm_few) in one loop. work: gemm_work_bytes() of the one that needs most. */
+void gemm_run_list(const struct gemm *g, const struct gemm_product *p, int n, void *work);
+
 /* The same inside a chunk: packs both sides whole into this thread's own work. */
 size_t gemm_local_bytes(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct mat a,
                         struct mat b);

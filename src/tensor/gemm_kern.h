@@ -94,4 +94,8 @@ typedef void gemv_fn(const float *w, int64_t ld, const float *x, float *y, int64
                      bool add);
 gemv_fn *gemm_kern_gemv(enum cpu_tier tier);
 
+/* y[j] = [y[j] +] the sum of x[p] w[p*ld + j] over p < k, j < n: every sum from left to right,
+ * fused where the tier can. */
+gemv_fn *gemm_kern_sum_rows(enum cpu_tier tier);
+
 #endif

@@ -35,7 +35,7 @@ enum {
 
 #define X(t)                                                                                       \
     extern const struct gemm_kern gemm_kern_f32_##t;                                               \
-    extern gemv_fn *const gemm_gemv_##t;
+    extern gemv_fn *const gemm_gemv_##t, *const gemm_sum_rows_##t;
 TIERS(X)
 #undef X
 
@@ -56,6 +56,16 @@ gemv_fn *gemm_kern_gemv(enum cpu_tier tier) {
         TIERS(X)
 #undef X
     default: return gemm_gemv_generic;
+    }
+}
+
+gemv_fn *gemm_kern_sum_rows(enum cpu_tier tier) {
+    switch (tier) {
+#define X(t)                                                                                       \
+    case CPU_##t: return gemm_sum_rows_##t;
+        TIERS(X)
+#undef X
+    default: return gemm_sum_rows_generic;
     }
 }
 

@@ -303,6 +303,40 @@ static void gemv(const float *w, int64_t ld, const float *x, float *y, int64_t n
     }
 }
 
+/* As fused. Left to itself, gcc multiplies several at once and then adds one by one. */
+INLINE float fused1(float sum, float x, float b) {
+#if defined(__FMA__)
+    return __builtin_fmaf(x, b, sum);
+#else
+    return sum + x * b;
+#endif
+}
+
+/* Columns [0, wide VL) of the sums. */
+INLINE void sum_vectors(const int wide, const float *w, int64_t ld, const float *x, float *y,
+                        int64_t k, bool add) {
+    vf s[8];
+    UNROLL for (int i = 0; i < wide; i++) s[i] = add ? *(const vfu *)(y + i * VL) : (vf){0};
+    for (int64_t p = 0; p < k; p++, w += ld) {
+        const vf each = x[p] - (vf){0};
+        UNROLL for (int i = 0; i < wide; i++) s[i] = fused(s[i], each, *(const vfu *)(w + i * VL));
+    }
+    UNROLL for (int i = 0; i < wide; i++) *(vfu *)(y + i * VL) = s[i];
+}
+
+static void sum_rows(const float *w, int64_t ld, const float *x, float *y, int64_t n, int64_t k,
+                     bool add) {
+    int64_t j = 0;
+    for (; j + 8 * VL <= n; j += 8 * VL) sum_vectors(8, w + j, ld, x, y + j, k, add);
+    for (; j + 2 * VL <= n; j += 2 * VL) sum_vectors(2, w + j, ld, x, y + j, k, add);
+    for (; j + VL <= n; j += VL) sum_vectors(1, w + j, ld, x, y + j, k, add);
+    for (; j < n; j++) {
+        float s = add ? y[j] : 0;
+        for (int64_t p = 0; p < k; p++) s = fused1(s, x[p], w[p * ld + j]);
+        y[j] = s;
+    }
+}
+
 #if defined(__AVX2__)
 #include "gemm_few.h"
 #define FEW_NARROW few
@@ -338,3 +372,5 @@ const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {.name = "bf16",
 
 extern gemv_fn *const CAT(gemm_gemv_, ISA);
 gemv_fn *const CAT(gemm_gemv_, ISA) = gemv;
+extern gemv_fn *const CAT(gemm_sum_rows_, ISA);
+gemv_fn *const CAT(gemm_sum_rows_, ISA) = sum_rows;

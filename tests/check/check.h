@@ -25,7 +25,7 @@
 
 struct check;
 
-#define CHECKS(X) X(dtype) X(kern) X(grad) X(gemm) X(view) X(ops) X(memory)
+#define CHECKS(X) X(dtype) X(kern) X(grad) X(gemm) X(few) X(view) X(ops) X(memory)
 
 #define X(name) void check_##name(struct check *c);
 CHECKS(X)
