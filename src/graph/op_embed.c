@@ -9,6 +9,7 @@ struct job {
     int param;
     float *rows;
     float *grad;
+    int64_t wide; /* columns a task of the gradient */
 };
 
 static void forward_chunk(void *ctx, int64_t c, int tid) {
@@ -32,14 +33,21 @@ static void forward(struct exec *x, const struct node *n) {
     pool_for(x->machine->pool, op_chunks(x->rows), forward_chunk, &j);
 }
 
-/* Tokens repeat, so the work is cut by columns: every thread sees all rows in order. */
-enum { COLUMNS = 64 };
+/* Tokens repeat, so the work is cut by columns: every thread sees all rows in order. A task has
+ * fewer columns, a line of the cache at least, where there would be less than one for a thread. */
+enum { COLUMNS = 64, LINE = 16 };
+
+static int64_t columns(const struct machine *m, int64_t C) {
+    int64_t wide = COLUMNS;
+    while (wide > LINE && C < machine_threads(m) * wide) wide /= 2;
+    return wide;
+}
 
 static void backward_chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
     const struct job *j = ctx;
     const struct kern *k = j->x->machine->kern;
-    const int64_t C = j->table->cols, c0 = c * COLUMNS, w = C - c0 < COLUMNS ? C - c0 : COLUMNS;
+    const int64_t C = j->table->cols, c0 = c * j->wide, w = C - c0 < j->wide ? C - c0 : j->wide;
     for (int64_t r = 0; r < j->x->rows; r++)
         k->axpy(j->grad + (int64_t)j->x->batch.input[r] * C + c0, 1, j->rows + r * C + c0, w);
 }
@@ -48,7 +56,7 @@ struct zero_job {
     float *data;
     int64_t n;
 };
-enum { ZERO = 1 << 18 };
+enum { ZERO = 1 << 16 };
 
 static void zero_chunk(void *ctx, int64_t c, int tid) {
     (void)tid;
@@ -66,7 +74,8 @@ static void backward(struct exec *x, const struct node *n) {
         struct zero_job z = {j.grad, param_count(j.table)};
         pool_for(x->machine->pool, (z.n + ZERO - 1) / ZERO, zero_chunk, &z);
     }
-    pool_for(x->machine->pool, (j.table->cols + COLUMNS - 1) / COLUMNS, backward_chunk, &j);
+    j.wide = columns(x->machine, j.table->cols);
+    pool_for(x->machine->pool, (j.table->cols + j.wide - 1) / j.wide, backward_chunk, &j);
 }
 
 const struct op op_embed = {
