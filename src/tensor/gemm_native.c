@@ -9,90 +9,26 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "gemm_cut.h"
 
 #include <assert.h>
 #include <string.h>
 
 enum {
-    PANEL = 256,    /* rows of B a task packs */
-    TILE_M = 42,    /* rows of A against a panel before the next rows */
     MOST_MR = 14,   /* of all rows of kernels */
-    FEW_SLIVERS = 4, /* a copy of A is worth its while for so many slivers of B... */
+    FEW_SLIVERS = 8, /* a copy of A is worth its while for so many slivers of B... */
     FEW_WORDS = 128, /* ...and so many lines */
-    MIN_ROWS = 256, /* a task has at least so many rows of A, to be worth the packing */
+    FAR_WORDS = 128, /* lines at a multiple of so many words fall into few sets of a cache */
     SIDES = 2,      /* variants of B packed at once, each in its share of the scratch */
-    CUT_K = 64,     /* words that blocks of k are multiples of: stored blocks stay whole */
     SET_LINES = 6,  /* of 8, with two for B and C */
-    TASKS = 4,      /* tasks a thread wanted... */
-    GRAIN = 1 << 19 /* ... of so many multiply-adds at least */
+    GRAIN = 1 << 19 /* multiply-adds of a task at least */
 };
-
-#if defined(__x86_64__)
-#define TIERS(X) X(generic) X(avx2) X(avx512) X(avx512bf16)
-#else
-#define TIERS(X) X(generic)
-#endif
-
-#define X(t)                                                                                       \
-    extern const struct gemm_kern gemm_kern_f32_##t;                                               \
-    extern gemv_fn *const gemm_gemv_##t, *const gemm_sum_rows_##t;
-TIERS(X)
-#undef X
-
-const struct gemm_kern *gemm_kern_f32(enum cpu_tier tier) {
-    switch (tier) {
-#define X(t)                                                                                       \
-    case CPU_##t: return &gemm_kern_f32_##t;
-        TIERS(X)
-#undef X
-    default: return &gemm_kern_f32_generic;
-    }
-}
-
-gemv_fn *gemm_kern_gemv(enum cpu_tier tier) {
-    switch (tier) {
-#define X(t)                                                                                       \
-    case CPU_##t: return gemm_gemv_##t;
-        TIERS(X)
-#undef X
-    default: return gemm_gemv_generic;
-    }
-}
-
-gemv_fn *gemm_kern_sum_rows(enum cpu_tier tier) {
-    switch (tier) {
-#define X(t)                                                                                       \
-    case CPU_##t: return gemm_sum_rows_##t;
-        TIERS(X)
-#undef X
-    default: return gemm_sum_rows_generic;
-    }
-}
-
-const struct gemm_kern *gemm_kern_bf16(enum cpu_tier tier) {
-#if defined(__x86_64__)
-    extern const struct gemm_kern gemm_kern_bf16_avx512bf16;
-    if (tier == CPU_avx512bf16) return &gemm_kern_bf16_avx512bf16;
-#else
-    (void)tier;
-#endif
-    return NULL;
-}
 
 /* bf16 compute on a CPU without bf16 dot products runs on rounded f32: the same products, the same
  * accumulation. */
 static const struct gemm_kern *kernel(enum dtype compute, const struct cpu *cpu) {
     const struct gemm_kern *kn = compute == DT_BF16 ? gemm_kern_bf16(cpu->tier) : NULL;
     return kn ? kn : gemm_kern_f32(cpu->tier);
-}
-
-/* A panel may fill the second-level cache: its slivers come one after the other, which the
- * processor foresees, while sums of C that are put back and fetched for every block of k are spread
- * over memory. Half a megabyte is enough for that. */
-struct gemm_block gemm_block_of(const struct cpu *cpu) {
-    const int64_t l2 = cpu->l2 ? cpu->l2 : 1 << 19, fit = l2 / (4 * PANEL) / CUT_K * CUT_K;
-    const int64_t words = fit < CUT_K ? CUT_K : fit < GEMM_WORDS ? fit : GEMM_WORDS;
-    return (struct gemm_block){.panel = PANEL, .words = (int)words, .tile_m = TILE_M};
 }
 
 /* Values must be rounded while packing. */
@@ -130,9 +66,17 @@ static bool bad_stride(int64_t ld) {
     return ld % 1024 == 0;
 }
 
-/* Of a transposed A, against so many slivers of B. */
-static bool copies_pay(int64_t slivers, int64_t words) {
-    return slivers >= FEW_SLIVERS && words >= FEW_WORDS;
+/* Lines of a transposed A that fall into few sets of a cache, where they do not stay until the next
+ * sliver of rows reads them. */
+static bool clash(int64_t ld, int64_t words) {
+    return bad_stride(ld) || (ld % FAR_WORDS == 0 && ld > 2 * FAR_WORDS && words >= FEW_WORDS);
+}
+
+/* The rows of a transposed A that a task uses are copied where lines clash, or where enough slivers
+ * of B use them. */
+static bool copies(const struct gemm_kern *kn, int64_t ld, int64_t words, int64_t slivers) {
+    return kn->copy_a && (clash(ld, words) || (ld > FAR_WORDS && words >= FEW_WORDS &&
+                                               slivers >= FEW_SLIVERS));
 }
 
 /* Rows that a kernel reads side by side may all be in one set: it has eight lines or more. Of a
@@ -245,6 +189,7 @@ struct mul_job {
     int64_t rows, group_rows; /* of A, in one group; from one group to the next */
     int variants, sides;   /* of B; packed at once */
     int64_t words, qa, qb; /* words of k; slivers of a group of A, and of B */
+    int64_t height, higher; /* rows of a sliver of A; so many, the first ones, have one more */
     int64_t panels, parts; /* tasks: panels of B by parts of A */
     int64_t blocks;        /* of k */
     char *scratch;         /* panels that tasks pack, one a thread; NULL: B is packed */
@@ -253,6 +198,7 @@ struct mul_job {
     enum gemm_tri tri;
     bool copies; /* tasks copy the rows of A that they use */
     bool on; /* goes on with the sums of the job before it */
+    bool same_b; /* as the job before it */
 };
 
 /* Rows of A as a kernel reads them. */
@@ -309,9 +255,9 @@ static bool needed(const struct mul_job *j, const struct piece *w, int64_t at, i
     return end > begin || !(j->add || w->k0 > 0);
 }
 
-/* The first row of sliver sa in its group. */
+/* The first row of sliver sa in its group. For every call of a kernel: not by a division. */
 static int64_t sliver_begin(const struct mul_job *j, int64_t sa) {
-    return cut(j->rows, j->qa, sa);
+    return sa * j->height + (sa < j->higher ? sa : j->higher);
 }
 
 /* The first row of the piece's group. */
@@ -382,7 +328,7 @@ static void pack_panel(const struct mul_job *j, const struct piece *w, int nv, u
 /* The piece's rows of a transposed A, so that a kernel reads one stream instead of a new line, and
  * page, for every word of k. */
 static void copy_rows(const struct mul_job *j, const struct piece *w) {
-    int at[TILE_M + 1];
+    int at[GEMM_TILE + 1];
     const int n = (int)(w->sa1 - w->sa0);
     const int64_t first = sliver_begin(j, w->sa0);
     for (int s = 0; s <= n; s++) at[s] = (int)(sliver_begin(j, w->sa0 + s) - first);
@@ -390,10 +336,10 @@ static void copy_rows(const struct mul_job *j, const struct piece *w) {
                   j->kn->mr * w->k);
 }
 
-/* Where a block of k begins: a multiple of CUT_K words. */
+/* Where a block of k begins: a multiple of GEMM_CUT_K words. */
 static int64_t block_begin(const struct mul_job *j, int64_t block) {
     if (block == j->blocks) return j->words;
-    return CUT_K * cut((j->words + CUT_K - 1) / CUT_K, j->blocks, block);
+    return GEMM_CUT_K * cut((j->words + GEMM_CUT_K - 1) / GEMM_CUT_K, j->blocks, block);
 }
 
 /* panel: the piece's slivers of B, or NULL: B is packed. */
@@ -414,37 +360,35 @@ static void mul_block(const struct mul_job *j, struct piece w, const uint32_t *p
     }
 }
 
-/* Variants v and on, as many as are packed at once: into `own`. Returns seconds of packing. */
-static double mul_sides(const struct mul_job *j, struct piece w, uint32_t *own) {
-    const int left = j->variants - w.v, nv = left < j->sides ? left : j->sides;
+/* A part of the rows of variants v and on, nv of them, packed at `own`; NULL: B is packed. */
+static void mul_part(const struct mul_job *j, struct piece w, int64_t part, int nv, uint32_t *own) {
     const int64_t side = (w.sb1 - w.sb0) * sliver_words(j->kn, w.k);
-    const double begin = clock_seconds();
-    pack_panel(j, &w, nv, own);
-    const double spent = clock_seconds() - begin;
-    if (j->copies) w.copy = own + nv * side;
-    for (int i = 0; i < nv; i++, w.v++) mul_block(j, w, own + i * side);
-    return spent;
+    uint32_t tile[GEMM_TILE * GEMM_WORDS]; /* of A, where there is no scratch */
+    w.sa0 = cut(j->qa, j->parts, part);
+    w.sa1 = cut(j->qa, j->parts, part + 1);
+    if (j->copies) w.copy = own ? own + nv * side : tile;
+    for (int i = 0; i < nv; i++, w.v++) mul_block(j, w, own ? own + i * side : NULL);
 }
 
-static void mul_task(const struct mul_job *j, int64_t t, int tid) {
-    const int64_t panel = t / j->parts, part = t % j->parts;
+/* Task t of n jobs with the same B. */
+static void mul_task(const struct mul_job *j, int n, int64_t t, int tid) {
+    const int64_t panel = t / j->parts;
     uint32_t *own =
         j->scratch ? (uint32_t *)(void *)(j->scratch + (size_t)tid * j->scratch_bytes) : NULL;
-    uint32_t tile[TILE_M * GEMM_WORDS]; /* of A, where there is no scratch */
     double spent = 0;
     for (int64_t block = 0; block < j->blocks; block++) {
         struct piece w = {.k0 = block_begin(j, block),
-                          .sa0 = cut(j->qa, j->parts, part),
-                          .sa1 = cut(j->qa, j->parts, part + 1),
                           .sb0 = cut(j->qb, j->panels, panel),
                           .sb1 = cut(j->qb, j->panels, panel + 1)};
         w.k = block_begin(j, block + 1) - w.k0;
-        if (own) {
-            for (; w.v < j->variants; w.v += j->sides) spent += mul_sides(j, w, own);
-        } else {
-            if (j->copies) w.copy = tile;
-            mul_block(j, w, NULL);
-        }
+        do {
+            const int left = j->variants - w.v, nv = left < j->sides ? left : j->sides;
+            const double begin = own ? clock_seconds() : 0;
+            if (own) pack_panel(j, &w, nv, own);
+            if (own) spent += clock_seconds() - begin;
+            for (int i = 0; i < n; i++) mul_part(j + i, w, t % j->parts, nv, own);
+            w.v += nv;
+        } while (w.v < j->variants);
     }
     if (own) gemm_count_packing(j->g, spent);
 }
@@ -458,31 +402,39 @@ static int64_t tasks(const struct mul_job *j) {
     return j->panels * j->parts;
 }
 
-/* The tasks of a chain of jobs are cut alike: one thread goes through all of it. */
+/* The tasks of a chain of jobs are cut alike: one thread goes through all of it. So are those of
+ * jobs with the same B. */
 static void mul_tasks(void *ctx, int64_t t, int tid) {
     const struct mul_list *l = ctx;
     const struct mul_job *j = l->job, *end = j + l->n;
-    for (; j->on || t >= tasks(j); j++)
-        if (!j->on) t -= tasks(j);
-    do mul_task(j++, t, tid);
-    while (j < end && j->on);
+    for (; j->on || j->same_b || t >= tasks(j); j++)
+        if (!j->on && !j->same_b) t -= tasks(j);
+    do {
+        int n = 1;
+        while (j + n < end && j[n].same_b) n++;
+        mul_task(j, n, t, tid);
+        j += n;
+    } while (j < end && j->on);
 }
 
-/* How so many multiply-adds of the job's rows and columns are cut into tasks. Every element is one
- * chain of sums whatever the cut, so it may follow the number of threads: parts of A pack the same
- * panel again, which one thread alone has no use for. */
-static void cut_tasks(struct mul_job *j, double work) {
-    const int threads = pool_reach(j->g->pool), most_tasks = threads > 1 ? TASKS * threads : 1;
-    const int64_t want = work < (double)GRAIN * most_tasks ? (int64_t)(work / GRAIN) + 1
-                                                           : most_tasks;
-    j->panels = slivers(j->qb * j->kn->nr, j->g->block.panel / j->sides);
-    /* A narrow type makes the work less, not the packing. */
-    const int64_t most = j->rows / (j->kn->per_word * MIN_ROWS),
-                  parts = (want + j->panels - 1) / j->panels;
-    j->parts = parts < most ? parts : most > 0 ? most : 1;
-    /* Where the rows do not make enough tasks, columns do: they cost no packing. */
-    const int64_t panels = (want + j->parts - 1) / j->parts;
-    if (j->panels < panels) j->panels = panels < j->qb ? panels : j->qb;
+/* Cuts so many rows of A and multiply-adds, of all those of the loop, into tasks. Every element is
+ * one chain of sums whatever the cut, so it may follow the number of threads. Measured on a Zen 3: a
+ * sliver is packed in 10 cycles a word. A row of clashing lines is copied in 0.75; others are read
+ * meanwhile, but not from memory that other threads read, too. */
+static void cut_tasks(struct mul_job *j, int64_t rows, double work, double all) {
+    const struct gemm_cut_of of = {
+        .threads = pool_reach(j->g->pool),
+        .rows = rows,
+        .qa = j->qa,
+        .qb = j->qb,
+        .panels = slivers(j->qb * j->kn->nr, j->g->block.panel / j->sides),
+        .most = (int64_t)(work / GRAIN) + 1,
+        .pack = j->scratch ? 10 * j->kn->per_word : 0, /* a narrow type makes only the work less */
+        .read = j->a->src.trans && clash(j->lda, j->words) ? 0.75 : 0.25,
+        .share = work / all};
+    const struct gemm_cut cut = gemm_cut(&of);
+    j->panels = cut.panels;
+    j->parts = cut.parts;
 }
 
 static struct mul_job job_of(const struct gemm *g, const struct gemm_product *p) {
@@ -504,16 +456,35 @@ static struct mul_job job_of(const struct gemm *g, const struct gemm_product *p)
     j.sides = j.variants > 1 ? SIDES : 1;
     j.words = words(j.kn, p->a.k);
     j.qa = slivers(j.rows, j.kn->mr);
+    j.height = j.qa ? j.rows / j.qa : 0;
+    j.higher = j.qa ? j.rows % j.qa : 0;
     j.qb = slivers(p->b.rows, j.kn->nr);
     j.blocks = (j.words + g->block.words - 1) / g->block.words;
     return j;
 }
 
-/* Multiply-adds of job i and those that go on with it. */
-static double chain_work(const struct gemm_product *p, int n, int i) {
-    double k = (double)p[i].a.k;
-    for (int next = i + 1; next < n && p[next].on; next++) k += (double)p[next].a.k;
-    return k * (double)p[i].a.rows * (double)p[i].b.rows;
+/* Gradients of query, key and value, say, of one input: they share its packing. */
+static bool same_b(const struct gemm_product *p, const struct gemm_product *next) {
+    const struct gemm_pack *a = &p->b, *b = &next->b;
+    return !p->on && !next->on && !a->data && !b->data && a->rows == b->rows && a->k == b->k &&
+           a->src.data == b->src.data && a->src.dtype == b->src.dtype && a->src.ld == b->src.ld &&
+           a->src.trans == b->src.trans && !a->src.var && !b->src.var;
+}
+
+/* Rows and words of k of product i's tasks: of those that go on with it, or with its B. */
+static void extent(const struct gemm_product *p, int n, int i, int64_t *rows, int64_t *k) {
+    *rows = p[i].a.rows;
+    *k = p[i].a.k;
+    for (int next = i + 1; next < n && p[next].on; next++) *k += p[next].a.k;
+    for (int next = i + 1; next < n && same_b(p + next - 1, p + next); next++)
+        *rows += p[next].a.rows;
+}
+
+/* Multiply-adds of all. */
+static double work_of(const struct gemm_product *p, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)p[i].a.k * (double)p[i].a.rows * (double)p[i].b.rows;
+    return sum;
 }
 
 /* work: each thread's share. */
@@ -521,7 +492,7 @@ static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, v
                     size_t share) {
     struct mul_list l;
     const struct mul_job *head = l.job;
-    int64_t all = 0;
+    int64_t all = 0, rows, k;
     l.n = 0;
     for (int i = 0; i < n; i++) {
         struct mul_job *j = l.job + l.n;
@@ -531,16 +502,17 @@ static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, v
             j->scratch = work;
             j->scratch_bytes = share;
         }
-        if (j->on) {
+        j->same_b = i && l.n && j[-1].b == &p[i - 1].b && same_b(p + i - 1, p + i);
+        if (j->on || j->same_b) {
             j->panels = head->panels;
             j->parts = head->parts;
         } else {
             head = j;
-            cut_tasks(j, chain_work(p, n, i));
+            extent(p, n, i, &rows, &k);
+            cut_tasks(j, rows, (double)rows * (double)k * (double)p[i].b.rows, work_of(p, n));
             all += tasks(j);
         }
-        j->copies = p[i].a.src.trans && j->kn->copy_a &&
-                    (copies_pay(j->qb / j->panels, j->words) || bad_stride(j->lda));
+        j->copies = p[i].a.src.trans && copies(j->kn, j->lda, j->words, j->qb / j->panels);
         l.n++;
     }
     pool_for(g->pool, all, mul_tasks, &l);
@@ -562,7 +534,7 @@ static bool is_whole(const struct gemm *g, const struct gemm_pack *a, const stru
     if (!kn->whole || !b->data || a->groups || a->rows == 0 || b->rows == 0) return false;
     if (a->k == 0 || a->k > g->block.words || pool_reach(g->pool) > 1) return false;
     return !a->src.trans ||
-           !(copies_pay(slivers(b->rows, kn->nr), a->k) || bad_stride(a->data ? a->ld : a->src.ld));
+           !copies(kn, a->data ? a->ld : a->src.ld, a->k, slivers(b->rows, kn->nr));
 }
 
 static void mul_whole(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,

@@ -8,7 +8,7 @@
  *   panels    larger than one tile, block or library panel
  *   blocks    the same products, cut for other caches
  *   run       gemm_run and gemm_local, with the products of a few rows that are not packed
- *   list      several in one loop, one of them in two pieces of k
+ *   list      several in one loop, one of them in pieces of k, one in pieces of A with one B
  *   tri       products of which a triangle is enough
  *   shapes    a thousand different ones */
 #include "check.h"
@@ -251,46 +251,55 @@ static struct mat piece_of(struct mat m, int64_t k0) {
     return m;
 }
 
+/* Rows [r0, r0 + rows) and columns [k0, k0 + k) of A against all rows of B. */
 static struct gemm_product list_piece(const struct gemm *g, const struct product *p, float *c,
-                                      int64_t k0, int64_t k, void *work) {
-    const struct mat a = piece_of(p->a.mat, k0);
-    return (struct gemm_product){.a = gemm_pack(g, GEMM_A, a, p->m, k, work),
+                                      int64_t r0, int64_t rows, int64_t k0, int64_t k,
+                                      void *work) {
+    struct mat a = piece_of(p->a.mat, k0);
+    a.data = (const char *)a.data + (a.trans ? r0 : r0 * a.ld) * dtype_row(a.dtype)->bytes;
+    return (struct gemm_product){.a = gemm_pack(g, GEMM_A, a, rows, k, work),
                                  .b = gemm_unpacked(piece_of(p->b.mat, k0), p->n, k),
-                                 .c = c,
+                                 .c = c + r0 * p->ldc,
                                  .ldc = p->ldc,
                                  .add = p->add && k0 == 0,
                                  .on = k0 > 0};
 }
 
-/* Twice in one list, the second time in pieces of k, as a chain; both results are C. */
+/* Thrice in one list: the rows of A in two pieces, which share B; all at once; in pieces of k, as a
+ * chain. All results are C. */
 static void list_product(struct check *c, const struct backend *b, struct product *p) {
-    enum { PIECES = 3 };
+    enum { ROWS = 2, PIECES = 3, MOST = ROWS + 1 + PIECES };
     const struct gemm *g = &b->g;
     const size_t bytes = (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c;
     const size_t packed = gemm_pack_bytes(g, GEMM_A, p->a.mat, p->m, p->k);
-    struct storage a[1 + PIECES], work = storage_make(gemm_panel_bytes(g, p->n, p->k));
-    struct gemm_product list[1 + PIECES];
-    float *whole = reserve(bytes);
+    struct storage a[MOST], work = storage_make(gemm_panel_bytes(g, p->n, p->k));
+    struct gemm_product list[MOST];
+    float *whole = reserve(bytes), *rows = reserve(bytes), *const all[] = {p->c, whole, rows};
+    const int64_t first = p->m / 3;
     int n = 0;
-    memcpy(p->c, p->before, bytes);
-    memcpy(whole, p->before, bytes);
-    for (int i = 0; i <= PIECES; i++) a[i] = storage_make(packed);
-    list[n++] = list_piece(g, p, whole, 0, p->k, a[0].mem);
+    for (int i = 0; i < 3; i++) memcpy(all[i], p->before, bytes);
+    for (int i = 0; i < MOST; i++) a[i] = storage_make(packed);
+    for (int64_t r0 = 0, i = 0; i < ROWS; r0 = first, i++) {
+        const int64_t some = i ? p->m - first : first;
+        if (some) list[n] = list_piece(g, p, rows, r0, some, 0, p->k, a[n].mem), n++;
+    }
+    list[n] = list_piece(g, p, whole, 0, p->m, 0, p->k, a[n].mem), n++;
     for (int64_t k0 = 0, i = 0; i < PIECES; i++) {
         /* Pairs are not cut. */
         const int64_t k = i < PIECES - 1 ? p->k * (i + 1) / 6 / 2 * 2 : p->k - k0;
-        if (k == 0) continue;
-        list[n] = list_piece(g, p, p->c, k0, k, a[n].mem);
-        n++;
+        if (k) list[n] = list_piece(g, p, p->c, 0, p->m, k0, k, a[n].mem), n++;
         k0 += k;
     }
     gemm_mul_list(g, list, n, work.mem);
-    for (int64_t i = 0; i < p->m && b->chain; i++)
-        check_that(c, !memcmp(whole + i * p->ldc, p->c + i * p->ldc, (size_t)p->n * sizeof *p->c),
-                   "pieces of k are one chain");
-    for (int i = 0; i <= PIECES; i++) storage_free(c, a + i);
+    const size_t row = (size_t)p->n * sizeof *p->c;
+    for (int64_t at = 0; at < p->m * p->ldc && b->chain; at += p->ldc) {
+        check_that(c, !memcmp(whole + at, p->c + at, row), "pieces of k are one chain");
+        check_that(c, !memcmp(whole + at, rows + at, row), "pieces of A share B");
+    }
+    for (int i = 0; i < MOST; i++) storage_free(c, a + i);
     storage_free(c, &work);
     free(whole);
+    free(rows);
 }
 
 /* ---- items ---- */
@@ -577,8 +586,7 @@ void check_gemm(struct check *c) {
     if (c->bench && pool_open(&pool, cpu_count(), &e)) abort();
     if (c->bench)
         printf("GFLOP/s of (m,n,k) = 1024,1408,512  1024,512,1408  1408,512,1024  64,128,64  "
-               "1,4096,512: packed, and "
-               "with packing; %d threads\n",
+               "1,4096,512: packed, and with packing; %d threads\n",
                pool_threads(pool));
     for (int compute = 0; compute < 2; compute++)
         for (size_t i = 0; i < n_gemm_backends; i++) {

@@ -1,0 +1,37 @@
+/* How the native backend cuts a product into tasks for threads: panels of B's slivers by parts of
+ * A's rows. No result depends on it, so it may follow the number of threads.
+ *
+ * Times are in cycles for each word of k, of which a row of A takes one for each sliver of B:
+ * registers are filled alike in every tier. */
+#ifndef DUET_GEMM_CUT_H
+#define DUET_GEMM_CUT_H
+
+#include <stdint.h>
+
+enum {
+    GEMM_TILE = 42,  /* rows of A against a panel before the next rows */
+    GEMM_CUT_K = 64, /* words that blocks of k are multiples of: stored blocks stay whole */
+};
+
+struct gemm_cut_of {
+    int threads;    /* that the loop is shared out to */
+    int64_t rows;   /* of A that a packed panel serves, all variants together */
+    int64_t qa, qb; /* slivers of A, which parts are cut from, and of B */
+    int64_t panels; /* at least so many: of what a thread's scratch has room for */
+    int64_t most;   /* tasks that are worth their while, 1 or more */
+    double pack;    /* cycles to pack a sliver of B, which every part does again; 0: it is packed */
+    double read;    /* cycles to read, or copy, a row of A, which every panel does again */
+    double share;   /* of the loop's work that is this product's */
+};
+
+struct gemm_cut {
+    int64_t panels, parts;
+};
+
+struct gemm_cut gemm_cut(const struct gemm_cut_of *of);
+
+/* The share of the threads' time that is work, if tasks of slivers / panels each, `parts` times
+ * over, are taken in order by threads that are equally fast. */
+double gemm_cut_even(int64_t slivers, int64_t panels, int64_t parts, int threads);
+
+#endif
