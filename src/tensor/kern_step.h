@@ -9,12 +9,28 @@ enum {
     GROUP = KERN_CHANCES,
     GROUP_VECS = GROUP / VL,
     SOME = 2 * WORD_LANES, /* blocks of chances that are made in one go */
-    AHEAD = 1024           /* elements that are fetched ahead */
+    AHEAD = 512           /* elements that are fetched ahead */
 };
 
-/* Chances of elements from `first` on: as many groups as are made in one go, or those of n. */
-static void some_chances(uint64_t *words, uint64_t key, uint64_t block, int64_t n) {
-    signs(words, key, block, 1, n < SOME * GROUP ? (n + GROUP - 1) / GROUP : SOME);
+/* Where chances are made from: blocks that follow each other. */
+struct chances {
+    vw key, number, hash; /* of the next WORD_LANES blocks */
+};
+
+static struct chances chances_from(uint64_t key, uint64_t first) {
+    struct chances c = {.key = (vw){0} + key};
+    for (int l = 0; l < WORD_LANES; l++) c.number[l] = (uint64_t)l;
+    c.number += first;
+    c.hash = (c.number ^ c.key) + GOLDEN;
+    mix(&c.hash, 1);
+    return c;
+}
+
+static __attribute__((noinline)) void more_chances(struct chances *c, uint64_t *words) {
+    for (int i = 0; i < SOME; i += WORD_LANES) {
+        c->number += WORD_LANES;
+        c->hash = some_signs(words + i * BLOCK_WORDS, c->hash, c->number ^ c->key, WORD_LANES);
+    }
 }
 
 /* 2 VL chances, in pairs that lie in the lanes. */
@@ -24,38 +40,50 @@ VEC vu load_chances(const uint64_t *words, int j) {
     return v;
 }
 
-static void round_group(uint16_t *dst, const float *src, const uint64_t *words) {
-    const uint16_t *chance = (const uint16_t *)(const void *)words;
-    vu up[GROUP_VECS], nan = {0};
-    for (int j = 0; j < GROUP_VECS; j++) {
-        const vf x = load(src + j * VL, VL);
-        nan |= (vu)(x != x);
-        /* An infinity has no bits from which this could carry. */
-        up[j] = ((vu)x + __builtin_convertvector(load16(chance + j * VL, VL), vu)) >> 16;
+static __attribute__((noinline)) void round_nan(uint16_t *dst, const float *src,
+                                               const uint64_t *words) {
+    for (int i = 0; i < GROUP; i++) {
+        const uint16_t chance = (uint16_t)(words[i / 4] >> (16 * (i % 4)));
+        uint32_t u;
+        memcpy(&u, src + i, sizeof u);
+        dst[i] = (uint16_t)((u & 0x7FFFFFFF) > 0x7F800000 ? u >> 16 | 0x40 : (u + chance) >> 16);
     }
-    if (any(nan))
-        for (int j = 0; j < GROUP_VECS; j++) {
-            const vf x = load(src + j * VL, VL);
-            const vu is = (vu)(x != x);
-            up[j] = (up[j] & ~is) | ((((vu)x >> 16) | 0x40u) & is);
-        }
-    for (int j = 0; j < GROUP_VECS; j += 2) store16_two(dst + j * VL, up[j], up[j + 1]);
+}
+
+VEC void round_group(uint16_t *dst, const float *src, const uint64_t *words) {
+    vu up[GROUP_VECS / 2], nan = {0};
+    for (int j = 0; j < GROUP_VECS; j += 2) {
+        const vu chance = load_chances(words, j);
+        vf even, odd;
+        load_pairs(src + j * VL, &even, &odd);
+        nan |= unordered(even, odd);
+        /* An infinity has no bits from which this could carry. */
+        up[j / 2] = upper_halves((vu)even + (chance & 0xFFFFu), (vu)odd + (chance >> 16));
+    }
+    if (any(nan)) {
+        round_nan(dst, src, words);
+        return;
+    }
+    for (int j = 0; j < GROUP_VECS; j += 2) memcpy(dst + j * VL, up + j / 2, sizeof *up);
 }
 
 static void bf16_by_chance(uint16_t *dst, const float *src, uint64_t key, uint64_t first,
                            int64_t n) {
     uint64_t words[SOME * BLOCK_WORDS];
-    for (int64_t i = 0; i < n; i += GROUP) {
-        const int64_t at = i / GROUP % SOME;
-        if (at == 0) some_chances(words, key, first + (uint64_t)(i / GROUP), n - i);
-        if (i + GROUP <= n) {
-            round_group(dst + i, src + i, words + at * BLOCK_WORDS);
-            continue;
-        }
+    struct chances c = chances_from(key, first);
+    int64_t i = 0;
+    while (i + GROUP <= n) {
+        const int64_t end = n - i < SOME * GROUP ? n - GROUP : i + (SOME - 1) * GROUP;
+        const uint64_t *chance = words;
+        more_chances(&c, words);
+        for (; i <= end; i += GROUP, chance += BLOCK_WORDS) round_group(dst + i, src + i, chance);
+    }
+    if (i < n) {
         float rest[GROUP] = {0};
         uint16_t to[GROUP];
         memcpy(rest, src + i, (size_t)(n - i) * sizeof *rest);
-        round_group(to, rest, words + at * BLOCK_WORDS);
+        if (i / GROUP % SOME == 0) more_chances(&c, words);
+        round_group(to, rest, words + i / GROUP % SOME * BLOCK_WORDS);
         memcpy(dst + i, to, (size_t)(n - i) * sizeof *to);
     }
 }
@@ -69,14 +97,14 @@ enum form {
 
 struct step {
     const struct kern_sgd *p;
-    vf keep, by, minus[KERN_SIGNS]; /* minus: -eps */
+    vf keep, by, plus[KERN_SIGNS], minus[KERN_SIGNS]; /* eps and -eps */
 };
 
 /* g (+)= direction d from element i on. pairs: vectors are of even and of odd elements in turn,
  * else elements follow each other. */
 VEC void add_direction(vf *g, const struct step *s, int d, int64_t i, const bool add,
                        const bool pairs) {
-    const vu minus = (vu)s->minus[d];
+    const vf plus = s->plus[d], minus = s->minus[d];
     uint32_t bits;
     memcpy(&bits, (const char *)s->p->bits[d] + i / 8, sizeof bits);
     for (int j = 0; j < GROUP_VECS; j += 2) {
@@ -88,7 +116,7 @@ VEC void add_direction(vf *g, const struct step *s, int d, int64_t i, const bool
             even = bits_of_lanes(bits, j * VL, 1);
             odd = bits_of_lanes(bits, j * VL + VL, 1);
         }
-        const vf a = (vf)((even & 0x80000000u) ^ minus), b = (vf)((odd & 0x80000000u) ^ minus);
+        const vf a = plus_or_minus(plus, minus, even), b = plus_or_minus(plus, minus, odd);
         g[j] = add ? g[j] + a : a;
         g[j + 1] = add ? g[j + 1] + b : b;
     }
@@ -176,18 +204,14 @@ VEC void last_bf16(uint16_t *w, const struct step *s, int64_t i, int64_t n, cons
     memcpy(w + i, rest, (size_t)(n - i) * sizeof *rest);
 }
 
-struct chances {
-    uint64_t key, first;
-};
-
-VEC void steps_bf16(uint16_t *w, const struct step *s, const struct chances *c, int64_t n,
+VEC void steps_bf16(uint16_t *w, const struct step *s, struct chances *c, int64_t n,
                     const enum form form, const bool decays) {
     const float *row = s->p->row;
     uint64_t words[SOME * BLOCK_WORDS];
     for (int64_t i = 0; i < n;) {
         const uint64_t *chance = words;
         const int64_t end = n - i < SOME * GROUP ? n : i + SOME * GROUP;
-        some_chances(words, c->key, c->first + (uint64_t)(i / GROUP), n - i);
+        more_chances(c, words);
         for (; i + GROUP <= end; i += GROUP, chance += BLOCK_WORDS) {
             __builtin_prefetch(w + i + AHEAD, 1);
             step_bf16(w + i, row ? row + i : NULL, s, i, chance, form, decays);
@@ -201,7 +225,10 @@ VEC void steps_bf16(uint16_t *w, const struct step *s, const struct chances *c, 
 
 static enum form step_make(struct step *s, const struct kern_sgd *p) {
     *s = (struct step){.p = p, .keep = splat(p->keep), .by = splat(p->by)};
-    for (int d = 0; d < p->n_signs; d++) s->minus[d] = splat(-p->eps[d]);
+    for (int d = 0; d < p->n_signs; d++) {
+        s->plus[d] = splat(p->eps[d]);
+        s->minus[d] = splat(-p->eps[d]);
+    }
     if (!p->n_signs) return OF_ROW;
     const float numbers = p->keep * 0 + p->by * 0 + p->eps[0] * 0;
     return p->n_signs == 1 && !p->row && numbers == 0 ? OF_SIGNS : OF_ALL;
@@ -232,7 +259,7 @@ static void sgd(float *w, const struct kern_sgd *p, int64_t n) {
 static void sgd_bf16(uint16_t *w, const struct kern_sgd *p, uint64_t key, uint64_t first,
                      int64_t n) {
     struct step s;
-    const struct chances c = {key, first};
+    struct chances c = chances_from(key, first);
     const enum form form = step_make(&s, p);
     BY_FORM(steps_bf16, &s, form, w, &s, &c, n);
 }

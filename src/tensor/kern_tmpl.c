@@ -31,7 +31,7 @@ static void bf16_from_f32(uint16_t *dst, const float *src, int64_t n) {
 }
 
 static void f32_from_bf16(float *dst, const uint16_t *src, int64_t n) {
-    EACH(n, store(dst + i, (vf)(__builtin_convertvector(load16(src + i, k), vu) << 16), k););
+    EACH(n, store(dst + i, (vf)(widen_u16(load16(src + i, k)) << 16), k););
 }
 
 enum { Q8 = 32, Q8_BYTES = 34 };

@@ -92,14 +92,11 @@ VEC void store16(uint16_t *p, vs v, int k) {
         if (l < k) memcpy(p + l, part + l, sizeof *p);
 }
 
-/* Two vectors of numbers below 65536, one after the other. */
-VEC void store16_two(uint16_t *p, vu a, vu b) {
-#if VL == 8
-    const __m256i both = _mm256_packus_epi32((__m256i)a, (__m256i)b);
-    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(both, 0xd8));
+VEC vu widen_u16(vs v) {
+#if VL == 8 /* compilers would do it by halves */
+    return (vu)_mm256_cvtepu16_epi32((__m128i)v);
 #else
-    store16(p, __builtin_convertvector(a, vs), VL);
-    store16(p + VL, __builtin_convertvector(b, vs), VL);
+    return __builtin_convertvector(v, vu);
 #endif
 }
 
@@ -146,6 +143,16 @@ VEC vu bits_of_lanes(uint32_t bits, const int from, const int step) {
 #endif
 }
 
+/* a where the highest bit of `by` is set, else -a, which minus is. */
+VEC vf plus_or_minus(vf a, vf minus, vu by) {
+#if VL == 8
+    return (vf)_mm256_blendv_ps((__m256)minus, (__m256)a, (__m256)by);
+#else
+    (void)a;
+    return (vf)((by & 0x80000000u) ^ (vu)minus);
+#endif
+}
+
 /* x: keeps compilers from fusing the product that it is with a sum. */
 VEC vf rounded(vf x) {
 #if defined(__x86_64__)
@@ -155,6 +162,15 @@ VEC vf rounded(vf x) {
     x = kept;
 #endif
     return x;
+}
+
+/* All bits where a or b is NaN. */
+VEC vu unordered(vf a, vf b) {
+#if VL == 8
+    return (vu)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_UNORD_Q);
+#else
+    return (vu)(a != a) | (vu)(b != b);
+#endif
 }
 
 /* Is any bit set? */
