@@ -265,6 +265,16 @@ static int64_t group_begin(const struct mul_job *j, const struct piece *w) {
     return j->a->first + w->v * j->group_rows;
 }
 
+/* A line that is written next. What the compiler makes of __builtin_prefetch for any x86-64 leaves
+ * it shared with the thread that had it before, and the store waits for it once more. */
+static inline void fetch_own(const float *c) {
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*c));
+#else
+    __builtin_prefetch(c, 1);
+#endif
+}
+
 /* A kernel begins with the sums so far: those of the next are fetched meanwhile. */
 static void fetch_sums(const struct mul_job *j, const struct piece *w, int64_t sa, int64_t sb) {
     if (sa == w->sa1) sa = w->sa0, sb++;
@@ -273,8 +283,8 @@ static void fetch_sums(const struct mul_job *j, const struct piece *w, int64_t s
     const int64_t left = j->b->rows - col, n = left < j->kn->nr ? left : j->kn->nr;
     const float *c = j->c + (w->v * j->rows + at) * j->ldc + col;
     for (int64_t i = at; i < end; i++, c += j->ldc) {
-        __builtin_prefetch(c, 1);
-        __builtin_prefetch(c + n - 1, 1);
+        fetch_own(c);
+        fetch_own(c + n - 1);
     }
 }
 
