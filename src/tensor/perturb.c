@@ -4,6 +4,7 @@
 #include "rng.h"
 
 #include <stddef.h>
+#include <string.h>
 
 uint64_t perturb_key(uint64_t seed) {
     return rng_fold(rng_fold(rng_fold(0, seed), RNG_PERTURB), 0);
@@ -19,12 +20,16 @@ enum { BLOCKS = 16 };
 /* n bits, from number bit0 of `from` on, to number `at` on, behind which there are none yet. One
  * word beyond the last is read. */
 static void append_bits(uint64_t *to, int64_t at, const uint64_t *from, int64_t bit0, int64_t n) {
+    if ((at | bit0) % 64 == 0) {
+        memcpy(to + at / 64, from + bit0 / 64, (size_t)((n + 63) / 64) * sizeof *to);
+        return;
+    }
     for (int64_t k = 0, some; k < n; k += some) {
-        const int64_t in = bit0 + k, shift = (at + k) % 64;
-        uint64_t bits = from[in / 64] >> (in % 64), *word = to + (at + k) / 64;
+        const uint64_t in = (uint64_t)(bit0 + k), out = (uint64_t)(at + k), shift = out % 64;
+        uint64_t bits = from[in / 64] >> (in % 64), *word = to + out / 64;
         if (in % 64) bits |= from[in / 64 + 1] << (64 - in % 64);
         *word = shift ? (*word & (((uint64_t)1 << shift) - 1)) | bits << shift : bits;
-        some = 64 - shift < n - k ? 64 - shift : n - k;
+        some = 64 - (int64_t)shift < n - k ? 64 - (int64_t)shift : n - k;
     }
 }
 
