@@ -160,7 +160,7 @@ static int64_t key_row(const struct job *j, int64_t b) {
 static void scaled(const struct job *j, float *y, int64_t ldy, const float *x, int64_t ldx,
                    int64_t m) {
     float factor[QB];
-    for (int64_t i = 0; i < m; i++) factor[i] = j->scale;
+    for (int i = 0; i < QB; i++) factor[i] = j->scale;
     j->x->machine->kern->scale_rows(y, ldy, x, ldx, factor, m, j->n->head_dim);
 }
 

@@ -29,76 +29,104 @@ VEC float row_max(const float *x, int64_t n) {
     return lanes_max(vmax(m0, m1));
 }
 
-/* w vectors of exponentials. */
-VEC void exp_at(const int w, float *x, float shift, vf *e) {
-    vf d[WIDE];
-    SIDES d[v] = load(x + v * VL, VL) - shift;
+/* Rows go in pairs, the second with one entry more, so that twice as many exponentials are under
+ * way. Exponentials of `wide` vectors of each: those of row r begin with e[r * wide]. */
+enum { PAIR = 2 };
+
+VEC void exp_at(const int rows, const int wide, const float *x, int64_t ld, const float *shift,
+                vf *e) {
+    const int w = rows * wide;
+    vf d[WIDEST];
+    SIDES d[v] = load(x + v / wide * ld + v % wide * VL, VL) - shift[v / wide];
     vexp_down(w, d, e);
 }
 
-/* The sum is that of exp_sum. */
-VEC float row_exp(float *x, float most, int64_t n) {
-    double total = 0;
-    vf e[WIDE];
-    for (int64_t start = 0; start < n; start += BLOCK) {
-        const int64_t size = n - start < BLOCK ? n - start : BLOCK;
-        float *at = x + start;
-        vf s = {0};
+/* The sums are those of exp_sum. */
+VEC void rows_exp(const int rows, float *x, int64_t ld, const float *most, int64_t n, float *sum) {
+    double total[PAIR] = {0};
+    for (int64_t start = 0; start < n + rows - 1; start += BLOCK, x += BLOCK) {
+        const int64_t left = n - start, full = left < BLOCK ? left : BLOCK,
+                      size = left + rows - 1 < BLOCK ? left + rows - 1 : BLOCK;
+        vf e[WIDEST], s[PAIR] = {{0}};
         int64_t i = 0;
-        for (; i + WIDE * VL <= size; i += WIDE * VL) {
-            exp_at(WIDE, at + i, most, e);
-            for (int v = 0; v < WIDE; v++) {
-                store(at + i + v * VL, e[v], VL);
-                s += e[v];
+        for (; i + WIDE * VL <= full; i += WIDE * VL) {
+            exp_at(rows, WIDE, x + i, ld, most, e);
+            for (int v = 0; v < rows * WIDE; v++) {
+                store(x + v / WIDE * ld + v % WIDE * VL + i, e[v], VL);
+                s[v / WIDE] += e[v];
             }
         }
         for (; i < size; i += VL) {
-            exp_at(1, at + i, most, e);
-            e[0] = keep(e[0], lanes_below(size - i));
-            store(at + i, e[0], VL);
-            s += e[0];
+            exp_at(rows, 1, x + i, ld, most, e);
+            for (int r = 0; r < rows; r++) {
+                e[r] = keep(e[r], lanes_below(left + r - i));
+                store(x + r * ld + i, e[r], VL);
+                s[r] += e[r];
+            }
         }
-        total += (double)lanes_sum(s);
+        for (int r = 0; r < rows; r++) total[r] += (double)lanes_sum(s[r]);
     }
-    return (float)total;
+    for (int r = 0; r < rows; r++) sum[r] = (float)total[r];
 }
 
-/* What stands behind the vectors of n entries, up to column end. */
+/* Columns behind those vectors of a row of n entries that have been written, up to column end. The
+ * empty asm keeps the compiler from calling memset for a vector or four. */
 VEC void row_clear(float *x, int64_t n, int64_t end) {
-    for (int64_t i = (n + VL - 1) / VL * VL; i < end; i += VL) store(x + i, (vf){0}, VL);
+    for (int64_t i = (n + VL - 1) / VL * VL; i < end; i += VL) {
+        store(x + i, (vf){0}, VL);
+        __asm__("" : : : "memory");
+    }
 }
 
-/* The maximum of the next row is at hand when its exponentials begin. */
+/* The maxima of the next rows are at hand when their exponentials begin. */
 static void softmax(float *x, int64_t ld, int64_t m, int64_t n, int64_t end, float *most,
                     float *sum) {
-    most[0] = row_max(x, n);
-    for (int64_t i = 0; i < m; i++, x += ld, n++) {
-        if (i + 1 < m) most[i + 1] = row_max(x + ld, n + 1);
-        sum[i] = row_exp(x, most[i], n);
-        row_clear(x, n, end);
+    for (int64_t i = 0; i < m && i < PAIR; i++) most[i] = row_max(x + i * ld, n + i);
+    for (int64_t i = 0; i < m; i += PAIR, x += PAIR * ld) {
+        for (int64_t r = i + PAIR; r < m && r < i + 2 * PAIR; r++)
+            most[r] = row_max(x + (r - i) * ld, n + r);
+        if (i + PAIR <= m)
+            rows_exp(PAIR, x, ld, most + i, n + i, sum + i);
+        else
+            rows_exp(1, x, ld, most + i, n + i, sum + i);
+        for (int64_t r = i; r < m && r < i + PAIR; r++) row_clear(x + (r - i) * ld, n + r, end);
+    }
+}
+
+VEC void rows_grad(const int rows, float *p, float *d, int64_t ld, int64_t n, const float *lse,
+                   const float *shift) {
+    vf e[WIDEST];
+    int64_t i = 0;
+    for (; i + WIDE * VL <= n; i += WIDE * VL) {
+        exp_at(rows, WIDE, p + i, ld, lse, e);
+        for (int v = 0; v < rows * WIDE; v++) {
+            const int64_t at = v / WIDE * ld + v % WIDE * VL + i;
+            store(p + at, e[v], VL);
+            store(d + at, e[v] * (load(d + at, VL) - shift[v / WIDE]), VL);
+        }
+    }
+    for (; i < n + rows - 1; i += VL) {
+        exp_at(rows, 1, p + i, ld, lse, e);
+        for (int r = 0; r < rows; r++) {
+            const vu inside = lanes_below(n + r - i);
+            const int64_t at = r * ld + i;
+            store(p + at, keep(e[r], inside), VL);
+            store(d + at, keep(e[r] * (load(d + at, VL) - shift[r]), inside), VL);
+        }
     }
 }
 
 static void softmax_grad(float *p, float *d, int64_t ld, int64_t m, int64_t n, int64_t end,
                          const float *lse, const float *shift) {
-    vf e[WIDE];
-    for (int64_t r = 0; r < m; r++, p += ld, d += ld, n++) {
-        int64_t i = 0;
-        for (; i + WIDE * VL <= n; i += WIDE * VL) {
-            exp_at(WIDE, p + i, lse[r], e);
-            for (int v = 0; v < WIDE; v++) {
-                store(p + i + v * VL, e[v], VL);
-                store(d + i + v * VL, e[v] * (load(d + i + v * VL, VL) - shift[r]), VL);
-            }
+    for (int64_t i = 0; i < m; i += PAIR, p += PAIR * ld, d += PAIR * ld) {
+        if (i + PAIR <= m)
+            rows_grad(PAIR, p, d, ld, n + i, lse + i, shift + i);
+        else
+            rows_grad(1, p, d, ld, n + i, lse + i, shift + i);
+        for (int64_t r = i; r < m && r < i + PAIR; r++) {
+            row_clear(p + (r - i) * ld, n + r, end);
+            row_clear(d + (r - i) * ld, n + r, end);
         }
-        for (; i < n; i += VL) {
-            const vu inside = lanes_below(n - i);
-            exp_at(1, p + i, lse[r], e);
-            store(p + i, keep(e[0], inside), VL);
-            store(d + i, keep(e[0] * (load(d + i, VL) - shift[r]), inside), VL);
-        }
-        row_clear(p, n, end);
-        row_clear(d, n, end);
     }
 }
 

@@ -12,10 +12,10 @@
 
 #define EXP_LO -87.3f /* below it exp is 0: the results would leave the normal range */
 
-/* Some functions take WIDE vectors or one, w: an operation of all of them before the next. A chain
+/* Some functions take up to WIDEST vectors, w: an operation of all of them before the next. A chain
  * of dependent operations leaves a processor waiting that looks two or three turns of a loop ahead.
  * What each vector comes to is the same. */
-enum { WIDE = 2 };
+enum { WIDE = 2, WIDEST = 4 };
 #define SIDES for (int v = 0; v < w; v++)
 
 /* x in [EXP_LO, 89] or NaN: q = expm1(r) (NaN for NaN), s = 2^n, infinity for n = 128. */
@@ -25,7 +25,7 @@ VEC void exp_reduce_all(const int w, const vf *x, vf *s, vf *q) {
      * so that n = 0 and small x keep their relative accuracy. Where rounding takes t to the other
      * side of an integer, r is a little outside [0, ln2], which the polynomial covers. */
     const float magic = 12582912.0f + 127.0f;
-    vf k[WIDE], n[WIDE], r[WIDE], g[WIDE];
+    vf k[WIDEST], n[WIDEST], r[WIDEST], g[WIDEST];
     SIDES k[v] = (x[v] * 0x1.715476p+0f - 0x1.fffffep-2f) + magic;
     SIDES n[v] = k[v] - magic;
     SIDES r[v] = x[v] - n[v] * 0x1.63p-1f;
@@ -53,7 +53,7 @@ VEC vf vexp(vf x) {
 
 /* The same of x <= 0 or NaN. */
 VEC void vexp_down(const int w, const vf *x, vf *y) {
-    vf q[WIDE], s[WIDE];
+    vf q[WIDEST], s[WIDEST];
     exp_reduce_all(w, x, s, q);
     SIDES y[v] = zero_lt(x[v], splat(EXP_LO), s[v] * (1.0f + q[v]));
 }
