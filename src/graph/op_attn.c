@@ -14,12 +14,11 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 enum {
     QB = 64,  /* query rows a block: scores (QB, keys) stay in the second-level cache */
     QC = 256, /* query rows a task of the forward pass, at most */
-    KB = 32,  /* keys whose gradients are one product */
+    KB = 32,  /* keys whose gradients are one product; a part of QB */
     EACH = 2, /* tasks that there should be for each thread */
 };
 
@@ -342,28 +341,23 @@ static void query_grads(const struct job *j, const struct packed *keys, int64_t 
     w->qt = gemm_pack(g, GEMM_B, mat_f32(w->q, hd, true), hd, m, room.at);
 }
 
-/* What a block adds to the gradients of keys and values [k0, k0 + KB). */
-static void key_grads(const struct job *j, const struct block *w, int64_t unit, int64_t i0,
+/* What block s adds to the gradients of keys and values [k0, k0 + KB): the first whose queries see
+ * these keys begins. */
+static void key_grads(const struct job *j, const struct block *w, int64_t unit, int64_t s,
                       int64_t k0, void *room) {
     const struct gemm *g = exec_gemm(j->x, GEMM_EXACT);
+    int64_t h, i0;
+    block_place(j, unit, s, &h, &i0);
+    const bool add = s > k0 / QB;
     const int64_t hd = j->n->head_dim, m = w->qt.k, left = i0 + m - k0, n = left < KB ? left : KB;
     const int64_t at =
         (unit / j->n->kv_heads * j->T + k0) * j->ck + unit % j->n->kv_heads * hd;
     struct gemm_pack a = gemm_pack(g, GEMM_A, mat_f32(w->p + k0, j->ld, true), n, m, room);
     a = gemm_pack_tri(&a, GEMM_TRI_UPPER, i0 - k0);
-    gemm_mul(g, &a, &w->dyt, j->dv + at, j->ck, true, NULL); /* dV += P' dY */
+    gemm_mul(g, &a, &w->dyt, j->dv + at, j->ck, add, NULL); /* dV += P' dY */
     a = gemm_pack(g, GEMM_A, mat_f32(w->ds + k0, j->ld, true), n, m, room);
     a = gemm_pack_tri(&a, GEMM_TRI_UPPER, i0 - k0);
-    gemm_mul(g, &a, &w->qt, j->dk + at, j->ck, true, NULL); /* dK += scale dS' Q */
-}
-
-static void clear_grads(const struct job *j, int64_t unit, int64_t k0, int64_t k1) {
-    const int64_t hd = j->n->head_dim;
-    const int64_t first = unit / j->n->kv_heads * j->T * j->ck + unit % j->n->kv_heads * hd;
-    for (int64_t i = k0; i < k1; i++) {
-        memset(j->dk + first + i * j->ck, 0, (size_t)hd * sizeof *j->dk);
-        memset(j->dv + first + i * j->ck, 0, (size_t)hd * sizeof *j->dv);
-    }
+    gemm_mul(g, &a, &w->qt, j->dk + at, j->ck, add, NULL); /* dK += scale dS' Q */
 }
 
 /* All of a unit by one thread: what a block leaves is used while it is at hand. */
@@ -371,13 +365,12 @@ static void unit_grads(void *ctx, int64_t unit, int tid) {
     const struct job *j = ctx;
     char *slot = exec_thread(j->x, tid);
     const struct packed w = pack_unit(j, unit, j->T, slot + j->slot);
-    clear_grads(j, unit, 0, j->T);
     for (int64_t s = 0; s < j->blocks; s++) {
         int64_t h, i0;
         block_place(j, unit, s, &h, &i0);
         query_grads(j, &w, unit, s, slot);
         for (int64_t k0 = 0; k0 < j->T && k0 < i0 + QB; k0 += KB)
-            key_grads(j, (struct block *)(void *)slot, unit, i0, k0, w.a);
+            key_grads(j, (struct block *)(void *)slot, unit, s, k0, w.a);
     }
 }
 
@@ -399,14 +392,12 @@ static void round_queries(void *ctx, int64_t t, int tid) {
 /* Task t of its second: KB keys. The first ones are seen by the most queries. */
 static void round_keys(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
-    const int64_t unit = t % j->units, k0 = t / j->units * KB,
-                  k1 = k0 + KB < j->T ? k0 + KB : j->T;
-    if (j->first == 0) clear_grads(j, unit, k0, k1);
+    const int64_t unit = t % j->units, k0 = t / j->units * KB;
     for (int64_t s = j->first; s < j->last; s++) {
         int64_t h, i0;
         block_place(j, unit, s, &h, &i0);
         if (k0 < i0 + QB)
-            key_grads(j, round_slot(j, unit, s), unit, i0, k0, exec_thread(j->x, tid));
+            key_grads(j, round_slot(j, unit, s), unit, s, k0, exec_thread(j->x, tid));
     }
 }
 
