@@ -62,18 +62,35 @@ size_t sample_scratch(int64_t n) {
     return (size_t)n * sizeof(struct sample_cand);
 }
 
+struct likely_job {
+    const float *logits;
+    float most, temperature;
+    int64_t n;
+    struct sample_cand *c;
+};
+
+enum { LIKELY = 4096 };
+
+/* Exponentials of a whole vocabulary take as long as a tenth of a small model's pass. */
+static void likely(void *ctx, int64_t t, int tid) {
+    (void)tid;
+    const struct likely_job *j = ctx;
+    const int64_t end = (t + 1) * LIKELY < j->n ? (t + 1) * LIKELY : j->n;
+    for (int64_t i = t * LIKELY; i < end; i++)
+        j->c[i] = (struct sample_cand){expf((j->logits[i] - j->most) / j->temperature),
+                                       (uint32_t)i};
+}
+
 uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
-                     void *scratch) {
+                     struct pool *pool, void *scratch) {
     const uint32_t best = argmax(logits, n);
     if (o->temperature <= 0) return best;
     struct sample_cand *c = scratch;
     struct rng r = rng_make(o->seed, RNG_SAMPLE, position, 0, 0);
+    struct likely_job j = {logits, logits[best], (float)o->temperature, n, c};
     double total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        c[i] = (struct sample_cand){expf((logits[i] - logits[best]) / (float)o->temperature),
-                                    (uint32_t)i};
-        total += (double)c[i].p;
-    }
+    pool_for(pool, (n + LIKELY - 1) / LIKELY, likely, &j);
+    for (int64_t i = 0; i < n; i++) total += (double)c[i].p;
     if (o->top_k > 0 || o->top_p < 1 || o->min_p > 0) {
         const int64_t kept = keep_likely(o, c, n, total);
         c += n - kept;
@@ -301,7 +318,7 @@ static uint32_t pick(struct sampler *s, const struct sample_opts *o, int64_t pos
         sample_penalise(o->penalty, logits, n, s->ids + s->n - last, last, s->penalised);
         logits = s->penalised;
     }
-    return sample_pick(o, logits, n, (uint64_t)position, s->scratch);
+    return sample_pick(o, logits, n, (uint64_t)position, s->x.machine->pool, s->scratch);
 }
 
 /* New tokens one by one; last: the prompt's last. */

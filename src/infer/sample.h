@@ -40,10 +40,10 @@ struct sample_stats {
 };
 
 /* Picks a token from n logits; scratch: sample_scratch(n) bytes. position: which draw of
- * the seed. */
+ * the seed. pool, or NULL: exponentials are computed on its threads. */
 size_t sample_scratch(int64_t n);
 uint32_t sample_pick(const struct sample_opts *o, const float *logits, int64_t n, uint64_t position,
-                     void *scratch);
+                     struct pool *pool, void *scratch);
 
 /* out[i] = logits[i] (n of them), but of every token that is among the n_ids, once or often,
  * divided by penalty, or times it where it is not positive: the repetition penalty of CTRL (Keskar

@@ -33,8 +33,9 @@ struct few_rows {
 struct few_ahead {
     const struct few_rows *f;
     int64_t rows, bytes; /* taken at once; of a span */
-    int64_t piece;       /* spans */
-    int64_t j, s, row;   /* the piece: of row j + row, from span s on */
+    int64_t piece;       /* spans... */
+    int64_t each;        /* ...of so many rows: all, where they are short and nothing is between */
+    int64_t j, s, row;   /* the piece: from row j + row and span s on */
     const char *at, *end;
     int64_t step; /* 0: there is no more */
 };
@@ -49,11 +50,12 @@ static void few_next(struct few_ahead *h) {
         h->step = 0;
         return;
     }
-    const int64_t left = all - h->s, over = h->at - h->end;
+    const int64_t left = all - h->s, over = h->at - h->end, below = f->n - h->j - h->row;
+    const int64_t n = below < h->each ? below : h->each;
     const char *begin = (const char *)f->b->data + (f->row0 + h->j + h->row) * f->ld;
-    h->end = begin + (h->s + (left < h->piece ? left : h->piece)) * h->bytes;
+    h->end = begin + (n - 1) * f->ld + (h->s + (left < h->piece ? left : h->piece)) * h->bytes;
     h->at = begin + h->s * h->bytes + over;
-    h->row++;
+    h->row += n;
 }
 
 INLINE void few_fetch(struct few_ahead *h) {
@@ -67,6 +69,7 @@ static struct few_ahead few_begin(const struct few_rows *f, int64_t rows, int64_
     const int64_t all = f->k / SPAN, pieces = (all * bytes + FEW_PIECE - 1) / FEW_PIECE;
     struct few_ahead h = {.f = f, .rows = rows, .bytes = bytes, .step = FEW_LINE};
     h.piece = (all + pieces - 1) / pieces;
+    h.each = pieces == 1 && f->ld == all * bytes ? rows : 1;
     few_next(&h);
     while (h.step && h.j == 0 && h.s == 0) few_fetch(&h);
     return h;

@@ -20,7 +20,7 @@ static void fill(void) {
 static void count(const struct sample_opts *o, int hits[N]) {
     void *scratch = malloc(sample_scratch(N));
     for (int i = 0; i < N; i++) hits[i] = 0;
-    for (uint64_t d = 0; d < DRAWS; d++) hits[sample_pick(o, logits, N, d, scratch)]++;
+    for (uint64_t d = 0; d < DRAWS; d++) hits[sample_pick(o, logits, N, d, NULL, scratch)]++;
     free(scratch);
 }
 
@@ -70,8 +70,8 @@ static void greedy(void **state) {
                              one = {.temperature = 2, .top_k = 1, .top_p = 1};
     assert_true(sample_scratch(N) <= sizeof scratch);
     for (uint64_t d = 0; d < 100; d++) {
-        assert_int_equal(sample_pick(&zero, logits, N, d, scratch), 7);
-        assert_int_equal(sample_pick(&one, logits, N, d, scratch), 7);
+        assert_int_equal(sample_pick(&zero, logits, N, d, NULL, scratch), 7);
+        assert_int_equal(sample_pick(&one, logits, N, d, NULL, scratch), 7);
     }
 }
 
@@ -95,11 +95,36 @@ static void seeds(void **state) {
     const struct sample_opts a = {.temperature = 1, .top_p = 1, .seed = 1},
                              b = {.temperature = 1, .top_p = 1, .seed = 2};
     for (uint64_t d = 0; d < 100; d++) {
-        const uint32_t x = sample_pick(&a, logits, N, d, scratch);
-        assert_int_equal(x, sample_pick(&a, logits, N, d, scratch));
-        differ += x != sample_pick(&b, logits, N, d, scratch);
+        const uint32_t x = sample_pick(&a, logits, N, d, NULL, scratch);
+        assert_int_equal(x, sample_pick(&a, logits, N, d, NULL, scratch));
+        differ += x != sample_pick(&b, logits, N, d, NULL, scratch);
     }
     assert_true(differ > 20);
+}
+
+/* A vocabulary of several pieces: what is drawn does not depend on who computed it. */
+static void threads(void **state) {
+    (void)state;
+    enum { MANY = 20000 };
+    struct pool *pool;
+    float *x = malloc(MANY * sizeof *x);
+    void *scratch = malloc(sample_scratch(MANY));
+    struct rng r = rng_make(2, RNG_TEST, 0, 0, 0);
+    const struct sample_opts all[] = {{.temperature = 0.8, .top_p = 1, .seed = 3},
+                                      {.temperature = 1, .top_p = 0.9, .top_k = 300, .seed = 4}};
+    int64_t last = 0;
+    for (int i = 0; i < MANY; i++) x[i] = (float)rng_normal(&r);
+    ok(pool_open(&pool, 3, &e));
+    for (uint64_t d = 0; d < 50; d++) {
+        const struct sample_opts *o = all + d % 2;
+        const uint32_t id = sample_pick(o, x, MANY, d, NULL, scratch);
+        assert_int_equal(id, sample_pick(o, x, MANY, d, pool, scratch));
+        last = id > last ? id : last;
+    }
+    assert_true(last > 4096);
+    pool_close(pool);
+    free(scratch);
+    free(x);
 }
 
 /* ---- ends ---- */
@@ -450,7 +475,8 @@ static void not_finite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(greedy), cmocka_unit_test(cuts),
-                                       cmocka_unit_test(seeds), cmocka_unit_test(stops),
+                                       cmocka_unit_test(seeds), cmocka_unit_test(threads),
+                                       cmocka_unit_test(stops),
                                        cmocka_unit_test(ends),
                                        cmocka_unit_test(prompt_fits_or_error),
                                        cmocka_unit_test(context_is_the_models),
