@@ -19,40 +19,49 @@ struct gemm_block gemm_block_of(const struct cpu *cpu) {
 static const double late = 0.1;
 
 /* The larger tasks come first; where they leave threads over, these take small ones meanwhile. */
-double gemm_cut_even(int64_t slivers, int64_t panels, int64_t parts, int threads) {
-    const int64_t each = slivers / panels, large = slivers % panels * parts;
-    const int64_t over = large % threads ? threads - large % threads : 0;
-    const int64_t small = panels * parts - large - over * ((each + 1) / each);
-    int64_t longest = large / threads * (each + 1) + (over ? each + 1 : 0);
+double gemm_cut_even(int slivers, int panels, int parts, int threads) {
+    const int each = slivers / panels, large = slivers % panels * parts;
+    const int over = large % threads ? threads - large % threads : 0;
+    const int small = panels * parts - large - over * ((each + 1) / each);
+    int longest = large / threads * (each + 1) + (over ? each + 1 : 0);
     if (small > 0) longest += small / threads * each;
     /* Those that took a small one are a sliver behind the others. */
     if (small > 0 && small % threads)
         longest += small % threads <= over && each > 1 ? each - 1 : each;
-    return (double)(slivers * parts) / (double)(threads * longest);
+    return (double)slivers * parts / ((double)threads * longest);
 }
 
-/* The next number to try: all small ones, and fewer of the large. */
-static int64_t next(int64_t n) {
-    return n + 1 + n / 4;
+static int least_of(int64_t x, int64_t y) {
+    return (int)(x < y ? x : y);
 }
 
+/* Every product pays for the search: a part or panel more is only looked at while what it does
+ * again costs less than the best way has left to wait, and no way that leaves threads without a
+ * task. */
 struct gemm_cut gemm_cut(const struct gemm_cut_of *of) {
     struct gemm_cut cut = {.panels = of->panels, .parts = 1};
-    const int64_t many = (int64_t)8 * of->threads, most = of->most < many ? of->most : many;
-    double best = 0;
+    const int most = least_of(of->most, (int64_t)8 * of->threads), qa = least_of(of->qa, most),
+              qb = least_of(of->qb, most > of->panels ? most : of->panels),
+              wanted = least_of(of->threads, most), least = (int)of->panels;
+    const double pack = of->pack / (double)of->rows, read = of->read / (double)of->qb,
+                 wait = late * of->share * of->threads;
+    double best = 1e9;
     if (of->threads == 1) return cut;
-    for (int64_t parts = 1; parts <= most && parts <= of->qa; parts = next(parts)) {
-        const double pack = of->pack * (double)parts / (double)of->rows;
-        if (1 / (1 + pack) <= best || (parts > 1 && of->panels * parts > most)) break;
-        for (int64_t panels = of->panels; panels <= of->qb; panels = next(panels)) {
-            const double read = of->read * (double)panels / (double)of->qb,
-                         rate = 1 / (1 + pack + read);
-            const int64_t tasks = panels * parts;
-            if (rate <= best || (panels > of->panels && tasks > most)) break;
-            const double even = panels > 1 ? gemm_cut_even(of->qb, panels, parts, of->threads)
-                                           : gemm_cut_even(of->qa, parts, 1, of->threads),
-                         all = rate * even / (1 + late * of->share * of->threads / (double)tasks);
-            if (all <= best) continue;
+    for (int parts = 1; parts <= qa && (parts == 1 || least * parts <= most); parts *= 2) {
+        const double again = 1 + pack * parts;
+        const int enough = (wanted + parts - 1) / parts;
+        int panels = enough < least ? least : enough < qb ? enough : qb;
+        if (again >= best) break;
+        for (int worse = 0; panels <= qb && worse < 2; panels += 1 + panels / 4) {
+            const double cost = again + read * panels;
+            const int tasks = panels * parts;
+            if (cost >= best || (panels > least && tasks > most && tasks > wanted)) break;
+            const double even = panels > 1
+                                    ? gemm_cut_even((int)of->qb, panels, parts, of->threads)
+                                    : gemm_cut_even((int)of->qa, parts, 1, of->threads);
+            const double all = cost * (tasks + wait) / (tasks * even);
+            worse += all >= best;
+            if (all >= best) continue;
             best = all;
             cut = (struct gemm_cut){panels, parts};
         }

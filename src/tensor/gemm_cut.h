@@ -32,6 +32,6 @@ struct gemm_cut gemm_cut(const struct gemm_cut_of *of);
 
 /* The share of the threads' time that is work, if tasks of slivers / panels each, `parts` times
  * over, are taken in order by threads that are equally fast. */
-double gemm_cut_even(int64_t slivers, int64_t panels, int64_t parts, int threads);
+double gemm_cut_even(int slivers, int panels, int parts, int threads);
 
 #endif

@@ -40,14 +40,14 @@ static void even_is_what_threads_do(void **state) {
     (void)state;
     static const int threads[] = {2, 3, 16, 64};
     for (int i = 0; i < 4; i++)
-        for (int64_t q = 1; q < 80; q += 3)
-            for (int64_t panels = 1; panels <= q; panels++)
-                for (int64_t parts = 1; parts < 20; parts++) {
+        for (int q = 1; q < 80; q += 3)
+            for (int panels = 1; panels <= q; panels++)
+                for (int parts = 1; parts < 20; parts++) {
                     const double found = gemm_cut_even(q, panels, parts, threads[i]),
                                  want = share_of_time(q, panels, parts, threads[i]);
                     if (found - want > 1e-9 || want - found > 0.1)
-                        fail_msg("%d of %d by %d, %d threads: %g, not %g", (int)q, (int)panels,
-                                 (int)parts, threads[i], found, want);
+                        fail_msg("%d of %d by %d, %d threads: %g, not %g", q, panels, parts,
+                                 threads[i], found, want);
                 }
 }
 
@@ -62,7 +62,7 @@ static void one_task(void **state) {
     assert_int_equal(cut.panels * cut.parts, 1);
 }
 
-/* 4096 x 704 was nine equal tasks for two threads. */
+/* Two threads always; more as far as a sliver more or less is not much of a task. */
 static void threads_are_busy(void **state) {
     (void)state;
     static const int threads[] = {2, 3, 4, 16, 32};
@@ -78,7 +78,7 @@ static void threads_are_busy(void **state) {
                         : share_of_time(of.qa, cut.parts, 1, of.threads);
                 assert_true(cut.panels >= of.panels && cut.panels <= of.qb);
                 assert_true(cut.parts >= 1 && cut.parts <= of.qa);
-                if (even < (of.most < 4 * of.threads ? 0.5 : 0.8))
+                if (even < (of.threads == 2 ? 0.9 : of.most < 4 * of.threads ? 0.5 : 0.65))
                     fail_msg("%d x %d for %d threads: %d by %d, %g busy", (int)sides[m],
                              (int)sides[n], of.threads, (int)cut.panels, (int)cut.parts, even);
             }
