@@ -32,51 +32,66 @@ static void tile_edge(tile_fn *tile, int h, int64_t k, const float *a, int64_t l
     for (int i = 0; i < h; i++) memcpy(c + i * ldc, sums + i * NR, sizeof *c * (size_t)n);
 }
 
-/* Rows [at, at + h) against sliver b of B, whose first column is col. */
-INLINE void whole_tile(const struct gemm_whole *w, const bool cols, int64_t at, int h, int64_t col,
-                       const float *b) {
-    const int64_t last = w->diag + at + h, left = w->n - col; /* last: columns, or k, in use */
-    int64_t begin = 0, end = w->k, use = left;
-    if (w->tri == GEMM_TRI_C) {
-        if (col >= last) return;
-        if (use > last - col) use = last - col;
-    } else if (w->tri == GEMM_TRI_LOWER) {
-        if (end > last) end = last > 0 ? last : 0;
-    } else if (w->tri == GEMM_TRI_UPPER) {
-        if (at > w->diag) begin = at - w->diag < end ? at - w->diag : end;
-    }
-    if (begin == end && w->add) return;
-    const float *a = w->a + (cols ? begin * w->lda + at : at * w->lda + begin);
-    float *c = w->c + at * w->ldc + col;
-    const bool half = use <= VL;
-    tile_fn *const *const full_tiles = cols ? cols_full : rows_full;
-    tile_fn *const *const half_tiles = cols ? cols_half : rows_half;
-    tile_fn *const tile = (half ? half_tiles : full_tiles)[h];
+/* h rows of A, and what of them a triangle leaves: k words, which begin so many words behind a
+ * sliver's first, and columns [0, last). */
+struct part {
+    const float *a;
+    float *c;
+    int64_t begin, k, last;
+    int h;
+    tile_fn *full, *half;
+};
+
+INLINE struct part part_of(const struct gemm_whole *w, const bool cols, int64_t at, int h) {
+    const int64_t edge = w->diag + at + h;
+    int64_t begin = 0, end = w->k, last = w->n;
+    if (w->tri == GEMM_TRI_C && last > edge) last = edge;
+    if (w->tri == GEMM_TRI_LOWER && end > edge) end = edge > 0 ? edge : 0;
+    if (w->tri == GEMM_TRI_UPPER && at > w->diag) begin = at - w->diag < end ? at - w->diag : end;
+    return (struct part){.a = w->a + (cols ? begin * w->lda + at : at * w->lda + begin),
+                         .c = w->c + at * w->ldc,
+                         .begin = begin * NR,
+                         .k = end - begin,
+                         .last = begin == end && w->add ? 0 : last,
+                         .h = h,
+                         .full = (cols ? cols_full : rows_full)[h],
+                         .half = (cols ? cols_half : rows_half)[h]};
+}
+
+/* Against sliver b of B, whose first column is col. */
+INLINE void part_mul(const struct gemm_whole *w, const struct part *p, int64_t col,
+                     const float *b) {
+    if (col >= p->last) return;
+    const bool half = p->last - col <= VL;
+    tile_fn *const tile = half ? p->half : p->full;
+    float *c = p->c + col;
     if (w->add) /* a kernel begins with the sums so far: those of the next are fetched meanwhile */
-        for (int i = 0; i < h; i++) __builtin_prefetch(c + (h + i) * w->ldc, 1);
-    if (left >= (half ? VL : NR))
-        tile(end - begin, a, w->lda, b + begin * NR, c, w->ldc, w->add);
+        for (int i = 0; i < p->h; i++) __builtin_prefetch(c + (p->h + i) * w->ldc, 1);
+    if (w->n - col >= (half ? VL : NR))
+        tile(p->k, p->a, w->lda, b + p->begin, c, w->ldc, w->add);
     else
-        tile_edge(tile, h, end - begin, a, w->lda, b + begin * NR, c, w->ldc, w->add, (int)left);
+        tile_edge(tile, p->h, p->k, p->a, w->lda, b + p->begin, c, w->ldc, w->add,
+                  (int)(w->n - col));
 }
 
 /* Slivers of A against a sliver of B before the next ones: of about 42 rows. */
-enum { WHOLE_SLIVERS = 42 / MR };
+enum { WHOLE_PARTS = 42 / MR };
 
 INLINE void whole_way(const struct gemm_whole *w, const bool cols) {
     const int64_t slivers = (w->m + MR - 1) / MR, height = w->m / slivers, more = w->m % slivers;
-    for (int64_t s0 = 0, first = 0, next; s0 < slivers; s0 += WHOLE_SLIVERS, first = next) {
-        const int64_t s1 = s0 + WHOLE_SLIVERS < slivers ? s0 + WHOLE_SLIVERS : slivers;
-        next = s1 * height + (s1 < more ? s1 : more);
+    for (int64_t s = 0, at = 0; s < slivers;) {
+        struct part part[WHOLE_PARTS];
         const float *b = w->b;
-        for (int64_t col = 0; col < w->n; col += NR, b += w->each) {
-            if (w->tri == GEMM_TRI_C && col >= w->diag + next) break;
-            for (int64_t s = s0, at = first; s < s1; s++) {
-                const int h = (int)height + (s < more);
-                whole_tile(w, cols, at, h, col, b);
-                at += h;
-            }
+        int64_t last = 0;
+        int n = 0;
+        for (; n < WHOLE_PARTS && s < slivers; n++, s++) {
+            const int h = (int)height + (s < more);
+            part[n] = part_of(w, cols, at, h);
+            last = part[n].last > last ? part[n].last : last;
+            at += h;
         }
+        for (int64_t col = 0; col < last; col += NR, b += w->each)
+            for (int i = 0; i < n; i++) part_mul(w, part + i, col, b);
     }
 }
 
