@@ -4,10 +4,11 @@
 
 static void tile(const struct opt_tile *p, float *w, const float *g, float *const *state,
                  int64_t n) {
-    p->kern->scale(state[0], p->beta1, n);
-    p->kern->axpy(state[0], p->grad_scale, g, n);
-    if (p->decay > 0) p->kern->scale(w, 1 - p->lr * p->decay, n);
-    p->kern->axpy(w, -p->lr, state[0], n);
+    const struct kern_momentum k = {.lr = p->lr,
+                                    .b1 = p->beta1,
+                                    .keep = p->decay > 0 ? 1 - p->lr * p->decay : 1,
+                                    .gscale = p->grad_scale};
+    p->kern->momentum(w, g, state[0], &k, n);
 }
 
 const struct opt_kind opt_momentum = {.name = "momentum",

@@ -27,6 +27,12 @@ struct kern_lion {
     float lr, b1, b2, wd, gscale;
 };
 
+/* One step of gradient descent with momentum: m = b1 m + gscale g; w = keep w - lr m. b1 m and
+ * keep w are rounded to f32 before the rest is added. */
+struct kern_momentum {
+    float lr, b1, keep, gscale;
+};
+
 /* One step of gradient descent: w = keep w + by g, where keep w is rounded to f32 before by g is
  * added. g is the sum, from left to right, of `row`, unless that is NULL, and of n_signs
  * directions: of each, eps where bit i of bits is set (lowest first), else -eps. Something there
@@ -137,6 +143,7 @@ struct kern {
     void (*adamw)(float *w, const float *g, float *m, float *v, const struct kern_adamw *p,
                   int64_t n);
     void (*lion)(float *w, const float *g, float *m, const struct kern_lion *p, int64_t n);
+    void (*momentum)(float *w, const float *g, float *m, const struct kern_momentum *p, int64_t n);
     void (*sgd)(float *w, const struct kern_sgd *p, int64_t n);
     /* Of stored bf16, widened, and then rounded as bf16_by_chance does. */
     void (*sgd_bf16)(uint16_t *w, const struct kern_sgd *p, uint64_t key, uint64_t first,

@@ -292,6 +292,14 @@ static void lion(float *w, const float *g, float *m, const struct kern_lion *p, 
     }
 }
 
+static void momentum(float *w, const float *g, float *m, const struct kern_momentum *p,
+                     int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        m[i] = (float)((double)(float)((double)p->b1 * m[i]) + (double)p->gscale * g[i]);
+        w[i] = (float)((double)(float)((double)p->keep * w[i]) - (double)p->lr * m[i]);
+    }
+}
+
 static float step_of(const struct kern_sgd *p, float w, int64_t i) {
     float g = p->row ? p->row[i] : 0;
     for (int d = 0; d < p->n_signs; d++)
@@ -347,6 +355,7 @@ const struct kern kern_scalar = {
     .relu2_grad = relu2_grad,
     .adamw = adamw,
     .lion = lion,
+    .momentum = momentum,
     .sgd = sgd,
     .sgd_bf16 = sgd_bf16,
 };

@@ -376,6 +376,23 @@ static void lion(float *w, const float *g, float *m, const struct kern_lion *p, 
     });
 }
 
+static void momentum(float *w, const float *g, float *m, const struct kern_momentum *p,
+                     int64_t n) {
+    const float b1 = p->b1, keep = p->keep, gscale = p->gscale, down = -p->lr;
+    if (keep == 1)
+        EACH(n, {
+            const vf speed = rounded(b1 * load(m + i, k)) + gscale * load(g + i, k);
+            store(m + i, speed, k);
+            store(w + i, load(w + i, k) + down * speed, k);
+        });
+    else
+        EACH(n, {
+            const vf speed = rounded(b1 * load(m + i, k)) + gscale * load(g + i, k);
+            store(m + i, speed, k);
+            store(w + i, rounded(keep * load(w + i, k)) + down * speed, k);
+        });
+}
+
 #define GLUE(a, b) a##b
 #define TABLE(isa) GLUE(kern_, isa)
 #define TEXT(a) #a
@@ -417,6 +434,7 @@ const struct kern TABLE(ISA) = {
     .relu2_grad = relu2_grad,
     .adamw = adamw,
     .lion = lion,
+    .momentum = momentum,
     .sgd = sgd,
     .sgd_bf16 = sgd_bf16,
 };

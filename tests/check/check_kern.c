@@ -20,6 +20,7 @@ struct row {
     float a, shift, factor, rstd, cap;
     struct kern_adamw adamw;
     struct kern_lion lion;
+    struct kern_momentum momentum;
     double ret; /* what the kernel returned; 0 for void */
 };
 
@@ -166,6 +167,8 @@ CALL(relu2_grad, k->relu2_grad(F(0), F(1), F(2), r->n))
 CALL(adamw, k->adamw(F(0), F(1), F(2), F(3), &r->adamw, r->n))
 CALL(lion, k->lion(F(0), F(1), F(2), &r->lion, r->n))
 
+CALL(momentum, k->momentum(F(0), F(1), F(2), &r->momentum, r->n))
+
 /* A step from a row, if there is one, and n_signs directions of the bits in u. With a power of two
  * for `by` nothing is rounded but what kern.h says, whatever is fused. */
 static struct kern_sgd step_from(const struct row *r, const float *row, const void *u,
@@ -223,6 +226,10 @@ MAGNITUDE(rope, int64_t h = r->n / 2, j = i % h;
 MAGNITUDE(lion, const struct kern_lion *p = &r->lion;
           if (array == 0) return A(0, i) + (double)p->lr;
           return (double)p->b2 * A(2, i) + (1 - (double)p->b2) * (double)p->gscale * A(1, i))
+
+MAGNITUDE(momentum, const struct kern_momentum *p = &r->momentum;
+          const double m = (double)p->b1 * A(2, i) + (double)p->gscale * A(1, i);
+          return array == 0 ? A(0, i) + (double)p->lr * m : m)
 
 static double of_rmsnorm_grad(const struct row *r, int array, int64_t i) {
     double h = A(2, i) * (double)r->rstd;
@@ -304,6 +311,7 @@ static const struct item items[] = {
     /* abs: the last bit of a subnormal m, divided by eps */
     {"adamw", "bibv", call_adamw, of_adamw, .tol = 5, .abs = 1e-39, .spread = 12, .flags = SPECIAL},
     {"lion", "bib", call_lion, of_lion, .tol = 2, .spread = 20, .flags = SPECIAL},
+    {"momentum", "bib", call_momentum, of_momentum, .tol = 2, .spread = 20, .flags = SPECIAL},
     {"sgd", "bi", call_sgd, .spread = 40, .flags = ONLY_BITS},
     {"sgd_signs", "bI", call_sgd_signs, .spread = 40, .flags = ONLY_BITS},
     {"sgd_more", "bI", call_sgd_more, .spread = 40, .flags = ONLY_BITS},
@@ -371,6 +379,7 @@ static void generate(struct check *c, const struct item *it, int64_t n, int kind
     const struct kern_adamw adamw = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.271f, 0.142625f, 0.7f};
     const struct kern_lion lion = {1e-3f, 0.9f, 0.99f, 0.1f, 0.7f};
     struct row r = {.n = n, .adamw = adamw, .lion = lion};
+    r.momentum = (struct kern_momentum){1e-3f, 0.9f, n % 2 ? 0.9f : 1, 0.7f};
     r.a = (float)rng_normal(&c->rng);
     r.shift = (float)rng_normal(&c->rng);
     r.factor = (float)rng_double(&c->rng);
@@ -543,6 +552,7 @@ static void bench(struct check *c, const struct item *it, const struct kern *k) 
         struct row r = {.n = sizes[s], .a = 1, .shift = 1, .factor = 1, .rstd = 1, .cap = 1e6f};
         r.adamw = adamw;
         r.lion = lion;
+        r.momentum = (struct kern_momentum){1e-6f, 0.9f, 1, 1};
         struct timing t = {it, k, r};
         double bytes = 0;
         for (int j = 0; it->args[j]; j++) {
