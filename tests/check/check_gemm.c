@@ -270,13 +270,13 @@ static struct gemm_product list_piece(const struct gemm *g, const struct product
 static void list_product(struct check *c, const struct backend *b, struct product *p) {
     enum { ROWS = 2, PIECES = 3, MOST = ROWS + 1 + PIECES };
     const struct gemm *g = &b->g;
-    const size_t bytes = (size_t)((p->m - 1) * p->ldc + p->n) * sizeof *p->c;
+    const size_t row = sizeof *p->c * (size_t)p->n,
+                 bytes = sizeof *p->c * (size_t)((p->m - 1) * p->ldc) + row;
     const size_t packed = gemm_pack_bytes(g, GEMM_A, p->a.mat, p->m, p->k);
     struct storage a[MOST], work = storage_make(gemm_panel_bytes(g, p->n, p->k));
     struct gemm_product list[MOST];
     float *whole = reserve(bytes), *rows = reserve(bytes), *const all[] = {p->c, whole, rows};
-    const int64_t first = p->m / 3;
-    int n = 0;
+    int64_t first = p->m / 3, n = 0;
     for (int i = 0; i < 3; i++) memcpy(all[i], p->before, bytes);
     for (int i = 0; i < MOST; i++) a[i] = storage_make(packed);
     for (int64_t r0 = 0, i = 0; i < ROWS; r0 = first, i++) {
@@ -290,8 +290,7 @@ static void list_product(struct check *c, const struct backend *b, struct produc
         if (k) list[n] = list_piece(g, p, p->c, 0, p->m, k0, k, a[n].mem), n++;
         k0 += k;
     }
-    gemm_mul_list(g, list, n, work.mem);
-    const size_t row = (size_t)p->n * sizeof *p->c;
+    gemm_mul_list(g, list, (int)n, work.mem);
     for (int64_t at = 0; at < p->m * p->ldc && b->chain; at += p->ldc) {
         check_that(c, !memcmp(whole + at, p->c + at, row), "pieces of k are one chain");
         check_that(c, !memcmp(whole + at, rows + at, row), "pieces of A share B");
