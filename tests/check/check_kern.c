@@ -311,7 +311,7 @@ static const struct item items[] = {
     /* abs: the last bit of a subnormal m, divided by eps */
     {"adamw", "bibv", call_adamw, of_adamw, .tol = 5, .abs = 1e-39, .spread = 12, .flags = SPECIAL},
     {"lion", "bib", call_lion, of_lion, .tol = 2, .spread = 20, .flags = SPECIAL},
-    {"momentum", "bib", call_momentum, of_momentum, .tol = 2, .spread = 20, .flags = SPECIAL},
+    {"momentum", "bib", call_momentum, of_momentum, .tol = 3, .spread = 20, .flags = SPECIAL},
     {"sgd", "bi", call_sgd, .spread = 40, .flags = ONLY_BITS},
     {"sgd_signs", "bI", call_sgd_signs, .spread = 40, .flags = ONLY_BITS},
     {"sgd_more", "bI", call_sgd_more, .spread = 40, .flags = ONLY_BITS},
