@@ -28,8 +28,8 @@ struct few_rows {
 /* What will be read, piece by piece of a row, in the order of addresses as far as that goes: a
  * stream that the processor foresees, in which a page is looked up once. As they are computed with,
  * a short piece of each of many rows at a time, the rows are none. Of each span as many lines are
- * fetched as it has, and what one piece ends within the next begins with, so that this stays as far
- * ahead as it was. */
+ * fetched as it has (rounded up), and what one piece ends within the next begins with, so that this
+ * stays as far ahead as it was. */
 struct few_ahead {
     const struct few_rows *f;
     int64_t rows, bytes; /* taken at once; of a span */
@@ -116,8 +116,11 @@ INLINE void few_turn(__m256 *w, const char *const *row, int64_t at) {
 
 /* Columns of eight rows of B into their sums with m rows of A: the column `at` behind a. */
 INLINE void few_add(const int m, __m256 *sum, __m256 x, const float *a, int64_t lda, int at) {
-    UNROLL for (int r = 0; r < m; r++)
-        sum[r] = _mm256_fmadd_ps(x, _mm256_set1_ps(a[r * lda + at]), sum[r]);
+    UNROLL for (int r = 0; r < m; r++) { /* in so many words, for fused()'s reason */
+        __asm__("vfmadd231ps %2, %1, %0"
+                : "+v"(sum[r])
+                : "v"(x), "v"(_mm256_set1_ps(a[r * lda + at])));
+    }
 }
 
 /* Word p of a span, two columns. */
@@ -160,7 +163,8 @@ INLINE void few_span(const int m, const int groups, const enum dtype type,
                      const char *const *row, int64_t at, const float *a, int64_t lda,
                      struct few_ahead *ahead) {
     const int words = type == DT_BF16 ? SPAN / 2 : SPAN / 4, head = type == DT_BF16 ? 0 : 2;
-    const int turns = words / 8, lines = 8 * groups * (4 * words + head) / FEW_LINE;
+    const int turns = words / 8,
+              lines = (8 * groups * (4 * words + head) + FEW_LINE - 1) / FEW_LINE;
     __m256 d[FEW_GROUPS];
     UNROLL for (int g = 0; g < groups && head; g++) {
         d[g] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)w->scale[g]));
