@@ -7,6 +7,8 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -20,6 +22,14 @@
 #define MR 4
 #endif
 #define NR (2 * VL)
+
+/* SSE2 alone: sixteen registers, no load that copies a word to all lanes, and products that
+ * overwrite a factor. */
+#if VL == 4 && defined(__SSE2__)
+#define NARROW 1
+#else
+#define NARROW 0
+#endif
 
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
@@ -52,15 +62,19 @@ INLINE struct rows rows_make(const int h, const float *a, int64_t ld) {
     return r;
 }
 
-/* Element u words on in row i. */
-INLINE float rows_get(const struct rows *r, int i, int u) {
+INLINE const float *rows_at(const struct rows *r, int i) {
     const float *p = r->p[i / 4];
     switch (i % 4) {
-    case 0: return p[u];
-    case 1: return p[r->ld + u];
-    case 2: return p[2 * r->ld + u];
-    default: return p[r->ld3 + u];
+    case 0: return p;
+    case 1: return p + r->ld;
+    case 2: return p + 2 * r->ld;
+    default: return p + r->ld3;
     }
+}
+
+/* Element u words on in row i. */
+INLINE float rows_get(const struct rows *r, int i, int u) {
+    return rows_at(r, i)[u];
 }
 
 INLINE void rows_next(struct rows *r, int n) {
@@ -75,6 +89,9 @@ INLINE vf fused(vf sum, vf x, vf b) {
 #if defined(__FMA__)
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(b));
     return sum;
+#elif defined(__SSE2__)
+    __asm__("mulps %2, %1\n\taddps %1, %0" : "+x"(sum), "+x"(x) : "x"(b));
+    return sum;
 #else
     return sum + x * b;
 #endif
@@ -83,7 +100,7 @@ INLINE vf fused(vf sum, vf x, vf b) {
 /* Words of k at a time: a product is as fast as its instructions can be issued where two threads
  * share a core, so there should be few besides loads and sums. */
 #ifndef STEPS
-#define STEPS 8
+#define STEPS (NARROW ? 4 : 8)
 #endif
 
 /* `steps` words of k; `wide` vectors of columns. */
@@ -107,6 +124,49 @@ INLINE void step_f32(const int h, const int wide, const bool cols, const int ste
     *b += steps * NR;
 }
 
+#if NARROW
+/* Word u of x in all lanes: one instruction, where a load of the word would take two. */
+INLINE vf lane(vf x, int u) {
+    const __m128i v = (__m128i)x;
+    switch (u) {
+    case 0: return (vf)_mm_shuffle_epi32(v, 0x00);
+    case 1: return (vf)_mm_shuffle_epi32(v, 0x55);
+    case 2: return (vf)_mm_shuffle_epi32(v, 0xaa);
+    default: return (vf)_mm_shuffle_epi32(v, 0xff);
+    }
+}
+
+/* Sums of row i. Products with the last row that B's words meet overwrite these, not a copy of x. */
+INLINE void row_f32(const int wide, const bool last, vf sum[2], vf x, vf b0, vf b1) {
+    sum[0] = last ? fused(sum[0], b0, x) : fused(sum[0], x, b0);
+    if (wide > 1) sum[1] = last ? fused(sum[1], b1, x) : fused(sum[1], x, b1);
+}
+
+/* Four words of k. Rows of A go by two, which leaves registers for the sums of all; of columns, a
+ * vector holds a word of each row. */
+INLINE void step_narrow(const int h, const int wide, const bool cols, vf r[MR][2],
+                        struct rows *rows, const float **a, int64_t ld, const float **b) {
+    const int side = cols ? h : 2;
+    UNROLL for (int i0 = 0; i0 < h; i0 += side) {
+        const int end = i0 + side < h ? i0 + side : h;
+        vf x[2];
+        __asm__("" : "+r"(*b)); /* B's words come anew for these rows: registers are few */
+        UNROLL for (int i = i0; i < end && !cols; i++) x[i - i0] = *(const vfu *)rows_at(rows, i);
+        UNROLL for (int u = 0; u < 4; u++) {
+            const vf b0 = *(const vf *)(*b + u * NR), b1 = *(const vf *)(*b + u * NR + (wide - 1) * VL);
+            const vf all = cols ? *(const vfu *)(*a + u * ld) : (vf){0};
+            UNROLL for (int i = i0; i < end; i++)
+                row_f32(wide, i + 1 == end, r[i], cols ? lane(all, i) : lane(x[i - i0], u), b0, b1);
+        }
+    }
+    if (cols)
+        *a += 4 * ld;
+    else
+        rows_next(rows, 4);
+    *b += 4 * NR;
+}
+#endif
+
 INLINE void mul_f32(const int h, const int wide, const bool cols, int64_t k, const float *a,
                     int64_t ld, const float *b, float *c, int64_t ldc, bool add) {
     vf r[MR][2];
@@ -114,7 +174,13 @@ INLINE void mul_f32(const int h, const int wide, const bool cols, int64_t k, con
     UNROLL for (int i = 0; i < h; i++)
         UNROLL for (int j = 0; j < wide; j++)
             r[i][j] = add ? *(const vfu *)(c + i * ldc + j * VL) : (vf){0};
-    for (int64_t n = k / STEPS; n > 0; n--) step_f32(h, wide, cols, STEPS, r, &rows, &a, ld, &b);
+    for (int64_t n = k / STEPS; n > 0; n--)
+#if NARROW
+        if (!cols || h == MR)
+            step_narrow(h, wide, cols, r, &rows, &a, ld, &b);
+        else
+#endif
+            step_f32(h, wide, cols, STEPS, r, &rows, &a, ld, &b);
     for (int64_t n = k % STEPS; n > 0; n--) step_f32(h, wide, cols, 1, r, &rows, &a, ld, &b);
     UNROLL for (int i = 0; i < h; i++)
         UNROLL for (int j = 0; j < wide; j++) *(vfu *)(c + i * ldc + j * VL) = r[i][j];
