@@ -23,14 +23,6 @@
 #endif
 #define NR (2 * VL)
 
-/* SSE2 alone: sixteen registers, no load that copies a word to all lanes, and products that
- * overwrite a factor. */
-#if VL == 4 && defined(__SSE2__)
-#define NARROW 1
-#else
-#define NARROW 0
-#endif
-
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define INLINE static inline __attribute__((always_inline))
@@ -41,6 +33,14 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+/* SSE2 alone: sixteen registers, no load that copies a word to all lanes, and products that
+ * overwrite a factor. */
+#if VL == 4 && defined(__SSE2__) && !defined(STEPS)
+#define NARROW 1
+#else
+#define NARROW 0
 #endif
 
 typedef float vf __attribute__((vector_size(4 * VL)));
@@ -136,27 +136,44 @@ INLINE vf lane(vf x, int u) {
     }
 }
 
-/* Sums of row i. Products with the last row that B's words meet overwrite these, not a copy of x. */
-INLINE void row_f32(const int wide, const bool last, vf sum[2], vf x, vf b0, vf b1) {
-    sum[0] = last ? fused(sum[0], b0, x) : fused(sum[0], x, b0);
-    if (wide > 1) sum[1] = last ? fused(sum[1], b1, x) : fused(sum[1], x, b1);
+/* Sums of two rows. The products of the second overwrite B's words, not copies of them. */
+INLINE void pair_f32(vf r0[2], vf r1[2], vf x0, vf x1, const float *b) {
+    vf b0 = *(const vf *)b, b1 = *(const vf *)(b + VL), t;
+    __asm__("movaps %[x0], %[t]\n\t"
+            "mulps %[b0], %[t]\n\t"
+            "addps %[t], %[r00]\n\t"
+            "mulps %[b1], %[x0]\n\t"
+            "addps %[x0], %[r01]\n\t"
+            "mulps %[x1], %[b0]\n\t"
+            "addps %[b0], %[r10]\n\t"
+            "mulps %[x1], %[b1]\n\t"
+            "addps %[b1], %[r11]"
+            : [r00] "+x"(r0[0]), [r01] "+x"(r0[1]), [r10] "+x"(r1[0]), [r11] "+x"(r1[1]),
+              [b0] "+x"(b0), [b1] "+x"(b1), [x0] "+x"(x0), [t] "=&x"(t)
+            : [x1] "x"(x1));
 }
 
-/* Four words of k. Rows of A go by two, which leaves registers for the sums of all; of columns, a
- * vector holds a word of each row. */
+/* Four words of k. Rows go by two, for each of which B's words come anew: besides the sums of all,
+ * registers are few. A vector of A holds words of one row, or (cols) a word of each. */
 INLINE void step_narrow(const int h, const int wide, const bool cols, vf r[MR][2],
                         struct rows *rows, const float **a, int64_t ld, const float **b) {
-    const int side = cols ? h : 2;
-    UNROLL for (int i0 = 0; i0 < h; i0 += side) {
-        const int end = i0 + side < h ? i0 + side : h;
-        vf x[2];
-        __asm__("" : "+r"(*b)); /* B's words come anew for these rows: registers are few */
-        UNROLL for (int i = i0; i < end && !cols; i++) x[i - i0] = *(const vfu *)rows_at(rows, i);
+    UNROLL for (int i = 0; i < h; i += 2) {
+        const bool two = i + 1 < h;
+        vf x0 = {0}, x1 = {0};
+        __asm__("" : "+r"(*a), "+r"(*b)); /* or the compiler keeps the words, and spills */
+        if (!cols) x0 = *(const vfu *)rows_at(rows, i);
+        if (!cols && two) x1 = *(const vfu *)rows_at(rows, i + 1);
         UNROLL for (int u = 0; u < 4; u++) {
-            const vf b0 = *(const vf *)(*b + u * NR), b1 = *(const vf *)(*b + u * NR + (wide - 1) * VL);
-            const vf all = cols ? *(const vfu *)(*a + u * ld) : (vf){0};
-            UNROLL for (int i = i0; i < end; i++)
-                row_f32(wide, i + 1 == end, r[i], cols ? lane(all, i) : lane(x[i - i0], u), b0, b1);
+            if (cols) x0 = x1 = *(const vfu *)(*a + u * ld);
+            const vf y0 = lane(x0, cols ? i : u), y1 = lane(x1, cols ? i + 1 : u);
+            const float *at = *b + u * NR;
+            if (two && wide > 1) {
+                pair_f32(r[i], r[i + 1], y0, y1, at);
+                continue;
+            }
+            r[i][0] = fused(r[i][0], y0, *(const vf *)at);
+            if (wide > 1) r[i][1] = fused(r[i][1], y0, *(const vf *)(at + VL));
+            if (two) r[i + 1][0] = fused(r[i + 1][0], y1, *(const vf *)at);
         }
     }
     if (cols)
