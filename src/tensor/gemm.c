@@ -89,7 +89,7 @@ struct gemm_pack gemm_unpacked(struct mat m, int64_t rows, int64_t k) {
 struct gemm_pack gemm_pack(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
                            int64_t k, void *dst) {
     struct gemm_pack p = gemm_unpacked(m, rows, k);
-    g->backend->pack(g, side, &p, dst);
+    if (k > 0) g->backend->pack(g, side, &p, dst);
     return p;
 }
 
@@ -136,22 +136,58 @@ static void check_operands(const struct gemm_pack *a, const struct gemm_pack *b)
     (void)b;
 }
 
+/* True if there is no k: then C is written here, and no backend sees the product. */
+static bool no_k(const struct gemm_pack *a, const struct gemm_pack *b, float *c, int64_t ldc,
+                 bool add) {
+    if (a->k > 0) return false;
+    for (int64_t i = 0; i < a->rows && !add; i++)
+        memset(c + i * ldc, 0, (size_t)b->rows * sizeof *c);
+    return true;
+}
+
 void gemm_mul(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b, float *c,
               int64_t ldc, bool add, void *work) {
     check_operands(a, b);
-    g->backend->mul(g, a, b, c, ldc, add, work);
+    if (!no_k(a, b, c, ldc, add)) g->backend->mul(g, a, b, c, ldc, add, work);
+}
+
+/* The products that have k, to `some`; what went on with one that has none adds to its C. Their
+ * number. */
+static int with_k(const struct gemm_product *p, int n, struct gemm_product *some) {
+    int kept = 0;
+    bool begun = false; /* this chain */
+    for (int i = 0; i < n; i++) {
+        const bool add = p[i].add || p[i].on;
+        begun = begun && p[i].on;
+        if (no_k(&p[i].a, &p[i].b, p[i].c, p[i].ldc, add)) continue;
+        some[kept] = p[i];
+        some[kept].on = begun;
+        some[kept++].add = add;
+        begun = true;
+    }
+    return kept;
 }
 
 void gemm_mul_list(const struct gemm *g, const struct gemm_product *p, int n, void *work) {
+    struct gemm_product some[GEMM_LIST];
+    bool all = true;
     assert(n <= GEMM_LIST);
     for (int i = 0; i < n; i++) {
+        all = all && p[i].a.k > 0;
         check_operands(&p[i].a, &p[i].b);
         assert(!p[i].on || (i && p[i].c == p[i - 1].c && p[i].ldc == p[i - 1].ldc &&
                             p[i].a.rows == p[i - 1].a.rows && p[i].b.rows == p[i - 1].b.rows));
-        if (!g->backend->mul_list)
-            g->backend->mul(g, &p[i].a, &p[i].b, p[i].c, p[i].ldc, p[i].add || p[i].on, work);
     }
-    if (g->backend->mul_list) g->backend->mul_list(g, p, n, work);
+    if (!all) {
+        n = with_k(p, n, some);
+        p = some;
+    }
+    if (g->backend->mul_list) {
+        g->backend->mul_list(g, p, n, work);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        g->backend->mul(g, &p[i].a, &p[i].b, p[i].c, p[i].ldc, p[i].add || p[i].on, work);
 }
 
 /* ---- products of a few rows ---------------------------------------------------------------- */
@@ -266,6 +302,7 @@ void gemm_run_list(const struct gemm *g, const struct gemm_product *p, int n, vo
     assert(n <= GEMM_LIST);
     for (int i = 0; i < n; i++) {
         assert(!p[i].on && !p[i].a.data && !p[i].b.data);
+        if (no_k(&p[i].a, &p[i].b, p[i].c, p[i].ldc, p[i].add)) continue;
         if (few_put(&few, g, p + i)) continue;
         const int64_t m = p[i].a.rows, k = p[i].a.k;
         const struct gemm_pack a = gemm_pack(g, GEMM_A, p[i].a.src, m, k, work);
@@ -298,6 +335,7 @@ void gemm_local(const struct gemm *g, int64_t m, int64_t n, int64_t k, struct ma
                                    .ldc = ldc,
                                    .add = add};
     struct few_list few = {.n = 0};
+    if (no_k(&p.a, &p.b, c, ldc, add)) return;
     if (few_put(&few, g, &p)) {
         few_run(g, &few);
         return;

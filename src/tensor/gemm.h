@@ -1,6 +1,8 @@
 /* Matrix products: the one front door to every implementation.
  *
- *   C (m,n) = [C +] A (m,k) B (n,k)'        f32 out, f32 accumulation; m, n, k >= 1
+ *   C (m,n) = [C +] A (m,k) B (n,k)'        f32 out, f32 accumulation; m, n >= 1
+ *
+ * and k >= 0: a product without k writes zeros or, added, leaves C as it is; it reads no operand.
  *
  * Both operands are indexed (row, k). A forward linear layer is A = X, B = W; the gradient of its
  * input is A = dY, B = W'; the gradient of its weight is A = dY', B = X'. A struct mat says how the

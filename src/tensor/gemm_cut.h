@@ -34,4 +34,9 @@ struct gemm_cut gemm_cut(const struct gemm_cut_of *of);
  * over, are taken in order by threads that are equally fast. */
 double gemm_cut_even(int slivers, int panels, int parts, int threads);
 
+/* Beginning of part i of n things cut into `parts` nearly equal parts. */
+static inline int64_t gemm_part(int64_t n, int64_t parts, int64_t i) {
+    return i * (n / parts) + (i < n % parts ? i : n % parts);
+}
+
 #endif

@@ -54,11 +54,6 @@ static int64_t slivers(int64_t rows, int height) {
     return (rows + height - 1) / height;
 }
 
-/* Beginning of part i of n things cut into `parts` nearly equal parts. */
-static int64_t cut(int64_t n, int64_t parts, int64_t i) {
-    return i * (n / parts) + (i < n % parts ? i : n % parts);
-}
-
 /* ---- operands -------------------------------------------------------------------------------- */
 
 /* Lines at a multiple of a page apart fall into the same set of a first-level cache. */
@@ -349,7 +344,7 @@ static void copy_rows(const struct mul_job *j, const struct piece *w) {
 /* Where a block of k begins: a multiple of GEMM_CUT_K words. */
 static int64_t block_begin(const struct mul_job *j, int64_t block) {
     if (block == j->blocks) return j->words;
-    return GEMM_CUT_K * cut((j->words + GEMM_CUT_K - 1) / GEMM_CUT_K, j->blocks, block);
+    return GEMM_CUT_K * gemm_part((j->words + GEMM_CUT_K - 1) / GEMM_CUT_K, j->blocks, block);
 }
 
 /* panel: the piece's slivers of B, or NULL: B is packed. */
@@ -370,14 +365,23 @@ static void mul_block(const struct mul_job *j, struct piece w, const uint32_t *p
     }
 }
 
+/* Of a packed B there is no scratch: a copy of A goes to the stack. A frame of its own, since most
+ * products need none. */
+static __attribute__((noinline)) void mul_copied(const struct mul_job *j, struct piece w,
+                                                 const uint32_t *panel) {
+    uint32_t tile[GEMM_TILE * GEMM_WORDS];
+    w.copy = tile;
+    mul_block(j, w, panel);
+}
+
 /* A part of the rows of variants v and on, nv of them, packed at `own`; NULL: B is packed. */
 static void mul_part(const struct mul_job *j, struct piece w, int64_t part, int nv, uint32_t *own) {
     const int64_t side = (w.sb1 - w.sb0) * sliver_words(j->kn, w.k);
-    uint32_t tile[GEMM_TILE * GEMM_WORDS]; /* of A, where there is no scratch */
-    w.sa0 = cut(j->qa, j->parts, part);
-    w.sa1 = cut(j->qa, j->parts, part + 1);
-    if (j->copies) w.copy = own ? own + nv * side : tile;
-    for (int i = 0; i < nv; i++, w.v++) mul_block(j, w, own ? own + i * side : NULL);
+    w.sa0 = gemm_part(j->qa, j->parts, part);
+    w.sa1 = gemm_part(j->qa, j->parts, part + 1);
+    if (j->copies && own) w.copy = own + nv * side;
+    for (int i = 0; i < nv; i++, w.v++)
+        (j->copies && !own ? mul_copied : mul_block)(j, w, own ? own + i * side : NULL);
 }
 
 /* Task t of n jobs with the same B. */
@@ -388,8 +392,8 @@ static void mul_task(const struct mul_job *j, int n, int64_t t, int tid) {
     double spent = 0;
     for (int64_t block = 0; block < j->blocks; block++) {
         struct piece w = {.k0 = block_begin(j, block),
-                          .sb0 = cut(j->qb, j->panels, panel),
-                          .sb1 = cut(j->qb, j->panels, panel + 1)};
+                          .sb0 = gemm_part(j->qb, j->panels, panel),
+                          .sb1 = gemm_part(j->qb, j->panels, panel + 1)};
         w.k = block_begin(j, block + 1) - w.k0;
         do {
             const int left = j->variants - w.v, nv = left < j->sides ? left : j->sides;
@@ -428,9 +432,9 @@ static void mul_tasks(void *ctx, int64_t t, int tid) {
 }
 
 /* Cuts so many rows of A and multiply-adds, of all those of the loop, into tasks. Every element is
- * one chain of sums whatever the cut, so it may follow the number of threads. Measured on a Zen 3: a
- * sliver is packed in 10 cycles a word. A row of clashing lines is copied in 0.75; others are read
- * meanwhile, but not from memory that other threads read, too. */
+ * one chain of sums whatever the cut, so it may follow the number of threads. Measured on a Zen 3:
+ * a sliver is packed in 10 cycles a word. A row of clashing lines is copied in 0.75; others are
+ * read meanwhile, but not from memory that other threads read, too. */
 static void cut_tasks(struct mul_job *j, int64_t rows, double work, double all) {
     const struct gemm_cut_of of = {
         .threads = pool_reach(j->g->pool),
@@ -507,7 +511,7 @@ static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, v
     for (int i = 0; i < n; i++) {
         struct mul_job *j = l.job + l.n;
         *j = job_of(g, p + i);
-        if (j->words == 0 || j->qa == 0 || j->qb == 0) continue;
+        if (j->qa == 0 || j->qb == 0) continue;
         if (!p[i].b.data) {
             j->scratch = work;
             j->scratch_bytes = share;
@@ -542,7 +546,7 @@ static void native_mul_list(const struct gemm *g, const struct gemm_product *p, 
 static bool is_whole(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b) {
     const struct gemm_kern *kn = g->kernel;
     if (!kn->whole || !b->data || a->groups || a->rows == 0 || b->rows == 0) return false;
-    if (a->k == 0 || a->k > g->block.words || pool_reach(g->pool) > 1) return false;
+    if (a->k > g->block.words || pool_reach(g->pool) > 1) return false;
     return !a->src.trans ||
            !copies(kn, a->data ? a->ld : a->src.ld, a->k, slivers(b->rows, kn->nr));
 }

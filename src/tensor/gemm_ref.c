@@ -73,7 +73,7 @@ static void ref_mul(const struct gemm *g, const struct gemm_pack *a, const struc
     struct job j = {.a = a, .b = b, .compute = g->compute, .c = c, .ldc = ldc, .add = add};
     j.rows = a->rows / mat_variants(&b->src);
     j.group_rows = a->group_rows ? a->group_rows : j.rows;
-    if (a->k > 0) pool_for(g->pool, a->rows, row, &j);
+    pool_for(g->pool, a->rows, row, &j);
 }
 
 const struct gemm_backend gemm_ref = {

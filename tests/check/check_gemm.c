@@ -10,8 +10,9 @@
  *   run       gemm_run and gemm_local, with the products of a few rows that are not packed
  *   list      several in one loop, one of them in pieces of k, one in pieces of A with one B
  *   tri       products of which a triangle is enough
- *   shapes    a thousand different ones */
-#include "check.h"
+ *   shapes    a thousand different ones
+ *   nothing   products without k (check_gemm_nothing.c) */
+#include "check_gemm.h"
 #include "gemm_kern.h"
 #include "machine.h"
 
@@ -21,12 +22,6 @@
 #include <string.h>
 
 enum { SMALL = 70, PAD = 9, CANARY_BYTES = 64 };
-
-struct backend {
-    struct gemm g;
-    char name[48];
-    bool chain; /* results are the plain chain of fused multiply-adds */
-};
 
 /* An operand: its values as they are stored, (rows, k) without gaps, and where they are stored. */
 struct operand {
@@ -41,12 +36,6 @@ struct product {
     struct operand a, b; /* b may have more rows and more k than n and k */
     float *c, *before;   /* c of (m-1)*ldc + n floats, and what was in it */
 };
-
-static void *reserve(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 64) / 64 * 64);
-    if (!p) abort();
-    return p;
-}
 
 static int64_t pick(struct check *c, int64_t from, int64_t to) {
     return from + (int64_t)rng_below(&c->rng, (uint64_t)(to - from + 1));
@@ -482,53 +471,6 @@ static void check_shapes(struct check *c, const struct backend *b) {
     }
 }
 
-/* ---- speed ---- */
-
-struct timing {
-    const struct gemm *g;
-    struct gemm_pack a, b;
-    struct mat ma, mb;
-    float *c;
-    void *work;
-};
-
-static void timed_mul(void *ctx) {
-    struct timing *t = ctx;
-    gemm_mul(t->g, &t->a, &t->b, t->c, t->b.rows, false, NULL);
-}
-
-static void timed_run(void *ctx) {
-    struct timing *t = ctx;
-    gemm_run(t->g, t->a.rows, t->b.rows, t->a.k, t->ma, t->mb, t->c, t->b.rows, false, t->work);
-}
-
-static void bench(struct check *c, const struct backend *b) {
-    static const int64_t shapes[][3] = {
-        {1024, 1408, 512}, {1024, 512, 1408}, {1408, 512, 1024}, {64, 128, 64}, {1, 4096, 512}};
-    printf("%-24s", b->name);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const int64_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
-        float *a = reserve((size_t)(m * k) * 4), *w = reserve((size_t)(n * k) * 4);
-        check_normal(c, a, m * k, 1);
-        check_normal(c, w, n * k, 1);
-        struct timing t = {.g = &b->g, .ma = mat_f32(a, k, false), .mb = mat_f32(w, k, false)};
-        t.c = reserve((size_t)(m * n) * 4);
-        t.work = reserve(gemm_local_bytes(&b->g, m, n, k, t.ma, t.mb) +
-                         gemm_work_bytes(&b->g, m, n, k, t.ma));
-        t.a = gemm_pack(&b->g, GEMM_A, t.ma, m, k, t.work);
-        t.b = gemm_pack(&b->g, GEMM_B, t.mb, n, k,
-                        (char *)t.work + gemm_pack_bytes(&b->g, GEMM_A, t.ma, m, k));
-        const double flops = 2e-9 * (double)(m * n) * (double)k;
-        printf("  %7.1f", flops / check_time(timed_mul, &t));
-        printf(" %7.1f", flops / check_time(timed_run, &t));
-        free(a);
-        free(w);
-        free(t.c);
-        free(t.work);
-    }
-    printf("\n");
-}
-
 /* ---- the list ---- */
 
 static void check_backend(struct check *c, const struct backend *b) {
@@ -542,10 +484,11 @@ static void check_backend(struct check *c, const struct backend *b) {
                  {"run", check_run},
                  {"list", check_list},
                  {"tri", check_tri},
-                 {"shapes", check_shapes}};
+                 {"shapes", check_shapes},
+                 {"nothing", check_gemm_nothing}};
     if (c->bench) {
         if (!check_begin(c, "mul", b->name)) return;
-        bench(c, b);
+        check_gemm_bench(c, b);
         check_end(c);
         return;
     }

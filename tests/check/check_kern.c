@@ -1,8 +1,8 @@
-/* Row kernels: every tier of this CPU against kern_scalar. One row of the table below per kernel
- * says what its arguments are and how near its results must come. */
-#include "check.h"
+/* Row kernels: every tier of this CPU against kern_scalar. A row per kernel (check_kern.h), in the
+ * table below or one of the other files, says what its arguments are and how near its results must
+ * come. */
+#include "check_kern.h"
 #include "cpu.h"
-#include "kern.h"
 
 #include <float.h>
 #include <math.h>
@@ -10,55 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ARRAYS 5
-#define MAX_N 1408
-
-/* One call: arrays, and the scalars that the kernel takes. */
-struct row {
-    void *p[MAX_ARRAYS];
-    int64_t n;
-    float a, shift, factor, rstd, cap;
-    struct kern_adamw adamw;
-    struct kern_lion lion;
-    struct kern_momentum momentum;
-    double ret; /* what the kernel returned; 0 for void */
-};
-
-enum {
-    SPECIAL = 1, /* NaN and infinities behave as in the reference */
-    BIG = 2,     /* so do magnitudes near FLT_MAX */
-    NO_NAN = 4,
-    SOME = 8, /* n >= 1 */
-    EVEN = 16,
-    ONLY_BITS = 32, /* outputs equal the reference bit for bit */
-    BLOCKS = 64,    /* n a multiple of 32 */
-};
-
-struct item {
-    const char *name;
-    /* One letter per array. f32: i input, h input of n/2, o output, b both, v both and >= 0.
-     * uint16_t: I input, O output, B both; q and Q: n/32 blocks of 17. */
-    const char *args;
-    void (*call)(const struct kern *k, struct row *r);
-    /* Magnitude of what is added up for element i of an array, from the inputs; NULL: the value's
-     * own. ret: the same for the returned value. */
-    double (*scale)(const struct row *in, int array, int64_t i);
-    double (*ret)(const struct row *in);
-    double tol, tol_ret; /* ulp of that */
-    double abs;          /* absolute tolerance on top: where exp flushes to zero */
-    double spread;       /* exponents of wide inputs: -spread .. spread */
-    int flags;
-    const char *alias; /* "ab": array a in the memory of array b; "abcd": and c in that of d; ... */
-};
-
 /* Calls. */
-
-#define F(j) ((float *)r->p[j])
-#define U(j) ((uint16_t *)r->p[j])
-#define CALL(name, ...)                                                                            \
-    static void call_##name(const struct kern *k, struct row *r) {                                 \
-        __VA_ARGS__;                                                                               \
-    }
 
 CALL(bf16_from_f32, k->bf16_from_f32(U(0), F(1), r->n))
 CALL(f32_from_bf16, k->f32_from_bf16(F(0), U(1), r->n))
@@ -102,58 +54,6 @@ CALL(max_abs, r->ret = (double)k->max_abs(F(0), r->n))
 CALL(exp_sum, r->ret = (double)k->exp_sum(F(0), F(1), r->shift, r->n))
 CALL(exp_scale, k->exp_scale(F(0), F(1), r->shift, r->factor, r->n))
 
-/* An array as rows of attention: three if it is long, each with room behind its last column. */
-enum { ROOM = 16 };
-
-struct causal {
-    int64_t m, ld, first, end; /* entries of row 0 */
-};
-
-static struct causal causal_of(int64_t n) {
-    struct causal s = {.m = n < 128 ? 1 : 3};
-    s.ld = n / s.m;
-    s.end = s.ld - ROOM;
-    s.first = s.end - s.m + 1;
-    return s;
-}
-
-static void causal_fill(const struct causal *s, float *x, bool before) {
-    for (int64_t i = 0; i < s->m; i++)
-        for (int64_t t = before ? s->first + i : s->end; t < s->ld; t++)
-            x[i * s->ld + t] = before ? NAN : 0;
-}
-
-static void call_softmax(const struct kern *k, struct row *r) {
-    const struct causal s = causal_of(r->n);
-    memset(F(1), 0, (size_t)r->n * sizeof(float));
-    memset(F(2), 0, (size_t)r->n * sizeof(float));
-    if (s.first < 1) return;
-    causal_fill(&s, F(0), true);
-    k->softmax(F(0), s.ld, s.m, s.first, s.end, F(1), F(2));
-    causal_fill(&s, F(0), false);
-}
-
-/* The log-sum-exp of row i of array 0, which is at least its largest entry, from array 3. */
-static float causal_lse(const struct causal *s, const struct row *r, int64_t i) {
-    return kern_scalar.max(F(0) + i * s->ld, s->first + i) + fabsf(F(3)[i]);
-}
-
-static void call_softmax_grad(const struct kern *k, struct row *r) {
-    const struct causal s = causal_of(r->n);
-    float lse[3];
-    if (s.first < 1) return;
-    for (int64_t i = 0; i < s.m; i++) lse[i] = causal_lse(&s, r, i);
-    for (int j = 0; j < 2; j++) causal_fill(&s, F(j), true);
-    k->softmax_grad(F(0), F(1), s.ld, s.m, s.first, s.end, lse, F(2));
-    for (int j = 0; j < 2; j++) causal_fill(&s, F(j), false);
-}
-
-static void call_scale_rows(const struct kern *k, struct row *r) {
-    const int64_t m = r->n < 3 ? 1 : 3, n = r->n / m;
-    if (r->n > 0) k->scale_rows(F(0), n, F(1), n, F(2), m, n);
-    for (int64_t i = m * n; i < r->n; i++) F(0)[i] = 0;
-}
-
 CALL(rmsnorm, r->ret = (double)k->rmsnorm(F(0), F(1), F(2), 1e-5f, r->n))
 CALL(rmsnorm_grad, k->rmsnorm_grad(F(0), F(4), F(1), F(2), F(3), r->rstd, false, r->n))
 CALL(rmsnorm_grad_add, k->rmsnorm_grad(F(0), F(4), F(1), F(2), F(3), r->rstd, true, r->n))
@@ -169,55 +69,13 @@ CALL(lion, k->lion(F(0), F(1), F(2), &r->lion, r->n))
 
 CALL(momentum, k->momentum(F(0), F(1), F(2), &r->momentum, r->n))
 
-/* A step from a row, if there is one, and n_signs directions of the bits in u. With a power of two
- * for `by` nothing is rounded but what kern.h says, whatever is fused. */
-static struct kern_sgd step_from(const struct row *r, const float *row, const void *u,
-                                 int n_signs) {
-    static uint64_t bits[KERN_SIGNS][MAX_N / 64 + 1];
-    struct kern_sgd p = {.keep = 1, .by = -0.5f, .row = row, .n_signs = n_signs};
-    if (r->n % 2) p.keep = r->factor;
-    for (int d = 0; d < n_signs; d++) {
-        for (int64_t i = 0; i < (r->n + 63) / 64; i++) {
-            const int64_t left = 2 * r->n - 8 * i, bytes = left < 8 ? left : 8;
-            bits[d][i] = 0;
-            memcpy(bits[d] + i, (const char *)u + 8 * i, (size_t)bytes);
-            bits[d][i] *= 2 * (uint64_t)d + 0x9E3779B97F4A7C15;
-        }
-        p.eps[d] = r->a / (float)(d + 1);
-        p.bits[d] = bits[d];
-    }
-    return p;
-}
-
-#define STEP(kernel, ...) const struct kern_sgd p = step_from(r, __VA_ARGS__); kernel;
-CALL(sgd, STEP(k->sgd(F(0), &p, r->n), F(1), NULL, 0))
-CALL(sgd_signs, STEP(k->sgd(F(0), &p, r->n), NULL, U(1), 1))
-CALL(sgd_more, STEP(k->sgd(F(0), &p, r->n), NULL, U(1), 4))
-CALL(sgd_all, STEP(k->sgd(F(0), &p, r->n), F(1), U(2), KERN_SIGNS))
-CALL(sgd_bf16, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), F(1), NULL, 0))
-CALL(sgd_bf16_signs, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), NULL, U(1), 1))
-CALL(sgd_bf16_more, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), NULL, U(1), 4))
-CALL(sgd_bf16_all, STEP(k->sgd_bf16(U(0), &p, 7, 5, r->n), F(1), U(2), KERN_SIGNS))
-
-/* Magnitudes. r is the untouched input. */
-
-#define MAGNITUDE(name, ...)                                                                       \
-    static double of_##name(const struct row *r, int array, int64_t i) {                           \
-        (void)array;                                                                               \
-        __VA_ARGS__;                                                                               \
-    }
-#define A(j, i) fabs((double)F(j)[i])
+/* Magnitudes. */
 
 MAGNITUDE(axpy, return A(0, i) + fabs((double)r->a) * A(1, i))
 MAGNITUDE(add_scaled, return A(1, i) + fabs((double)r->a) * A(2, i))
 /* exp may overflow before a small factor brings it back */
 MAGNITUDE(exp_scale,
           return exp((double)(F(1)[i] - r->shift)) > (double)FLT_MAX ? (double)INFINITY : 0)
-MAGNITUDE(softmax_grad, const struct causal s = causal_of(r->n);
-          const int64_t row = s.first < 1 ? s.m : i / s.ld;
-          if (array == 0 || row >= s.m || i % s.ld >= s.first + row) return 0;
-          const float x = F(0)[i] - causal_lse(&s, r, row);
-          return exp((double)x) * (A(1, i) + A(2, row)))
 MAGNITUDE(swiglu, return A(1, i) / (1 + exp(-(double)F(1)[i])) * A(2, i))
 MAGNITUDE(swiglu_grad, double g = (double)F(3)[i], s = 1 / (1 + exp(-g)), rest = 1 / (1 + exp(g));
           return A(2, i) * (array == 0 ? A(4, i) * s * (1 + fabs(g) * rest) : fabs(g) * s))
@@ -285,11 +143,6 @@ static const struct item items[] = {
      .alias = "01"},
     {"exp_scale", "oi", call_exp_scale, of_exp_scale, .tol = 2.5, .spread = 7,
      .flags = SPECIAL | BIG, .alias = "01"},
-    {"softmax", "boo", call_softmax, .tol = 4, .spread = 7, .flags = SPECIAL | BIG | NO_NAN},
-    {"softmax_grad", "bbii", call_softmax_grad, of_softmax_grad, .tol = 4, .abs = 1e-44,
-     .spread = 7, .flags = SPECIAL},
-    {"scale_rows", "oii", call_scale_rows, .tol = 0.5, .spread = 100,
-     .flags = SPECIAL | BIG | ONLY_BITS, .alias = "01"},
     {"rmsnorm", "oii", call_rmsnorm, .tol = 2.5, .tol_ret = 0.51, .spread = 12, .flags = SPECIAL},
     {"rmsnorm_grad", "oiiib", call_rmsnorm_grad, of_rmsnorm_grad, .tol = 6, .spread = 8,
      .flags = SPECIAL, .alias = "01"},
@@ -312,26 +165,23 @@ static const struct item items[] = {
     {"adamw", "bibv", call_adamw, of_adamw, .tol = 5, .abs = 1e-39, .spread = 12, .flags = SPECIAL},
     {"lion", "bib", call_lion, of_lion, .tol = 2, .spread = 20, .flags = SPECIAL},
     {"momentum", "bib", call_momentum, of_momentum, .tol = 3, .spread = 20, .flags = SPECIAL},
-    {"sgd", "bi", call_sgd, .spread = 40, .flags = ONLY_BITS},
-    {"sgd_signs", "bI", call_sgd_signs, .spread = 40, .flags = ONLY_BITS},
-    {"sgd_more", "bI", call_sgd_more, .spread = 40, .flags = ONLY_BITS},
-    {"sgd_all", "biI", call_sgd_all, .spread = 40, .flags = ONLY_BITS},
-    {"sgd_bf16", "Bi", call_sgd_bf16, .spread = 40},
-    {"sgd_bf16_signs", "BI", call_sgd_bf16_signs, .flags = 0},
-    {"sgd_bf16_more", "BI", call_sgd_bf16_more, .flags = 0},
-    {"sgd_bf16_all", "BiI", call_sgd_bf16_all, .spread = 40},
 };
+
+enum { N_ITEMS = sizeof items / sizeof *items };
+
+static const struct {
+    const struct item *items;
+    int n;
+} tables[] = {{items, N_ITEMS},
+              {kern_attn_items, KERN_ATTN_ITEMS},
+              {kern_step_items, KERN_STEP_ITEMS}};
 
 /* Rows that are further forms of a kernel: add_signs_zero, rmsnorm_grad_add, rmsnorm_grad_fixed,
  * rope_inverse, and three of each step. */
 #define FORMS 10
-_Static_assert(sizeof items / sizeof *items - FORMS ==
+_Static_assert(N_ITEMS + KERN_ATTN_ITEMS + KERN_STEP_ITEMS - FORMS ==
                    (sizeof(struct kern) - sizeof(char *)) / sizeof(void (*)(void)),
                "every kernel has a row");
-
-#undef A
-#undef F
-#undef U
 
 static const char *const kinds[] = {"normal", "wide", "special"};
 
@@ -490,6 +340,7 @@ static void check_item(struct check *c, const struct item *it, const struct kern
         for (int kind = 0; kind < 3; kind++)
             if (kind < 2 || it->flags & SPECIAL) check_case(c, it, k, n, kind, d);
     }
+    if (it->more) it->more(c, k);
 }
 
 /* exp over its whole range against the exact value, and its edges. */
@@ -583,22 +434,25 @@ static bool full(const struct kern *k) {
     return true;
 }
 
+static void check_tiers(struct check *c, const struct item *it, struct data *d) {
+    for (int tier = c->bench ? -1 : 0; tier < CPU_TIER_COUNT; tier++) {
+        const struct kern *k = tier < 0 ? &kern_scalar : kern_tier(tier);
+        if (!k || !check_begin(c, it->name, k->name)) continue;
+        if (c->bench)
+            bench(c, it, k);
+        else
+            check_item(c, it, k, d);
+        check_end(c);
+    }
+}
+
 void check_kern(struct check *c) {
     static struct data data;
     if (c->bench)
         printf("%-20s %-11s  per element at n = 512, 1408 and 1048576; bytes read and written\n",
                "kernel", "tier");
-    for (size_t j = 0; j < sizeof items / sizeof *items; j++) {
-        for (int tier = c->bench ? -1 : 0; tier < CPU_TIER_COUNT; tier++) {
-            const struct kern *k = tier < 0 ? &kern_scalar : kern_tier(tier);
-            if (!k || !check_begin(c, items[j].name, k->name)) continue;
-            if (c->bench)
-                bench(c, &items[j], k);
-            else
-                check_item(c, &items[j], k, &data);
-            check_end(c);
-        }
-    }
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (int j = 0; j < tables[t].n; j++) check_tiers(c, tables[t].items + j, &data);
     for (int tier = 0; tier < CPU_TIER_COUNT && !c->bench; tier++) {
         const struct kern *k = kern_tier(tier);
         if (!k) continue;
