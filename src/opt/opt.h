@@ -1,7 +1,7 @@
 /* Optimizers: what an update makes of a gradient, by its verbs.
  *
- *   direction  (optional) sees a whole matrix once the norm of all gradients is known, with gemm and
- *              scratch that were planned, and writes the update over the gradient buffer
+ *   direction  (optional) sees a whole matrix once the norm of all gradients is known, with gemm
+ *              and scratch that were planned, and writes the update over the gradient buffer
  *   tile       one fused pass over each tile of each trainable parameter: clipping, decay, rate and
  *              the rounding of weights that are stored as bf16
  *   step       in the place of `tile`, where that would be w = keep w + by g

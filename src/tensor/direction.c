@@ -1,5 +1,6 @@
 #include "direction.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const struct direction_kind *const kinds[] = {
@@ -16,6 +17,7 @@ const struct direction_kind *direction_find(const char *name) {
 
 struct direction direction_make(const struct direction_space *s, uint64_t seed, int64_t step) {
     struct direction d = {.space = s};
+    assert(!s->kind->words == !s->kind->bits);
     s->kind->keys(&d, seed, step);
     return d;
 }

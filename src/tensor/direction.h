@@ -34,7 +34,8 @@ struct direction_kind {
      * first, first + stride, ... as perturb_words has them. NULL: rows go through `add`. */
     void (*words)(const struct direction *d, int64_t tensor, int64_t first, int64_t stride,
                   int64_t n, uint64_t *words);
-    /* And those of n elements from `begin` on, as perturb_bits has them. Both or neither. */
+    /* And those of n elements from `begin` on, as perturb_bits has them. A kind has both or
+     * neither (direction_make asserts it). */
     void (*bits)(const struct direction *d, int64_t tensor, int64_t begin, int64_t n,
                  uint64_t *bits);
     /* Of a kind whose matrices are products of two factors, which packing then adds as it adds LoRA
