@@ -100,7 +100,7 @@ INLINE vf fused(vf sum, vf x, vf b) {
 /* Words of k at a time: a product is as fast as its instructions can be issued where two threads
  * share a core, so there should be few besides loads and sums. */
 #ifndef STEPS
-#define STEPS (NARROW ? 4 : 8)
+#define STEPS 8
 #endif
 
 /* `steps` words of k; `wide` vectors of columns. */
@@ -153,19 +153,20 @@ INLINE void pair_f32(vf r0[2], vf r1[2], vf x0, vf x1, const float *b) {
             : [x1] "x"(x1));
 }
 
-/* Four words of k. Rows go by two, for each of which B's words come anew: besides the sums of all,
- * registers are few. A vector of A holds words of one row, or (cols) a word of each. */
+/* Rows go by two, and for each two B's words come anew: besides the sums of all rows, registers
+ * are few. A vector of A holds words of one row, or (cols) a word of each. */
 INLINE void step_narrow(const int h, const int wide, const bool cols, vf r[MR][2],
                         struct rows *rows, const float **a, int64_t ld, const float **b) {
     UNROLL for (int i = 0; i < h; i += 2) {
         const bool two = i + 1 < h;
-        vf x0 = {0}, x1 = {0};
+        vf x0, x1;
         __asm__("" : "+r"(*a), "+r"(*b)); /* or the compiler keeps the words, and spills */
-        if (!cols) x0 = *(const vfu *)rows_at(rows, i);
-        if (!cols && two) x1 = *(const vfu *)rows_at(rows, i + 1);
-        UNROLL for (int u = 0; u < 4; u++) {
-            if (cols) x0 = x1 = *(const vfu *)(*a + u * ld);
-            const vf y0 = lane(x0, cols ? i : u), y1 = lane(x1, cols ? i + 1 : u);
+        UNROLL for (int u = 0; u < STEPS; u++) {
+            if (cols || u % VL == 0) {
+                x0 = *(const vfu *)(cols ? *a + u * ld : rows_at(rows, i) + u);
+                x1 = cols || !two ? x0 : *(const vfu *)(rows_at(rows, i + 1) + u);
+            }
+            const vf y0 = lane(x0, cols ? i : u % VL), y1 = lane(x1, cols ? i + 1 : u % VL);
             const float *at = *b + u * NR;
             if (two && wide > 1) {
                 pair_f32(r[i], r[i + 1], y0, y1, at);
@@ -177,10 +178,10 @@ INLINE void step_narrow(const int h, const int wide, const bool cols, vf r[MR][2
         }
     }
     if (cols)
-        *a += 4 * ld;
+        *a += STEPS * ld;
     else
-        rows_next(rows, 4);
-    *b += 4 * NR;
+        rows_next(rows, STEPS);
+    *b += STEPS * NR;
 }
 #endif
 
