@@ -1,7 +1,8 @@
 /* Products of a few rows, which are not packed: gemm_run, gemm_run_list and gemm_local. Narrow
  * weights that are read where they stand, and transposed ones, against plain chains of fused
- * multiply-adds, bit for bit (without fused instructions: nearly); several in one loop against one
- * after the other; and all with several threads. */
+ * multiply-adds, bit for bit (without fused instructions: nearly); f32 that is not transposed
+ * against sums in double; several in one loop against one after the other; and all with several
+ * threads. */
 #include "check.h"
 #include "gemm.h"
 
@@ -87,6 +88,7 @@ static void describe(struct check *c, int64_t m, int64_t n, int64_t k, const str
 
 static void compare(struct check *c, const struct tier *t, const struct weights *w, int64_t m,
                     int64_t n, int64_t k, const float *a, const float *before, const float *found) {
+    const bool chain = t->fused && (w->mat.trans || w->mat.dtype != DT_F32);
     for (int64_t i = 0; i < m * n; i++) {
         float want = before ? before[i] : 0;
         double sum = (double)want, scale = fabs(sum);
@@ -100,7 +102,7 @@ static void compare(struct check *c, const struct tier *t, const struct weights 
         uint32_t bits, expected;
         memcpy(&bits, found + i, sizeof bits);
         memcpy(&expected, &want, sizeof expected);
-        if (t->fused) check_bits(c, i, bits, expected);
+        if (chain) check_bits(c, i, bits, expected);
         check_near(c, i, (double)found[i], sum, scale, 1 + sqrt((double)k), 0);
     }
 }
@@ -161,6 +163,17 @@ static void check_columns(struct check *c, const struct tier *t) {
     }
 }
 
+/* Rows of B that just fit what several rows of A go through together, and that do not. */
+static void check_rows(struct check *c, const struct tier *t) {
+    static const int64_t ks[] = {1, 70, 1100, 16384, 16385, 20000};
+    for (int i = 0; i < 24; i++) {
+        const int64_t m = i % 4 + 1, n = pick(c, 1, 40), k = ks[i / 4];
+        struct weights w = weights_make(c, 0, DT_F32, false, n, k);
+        check_product(c, t, &w, m, n, k);
+        weights_free(&w, n, k);
+    }
+}
+
 /* Products of one input, some of which have to be packed. */
 static void check_list(struct check *c, const struct tier *t) {
     static const enum dtype types[] = {DT_F32, DT_BF16, DT_Q8_0, DT_F16};
@@ -203,7 +216,8 @@ void check_few(struct check *c) {
     static const struct {
         const char *name;
         void (*fn)(struct check *c, const struct tier *t);
-    } items[] = {{"narrow", check_narrow}, {"columns", check_columns}, {"list", check_list}};
+    } items[] = {{"narrow", check_narrow}, {"columns", check_columns}, {"rows", check_rows},
+                 {"list", check_list}};
     for (int i = 0; i <= (int)cpu_best() && !c->bench; i++) {
         const char *name = cpu_tier_name((enum cpu_tier)i);
         struct tier t;
