@@ -100,7 +100,8 @@ struct kern {
     /* Causal attention: m >= 1 rows at stride ld, row i of n + i entries, n >= 1. Those behind
      * them become 0, up to column `end`, which is at least n + m - 1; up to 15 more floats are read
      * and written.
-     * x = exp(x - most[i]), most[i] the largest entry, as max has it; sum[i]: as of exp_sum. */
+     * x = exp(x - most[i]), most[i] the largest entry, as max has it; sum[i]: as of exp_sum. A NaN
+     * entry stays NaN, and so is sum[i]: nothing else of such a row means anything. */
     void (*softmax)(float *x, int64_t ld, int64_t m, int64_t n, int64_t end, float *most,
                     float *sum);
     /* p = exp(p - lse[i]), d = p (d - shift[i]). p <= lse[i]. */
