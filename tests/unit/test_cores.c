@@ -280,7 +280,7 @@ static void run_shape(const struct shape *h, int cores) {
 static void step_on_many_cores(void **state) {
     (void)state;
     /* The first takes 4 ms on all: two microseconds at the beginning of each of the 32 loops of the
-     * linear ops, half of them for how their products are cut, are 2 % of it. */
+     * linear ops, most of which finds its data in no cache, are 2 % of it. */
     static const struct shape shapes[] = {
         {"demo, 2 x 256", {128, 352, 4, 4, 2, 32, 2048}, 2, 256, 9, 0.04},
         {"4 layers of 256, 4 x 256", {256, 704, 4, 8, 4, 32, 2048}, 4, 256, 11, 0.02},
