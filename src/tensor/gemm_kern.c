@@ -12,34 +12,31 @@
 TIERS(X)
 #undef X
 
-const struct gemm_kern *gemm_kern_f32(enum cpu_tier tier) {
+struct of_tier {
+    const struct gemm_kern *f32;
+    gemv_fn *gemv, *sum_rows;
+};
+
+static struct of_tier of_tier(enum cpu_tier tier) {
     switch (tier) {
+    default: /* a tier of another processor: as the first, generic */
 #define X(t)                                                                                       \
-    case CPU_##t: return &gemm_kern_f32_##t;
+    case CPU_##t: return (struct of_tier){&gemm_kern_f32_##t, gemm_gemv_##t, gemm_sum_rows_##t};
         TIERS(X)
 #undef X
-    default: return &gemm_kern_f32_generic;
     }
+}
+
+const struct gemm_kern *gemm_kern_f32(enum cpu_tier tier) {
+    return of_tier(tier).f32;
 }
 
 gemv_fn *gemm_kern_gemv(enum cpu_tier tier) {
-    switch (tier) {
-#define X(t)                                                                                       \
-    case CPU_##t: return gemm_gemv_##t;
-        TIERS(X)
-#undef X
-    default: return gemm_gemv_generic;
-    }
+    return of_tier(tier).gemv;
 }
 
 gemv_fn *gemm_kern_sum_rows(enum cpu_tier tier) {
-    switch (tier) {
-#define X(t)                                                                                       \
-    case CPU_##t: return gemm_sum_rows_##t;
-        TIERS(X)
-#undef X
-    default: return gemm_sum_rows_generic;
-    }
+    return of_tier(tier).sum_rows;
 }
 
 const struct gemm_kern *gemm_kern_bf16(enum cpu_tier tier) {

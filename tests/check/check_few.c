@@ -4,6 +4,7 @@
  * against sums in double; several in one loop against one after the other; and all with several
  * threads. */
 #include "check.h"
+#include "check_gemm.h"
 #include "gemm.h"
 
 #include <math.h>
@@ -23,12 +24,6 @@ struct weights {
     struct mat mat;
     float *value;
 };
-
-static void *reserve(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 64) / 64 * 64);
-    if (!p) abort();
-    return p;
-}
 
 static int64_t pick(struct check *c, int64_t from, int64_t to) {
     return from + (int64_t)rng_below(&c->rng, (uint64_t)(to - from + 1));
