@@ -24,11 +24,12 @@ struct opts {
     const char *task, *prompt, *labels, *logits, *out, *paired;
     struct conf_pairs set;
     struct open_opts open;
-    double val_fraction;
+    double val_fraction, test_fraction;
     int64_t batch, seq, windows, threads;
     struct machine machine; /* no option */
     bool exact, overwrite, json, quiet;
-    const struct record *run; /* whose validation text data is; NULL: --data's */
+    const struct record *run; /* of whose text this part is evaluated; NULL: --data's */
+    enum run_part part;
 };
 
 #define O struct opts
@@ -37,16 +38,19 @@ static const struct conf_row rows[] = {
     CONF_LIST(
         O, data, "data", "FILE",
         "texts (also .gz, .zst) or folders of texts, repeatable; or one shard of `duet "
-        "tokenize`, or raw16 tokens; - is standard input; default: what the run validates on, "
-        "of which MODEL is the folder"),
+        "tokenize`, or raw16 tokens; - is standard input; default: what the run of which MODEL is "
+        "the folder validates on, or with --split test what it keeps for the test"),
     CONF_CHOICE(O, format, "format", "auto", "auto raw16",
                 "auto: by content; raw16: headerless uint16 tokens"),
     CONF_STRING(O, tokenizer, "tokenizer", NULL, "T",
                 "byte, or a tokenizer file; default: the one in the model file"),
-    CONF_CHOICE(O, split, "split", "all", "all val",
-                "all of the data, or only what training keeps for validation"),
+    CONF_CHOICE(O, split, "split", "all", "all val test",
+                "all of the data, or only what training keeps for validation, or for the test; of "
+                "a run without --data val is the default"),
     CONF_FLOAT(O, val_fraction, "val-fraction", "0.1", 0, 0.9,
                "with --split val: the share kept for validation"),
+    CONF_FLOAT(O, test_fraction, "test-fraction", "0", 0, 0.9,
+               "with --split val or test: the share kept for the test, which lies behind that"),
     CONF_INT(O, windows, "windows", "0", 0, 1e12,
              "evaluate so many windows, spread evenly; 0: every window"),
     CONF_INT(O, seq, "seq", "0", 0, 1 << 20,
@@ -186,9 +190,9 @@ static void task_progress(void *ctx, uint64_t done, uint64_t total) {
  * is one window. A model must know every token. */
 static int choose_split(const struct opts *o, const struct dataset *d, int64_t *T, struct split *v,
                         struct log_progress *line, struct err *e) {
-    struct split rest;
+    struct splits all;
     char name[256];
-    const bool part = !strcmp(o->split, "val");
+    const bool part = strcmp(o->split, "all"), test = !strcmp(o->split, "test");
     const uint64_t n = d->shard.n_tokens;
     dataset_name(&o->data, name);
     if (!o->seq && !part && n > 1 && n <= (uint64_t)*T) {
@@ -196,8 +200,10 @@ static int choose_split(const struct opts *o, const struct dataset *d, int64_t *
                  (unsigned long long)n, (unsigned long long)n - 1, (long long)*T);
         *T = (int64_t)n - 1;
     }
-    return part ? split_make(&d->shard, name, o->val_fraction, *T, &rest, v, e)
-                : split_make(&d->shard, name, 0, *T, v, &rest, e);
+    const int rc = splits_make(&d->shard, name, part && !test ? o->val_fraction : 0,
+                               part ? o->test_fraction : 0, *T, &all, e);
+    *v = !part ? all.train : test ? all.test : all.val;
+    return rc;
 }
 
 static int open_data(struct dataset *d, const struct opts *o, const struct model *m,
@@ -251,6 +257,7 @@ static int evaluate_exact(const struct opts *o, const struct conf *conf, struct 
     struct tokenizer *tok = NULL;
     const struct eval_exact_opts eo = {.data = o->data,
                                        .run = o->run,
+                                       .part = o->part,
                                        .out = o->out,
                                        .paired = o->paired,
                                        .context = o->seq,
@@ -326,32 +333,50 @@ static int refuse_given(const struct conf *conf, const char *const *names, size_
     return 0;
 }
 
-/* A run's own text is what it is. */
-static int refuse_own(const struct conf *conf, struct err *e) {
-    static const char *const names[] = {"format", "split", "val-fraction"};
+/* A run's own text is what it is: only which part of it can be said. */
+static int refuse_own(const struct opts *o, const struct conf *conf, struct err *e) {
+    static const char *const names[] = {"format", "val-fraction", "test-fraction"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (conf_given(conf, names[i]))
             return err_set(e, ERR_USAGE, "--%s has no effect without --data", names[i]);
+    if (conf_given(conf, "split") && !strcmp(o->split, "all"))
+        return err_set(e, ERR_USAGE,
+                       "--split all is of --data; of its own text a run has val and test");
+    return 0;
+}
+
+/* Shares of a text that has parts. */
+static int check_parts(const struct opts *o, const struct conf *conf, struct err *e) {
+    if (!strcmp(o->split, "test") && !(o->test_fraction > 0))
+        return err_set(e, ERR_USAGE, "--split test of --data needs --test-fraction");
+    if (!strcmp(o->split, "all") && conf_given(conf, "test-fraction"))
+        return err_set(e, ERR_USAGE, "--test-fraction has no effect without --split val or test");
+    if (!strcmp(o->split, "val") && !(o->val_fraction + o->test_fraction < 1))
+        return err_set(e, ERR_USAGE, "--val-fraction %g and --test-fraction %g are all of the data",
+                       o->val_fraction, o->test_fraction);
     return 0;
 }
 
 /* Options of the one kind of work have no effect on the other. */
 static int check_work(const struct opts *o, const struct conf *conf, struct err *e) {
-    static const char *const text[] = {"data",         "format",  "split",
-                                       "val-fraction", "windows", "logits"};
-    static const char *const loss[] = {"split", "val-fraction", "windows", "batch", "json"};
-    static const char *const parts[] = {"format",       "split",   "val-fraction", "windows",
-                                        "batch",        "logits",  "task"};
+    static const char *const text[] = {"data",          "format",  "split", "val-fraction",
+                                       "test-fraction", "windows", "logits"};
+    static const char *const loss[] = {"split",   "val-fraction", "test-fraction",
+                                       "windows", "batch",        "json"};
+    static const char *const parts[] = {"format", "val-fraction", "test-fraction", "windows",
+                                        "batch",  "logits",       "task"};
+    static const char *const split[] = {"split"};
     int rc;
     if (!o->exact && (o->out || o->paired))
         return err_set(e, ERR_USAGE, "--%s belongs to --exact", o->out ? "out" : "paired");
+    if (o->exact && (o->data.n || o->task)) TRY(refuse_given(conf, split, 1, "exact", e));
     if (o->exact) TRY(refuse_given(conf, parts, sizeof parts / sizeof *parts, "exact", e));
     if (!o->task) {
         if (o->prompt || o->labels)
             return err_set(e, ERR_USAGE, "--template and --labels belong to --task");
         if (!o->data.n && (o->logits || !run_folder_is(conf->pos[0])))
             return err_set(e, ERR_USAGE, "give the data to evaluate on with --data FILE");
-        if (!o->data.n) TRY(refuse_own(conf, e));
+        TRY(o->data.n ? check_parts(o, conf, e) : refuse_own(o, conf, e));
         return o->logits ? refuse_given(conf, loss, sizeof loss / sizeof *loss, "logits", e) : 0;
     }
     rc = refuse_given(conf, text, sizeof text / sizeof *text, "task", e);
@@ -381,31 +406,32 @@ out:
     return rc;
 }
 
-/* What the run in a folder validates on, in windows of its length. */
+/* A part of the text of the run in a folder, in windows of its length. */
 struct own {
     struct record run;
-    char *path;
+    struct run_shard shard;
     const char *item[1];
 };
 
 static int take_own(struct own *own, struct opts *o, const char *dir, struct err *e) {
     int rc;
-    double share;
     TRY(record_read(&own->run, dir, RECORD_BRIEF, e));
-    rc = run_val_shard(&own->run, &own->path, &share, e);
+    o->part = strcmp(o->split, "test") ? RUN_VAL : RUN_TEST;
+    rc = run_shard_find(&own->run, o->part, &own->shard, e);
     if (rc) {
-        err_prefix(e, "no --data");
+        if (o->part == RUN_VAL) err_prefix(e, "no --data");
         goto out;
     }
-    own->item[0] = own->path;
+    own->item[0] = own->shard.path;
     o->run = &own->run;
     o->data = (struct conf_list){own->item, 1};
-    o->split = share == 1 ? "all" : "val";
-    o->val_fraction = share;
+    o->split = own->shard.whole ? "all" : o->part == RUN_TEST ? "test" : "val";
+    o->val_fraction = own->shard.val_fraction;
+    o->test_fraction = own->shard.test_fraction;
     const double seq = record_number(own->run.options, "seq");
     if (!o->seq && seq >= 1 && seq <= 1 << 20) o->seq = (int64_t)seq;
     if (!o->quiet) {
-        fputs("on the validation text of ", stderr);
+        fprintf(stderr, "on the %s text of ", o->part == RUN_TEST ? "test" : "validation");
         screen_write(stderr, dir, strlen(dir));
         fputc('\n', stderr);
     }
@@ -435,7 +461,7 @@ static int run(int argc, char **argv, struct err *e) {
          : o.logits ? write_logits
                     : evaluate)(&o, &conf, e));
 out:
-    free(own.path);
+    free(own.shard.path);
     record_release(&own.run);
     machine_close(&o.machine);
     conf_release(&conf);
@@ -445,7 +471,7 @@ out:
 const struct cmd cmd_eval = {
     .name = "eval",
     .summary = "Loss, perplexity and bits per byte of a model on a text.",
-    .usage = "RUN [--exact] [--json]\n"
+    .usage = "RUN [--split test] [--exact] [--json]\n"
              "MODEL --data FILE [--split val] [--adapter FILE] [--json]\n"
              "MODEL --data FILE --exact [--out FILE] [--paired FILE] [--seq N]\n"
              "MODEL --data FILE --logits OUT [--seq N]\n"

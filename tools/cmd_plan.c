@@ -31,6 +31,7 @@ struct job {
     uint32_t *ids; /* those that occur, for --compact-vocab */
     int64_t n_ids;
     int64_t seq, val_seq;
+    uint64_t read_tokens; /* of data: the rest is for the test */
     struct engine_opts engine;
     struct engine_memory memory;
     double flops;  /* of an update */
@@ -102,7 +103,7 @@ static int read_text(struct job *j, struct model *holder, uint32_t vocab, struct
     bool must;
     char name[256];
     const double share = o->val_data.n ? 0 : o->val_fraction;
-    struct split train, val;
+    struct splits all;
     struct dataset_opts d = {.data = o->data,
                              .format = o->format,
                              .tokenizer = o->tokenizer,
@@ -118,10 +119,12 @@ static int read_text(struct job *j, struct model *holder, uint32_t vocab, struct
     tokenizer_close(j->data.tokenizer);
     j->data.tokenizer = NULL;
     TRY(data_show_open(&j->data, &d, true, e));
-    TRY(split_make(&j->data.shard, dataset_name(&o->data, name), share, j->seq, &train, &val, e));
-    const struct batcher b = {.split = train, .T = j->seq};
+    TRY(splits_make(&j->data.shard, dataset_name(&o->data, name), share, o->test_fraction, j->seq,
+                    &all, e));
+    const struct batcher b = {.split = all.train, .T = j->seq};
+    j->read_tokens = all.test.begin;
     j->epoch = (double)batch_epoch_rows(&b) * (double)j->seq;
-    if (!o->val_data.n && val.end - val.begin <= (uint64_t)j->seq) j->val_seq = 0;
+    if (!o->val_data.n && all.val.end - all.val.begin <= (uint64_t)j->seq) j->val_seq = 0;
     if (!o->val_data.n || !o->compact_vocab) goto out;
     d.data = o->val_data;
     TRY(data_show_open(&j->val_data, &d, true, e));
@@ -172,8 +175,8 @@ static int make_plan(struct job *j, struct err *e) {
                                                 : 0;
     TRY(train_model_create(&j->model, o, &j->files, vocab, e));
     if (o->compact_vocab && o->data.n)
-        TRY(dataset_ids(&j->data.shard, &j->val_data.shard, j->model.config.vocab, &j->ids,
-                        &j->n_ids, e));
+        TRY(dataset_ids(&j->data.shard, j->read_tokens, &j->val_data.shard, j->model.config.vocab,
+                        &j->ids, &j->n_ids, e));
     TRY(train_model_shape(&j->model, &j->setup, j->ids, j->n_ids, e));
     j->engine = train_engine_opts(&j->setup, o, &j->machine, j->seq);
     j->engine.n_answers = j->task.n_labels;

@@ -2,7 +2,6 @@
 
 #include "exact.h"
 #include "log.h"
-#include "run_text.h"
 #include "shard.h"
 
 #include <jansson.h>
@@ -115,7 +114,7 @@ int eval_exact(struct model *m, const struct machine *machine, const struct toke
         rc = err_set(e, ERR_INPUT, "%s is a shard; --exact needs the text itself", o->data.item[0]);
         goto out;
     }
-    TRY(o->run ? run_text(o->run, t, machine->pool, o->context, &d, e)
+    TRY(o->run ? run_text(o->run, o->part, t, machine->pool, o->context, &d, e)
                : docs_read(&d, o->data.item, o->data.n, e));
     log_begin(&job.line);
     TRY(exact_run(m, machine, t, &d, &eo, &r, e));

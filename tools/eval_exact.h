@@ -6,10 +6,12 @@
 #include "machine.h"
 #include "model.h"
 #include "record.h"
+#include "run_text.h"
 
 struct eval_exact_opts {
     struct conf_list data;
-    const struct record *run;    /* instead of data: what this run validates on; or NULL */
+    const struct record *run;    /* instead of data: this part of a run's text; or NULL */
+    enum run_part part;
     const char *out, *paired; /* or NULL */
     int64_t context;                 /* 0: all that the model has */
     bool json, quiet;

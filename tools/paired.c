@@ -81,7 +81,8 @@ static int look(struct looked *k, const struct run_list *l, const struct paired_
         rc = open_run(&m, &t, r, o, e);
         const int64_t seq = rc ? 0 : seq_of(r, &m);
         if (!rc && (!k->seq || seq < k->seq)) k->seq = seq;
-        if (!rc && !o->data.n) rc = run_text(r, t, o->machine->pool, seq, i ? &d : &k->docs, e);
+        if (!rc && !o->data.n)
+            rc = run_text(r, RUN_VAL, t, o->machine->pool, seq, i ? &d : &k->docs, e);
         if (!rc && !o->data.n && i && !same_docs(&k->docs, &d))
             rc = err_set(e, ERR_INPUT,
                          "%s and %s do not validate on the same text: give one with --data",

@@ -81,25 +81,25 @@ static int decode(const struct shard *s, const struct split *part, const struct 
     return 0;
 }
 
-static int read_part(const struct record *r, const char *path, double share,
+static int read_part(const struct record *r, const struct run_shard *at, enum run_part part,
                      const struct tokenizer *t, struct pool *pool, int64_t seq, struct docs *d,
                      struct err *e) {
     int rc;
     struct shard s = {0};
-    struct split train, val;
+    struct splits all;
     struct text x = {0};
-    const bool whole = share == 1;
-    TRY(shard_open(&s, path, SHARD_DUET, 0, true, pool, e));
+    TRY(shard_open(&s, at->path, SHARD_DUET, 0, true, pool, e));
     if (!tokenizer_is(t, s.tok_hash) || s.vocab > tokenizer_vocab_size(t)) {
-        rc = err_set(e, ERR_INPUT, "%s was made by another tokenizer than the run's", path);
+        rc = err_set(e, ERR_INPUT, "%s was made by another tokenizer than the run's", at->path);
         goto out;
     }
-    TRY(split_make(&s, path, whole ? 0 : share, seq, &train, &val, e));
-    if (decode(&s, whole ? &train : &val, t, &x)) {
-        rc = err_set(e, ERR_NOMEM, "no memory for the text of %s", path);
+    TRY(splits_make(&s, at->path, at->whole ? 0 : at->val_fraction,
+                    at->whole ? 0 : at->test_fraction, seq, &all, e));
+    if (decode(&s, at->whole ? &all.train : part == RUN_TEST ? &all.test : &all.val, t, &x)) {
+        rc = err_set(e, ERR_NOMEM, "no memory for the text of %s", at->path);
         goto out;
     }
-    rc = x.n ? docs_take(d, x.data, x.n, path, e)
+    rc = x.n ? docs_take(d, x.data, x.n, at->path, e)
              : err_set(e, ERR_INPUT, "%s validates on nothing", r->dir);
     if (x.n) x.data = NULL;
 out:
@@ -108,31 +108,34 @@ out:
     return rc;
 }
 
-int run_val_shard(const struct record *r, char **path, double *share, struct err *e) {
-    bool whole;
-    *path = NULL;
+int run_shard_find(const struct record *r, enum run_part part, struct run_shard *s, struct err *e) {
+    *s = (struct run_shard){0};
     if (json_object_get(r->options, "task"))
         return err_set(e, ERR_INPUT, "%s learned a task, not a text", r->dir);
     const char *format = json_string_value(json_object_get(r->options, "format"));
     if (format && !strcmp(format, "raw16"))
         return err_set(e, ERR_INPUT, "%s has headerless tokens and no text", r->dir);
-    *path = find_shard(r, &whole);
-    if (!*path)
+    const double val = record_number(r->options, "val-fraction"),
+                 test = record_number(r->options, "test-fraction");
+    s->val_fraction = isfinite(val) ? val : 0.1;
+    s->test_fraction = test > 0 ? test : 0;
+    if (part == RUN_TEST && !(test > 0))
         return err_set(e, ERR_INPUT,
-                       "%s: the tokens that it validates on are neither in it nor where they were",
-                       r->dir);
-    const double kept = record_number(r->options, "val-fraction");
-    *share = whole ? 1 : isfinite(kept) ? kept : 0.1;
+                       "%s has no test split: it was trained without --test-fraction", r->dir);
+    s->path = find_shard(r, &s->whole);
+    if (!s->path)
+        return err_set(e, ERR_INPUT,
+                       "%s: the tokens that it %s are neither in it nor where they were", r->dir,
+                       part == RUN_TEST ? "keeps for the test" : "validates on");
     return 0;
 }
 
-int run_text(const struct record *r, const struct tokenizer *t, struct pool *pool, int64_t seq,
-             struct docs *d, struct err *e) {
-    char *path;
-    double share;
+int run_text(const struct record *r, enum run_part part, const struct tokenizer *t,
+             struct pool *pool, int64_t seq, struct docs *d, struct err *e) {
+    struct run_shard s;
     *d = (struct docs){0};
-    int rc = run_val_shard(r, &path, &share, e);
-    if (!rc) rc = read_part(r, path, share, t, pool, seq, d, e);
-    free(path);
+    int rc = run_shard_find(r, part, &s, e);
+    if (!rc) rc = read_part(r, &s, part, t, pool, seq, d, e);
+    free(s.path);
     return rc;
 }

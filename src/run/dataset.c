@@ -207,19 +207,19 @@ void dataset_close(struct dataset *d) {
     *d = (struct dataset){0};
 }
 
-static void mark_ids(const struct shard *s, uint64_t vocab, uint8_t *seen) {
-    for (uint64_t i = 0; i < s->n_tokens; i++)
+static void mark_ids(const struct shard *s, uint64_t n_tokens, uint64_t vocab, uint8_t *seen) {
+    for (uint64_t i = 0; i < n_tokens; i++)
         if (shard_token(s, i) < vocab) seen[shard_token(s, i)] = 1;
 }
 
-int dataset_ids(const struct shard *s, const struct shard *more, int64_t vocab, uint32_t **ids,
-                int64_t *n, struct err *e) {
+int dataset_ids(const struct shard *s, uint64_t n_tokens, const struct shard *more, int64_t vocab,
+                uint32_t **ids, int64_t *n, struct err *e) {
     const uint64_t V = (uint64_t)vocab;
     uint8_t *seen = calloc(V, 1);
     *ids = malloc(V * sizeof **ids);
     *n = 0;
-    if (seen) mark_ids(s, V, seen);
-    if (seen && more) mark_ids(more, V, seen);
+    if (seen) mark_ids(s, n_tokens, V, seen);
+    if (seen && more) mark_ids(more, more->n_tokens, V, seen);
     for (uint64_t v = 0; seen && *ids && v < V; v++)
         if (seen[v]) (*ids)[(*n)++] = (uint32_t)v;
     free(seen);

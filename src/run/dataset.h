@@ -41,9 +41,9 @@ int dataset_check(const struct conf_list *data, const char *format, struct err *
 int dataset_open(struct dataset *d, const struct dataset_opts *o, struct err *e);
 void dataset_close(struct dataset *d); /* accepts all zeros */
 
-/* The *n ids below vocab that occur in either (the second may be NULL or closed), ascending; *ids
- * is malloc()ed, also on failure. */
-int dataset_ids(const struct shard *s, const struct shard *more, int64_t vocab, uint32_t **ids,
-                int64_t *n, struct err *e);
+/* The *n ids below vocab that occur in either (of the first: its first n_tokens; the second may be
+ * NULL or closed), ascending; *ids is malloc()ed, also on failure. */
+int dataset_ids(const struct shard *s, uint64_t n_tokens, const struct shard *more, int64_t vocab,
+                uint32_t **ids, int64_t *n, struct err *e);
 
 #endif

@@ -58,6 +58,7 @@ format          | w | --format raw16 --data raw.bin |
 tokenizer       | w | --tokenizer bpe.json |
 val-fraction    | w | --val-fraction 0.3 |
 val-data        | w | --val-data other.txt | [ -s run/val.shard ]
+test-fraction   | w | --test-fraction 0.2 | "$DUET" eval run --split test --windows 2
 order           | w | --order epoch |
 order           | = | --order random |
 batch           | w | --batch 3 |

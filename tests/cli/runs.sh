@@ -47,7 +47,7 @@ for r in run lora; do
         "$(awk -v x="$(json val_loss $r/summary.json)" 'BEGIN { printf "%.4f", x }')"
     check "eval $r: says on what" says o.err "^on the validation text of $r\$"
 done
-refuses "eval RUN --split" 2 '--split has no effect without --data' "$DUET" eval run --split all
+refuses "eval RUN --split all" 2 '--split all is of --data' "$DUET" eval run --split all
 refuses "eval of a file without --data" 2 'give the data' "$DUET" eval run/model.blzt
 cp -r run untold && rm untold/tokens.shard
 refuses "eval RUN without its tokens" 1 'no --data: untold: the tokens that it validates on' \

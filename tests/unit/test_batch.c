@@ -341,6 +341,85 @@ static void split_short_document(void **state) {
     fixture_release(&f);
 }
 
+/* Three parts in their order, each between two documents: the last nearest to its share of all
+ * tokens, the one before it to its share of what is left. Without a test they are the two of
+ * split_make. */
+static void three_parts(void **state) {
+    (void)state;
+    struct fixture f;
+    struct splits p;
+    struct split train, val;
+    struct err e;
+    for (uint64_t n_docs = 4; n_docs < 40; n_docs += 5) {
+        fixture_init(&f, 1000, n_docs);
+        for (int k = 0; k < 60; k += 7)
+            for (int j = 0; j < 40; j += 3) {
+                const double v = k / 100.0, t = j / 100.0;
+                if (splits_make(&f.s, "data", v, t, 1, &p, &e)) continue; /* too few documents */
+                assert_int_equal(p.train.begin, 0);
+                assert_int_equal(p.val.begin, p.train.end);
+                assert_int_equal(p.test.begin, p.val.end);
+                assert_int_equal(p.test.end, 1000);
+                assert_true((p.val.end > p.val.begin) == (k > 0));
+                assert_true((p.test.end > p.test.begin) == (j > 0));
+                const struct split *part[] = {&p.train, &p.val, &p.test};
+                uint64_t bytes = 0;
+                for (int i = 0; i < 3; i++) {
+                    if (part[i]->bytes) check_sums(&f.s, part[i]);
+                    bytes += part[i]->bytes;
+                }
+                uint64_t want = 0; /* where no document is cut every byte is in one part */
+                for (uint64_t d = 0; d < n_docs; d++) want += f.s.doc_bytes[d];
+                if (p.train.bytes && (p.val.bytes || !k) && (p.test.bytes || !j))
+                    assert_int_equal(bytes, want);
+                if (j) continue;
+                assert_int_equal(split_make(&f.s, "data", v, 1, &train, &val, &e), 0);
+                assert_memory_equal(&train, &p.train, sizeof train);
+                assert_memory_equal(&val, &p.val, sizeof val);
+            }
+        /* The test's place does not depend on validation. */
+        assert_int_equal(splits_make(&f.s, "data", 0, 0.25, 1, &p, &e), 0);
+        const uint64_t at = p.test.begin;
+        double best = 1e9;
+        for (uint64_t d = 1; d < n_docs; d++)
+            if (fabs((double)f.docs[d] - 750) < best) best = fabs((double)f.docs[d] - 750);
+        assert_true(fabs((double)at - 750) == best);
+        assert_int_equal(splits_make(&f.s, "data", 0.3, 0.25, 1, &p, &e), 0);
+        assert_int_equal(p.test.begin, at);
+        fixture_release(&f);
+    }
+}
+
+/* One document is cut in three; what is too small is named. */
+static void three_parts_of_one(void **state) {
+    (void)state;
+    struct fixture f;
+    struct splits p;
+    struct err e;
+    fixture_init(&f, 1000, 1);
+    assert_int_equal(splits_make(&f.s, "data", 0.125, 0.25, 10, &p, &e), 0);
+    assert_int_equal(p.train.end, 625);
+    assert_int_equal(p.val.end, 750);
+    assert_int_equal(p.test.end, 1000);
+    assert_true(p.train.bytes == 0 && p.val.bytes == 0 && p.test.bytes == 0);
+    assert_int_equal(splits_make(&f.s, "data", 0.125, 0.25, 124, &p, &e), 0);
+    assert_int_equal(splits_make(&f.s, "data", 0.125, 0.25, 125, &p, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "the validation split has 125 of 1000 tokens"));
+    assert_non_null(strstr(e.msg, "--val-fraction sets the share of validation"));
+    assert_int_equal(splits_make(&f.s, "data", 0, 0.1, 100, &p, &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "the test split has 100 of 1000 tokens"));
+    assert_non_null(strstr(e.msg, "--test-fraction sets the share of the test"));
+    fixture_release(&f);
+    /* A last document that takes nearly all leaves the rest in its proportions. */
+    fixture_init(&f, 1000, 2);
+    f.docs[1] = 100;
+    assert_int_equal(splits_make(&f.s, "data", 0.45, 0.1, 10, &p, &e), 0);
+    assert_int_equal(p.test.begin, 100);
+    assert_int_equal(p.train.end, 50);
+    assert_int_equal(p.val.end, 100);
+    fixture_release(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_windows), cmocka_unit_test(epoch_is_permutation),
@@ -349,6 +428,8 @@ int main(void) {
         cmocka_unit_test(narrow_tokens),  cmocka_unit_test(split_by_document),
         cmocka_unit_test(split_whole),    cmocka_unit_test(split_one_document),
         cmocka_unit_test(split_short_document),
+        cmocka_unit_test(three_parts),
+        cmocka_unit_test(three_parts_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

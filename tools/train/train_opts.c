@@ -88,6 +88,10 @@ const struct conf_row train_rows[] = {
     CONF_FLOAT(O, val_fraction, "val-fraction", "0.1", 0, 0.9,
                "share of the tokens, by whole documents at the end, kept for validation", FIXED,
                WITHOUT("task")),
+    CONF_FLOAT(O, test_fraction, "test-fraction", "0", 0, 0.9,
+               "share of the tokens, behind those of validation, that neither training nor "
+               "validation reads; duet eval RUN --split test does",
+               FIXED, WITHOUT("task")),
     CONF_CHOICE(O, order, "order", "random", "random epoch",
                 "random windows, or every window once an epoch, shuffled", FREE, WITHOUT("task")),
     CONF_INT(O, batch, "batch", "8", 1, 65536, "sequences a micro-batch", BASIC, RECORDED),
@@ -345,6 +349,15 @@ static int check_data(const struct train_opts *o, struct err *e) {
         return err_set(e, ERR_USAGE,
                        "give either --val-data or --val-fraction: with data of its own for "
                        "validation all of --data is trained on");
+    if (o->val_data.n && o->test_fraction > 0)
+        return err_set(e, ERR_USAGE,
+                       "give either --val-data or --test-fraction: with data of its own for "
+                       "validation all of --data is trained on, and a text of its own for the test "
+                       "needs no option: duet eval RUN --data FILE");
+    if (!(o->val_fraction + o->test_fraction < 1))
+        return err_set(e, ERR_USAGE,
+                       "--val-fraction %g and --test-fraction %g leave nothing to train on",
+                       o->val_fraction, o->test_fraction);
     return 0;
 }
 

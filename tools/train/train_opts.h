@@ -23,7 +23,7 @@ struct train_opts {
     /* data */
     struct conf_list data, val_data;
     const char *format, *tokenizer, *order;
-    double val_fraction;
+    double val_fraction, test_fraction;
     int64_t batch, seq, accum, accum_end;
     const char *task, *task_eval, *prompt, *labels, *objective;
     /* optimisation */

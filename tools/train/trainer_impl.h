@@ -69,6 +69,7 @@ struct trainer {
     int64_t described; /* vocabulary of the description */
     struct dataset data, val_data; /* val_data: of --val-data, or all zeros */
     struct split train, val;
+    uint64_t read_tokens; /* of data, from its beginning on: the rest is for the test */
     struct batcher batcher;
     struct task task, task_val;    /* instead of data and splits */
     struct trajectory trajectory;  /* mezo */

@@ -197,8 +197,8 @@ static int open_model(struct trainer *t, struct err *e) {
                  slash ? slash + 1 : o->model);
     }
     if (o->compact_vocab)
-        TRY(dataset_ids(&t->data.shard, &t->val_data.shard, t->model.config.vocab, &ids, &n_ids,
-                        e));
+        TRY(dataset_ids(&t->data.shard, t->read_tokens, &t->val_data.shard, t->model.config.vocab,
+                        &ids, &n_ids, e));
     TRY(train_model_shape(&t->model, s, ids, n_ids, e));
     if (o->task) TRY(task_map(&t->task, &t->model, e));
     if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));

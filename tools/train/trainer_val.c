@@ -13,9 +13,13 @@ int trainer_open_splits(struct trainer *t, const struct dataset_opts *d, struct 
     const struct train_opts *o = &t->from;
     const double share = o->val_data.n ? 0 : o->val_fraction;
     struct split none;
+    struct splits all;
     char name[256];
-    int rc = split_make(&t->data.shard, dataset_name(&o->data, name), share, t->seq, &t->train,
-                        &t->val, e);
+    int rc = splits_make(&t->data.shard, dataset_name(&o->data, name), share, o->test_fraction,
+                         t->seq, &all, e);
+    t->train = all.train;
+    t->val = all.val;
+    t->read_tokens = all.test.begin;
     if (rc || !o->val_data.n) return rc;
     char *cache = file_join(t->dir, "val.shard");
     if (!cache) return err_set(e, ERR_NOMEM, "out of memory");

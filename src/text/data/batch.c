@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Splits -------------------------------------------------------------------------------------- */
 
@@ -17,9 +18,10 @@ static void sum_docs(const struct shard *s, uint64_t first, uint64_t last, struc
     }
 }
 
-/* The document, 1 .. n_docs - 1, whose start is nearest to a token; the earlier one in a tie. */
-static uint64_t nearest_doc(const struct shard *s, uint64_t token) {
-    uint64_t lo = 1, hi = s->n_docs - 1;
+/* The document, 1 .. n_docs - 1 of them, whose start is nearest to a token; the earlier one in a
+ * tie. */
+static uint64_t nearest_doc(const struct shard *s, uint64_t n_docs, uint64_t token) {
+    uint64_t lo = 1, hi = n_docs - 1;
     while (lo < hi) {
         uint64_t mid = lo + (hi - lo) / 2;
         if (s->docs[mid] < token)
@@ -35,6 +37,7 @@ static uint64_t nearest_doc(const struct shard *s, uint64_t token) {
 static int check_split(const struct shard *s, const char *name, const char *part,
                        const struct split *p, int64_t T, struct err *e) {
     const uint64_t n = p->end - p->begin, need = (uint64_t)T + 1;
+    const bool test = part && !strcmp(part, "test");
     char hint[64] = "";
     if (n >= need) return 0;
     if (n > 1) snprintf(hint, sizeof hint, " (--seq %" PRIu64 " is possible)", n - 1);
@@ -45,32 +48,67 @@ static int check_split(const struct shard *s, const char *name, const char *part
                        name, n, T, need, hint);
     return err_set(e, ERR_INPUT,
                    "%s: the %s split has %" PRIu64 " of %" PRIu64 " tokens, a window of %" PRId64
-                   " needs at least %" PRIu64 "%s; --val-fraction sets the share of validation",
-                   name, part, n, s->n_tokens, T, need, hint);
+                   " needs at least %" PRIu64 "%s; --%s-fraction sets the share of %s",
+                   name, part, n, s->n_tokens, T, need, hint, test ? "test" : "val",
+                   test ? "the test" : "validation");
+}
+
+/* Where a part ends and the next begins. */
+struct cut {
+    uint64_t at, doc; /* token; if whole the document that begins there */
+    bool whole;       /* no document is cut in two */
+};
+
+/* The cut nearest to token `want` of what lies before `end`. */
+static struct cut find_cut(const struct shard *s, const struct cut *end, uint64_t want, int64_t T) {
+    uint64_t docs = end->doc; /* that begin before `end` */
+    const uint64_t need = (uint64_t)T + 1;
+    if (!end->whole)
+        for (docs = s->n_docs; docs && s->docs[docs - 1] >= end->at;) docs--;
+    if (docs > 1) {
+        const uint64_t d = nearest_doc(s, docs, want), at = s->docs[d];
+        if (at >= need && end->at - at >= need)
+            return (struct cut){.at = at, .doc = d, .whole = true};
+    }
+    return (struct cut){.at = want < end->at ? want : end->at};
+}
+
+/* Of whole documents with their sums. */
+static struct split part_of(const struct shard *s, const struct cut *from, const struct cut *to) {
+    struct split p = {from->at, to->at, 0, -1};
+    if (from->whole && to->whole && from->at < to->at) sum_docs(s, from->doc, to->doc, &p);
+    return p;
+}
+
+int splits_make(const struct shard *s, const char *name, double val_fraction, double test_fraction,
+                int64_t T, struct splits *p, struct err *e) {
+    assert(val_fraction >= 0 && test_fraction >= 0 && val_fraction + test_fraction < 1 && T > 0);
+    const uint64_t n = s->n_tokens;
+    const bool alone = val_fraction == 0 && test_fraction == 0;
+    /* Of what lies before the test, wherever a document put its beginning. */
+    const double rest = (1 - test_fraction - val_fraction) / (1 - test_fraction);
+    const struct cut begin = {.whole = true}, end = {.at = n, .doc = s->n_docs, .whole = true};
+    struct cut test = end, val;
+    if (test_fraction > 0)
+        test = find_cut(s, &end, (uint64_t)((1 - test_fraction) * (double)n), T);
+    val = test;
+    if (val_fraction > 0)
+        val = find_cut(s, &test, (uint64_t)(rest * (double)test.at), T);
+    *p = (struct splits){.train = part_of(s, &begin, &val),
+                         .val = part_of(s, &val, &test),
+                         .test = part_of(s, &test, &end)};
+    int rc = check_split(s, name, alone ? NULL : "training", &p->train, T, e);
+    if (!rc && val_fraction > 0) rc = check_split(s, name, "validation", &p->val, T, e);
+    if (!rc && test_fraction > 0) rc = check_split(s, name, "test", &p->test, T, e);
+    return rc;
 }
 
 int split_make(const struct shard *s, const char *name, double val_fraction, int64_t T,
                struct split *train, struct split *val, struct err *e) {
-    assert(val_fraction >= 0 && val_fraction < 1 && T > 0);
-    uint64_t n = s->n_tokens;
-    uint64_t cut = (uint64_t)((1 - val_fraction) * (double)n);
-    if (cut > n || val_fraction == 0) cut = n;
-    *train = (struct split){0, n, 0, -1};
-    *val = (struct split){n, n, 0, -1};
-    if (val_fraction == 0) {
-        sum_docs(s, 0, s->n_docs, train);
-    } else {
-        uint64_t d = s->n_docs == 1 ? 1 : nearest_doc(s, cut);
-        const uint64_t at = d < s->n_docs ? s->docs[d] : cut, need = (uint64_t)T + 1;
-        const bool whole = d < s->n_docs && at >= need && n - at >= need;
-        train->end = val->begin = whole ? at : cut;
-        if (whole) {
-            sum_docs(s, 0, d, train);
-            sum_docs(s, d, s->n_docs, val);
-        }
-    }
-    int rc = check_split(s, name, val_fraction > 0 ? "training" : NULL, train, T, e);
-    if (!rc && val_fraction > 0) rc = check_split(s, name, "validation", val, T, e);
+    struct splits p;
+    const int rc = splits_make(s, name, val_fraction, 0, T, &p, e);
+    *train = p.train;
+    *val = p.val;
     return rc;
 }
 

@@ -14,11 +14,19 @@ struct split {
     double bits;         /* information in it, or -1 if unknown */
 };
 
-/* Cuts off the last val_fraction of the documents as the validation split: by tokens, between two
- * documents, or inside of one where the cut between two would leave a side without a window (one
- * document, or a long and a very short one). Either side must hold at least T+1 tokens (ERR_INPUT
- * says how many there are, and which T would do). val_fraction 0: val is empty. name: of the data,
+/* Cuts the data, by whole documents at its end, into what is trained on, then what validation
+ * reads, and last what neither reads. A cut is by tokens, between two documents, or inside of one
+ * where the cut between two would leave a side without a window (one document, or a long and a very
+ * short one). The shares are of all tokens; with 0 that part is empty. Every other part must hold
+ * at least T+1 tokens (ERR_INPUT says how many there are, and which T would do). name: of the data,
  * for messages. */
+struct splits {
+    struct split train, val, test;
+};
+int splits_make(const struct shard *s, const char *name, double val_fraction, double test_fraction,
+                int64_t T, struct splits *p, struct err *e);
+
+/* The same in two parts. */
 int split_make(const struct shard *s, const char *name, double val_fraction, int64_t T,
                struct split *train, struct split *val, struct err *e);
 
