@@ -2,6 +2,7 @@
 #include "budget.h"
 #include "cmd.h"
 #include "clock.h"
+#include "clock_record.h"
 #include "data_show.h"
 #include "file.h"
 #include "import.h"
@@ -147,6 +148,20 @@ out:
     return rc;
 }
 
+/* As many as a recorded run made, whose ramp follows its shares. */
+static int count_recorded(struct job *j, double flops, struct err *e) {
+    struct clock_record c;
+    int64_t micro = 0;
+    const int rc = clock_record_open(&c, j->o->clock, e);
+    if (rc) return rc;
+    for (int64_t i = 0; i < c.updates; i++)
+        micro += sched_accum(j->o->accum, j->o->accum_end, clock_record_share(&c, i));
+    j->updates = c.updates;
+    j->all_flops = (double)micro * flops;
+    clock_record_close(&c);
+    return 0;
+}
+
 /* flops: of a micro-batch. Those of a task may be shorter than planned. */
 static void count_updates(struct job *j, double flops) {
     const struct budget_use asked = train_budget(j->o);
@@ -183,7 +198,10 @@ static int make_plan(struct job *j, struct err *e) {
     TRY(run_plan(&j->memory, j->setup.engine, &j->model, &j->engine, j->val_seq, e));
     const double flops = j->setup.engine->flops(&j->engine, &j->model.graph);
     j->flops = flops * (double)o->accum;
-    count_updates(j, flops);
+    if (o->clock)
+        TRY(count_recorded(j, flops, e));
+    else
+        count_updates(j, flops);
 out:
     return rc;
 }

@@ -117,6 +117,7 @@ static int describe_own(json_t *o, const struct file_map *m, const struct magic 
     if (exact_probe(m->data, m->size)) return describe_exact(o, path, e);
     if (begins(m, "DUETSTAT")) return describe_state(o, path, e);
     if (begins(m, "DUETZO\r\n")) return describe_trajectory(o, path, e);
+    if (begins(m, "DUETCLCK")) return describe_clock(o, path, e);
     if (begins(m, "{\"event\":")) return describe_log(o, path, e);
     if (known && known->kind == MAGIC_OPTIONS)
         return describe_record(o, "options of a run", path, e);

@@ -30,6 +30,7 @@ int describe_kept(json_t *o, const char *dir, struct err *e); /* RUN/checkpoints
 int describe_log(json_t *o, const char *path, struct err *e);
 int describe_state(json_t *o, const char *path, struct err *e);
 int describe_trajectory(json_t *o, const char *path, struct err *e);
+int describe_clock(json_t *o, const char *path, struct err *e);
 int describe_text(json_t *o, const char *path, struct err *e);
 int describe_exact(json_t *o, const char *path, struct err *e); /* of eval --exact --out */
 /* A file of a run in JSON: kind names it, and its keys become rows (of "options ..." an object). */

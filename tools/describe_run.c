@@ -1,4 +1,5 @@
 /* What a run leaves in its folder, and the folder, as facts. */
+#include "clock_record.h"
 #include "describe.h"
 #include "facts.h"
 #include "json_text.h"
@@ -204,6 +205,20 @@ int describe_trajectory(json_t *o, const char *path, struct err *e) {
     if (t.head.n_ids) facts_put(o, "compacted_to", json_integer((json_int_t)t.head.n_ids));
     facts_put(o, "options", options);
     trajectory_close(&t);
+    return 0;
+}
+
+int describe_clock(json_t *o, const char *path, struct err *e) {
+    struct clock_record c;
+    const int rc = clock_record_open(&c, path, e);
+    if (rc) return rc;
+    facts_text(o, "kind", "clock of a run");
+    facts_whole(o, "bytes", c.map.size);
+    facts_whole(o, "updates", (uint64_t)c.updates);
+    if (c.updates) facts_real(o, "share_before_the_last", clock_record_share(&c, c.updates - 1));
+    if (c.ended) facts_real(o, "ended_at_share", c.end);
+    if (c.torn) facts_whole(o, "torn_bytes_at_the_end", c.torn);
+    clock_record_close(&c);
     return 0;
 }
 

@@ -70,6 +70,7 @@ struct conf_row {
     bool internal; /* not written by conf_to_json (it says how to run, not what to compute) */
     bool label;    /* what people call the work: written beside a record only (conf_to_json) */
     enum conf_resume resume;
+    bool path; /* it names a file, whose path is written and read as a source's is */
     /* Another option ("task"), or one of its words ("engine mezo"), with which alone it has an
      * effect; with which it has none. NULL: there is no such option (conf_check_company). */
     const char *with, *without;
@@ -166,10 +167,11 @@ bool conf_given(const struct conf *c, const char *name);
 bool conf_from_file(const struct conf *c, const char *name);
 
 /* All non-internal values as one JSON object: a file for `--config` that repeats the run, from any
- * folder if `dir` is the one that it is written to: paths of sources (RESUME_SOURCE) are then
- * relative to it ("./x", "../x"), or absolute where the two share no folder but the root. dir NULL:
- * values as they are. What is left to the program, as -1 or auto, is left out. record: the JSON
- * object that becomes the last member, CONF_RECORD; NULL: none, and no labels. malloc()ed. */
+ * folder if `dir` is the one that it is written to: paths of sources (RESUME_SOURCE) and of `path`
+ * rows are then relative to it ("./x", "../x"), or absolute where the two share no folder but the
+ * root. dir NULL: values as they are. What is left to the program, as -1 or auto, is left out.
+ * record: the JSON object that becomes the last member, CONF_RECORD; NULL: none, and no labels.
+ * malloc()ed. */
 char *conf_to_json(const struct conf *c, const char *dir, const char *record);
 
 /* Where and by what the options were used, which readers pass over: an object of that name. */

@@ -170,6 +170,8 @@ static const struct row {
      {"is the state of a run", "go on with it: train --resume FOLDER", MAGIC_OWN}},
     {AT(0, "DUETZO\r\n"), NULL,
      {"is the trajectory of a run", "it belongs to duet replay", MAGIC_OWN}},
+    {AT(0, "DUETCLCK"), NULL,
+     {"is the clock of a run", "train --clock FILE repeats that run", MAGIC_OWN}},
     {AT(0, "{\"event\":\"start\",\"params\":"), NULL,
      {"is the log of a run, not its data", NULL, MAGIC_RECORD}},
     {AT(0, "{\n \"val_loss\": "), NULL,

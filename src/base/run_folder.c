@@ -11,7 +11,8 @@ const char *const run_folder_files[] = {
     "log.jsonl",     "summary.json", "tokens.shard",      "base.blzt",
     "trajectory.zo", "adapter.blzt", "adapter.next.blzt", "model.next.blzt",
     "best.blzt",     "adapter.best.blzt", "state.good",   "model.good.blzt",
-    "adapter.good.blzt", "val.shard",   "val-first.json"};
+    "adapter.good.blzt", "val.shard",   "val-first.json",
+    "clock"};
 const size_t n_run_folder_files = sizeof run_folder_files / sizeof *run_folder_files;
 
 static bool has(const char *dir, const char *name) {

@@ -98,11 +98,13 @@ struct budget_use run_used(const struct run_opts *o, const struct progress *p, d
 }
 
 double run_share(const struct run_opts *o, const struct progress *p, double flops) {
+    if (o->recorded) return clock_record_share(o->recorded, p->step);
     const struct budget_use limit = run_limits(o), used = run_used(o, p, flops);
     return budget_share(&limit, &used);
 }
 
 bool run_ended(const struct run_opts *o, const struct progress *p, double flops) {
+    if (o->recorded) return p->step >= o->recorded->updates;
     return run_share(o, p, flops) >= 1 || (o->patience && p->val_stale >= o->patience);
 }
 
@@ -111,6 +113,7 @@ bool run_finished(const struct run *r) {
 }
 
 int64_t run_updates(const struct run_opts *o, double flops) {
+    if (o->recorded) return o->recorded->updates;
     const struct budget_use limit = run_limits(o);
     const double tokens = (double)(o->engine_opts.batch * o->engine_opts.seq);
     const struct budget_unit u = {
@@ -249,6 +252,9 @@ struct engine_step run_present(struct run *r) {
 static int update(struct run *r, struct err *e) {
     int rc;
     const struct run_opts *o = &r->opts;
+    const double share = run_share(o, &r->p, r->batch_flops);
+    if (o->recorded && r->p.step < o->recorded->updates)
+        r->p.lr_scale = clock_record_scale(o->recorded, r->p.step);
     struct engine_step s = run_present(r);
     r->filled = 0;
     run_watch_peaks(r);
@@ -268,7 +274,9 @@ static int update(struct run *r, struct err *e) {
     }
     const double seconds = run_pace_seconds(r);
     if (!o->engine->backward) s.loss = (double)(float)s.loss; /* as records have it */
-    TRY(run_tell(r, &(struct run_event){.kind = RUN_MADE, .step = &s, .seconds = seconds}, e));
+    const struct run_event made = {
+        .kind = RUN_MADE, .step = &s, .seconds = seconds, .share = share};
+    TRY(run_tell(r, &made, e));
     TRY(count(r, &s, seconds, false, e));
     note_idle(r, &s);
 out:

@@ -20,6 +20,7 @@
 
 #include "batch.h"
 #include "budget.h"
+#include "clock_record.h"
 #include "engine.h"
 #include "eval.h"
 #include "heartbeat.h"
@@ -62,6 +63,9 @@ struct run_opts {
     bool find_lr_matrix; /* ... with the factor of matrices, whose optimizer is another */
     struct sched sched;
     struct budget_use budget; /* how long; BUDGET_epochs in epochs */
+    /* The clock of a recorded run, open for reading: its shares and its length take the place of
+     * budget and patience, its factors that of p.lr_scale. Borrowed; NULL: none. */
+    const struct clock_record *recorded;
     double spike;             /* the smoothed loss may rise so far above its best; 0: anything */
     bool rollback;            /* diverged: once, back to where RUN_BACK leads, with half the rate */
     struct run_data data;
@@ -94,8 +98,8 @@ enum run_event_kind {
     /* The time is used up in micro-batch `done` of `of`, seconds after the update began: it is
      * dropped. to: seconds that its rest would take; NaN: within a micro-batch. */
     RUN_DROPPED,
-    /* An update was made (step, seconds) and is not counted yet: whoever records it does so now, so
-     * that no update counts that is not on record. */
+    /* An update was made (step, seconds; share: of the run, before it) and is not counted yet:
+     * whoever records it does so now, so that no update counts that is not on record. */
     RUN_MADE,
     /* It is counted: step, seconds, tokens. Recorded updates that are made again are too:
      * `again`. */
@@ -117,7 +121,7 @@ struct run_event {
     enum run_event_kind kind;
     const char *text;
     const struct engine_step *step;
-    double seconds, from, to;
+    double seconds, from, to, share;
     int64_t done, of, tokens, block;
     bool again, best, first;
     const struct validation *validation;

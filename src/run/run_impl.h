@@ -34,9 +34,8 @@ int run_check_opts(const struct run_opts *o, const struct model *m, struct err *
 int run_only_repeats(struct err *e); /* the refusal of such a run to pass over data */
 int run_check_rows(const struct run *r, const struct engine_batch *b, struct err *e);
 
-/* run_pace.c. The run's clock. An update begins; its seconds so far, without stops and what was put
- * aside; it ends, done or cancelled. */
-double run_clock(const struct run *r);
+/* run_pace.c. An update begins; its seconds so far, without stops and what was put aside; it ends,
+ * done or cancelled. */
 void run_pace_begin(struct run *r, int64_t accum);
 double run_pace_seconds(const struct run *r);
 void run_pace_end(struct run *r, bool cancelled);

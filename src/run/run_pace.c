@@ -11,6 +11,7 @@
 #define LONG_UPDATE 0.3
 
 static double time_of(const struct run *r) {
+    if (r->opts.recorded) return 0;
     return r->opts.budget.of[BUDGET_time];
 }
 

@@ -64,14 +64,14 @@ refuses "bench of nothing" 2 'step, gemm' "$DUET" bench everything
 : >empty.txt
 printf 'hi\n' >short.txt
 no_train "missing data" 1 'cannot read nope.txt: No such file' --data nope.txt
-no_train "the folder of a run as data" 1 'good/config.json is the options of a run' --data good
+no_train "the folder of a run as data" 1 'good/clock is the clock of a run' --data good
 no_train "empty data" 1 'empty.txt holds no text' --data empty.txt
 no_train "too little data" 1 'short.txt.*a window of 32 needs at least 33' --data short.txt
 no_train "too little for validation" 1 'validation split' --val-fraction 0.001 --seq 4000
 no_train "a model as data" 1 '.' --data $MODEL --val-fraction 0.5 --tokenizer byte --format raw16 \
     --set vocab_size=300
 refuses "eval: missing data" 1 'nope.txt: No such file' "$DUET" eval $MODEL --data nope.txt
-refuses "eval: the folder of a run" 1 "good/config.json is the options of a run" "$DUET" eval \
+refuses "eval: the folder of a run" 1 "good/clock is the clock of a run" "$DUET" eval \
     $MODEL --data good
 refuses "eval: empty" 1 'empty.txt holds no text' "$DUET" eval $MODEL --data empty.txt
 refuses "eval: too little" 1 \

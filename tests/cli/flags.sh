@@ -12,6 +12,7 @@ printf "$(cat octal.txt)" >raw.bin
 sed 's/"rope_theta": 10000.0/"rope_theta": 50.0/' "$SRC/models/stories260k.json" >other.json
 echo '{"lr": 0.002}' >lr.json
 must train from --steps 6 --seed 3
+must train three --steps 3 --warmup 1
 must train frozen --steps 6 --seed 3 --set intermediate_size=64
 # What --compute auto means here: bf16 where the CPU multiplies it.
 AUTO=f32
@@ -80,6 +81,8 @@ epochs          | w | --epochs 0.001 | equal 1 $(value num_steps run.out)
 epochs          | = | --epochs 1 | equal 4 $(value num_steps run.out)
 flops           | w | --flops 1 | equal 1 $(value num_steps run.out)
 flops           | = | --flops 1e30 | equal 4 $(value num_steps run.out)
+clock           | = | --steps 0 --clock base/clock | same run/clock base/clock
+clock           | w | --steps 0 --clock three/clock | equal 3 $(value num_steps run.out)
 name            | = | --name short | says run/config.json '"name": "short"'
 note            | = | --note try | says run/summary.json '"note": "try"'
 lr              | w | --lr 0.002 |

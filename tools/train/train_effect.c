@@ -84,12 +84,30 @@ out:
     return rc;
 }
 
+/* A recorded clock says how long, whatever a file with the run's options says. */
+static int check_clock(const struct train_opts *o, const struct conf *conf, struct err *e) {
+    const struct {
+        const char *name[2];
+        bool off;
+    } ends[] = {{{"time"}, o->time == 0},     {{"steps"}, !o->steps},
+                {{"tokens"}, !o->tokens},     {{"epochs"}, o->epochs == 0},
+                {{"flops"}, o->flops == 0},   {{"patience"}, !o->patience}};
+    int rc = 0;
+    for (size_t i = 0; o->clock && i < sizeof ends / sizeof *ends; i++)
+        if (!ends[i].off)
+            TRY(no_effect(conf, ends[i].name, e,
+                          "with --clock: a run that repeats a recorded one is as long as that"));
+out:
+    return rc;
+}
+
 int train_check_effect(const struct train_setup *s, const struct train_opts *o,
                        const struct conf *conf, struct err *e) {
     int rc;
     TRY(check_rates(s, conf, e));
     TRY(check_frozen(o, conf, e));
     TRY(check_validation(o, conf, e));
+    TRY(check_clock(o, conf, e));
 out:
     return rc;
 }

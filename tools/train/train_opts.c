@@ -172,6 +172,11 @@ const struct conf_row train_rows[] = {
                "train for so many floating point operations; as duet plan counts them: a length "
                "that no other work on the machine changes",
                BASIC, FREE),
+    CONF_STRING(O, clock, "clock", NULL, "FILE",
+                "instead of these: as long as a recorded run, and its schedules with it; FILE is "
+                "the clock in its folder, and with --config of its options the weights are the "
+                "same, bit for bit, also of a --time run",
+                START, .path = true),
     CONF_FLOAT(O, lr, "lr", "-1", 0, 100,
                "peak learning rate; -1: the optimizer's (its line below), with mezo measured "
                "at the start",
@@ -292,7 +297,9 @@ static int read_checkpoint_every(struct train_setup *s, const char *text, struct
     return 0;
 }
 
+/* A recorded clock says when its run ended, whatever that was asked for. */
 struct budget_use train_budget(const struct train_opts *o) {
+    if (o->clock) return (struct budget_use){{0}};
     return (struct budget_use){{[BUDGET_steps] = (double)o->steps,
                                 [BUDGET_time] = o->time,
                                 [BUDGET_tokens] = (double)o->tokens,
@@ -301,7 +308,7 @@ struct budget_use train_budget(const struct train_opts *o) {
 }
 
 bool train_opts_end(const struct train_opts *o) {
-    return o->steps || o->time > 0 || o->tokens || o->epochs > 0 || o->flops > 0;
+    return o->clock || o->steps || o->time > 0 || o->tokens || o->epochs > 0 || o->flops > 0;
 }
 
 static int check_length(const struct train_opts *o, struct err *e) {
@@ -493,7 +500,7 @@ struct run_opts train_run_opts(const struct train_setup *s, const struct train_o
                              .sched = s->sched,
                              .budget = train_budget(o),
                              .spike = o->spike,
-                             .rollback = o->rollback,
+                             .rollback = o->rollback && !o->clock,
                              .val_every = o->val_every,
                              .patience = o->patience};
 }

@@ -36,6 +36,7 @@ struct train_opts {
         decay_lora;
     int64_t warmup, steps, tokens;
     double time, epochs, flops; /* budgets, with steps and tokens: budget.h */
+    const char *clock;          /* instead of them: a recorded clock */
     double min_lr, decay_share, spike;
     int64_t seed;
     /* computing */

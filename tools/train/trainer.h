@@ -1,8 +1,8 @@
 /* A training run: data, model, engine, schedule, checkpoints, log, summary.
  *
  * The folder of a run holds config.json (complete: it repeats the run), log.jsonl, tokens.shard
- * (the data, if it was text), start.blzt (what it began from), model.blzt, best.blzt, state, and at
- * the end summary.json. */
+ * (the data, if it was text), start.blzt (what it began from), model.blzt, best.blzt, state, clock,
+ * and at the end summary.json. */
 #ifndef DUET_TRAINER_H
 #define DUET_TRAINER_H
 

@@ -100,7 +100,10 @@ void trainer_say_over(struct trainer *t) {
                             used = run_used(&ro, t->p, t->run ? t->run->batch_flops : 0);
     char spent[160];
     const int n = name_spent(&limit, &used, o, spent, sizeof spent);
-    if (n == 1 && budget_spent(&limit, &used, BUDGET_steps))
+    if (o->clock)
+        log_warn(&t->line, "%s is finished: %lld updates, all of the clock that it repeats", t->dir,
+                 step);
+    else if (n == 1 && budget_spent(&limit, &used, BUDGET_steps))
         log_warn(&t->line,
                  "%s is finished: %lld updates (--steps %lld%s); --steps N above %lld trains on",
                  t->dir, step, (long long)o->steps,

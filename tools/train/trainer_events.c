@@ -109,7 +109,9 @@ static int dropped(struct trainer *t, const struct run_event *v, struct err *e) 
     return 0;
 }
 
+/* The clock first: of a killed run it is cut to what the trajectory holds. */
 static int made(struct trainer *t, const struct run_event *v, struct err *e) {
+    trainer_clock(t, v->share);
     return trainer_record(t, v->step, v->seconds, e);
 }
 

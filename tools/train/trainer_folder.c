@@ -44,8 +44,8 @@ static int not_over_input(const struct trainer *t, const char *input, const char
  * them is what this run is to read. */
 static int check_folder(const struct trainer *t, struct err *e) {
     const struct train_opts *o = t->opts;
-    const char *const inputs[] = {o->model,     o->init, o->adapter,
-                                  o->tokenizer, o->task, o->task_eval};
+    const char *const inputs[] = {o->model, o->init,      o->adapter, o->tokenizer,
+                                  o->task,  o->task_eval, o->clock};
     int rc = 0;
     for (size_t i = 0; i < n_run_folder_files && !rc; i++) {
         char *path = file_join(t->dir, run_folder_files[i]);

@@ -2,7 +2,8 @@
  * trainer_folder.c (the folder and config.json), trainer_resume.c (what a run goes on from),
  * trainer_open.c (everything else before the loop), trainer_events.c (what the run tells),
  * trainer_log.c (what is said of updates), trainer_val.c (of validations), trainer_save.c (what is
- * kept), trainer_end.c (the summary) and trainer_zo.c (the trajectory). */
+ * kept), trainer_end.c (the summary), trainer_clock.c (the clock) and trainer_zo.c (the
+ * trajectory). */
 #ifndef DUET_TRAINER_IMPL_H
 #define DUET_TRAINER_IMPL_H
 
@@ -59,6 +60,7 @@ struct trainer {
     struct adapter_words adapter; /* of --adapter */
     char *own_run;    /* --init of a run's folder: its model */
     char *own_init;   /* from.init if it lies in the folder */
+    char *own_clock;  /* opts->clock of a new run: the copy in the folder */
     char *moved[N_RUN_SOURCES]; /* where sources are that are not where config.json says */
     const char *found[2]; /* from.data, from.val_data if one file that has moved */
     struct train_setup setup;
@@ -73,6 +75,8 @@ struct trainer {
     struct batcher batcher;
     struct task task, task_val;    /* instead of data and splits */
     struct trajectory trajectory;  /* mezo */
+    struct clock_record clocked;   /* of this run; closed: it is not recorded */
+    struct clock_record recorded;  /* of --clock, which the run follows instead */
     uint32_t *token_bytes;
     struct model model;
     struct engine_memory memory;
@@ -112,6 +116,17 @@ int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e)
 int trainer_check_trajectory(const struct trainer *t, struct conf *conf, struct err *e);
 /* Appends the update that s made. Nothing for other engines. */
 int trainer_record(struct trainer *t, const struct engine_step *s, double seconds, struct err *e);
+/* --clock: is it one? Of a new run it is copied into the folder, where the run reads it. */
+int trainer_find_clock(struct trainer *t, struct err *e);
+int trainer_take_clock(struct trainer *t, struct err *e);
+/* This run's own clock, cut where the run goes on: after trainer_open_trajectory. A failure of it
+ * later is said and ends nothing. An update is made, at this share; what lies behind an update is
+ * given up; what was made is on the disk; the run ends here. */
+int trainer_open_clock(struct trainer *t, struct err *e);
+void trainer_clock(struct trainer *t, double share);
+void trainer_clock_cut(struct trainer *t, int64_t updates);
+void trainer_clock_sync(struct trainer *t);
+void trainer_clock_end(struct trainer *t);
 /* trainer_events.c: a run_event_fn of a trainer. */
 int trainer_event(void *ctx, struct run *r, const struct run_event *v, struct err *e);
 /* What the run's options are now. */

@@ -38,9 +38,10 @@ static void put_step(struct trainer *t, char *out, size_t size) {
     char now[32], all[32];
     const struct train_opts *o = t->opts;
     const double done = trainer_progress(t), steps = done > 0 ? (double)t->p->step / done : 0;
-    const bool exact = !(o->time > 0) && (o->steps || !o->accum_end);
+    const bool exact = o->clock || (!(o->time > 0) && (o->steps || !o->accum_end));
     int64_t total = exact ? (int64_t)ceil(steps - 1e-6) : llround(steps);
     if (o->steps && (!total || total > o->steps)) total = o->steps;
+    if (o->clock) total = t->recorded.updates;
     num_count((long long)total, all);
     num_count((long long)t->p->step, now);
     if (!total)

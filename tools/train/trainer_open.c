@@ -125,6 +125,7 @@ struct run_opts trainer_run_opts(struct trainer *t) {
     r.engine_opts.answers = t->task.answers;
     r.cancel = stop_flag();
     r.clock = t->clock;
+    r.recorded = o->clock ? &t->recorded : NULL;
     r.data.text = t->batcher.shard ? &t->batcher : NULL;
     r.data.task = o->task ? &t->task : NULL;
     r.val.task = o->task_eval ? &t->task_val : NULL;
@@ -343,6 +344,7 @@ static int find_rate(struct trainer *t, struct err *e) {
 static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     int rc;
     if (!t->resumed) TRY(trainer_open_folder(t, e));
+    if (!t->resumed) TRY(trainer_take_clock(t, e));
     TRY(trainer_find_sources(t, e));
     if (!t->resumed) TRY(trainer_write_config(t, conf, e));
     TRY(open_data(t, e));
@@ -367,6 +369,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     TRY(trainer_reopen_first(t, e));
     t->last_save = clock_seconds();
     if (!t->setup.engine->backward) TRY(trainer_open_trajectory(t, conf, e));
+    TRY(trainer_open_clock(t, e));
     if (t->val_changed) t->logged_val = -1; /* lines of its own */
     TRY(trainer_write_config(t, conf, e)); /* a new run's again, with the measured rate */
 out:
@@ -414,6 +417,7 @@ int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, str
     train_opts_old(o, conf);
     TRY(train_setup_make(&t->setup, o, &t->machine.cpu, e));
     TRY(train_check_effect(&t->setup, o, conf, e));
+    TRY(trainer_find_clock(t, e));
     if (t->resumed) TRY(trainer_look_at_end(t, e));
     if (t->over) {
         if (t->given.any) TRY(check_over(t, conf, e));
@@ -442,6 +446,9 @@ void trainer_close(struct trainer *t) {
     task_close(&t->task);
     task_close(&t->task_val);
     trajectory_close(&t->trajectory);
+    clock_record_close(&t->clocked);
+    clock_record_close(&t->recorded);
+    free(t->own_clock);
     free(t->token_bytes);
     free(t->dir);
     free(t->own_init);

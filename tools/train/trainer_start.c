@@ -109,6 +109,8 @@ void trainer_describe(struct trainer *t) {
                  "time will not compare",
                  t->peak, t->usual_peak);
     describe_setup(t);
+    if (t->opts->clock)
+        say(t, "repeats a recorded clock, %lld updates", (long long)t->recorded.updates);
     if (t->model.full_id)
         say(t, "vocabulary compacted from %lld to %lld ids that occur",
             (long long)t->model.full_vocab, (long long)c->vocab);

@@ -45,7 +45,7 @@ out:
 /* What may differ between the parts of a recorded run; data is not needed to replay it. */
 static bool may_change(const char *key) {
     const struct conf_row *row = conf_row(train_rows, key);
-    return row && (row->resume == RESUME_FREE || row->resume == RESUME_SOURCE);
+    return row && (row->path || row->resume == RESUME_FREE || row->resume == RESUME_SOURCE);
 }
 
 /* Recorded options with what was decided then in the place of -1 and auto; malloc()ed. */
@@ -172,6 +172,7 @@ void trainer_drop_updates(struct trainer *t) {
                     (long long)keep, (long long)t->p->step, t->p->seconds, t->run->why);
     if (t->trajectory.writing && t->trajectory.records > keep)
         trajectory_cut(&t->trajectory, keep, &ignored);
+    trainer_clock_cut(t, keep);
 }
 
 /* The updates behind the checkpoint with the validations behind each, and before the first of them.
