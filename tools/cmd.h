@@ -17,9 +17,14 @@
     X(adapter) X(runs) X(compare) X(diff) X(plan) X(plot) X(replay) X(audit) X(bench)              \
     X(completion)
 
-/* A code beside those of err.h, returned by a command that compares: what it compared differs,
- * which is no error. Nothing is reported, and the exit status is 3. */
-enum { CMD_DIFFERS = 64 };
+/* Codes beside those of err.h, each with an exit status of its own. */
+enum {
+    CMD_DIFFERS = 64, /* what a command compared differs, which is no error: nothing is reported */
+    /* Of train, with *e filled: the memory that it plans is not there; memory ran out; diverged. */
+    CMD_REFUSED,
+    CMD_NO_MEMORY,
+    CMD_DIVERGED,
+};
 
 struct cmd {
     const char *name;

@@ -48,6 +48,14 @@ static void say_next(const struct train_end *end) {
     fputc('\n', stderr);
 }
 
+/* What who runs many trainings must tell from other failures has an exit status of its own. */
+static int code_of(int rc, const struct train_end *end) {
+    static const int codes[] = {[TRAIN_REFUSED] = CMD_REFUSED,
+                                [TRAIN_NO_MEMORY] = CMD_NO_MEMORY,
+                                [TRAIN_DIVERGED] = CMD_DIVERGED};
+    return rc && end->failure != TRAIN_OTHER ? codes[end->failure] : rc;
+}
+
 static int run(int argc, char **argv, struct err *e) {
     int rc;
     bool done;
@@ -67,6 +75,7 @@ static int run(int argc, char **argv, struct err *e) {
     if (!rc && fflush(stdout) && errno == EPIPE && !freopen("/dev/null", "w", stdout))
         rc = err_errno(e, ERR_IO, "/dev/null");
     if ((!rc || rc == ERR_STOP) && !o.quiet) say_next(&end);
+    rc = code_of(rc, &end);
 out:
     train_end_release(&end);
     train_summary_release(&s);
@@ -95,6 +104,8 @@ const struct cmd cmd_train = {
              "that the end of\n"
              "--time finds unfinished is finished if that takes at most a tenth of --time longer, "
              "else dropped.\n"
+             "Exit status: 4 if the memory that the run plans is not there, 5 if memory ran out, 6 "
+             "if it diverged.\n"
              "\nWhich engine: backprop wherever it fits, with --lora or --recompute if need be "
              "(duet plan says what\n"
              "it takes): it learns many times more from the same seconds. --lora where the model "

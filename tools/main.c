@@ -1,5 +1,6 @@
 /* duet: finds the command, runs it, reports its error and turns it into the exit status: 0, 1, 2
- * for a wrong command line, or 3 if what was compared differs. */
+ * for a wrong command line, 3 if what was compared differs, or 4 to 6 of a training that failed by
+ * memory or diverged. */
 #include "cmd.h"
 #include "commit.h"
 #include "guard.h"
@@ -79,6 +80,19 @@ static void report(struct err *e) {
             error ? "error: " : "", error ? term_off(STDERR_FILENO) : "", e->msg);
 }
 
+static int status_of(int rc) {
+    switch (rc) {
+    case ERR_OK:
+    case ERR_STOP: return 0;
+    case ERR_USAGE: return 2;
+    case CMD_DIFFERS: return 3;
+    case CMD_REFUSED: return 4;
+    case CMD_NO_MEMORY: return 5;
+    case CMD_DIVERGED: return 6;
+    default: return 1;
+    }
+}
+
 int main(int argc, char **argv) {
     /* A file opened as descriptor 0, 1 or 2 would be taken for a standard stream. What stands in
      * for a closed one fails when it is used. */
@@ -95,5 +109,5 @@ int main(int argc, char **argv) {
     int output = close_output(&e);
     if (output && (!rc || rc == CMD_DIFFERS)) report(&e);
     if (output && (!rc || rc == CMD_DIFFERS)) rc = output;
-    return rc == 0 || rc == ERR_STOP ? 0 : rc == ERR_USAGE ? 2 : rc == CMD_DIFFERS ? 3 : 1;
+    return status_of(rc);
 }

@@ -17,7 +17,7 @@ after() {
     rm -rf good bad none
     must train good --steps 4 --clip 0 --spike 0.3 --schedule constant --warmup 0 --log-every 1 "$@"
     cp -r good bad
-    refuses "$a_name: diverges" 1 'the last good checkpoint is step 4 in bad; --resume bad --lr N goes on from it' \
+    refuses "$a_name: diverges" 6 'the last good checkpoint is step 4 in bad; --resume bad --lr N goes on from it' \
         "$DUET" train --resume bad --steps 60 --lr "$wild" --no-rollback --threads 1
     check "$a_name: the log says so" says bad/log.jsonl '{"event":"diverged","step":4,"from":[1-9]'
     check "$a_name: diverges again at that rate" on_fails bad --steps 60 --lr "$wild" --no-rollback
@@ -43,7 +43,7 @@ for engine in backprop mezo; do
     rm -rf bad good
     wild=1
     [ $engine = backprop ] && wild=30
-    refuses "$engine, nothing saved" 1 'nothing had been saved yet; --resume bad --lr N begins again' \
+    refuses "$engine, nothing saved" 6 'nothing had been saved yet; --resume bad --lr N begins again' \
         "$DUET" train $TINY --data text.txt --engine $engine $START --steps 6 --lr $wild --out bad
     check "$engine, nothing saved: a lower rate begins again" on bad --lr 1e-4
     must train good --engine $engine $START --steps 6 --lr 1e-4

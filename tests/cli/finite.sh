@@ -17,10 +17,13 @@ poke() { # FROM TO BYTES BACK: bytes at so many from the end
 }
 NAN='\000\000\300\177' INF='\000\000\200\377'
 refused() { # NAME PATTERN COMMAND...: and nothing is written
+    refused_with 1 "$@"
+}
+refused_with() { # STATUS NAME PATTERN COMMAND...
     mkdir out
-    f_name=$1 f_pattern=$2
-    shift 2
-    refuses "$f_name" 1 "$f_pattern" "$@"
+    f_status=$1 f_name=$2 f_pattern=$3
+    shift 3
+    refuses "$f_name" "$f_status" "$f_pattern" "$@"
     check "$f_name: nothing is written" equal "$(ls -A out)" ''
     rm -rf out
 }
@@ -71,7 +74,7 @@ T="--data text.txt --seq 32 --batch 4 --threads 1 --quiet --steps 2"
 refused "train: the validation of step 0" \
     'loss of window 1 is not a finite number: tensor model.norm' "$DUET" train --init nan.gguf $T \
     --out out/run
-refused "train: the first update" 'step 0: the loss is not a number; training stopped' \
+refused_with 6 "train: the first update" 'step 0: the loss is not a number; training stopped' \
     "$DUET" train --init nan.gguf $T --val-fraction 0 --out out/run
 refused "train --engine mezo" 'is not a finite number' "$DUET" train --init nan.gguf $T \
     --engine mezo --out out/run

@@ -244,9 +244,9 @@ try objective classify $OBJECTIVE
 try backprop train $BACKPROP
 
 # ---- options that stop a run, or start one in another way
-refuses "--spike stops" 1 'more than --spike 1e-09' "$DUET" train $TINY --data text.txt --out run2 \
+refuses "--spike stops" 6 'more than --spike 1e-09' "$DUET" train $TINY --data text.txt --out run2 \
     --steps 200 --lr 0 --spike 1e-9
-refuses "--no-rollback does not go back" 1 'training stopped' "$DUET" train $TINY --data text.txt \
+refuses "--no-rollback does not go back" 6 'training stopped' "$DUET" train $TINY --data text.txt \
     --out run3 --steps 200 \
     --lr 0 --spike 1e-9 --no-rollback --checkpoint-every 1
 check "--rollback does" sh \

@@ -25,7 +25,7 @@ if group memory && echo 209715200 >"$group/memory.limit_in_bytes" 2>/dev/null; t
     inside "$DUET" plan $TINY >plan.txt 2>plan.err
     check "v1: plan sees the limit of the group" awk \
         '/^available/ { exit !($2 > 20 && $2 <= 210) }' plan.txt
-    refuses "v1: a run above it is refused" 1 \
+    refuses "v1: a run above it is refused" 4 \
         'this run needs [0-9.]* MB .* and [0-9.]* MB are free' \
         inside "$DUET" train $TINY $BIG --data text.txt --out big --steps 1
     check "v1: nothing is left of it" absent big
@@ -47,7 +47,7 @@ fi
 
 # ---- setrlimit
 if (ulimit -v 400000 && "$DUET" --version) >/dev/null 2>&1; then
-    refuses "a run above the limit of the address space" 1 \
+    refuses "a run above the limit of the address space" 4 \
         'this run needs [0-9.]* MB .* and [0-9.]* MB are free' \
         sh -c 'ulimit -v 400000 && exec "$@"' sh "$DUET" train $TINY $BIG --data text.txt \
         --out big --steps 1

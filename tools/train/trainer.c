@@ -77,6 +77,12 @@ static void fill_end(struct trainer *t, struct train_end *end) {
     t->dir = NULL;
 }
 
+static enum train_failure failure(const struct trainer *t, int rc) {
+    if (rc == ERR_NOMEM) return t->refused ? TRAIN_REFUSED : TRAIN_NO_MEMORY;
+    const bool diverged = rc == ERR_NUMERIC && t->run && (t->run->diverged || t->p->step > 0);
+    return diverged ? TRAIN_DIVERGED : TRAIN_OTHER;
+}
+
 void train_end_release(struct train_end *end) {
     free(end->dir);
     free(end->saved);
@@ -111,6 +117,7 @@ out:
             snprintf(t.run->why, sizeof t.run->why, "%.150s", e->msg);
         trainer_drop_updates(&t);
     }
+    if (end) end->failure = failure(&t, rc);
     if (rc && rc != ERR_STOP) trainer_forget(&t);
     if (end && (!rc || rc == ERR_STOP)) fill_end(&t, end);
     trainer_close(&t);

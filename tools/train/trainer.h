@@ -27,8 +27,17 @@ struct train_summary {
     char *history;     /* JSON array of the summaries of earlier ends, or NULL; owned */
 };
 
+/* Failures that who runs many trainings must tell from others. */
+enum train_failure {
+    TRAIN_OTHER,
+    TRAIN_REFUSED,   /* ERR_NOMEM: what was planned is more than the memory that there is */
+    TRAIN_NO_MEMORY, /* ERR_NOMEM later, or before the plan */
+    TRAIN_DIVERGED,  /* ERR_NUMERIC: a loss or weights that are no numbers, a loss that ran away */
+};
+
 /* What a run leaves, also one that was stopped (ERR_STOP). */
 struct train_end {
+    enum train_failure failure; /* where it failed */
     char *dir;   /* its folder; owned */
     char *saved; /* "runs/1/model.blzt (step 20, val_loss 3.1)", on a line of its own the best;
                   * owned. NULL: this process saved nothing */

@@ -104,6 +104,7 @@ struct trainer {
     bool cleared;        /* whatever is in the folder is this run's */
     struct train_summary ended; /* of the run's last end; num_steps -1: it has not ended yet */
     bool over;                  /* it has, and there is nothing more to do */
+    bool refused;               /* the memory that was planned is not there */
 };
 
 int trainer_open(struct trainer *t, struct train_opts *o, struct conf *conf, struct err *e);

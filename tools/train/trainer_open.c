@@ -205,7 +205,9 @@ static int open_model(struct trainer *t, struct err *e) {
     if (o->task_eval) TRY(task_map(&t->task_val, &t->model, e));
     const struct run_opts ro = trainer_run_opts(t);
     TRY(run_plan(&t->memory, ro.engine, &t->model, &ro.engine_opts, run_val_seq(&ro), e));
-    TRY(run_plan_fits(&t->memory, &t->machine, "this run", run_plan_advice(ro.engine), e));
+    rc = run_plan_fits(&t->memory, &t->machine, "this run", run_plan_advice(ro.engine), e);
+    t->refused = rc == ERR_NOMEM;
+    if (rc) goto out;
     TRY(check_disk(t, &ro, e));
     TRY(trainer_check_base(t, e));
     if (t->model.lora && t->base_hashed) t->model.lora->base_hash = t->base_hash;
