@@ -124,6 +124,10 @@ kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 check "killed: goes on" "$DUET" train --resume cut --threads 1 --quiet
 check "killed: to the same weights" same_run run cut
+rm -rf cut
+must repeat run cut --stop-at 0.5
+check "stopped at half: goes on" "$DUET" train --resume cut --threads 1 --quiet
+check "to the same weights" same_run run cut
 check "and the same clock" same run/clock cut/clock
 "$DUET" train --resume cut --threads 1 >over.out 2>over.err
 check "finished: says so" says over.err 'cut is finished: [0-9]* updates, all of the clock'

@@ -83,6 +83,8 @@ flops           | w | --flops 1 | equal 1 $(value num_steps run.out)
 flops           | = | --flops 1e30 | equal 4 $(value num_steps run.out)
 clock           | = | --steps 0 --clock base/clock | same run/clock base/clock
 clock           | w | --steps 0 --clock three/clock | equal 3 $(value num_steps run.out)
+stop-at         | w | --stop-at 0.5 | equal "2 stopped" "$(value num_steps run.out) $(value status run.out)"
+stop-at         | = | --stop-at 1 | equal finished $(value status run.out)
 name            | = | --name short | says run/config.json '"name": "short"'
 note            | = | --note try | says run/summary.json '"note": "try"'
 lr              | w | --lr 0.002 |

@@ -134,6 +134,11 @@ static void statuses(void **state) {
     put("summary.json", SUMMARY); /* of step 30; the log ends at 10: the end wrote no line */
     open_run(0);
     assert_int_equal(r.status, RECORD_FINISHED);
+    put("summary.json", "{\"val_loss\": 3.5, \"num_steps\": 30, \"status\": \"stopped\"}");
+    open_run(0); /* on its way */
+    assert_int_equal(r.status, RECORD_STOPPED);
+    assert_int_equal(r.step, 30);
+    put("summary.json", SUMMARY);
     put("log.jsonl", STEP(30, 5.0) STEP(40, 4.0)); /* it trained on */
     open_run(0);
     assert_int_equal(r.status, RECORD_STOPPED);

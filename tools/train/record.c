@@ -216,7 +216,9 @@ static enum record_status find_status(const struct record *r) {
     const double end = record_number(r->summary, "num_steps");
     if (record_is_locked(r->dir)) return RECORD_RUNNING;
     if (r->status == RECORD_DIVERGED) return RECORD_DIVERGED; /* so the log ends */
-    if (end >= (double)r->step) return RECORD_FINISHED;
+    const char *status = json_string_value(json_object_get(r->summary, "status"));
+    const bool on_its_way = status && !strcmp(status, "stopped"); /* --stop-at */
+    if (end >= (double)r->step && !on_its_way) return RECORD_FINISHED;
     return r->step > 0 ? RECORD_STOPPED : RECORD_NEVER_BEGAN;
 }
 

@@ -24,7 +24,7 @@
 enum record_status {
     RECORD_NEVER_BEGAN, /* no update is on record */
     RECORD_RUNNING,     /* a process has locked the folder to train in it */
-    RECORD_STOPPED,     /* by a signal, killed, or it trained on after an end and was stopped */
+    RECORD_STOPPED,     /* by a signal, --stop-at, killed, or after it trained on behind an end */
     RECORD_DIVERGED,
     RECORD_FINISHED,    /* there is a summary, and nothing was trained after it */
 };
@@ -52,7 +52,8 @@ struct record_val {
     double accuracy, f1;          /* of a task */
 };
 
-/* Any other line: start, report, rollback, diverged, pause, dropped, or one of a later version. */
+/* Any other line: start, report, rollback, diverged, stopped, pause, dropped, or one of a later
+ * version. */
 struct record_event {
     const char *name; /* in json */
     int64_t step;     /* -1: has none */

@@ -239,6 +239,11 @@ const struct conf_row train_rows[] = {
                 "go on with a run from what its folder holds; options that are given again must be "
                 "those of the run, or ones that may change",
                 .internal = true, BASIC, FREE),
+    CONF_FLOAT(O, stop_at, "stop-at", "0", 0, 1,
+               "stop where this share of the run is done, with validation, checkpoint and summary; "
+               "schedules are those of the whole run, and --resume goes on, bit for bit; 0: at the "
+               "end",
+               .internal = true, FREE),
     CONF_STRING(O, name, "name", NULL, "TEXT", "what to call the run in lists and pictures",
                 .label = true, BASIC, FREE),
     CONF_STRING(O, note, "note", NULL, "TEXT", "what to remember about it", .label = true, FREE),

@@ -45,6 +45,7 @@ struct train_opts {
     int64_t threads;
     /* run */
     const char *out, *resume, *checkpoint_every, *name, *note;
+    double stop_at; /* share of the run; 0: not before its end */
     bool overwrite, json, quiet;
     int64_t val_every, val_windows, log_every;
     bool keep_best, rollback;

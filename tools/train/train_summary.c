@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { THREE = 100 };
 
@@ -33,6 +34,7 @@ static const struct row {
     {AT(peak_rss_mb), 1, ALWAYS},
     {AT(planned_mb), 1, ALWAYS},
     {AT(total_tokens_M), THREE, ALWAYS},
+    {AT(total_flops), THREE, KNOWN},
     {AT(num_steps), -1, ALWAYS},
     {AT(num_params_M), THREE, ALWAYS},
     {AT(trained_params_M), THREE, ALWAYS},
@@ -46,6 +48,7 @@ static const struct row {
     {AT(best_val_accuracy), 4, KNOWN},
     {AT(best_val_f1), 4, KNOWN},
     {AT(best_step), -1, KNOWN},
+    {AT(budget_share), 4, KNOWN},
 #undef AT
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -58,6 +61,11 @@ static int64_t int_at(const struct train_summary *s, const struct row *r) {
     return *(const int64_t *)(const void *)((const char *)s + r->offset);
 }
 
+/* How the run came to its end, which it may go on from. */
+static const char *status_of(const struct train_summary *s) {
+    return s->stopped ? "stopped" : "finished";
+}
+
 char *train_summary_json(const struct train_summary *s) {
     json_t *j = json_object();
     for (int i = 0; i < N_ROWS; i++) {
@@ -68,6 +76,7 @@ char *train_summary_json(const struct train_summary *s) {
         else if (isfinite(real_at(s, r)) || r->left != KNOWN)
             json_object_set_new(j, r->name, num_json(real_at(s, r)));
     }
+    json_object_set_new(j, "status", json_string(status_of(s)));
     if (s->run) json_object_set_new(j, CONF_RECORD, json_loads(s->run, 0, NULL));
     if (s->history) json_object_set_new(j, "history", json_loads(s->history, 0, NULL));
     char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
@@ -108,6 +117,8 @@ int train_summary_read(struct train_summary *s, const char *path, struct err *e)
         else
             *(double *)(void *)at = json_is_number(v) ? json_number_value(v) : NAN;
     }
+    const char *status = json_string_value(json_object_get(j, "status"));
+    s->stopped = status && !strcmp(status, "stopped");
     json_t *run = json_object_get(j, CONF_RECORD);
     if (json_is_object(run)) s->run = json_dumps(run, JSON_REAL_PRECISION(9));
     json_t *history = json_object_get(j, "history");
@@ -148,4 +159,5 @@ void train_summary_print(const struct train_summary *s, bool json, FILE *out) {
         term_fact(out, r->name, "%s",
                   r->digits == THREE ? num_digits(x, 3, room) : num_text(x, r->digits, room));
     }
+    term_fact(out, "status", "%s", status_of(s));
 }

@@ -57,7 +57,7 @@ static int loop(struct trainer *t, struct err *e) {
     if (trainer_val_first(t, false)) TRY(run_eval(t->run, &r, e));
     engine_report_reset(&t->run->engine);
     trainer_show_begin(t);
-    while (!run_stopped(t->run) && !run_finished(t->run)) {
+    while (!run_stopped(t->run) && !run_finished(t->run) && !trainer_at_stop(t)) {
         rc = run_step(t->run, e);
         if (rc == ERR_NUMERIC && t->run->diverged) rc = diverged(t, e);
         if (rc) goto out;
@@ -107,8 +107,9 @@ int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s
     rc = trainer_summarize(&t, s, e);
     if (rc == ERR_STOP) rc = stop(&t, e);
     if (rc) goto out;
+    if (s->stopped) trainer_say_stop(&t, s);
     trainer_log_report(&t);
-    trainer_warn_if_worse(&t);
+    if (!s->stopped) trainer_warn_if_worse(&t);
     TRY(trainer_write_summary(&t, s, e));
     trainer_say_best(&t);
 out:

@@ -14,8 +14,10 @@ struct train_summary {
     double val_accuracy, val_f1; /* prompt classification */
     /* Of the loss since the first validation, on the same windows; NaN: there was only one. */
     double val_change, val_change_stderr;
-    double training_seconds, total_seconds, peak_rss_mb, planned_mb, total_tokens_M;
+    double training_seconds, total_seconds, peak_rss_mb, planned_mb, total_tokens_M, total_flops;
     int64_t num_steps;
+    bool stopped;        /* on its way, by --stop-at; else it is finished */
+    double budget_share; /* done; of a finished run below 1 if --patience ended it */
     double num_params_M, trained_params_M;
     int64_t depth;
     double tokens_per_second, ms_per_step, gflops, gemm_peak_gflops, peak_fraction;
@@ -45,9 +47,9 @@ struct train_end {
 };
 void train_end_release(struct train_end *end); /* accepts all zeros */
 
-/* Runs (or resumes) to the end, or until a signal asks for it (stop.h), which gives ERR_STOP. conf:
- * the parse that filled o; its JSON becomes config.json. end may be NULL. A run that has ended
- * already gives its summary and a note. */
+/* Runs (or resumes) to the end, or as far as --stop-at asks, or until a signal asks for it
+ * (stop.h), which gives ERR_STOP. conf: the parse that filled o; its JSON becomes config.json. end
+ * may be NULL. A run that has ended already gives its summary and a note. */
 int trainer_run(struct train_opts *o, struct conf *conf, struct train_summary *s,
                 struct train_end *end, struct err *e);
 

@@ -45,10 +45,17 @@ double trainer_progress(struct trainer *t) {
     return run_share(&o, t->p, t->run ? t->run->batch_flops : 0);
 }
 
-bool trainer_is_over(struct trainer *t) {
+bool trainer_at_stop(struct trainer *t) {
+    return t->opts->stop_at > 0 && trainer_progress(t) >= t->opts->stop_at;
+}
+
+static bool is_finished(struct trainer *t) {
     const struct run_opts o = trainer_run_opts(t);
-    return t->ended.num_steps == t->p->step &&
-           run_ended(&o, t->p, t->run ? t->run->batch_flops : 0);
+    return run_ended(&o, t->p, t->run ? t->run->batch_flops : 0);
+}
+
+bool trainer_is_over(struct trainer *t) {
+    return t->ended.num_steps == t->p->step && (is_finished(t) || trainer_at_stop(t));
 }
 
 int trainer_look_at_end(struct trainer *t, struct err *e) {
@@ -92,7 +99,8 @@ static int name_spent(const struct budget_use *limit, const struct budget_use *u
     return n;
 }
 
-void trainer_say_over(struct trainer *t) {
+/* What is asked for is done, in words. */
+static void say_finished(struct trainer *t) {
     const struct train_opts *o = t->opts;
     const long long step = (long long)t->p->step;
     const struct run_opts ro = trainer_run_opts(t);
@@ -125,6 +133,16 @@ void trainer_say_over(struct trainer *t) {
                  "%s is finished: at step %lld %lld validations had brought nothing better "
                  "(--patience %lld); a larger --patience, or 0, trains on",
                  t->dir, step, (long long)t->p->val_stale, (long long)o->patience);
+}
+
+void trainer_say_over(struct trainer *t) {
+    if (is_finished(t))
+        say_finished(t);
+    else
+        log_warn(&t->line,
+                 "%s has stopped at %.4g of its run, step %lld (--stop-at %g asks for no more); a "
+                 "larger --stop-at, or none, trains on",
+                 t->dir, trainer_progress(t), (long long)t->p->step, t->opts->stop_at);
     if (*t->given.changed)
         log_warn(&t->line, "there is nothing to train, so this changed nothing:%s",
                  t->given.changed);
@@ -135,8 +153,10 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
     struct validation v;
     const struct eval_result *r = &v.text;
     const struct progress *p = t->p;
-    TRY(run_eval(t->run, &v, e));
+    const bool stops = !run_finished(t->run), aside = stops && t->run->last_val_step != p->step;
+    TRY(aside ? run_eval_again(t->run, &v, e) : run_eval(t->run, &v, e));
     const int64_t updates = p->step ? p->step : 1;
+    const double flops = run_flops(&t->run->opts, p, t->run->batch_flops);
     *s = (struct train_summary){.val_loss = r->loss,
                                 .val_loss_stderr = r->stderr_,
                                 .val_bpb = r->bpb,
@@ -144,8 +164,11 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .val_loss_full = NAN,
                                 .val_accuracy = v.accuracy,
                                 .val_f1 = v.f1,
-                                .val_change = t->run->change.change,
-                                .val_change_stderr = t->run->change.stderr_,
+                                .val_change = aside ? NAN : t->run->change.change,
+                                .val_change_stderr = aside ? NAN : t->run->change.stderr_,
+                                .stopped = stops,
+                                .budget_share = trainer_progress(t),
+                                .total_flops = flops,
                                 .training_seconds = p->seconds,
                                 .peak_rss_mb = in_mb(clock_peak_rss()),
                                 .planned_mb = in_mb(t->memory.total),
@@ -156,8 +179,7 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
                                 .depth = t->model.config.layers,
                                 .tokens_per_second = (double)p->tokens / p->seconds,
                                 .ms_per_step = 1e3 * p->seconds / (double)updates,
-                                .gflops = run_flops(&t->run->opts, p, t->run->batch_flops) /
-                                          p->seconds * 1e-9,
+                                .gflops = flops / p->seconds * 1e-9,
                                 .gemm_peak_gflops = t->peak,
                                 .train_loss = p->ema,
                                 .best_val_loss = NAN,
@@ -173,6 +195,15 @@ int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e)
     s->run = trainer_record_text(t, true);
 out:
     return rc;
+}
+
+void trainer_say_stop(struct trainer *t, const struct train_summary *s) {
+    log_lines_write(&t->log,
+                    "{\"event\":\"stopped\",\"step\":%lld,\"share\":%.9g,\"seconds\":%.3f,"
+                    "\"val_loss\":%.6f}",
+                    (long long)t->p->step, s->budget_share, t->p->seconds, s->val_loss);
+    log_note(&t->line, "stopped at %.4g of the run, step %lld; duet train --resume %s goes on",
+             s->budget_share, (long long)t->p->step, t->dir);
 }
 
 /* A run that made its model worse has done what it was told, but not what anybody wants. */

@@ -140,8 +140,9 @@ void trainer_describe(struct trainer *t);
 void trainer_show_begin(struct trainer *t);
 void trainer_show_micro(struct trainer *t, const struct run_event *v);
 void trainer_tell(struct trainer *t, const struct engine_step *s, int64_t tokens, double seconds);
-/* Share of the run done, 0..1. */
+/* Share of the run done, 0..1. --stop-at is reached. */
 double trainer_progress(struct trainer *t);
+bool trainer_at_stop(struct trainer *t);
 
 /* The folder of --resume or --out, locked; a new run's is made and cleared. */
 int trainer_open_folder(struct trainer *t, struct err *e);
@@ -183,15 +184,19 @@ bool trainer_val_first(const struct trainer *t, bool more);
 /* Of a run that goes on: the first validation's losses, which later ones are compared with. */
 int trainer_reopen_first(struct trainer *t, struct err *e);
 
-/* The final validation and what else the summary holds. */
+/* The final validation and what else the summary holds. Of a run that stops on its way (--stop-at)
+ * the validation is for the summary alone, unless it was due: the run goes on as if it had not
+ * stopped. */
 int trainer_summarize(struct trainer *t, struct train_summary *s, struct err *e);
 int trainer_write_summary(const struct trainer *t, const struct train_summary *s, struct err *e);
 /* Has the run ended, with what it is asked for now? Fills ended and over. */
 int trainer_look_at_end(struct trainer *t, struct err *e);
-/* Finished, and with a summary of this very step. */
+/* Finished, or as far as --stop-at asks, and with a summary of this very step. */
 bool trainer_is_over(struct trainer *t);
 /* Says why there is nothing to do, and what would be. */
 void trainer_say_over(struct trainer *t);
+/* Says, also to the log, that the run stops on its way. */
+void trainer_say_stop(struct trainer *t, const struct train_summary *s);
 /* Says so where validation ended above its beginning. */
 void trainer_warn_if_worse(struct trainer *t);
 /* Where this process's steps spent their time, to the log. */

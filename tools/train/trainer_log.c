@@ -72,9 +72,9 @@ static void put_speed(struct trainer *t, struct term_part *rate, struct term_par
 
 static void put_left(struct trainer *t, char *out, size_t size) {
     char text[32];
-    const double done = trainer_progress(t);
-    if (done > 0)
-        snprintf(out, size, "%s left", log_duration(t->p->seconds * (1 - done) / done, text));
+    const double done = trainer_progress(t), end = t->opts->stop_at > 0 ? t->opts->stop_at : 1;
+    if (done > 0 && done <= end)
+        snprintf(out, size, "%s left", log_duration(t->p->seconds * (end - done) / done, text));
 }
 
 static void show(struct trainer *t, const char *micro) {

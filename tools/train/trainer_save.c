@@ -200,12 +200,14 @@ out:
     return rc;
 }
 
-/* A run that ended may have ended with its best, which the state, saved before, does not know. */
+/* A run that ended may have ended with its best, which the state, saved before, does not know.
+ * Where it stopped on its way a validation that was due is in the state, and another one does not
+ * count. */
 static int adopt_end(struct trainer *t, struct err *e) {
     int rc = 0;
     const struct train_summary *s = &t->ended;
     const double m = run_value(&t->run->opts, s->val_loss, s->val_accuracy, s->val_f1);
-    if (s->num_steps != t->p->step || !isfinite(m)) return 0;
+    if (s->num_steps != t->p->step || s->stopped || !isfinite(m)) return 0;
     if (isfinite(t->p->val_best) && m >= t->p->val_best) return 0;
     run_set_best(t->run, m);
     if (!t->opts->keep_best) {

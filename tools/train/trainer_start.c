@@ -44,7 +44,7 @@ static void say_rate(struct trainer *t) {
     const double end = t->setup.lr * t->p->lr_scale * sched_factor(s, t->p->step, 1),
                  now = t->setup.lr * t->p->lr_scale *
                        sched_factor(s, t->p->step, trainer_progress(t));
-    if (t->ended.num_steps == t->p->step && now > end)
+    if (t->ended.num_steps == t->p->step && !t->ended.stopped && now > end)
         log_note(&t->line,
                  "the schedule is that of the longer run: the learning rate is %.3g again, "
                  "not %.3g as at the end",
@@ -111,6 +111,7 @@ void trainer_describe(struct trainer *t) {
     describe_setup(t);
     if (t->opts->clock)
         say(t, "repeats a recorded clock, %lld updates", (long long)t->recorded.updates);
+    if (t->opts->stop_at > 0) say(t, "stops at %.4g of the run", t->opts->stop_at);
     if (t->model.full_id)
         say(t, "vocabulary compacted from %lld to %lld ids that occur",
             (long long)t->model.full_vocab, (long long)c->vocab);
