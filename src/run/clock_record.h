@@ -8,7 +8,8 @@
  *       f64 share of the budget that was used before it, 0 to 1
  *       f32 factor on the learning rate (progress.lr_scale), above 0, at most 1
  *       u32 low half of the xxh3 of the 12 bytes before it, seeded with the record's number from 0
- *   ... factor 0 instead: no update, and the last record: the run ended at this share
+ *   ... factor 0 instead: no update, and the last record: the run ended at this share, or stopped
+ *       there on its way
  *
  * Little-endian. Records are only appended, each with one write(2), so a process that is killed
  * leaves whole ones; a run that goes on from a checkpoint, or back to one, first cuts off what lies

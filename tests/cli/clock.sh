@@ -89,17 +89,17 @@ must "$DUET" train --config run/config.json --clock half.clock --out half --thre
     2>half.err
 check "half of it: as many updates" equal "$(steps half)" $half
 check "half of it: says what it passes over" says half.err 'the last 5 bytes are no whole record'
-must "$DUET" replay run --to-step $half --out half.blzt --threads 1 --quiet
+must "$DUET" replay run --to-step $half --out half.blzt --threads 1 --quiet >half.out
 tensors half.blzt >half.a
 tensors half/model.blzt >half.b
 check "half of it: the weights of then" same half.a half.b
 
 # ---- runs whose end was moved, and one that went back
 must train more --steps 6 --schedule linear
-must "$DUET" train --resume more --steps 15 --threads 1 --quiet
+must "$DUET" train --resume more --steps 15 --threads 1 --quiet >on.out
 repeats "trained on behind its end" more
 must train longer --time 0.2
-must "$DUET" train --resume longer --time 0.4 --threads 1 --quiet
+must "$DUET" train --resume longer --time 0.4 --threads 1 --quiet >on.out
 repeats "more time" longer
 # Back to a checkpoint that the clock chose, and to the start.
 WILD="--steps 150 --lr 1 --clip 0 --spike 1 --warmup 100 --schedule constant --log-every 1"

@@ -80,7 +80,7 @@ must train shard $T --data text.shard --test-fraction 0.2
 check "a shard: the same run" same_weights shard run
 must evaluate shard --split test >shard.json
 check "a shard: the same test" same shard.json test.json
-must "$DUET" train --resume run --steps 6 --threads 1 --quiet
+must "$DUET" train --resume run --steps 6 --threads 1 --quiet >on.out
 check "a run that goes on keeps it" says run/config.json '"test-fraction": 0.2'
 check "plan takes it" "$DUET" plan $TINY --data text.txt --test-fraction 0.2 --epochs 1
 

@@ -64,7 +64,7 @@ static int loop(struct trainer *t, struct err *e) {
     }
     log_progress_end(&t->line);
     warn_if_none(t, begin);
-    if (run_finished(t->run)) trainer_clock_end(t);
+    if (!run_stopped(t->run)) trainer_clock_end(t); /* or stops */
     if (!run_stopped(t->run) && t->saved_step != t->p->step) TRY(trainer_save(t, false, e));
     stop_phase(STOP_SAVED, t->p->step);
 out:

@@ -122,7 +122,7 @@ int trainer_find_clock(struct trainer *t, struct err *e);
 int trainer_take_clock(struct trainer *t, struct err *e);
 /* This run's own clock, cut where the run goes on: after trainer_open_trajectory. A failure of it
  * later is said and ends nothing. An update is made, at this share; what lies behind an update is
- * given up; what was made is on the disk; the run ends here. */
+ * given up; what was made is on the disk; the run ends here, or stops on its way. */
 int trainer_open_clock(struct trainer *t, struct err *e);
 void trainer_clock(struct trainer *t, double share);
 void trainer_clock_cut(struct trainer *t, int64_t updates);
