@@ -20,8 +20,9 @@ enum rng_stream {
     RNG_ROUND = 8,     /* stochastic rounding of stored weights: (step, tensor, block) */
     RNG_ADAPTER = 9,   /* LoRA initialisation: (tensor, row, 0) */
     RNG_DIRECTION = 10, /* seeds of directions: (step, direction, 0) */
-    RNG_LOWRANK = 11 /* signs of low-rank factors: of the direction, whose seed it is: (0, tensor,
-                      * block); shared: (1 + period, tensor, block) */
+    RNG_LOWRANK = 11, /* signs of low-rank factors: of the direction, whose seed it is: (0, tensor,
+                       * block); shared: (1 + period, tensor, block) */
+    RNG_SEARCH = 12   /* proposals of a search, whose seed it is: (strategy, configuration, draw) */
 };
 
 struct rng {

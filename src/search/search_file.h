@@ -1,0 +1,97 @@
+/* The file that says what a search is. The smallest:
+ *
+ *   {"base": {"model": "models/demo.json", "tokenizer": "tok.json", "data": "s.txt"},
+ *    "budget": {"steps": 400}, "trials": 60,
+ *    "space": {"lr": {"log": [1e-4, 1e-2]}, "set.num_hidden_layers": {"int": [2, 8]}}}
+ *
+ * key          default      is
+ * base                      options of `duet train` that all trials share, as in a config.json, or the
+ *                           path of such a file, which counts from the folder of this one
+ * budget                    what a trial may use: one of time (seconds), steps, tokens, flops
+ * space                     what may change (space.h): options, "set.KEY", "program"
+ * trials                    configurations at most, the base included
+ * metric       "val_bpb"    a key of summary.json, or {"key": K, "better": "lower" or "higher",
+ *                           "exact": true}, or {"command": "sh score.sh", "better": ...}: a program
+ *                           that is run in a trial's folder and prints a number. exact: val_bpb of
+ *                           whole documents (eval --exact); the default where the key is val_bpb
+ * strategy     "tpe"        a name, or {"name": "tpe", "startup": 20} (strategy.h)
+ * seed         1            of the proposals
+ * seeds        4            seeds that a configuration is trained with at most, while it is undecided
+ * confidence   0.95         at which one is kept
+ * limits       {}           peak_rss_mb, num_params_M, seconds: a trial beyond one fails
+ * jobs         1            trials at a time
+ * program      this one     the duet that trains
+ * launcher     none         what is put before a trial's command: "srun -n1 -c8", or an array
+ *
+ * Everything else is an error, with what may have been meant. So are axes of data, evaluation,
+ * length and place: the trials would not be comparable. */
+#ifndef DUET_SEARCH_FILE_H
+#define DUET_SEARCH_FILE_H
+
+#include "conf.h"
+#include "space.h"
+#include "strategy.h"
+
+#define SEARCH_BUDGETS(X) X(time) X(steps) X(tokens) X(flops)
+enum search_budget {
+#define X(name) SEARCH_##name,
+    SEARCH_BUDGETS(X)
+#undef X
+};
+
+struct search_metric {
+    const char *key;   /* of summary.json; NULL: command */
+    json_t *command;   /* array of strings, or NULL */
+    bool higher;       /* is better; history values are then negated */
+    bool exact;
+};
+
+struct search_file {
+    char *path;
+    json_t *json;     /* the whole file; what is const char * below lies in it */
+    json_t *base;     /* object of options */
+    char *base_path;  /* where it was read from, or NULL: the file itself */
+    enum search_budget budget;
+    double amount; /* of it */
+    struct space space;
+    struct strategy_choice strategy;
+    struct search_metric metric;
+    int64_t trials, seed, seeds, jobs;
+    double confidence;
+    double peak_rss_mb, num_params_M, seconds; /* 0: no limit */
+    const char *program;                       /* NULL: this one */
+    json_t *launcher;                          /* array of strings, or NULL */
+};
+
+/* rows: the options of `duet train`, by which keys and values of axes are checked; NULL: they are
+ * not. ERR_USAGE, ERR_IO, ERR_NOMEM; nothing is left then. */
+int search_file_open(struct search_file *f, const char *path, const struct conf_row *rows,
+                     struct err *e);
+
+/* The same from n bytes. path: for messages, and where "base" is looked for. */
+int search_file_read(struct search_file *f, const char *text, size_t n, const char *path,
+                     const struct conf_row *rows, struct err *e);
+
+void search_file_close(struct search_file *f); /* accepts all zeros */
+
+/* The point that is nearest to what the base says of the axes, else to the options' defaults (rows;
+ * NULL: none): u (space.n). */
+int search_file_start(const struct search_file *f, const struct conf_row *rows, double *u,
+                      struct err *e);
+
+/* The options of a trial: base, configuration ("set.KEY" goes into "set") and budget as one object, a
+ * config file of `duet train` but for "program". New; NULL: no memory. */
+json_t *search_file_options(const struct search_file *f, const json_t *config);
+
+/* XXH64 of the canonical text of these. False: no memory. */
+bool search_file_hash(const struct search_file *f, const json_t *config, char hash[17]);
+
+/* For space and rules (search_keys.c) ---------------------------------------------------------- */
+
+/* Refuses axes that would make trials incomparable, and values that the options cannot have. */
+int search_keys_check(const struct space *s, const struct conf_row *rows, struct err *e);
+
+/* Refuses options of the base that a search sets itself. */
+int search_keys_check_base(const json_t *base, const char *path, struct err *e);
+
+#endif

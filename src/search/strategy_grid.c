@@ -1,0 +1,30 @@
+/* Every combination, in the order of space_grid. */
+#include "strategy.h"
+
+#include <math.h>
+
+static const struct strategy_option options[] = {
+    {"points", "values of an axis of real numbers", 5, 1, SPACE_MAX_POINTS, OPTION_INT},
+};
+
+static int check(const struct space *s, const struct strategy_choice *c, const char *what,
+                 struct err *e) {
+    if (isfinite(space_count(s, (size_t)strategy_option(c, "points")))) return 0;
+    return err_set(e, ERR_USAGE, "%s: the grid has more combinations than can be counted", what);
+}
+
+static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {
+    (void)e;
+    const size_t points = (size_t)strategy_option(ask->choice, "points");
+    if (!space_grid(ask->space, points, (uint64_t)p->trial, p->u)) p->what = PROPOSE_END;
+    return 0;
+}
+
+const struct strategy strategy_grid = {
+    .name = "grid",
+    .help = "every combination of values",
+    .options = options,
+    .n_options = 1,
+    .check = check,
+    .propose = propose,
+};
