@@ -11,8 +11,8 @@ struct walk {
     size_t points;                 /* values of a real axis; 0: it cannot be counted */
     json_t *value[SPACE_MAX_AXES]; /* of axes that others read; owned */
     double *u;
-    size_t visits;
-    bool failed; /* too many, or no memory */
+    size_t visits; /* and values that were made */
+    bool failed;   /* too many, or no memory */
 };
 
 /* How many values an axis has here. Equal ones of a share_of count once: see level_coordinate. */
@@ -33,7 +33,8 @@ static json_t *level_value(struct walk *w, size_t i, size_t level) {
     const struct axis *a = &w->s->axis[i];
     const double of = a->kind == AXIS_share_of ? json_number_value(w->value[a->of]) : 0;
     json_t *v = axis_value(a, level_coordinate(w, a, level), of);
-    if (!v) w->failed = true;
+    w->visits += a->kind == AXIS_share_of ? level + 1 : 1;
+    if (!v || w->visits > MOST) w->failed = true;
     for (size_t k = 0; v && a->kind == AXIS_share_of && k < level; k++) {
         json_t *was = axis_value(a, level_coordinate(w, a, k), of);
         const bool same = was && same_value(was, v);
@@ -52,7 +53,7 @@ static double count_values(struct walk *w, size_t i) {
     const size_t n = levels_of(w, a);
     if (a->kind != AXIS_share_of) return (double)n;
     double distinct = 0;
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < n && !w->failed; k++) {
         json_t *v = level_value(w, i, k);
         distinct += v != NULL;
         json_decref(v);

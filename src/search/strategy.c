@@ -105,6 +105,9 @@ static int read_options(struct strategy_choice *c, const json_t *j, const char *
 static int read_name(struct strategy_choice *c, const json_t *j, const char *what, struct err *e) {
     const json_t *v = json_is_object(j) ? json_object_get(j, "name") : j;
     const char *name = json_string_value(v), *near;
+    if (!v)
+        return err_set(e, ERR_USAGE, "%s: \"name\" is missing, expected the name of a strategy",
+                       what);
     if (!name)
         return wrong(what, v, "the name of a strategy, or an object with \"name\" and options", e);
     c->kind = strategy_find(name);

@@ -11,7 +11,7 @@
 
 static const struct strategy_option options[] = {
     {"startup", "random configurations before", 10, 1, 1e6, OPTION_INT},
-    {"candidates", "draws to choose from", 24, 1, 1e5, OPTION_INT},
+    {"candidates", "draws to choose from", 24, 1, 1e4, OPTION_INT},
     {"gamma", "share of the results that is good, of at most 25", 0.1, 1e-3, 0.9, OPTION_REAL},
     {"multivariate", "densities of all axes together", 1, 0, 1, OPTION_BOOL},
 };

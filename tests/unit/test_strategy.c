@@ -385,8 +385,8 @@ static void options_are_checked(void **state) {
     make_space("{'x': {'int': [1, 900000000]}, 'y': {'share_of': 'x', 'choice': [1, 2]}}");
     refused("3", "s.json: \"strategy\" is 3, expected the name of a strategy, or an object with "
                  "\"name\" and options");
-    refused("{'startup': 3}", "s.json: \"strategy\" is nothing, expected the name of a strategy, or "
-                              "an object with \"name\" and options");
+    refused("{'startup': 3}", "s.json: \"strategy\": \"name\" is missing, expected the name of a "
+                              "strategy");
     refused("'tep'", "s.json: \"strategy\": unknown strategy \"tep\"; did you mean \"tpe\"?");
     refused("'evolution'",
             "s.json: \"strategy\": unknown strategy \"evolution\", expected one of: random grid "
