@@ -13,7 +13,7 @@
 /* ln((lambda + 1) / 2) - ln i, the first mu of which add up to 1; those below 0 to the least of the
  * tutorial's three bounds (its equations 49 to 53). */
 static void make_weights(struct cma *c) {
-    double sum = 0, squares = 0, negative = 0, negative_squares = 0;
+    double sum = 0, squares = 0, below = 0, below_squares = 0;
     for (size_t i = 0; i < c->lambda; i++) {
         const double w = fun_log(((double)c->lambda + 1) / 2) - fun_log((double)i + 1);
         c->weight[i] = w;
@@ -21,25 +21,22 @@ static void make_weights(struct cma *c) {
             sum += w;
             squares += w * w;
         } else {
-            negative += w;
-            negative_squares += w * w;
+            below += w; /* a middle one is 0 */
+            below_squares += w * w;
         }
     }
     const double n = (double)c->n;
     c->mu_eff = sum * sum / squares;
-    const double mu_eff_negative = negative_squares > 0 ? negative * negative / negative_squares : 0;
+    const double mu_eff_below = below * below / below_squares; /* there are two at least */
     c->c_1 = 2 / ((n + 1.3) * (n + 1.3) + c->mu_eff);
     c->c_mu = 2 * (c->mu_eff - 2 + 1 / c->mu_eff) / ((n + 2) * (n + 2) + c->mu_eff);
     if (c->c_mu > 1 - c->c_1) c->c_mu = 1 - c->c_1;
     double least = 1 + c->c_1 / c->c_mu;
-    const double by_mu = 1 + 2 * mu_eff_negative / (c->mu_eff + 2);
+    const double by_mu = 1 + 2 * mu_eff_below / (c->mu_eff + 2);
     const double by_n = (1 - c->c_1 - c->c_mu) / (n * c->c_mu);
     if (by_mu < least) least = by_mu;
     if (by_n < least) least = by_n;
-    double below = 0; /* weights of the first mu are above 0, a middle one is 0 */
-    for (size_t i = 0; i < c->lambda; i++) below += c->weight[i] < 0 ? -c->weight[i] : 0;
-    for (size_t i = 0; i < c->lambda; i++)
-        c->weight[i] *= c->weight[i] > 0 ? 1 / sum : least / below;
+    for (size_t i = 0; i < c->lambda; i++) c->weight[i] *= i < c->mu ? 1 / sum : -least / below;
 }
 
 static void make_constants(struct cma *c) {
@@ -145,7 +142,7 @@ static double power(double x, int n) {
     return fun_exp(n * fun_log(x));
 }
 
-/* Paths of the step size and of the covariance. step (n): mean's move over sigma. Returns h_sigma. */
+/* Paths of step size and covariance. step (n): the mean's move over sigma. Returns h_sigma. */
 static bool move_paths(struct cma *c, const double *step) {
     double white[CMA_MAX_AXES];
     const double n = (double)c->n;
@@ -181,7 +178,8 @@ static void decompose(struct cma *c) {
     jacobi(c->work, c->n, value, c->b);
     double top = 0;
     for (size_t i = 0; i < c->n; i++) top = value[i] > top ? value[i] : top;
-    for (size_t i = 0; i < c->n; i++) c->d[i] = sqrt(value[i] > 1e-20 * top ? value[i] : 1e-20 * top);
+    const double least = 1e-20 * top;
+    for (size_t i = 0; i < c->n; i++) c->d[i] = sqrt(value[i] > least ? value[i] : least);
 }
 
 static void move_covariance(struct cma *c, const double *const *x, const double *mean,

@@ -1,9 +1,9 @@
 /* CMA-ES in a cube: N. Hansen, The CMA evolution strategy: a tutorial (arXiv:1604.00772), with its
  * constants and its negative weights, and the margin of R. Hamano et al., CMA-ES with margin (2022,
  * arXiv:2205.13482), by which an axis with a number of values goes on being tried: the probability
- * of leaving the mean's value stays above 1 / (n lambda). Values are taken in their order; of choices
- * that of the file. No direction becomes wider than the cube: with results that say nothing the step
- * size would grow for ever. */
+ * of leaving the mean's value stays above 1 / (n lambda). Values are taken in their order; of
+ * choices that of the file. No direction becomes wider than the cube: with results that say nothing
+ * the step size would grow for ever. */
 #ifndef DUET_CMA_H
 #define DUET_CMA_H
 

@@ -9,10 +9,10 @@
  *   {"event": "result", "trial": 0, "seed": 1, "rung": 0, "status": "ok", "value": 1.25, ...}
  *   {"event": "decision", "trial": 0, "decision": "keep", "against": 3, ...}
  *
- * Jobs count from 0, in order; a job is a new trial (the next number) or goes on with one at a higher
- * rung. A (trial, seed, rung) has one result, a trial at most LEDGER_MAX_RESULTS. value: as measured, null unless the status is ok; the
- * words of status are SEARCH_STATUSES. against is left out where there is none. Further members
- * (summary, seconds, evidence) are kept and not read. */
+ * Jobs count from 0, in order; a job is a new trial (the next number) or goes on with one at a
+ * higher rung. A (trial, seed, rung) has one result, a trial at most LEDGER_MAX_RESULTS. value: as
+ * measured, null unless the status is ok; the words of status are SEARCH_STATUSES. against is left
+ * out where there is none. Further members (summary, seconds, evidence) are kept and not read. */
 #ifndef DUET_LEDGER_H
 #define DUET_LEDGER_H
 
@@ -76,9 +76,9 @@ struct ledger {
     size_t cut;  /* bytes behind them that were no whole line */
 };
 
-/* Opens the ledger to go on with it, creating an empty one if it is not there: locks it (ERR_USAGE if
- * another search has it), reads it, cuts off what is behind the last line break. ERR_INPUT, naming
- * file and line, for a line that is none of a ledger. space: of the search, must outlive l. */
+/* Opens the ledger to go on with it, creating an empty one if it is not there: locks it (ERR_USAGE
+ * if another search has it), reads it, cuts off what is behind the last line break. ERR_INPUT,
+ * naming file and line, for a line that is none of a ledger. space: must outlive l. */
 int ledger_open(struct ledger *l, const char *path, const struct space *space, struct err *e);
 
 /* To look at: nothing is written, locked or cut. */
@@ -91,8 +91,8 @@ int ledger_read_text(struct ledger *l, const char *text, size_t n, const char *p
 void ledger_close(struct ledger *l); /* accepts all zeros */
 
 /* Appends an event and takes it up, exactly as if it had been read; event is borrowed. A line that
- * readers would refuse is not written (ERR_INPUT), and l is as it was. Where the disk fails (ERR_IO)
- * the file ends before the line, and l can only be closed. */
+ * readers would refuse is not written (ERR_INPUT), and l is as it was. Where the disk fails
+ * (ERR_IO) the file ends before the line, and l can only be closed. */
 int ledger_append(struct ledger *l, const json_t *event, struct err *e);
 
 /* Events to append, new; NULL: no memory. Members may be added. value NaN: null. */
@@ -109,9 +109,9 @@ const struct ledger_result *ledger_find(const struct ledger *l, int64_t trial, i
 /* The first trial of that hash; -1: none. */
 int64_t ledger_trial_of(const struct ledger *l, const char *hash);
 
-/* What a strategy sees when `visible` jobs have ended: all jobs, those from `visible` on as pending.
- * higher: values count negated. A job's result is the first one of its trial and rung. trial: new
- * (n_jobs), to be freed. NULL: no memory. */
+/* What a strategy sees when `visible` jobs have ended: all jobs, those from `visible` on as
+ * pending. higher: values count negated. A job's result is the first one of its trial and rung.
+ * trial: new (n_jobs), to be freed. NULL: no memory. */
 struct trial *ledger_history(const struct ledger *l, size_t visible, bool higher);
 
 const char *trial_status_name(enum trial_status s); /* "pending" too */

@@ -165,8 +165,8 @@ static int take_result(struct ledger *l, json_t *j, const char *what, struct err
         return err_set(e, ERR_INPUT, "%s: trial %lld was not proposed at rung %d", what,
                        (long long)r.trial, r.rung);
     if (ledger_find(l, r.trial, r.seed, r.rung))
-        return err_set(e, ERR_INPUT, "%s: trial %lld, seed %lld, rung %d has a result already", what,
-                       (long long)r.trial, (long long)r.seed, r.rung);
+        return err_set(e, ERR_INPUT, "%s: trial %lld, seed %lld, rung %d has a result already",
+                       what, (long long)r.trial, (long long)r.seed, r.rung);
     if (t->n_results == LEDGER_MAX_RESULTS)
         return err_set(e, ERR_INPUT, "%s: trial %lld has more than %d results", what,
                        (long long)r.trial, LEDGER_MAX_RESULTS);
@@ -222,7 +222,8 @@ static int find_event(const json_t *j, const char *what, enum ledger_event *even
     if (word && i < N_EVENTS) return 0;
     near = word ? conf_suggest(word, event_names, N_EVENTS) : NULL;
     if (near)
-        return err_set(e, ERR_INPUT, "%s: unknown event \"%.40s\"; is it \"%s\"?", what, word, near);
+        return err_set(e, ERR_INPUT, "%s: unknown event \"%.40s\"; is it \"%s\"?", what, word,
+                       near);
     return wrong(what, "event", v, "one of: search resume proposal result decision", e);
 }
 

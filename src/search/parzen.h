@@ -24,8 +24,8 @@ struct parzen {
 };
 
 /* point: n points of the space, the oldest first, and for each which axes are there (n, axes).
- * False: no memory. joint: a kernel's width in all axes is 0.2 n^(-1 / (axes + 4)) (Scott's rule, as
- * Falkner et al., BOHB, 2018); else it reaches, in each axis, to the farther of the neighbours. */
+ * False: no memory. joint: a kernel's width in all axes is 0.2 n^(-1 / (axes + 4)) (Scott's rule,
+ * as Falkner et al., BOHB, 2018); else it reaches to the farther neighbour in each axis. */
 bool parzen_make(struct parzen *p, const struct space *s, const double *const *point,
                  const bool *there, size_t n, bool joint);
 void parzen_release(struct parzen *p); /* accepts all zeros */

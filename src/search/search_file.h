@@ -5,8 +5,8 @@
  *    "space": {"lr": {"log": [1e-4, 1e-2]}, "set.num_hidden_layers": {"int": [2, 8]}}}
  *
  * key          default      is
- * base                      options of `duet train` that all trials share, as in a config.json, or the
- *                           path of such a file, which counts from the folder of this one
+ * base                      options of `duet train` that all trials share, as in a config.json, or
+ *                           the path of such a file, which counts from the folder of this one
  * budget                    what a trial may use: one of time (seconds), steps, tokens, flops
  * space                     what may change (space.h): options, "set.KEY", "program"
  * trials                    configurations at most, the base included
@@ -16,7 +16,7 @@
  *                           whole documents (eval --exact); the default where the key is val_bpb
  * strategy     "tpe"        a name, or {"name": "tpe", "startup": 20} (strategy.h)
  * seed         1            of the proposals
- * seeds        4            seeds that a configuration is trained with at most, while it is undecided
+ * seeds        4            seeds that a configuration is trained with at most, while undecided
  * confidence   0.95         at which one is kept
  * limits       {}           peak_rss_mb, num_params_M, seconds: a trial beyond one fails
  * jobs         1            trials at a time
@@ -79,8 +79,8 @@ void search_file_close(struct search_file *f); /* accepts all zeros */
 int search_file_start(const struct search_file *f, const struct conf_row *rows, double *u,
                       struct err *e);
 
-/* The options of a trial: base, configuration ("set.KEY" goes into "set") and budget as one object, a
- * config file of `duet train` but for "program". New; NULL: no memory. */
+/* The options of a trial: base, configuration ("set.KEY" goes into "set") and budget as one object,
+ * a config file of `duet train` but for "program". New; NULL: no memory. */
 json_t *search_file_options(const struct search_file *f, const json_t *config);
 
 /* XXH64 of the canonical text of these. False: no memory. */

@@ -8,8 +8,8 @@
 
 /* What may not be searched, and why, in the words that end the sentence. */
 static const char why_data[] =
-    "is of the data, and trials that learn from or are measured on other text say nothing about each "
-    "other";
+    "is of the data, and trials that learn from or are measured on other text say nothing about "
+    "each other";
 static const char why_eval[] =
     "is of the evaluation, and all trials must be measured by the same rule";
 static const char why_length[] = "is how long a trial is, which \"budget\" says for all of them";

@@ -181,12 +181,11 @@ bool space_active(const struct space *s, const double *u, bool *active) {
 json_t *space_config(const struct space *s, const double *u) {
     json_t *value[SPACE_MAX_AXES], *config = json_object();
     bool ok = config && space_values(s, u, value);
-    for (size_t i = 0; ok && i < s->n; i++)
-        if (value[i]) ok = !json_object_set(config, s->axis[i].key, value[i]) && ok;
-    if (ok) {
-        drop(value, s->n);
-        return config;
-    }
+    const size_t n = ok ? s->n : 0; /* that are to be dropped */
+    for (size_t i = 0; i < n && ok; i++)
+        if (value[i]) ok = !json_object_set(config, s->axis[i].key, value[i]);
+    drop(value, n);
+    if (ok) return config;
     json_decref(config);
     return NULL;
 }

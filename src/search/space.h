@@ -14,15 +14,16 @@
  *
  * An axis with share_of is the share times the value of the other axis, rounded to the nearest
  * multiple of "multiple_of" (at least one), by default to a whole number where the other axis has
- * whole numbers only. "when" is met if each of its keys has that value or one of those; its keys are
- * axes of int, multiple_of or choice. An axis whose condition is not met, or that is a share of, or
- * is conditional on, one that is not there, is not in the configuration.
+ * whole numbers only. "when" is met if each of its keys has that value or one of those; its keys
+ * are axes of int, multiple_of or choice. An axis whose condition is not met, or that is a share
+ * of, or is conditional on, one that is not there, is not in the configuration.
  *
- * A configuration is a JSON object {key: value}. A point has a coordinate in [0, 1] for each axis, in
- * the order of the file; of an axis with N values each has the N-th part of it, a configuration's
- * point is in the middle of it, and 0.5 for axes that it has not. Real values are rounded to 6
- * significant digits (linear: of the range), so that they are the same on every machine, and read
- * well: space_config(space_point(c)) is c for every c that space_config made. */
+ * A configuration is a JSON object {key: value}. A point has a coordinate in [0, 1] for each axis,
+ * in the order of the file; of an axis with N values each has the N-th part of it, a
+ * configuration's point is in the middle of it, and 0.5 for axes that it has not. Real values are
+ * rounded to 6 significant digits (linear: to so many places that the range has 10^5 steps at
+ * least), so that they are the same on every machine, and read well: space_config(space_point(c))
+ * is c for every c that space_config made. */
 #ifndef DUET_SPACE_H
 #define DUET_SPACE_H
 
@@ -56,6 +57,7 @@ struct axis {
     char *key;
     enum axis_kind kind;
     double low, high;    /* log, linear: values; share_of: shares; else multiples of step */
+    double most;         /* its largest value, of numbers */
     int64_t step;        /* int: 1; multiple_of; share_of: 0 for real values */
     json_t *choices;     /* choice: values; share_of: shares, or NULL: low to high */
     size_t of;           /* share_of: that axis */
@@ -78,6 +80,11 @@ void space_release(struct space *s); /* accepts all zeros */
 
 /* The axis of that key; s->n: there is none. */
 size_t space_find(const struct space *s, const char *key);
+
+/* An axis from a word of the command line, as a new JSON object: "1e-4..1e-2" is log (linear where it
+ * begins at 0 or below, or spans less than a factor of 10), "2..8" is int, "2,4,6" or "adamw,lion" is
+ * a choice. key: of the axis, for messages. NULL: ERR_USAGE, ERR_NOMEM. */
+json_t *space_axis_text(const char *key, const char *text, struct err *e);
 
 /* How many values an axis has; 0: a real one, or one whose values depend on those of another. */
 size_t axis_levels(const struct axis *a);
@@ -102,17 +109,19 @@ json_t *space_config(const struct space *s, const double *u);
 int space_point(const struct space *s, const json_t *config, const char *what, double *u,
                 struct err *e);
 
-/* The same of what may say less, more, or lie outside: keys of other things are passed over, what is
- * missing or of another kind has 0.5, numbers go to the nearest value. For the base of a search. */
+/* The same of what may say less, more, or lie outside: keys of other things are passed over, what
+ * is missing or of another kind has 0.5, numbers go to the nearest value. For a search's base. */
 int space_nearest(const struct space *s, const json_t *config, double *u, struct err *e);
 
 /* How many configurations there are: INFINITY with a real axis, or if there are more than can be
  * counted (10^6 combinations of axes that others depend on). points > 0: real axes have so many
- * values, evenly in the cube, ends included; at most SPACE_MAX_POINTS. */
+ * values, evenly in the cube, ends included; at most SPACE_MAX_POINTS. NaN: no memory. */
 double space_count(const struct space *s, size_t points);
 
-/* The point of number `index` of these, the axes of the file's beginning changing slowest (those that
- * others depend on before these). False: index is beyond their number, or that is unknown. */
-bool space_grid(const struct space *s, size_t points, uint64_t index, double *u);
+/* The point of number `index` of these, the axes of the file's beginning changing slowest (those
+ * that others depend on before these). *found: index is below their number, and that is known.
+ * ERR_NOMEM. */
+int space_grid(const struct space *s, size_t points, uint64_t index, double *u, bool *found,
+               struct err *e);
 
 #endif

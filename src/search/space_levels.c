@@ -12,7 +12,8 @@ struct walk {
     json_t *value[SPACE_MAX_AXES]; /* of axes that others read; owned */
     double *u;
     size_t visits; /* and values that were made */
-    bool failed;   /* too many, or no memory */
+    bool failed;   /* too many, or */
+    bool no_memory;
 };
 
 /* How many values an axis has here. Equal ones of a share_of count once: see level_coordinate. */
@@ -34,11 +35,12 @@ static json_t *level_value(struct walk *w, size_t i, size_t level) {
     const double of = a->kind == AXIS_share_of ? json_number_value(w->value[a->of]) : 0;
     json_t *v = axis_value(a, level_coordinate(w, a, level), of);
     w->visits += a->kind == AXIS_share_of ? level + 1 : 1;
-    if (!v || w->visits > MOST) w->failed = true;
+    if (w->visits > MOST) w->failed = true;
+    if (!v) w->failed = w->no_memory = true;
     for (size_t k = 0; v && a->kind == AXIS_share_of && k < level; k++) {
         json_t *was = axis_value(a, level_coordinate(w, a, k), of);
         const bool same = was && same_value(was, v);
-        if (!was) w->failed = true;
+        if (!was) w->failed = w->no_memory = true;
         json_decref(was);
         if (!same) continue;
         json_decref(v);
@@ -86,7 +88,8 @@ static double count_from(struct walk *w, size_t k) {
 
 double space_count(const struct space *s, size_t points) {
     struct walk w = {.s = s, .points = points};
-    return count_from(&w, 0);
+    const double count = count_from(&w, 0);
+    return w.no_memory ? NAN : count;
 }
 
 /* Of an axis that no other depends on, and no share: each level has as many. */
@@ -121,15 +124,18 @@ static bool descend(struct walk *w, size_t k, double *index) {
     return false;
 }
 
-bool space_grid(const struct space *s, size_t points, uint64_t index, double *u) {
+int space_grid(const struct space *s, size_t points, uint64_t index, double *u, bool *found,
+               struct err *e) {
     struct walk w = {.s = s, .points = points, .u = u};
     double left = (double)index;
     const double count = space_count(s, points);
     bool ok = isfinite(count) && index < (uint64_t)1 << 53 && left < count;
+    w.no_memory = isnan(count);
     for (size_t k = 0; k < s->n && ok; k++) {
         w.visits = 0;
         ok = descend(&w, k, &left);
     }
     for (size_t i = 0; i < s->n; i++) json_decref(w.value[i]);
-    return ok;
+    *found = ok;
+    return w.no_memory ? err_set(e, ERR_NOMEM, "no memory for a grid") : 0;
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double whole_most = 1e15, levels_most = 1e9;
+static const double whole_most = 1e15, levels_most = 1e9, real_most = 1e300;
 
 /* An axis while it is read. */
 struct reader {
@@ -61,11 +61,12 @@ static int read_real(struct reader *r) {
     int rc;
     TRY(read_range(r, key, expected, &a->low, &a->high));
     const double size = fmax(fabs(a->low), fabs(a->high));
+    a->most = a->high;
     if (is_log && !(a->low >= 1e-300))
         rc = wrong(r, key, json_object_get(r->j, key), expected);
-    else if (size > 1e300 || a->high - a->low < 1e-9 * size)
+    else if (size > real_most || (!is_log && a->high - a->low < 1e-6 * size))
         rc = wrong(r, key, json_object_get(r->j, key),
-                   "numbers below 1e300, further apart than a billionth of them");
+                   "numbers below 1e300, further apart than a millionth of them");
 out:
     return rc;
 }
@@ -86,6 +87,7 @@ static int read_whole(struct reader *r) {
         return wrong(r, key, json_object_get(r->j, key), expected);
     a->low = ceil(low / (double)a->step);
     a->high = floor(high / (double)a->step);
+    a->most = a->high * (double)a->step;
     if (!(a->low <= a->high && a->high - a->low < levels_most))
         rc = wrong(r, key, json_object_get(r->j, key), expected);
 out:
@@ -107,6 +109,9 @@ static int read_choices(struct reader *r, bool shares) {
     }
     if (!good) return wrong(r, "choice", v, expected);
     r->a->choices = json_incref(v);
+    r->a->most = 0;
+    for (size_t i = 0; i < n; i++)
+        r->a->most = fmax(r->a->most, json_number_value(json_array_get(v, i)));
     return 0;
 }
 
@@ -229,10 +234,19 @@ static int read_share(struct reader *r) {
     if (json_object_get(r->j, "choice") && json_object_get(r->j, "range"))
         return err_set(r->e, ERR_USAGE, "%s has both \"choice\" and \"range\", expected one",
                        r->what);
-    if (json_object_get(r->j, "choice")) return read_choices(r, true);
-    TRY(read_range(r, "range", expected, &a->low, &a->high));
-    if (!(a->low > 0 && a->high <= 1e6 && a->high - a->low > 1e-9 * a->high))
-        rc = wrong(r, "range", json_object_get(r->j, "range"), expected);
+    if (json_object_get(r->j, "choice")) {
+        TRY(read_choices(r, true));
+    } else {
+        TRY(read_range(r, "range", expected, &a->low, &a->high));
+        if (!(a->low > 0 && a->high <= 1e6 && a->high - a->low >= 1e-6 * a->high))
+            return wrong(r, "range", json_object_get(r->j, "range"), expected);
+        a->most = a->high;
+    }
+    a->most *= r->s->axis[a->of].most; /* times the largest share */
+    if (a->most > (a->step ? levels_most * (double)a->step : real_most))
+        rc = err_set(r->e, ERR_USAGE,
+                     "%s: values reach %.3g, expected at most 1e9 times \"multiple_of\"", r->what,
+                     a->most);
 out:
     return rc;
 }
@@ -353,7 +367,8 @@ int space_read(struct space *s, const json_t *j, const char *path, struct err *e
     *s = (struct space){0};
     if (!json_is_object(j) || n == 0)
         return err_set(e, ERR_USAGE,
-                       "%s: \"space\" is %s, expected an object with an axis for each key to search",
+                       "%s: \"space\" is %s, expected an object with an axis for each key to "
+                       "search",
                        path, json_is_object(j) ? "{}" : show_value(j, found));
     if (n > SPACE_MAX_AXES)
         return err_set(e, ERR_USAGE, "%s: \"space\" has %zu axes, at most %d are possible", path, n,

@@ -150,7 +150,8 @@ static int read_nested(struct strategy_choice *c, const json_t *j, const struct 
                      "%s: \"%s\" goes on with trials, expected a strategy of new ones alone", what,
                      c->kind->name);
     else if (depth >= STRATEGY_MAX_NESTED)
-        rc = err_set(e, ERR_USAGE, "%s is below more than %d others", what, STRATEGY_MAX_NESTED - 1);
+        rc = err_set(e, ERR_USAGE, "%s is below more than %d others", what,
+                     STRATEGY_MAX_NESTED - 1);
     if (rc) goto out;
     for (size_t i = 0; i < c->kind->n_options; i++) c->option[i] = c->kind->options[i].def;
     if (json_is_object(j)) {
@@ -186,11 +187,12 @@ static bool is_known(const struct history *h, const double *u, size_t n) {
 
 /* The configuration, and the point that it has whoever drew it. */
 static int settle(const struct space *s, struct proposal *p, struct err *e) {
-    struct err ignored;
     p->config = space_config(s, p->u);
     if (!p->config) return err_set(e, ERR_NOMEM, "no memory for a configuration");
-    const int rc = space_point(s, p->config, s->path, p->u, &ignored);
-    assert(!rc); /* each configuration that is made has a point */
+    const int rc = space_point(s, p->config, s->path, p->u, e);
+    if (!rc) return 0;
+    json_decref(p->config);
+    p->config = NULL;
     return rc;
 }
 

@@ -25,7 +25,7 @@ enum { STRATEGY_MAX_OPTIONS = 6, STRATEGY_MAX_NESTED = 4 };
 struct strategy_option {
     const char *name, *help;
     double def, min, max;
-    enum { OPTION_REAL, OPTION_INT, OPTION_BOOL } type; /* JSON number, whole number, true or false */
+    enum { OPTION_REAL, OPTION_INT, OPTION_BOOL } type; /* number, whole number, true or false */
 };
 
 struct strategy_choice;
@@ -87,8 +87,8 @@ struct proposal {
 
 const struct strategy *strategy_find(const char *name); /* or NULL */
 
-/* Reads "tpe" or {"name": "tpe", "startup": 20, "over": ...}. what: names it in messages. On failure
- * nothing is left. */
+/* Reads "tpe" or {"name": "tpe", "startup": 20, "over": ...}. what: names it in messages. On
+ * failure nothing is left. */
 int strategy_read(struct strategy_choice *c, const json_t *j, const struct space *s,
                   const char *what, struct err *e);
 void strategy_release(struct strategy_choice *c); /* accepts all zeros */

@@ -1,8 +1,8 @@
 /* CMA-ES with margin (cma.h). It begins at the base; failed trials are ranked last, in their order.
- * Where it has converged (no direction is wider than what a configuration can show, or the condition
- * is 1e14) it begins anew from a random point with twice the population (A. Auger & N. Hansen, A
- * restart CMA evolution strategy with increasing population size, 2005). Generations are made again
- * from their seeds at each proposal, so that there is nothing to keep. */
+ * Where it has converged (no direction is wider than what a configuration can show, or the
+ * condition is 1e14) it begins anew from a random point with twice the population (A. Auger & N.
+ * Hansen, A restart CMA evolution strategy with increasing population size, 2005). Generations are
+ * made again from their seeds at each proposal, so that there is nothing to keep. */
 #include "cma.h"
 #include "strategy.h"
 

@@ -9,15 +9,18 @@ static const struct strategy_option options[] = {
 
 static int check(const struct space *s, const struct strategy_choice *c, const char *what,
                  struct err *e) {
-    if (isfinite(space_count(s, (size_t)strategy_option(c, "points")))) return 0;
+    const double count = space_count(s, (size_t)strategy_option(c, "points"));
+    if (isnan(count)) return err_set(e, ERR_NOMEM, "no memory for a grid");
+    if (isfinite(count)) return 0;
     return err_set(e, ERR_USAGE, "%s: the grid has more combinations than can be counted", what);
 }
 
 static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {
-    (void)e;
     const size_t points = (size_t)strategy_option(ask->choice, "points");
-    if (!space_grid(ask->space, points, (uint64_t)p->trial, p->u)) p->what = PROPOSE_END;
-    return 0;
+    bool found;
+    const int rc = space_grid(ask->space, points, (uint64_t)p->trial, p->u, &found, e);
+    if (!found) p->what = PROPOSE_END;
+    return rc;
 }
 
 const struct strategy strategy_grid = {

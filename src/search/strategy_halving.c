@@ -1,12 +1,12 @@
-/* Successive halving (K. Jamieson & A. Talwalkar 2016), or with several brackets Hyperband (L. Li et
- * al. 2018), over any strategy. A bracket trains a number of new configurations up to the share
+/* Successive halving (K. Jamieson & A. Talwalkar 2016), or with several brackets Hyperband (L. Li
+ * et al. 2018), over any strategy. A bracket trains a number of new configurations up to the share
  * eta^-s of the budget, and of each rung the best 1 / eta go on to eta times the share, up to all
  * of it. Rungs are compared at equal shares. Continuing a run costs nothing but its rest, so a
  * configuration goes through all rungs as one trial.
  *
- * The strategy below sees, of the brackets of the same s, one result a trial, for the order: who came
- * further is better, then who is better there. One that replays earlier results sees those of the
- * first rung alone. */
+ * The strategy below sees, of the brackets of the same s, one result a trial, for the order: who
+ * came further is better, then who is better there. One that replays earlier results sees those of
+ * the first rung alone. */
 #include "strategy.h"
 
 #include <math.h>
@@ -136,8 +136,8 @@ static int propose_new(struct walk *w, struct below *b, struct proposal *p, stru
     return rc;
 }
 
-/* The first rung of a bracket. *done: p is the proposal. Trials that there are, or that it may have,
- * can be fewer than planned. */
+/* The first rung of a bracket. *done: p is the proposal. Trials that there are, or that it may
+ * have, can be fewer than planned. */
 static int first_rung(struct walk *w, size_t planned, struct below *b, struct proposal *p,
                       bool *done, struct err *e) {
     const struct history *h = &w->ask->history;

@@ -65,7 +65,8 @@ static void use(const struct search_file *f, const struct conf_row *known) {
         json_decref(d);
     }
     const double count = space_count(&f->space, 2);
-    must(count >= 1 && space_grid(&f->space, 2, 0, u) == isfinite(count));
+    bool found;
+    must(count >= 1 && !space_grid(&f->space, 2, 0, u, &found, &e) && found == isfinite(count));
     must(!search_file_start(f, known, start, &e));
     play(f, start);
 }

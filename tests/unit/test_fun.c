@@ -138,7 +138,8 @@ static void canonical_text(void **state) {
     for (int i = 0; i < 2; i++) {
         json_t *j = json_loads(same[i], 0, NULL);
         char *text = canon_text(j);
-        assert_string_equal(text, "{\"a\":{\"x\":\"\xc3\xa9\",\"y\":null},\"b\":[1,2,0.001],\"c\":0}");
+        assert_string_equal(text, "{\"a\":{\"x\":\"\xc3\xa9\",\"y\":null},\"b\":[1,2,0.001],"
+                                  "\"c\":0}");
         assert_true(canon_hash(j, hash[i]));
         free(text);
         json_decref(j);

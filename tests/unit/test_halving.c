@@ -145,7 +145,7 @@ static void the_last_bracket(void **state) {
     space_release(&space);
 }
 
-/* Over other strategies: they see one result a trial, and what they make of it finds the optimum. */
+/* Other strategies see one result a trial, and what they make of it leads to the optimum. */
 static void over_other_strategies(void **state) {
     (void)state;
     static const char *const over[] = {"tpe", "cmaes", "local"};

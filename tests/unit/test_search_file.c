@@ -60,8 +60,9 @@ static void the_smallest(void **state) {
 static void everything(void **state) {
     (void)state;
     read_file("{'base': {'model': 'demo'}, 'budget': {'flops': 1e15}, 'trials': 1e3, 'space': "
-              "{'optimizer': {'choice': ['adamw', 'lion']}, 'recompute': {'choice': [true, false]}},"
-              " 'metric': {'command': 'sh score.sh  x', 'better': 'higher'}, 'seed': 7, 'seeds': 8, "
+              "{'optimizer': {'choice': ['adamw', 'lion']}, 'recompute': {'choice': [true, "
+              "false]}}, 'metric': {'command': 'sh score.sh  x', 'better': 'higher'}, 'seed': 7, "
+              "'seeds': 8, "
               "'confidence': 0.9, 'limits': {'peak_rss_mb': 900, 'num_params_M': 1.5, 'seconds': "
               "60}, 'jobs': 2, 'program': '../duet', 'launcher': ['srun', '-n 1'], 'strategy': "
               "{'name': 'halving', 'rungs': 4, 'over': {'name': 'tpe', 'startup': 5}}}");
@@ -95,8 +96,8 @@ static void members_that_are_refused(void **state) {
             "search.json: \"jobs\" is \"2\", expected a whole number from 1 to 4096");
     refused(NULL, ", 'confidence': 1",
             "search.json: \"confidence\" is 1, expected a number from 0.5 to below 1");
-    refused(NULL, ", 'metric': 3", "search.json: \"metric\" is 3, expected a key of summary.json, or "
-                                   "an object with \"key\" or \"command\"");
+    refused(NULL, ", 'metric': 3", "search.json: \"metric\" is 3, expected a key of summary.json, "
+                                   "or an object with \"key\" or \"command\"");
     refused(NULL, ", 'metric': {'key': 'x', 'better': 'more'}",
             "search.json: \"metric\": \"better\" is \"more\", expected \"lower\" or \"higher\"");
     refused(NULL, ", 'metric': {'key': 'x', 'bteter': 'more'}",
@@ -114,8 +115,8 @@ static void members_that_are_refused(void **state) {
             "search.json: \"limits\": unknown key \"second\"; did you mean \"seconds\"?");
     refused(NULL, ", 'limits': {'seconds': 0}",
             "search.json: \"limits\": \"seconds\" is 0, expected a number above 0");
-    refused(NULL, ", 'launcher': [3]", "search.json: \"launcher\" is an array, expected a text with "
-                                       "a command, or an array of its words");
+    refused(NULL, ", 'launcher': [3]", "search.json: \"launcher\" is an array, expected a text "
+                                       "with a command, or an array of its words");
     refused(NULL, ", 'strategy': 'tep'",
             "search.json: \"strategy\": unknown strategy \"tep\"; did you mean \"tpe\"?");
     refused("{'program': {'choice': ['a', 'b']}}", ", 'program': 'c'",
@@ -124,15 +125,15 @@ static void members_that_are_refused(void **state) {
     whole("{}", "search.json: \"base\" is missing, expected an object with options of duet train, "
                 "or a file's path");
     whole("{'base': {'steps': 3}}",
-          "search.json: \"base\": \"steps\" is how long a trial is, which \"budget\" says for all of "
-          "them");
+          "search.json: \"base\": \"steps\" is how long a trial is, which \"budget\" says for all "
+          "of them");
     whole("{'base': {'out': 'x'}}",
           "search.json: \"base\": \"out\" is what a search sets itself");
     whole("{'base': {'set': 3}}", "search.json: \"base\": \"set\" is 3, expected an object");
-    whole("{'base': {}}", "search.json: \"budget\" is missing, expected an object with one of time, "
-                          "steps, tokens, flops");
-    whole("{'base': {}, 'budget': {}}", "search.json: \"budget\" has 0 keys, expected an object with "
-                                        "one of time, steps, tokens, flops");
+    whole("{'base': {}}", "search.json: \"budget\" is missing, expected an object with one of "
+                          "time, steps, tokens, flops");
+    whole("{'base': {}, 'budget': {}}", "search.json: \"budget\" has 0 keys, expected an object "
+                                        "with one of time, steps, tokens, flops");
     whole("{'base': {}, 'budget': {'stesp': 3}}",
           "search.json: \"budget\": unknown key \"stesp\"; did you mean \"steps\"?");
     whole("{'base': {}, 'budget': {'steps': 2.5}}",
@@ -142,8 +143,8 @@ static void members_that_are_refused(void **state) {
     whole("{'base': {}, 'budget': {'time': 3}, 'space': {'lr': {'log': [1e-4, 1]}}}",
           "search.json: \"trials\" is missing, expected a whole number from 1 to 1000000");
     assert_int_equal(search_file_read(&file, "{", 1, "search.json", NULL, &e), ERR_USAGE);
-    assert_string_equal(e.msg, "search.json, line 1, column 1: not valid JSON: string or '}' expected "
-                               "near end of file");
+    assert_string_equal(e.msg, "search.json, line 1, column 1: not valid JSON: string or '}' "
+                               "expected near end of file");
 }
 
 #define S "search.json: \"space\": "
@@ -156,8 +157,8 @@ static void axes_that_are_refused(void **state) {
             S "\"val-windows\" cannot be searched: it is of the evaluation, and all trials must be "
               "measured by the same rule");
     refused("{'steps': {'int': [1, 100]}}", "",
-            S "\"steps\" cannot be searched: it is how long a trial is, which \"budget\" says for all "
-              "of them");
+            S "\"steps\" cannot be searched: it is how long a trial is, which \"budget\" says for "
+              "all of them");
     refused("{'seed': {'int': [1, 100]}}", "",
             S "\"seed\" cannot be searched: it would search for luck: rivals are trained with the "
               "same seeds");
@@ -172,14 +173,14 @@ static void axes_that_are_refused(void **state) {
     refused("{'set.': {'choice': ['a']}}", "",
             S "\"set.\" names no key of the model description");
     refused("{'lr': {'log': [1e-4, 1000]}}", "",
-            S "\"lr\" has values that the option cannot have, expected numbers of at least 0 and at "
-              "most 100");
+            S "\"lr\" has values that the option cannot have, expected numbers of at least 0 and "
+              "at most 100");
     refused("{'batch': {'log': [1, 10]}}", "",
-            S "\"batch\" has values that the option cannot have, expected whole numbers of at least "
-              "1 and at most 65536");
+            S "\"batch\" has values that the option cannot have, expected whole numbers of at "
+              "least 1 and at most 65536");
     refused("{'batch': {'choice': [0, 2]}}", "",
-            S "\"batch\" has values that the option cannot have, expected whole numbers of at least "
-              "1 and at most 65536");
+            S "\"batch\" has values that the option cannot have, expected whole numbers of at "
+              "least 1 and at most 65536");
     refused("{'recompute': {'choice': ['yes']}}", "",
             S "\"recompute\" has values that the option cannot have, expected a choice of true and "
               "false");
@@ -198,7 +199,8 @@ static void every_option_is_decided(void **state) {
     (void)state;
     static const char *const searched[] = {
         "model", "init", "weights", "adapter", "lora", "lora-alpha", "lora-targets", "lora-mode",
-        "rslora", "lora-norms", "lora-init", "order", "batch", "seq", "accum", "accum-end", "engine",
+        "rslora", "lora-norms", "lora-init", "order", "batch", "seq", "accum", "accum-end",
+        "engine",
         "optimizer", "optimizer-matrix", "estimator", "directions", "eps", "direction",
         "direction-rank", "direction-every", "perturb", "lr", "schedule", "warmup", "min-lr",
         "decay-share", "beta1", "beta2", "matrix-beta1", "matrix-beta2", "adam-eps", "clip",
@@ -219,20 +221,22 @@ static void every_option_is_decided(void **state) {
 
 static void start_options_and_hash(void **state) {
     (void)state;
-    read_file("{'base': {'lr': 3e-3, 'set': {'num_hidden_layers': '4', 'x': 1}, 'optimizer': 'lion', "
-              "'batch': 2}, 'budget': {'tokens': 2e6}, 'trials': 60, 'space': {'lr': {'log': [1e-4, "
+    read_file("{'base': {'lr': 3e-3, 'set': {'num_hidden_layers': '4', 'x': 1}, 'optimizer': "
+              "'lion', 'batch': 2}, 'budget': {'tokens': 2e6}, 'trials': 60, 'space': {"
+              "'lr': {'log': [1e-4, "
               "1e-2]}, 'set.num_hidden_layers': {'int': [2, 8]}, 'set.y': {'choice': [1, 2, 3]}, "
               "'optimizer': {'choice': ['adamw', 'lion']}, 'min-lr': {'linear': [0, 1]}, "
-              "'recompute': {'choice': [true, false]}, 'accum': {'int': [1, 4]}, 'beta1': {'linear': "
-              "[0.5, 0.9]}}}");
+              "'recompute': {'choice': [true, false]}, 'accum': {'int': [1, 4]}, 'beta1': "
+              "{'linear': [0.5, 0.9]}}}");
     double u[SPACE_MAX_AXES];
     ok(search_file_start(&file, train_rows, u, &e));
     json_t *c = space_config(&file.space, u);
     char *text = canon_text(c);
-    /* from the base: lr, layers, optimizer; defaults: min-lr 0.1, recompute false, accum 1; beta1 is
-     * left to the program (-1: nearest 0.5); the middle for what nobody knows */
-    assert_string_equal(text, "{\"accum\":1,\"beta1\":0.5,\"lr\":0.003,\"min-lr\":0.1,\"optimizer\":"
-                              "\"lion\",\"recompute\":false,\"set.num_hidden_layers\":4,\"set.y\":2}");
+    /* from the base: lr, layers, optimizer; defaults: min-lr 0.1, recompute false, accum 1; beta1
+     * is left to the program (-1: nearest 0.5); the middle for what nobody knows */
+    assert_string_equal(text, "{\"accum\":1,\"beta1\":0.5,\"lr\":0.003,\"min-lr\":0.1,"
+                              "\"optimizer\":\"lion\",\"recompute\":false,"
+                              "\"set.num_hidden_layers\":4,\"set.y\":2}");
     free(text);
     json_t *options = search_file_options(&file, c);
     text = canon_text(options);
@@ -261,8 +265,8 @@ static void base_in_a_file(void **state) {
     fputs("{\"lr\": 1e-3}", f);
     fclose(f);
     f = fopen(at("search.json"), "w");
-    fputs("{\"base\": \"base.json\", \"budget\": {\"time\": 3}, \"trials\": 3, \"space\": {\"batch\":"
-          " {\"int\": [1, 4]}}}",
+    fputs("{\"base\": \"base.json\", \"budget\": {\"time\": 3}, \"trials\": 3, \"space\": "
+          "{\"batch\": {\"int\": [1, 4]}}}",
           f);
     fclose(f);
     ok(search_file_open(&file, at("search.json"), train_rows, &e));
@@ -283,12 +287,14 @@ static void base_in_a_file(void **state) {
 static void a_cut_file(void **state) {
     (void)state;
     static const char text[] =
-        "{\"base\": {\"model\": \"demo\"}, \"budget\": {\"steps\": 400}, \"trials\": 60, \"space\": "
+        "{\"base\": {\"model\": \"demo\"}, \"budget\": {\"steps\": 400}, \"trials\": 60, "
+        "\"space\": "
         "{\"lr\": {\"log\": [1e-4, 1e-2], \"when\": {\"optimizer\": \"lion\"}}, \"optimizer\": "
         "{\"choice\": [\"adamw\", \"lion\"]}}, \"strategy\": {\"name\": \"halving\", \"over\": "
         "\"tpe\"}}";
     for (size_t n = 0; n < sizeof text - 1; n++) {
-        assert_int_equal(search_file_read(&file, text, n, "search.json", train_rows, &e), ERR_USAGE);
+        const int rc = search_file_read(&file, text, n, "search.json", train_rows, &e);
+        assert_int_equal(rc, ERR_USAGE);
         assert_non_null(strstr(e.msg, "search.json, line 1, column "));
         assert_null(file.path);
     }

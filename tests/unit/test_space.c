@@ -20,6 +20,12 @@ static double at(double u, const char *key) {
     return x;
 }
 
+static bool grid(size_t points, uint64_t index, double *u) {
+    bool found;
+    ok(space_grid(&space, points, index, u, &found, &e));
+    return found;
+}
+
 static void is(const char *key, double u, double expected) {
     const double found = at(u, key);
     if (found != expected) fail_msg("%s at %g is %.17g, not %.17g", key, u, found, expected);
@@ -126,26 +132,26 @@ static void the_grid_is_every_configuration(void **state) {
     char *seen[20];
     for (uint64_t i = 0; i < 20; i++) {
         double u[4];
-        assert_true(space_grid(&space, 0, i, u));
+        assert_true(grid(0, i, u));
         json_t *c = space_config(&space, u);
         seen[i] = canon_text(c);
         for (uint64_t k = 0; k < i; k++) assert_string_not_equal(seen[i], seen[k]);
         json_decref(c);
     }
     double u[4];
-    assert_false(space_grid(&space, 0, 20, u));
+    assert_false(grid(0, 20, u));
     assert_string_equal(seen[0], "{\"n\":2,\"optimizer\":\"a\",\"share\":1}");
     assert_string_equal(seen[19], "{\"n\":3,\"optimizer\":\"b\",\"share\":3,\"x\":3}");
     for (int i = 0; i < 20; i++) free(seen[i]);
     space_release(&space);
     make_space("{'n': {'int': [1, 900000000]}, 'm': {'int': [1, 900000000]}}");
     assert_true(space_count(&space, 0) == 8.1e17);
-    assert_true(space_grid(&space, 0, 123456789012345, u));
+    assert_true(grid(0, 123456789012345, u));
     assert_true(at(0, "n") == 1);
     space_release(&space);
-    make_space("{'n': {'int': [1, 900000000]}, 'm': {'share_of': 'n', 'choice': [1, 2]}}");
+    make_space("{'n': {'int': [1, 400000000]}, 'm': {'share_of': 'n', 'choice': [1, 2]}}");
     assert_true(space_count(&space, 0) == INFINITY);
-    assert_false(space_grid(&space, 0, 0, u));
+    assert_false(grid(0, 0, u));
     space_release(&space);
 }
 
@@ -153,7 +159,7 @@ static void the_grid_is_every_configuration(void **state) {
 static void there_and_back(void **state) {
     (void)state;
     make_space("{'a': {'log': [1.2345678e-7, 3.3e5]}, 'b': {'linear': [-1e-3, 17.77777777]},"
-               " 'c': {'linear': [1000000, 1000001]}, 'd': {'int': [-7, 900000000]},"
+               " 'c': {'linear': [100000, 100001]}, 'd': {'int': [-7, 900000000]},"
                " 'e': {'multiple_of': 48, 'range': [1, 100000]},"
                " 'f': {'share_of': 'e', 'range': [0.001, 3.3], 'multiple_of': 7},"
                " 'g': {'share_of': 'a', 'range': [0.1, 0.7]},"
@@ -202,7 +208,8 @@ static void configurations_that_are_none(void **state) {
     make_space("{'lr': {'log': [1e-4, 1e-2]}, 'o': {'choice': ['a', 'b']}, 'n': {'int': [2, 8], "
                "'when': {'o': 'b'}}, 'm': {'share_of': 'n', 'choice': [2, 3], 'multiple_of': 4}}");
     no_point("[]", "ledger.jsonl, line 7 is an array, expected an object with a configuration");
-    no_point("{}", "ledger.jsonl, line 7: \"lr\" is missing, expected a number from 0.0001 to 0.01");
+    no_point("{}", "ledger.jsonl, line 7: \"lr\" is missing, expected a number from 0.0001 to "
+                   "0.01");
     no_point("{'lr': 1, 'o': 'a'}",
              "ledger.jsonl, line 7: \"lr\" is 1, expected a number from 0.0001 to 0.01");
     no_point("{'lr': '1', 'o': 'a'}",
@@ -270,9 +277,9 @@ static void what_is_refused(void **state) {
             S "\"lr\": \"log\" is an array, expected two numbers, 0 < low < high");
     refused("{'lr': {'linear': '0..1'}}",
             S "\"lr\": \"linear\" is \"0..1\", expected two numbers, low < high");
-    refused("{'lr': {'linear': [1, 1.0000000001]}}",
+    refused("{'lr': {'linear': [1, 1.0000005]}}",
             S "\"lr\": \"linear\" is an array, expected numbers below 1e300, further apart than a "
-              "billionth of them");
+              "millionth of them");
     refused("{'n': {'int': [1.5, 3]}}",
             S "\"n\": \"int\" is an array, expected two whole numbers, low < high");
     refused("{'n': {'multiple_of': 64}}",
@@ -298,9 +305,12 @@ static void what_is_refused(void **state) {
     refused("{'f': {'share_of': 'widht', 'range': [1, 2]}, 'width': {'int': [1, 4]}}",
             S "\"f\": \"share_of\" names \"widht\", which is no axis; did you mean \"width\"?");
     refused("{'f': {'share_of': 'n', 'range': [1, 2]}, 'n': {'int': [0, 4]}}",
-            S "\"f\": \"share_of\" is \"n\", expected an axis whose values are all numbers above 0");
+            S "\"f\": \"share_of\" is \"n\", expected an axis whose values are all numbers above "
+              "0");
     refused("{'f': {'share_of': 'n', 'range': [0, 2]}, 'n': {'int': [1, 4]}}",
             S "\"f\": \"range\" is an array, expected two shares, 0 < low < high, up to 1e6");
+    refused("{'f': {'share_of': 'n', 'range': [1, 1e6]}, 'n': {'int': [1, 900000000]}}",
+            S "\"f\": values reach 9e+14, expected at most 1e9 times \"multiple_of\"");
     refused("{'f': {'share_of': 'n', 'range': [1, 2], 'choice': [1]}, 'n': {'int': [1, 4]}}",
             S "\"f\" has both \"choice\" and \"range\", expected one");
     refused("{'f': {'share_of': 'g', 'range': [1, 2]}, 'g': {'share_of': 'f', 'range': [1, 2]}}",
@@ -319,6 +329,41 @@ static void what_is_refused(void **state) {
     refused("{'n': {'int': [1, 2], 'when': {'m': 1}}, 'm': {'int': [1, 2], 'when': {'n': 1}}}",
             S "\"n\" depends on itself by way of other axes");
     refused("{'': {'int': [1, 2]}}", S "\"\": the key of an axis has 0 bytes, expected 1 to 128");
+}
+
+static void axis_is(const char *text, const char *expected) {
+    json_t *j = space_axis_text("k", text, &e);
+    if (!j) fail_msg("%s", e.msg);
+    char *found = canon_text(j);
+    assert_string_equal(found, expected);
+    free(found);
+    json_decref(j);
+}
+
+static void no_axis(const char *text, const char *sentence) {
+    assert_null(space_axis_text("k", text, &e));
+    assert_int_equal(e.code, ERR_USAGE);
+    assert_string_equal(e.msg, sentence);
+}
+
+static void axes_from_words(void **state) {
+    (void)state;
+    axis_is("1e-4..1e-2", "{\"log\":[0.0001,0.01]}");
+    axis_is("1..8", "{\"int\":[1,8]}");
+    axis_is("-2..8", "{\"int\":[-2,8]}");
+    axis_is("1.0..8", "{\"linear\":[1,8]}");
+    axis_is("0..0.3", "{\"linear\":[0,0.3]}");
+    axis_is("0.9..0.999", "{\"linear\":[0.9,0.999]}");
+    axis_is("0.1..1", "{\"log\":[0.1,1]}");
+    axis_is("2,4,0.5", "{\"choice\":[2,4,0.5]}");
+    axis_is("adamw", "{\"choice\":[\"adamw\"]}");
+    axis_is("true,false,../duet", "{\"choice\":[true,false,\"../duet\"]}");
+    no_axis("", "k: expected LOW..HIGH or VALUE,VALUE,... behind the =, found nothing");
+    no_axis("1,,2", "k=1,,2: a value is empty, expected LOW..HIGH or VALUE,VALUE,...");
+    no_axis("1..", "k=1..: expected two numbers, LOW..HIGH with LOW below HIGH");
+    no_axis("3..1", "k=3..1: expected two numbers, LOW..HIGH with LOW below HIGH");
+    no_axis("1..x", "k=1..x: expected two numbers, LOW..HIGH with LOW below HIGH");
+    no_axis("1..inf", "k=1..inf: expected two numbers, LOW..HIGH with LOW below HIGH");
 }
 
 static void too_many_axes(void **state) {
@@ -348,6 +393,7 @@ int main(void) {
         cmocka_unit_test(configurations_that_are_none),
         cmocka_unit_test(the_nearest_point),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(axes_from_words),
         cmocka_unit_test(too_many_axes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,7 +105,8 @@ static void grid_ends(void **state) {
 
 static void sweep_turns_one_knob(void **state) {
     (void)state;
-    make_space("{'a': {'linear': [0, 1]}, 'b': {'choice': ['x', 'y']}, 'c': {'int': [1, 100]}, 'd': "
+    make_space("{'a': {'linear': [0, 1]}, 'b': {'choice': ['x', 'y']}, 'c': {'int': [1, 100]}, "
+               "'d': "
                "{'int': [1, 2], 'when': {'b': 'y'}}, 'e': {'share_of': 'c', 'choice': [0.1, 0.11, "
                "0.5]}}");
     struct game *g = game_start("{'name': 'sweep', 'points': 3}", 1);
@@ -382,7 +383,7 @@ static void refused(const char *text, const char *sentence) {
 
 static void options_are_checked(void **state) {
     (void)state;
-    make_space("{'x': {'int': [1, 900000000]}, 'y': {'share_of': 'x', 'choice': [1, 2]}}");
+    make_space("{'x': {'int': [1, 400000000]}, 'y': {'share_of': 'x', 'choice': [1, 2]}}");
     refused("3", "s.json: \"strategy\" is 3, expected the name of a strategy, or an object with "
                  "\"name\" and options");
     refused("{'startup': 3}", "s.json: \"strategy\": \"name\" is missing, expected the name of a "
@@ -406,8 +407,8 @@ static void options_are_checked(void **state) {
     refused("{'name': 'halving', 'over': 'tep'}",
             "s.json: \"strategy\": \"over\": unknown strategy \"tep\"; did you mean \"tpe\"?");
     refused("{'name': 'halving', 'over': {'name': 'halving', 'over': 'tpe'}}",
-            "s.json: \"strategy\": \"over\": \"halving\" goes on with trials, expected a strategy of "
-            "new ones alone");
+            "s.json: \"strategy\": \"over\": \"halving\" goes on with trials, expected a strategy "
+            "of new ones alone");
     refused("'grid'", "s.json: \"strategy\": the grid has more combinations than can be counted");
     space_release(&space);
 }

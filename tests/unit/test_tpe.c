@@ -192,7 +192,7 @@ static void tpe_avoids_failures(void **state) {
         struct proposal p;
         for (int i = 0; i < 60; i++) {
             game_next(g, &p);
-            const bool fails = value_of(p.config, "y") > 0.4; /* of which the value does not speak */
+            const bool fails = value_of(p.config, "y") > 0.4; /* the value does not say */
             failed[i >= 30] += fails;
             game_result(g, g->n - 1, fails ? NAN : fabs(value_of(p.config, "x") - 0.6));
         }
