@@ -14,8 +14,8 @@
 static const char *const strategies[] = {
     "\"random\"", "\"grid\"", "\"sweep\"", "\"sobol\"", "\"local\"",
     "{\"name\": \"tpe\", \"startup\": 2}", "{\"name\": \"cmaes\", \"population\": 4}",
-    "{\"name\": \"halving\", \"eta\": 2, \"rungs\": 2, \"over\": {\"name\": \"tpe\", \"startup\": 1, "
-    "\"multivariate\": false}}",
+    ("{\"name\": \"halving\", \"eta\": 2, \"rungs\": 2, \"over\": {\"name\": \"tpe\", "
+     "\"startup\": 1, \"multivariate\": false}}"),
 };
 enum { N_STRATEGIES = sizeof strategies / sizeof *strategies, JOBS = 6 };
 
