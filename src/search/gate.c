@@ -113,7 +113,8 @@ struct gate_contrast gate_contrast(const struct gate_runs *incumbent,
     c.own_squares = paired ? d.squares : 2 * (a.squares + b.squares);
     c.own_df = paired ? d.n - 1 : a.n + b.n - 2;
     const double z = c.diff / sqrt(c.variance), all = sqrt(c.squares + z * z);
-    c.x = all > 0 && isfinite(all) ? fmin(1, fmax(-1, z / all)) : 0;
+    if (!isfinite(all)) c.diff = NAN; /* beyond what squares can hold: no evidence */
+    else if (all > 0) c.x = fmin(1, fmax(-1, z / all));
     return c;
 }
 

@@ -111,7 +111,7 @@ void gate_noise(const struct gate_runs *configs, size_t n, size_t incumbent,
 
 /* The difference candidate - incumbent. */
 struct gate_contrast {
-    double diff;        /* its estimate; NaN where one of them has no result */
+    double diff;        /* its estimate; NaN where one has no result, or squares overflow */
     double variance;    /* of diff in units of that of one paired difference: 1 / seeds */
     double squares, df; /* S and its degrees of freedom, the pool included */
     double own_squares, own_df; /* without the pool */

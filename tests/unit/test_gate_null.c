@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include "gate_fixture.h"
 
-static unsigned n_paths = 4000;
+static unsigned n_paths = 2000;
 
 struct seen {
     double mean, error;    /* of e when stopped: at the first look at 20 or more, else the last */

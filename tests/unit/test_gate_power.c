@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include "gate_fixture.h"
 
-static unsigned n_paths = 500;
+static unsigned n_paths = 150;
 
 static const double gains[] = {0, 0.5, 1, 1.5, 2, 3, 5};
 #define N_GAINS (sizeof gains / sizeof *gains)

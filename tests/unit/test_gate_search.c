@@ -16,7 +16,7 @@
 #define MAX_TRIALS 400
 #define KNOBS 6
 
-static unsigned n_searches = 30;
+static unsigned n_searches = 15;
 
 enum rule { GATE, ONE_SEED, T_OF_3 };
 
