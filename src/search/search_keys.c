@@ -41,6 +41,8 @@ static const struct {
     {"tokens", why_length},
     {"epochs", why_length},
     {"flops", why_length},
+    {"clock", why_length},
+    {"stop-at", why_length},
     {"seed", why_seed},
     {"threads", why_run},
     {"out", why_run},

@@ -58,11 +58,11 @@ static double naive(const struct world *w, double gain, size_t n) {
     return kept / n_paths;
 }
 
-static void line(const char *what, const char *format, const double *x) {
+static void line(const char *what, int digits, const double *x) {
     printf("| %s |", what);
     for (size_t i = 0; i < N_GAINS; i++) {
         if (isnan(x[i])) printf(" |");
-        else printf(format, x[i]);
+        else printf(" %.*f |", digits, x[i]);
     }
     printf("\n");
 }
@@ -80,13 +80,13 @@ static void table(const char *what, const struct world *w, double threshold, dou
         three[i] = naive(w, gains[i], 3);
     }
     printf("\n%s: e-value of %.0f\n\n", what, exp(threshold));
-    line("gain", " %g |", gains);
-    line("---", "---|", (const double[N_GAINS]){0});
-    line("kept", " %.3f |", kept);
-    line("seeds a candidate", " %.1f |", seeds);
-    line("seeds of those kept", " %.1f |", seeds_kept);
-    line("kept by one seed", " %.3f |", one);
-    line("kept by t of three", " %.3f |", three);
+    line("gain", 1, gains);
+    printf("|---|---|---|---|---|---|---|---|\n");
+    line("kept", 3, kept);
+    line("seeds a candidate", 1, seeds);
+    line("seeds of those kept", 1, seeds_kept);
+    line("kept by one seed", 3, one);
+    line("kept by t of three", 3, three);
 }
 
 static void tables(void **state) {

@@ -127,6 +127,9 @@ static void members_that_are_refused(void **state) {
     whole("{'base': {'steps': 3}}",
           "search.json: \"base\": \"steps\" is how long a trial is, which \"budget\" says for all "
           "of them");
+    whole("{'base': {'stop-at': 0.5}}",
+          "search.json: \"base\": \"stop-at\" is how long a trial is, which \"budget\" says for "
+          "all of them");
     whole("{'base': {'out': 'x'}}",
           "search.json: \"base\": \"out\" is what a search sets itself");
     whole("{'base': {'set': 3}}", "search.json: \"base\": \"set\" is 3, expected an object");
@@ -158,6 +161,9 @@ static void axes_that_are_refused(void **state) {
               "measured by the same rule");
     refused("{'steps': {'int': [1, 100]}}", "",
             S "\"steps\" cannot be searched: it is how long a trial is, which \"budget\" says for "
+              "all of them");
+    refused("{'clock': {'choice': ['a', 'b']}}", "",
+            S "\"clock\" cannot be searched: it is how long a trial is, which \"budget\" says for "
               "all of them");
     refused("{'seed': {'int': [1, 100]}}", "",
             S "\"seed\" cannot be searched: it would search for luck: rivals are trained with the "
