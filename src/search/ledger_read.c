@@ -1,6 +1,7 @@
 #include "conf.h"
 #include "json_text.h"
 #include "ledger.h"
+#include "strategy.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -108,9 +109,11 @@ static int read_proposal(struct ledger *l, struct ledger_job *job, const char *w
     if (!json_is_object(json_object_get(j, "config")))
         return wrong(what, "config", json_object_get(j, "config"), "an object", e);
     TRY(check_job(l, job, what, e));
-    job->u = malloc(l->space->n * sizeof *job->u);
+    job->u = malloc((l->space->n + 1) * sizeof *job->u);
     if (!job->u) return err_set(e, ERR_NOMEM, "no memory for a ledger");
-    rc = space_point(l->space, json_object_get(j, "config"), what, job->u, e);
+    rc = strcmp(job->from, SEARCH_HAND)
+             ? space_point(l->space, json_object_get(j, "config"), what, job->u, e)
+             : space_nearest(l->space, json_object_get(j, "config"), job->u, e);
 out:
     return rc;
 }

@@ -271,6 +271,27 @@ static int read_strategy(struct search_file *f, struct err *e) {
     return rc;
 }
 
+/* Nothing is proposed, so that there need be no space. */
+static bool by_hand(const struct search_file *f) {
+    const json_t *v = json_object_get(f->json, "strategy");
+    const char *name = json_string_value(json_is_object(v) ? json_object_get(v, "name") : v);
+    return name && !strcmp(name, SEARCH_HAND);
+}
+
+static int read_space(struct search_file *f, const struct conf_row *rows, struct err *e) {
+    const json_t *space = json_object_get(f->json, "space");
+    int rc;
+    if (!space && by_hand(f)) {
+        f->space.path = strdup(f->path);
+        return f->space.path ? 0 : no_memory(e);
+    }
+    if (!space) return wrong(f->path, "space", NULL, "an object with an axis for each key", e);
+    TRY(space_read(&f->space, space, f->path, e));
+    rc = search_keys_check(&f->space, rows, e);
+out:
+    return rc;
+}
+
 static int read_members(struct search_file *f, const struct conf_row *rows, struct err *e) {
     static const char *const words[] = {"base",  "budget", "space",      "trials", "metric",
                                         "strategy", "seed", "seeds",     "confidence", "limits",
@@ -279,10 +300,7 @@ static int read_members(struct search_file *f, const struct conf_row *rows, stru
     TRY(only_keys(f->json, words, sizeof words / sizeof *words, f->path, "", e));
     TRY(read_base(f, e));
     TRY(read_budget(f, e));
-    const json_t *space = json_object_get(f->json, "space");
-    if (!space) return wrong(f->path, "space", NULL, "an object with an axis for each key", e);
-    TRY(space_read(&f->space, space, f->path, e));
-    TRY(search_keys_check(&f->space, rows, e));
+    TRY(read_space(f, rows, e));
     TRY(read_metric(f, e));
     TRY(read_rest(f, e));
     rc = read_strategy(f, e);

@@ -23,8 +23,9 @@
  * program      this one     the duet that trains
  * launcher     none         what is put before a trial's command: "srun -n1 -c8", or an array
  *
- * Everything else is an error, with what may have been meant. So are axes of data, evaluation,
- * length and place: the trials would not be comparable. */
+ * With the strategy "hand" space may be left out. Everything else is an error, with what may have
+ * been meant. So are axes of data, evaluation, length and place: the trials would not be
+ * comparable. */
 #ifndef DUET_SEARCH_FILE_H
 #define DUET_SEARCH_FILE_H
 
@@ -90,6 +91,11 @@ bool search_file_hash(const struct search_file *f, const json_t *config, char ha
 
 /* Refuses axes that would make trials incomparable, and values that the options cannot have. */
 int search_keys_check(const struct space *s, const struct conf_row *rows, struct err *e);
+
+/* The same of a configuration that was made by hand; base: a key with the value that it has there
+ * is no change. */
+int search_keys_check_config(const json_t *config, const json_t *base, const struct conf_row *rows,
+                             struct err *e);
 
 /* Refuses options of the base that a search sets itself. */
 int search_keys_check_base(const json_t *base, const char *path, struct err *e);

@@ -189,6 +189,19 @@ int search_keys_check(const struct space *s, const struct conf_row *rows, struct
     return rc;
 }
 
+int search_keys_check_config(const json_t *config, const json_t *base, const struct conf_row *rows,
+                             struct err *e) {
+    json_t *object = (json_t *)(uintptr_t)config;
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+        const char *key = json_object_iter_key(at);
+        const char *why = why_not(key, rows ? conf_row(rows, key) : NULL);
+        if (why && !json_equal(json_object_get(base, key), json_object_iter_value(at)))
+            return err_set(e, ERR_USAGE, "\"%.80s\" cannot be changed in a search: it %s", key,
+                           why);
+    }
+    return 0;
+}
+
 int search_keys_check_base(const json_t *base, const char *path, struct err *e) {
     static const char *const own[] = {"out", "resume", "overwrite", "json", "quiet"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)

@@ -18,7 +18,11 @@
     X(local)                                                                                       \
     X(tpe)                                                                                         \
     X(cmaes)                                                                                       \
-    X(halving)
+    X(halving)                                                                                     \
+    X(hand)
+
+/* The strategy that proposes nothing; "from" of a configuration that was given by hand. */
+#define SEARCH_HAND "hand"
 
 enum { STRATEGY_MAX_OPTIONS = 6, STRATEGY_MAX_NESTED = 4 };
 

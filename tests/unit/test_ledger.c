@@ -215,6 +215,28 @@ static void lines_that_are_refused(void **state) {
     assert_string_equal(e.msg, "l.jsonl, line 4: trial 0, seed 1, rung 0 has a result already");
 }
 
+/* What was proposed by hand need not lie in the space: its point is the nearest one. */
+static void by_hand_anything_goes(void **state) {
+    (void)state;
+    struct ledger l;
+    ok(ledger_open(&l, at("hand"), &space, &e));
+    append(&l, json_pack("{s:s}", "event", "search"));
+    json_t *c = json_pack("{s:f, s:i, s:s}", "x", 7.5, "n", 2, "optimizer", "lion");
+    json_t *other = ledger_proposal(&l, 0, 0, 1, c, hash0, "tpe");
+    assert_int_equal(ledger_append(&l, other, &e), ERR_INPUT);
+    append(&l, ledger_proposal(&l, 0, 0, 1, c, hash0, "hand"));
+    json_t *none = json_object();
+    append(&l, ledger_proposal(&l, 1, 0, 1, none, hash1, "hand"));
+    ledger_close(&l);
+    ok(ledger_read(&l, at("hand"), &space, &e));
+    assert_true(l.n_trials == 2 && l.job[0].u[0] == 1 && l.job[1].u[0] == 0.5);
+    assert_true(json_equal(json_object_get(l.job[0].json, "config"), c));
+    ledger_close(&l);
+    json_decref(other);
+    json_decref(none);
+    json_decref(c);
+}
+
 /* What would be refused is not written, and the ledger is as before. */
 static void nothing_wrong_is_written(void **state) {
     (void)state;
@@ -273,7 +295,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(a_cut_at_every_byte),
         cmocka_unit_test(lines_that_are_refused),  cmocka_unit_test(nothing_wrong_is_written),
-        cmocka_unit_test(a_full_disk),
+        cmocka_unit_test(a_full_disk),             cmocka_unit_test(by_hand_anything_goes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -308,6 +308,64 @@ static void a_cut_file(void **state) {
     search_file_close(&file);
 }
 
+/* A search by hand needs no space; it may have one. */
+static void by_hand(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        read_file(i ? "{'base': {'lr': 0.5}, 'budget': {'steps': 4}, 'trials': 9, 'strategy': "
+                      "{'name': 'hand'}}"
+                    : "{'base': {'lr': 0.5}, 'budget': {'steps': 4}, 'trials': 9, 'strategy': "
+                      "'hand', 'space': {'lr': {'log': [0.1, 1]}}}");
+        assert_int_equal(file.space.n, !i);
+        double u[SPACE_MAX_AXES];
+        ok(search_file_start(&file, train_rows, u, &e));
+        json_t *config = space_config(&file.space, u), *options;
+        assert_int_equal(json_object_size(config), !i);
+        options = search_file_options(&file, config);
+        assert_true(json_number_value(json_object_get(options, "lr")) == 0.5);
+        json_decref(options);
+        json_decref(config);
+        search_file_close(&file);
+    }
+    whole("{'base': {}, 'budget': {'steps': 4}, 'trials': 9, 'strategy': 'hand', 'space': {}}",
+          "search.json: \"space\" is {}, expected an object with an axis for each key to search");
+    whole("{'base': {}, 'budget': {'steps': 4}, 'trials': 9, 'strategy': 'tpe'}",
+          "search.json: \"space\" is missing, expected an object with an axis for each key");
+}
+
+/* What is changed by hand is neither data nor evaluation, length or seed. */
+static void configurations_by_hand(void **state) {
+    (void)state;
+    static const struct {
+        const char *config, *sentence;
+    } rows[] = {
+        {"{'lr': 3, 'optimizer': 'lion', 'set.hidden_size': 64, 'program': 'x', 'model': 'y'}",
+         NULL},
+        {"{'data': ['s.txt'], 'val-fraction': 0.1}", NULL}, /* as in the base */
+        {"{'data': ['t.txt']}",
+         "\"data\" cannot be changed in a search: it is of the data, and trials that learn from or "
+         "are measured on other text say nothing about each other"},
+        {"{'val-windows': 3}",
+         "\"val-windows\" cannot be changed in a search: it is of the evaluation, and all trials "
+         "must be measured by the same rule"},
+        {"{'steps': 400}", "\"steps\" cannot be changed in a search: it is how long a trial is, "
+                           "which \"budget\" says for all of them"},
+        {"{'seed': 3}", "\"seed\" cannot be changed in a search: it would search for luck: rivals "
+                        "are trained with the same seeds"},
+        {"{'threads': 3}",
+         "\"threads\" cannot be changed in a search: it does not change what is trained"},
+    };
+    json_t *base = parse("{'data': ['s.txt'], 'val-fraction': 0.1, 'lr': 1}");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        json_t *config = parse(rows[i].config);
+        const int rc = search_keys_check_config(config, base, train_rows, &e);
+        assert_int_equal(rc, rows[i].sentence ? ERR_USAGE : 0);
+        if (rc) assert_string_equal(e.msg, rows[i].sentence);
+        json_decref(config);
+    }
+    json_decref(base);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_smallest),
@@ -318,6 +376,8 @@ int main(void) {
         cmocka_unit_test(start_options_and_hash),
         cmocka_unit_test(base_in_a_file),
         cmocka_unit_test(a_cut_file),
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(configurations_by_hand),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -372,6 +372,20 @@ static void proposals_are_a_function(void **state) {
     assert_false(changed);
 }
 
+/* Of a search by hand nothing is proposed, whatever the history is. */
+static void hand_proposes_nothing(void **state) {
+    (void)state;
+    struct proposal p;
+    make_space("{'x': {'linear': [0, 1]}}");
+    struct game *g = game_start("'hand'", 1);
+    assert_int_equal(game_next(g, &p), PROPOSE_END);
+    double *u = calloc(1, sizeof *u);
+    g->trial[g->n++] = (struct trial){.share = 1, .u = u, .status = TRIAL_ok, .value = 1};
+    assert_int_equal(game_next(g, &p), PROPOSE_END);
+    game_end(g);
+    space_release(&space);
+}
+
 static void refused(const char *text, const char *sentence) {
     struct strategy_choice c;
     json_t *j = parse(text);
@@ -391,7 +405,7 @@ static void options_are_checked(void **state) {
     refused("'tep'", "s.json: \"strategy\": unknown strategy \"tep\"; did you mean \"tpe\"?");
     refused("'evolution'",
             "s.json: \"strategy\": unknown strategy \"evolution\", expected one of: random grid "
-            "sweep sobol local tpe cmaes halving");
+            "sweep sobol local tpe cmaes halving hand");
     refused("{'name': 'tpe', 'start': 3}",
             "s.json: \"strategy\": unknown key \"start\"; did you mean \"startup\"?");
     refused("{'name': 'random', 'startup': 3}",
@@ -426,6 +440,7 @@ int main(void) {
         cmocka_unit_test(local_moves_small_numbers),
         cmocka_unit_test(local_keeps_and_reverts),
         cmocka_unit_test(proposals_are_a_function),
+        cmocka_unit_test(hand_proposes_nothing),
         cmocka_unit_test(options_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
