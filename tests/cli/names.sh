@@ -13,13 +13,9 @@ is_table() {
 
 # Words of the names: "q_proj" of "model.layers.*.self_attn.q_proj.weight". Left out are those that
 # mean other things, too.
-cd "$SRC" || exit 1
+cd "$SRC" || exit 1 # check writes into the present folder: it is not called here
 grep -hoE '"[^"]*\.(weight|bias)"' src/model/decoder.c src/model/part_rows.h src/model/arch_*.c | tr -d '"' | tr '.' '\n' |
     grep -vxE '|\*|model|layers|blk|mlp|norm|output|weight|bias' | sort -u >"$WORK/words"
-check "words of names" test "$(wc -l <"$WORK/words")" -ge 20
-check "among them those of both kinds" sh -c "grep -qx q_proj '$WORK/words' &&
-    grep -qx attn_q '$WORK/words' && grep -qx lm_head '$WORK/words'"
-
 # strays: lines of others with one of them
 strays() {
     for file in $(find src tools -name '*.[ch]' | sort); do
@@ -46,4 +42,7 @@ else
     ok "no include goes round the layers"
 fi
 cd "$WORK" || exit 1
+check "words of names" test "$(wc -l <words)" -ge 20
+check "among them those of both kinds" sh -c "grep -qx q_proj words &&
+    grep -qx attn_q words && grep -qx lm_head words"
 finish
