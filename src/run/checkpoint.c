@@ -108,13 +108,13 @@ bool checkpoint_aside(const char *dir) {
     return has(dir, GOOD_STATE);
 }
 
+/* In the order of writing, so that one of the two pairs is whole at any time. */
 int checkpoint_load_aside(const char *dir, struct run *r, struct err *e) {
-    char *model = file_join(dir, good_name(r)), *state = file_join(dir, GOOD_STATE);
-    const struct run_pair pair = {.weights = model, .state = state};
-    const int rc = model && state ? run_restore(r, &pair, e)
-                                  : err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
-    free(model);
-    free(state);
+    int rc;
+    TRY(link_in(dir, good_name(r), next_name(r), e));
+    TRY(link_in(dir, GOOD_STATE, STATE, e));
+    TRY(checkpoint_load(dir, r, e));
+out:
     return rc;
 }
 

@@ -22,7 +22,9 @@ bool checkpoint_exists(const char *dir);
 int checkpoint_load(const char *dir, struct run *r, struct err *e);
 
 /* A second pair of the same files, model.good.blzt and state.good: set aside from the last
- * checkpoint (further names), loaded, removed. */
+ * checkpoint (further names), loaded, removed. What is loaded is the last checkpoint again from
+ * then on: records of updates behind it are cut next, and a run that is killed then must not find a
+ * checkpoint of later updates than it has records of. */
 int checkpoint_set_aside(const char *dir, const struct run *r, struct err *e);
 bool checkpoint_aside(const char *dir);
 int checkpoint_load_aside(const char *dir, struct run *r, struct err *e);

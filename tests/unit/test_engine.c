@@ -284,6 +284,46 @@ static void test_full_disk(void **state) {
     assert_int_equal(system(command), 0);
 }
 
+static int64_t step_on_disk(const char *dir) {
+    struct progress p;
+    ok(checkpoint_progress(dir, &p, &e));
+    return p.step;
+}
+
+/* What was set aside is the checkpoint when it has been loaded: killed then, the run finds it. */
+static void test_aside(void **state) {
+    (void)state;
+    const struct machine gemm = machine_of("auto", DT_F32);
+    struct model m = model_of(&variants[8]);
+    struct run *r;
+    const struct run_opts o = {.engine = engine_find("backprop"),
+                               .engine_opts = options(&gemm, "adamw"),
+                               .accum = 1,
+                               .data = {.fill = no_rows}};
+    char dir[] = "/tmp/duet-engine-XXXXXX", command[64];
+    assert_non_null(mkdtemp(dir));
+    ok(run_open(&r, &m, &o, NULL, NULL, &e));
+    float *weight = m.params[0].data;
+    for (int step = 1; step <= 2; step++) {
+        *weight = 0.5f * (float)step;
+        r->p.step = step;
+        if (step == 2) ok(checkpoint_set_aside(dir, r, &e));
+        ok(checkpoint_save(dir, r, false, &e));
+    }
+    assert_int_equal(step_on_disk(dir), 2);
+    ok(checkpoint_load_aside(dir, r, &e));
+    assert_true(r->p.step == 1 && *weight == 0.5f);
+    assert_int_equal(step_on_disk(dir), 1);
+    checkpoint_drop_aside(dir, r);
+    *weight = 3;
+    ok(checkpoint_load(dir, r, &e));
+    assert_true(r->p.step == 1 && *weight == 0.5f);
+    run_close(r);
+    close_model(&m);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 /* A cancelled step changes nothing, and the next one is as if it had not been. */
 static void cancelled_then_whole(const char *engine) {
     const struct machine gemm = machine_of("auto", DT_F32);
@@ -365,6 +405,7 @@ int main(void) {
         cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_memory),
         cmocka_unit_test(test_items),        cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_cancelled),    cmocka_unit_test(test_cut_file),
+        cmocka_unit_test(test_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
