@@ -28,6 +28,14 @@ enum cpu_tier cpu_best(void) {
     return CPU_generic;
 }
 
+bool cpu_tier_built(enum cpu_tier tier) {
+#if defined(__x86_64__)
+    return tier < CPU_TIER_COUNT;
+#else
+    return tier == CPU_generic;
+#endif
+}
+
 #if defined(__x86_64__)
 struct cpuid {
     unsigned a, b, c, d;
@@ -54,20 +62,37 @@ static bool has_tiles(void) {
 }
 
 /* Leaf 4 (Intel) and leaf 0x8000001d (AMD) list caches alike: type in bits 0-4 of eax (0: no more,
- * 1: data, 2: instructions, 3: both), level in bits 5-7; ebx holds ways, partitions and bytes of a
- * line, ecx sets, each less one. Intel SDM volume 2, CPUID; AMD APM volume 3, E.4.15. */
-int64_t cpu_l2(void) {
+ * 1: data, 2: instructions, 3: both), level in bits 5-7, logical processors that share it in 14-25;
+ * ebx holds ways, partitions and bytes of a line, ecx sets; all four less one. Intel SDM volume 2,
+ * CPUID; AMD APM volume 3, E.4.15. */
+int cpu_caches(struct cpu_cache *cache, int most) {
+    int n = 0;
 #if defined(__x86_64__)
     const bool amd = cpuid(0, 0).c == 0x444d4163 || cpuid(0, 0).c == 0x656e6975; /* Hygon's too */
-    const unsigned leaf = amd ? 0x8000001d : 4, most = cpuid(leaf & 0x80000000, 0).a;
-    for (unsigned i = 0; i < 16 && most >= leaf; i++) {
+    const unsigned leaf = amd ? 0x8000001d : 4, last = cpuid(leaf & 0x80000000, 0).a;
+    for (unsigned i = 0; i < 16 && last >= leaf && n < most; i++) {
         const struct cpuid r = cpuid(leaf, i);
-        if ((r.a & 31) == 0) break;
-        if ((r.a & 31) != 2 && (r.a >> 5 & 7) == 2)
-            return (int64_t)((r.b >> 22) + 1) * ((r.b >> 12 & 0x3ff) + 1) * ((r.b & 0xfff) + 1) *
-                   ((int64_t)r.c + 1);
+        const unsigned type = r.a & 31;
+        if (type == 0) break;
+        if (type > CACHE_UNIFIED) continue;
+        cache[n++] = (struct cpu_cache){
+            .level = (int)(r.a >> 5 & 7),
+            .type = (enum cpu_cache_type)type,
+            .bytes = (int64_t)((r.b >> 22) + 1) * ((r.b >> 12 & 0x3ff) + 1) * ((r.b & 0xfff) + 1) *
+                     ((int64_t)r.c + 1),
+            .threads = (int)(r.a >> 14 & 0xfff) + 1};
     }
+#else
+    (void)cache, (void)most;
 #endif
+    return n;
+}
+
+int64_t cpu_l2(void) {
+    struct cpu_cache cache[16];
+    const int n = cpu_caches(cache, 16);
+    for (int i = 0; i < n; i++)
+        if (cache[i].level == 2 && cache[i].type != CACHE_INSTRUCTIONS) return cache[i].bytes;
     return 0;
 }
 

@@ -25,7 +25,26 @@ struct cpu {
 /* The best tier that this CPU has. */
 enum cpu_tier cpu_best(void);
 
-/* Bytes of the second-level cache of the core this thread is on, by cpuid; 0: not known. */
+/* This program holds code for the tier. */
+bool cpu_tier_built(enum cpu_tier tier);
+
+/* A cache, or several of one kind. */
+enum cpu_cache_type { CACHE_DATA = 1, CACHE_INSTRUCTIONS, CACHE_UNIFIED };
+struct cpu_cache {
+    int level; /* from 1 */
+    enum cpu_cache_type type;
+    int64_t bytes; /* of one */
+    int threads;   /* logical processors that share one */
+    int count;     /* how many of them there are; 0: not known */
+};
+
+/* What the core this thread is on says of its caches, by cpuid: at most `most`, the number of them
+ * returned; 0 where there is no such instruction. `threads` is what the processor could have, and
+ * more than a part of it that is a virtual machine. */
+int cpu_caches(struct cpu_cache *cache, int most);
+
+/* Bytes of the second-level cache of the core this thread is on, of the same source; 0: not
+ * known. */
 int64_t cpu_l2(void);
 
 /* All of it (name NULL or ""), or up to the tier that is named, without tiles: no tier that can be

@@ -134,8 +134,16 @@ static uint64_t less(uint64_t a, uint64_t b) {
     return a > b ? a - b : 0;
 }
 
-static void lower(uint64_t *have, uint64_t x) {
-    if (x < *have) *have = x;
+/* A limit, and what it leaves. */
+struct room {
+    uint64_t limit, left; /* UINT64_MAX: none */
+};
+
+static const struct room no_limit = {UINT64_MAX, UINT64_MAX};
+
+static void lower(struct room *r, uint64_t limit, uint64_t used) {
+    const uint64_t left = less(limit, used);
+    if (left < r->left) *r = (struct room){limit, left};
 }
 
 static void files_off(const struct group *g, const char *active, const char *inactive,
@@ -145,20 +153,20 @@ static void files_off(const struct group *g, const char *active, const char *ina
     if (read_in(g->path, "memory.stat", inactive, &bytes)) *used = less(*used, bytes);
 }
 
-static void memory_v2(const char *root, uint64_t *have) {
+static void memory_v2(const char *root, struct room *r) {
     struct group g;
     if (!own_group(root, NULL, &g)) return;
     do {
         uint64_t limit = UINT64_MAX, x, used = 0;
         if (read_in(g.path, "memory.max", "", &x)) limit = x;
-        if (read_in(g.path, "memory.high", "", &x)) lower(&limit, x);
+        if (read_in(g.path, "memory.high", "", &x) && x < limit) limit = x;
         if (limit == UINT64_MAX || !read_in(g.path, "memory.current", "", &used)) continue;
         files_off(&g, "active_file ", "inactive_file ", &used);
-        lower(have, less(limit, used));
+        lower(r, limit, used);
     } while (group_up(&g));
 }
 
-static void memory_v1(const char *root, uint64_t *have) {
+static void memory_v1(const char *root, struct room *r) {
     struct group g;
     uint64_t tree;
     if (!own_group(root, "memory", &g)) return;
@@ -167,7 +175,7 @@ static void memory_v1(const char *root, uint64_t *have) {
         if (read_in(g.path, "memory.limit_in_bytes", "", &limit) &&
             read_in(g.path, "memory.usage_in_bytes", "", &used)) {
             files_off(&g, "total_active_file ", "total_inactive_file ", &used);
-            lower(have, less(limit, used));
+            lower(r, limit, used);
         }
         /* Old kernels: a group may stand for itself, and those above it then do not count it. */
     } while (group_up(&g) && (!read_in(g.path, "memory.use_hierarchy", "", &tree) || tree));
@@ -178,36 +186,66 @@ static size_t known(uint64_t have) {
     return have == UINT64_MAX ? 0 : have ? (size_t)have : 1;
 }
 
-size_t limit_memory_at(const char *root) {
+static struct room memory_groups(const char *root) {
+    struct room r = no_limit;
+    memory_v2(root, &r);
+    memory_v1(root, &r);
+    return r;
+}
+
+/* UINT64_MAX: not known. */
+static uint64_t memory_system(const char *root, const char *key) {
     char path[PATH_MAX];
     uint64_t kb;
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
-    uint64_t have = read_number(path, "MemAvailable:", &kb) ? kb * 1024 : UINT64_MAX;
-    memory_v2(root, &have);
-    memory_v1(root, &have);
-    return known(have);
+    return read_number(path, key, &kb) && kb < UINT64_MAX / 1024 ? kb * 1024 : UINT64_MAX;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+size_t limit_memory_at(const char *root) {
+    return known(smaller(memory_system(root, "MemAvailable:"), memory_groups(root).left));
 }
 
 /* What setrlimit(2) leaves: of the address space, and of memory that is written to. */
-static void memory_rlimits(uint64_t *have) {
+static struct room memory_rlimits(void) {
     unsigned long long all = 0, data = 0;
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    struct room least_of = no_limit;
     struct rlimit r;
     FILE *f = fopen("/proc/self/statm", "re");
     const bool read = f && fscanf(f, "%llu %*u %*u %*u %*u %llu", &all, &data) == 2;
     if (f) fclose(f);
-    if (!read) return;
+    if (!read) return no_limit;
     if (!getrlimit(RLIMIT_AS, &r) && r.rlim_cur != RLIM_INFINITY)
-        lower(have, less(r.rlim_cur, all * page));
+        lower(&least_of, r.rlim_cur, all * page);
     if (!getrlimit(RLIMIT_DATA, &r) && r.rlim_cur != RLIM_INFINITY)
-        lower(have, less(r.rlim_cur, data * page));
+        lower(&least_of, r.rlim_cur, data * page);
+    return least_of;
 }
 
 size_t memory_available(void) {
-    const size_t groups = limit_memory_at("");
-    uint64_t have = groups ? groups : UINT64_MAX;
-    memory_rlimits(&have);
-    return known(have);
+    const uint64_t groups = smaller(memory_system("", "MemAvailable:"), memory_groups("").left);
+    return known(smaller(groups, memory_rlimits().left));
+}
+
+void limit_memory_parts_at(const char *root, struct memory_limits *l) {
+    const uint64_t total = memory_system(root, "MemTotal:");
+    const struct room group = memory_groups(root);
+    *l = (struct memory_limits){.total = known(total),
+                                .available = known(memory_system(root, "MemAvailable:"))};
+    if (group.limit >= total || group.limit > INT64_MAX / 2) return; /* v1 writes none as 2^63 */
+    l->group = known(group.limit);
+    l->group_left = known(group.left);
+}
+
+void memory_limits(struct memory_limits *l) {
+    const struct room r = memory_rlimits();
+    limit_memory_parts_at("", l);
+    l->rlimit = known(r.limit);
+    l->rlimit_left = known(r.left);
 }
 
 /* ---- processors ------------------------------------------------------------------------------ */

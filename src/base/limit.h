@@ -24,6 +24,16 @@ int mb_decimals(size_t a, size_t b);
  * memory.high) and what RLIMIT_AS and RLIMIT_DATA leave. 0: not known. */
 size_t memory_available(void);
 
+/* The same, told apart; bytes. */
+struct memory_limits {
+    size_t total, available;    /* of the machine, and what the system says is available; 0: not
+                                 * known */
+    size_t group, group_left;   /* the control group that leaves the least: its limit, and what is
+                                 * left; both 0: none that is below what the machine has */
+    size_t rlimit, rlimit_left; /* RLIMIT_AS or RLIMIT_DATA, whichever leaves less; both 0: none */
+};
+void memory_limits(struct memory_limits *l);
+
 /* The one refusal of everything that plans its memory. */
 struct memory_part {
     const char *name;
@@ -41,6 +51,7 @@ int limit_cpus(void);
 
 /* The same for a tree of /proc and /sys below `root`, without setrlimit's: for tests. */
 size_t limit_memory_at(const char *root);
+void limit_memory_parts_at(const char *root, struct memory_limits *l);
 int limit_cpus_at(const char *root);
 
 #endif

@@ -55,11 +55,27 @@ static size_t memory(void) {
     return limit_memory_at(root) / MB;
 }
 
+/* Each by itself, in MB. */
+static void limits_are(size_t total, size_t available, size_t group, size_t left) {
+    struct memory_limits l;
+    limit_memory_parts_at(root, &l);
+    assert_int_equal(l.total / MB, total);
+    assert_int_equal(l.available / MB, available);
+    assert_int_equal(l.group / MB, group);
+    assert_int_equal(l.group_left / MB, left);
+}
+
 static void no_groups(void **state) {
     (void)state;
     assert_int_equal(memory(), 8192);
     assert_int_equal(limit_cpus_at(root), 0);
     assert_int_equal(limit_memory_at("/nowhere/at/all"), 0);
+    limits_are(16384, 8192, 0, 0);
+    struct memory_limits l;
+    limit_memory_parts_at("/nowhere/at/all", &l);
+    assert_int_equal(l.total, 0);
+    assert_int_equal(l.available, 0);
+    assert_int_equal(l.group, 0);
 }
 
 /* A job of systemd or Slurm: its group is not the root, and one above it has the limit. */
@@ -82,6 +98,7 @@ static void v2_nested(void **state) {
     assert_int_equal(memory(), 420);
     put("/sys/fs/cgroup/system.slice/job_7/step_0/memory.high", "104857600\n");
     assert_int_equal(memory(), 99);
+    limits_are(16384, 8192, 100, 99);
     /* Over its limit already: nothing is left, which is not the same as unknown. */
     put("/sys/fs/cgroup/system.slice/job_7/step_0/memory.current", "204857600\n");
     assert_int_equal(limit_memory_at(root), 1);
@@ -106,11 +123,13 @@ static void v1_nested(void **state) {
     put(V1 "/uid_0/job_1/memory.limit_in_bytes", "9223372036854771712\n");
     put(V1 "/uid_0/job_1/memory.usage_in_bytes", "1048576\n");
     assert_int_equal(memory(), 8192);
+    limits_are(16384, 8192, 0, 0); /* 2^63 is no limit */
     put(V1 "/uid_0/memory.limit_in_bytes", "299892736\n"); /* 286 MB */
     put(V1 "/uid_0/memory.usage_in_bytes", "10485760\n");
     put(V1 "/uid_0/memory.stat", "inactive_file 999999999\ntotal_inactive_file 2097152\n"
                                  "total_active_file 1048576\n");
     assert_int_equal(memory(), 279);
+    limits_are(16384, 8192, 286, 279);
     put(V1 "/uid_0/memory.use_hierarchy", "1\n");
     assert_int_equal(memory(), 279);
     put(V1 "/uid_0/memory.use_hierarchy", "0\n"); /* does not count those below */
