@@ -115,14 +115,23 @@ out:
     return rc;
 }
 
+enum { TRIAL = 128 };
+
+int peak_trial(const struct gemm *g, double *seconds, struct err *e) {
+    return try_squares(g, 1, TRIAL, seconds, e);
+}
+
+int64_t peak_side_within(const struct gemm *g, double trial, double most) {
+    int64_t side = gemm_peak_side(g, memory_available());
+    while (side > TRIAL && trial * pow((double)side / TRIAL, 3) > most) side /= 2;
+    return side < TRIAL ? TRIAL : side;
+}
+
 int peak_side(const struct gemm *g, int64_t *side, struct err *e) {
-    enum { TRIAL = 128 };
     double seconds;
-    const int rc = try_squares(g, 1, TRIAL, &seconds, e);
-    if (rc) return rc;
-    *side = gemm_peak_side(g, memory_available());
-    while (*side > TRIAL && seconds * pow((double)*side / TRIAL, 3) > 0.33) *side /= 2;
-    return 0;
+    const int rc = peak_trial(g, &seconds, e);
+    if (!rc) *side = peak_side_within(g, seconds, 0.33);
+    return rc;
 }
 
 int peak_open(struct peak *p, const struct gemm *g, int64_t side, struct err *e) {
@@ -137,7 +146,7 @@ out:
 
 int peak_open_best(struct peak *p, enum dtype compute, const struct cpu *cpu, struct pool *pool,
                    struct err *e) {
-    enum { TRIAL = 384 };
+    enum { SIDE = 384 };
     int rc, n = 0, best = 0;
     int64_t side;
     double least[MAX_RIVALS] = {0};
@@ -149,7 +158,7 @@ int peak_open_best(struct peak *p, enum dtype compute, const struct cpu *cpu, st
             !gemm_init(g + n, gemm_backends[i]->name, compute, cpu, pool, &ignored))
             n++;
     }
-    TRY(try_squares(g, n, TRIAL, least, e));
+    TRY(try_squares(g, n, SIDE, least, e));
     for (int i = 1; i < n; i++)
         if (least[i] < least[best]) best = i;
     TRY(peak_side(g + best, &side, e));

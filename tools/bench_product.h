@@ -83,6 +83,9 @@ struct peak {
 /* The side of a square that this way multiplies in a third of a second at most, judged by a small
  * one; and that fits into memory. */
 int peak_side(const struct gemm *g, int64_t *side, struct err *e);
+/* The same in two steps: the seconds of the small one, and the side for at most `most` seconds. */
+int peak_trial(const struct gemm *g, double *seconds, struct err *e);
+int64_t peak_side_within(const struct gemm *g, double trial, double most);
 int peak_open(struct peak *p, const struct gemm *g, int64_t side, struct err *e);
 /* Of the backend that is the fastest at a smaller square, the reference apart. */
 int peak_open_best(struct peak *p, enum dtype compute, const struct cpu *cpu, struct pool *pool,

@@ -15,7 +15,7 @@
 #define COMMANDS(X)                                                                                \
     X(train) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(convert)            \
     X(adapter) X(runs) X(compare) X(diff) X(plan) X(plot) X(replay) X(audit) X(bench)              \
-    X(completion)
+    X(hardware) X(completion)
 
 /* Codes beside those of err.h, each with an exit status of its own. */
 enum {

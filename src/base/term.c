@@ -195,3 +195,21 @@ int term_spark(const double *x, int n, int columns, bool utf8, char *out, size_t
     out[used] = '\0';
     return columns;
 }
+
+void term_bar(double part, int columns, bool utf8, char *out, size_t size) {
+    const int per = utf8 ? 8 : 1;
+    assert(columns >= 0 && size > 3 * (size_t)columns);
+    const double of = part > 0 ? part < 1 ? part : 1 : 0;
+    int left = (int)(of * columns * per + 0.5); /* eighths, or columns */
+    size_t used = 0;
+    for (; left > 0; left -= per) {
+        if (!utf8) {
+            out[used++] = '#';
+            continue;
+        }
+        memcpy(out + used, "\xe2\x96\x88", 3); /* U+2588, whole; U+258F, an eighth */
+        if (left < per) out[used + 2] = (char)(out[used + 2] + per - left);
+        used += 3;
+    }
+    out[used] = '\0';
+}

@@ -62,4 +62,9 @@ void term_fact(FILE *f, const char *key, const char *fmt, ...)
  * UTF-8. size: at least 3 * columns + 1. Returns the columns that are taken. */
 int term_spark(const double *x, int n, int columns, bool utf8, char *out, size_t size);
 
+/* A bar from left to right, part (0 to 1) of so many columns long, into out: eighths of a block, or
+ * "#" where the character set is not UTF-8. What is not a number has none. size: at least
+ * 3 * columns + 1. */
+void term_bar(double part, int columns, bool utf8, char *out, size_t size);
+
 #endif

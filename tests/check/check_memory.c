@@ -7,6 +7,7 @@
  * two; its memory may have to read a third, the lines that it is about to write. Shares are medians
  * of the rounds, with the interval of their median: by the clock, and by the seconds of processors,
  * which other programs disturb less. */
+#include "bandwidth.h"
 #include "check.h"
 #include "clock.h"
 #include "gemm_kern.h"
@@ -57,16 +58,8 @@ static void each(struct room *r, pool_fn *fn) {
     pool_for(r->machine.pool, ROWS / CHUNK, fn, r);
 }
 
-static void copy_part(void *ctx, int64_t i, int tid) {
-    (void)tid;
-    struct room *r = ctx;
-    const int64_t n = (int64_t)ROWS * COLS / pool_threads(r->machine.pool);
-    memcpy(r->x[1] + i * n, r->x[0] + i * n, (size_t)n * sizeof(float));
-}
-
-/* In as many parts as there are threads, so that memcpy sees that they are larger than caches. */
 static void copy(struct room *r) {
-    pool_for(r->machine.pool, pool_threads(r->machine.pool), copy_part, r);
+    bandwidth_copy(r->machine.pool, r->x[1], r->x[0], (int64_t)ROWS * COLS, 1);
 }
 
 static void norm_rows(void *ctx, int64_t i, int tid) {

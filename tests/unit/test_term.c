@@ -188,6 +188,27 @@ static void sparklines(void **state) {
     assert_int_equal(term_spark(pairs, 0, 5, true, out, sizeof out), 0);
 }
 
+static void bars(void **state) {
+    (void)state;
+    static const struct {
+        double part;
+        const char *blocks, *ascii;
+    } rows[] = {
+        {0, "", ""},   {-1, "", ""}, {NAN, "", ""}, {1, "\u2588\u2588", "##"},
+        {7, "\u2588\u2588", "##"},  {0.5, "\u2588", "#"}, {1 / 16.0, "\u258f", ""},
+        {15 / 16.0, "\u2588\u2589", "##"}, {0.01, "", ""}, {0.75, "\u2588\u258c", "##"},
+    };
+    char out[7];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        term_bar(rows[i].part, 2, true, out, sizeof out);
+        assert_string_equal(out, rows[i].blocks);
+        term_bar(rows[i].part, 2, false, out, sizeof out);
+        assert_string_equal(out, rows[i].ascii);
+    }
+    term_bar(1, 0, true, out, sizeof out);
+    assert_string_equal(out, "");
+}
+
 static void numbers(void **state) {
     (void)state;
     char b[32];
@@ -313,7 +334,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(colour),        cmocka_unit_test(columns),
         cmocka_unit_test(character_set), cmocka_unit_test(widths),
-        cmocka_unit_test(parts),         cmocka_unit_test(sparklines),
+        cmocka_unit_test(parts),         cmocka_unit_test(sparklines), cmocka_unit_test(bars),
         cmocka_unit_test(numbers),       cmocka_unit_test(on_a_terminal),
         cmocka_unit_test(off_a_terminal),
     };
