@@ -248,6 +248,21 @@ void memory_limits(struct memory_limits *l) {
     l->rlimit_left = known(r.left);
 }
 
+uint64_t limit_oom_kills_at(const char *root) {
+    struct group g;
+    char path[PATH_MAX];
+    uint64_t n;
+    if (own_group(root, NULL, &g) && read_in(g.path, "memory.events", "oom_kill ", &n)) return n;
+    if (own_group(root, "memory", &g) && read_in(g.path, "memory.oom_control", "oom_kill ", &n))
+        return n;
+    snprintf(path, sizeof path, "%s/proc/vmstat", root);
+    return read_number(path, "oom_kill ", &n) ? n : 0;
+}
+
+uint64_t limit_oom_kills(void) {
+    return limit_oom_kills_at("");
+}
+
 /* ---- processors ------------------------------------------------------------------------------ */
 
 static void grant(double *least, double quota, double period) {

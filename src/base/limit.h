@@ -9,6 +9,7 @@
 
 #include "err.h"
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes as they are shown and recorded: MB are 10^6 bytes everywhere. */
 static inline double in_mb(size_t bytes) {
@@ -49,9 +50,15 @@ int memory_fits(size_t have, const char *what, const struct memory_part *parts, 
  * least of all levels, rounded up); 0: no limit. */
 int limit_cpus(void);
 
+/* How many processes the kernel has killed so far for lack of memory, in this process's control
+ * group and those below it (v2 memory.events, v1 memory.oom_control), else on the whole machine
+ * (/proc/vmstat). It only rises; 0 too where nothing tells. */
+uint64_t limit_oom_kills(void);
+
 /* The same for a tree of /proc and /sys below `root`, without setrlimit's: for tests. */
 size_t limit_memory_at(const char *root);
 void limit_memory_parts_at(const char *root, struct memory_limits *l);
 int limit_cpus_at(const char *root);
+uint64_t limit_oom_kills_at(const char *root);
 
 #endif

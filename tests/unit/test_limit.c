@@ -76,6 +76,9 @@ static void no_groups(void **state) {
     assert_int_equal(l.total, 0);
     assert_int_equal(l.available, 0);
     assert_int_equal(l.group, 0);
+    assert_int_equal(limit_oom_kills_at(root), 0);
+    put("/proc/vmstat", "nr_free_pages 4\noom_kill 3\n");
+    assert_int_equal(limit_oom_kills_at(root), 3);
 }
 
 /* A job of systemd or Slurm: its group is not the root, and one above it has the limit. */
@@ -102,6 +105,12 @@ static void v2_nested(void **state) {
     /* Over its limit already: nothing is left, which is not the same as unknown. */
     put("/sys/fs/cgroup/system.slice/job_7/step_0/memory.current", "204857600\n");
     assert_int_equal(limit_memory_at(root), 1);
+
+    put("/proc/vmstat", "oom_kill 3\n"); /* of the machine: others' too */
+    assert_int_equal(limit_oom_kills_at(root), 3);
+    put("/sys/fs/cgroup/system.slice/job_7/step_0/memory.events",
+        "low 0\nhigh 9\nmax 7\noom 2\noom_kill 1\noom_group_kill 0\n");
+    assert_int_equal(limit_oom_kills_at(root), 1);
 
     assert_int_equal(limit_cpus_at(root), 0);
     put("/sys/fs/cgroup/system.slice/cpu.max", "400000 100000\n");
