@@ -82,6 +82,7 @@ struct measuring {
     struct bandwidth *b;
     struct arena mem;
     float *x;
+    double began; /* clock_seconds() */
     int64_t times[SIZES][BANDWIDTH_COUNT]; /* a turn is so many; 0: not measured */
     double seconds[SIZES][BANDWIDTH_COUNT][ROUNDS];
 };
@@ -108,7 +109,8 @@ static double timed(const struct measuring *m, size_t bytes, enum bandwidth_kind
     return stat_median(seconds, (size_t)n);
 }
 
-/* How often a working set is walked for a turn of 2 ms, found by doubling; seconds of a turn. */
+/* How often a working set is walked for a turn of 2 ms, found by doubling; the last of these walks
+ * is the first round. Seconds of a turn. */
 static double prepare(struct measuring *m, int i, enum bandwidth_kind k) {
     const size_t bytes = m->b->point[i].bytes;
     const double enough = 2e-3;
@@ -121,6 +123,7 @@ static double prepare(struct measuring *m, int i, enum bandwidth_kind k) {
         each = timed(m, bytes, k, times);
     }
     m->times[i][k] = times;
+    m->seconds[i][k][0] = each;
     return each * (double)times;
 }
 
@@ -153,19 +156,34 @@ static void medians(struct measuring *m) {
         }
 }
 
-static void take_rounds(struct measuring *m) {
-    double round = 0;
+/* Time is up where other work makes everything take longer than it should. */
+static bool late(const struct measuring *m) {
+    return clock_seconds() - m->began > 2 * m->o->seconds;
+}
+
+static void one_round(struct measuring *m, int r) {
     for (int i = 0; i < m->b->n; i++)
+        for (int k = 0; k < BANDWIDTH_COUNT; k++)
+            if (m->times[i][k])
+                m->seconds[i][k][r] =
+                    timed(m, m->b->point[i].bytes, (enum bandwidth_kind)k, m->times[i][k]);
+}
+
+static void take_rounds(struct measuring *m) {
+    struct bandwidth *b = m->b;
+    double round = 0;
+    for (int i = 0; i < b->n; i++) {
         for (int k = 0; k < BANDWIDTH_COUNT; k++) round += prepare(m, i, (enum bandwidth_kind)k);
-    const double fit = m->o->seconds / fmax(round, 1e-9);
-    m->b->rounds = fit < 3 ? 3 : fit < ROUNDS ? (int)fit : ROUNDS;
-    for (int r = 0; r < m->b->rounds; r++) {
-        for (int i = 0; i < m->b->n; i++)
-            for (int k = 0; k < BANDWIDTH_COUNT; k++)
-                if (m->times[i][k])
-                    m->seconds[i][k][r] = timed(m, m->b->point[i].bytes, (enum bandwidth_kind)k,
-                                                m->times[i][k]);
-        if (m->o->seen) m->o->seen(m->o->ctx, r + 1, m->b->rounds);
+        if (!late(m) || i + 1 == b->n) continue;
+        b->n = i + 1;
+        b->cut = true;
+    }
+    const double fit = (m->o->seconds + m->began - clock_seconds()) / fmax(round, 1e-9);
+    const int rounds = fit < 2 ? 3 : fit < ROUNDS - 1 ? 1 + (int)fit : ROUNDS;
+    for (b->rounds = 1;; b->rounds++) {
+        if (m->o->seen) m->o->seen(m->o->ctx, b->rounds, rounds);
+        if (b->rounds == rounds || late(m)) break;
+        one_round(m, b->rounds);
     }
     medians(m);
 }
@@ -184,6 +202,7 @@ int bandwidth_measure(struct bandwidth *b, const struct bandwidth_opts *o, struc
     if (!b->point) TRY(err_set(e, ERR_NOMEM, "no memory for %d measurements", b->n));
     for (int i = 0; i < b->n; i++) b->point[i].bytes = bytes[i];
     pool_for(o->pool, b->threads, fill, m);
+    m->began = clock_seconds();
     take_rounds(m);
 out:
     if (rc) bandwidth_release(b);

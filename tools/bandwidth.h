@@ -44,6 +44,7 @@ struct bandwidth_point {
 struct bandwidth {
     struct bandwidth_point *point; /* by rising size; owned */
     int n, rounds, threads;
+    bool cut; /* time was up before the largest sizes had a turn */
 };
 
 struct bandwidth_opts {
@@ -51,8 +52,8 @@ struct bandwidth_opts {
     const struct kern *kern;
     size_t most;      /* the largest working set; less where there is no memory for it */
     int per_octave;   /* sizes from one to its double: 1 or 2 */
-    double seconds;   /* to take about so long, but at least three rounds */
-    rounds_seen *seen; /* or NULL */
+    double seconds;   /* to take about so long, or three rounds; never much more than twice */
+    rounds_seen *seen; /* after every round; or NULL */
     void *ctx;
 };
 

@@ -25,8 +25,7 @@ static const struct conf_row rows[] = {
     CONF_END};
 #undef O
 
-/* Seconds for each measurement, and for a turn of the reference. What is measured at least can
- * take more where the machine is slow or large. */
+/* Seconds for each measurement, at most twice that, and for a turn of the reference. */
 struct times {
     double memory, products, reference;
 };
@@ -212,9 +211,9 @@ const struct cmd cmd_hardware = {
     .summary = "What the machine is, reads, copies and multiplies, and what it can train.",
     .usage = "[--quick] [--threads N] [--json]",
     .notes =
-        "Takes about 15 seconds, with --quick 2; more on large or slow machines, as everything is "
-        "measured\n"
-        "three times at least. Rates are medians of rounds.\n"
+        "Takes about 15 seconds, with --quick 2. Rates are medians of rounds, nine at most. On a "
+        "busy machine\n"
+        "there are fewer, and what has not been measured by then is left out, which is said.\n"
         "\n"
         "Bandwidth: bytes that loops ask for, in 10^9 a second; a copy counts what it reads and "
         "what it\n"

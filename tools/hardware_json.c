@@ -126,6 +126,7 @@ static json_t *bandwidth_json(const struct hardware *h) {
     }
     facts_put(o, "threads", json_integer(b->threads));
     facts_put(o, "rounds", json_integer(b->rounds));
+    facts_put(o, "cut", json_boolean(b->cut));
     for (int k = 0; k < BANDWIDTH_COUNT; k++) {
         char key[32];
         snprintf(key, sizeof key, "%s_gb_s", bandwidth_kind_name((enum bandwidth_kind)k));
@@ -220,6 +221,7 @@ json_t *hardware_json(const struct hardware *h) {
     facts_put(o, "classes", classes);
     facts_put(o, "class",
               h->in_class < 0 ? json_null() : json_string(size_classes[h->in_class].name));
+    facts_put(o, "cut", json_boolean(h->bandwidth.cut || h->peaks.cut));
     facts_put(o, "seconds", num_json(h->seconds));
     return o;
 }

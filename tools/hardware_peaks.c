@@ -100,124 +100,156 @@ out:
 
 /* ---- sides, and their operands --------------------------------------------------------------- */
 
-/* Judged by a small square on one thread, and as if others took an equal share. */
-static int choose_sides(struct peaks *p, double most, struct err *e) {
-    int rc = 0;
-    for (int i = 0; i < p->n; i++) {
-        struct peaks_way *w = p->way + i;
-        double trial;
-        if (w->side) continue;
-        struct gemm one = w->gemm;
-        one.pool = NULL;
-        TRY(peak_trial(&one, &trial, e));
-        for (int j = i; j < p->n; j++) {
-            struct peaks_way *v = p->way + j;
-            if (!same_cpu(&v->cpu, &w->cpu) || v->compute != w->compute) continue;
-            v->side = peak_side_within(&v->gemm, trial / v->threads, most);
-        }
+/* Rivals of a round at most, and the reference beside them. */
+enum { GROUP = MAX_RIVALS - 1, ROUNDS = 9 };
+
+struct measuring {
+    struct peaks *p;
+    const struct peaks_opts *o;
+    double began; /* clock_seconds() */
+    bool ready[PEAKS_WAYS];
+    double seconds[PEAKS_WAYS][ROUNDS]; /* of a product */
+};
+
+/* Time is up where other work makes everything take longer than it should. */
+static bool late(const struct measuring *m) {
+    return clock_seconds() - m->began > 2 * m->o->seconds;
+}
+
+/* Judged by a small square on one thread, and as if others took an equal share. Warming up and
+ * finding out how long a turn is take as much again as three rounds. */
+static int choose_side(struct measuring *m, struct peaks_way *w, struct err *e) {
+    struct peaks *p = m->p;
+    struct gemm one = w->gemm;
+    double trial;
+    one.pool = NULL;
+    const int rc = peak_trial(&one, &trial, e);
+    for (int i = 0; i < p->n && !rc; i++) {
+        struct peaks_way *v = p->way + i;
+        if (same_cpu(&v->cpu, &w->cpu) && v->compute == w->compute)
+            v->side = peak_side_within(&v->gemm, trial / v->threads,
+                                       m->o->seconds / (6 * (p->n + 1)));
     }
-out:
     return rc;
 }
 
-/* One set of operands for all of a side. */
-static int open_data(struct peaks *p, int64_t side, struct err *e) {
+/* One set of operands for all of a side, whoever else will be of that side. */
+static int open_data(struct peaks *p, struct peaks_way *w, struct err *e) {
     enum { MOST = sizeof p->data / sizeof *p->data };
-    int n = 0;
-    const struct shape square = {FORM_forward, side, side, side};
+    const struct shape square = {FORM_forward, w->side, w->side, w->side};
+    int i = 0, n = 0;
+    while (i < p->datas && p->data[i].shape.m != w->side) i++;
+    w->data = i;
+    if (i < p->datas) return 0;
+    if (i == MOST) return err_set(e, ERR_NOMEM, "too many sides");
     struct gemm *g = calloc((size_t)p->n, sizeof *g);
     if (!g) return err_set(e, ERR_NOMEM, "out of memory");
-    for (int i = 0; i < p->n; i++) {
-        if (p->way[i].side != side) continue;
-        g[n++] = p->way[i].gemm;
-        p->way[i].data = p->datas;
-    }
-    const int rc = p->datas < MOST ? product_data_open(p->data + p->datas, &square, g, n, e)
-                                   : err_set(e, ERR_NOMEM, "too many sides");
+    for (int k = 0; k < p->n; k++) g[n++] = p->way[k].gemm;
+    const int rc = product_data_open(p->data + i, &square, g, n, e);
     if (!rc) p->datas++;
     free(g);
     return rc;
 }
 
-static int open_all_data(struct peaks *p, struct err *e) {
+/* Its first round; *turns: seconds of its turns so far. */
+static int prepare(struct measuring *m, int i, double *turns, struct err *e) {
+    int rc;
+    struct peaks_way *w = m->p->way + i;
+    struct turn t;
+    if (!w->side) TRY(choose_side(m, w, e));
+    TRY(open_data(m->p, w, e));
+    product_init(&w->product, &w->gemm, m->p->data + w->data);
+    const double at = clock_seconds();
+    TRY(product_turn(&w->product, &t, e));
+    *turns += clock_seconds() - at;
+    m->seconds[i][0] = t.wall;
+    m->ready[i] = true;
+out:
+    return rc;
+}
+
+/* What is chosen comes first; on one thread and all of them it is measured in any case. */
+static int prepare_all(struct measuring *m, double *turns, struct err *e) {
     int rc = 0;
-    for (int i = 0; i < p->n; i++) {
-        int j = 0;
-        while (j < i && p->way[j].side != p->way[i].side) j++;
-        if (j == i) TRY(open_data(p, p->way[i].side, e));
-    }
+    struct peaks *p = m->p;
+    const int all = machine_threads(m->o->machine);
+    for (int first = 1; first >= 0; first--)
+        for (int i = 0; i < p->n; i++) {
+            const bool must = first && (p->way[i].threads == 1 || p->way[i].threads == all);
+            if (p->way[i].chosen != first) continue;
+            if (!must && late(m))
+                p->cut = true;
+            else
+                TRY(prepare(m, i, turns, e));
+        }
 out:
     return rc;
 }
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
-/* Rivals of a round at most, and the reference beside them. */
-enum { GROUP = MAX_RIVALS - 1, ROUNDS = 9 };
-
-/* Rounds of all groups, as one count. */
-struct telling {
-    const struct peaks_opts *o;
-    int64_t before, all;
-};
-
-static void tell(void *ctx, int64_t done, int64_t of) {
-    const struct telling *t = ctx;
-    (void)of;
-    if (t->o->seen) t->o->seen(t->o->ctx, t->before + done, t->all);
-}
-
-static int take_group(struct peaks *p, const struct peaks_opts *o, int from, int n,
-                      struct err *e) {
-    struct telling t = {o, (int64_t)(from / GROUP) * p->rounds,
-                        (int64_t)((p->n + GROUP - 1) / GROUP) * p->rounds};
+/* A turn of each of a group, in an order drawn anew. */
+static int take_group(struct measuring *m, int from, int n, int round, struct err *e) {
     struct rival rival[MAX_RIVALS];
     struct rounds r;
     for (int i = 0; i < n; i++)
-        rival[i] = (struct rival){NULL, product_turn, &p->way[from + i].product};
-    rival[n] = (struct rival){NULL, peak_turn, o->reference};
-    const int rc = rounds_take(&r, rival, n + 1, p->rounds, 1, tell, &t, e);
+        rival[i] = (struct rival){NULL, product_turn, &m->p->way[from + i].product};
+    rival[n] = (struct rival){NULL, peak_turn, m->o->reference};
+    const int rc = rounds_take(&r, rival, n + 1, 1, (uint64_t)round, NULL, NULL, e);
     if (rc) return rc;
-    for (int i = 0; i < n; i++) {
-        struct peaks_way *w = p->way + from + i;
-        const struct stat_spread s = rounds_seconds(&r, i, false);
-        const double flops = 1e-9 * shape_flops(&p->data[w->data].shape);
-        w->gflops = (struct stat_spread){flops / s.median, flops / s.high, flops / s.low};
-    }
+    for (int i = 0; i < n; i++)
+        m->seconds[from + i][round] = rounds_seconds(&r, i, false).median;
     rounds_release(&r);
     return 0;
 }
 
-static int take_rounds(struct peaks *p, const struct peaks_opts *o, struct err *e) {
+static int take_rounds(struct measuring *m, double turns, struct err *e) {
     int rc = 0;
-    double turns = 0;
+    struct peaks *p = m->p;
+    const double fit = (m->o->seconds + m->began - clock_seconds()) / fmax(turns, 1e-9);
+    const int rounds = fit < 2 ? 3 : fit < ROUNDS - 1 ? 1 + (int)fit : ROUNDS;
+    for (p->rounds = 1;; p->rounds++) {
+        if (m->o->seen) m->o->seen(m->o->ctx, p->rounds, rounds);
+        if (p->rounds == rounds || late(m)) break;
+        for (int i = 0; i < p->n; i += GROUP)
+            TRY(take_group(m, i, p->n - i < GROUP ? p->n - i : GROUP, p->rounds, e));
+    }
     for (int i = 0; i < p->n; i++) {
         struct peaks_way *w = p->way + i;
-        struct turn t;
-        product_init(&w->product, &w->gemm, p->data + w->data);
-        const double at = clock_seconds();
-        TRY(product_turn(&w->product, &t, e));
-        turns += clock_seconds() - at;
+        const struct stat_spread s = stat_spread(m->seconds[i], (size_t)p->rounds);
+        const double flops = 1e-9 * shape_flops(&p->data[w->data].shape);
+        w->gflops = (struct stat_spread){flops / s.median, flops / s.high, flops / s.low};
     }
-    const double fit = o->seconds / fmax(turns, 1e-9);
-    p->rounds = fit < 3 ? 3 : fit < ROUNDS ? (int)fit : ROUNDS;
-    for (int i = 0; i < p->n; i += GROUP)
-        TRY(take_group(p, o, i, p->n - i < GROUP ? p->n - i : GROUP, e));
 out:
     return rc;
 }
 
+/* Those that had no turn go. */
+static void drop_unready(struct measuring *m) {
+    int n = 0;
+    for (int i = 0; i < m->p->n; i++) {
+        if (!m->ready[i]) continue;
+        m->p->way[n] = m->p->way[i];
+        m->p->way[n].product.g = &m->p->way[n].gemm;
+        m->seconds[n++][0] = m->seconds[i][0];
+    }
+    m->p->n = n;
+}
+
 int peaks_measure(struct peaks *p, const struct peaks_opts *o, struct err *e) {
     int rc;
+    double turns = 0;
+    struct measuring *m = calloc(1, sizeof *m);
     *p = (struct peaks){.n = 0};
     p->way = calloc(PEAKS_WAYS, sizeof *p->way);
-    if (!p->way) TRY(err_set(e, ERR_NOMEM, "out of memory"));
+    if (!p->way || !m) TRY(err_set(e, ERR_NOMEM, "out of memory"));
+    *m = (struct measuring){.p = p, .o = o, .began = clock_seconds()};
     TRY(list_ways(p, o, e));
-    /* Warming up and finding out how long a turn is take as much again as three rounds. */
-    TRY(choose_sides(p, o->seconds / (6 * (p->n + 1)), e));
-    TRY(open_all_data(p, e));
-    TRY(take_rounds(p, o, e));
+    TRY(prepare_all(m, &turns, e));
+    drop_unready(m);
+    TRY(take_rounds(m, turns, e));
 out:
+    free(m);
     if (rc) peaks_release(p);
     return rc;
 }

@@ -28,6 +28,7 @@ struct peaks_way {
 struct peaks {
     struct peaks_way *way; /* owned */
     int n, rounds;
+    bool cut; /* time was up before all had a turn: some are not there */
     struct pool *pool[PEAKS_COUNTS]; /* one for each number of threads; owned */
     int count[PEAKS_COUNTS], counts;
     struct product_data data[8]; /* one for each side; owned */
@@ -37,7 +38,7 @@ struct peaks {
 struct peaks_opts {
     const struct machine *machine;
     bool quick;       /* one thread and all only */
-    double seconds;   /* to take about so long, but at least three rounds */
+    double seconds;   /* to take about so long, or three rounds; never much more than twice */
     struct peak *reference; /* takes a turn in every round */
     rounds_seen *seen;      /* after every round; or NULL */
     void *ctx;

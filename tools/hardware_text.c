@@ -139,13 +139,13 @@ static void print_rates(const struct hardware *h, FILE *f) {
     } rows[] = {{"read", BANDWIDTH_read_one, BANDWIDTH_read_all},
                 {"copy", BANDWIDTH_copy_one, BANDWIDTH_copy_all}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char one[32], all[32];
+        char one[32], all[32], more[64] = "", size[24];
         num_digits(last->rate[rows[i].one], 3, one);
         num_digits(last->rate[rows[i].all], 3, all);
-        if (b->threads > 1)
-            term_fact(f, rows[i].name, "%s GB/s by one thread, %s by %d", one, all, b->threads);
-        else
-            term_fact(f, rows[i].name, "%s GB/s by one thread", one);
+        if (b->threads > 1 && isfinite(last->rate[rows[i].all]))
+            snprintf(more, sizeof more, ", %s by %d", all, b->threads);
+        term_fact(f, rows[i].name, "%s GB/s by one thread%s, of %s", one, more,
+                  cliff_size(last->bytes, size));
     }
 }
 
@@ -192,6 +192,8 @@ static int print_curve(const struct hardware *h, FILE *f, struct err *e) {
 
 static void print_cliffs(const struct hardware *h, FILE *f) {
     char from[24], to[24], text[CLIFF_TEXT], threads[32], a[32], b[32];
+    if (h->bandwidth.cut)
+        fprintf(f, "Time was up: the machine is busy. Larger working sets were not measured.\n");
     for (size_t k = 0; k < sizeof h->cliffs / sizeof *h->cliffs; k++) {
         const struct hardware_cliffs *of = h->cliffs + k;
         if (k && of->threads == 1) continue; /* the same curve once more */
@@ -247,6 +249,7 @@ static int print_peaks_of_tiers(const struct hardware *h, FILE *f, struct err *e
             table_set(&t, 4, "%s", num_digits(on_all->gflops.median, 3, rate));
         table_set(&t, all > 1 ? 5 : 4, "%s", w->chosen ? "chosen" : " ");
     }
+    if (p->cut) fprintf(f, "Time was up: the machine is busy. Some were not measured.\n");
     return finish(&t, f, e);
 }
 

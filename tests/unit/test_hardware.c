@@ -165,14 +165,15 @@ static void bandwidth(void **state) {
     struct machine m;
     struct bandwidth b;
     ok(machine_open(&m, &(struct machine_opts){.threads = 3, .idle = true}, &e));
-    const struct bandwidth_opts o = {
-        .pool = m.pool, .kern = m.kern, .most = 48 * KB, .per_octave = 2, .seen = told};
+    struct bandwidth_opts o = {.pool = m.pool, .kern = m.kern, .most = 48 * KB, .per_octave = 2,
+                               .seconds = 1e9, .seen = told};
     rounds_told = 0;
     ok(bandwidth_measure(&b, &o, &e));
     assert_int_equal(b.n, 4);
-    assert_int_equal(b.rounds, 3);
-    assert_int_equal(rounds_told, 3);
-    assert_int_equal(rounds_of, 3);
+    assert_int_equal(b.rounds, 9);
+    assert_int_equal(rounds_told, 9);
+    assert_int_equal(rounds_of, 9);
+    assert_false(b.cut);
     for (int i = 0; i < b.n; i++)
         for (int k = 0; k < BANDWIDTH_COUNT; k++) {
             /* three threads need 24 KB for parts of 8 */
@@ -180,6 +181,41 @@ static void bandwidth(void **state) {
             assert_true(small ? isnan(b.point[i].rate[k]) : b.point[i].rate[k] > 0);
         }
     bandwidth_release(&b);
+    /* without time one working set is walked, once */
+    o.seconds = 0;
+    rounds_told = 0;
+    ok(bandwidth_measure(&b, &o, &e));
+    assert_true(b.cut && b.n == 1 && b.rounds == 1 && rounds_told == 1);
+    assert_true(b.point[0].rate[BANDWIDTH_read_one] > 0);
+    bandwidth_release(&b);
+    machine_close(&m);
+}
+
+/* Without time: what is chosen, by one thread and all, and nothing else. */
+static void peaks(void **state) {
+    (void)state;
+    struct machine m;
+    struct peak reference = {0};
+    struct peaks p;
+    ok(machine_open(&m, &(struct machine_opts){.threads = 3}, &e));
+    ok(peaks_reference(&reference, &m, 0, &e));
+    assert_int_equal(reference.data.shape.m, 128);
+    const struct peaks_opts o = {.machine = &m, .reference = &reference, .seen = told};
+    rounds_told = 0;
+    ok(peaks_measure(&p, &o, &e));
+    assert_true(p.cut && p.rounds == 1 && rounds_told == 1);
+    assert_int_equal(p.n, 4);
+    for (int i = 0; i < p.n; i++) {
+        const struct peaks_way *w = p.way + i;
+        assert_true(w->chosen && (w->threads == 1 || w->threads == 3));
+        assert_int_equal(w->side, 128);
+        assert_true(w->gflops.median > 0);
+        assert_ptr_equal(w->product.g, &w->gemm);
+    }
+    assert_true(peaks_chosen(&p, DT_F32, 3) > 0 && peaks_chosen(&p, DT_BF16, 1) > 0);
+    assert_true(peaks_chosen(&p, DT_F32, 2) == 0);
+    peaks_release(&p);
+    peak_close(&reference);
     machine_close(&m);
 }
 
@@ -303,6 +339,7 @@ int main(void) {
         cmocka_unit_test(none),           cmocka_unit_test(of_all_threads),
         cmocka_unit_test(names),          cmocka_unit_test(bandwidth),
         cmocka_unit_test(copies),         cmocka_unit_test(thread_counts),
+        cmocka_unit_test(peaks),
         cmocka_unit_test(classes),        cmocka_unit_test(rates),
         cmocka_unit_test(shapes),
     };
