@@ -2,11 +2,12 @@
 # Installs what duet builds with, on Debian and Ubuntu; says what to install elsewhere.
 # Needs root, directly or through sudo. Does nothing when everything is there.
 #
-#   tools/setup.sh [clang] [plot] [pictures] [peers]
+#   tools/setup.sh [clang] [plot] [pictures] [peers] [propose]
 #
 #   clang     the second compiler too, which only tools/checks.sh needs
 #   plot      gnuplot, which only duet plot needs
 #   pictures  gnuplot and Chromium, which only the test of its pictures needs
+#   propose   curl and jq, which only tools/propose-openai.sh needs
 #   peers     what PyTorch is measured with: tools/python-env.sh and results/scripts/peers.py
 set -eu
 
@@ -19,7 +20,8 @@ for wish; do
     plot) packages="$packages gnuplot-nox" ;;
     pictures) packages="$packages gnuplot-nox chromium" ;;
     peers) packages="$packages g++ python3-venv libtcmalloc-minimal4 libjemalloc2" ;;
-    *) echo "setup: $wish is not known; arguments are clang, plot, pictures, peers" >&2; exit 2 ;;
+    propose) packages="$packages curl ca-certificates jq" ;;
+    *) echo "setup: $wish is not known; arguments are clang, plot, pictures, peers, propose" >&2; exit 2 ;;
     esac
 done
 

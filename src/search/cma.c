@@ -138,6 +138,20 @@ static double norm_of(const double *v, size_t n) {
     return sqrt(sum);
 }
 
+void cma_inject(const struct cma *c, const double *u, const bool *given, double *x) {
+    double y[CMA_MAX_AXES] = {0}, white[CMA_MAX_AXES];
+    const double n = (double)c->n, most = sqrt(n) + 2 * n / (n + 2);
+    for (size_t i = 0; i < c->n; i++) {
+        const double by = c->levels[i] ? c->scale[i] : 1; /* as cma_point goes the other way */
+        if (given[i]) x[i] = c->mean[i] + (u[i] - c->mean[i]) / by;
+        y[i] = (x[i] - c->mean[i]) / c->sigma;
+    }
+    whiten(c, y, white);
+    const double length = norm_of(white, c->n);
+    if (length <= most) return;
+    for (size_t i = 0; i < c->n; i++) x[i] = c->mean[i] + c->sigma * y[i] * (most / length);
+}
+
 static double power(double x, int n) {
     return fun_exp(n * fun_log(x));
 }

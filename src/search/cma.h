@@ -38,6 +38,11 @@ void cma_ask(const struct cma *c, struct rng *r, double *x);
 /* The point that stands for it: in the middle of a value where there are values. */
 void cma_point(const struct cma *c, const double *x, double *u);
 
+/* Makes of a draw x (n) one that stands for a point u (n) of somebody else in the axes that are
+ * given: N. Hansen, Injecting external solutions into CMA-ES (2011, arXiv:1110.4181), by which it
+ * is moved towards the mean, to sqrt(n) + 2 n / (n + 2) standard deviations at most. */
+void cma_inject(const struct cma *c, const double *u, const bool *given, double *x);
+
 /* A generation: its lambda draws, (n) each, the best first. */
 void cma_tell(struct cma *c, const double *const *x);
 

@@ -5,6 +5,7 @@
 #ifndef DUET_HISTORY_H
 #define DUET_HISTORY_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@ struct trial {
     int rung;        /* 0, or how far halving has taken it */
     double share;    /* of the budget at which value was measured, in (0, 1] */
     const double *u; /* the configuration's point, as space_point gives it; borrowed */
+    const json_t *config; /* as it was proposed, which of one by hand may be more than its point
+                           * says; borrowed. NULL: that of u */
     enum trial_status status;
     double value; /* lower is better; only with TRIAL_ok. Of several seeds: that of the first, since
                    * strategies replay it and it must not change */

@@ -174,7 +174,8 @@ struct trial *ledger_history(const struct ledger *l, size_t visible, bool higher
         const struct ledger_job *job = &l->job[i];
         const struct ledger_result *r = i < visible ? first_result(l, job->trial, job->rung) : NULL;
         t[i] = (struct trial){.trial = job->trial, .rung = job->rung, .share = job->share,
-                              .u = job->u, .status = TRIAL_pending, .value = NAN};
+                              .u = job->u, .config = json_object_get(job->json, "config"),
+                              .status = TRIAL_pending, .value = NAN};
         if (!r) continue;
         t[i].status = r->status;
         t[i].value = higher ? -r->value : r->value;

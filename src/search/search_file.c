@@ -3,6 +3,7 @@
 #include "canon.h"
 #include "file.h"
 #include "json_text.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -64,28 +65,6 @@ static int read_whole(const struct search_file *f, const char *key, double least
 
 static int no_memory(struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a search file");
-}
-
-/* A text of words, or an array of texts: *words is new, an array of at least one. */
-static int read_words(const char *path, const char *key, json_t *v, json_t **words, struct err *e) {
-    static const char expected[] = "a text with a command, or an array of its words";
-    bool good = json_is_array(v) && json_array_size(v) > 0;
-    for (size_t i = 0; good && i < json_array_size(v); i++)
-        good = json_is_string(json_array_get(v, i));
-    if (good) {
-        *words = json_incref(v);
-        return 0;
-    }
-    if (!json_is_string(v)) return wrong(path, key, v, expected, e);
-    char *text = strdup(json_string_value(v)), *rest = NULL;
-    *words = json_array();
-    int rc = text && *words ? 0 : no_memory(e);
-    for (char *w = text && !rc ? strtok_r(text, " \t", &rest) : NULL; w && !rc;
-         w = strtok_r(NULL, " \t", &rest))
-        if (json_array_append_new(*words, json_string(w))) rc = no_memory(e);
-    if (!rc && !json_array_size(*words)) rc = wrong(path, key, v, expected, e);
-    free(text);
-    return rc;
 }
 
 /* Members -------------------------------------------------------------------------------------- */
@@ -193,7 +172,7 @@ static int read_metric(struct search_file *f, struct err *e) {
         if (key || exact)
             return err_set(e, ERR_USAGE, "%s: \"metric\" has both \"command\" and \"%s\"", f->path,
                            key ? "key" : "exact");
-        TRY(read_words(f->path, "metric\": \"command", command, &f->metric.command, e));
+        TRY(words_read(f->path, "metric\": \"command", command, &f->metric.command, e));
         return read_better(f, v, e);
     }
     f->metric.key = v ? json_string_value(key) : "val_bpb";
@@ -253,7 +232,7 @@ static int read_rest(struct search_file *f, struct err *e) {
     if (program && space_find(&f->space, "program") < f->space.n)
         return err_set(e, ERR_USAGE, "%s: \"program\" is given, and is an axis of \"space\"",
                        f->path);
-    if (launcher) TRY(read_words(f->path, "launcher", launcher, &f->launcher, e));
+    if (launcher) TRY(words_read(f->path, "launcher", launcher, &f->launcher, e));
     rc = read_limits(f, e);
 out:
     return rc;

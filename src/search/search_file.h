@@ -97,6 +97,10 @@ int search_keys_check(const struct space *s, const struct conf_row *rows, struct
 int search_keys_check_config(const json_t *config, const json_t *base, const struct conf_row *rows,
                              struct err *e);
 
+/* Is it an option of the data that is learned from or measured on? A suite has other values of them
+ * for each of its searches. */
+bool search_keys_is_data(const char *key);
+
 /* Refuses options of the base that a search sets itself. */
 int search_keys_check_base(const json_t *base, const char *path, struct err *e);
 

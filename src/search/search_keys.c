@@ -202,6 +202,12 @@ int search_keys_check_config(const json_t *config, const json_t *base, const str
     return 0;
 }
 
+bool search_keys_is_data(const char *key) {
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (!strcmp(key, refused[i].key)) return refused[i].why == why_data;
+    return false;
+}
+
 int search_keys_check_base(const json_t *base, const char *path, struct err *e) {
     static const char *const own[] = {"out", "resume", "overwrite", "json", "quiet"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)

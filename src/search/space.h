@@ -68,12 +68,13 @@ struct axis {
 
 struct space {
     char *path; /* of the file, for messages */
+    json_t *json; /* the object that it was read from */
     struct axis *axis;
     size_t n;
     size_t order[SPACE_MAX_AXES]; /* each axis behind those that it depends on */
 };
 
-/* Reads the member "space" of a file; j is borrowed. path: for messages. ERR_USAGE with file, key,
+/* Reads the member "space" of a file, which is kept by reference. path: for messages. ERR_USAGE with file, key,
  * what was found and what is expected; nothing is left then. */
 int space_read(struct space *s, const json_t *j, const char *path, struct err *e);
 void space_release(struct space *s); /* accepts all zeros */

@@ -374,6 +374,7 @@ int space_read(struct space *s, const json_t *j, const char *path, struct err *e
         return err_set(e, ERR_USAGE, "%s: \"space\" has %zu axes, at most %d are possible", path, n,
                        SPACE_MAX_AXES);
     s->path = strdup(path);
+    s->json = json_incref(axes);
     s->axis = calloc(n, sizeof *s->axis);
     if (!s->path || !s->axis) rc = no_memory(e);
     for (void *at = json_object_iter(axes); at && !rc; at = json_object_iter_next(axes, at))
@@ -398,6 +399,7 @@ void space_release(struct space *s) {
         free(a->when);
     }
     free(s->axis);
+    json_decref(s->json);
     free(s->path);
     *s = (struct space){0};
 }

@@ -179,20 +179,21 @@ void strategy_release(struct strategy_choice *c) {
 
 /* Proposing ------------------------------------------------------------------------------------ */
 
-static bool is_known(const struct history *h, const double *u, size_t n) {
+const struct trial *strategy_known(const struct history *h, const double *u, size_t n) {
     for (size_t i = 0; i < h->n; i++)
-        if (!memcmp(h->trial[i].u, u, n * sizeof *u)) return true;
-    return false;
+        if (!memcmp(h->trial[i].u, u, n * sizeof *u)) return &h->trial[i];
+    return NULL;
 }
 
-/* The configuration, and the point that it has whoever drew it. */
-static int settle(const struct space *s, struct proposal *p, struct err *e) {
-    p->config = space_config(s, p->u);
-    if (!p->config) return err_set(e, ERR_NOMEM, "no memory for a configuration");
-    const int rc = space_point(s, p->config, s->path, p->u, e);
-    if (!rc) return 0;
-    json_decref(p->config);
-    p->config = NULL;
+int strategy_settle(const struct space *s, double *u, json_t **config, struct err *e) {
+    json_t *c = space_config(s, u);
+    if (config) *config = NULL;
+    if (!c) return err_set(e, ERR_NOMEM, "no memory for a configuration");
+    const int rc = space_point(s, c, s->path, u, e);
+    if (config && !rc)
+        *config = c;
+    else
+        json_decref(c);
     return rc;
 }
 
@@ -200,6 +201,7 @@ int strategy_propose(const struct strategy_ask *ask, struct proposal *p, struct 
     enum { DRAWS = 20 };
     const struct strategy *kind = ask->choice->kind;
     struct strategy_ask again = *ask;
+    if (!again.whole) again.whole = &ask->history;
     for (again.draw = ask->draw;; again.draw++) {
         *p = (struct proposal){.share = 1, .from = kind->name};
         p->trial = strategy_trials(&ask->history);
@@ -209,9 +211,9 @@ int strategy_propose(const struct strategy_ask *ask, struct proposal *p, struct 
         }
         int rc = kind->propose(&again, p, e);
         if (rc || p->what != PROPOSE_TRIAL || p->config) return rc;
-        rc = settle(ask->space, p, e);
+        rc = strategy_settle(ask->space, p->u, &p->config, e);
         if (rc || !kind->draws || again.draw + 1 >= ask->draw + DRAWS ||
-            !is_known(&ask->history, p->u, ask->space->n))
+            !strategy_known(&ask->history, p->u, ask->space->n))
             return rc;
         json_decref(p->config);
     }

@@ -1,7 +1,8 @@
 /* What to try next. A strategy is a file, strategy_x.c, and a word below. Its proposals are a pure
  * function of the space, its options, the seed of the search and the history: nothing is kept
  * between calls, so that a search that was killed goes on as if it had not been, and the same bits
- * come out on every machine. */
+ * come out on every machine. Those of `command` are what a program answers: they repeat because the
+ * ledger holds them before anything is built on them, as it holds all proposals. */
 #ifndef DUET_STRATEGY_H
 #define DUET_STRATEGY_H
 
@@ -19,7 +20,8 @@
     X(tpe)                                                                                         \
     X(cmaes)                                                                                       \
     X(halving)                                                                                     \
-    X(hand)
+    X(hand)                                                                                        \
+    X(command)
 
 /* The strategy that proposes nothing; "from" of a configuration that was given by hand. */
 #define SEARCH_HAND "hand"
@@ -62,6 +64,21 @@ struct strategy_choice {
     json_t *json;                        /* the object that it was read from, or NULL: a word */
 };
 
+/* What starts the program of a strategy that asks one: this layer starts no process. */
+struct strategy_runner {
+    /* Starts argv (array of texts), gives it n bytes of input on its standard input, and fills
+     * *output with what it printed (malloc()ed, text). One sentence that names the program and
+     * ERR_INPUT or ERR_IO: it cannot be started, printed too much, was not at its end after so
+     * many seconds, or ended with another status than 0. ERR_STOP: the search is to end; ERR_NOMEM.
+     * *output is NULL on failure. */
+    int (*run)(void *owner, const json_t *argv, double seconds, const char *input, size_t n,
+               char **output, struct err *e);
+    void *owner;
+    const json_t *about; /* object: what the program is told of the search beside its space (base,
+                          * budget, metric, ...); NULL: nothing */
+    bool higher;         /* values of the history are negated ones */
+};
+
 struct strategy_ask {
     const struct space *space;
     const struct strategy_choice *choice;
@@ -70,6 +87,9 @@ struct strategy_ask {
     struct history history; /* of all jobs so far; the proposal is for the next */
     int64_t trials;         /* there may be so many configurations; 0: no end */
     unsigned draw;          /* 0, and one more each time that a known configuration came out */
+    const struct strategy_runner *runner; /* NULL: no program can be started (ERR_USAGE) */
+    const struct history *whole; /* where `history` is what a strategy shows the one below it: that
+                                  * of the search. NULL: history is */
 };
 
 enum proposal_what {
@@ -87,6 +107,9 @@ struct proposal {
     double u[SPACE_MAX_AXES]; /* of its configuration, as space_point gives it */
     json_t *config;           /* PROPOSE_TRIAL: owned by the caller */
     const char *from;         /* name of the strategy that made the configuration */
+    json_t *refused; /* what a program answered before and why it was not taken, for the ledger:
+                      * array of {"error": sentence, "answer": text}, owned by the caller. NULL:
+                      * nothing. Where `from` is not "command", none was taken */
 };
 
 const struct strategy *strategy_find(const char *name); /* or NULL */
@@ -112,6 +135,13 @@ struct rng strategy_rng(const struct strategy_ask *ask, uint64_t index);
 /* Uniform in (0, 1), and standard normal, the same bits everywhere. */
 double strategy_uniform(struct rng *r);
 double strategy_normal(struct rng *r);
+
+/* The configuration of a point, and the point that it has whoever drew it, in the place of u.
+ * config: new; NULL: not wanted. ERR_NOMEM. */
+int strategy_settle(const struct space *s, double *u, json_t **config, struct err *e);
+
+/* The first job of a configuration, by its (settled) point; NULL: it is not known. */
+const struct trial *strategy_known(const struct history *h, const double *u, size_t n);
 
 /* The configurations that were proposed. */
 int64_t strategy_trials(const struct history *h);

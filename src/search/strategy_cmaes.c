@@ -2,12 +2,15 @@
  * Where it has converged (no direction is wider than what a configuration can show, or the
  * condition is 1e14) it begins anew from a random point with twice the population (A. Auger & N.
  * Hansen, A restart CMA evolution strategy with increasing population size, 2005). Generations are
- * made again from their seeds at each proposal, so that there is nothing to keep. */
+ * made again from their seeds at each proposal, so that there is nothing to keep. A configuration of
+ * the history that is not the one that was drawn for its number (the base, or one of `command`) takes
+ * its place with its result. */
 #include "cma.h"
 #include "strategy.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct strategy_option options[] = {
     {"population", "configurations a generation; 0: 4 + 3 ln(axes)", 0, 0, 1000, OPTION_INT},
@@ -89,11 +92,49 @@ static bool comes_before(const struct trial *a, const struct trial *b) {
     return a_ok && a->value < b->value;
 }
 
+/* The point (space->n) of a draw, not settled. */
+static void point_of(const struct replay *r, const double *x, double *point) {
+    double u[SPACE_MAX_AXES];
+    cma_point(&r->c, x, u);
+    for (size_t i = 0; i < r->ask->space->n; i++) point[i] = 0.5;
+    for (size_t i = 0; i < r->n; i++) point[r->axis[i]] = u[i];
+}
+
+/* No further apart than a configuration shows: so no configuration need be made of a draw, if it
+ * has neither conditions nor shares. */
+static bool is_near(const double *a, const double *b, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(a[i] - b[i]) <= 1e-5)) return false;
+    return true;
+}
+
+/* Makes of the draw x what was tried in its place, if that is something else. */
+static int adopt(const struct replay *r, const struct trial *t, double *x, struct err *e) {
+    const struct space *s = r->ask->space;
+    double drawn[SPACE_MAX_AXES], u[SPACE_MAX_AXES];
+    bool there[SPACE_MAX_AXES], given[SPACE_MAX_AXES];
+    int rc;
+    point_of(r, x, drawn);
+    if (is_near(drawn, t->u, s->n)) return 0;
+    TRY(strategy_settle(s, drawn, NULL, e));
+    if (!memcmp(drawn, t->u, s->n * sizeof *drawn)) return 0;
+    if (!space_active(s, t->u, there)) return err_set(e, ERR_NOMEM, "no memory for a generation");
+    for (size_t i = 0; i < r->n; i++) {
+        u[i] = t->u[r->axis[i]];
+        given[i] = there[r->axis[i]] && u[i] != drawn[r->axis[i]];
+    }
+    cma_inject(&r->c, u, given, x);
+out:
+    return rc;
+}
+
 /* Draws and results of the generation to the next one. */
-static void next_generation(struct replay *r) {
+static int next_generation(struct replay *r, struct err *e) {
     for (size_t k = 0; k < r->c.lambda; k++) {
         struct rng rng = strategy_rng(r->ask, r->first + k);
         cma_ask(&r->c, &rng, r->x + k * r->n);
+        const int rc = adopt(r, r->results[k], r->x + k * r->n, e);
+        if (rc) return rc;
     }
     for (size_t k = 0; k < r->c.lambda; k++) { /* insertion keeps the order of equals */
         const struct trial *t = r->results[k];
@@ -107,6 +148,7 @@ static void next_generation(struct replay *r) {
     }
     cma_tell(&r->c, r->order);
     r->first += r->c.lambda;
+    return 0;
 }
 
 static bool converged(const struct cma *c) {
@@ -115,32 +157,33 @@ static bool converged(const struct cma *c) {
 
 static int replay(struct replay *r, struct proposal *p, struct err *e) {
     const uint64_t index = (uint64_t)p->trial;
-    double x[SPACE_MAX_AXES], u[SPACE_MAX_AXES];
+    double x[SPACE_MAX_AXES];
+    int rc = 0;
     if (!begin_at_base(r)) return err_set(e, ERR_NOMEM, "no memory for a generation");
     while (index >= r->first + r->c.lambda) {
         if (!find_results(r)) {
             p->what = PROPOSE_WAIT;
             return 0;
         }
-        next_generation(r);
+        TRY(next_generation(r, e));
         if (converged(&r->c) && !begin_anew(r))
             return err_set(e, ERR_NOMEM, "no memory for a generation");
     }
     struct rng rng = strategy_rng(r->ask, index);
     cma_ask(&r->c, &rng, x);
-    cma_point(&r->c, x, u);
-    for (size_t i = 0; i < r->n; i++) p->u[r->axis[i]] = u[i];
-    return 0;
+    point_of(r, x, p->u);
+out:
+    return rc;
 }
 
 static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {
     struct replay r = {.ask = ask};
     for (size_t i = 0; i < ask->space->n; i++) {
-        p->u[i] = 0.5;
         if (axis_levels(&ask->space->axis[i]) == 1) continue;
         r.levels[r.n] = axis_levels(&ask->space->axis[i]);
         r.axis[r.n++] = i;
     }
+    for (size_t i = 0; i < ask->space->n; i++) p->u[i] = 0.5; /* where nothing is free */
     const int rc = r.n ? replay(&r, p, e) : 0;
     stop(&r);
     return rc;

@@ -1,7 +1,9 @@
-/* Every combination, in the order of space_grid. */
+/* Every combination, in the order of space_grid, but for those that somebody else has tried (the
+ * base, a hand, or a strategy that has some of the turns). */
 #include "strategy.h"
 
 #include <math.h>
+#include <string.h>
 
 static const struct strategy_option options[] = {
     {"points", "values of an axis of real numbers", 5, 1, SPACE_MAX_POINTS, OPTION_INT},
@@ -17,9 +19,18 @@ static int check(const struct space *s, const struct strategy_choice *c, const c
 
 static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {
     const size_t points = (size_t)strategy_option(ask->choice, "points");
-    bool found;
-    const int rc = space_grid(ask->space, points, (uint64_t)p->trial, p->u, &found, e);
+    double u[SPACE_MAX_AXES];
+    bool found = true;
+    int rc = 0;
+    for (uint64_t i = 0; found; i++) {
+        TRY(space_grid(ask->space, points, i, p->u, &found, e));
+        memcpy(u, p->u, ask->space->n * sizeof *u);
+        if (!found) break;
+        TRY(strategy_settle(ask->space, u, NULL, e));
+        if (!strategy_known(&ask->history, u, ask->space->n)) break;
+    }
     if (!found) p->what = PROPOSE_END;
+out:
     return rc;
 }
 

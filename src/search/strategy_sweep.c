@@ -1,6 +1,6 @@
 /* One knob at a time: the base, then for each axis that the base has, in the order of the file, its
  * other values (of an axis with more, `points` of them evenly), all else as in the base. What an
- * axis brings in by conditions is in the middle. */
+ * axis brings in by conditions is in the middle. What somebody else has tried already is left out. */
 #include "strategy.h"
 
 #include <string.h>
@@ -22,22 +22,23 @@ static double coordinate(const struct axis *a, size_t k, size_t n) {
     return axis_middle((size_t)(level + 0.5), levels);
 }
 
-/* The values of an axis that are neither the base's nor the one before (of a rounded share):
- * *index goes down by their number, or the point of number *index is in u and *config is its
- * configuration. */
-static int walk_axis(const struct strategy_ask *ask, size_t i, const json_t *base, int64_t *index,
-                     double *u, bool *found, struct err *e) {
+/* The first value of an axis that is neither the base's nor the one before (of a rounded share) nor
+ * known: its point is in u. */
+static int walk_axis(const struct strategy_ask *ask, size_t i, const json_t *base, double *u,
+                     bool *found, struct err *e) {
     const struct axis *a = &ask->space->axis[i];
     const size_t n = values(a, (size_t)strategy_option(ask->choice, "points"));
     const double was = u[i];
+    double point[SPACE_MAX_AXES];
     json_t *before = json_null();
     int rc = 0;
     for (size_t k = 0; k < n && !*found && !rc; k++) {
+        json_t *config = NULL;
         u[i] = coordinate(a, k, n);
-        json_t *config = space_config(ask->space, u);
-        if (!config) rc = err_set(e, ERR_NOMEM, "no memory for a configuration");
+        memcpy(point, u, ask->space->n * sizeof *u);
+        rc = strategy_settle(ask->space, point, &config, e);
         const bool other = config && !json_equal(config, base) && !json_equal(config, before);
-        if (other) *found = (*index)-- == 0;
+        *found = other && !strategy_known(&ask->history, point, ask->space->n);
         json_decref(before);
         before = config;
     }
@@ -48,17 +49,20 @@ static int walk_axis(const struct strategy_ask *ask, size_t i, const json_t *bas
 
 static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {
     const struct space *s = ask->space;
-    int64_t index = p->trial - 1;
-    bool there[SPACE_MAX_AXES], found = index < 0;
-    int rc = 0;
+    double point[SPACE_MAX_AXES];
+    bool there[SPACE_MAX_AXES];
+    json_t *base = NULL;
+    int rc;
     memcpy(p->u, ask->start, s->n * sizeof *p->u);
-    json_t *base = space_config(s, p->u);
-    if (!base || !space_active(s, p->u, there))
-        rc = err_set(e, ERR_NOMEM, "no memory for a configuration");
+    memcpy(point, ask->start, s->n * sizeof *point);
+    TRY(strategy_settle(s, point, &base, e));
+    bool found = !strategy_known(&ask->history, point, s->n);
+    if (!space_active(s, p->u, there)) rc = err_set(e, ERR_NOMEM, "no memory for a configuration");
     for (size_t i = 0; i < s->n && !found && !rc; i++)
-        if (there[i]) rc = walk_axis(ask, i, base, &index, p->u, &found, e);
-    json_decref(base);
+        if (there[i]) rc = walk_axis(ask, i, base, p->u, &found, e);
     if (!found) p->what = PROPOSE_END;
+out:
+    json_decref(base);
     return rc;
 }
 

@@ -52,6 +52,8 @@ done
 for file in "$SRC"/docs/*.md "$SRC/LICENSE" "$SRC/README.md"; do
     check "share/doc/duet: ${file##*/}" same "$file" "$prefix/share/doc/duet/${file##*/}"
 done
+check "share/duet/propose-openai.sh" same "$SRC/tools/propose-openai.sh" "$prefix/share/duet/propose-openai.sh"
+check "which can be run" [ -x "$prefix/share/duet/propose-openai.sh" ]
 for shell in bash:bash-completion/completions/duet zsh:zsh/site-functions/_duet \
     fish:fish/vendor_completions.d/duet.fish; do
     "$DUET" completion ${shell%%:*} >script

@@ -28,12 +28,27 @@ static void must(bool ok) {
     if (!ok) abort();
 }
 
+/* A program whose answers are a configuration of the space now and then. */
+static int run(void *owner, const json_t *argv, double seconds, const char *input, size_t n,
+               char **output, struct err *e) {
+    const struct search_file *f = owner;
+    double u[SPACE_MAX_AXES];
+    must(json_array_size(argv) > 0 && seconds > 0 && n && input[n - 1] == '\n');
+    for (size_t i = 0; i < f->space.n; i++) u[i] = fmod((double)n * 0.37, 1.0);
+    json_t *config = space_config(&f->space, u);
+    if (n % 3 == 0) json_object_set_new(config, "no axis", json_null());
+    *output = n % 5 ? json_dumps(config, 0) : strdup("]");
+    json_decref(config);
+    return *output ? 0 : err_set(e, ERR_NOMEM, "no memory");
+}
+
 static void play(const struct search_file *f, const double *start) {
     struct err e;
     struct trial trial[4];
     double u[4][SPACE_MAX_AXES];
+    const struct strategy_runner runner = {.run = run, .owner = (void *)(uintptr_t)f};
     struct strategy_ask ask = {.space = &f->space, .choice = &f->strategy, .start = start,
-                               .seed = (uint64_t)f->seed, .trials = f->trials};
+                               .seed = (uint64_t)f->seed, .trials = f->trials, .runner = &runner};
     for (size_t i = 0; i < 4; i++) {
         struct proposal p;
         ask.history = (struct history){trial, i};
@@ -48,6 +63,7 @@ static void play(const struct search_file *f, const double *start) {
                                   .status = i == 1 ? TRIAL_crash : TRIAL_ok,
                                   .value = i == 1 ? NAN : (double)i};
         json_decref(p.config);
+        json_decref(p.refused);
     }
 }
 

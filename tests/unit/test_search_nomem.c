@@ -16,8 +16,21 @@ static const char *const strategies[] = {
     "{\"name\": \"tpe\", \"startup\": 2}", "{\"name\": \"cmaes\", \"population\": 4}",
     ("{\"name\": \"halving\", \"eta\": 2, \"rungs\": 2, \"over\": {\"name\": \"tpe\", "
      "\"startup\": 1, \"multivariate\": false}}"),
+    ("{\"name\": \"command\", \"run\": \"a b\", \"tries\": 2, \"share\": 0.5, \"startup\": 0, "
+     "\"over\": {\"name\": \"cmaes\", \"population\": 4}}"),
 };
 enum { N_STRATEGIES = sizeof strategies / sizeof *strategies, JOBS = 6 };
+
+/* A program: nothing that is good, then a configuration. */
+static int run(void *owner, const json_t *argv, double seconds, const char *input, size_t n,
+               char **output, struct err *e) {
+    int *asked = owner;
+    char text[80];
+    (void)argv, (void)seconds, (void)input, (void)n;
+    snprintf(text, sizeof text, "{\"x\": %.2f, \"o\": \"a\"}", 0.05 * *asked);
+    *output = strdup(++*asked % 2 ? "{}" : text);
+    return *output ? 0 : err_set(e, ERR_NOMEM, "no memory for an answer");
+}
 
 /* Proposals from a history of so many. */
 static int propose(const struct search_file *f, struct err *e) {
@@ -27,13 +40,17 @@ static int propose(const struct search_file *f, struct err *e) {
     struct trial trial[JOBS];
     char hash[17];
     TRY(search_file_start(f, NULL, start, e));
-    struct strategy_ask ask = {.space = &f->space, .choice = &f->strategy, .start = start};
+    int asked = 0;
+    const struct strategy_runner runner = {.run = run, .owner = &asked};
+    struct strategy_ask ask = {
+        .space = &f->space, .choice = &f->strategy, .start = start, .runner = &runner};
     for (size_t i = 0; i < JOBS; i++) {
         struct proposal p;
         ask.history = (struct history){trial, i};
         TRY(strategy_propose(&ask, &p, e));
         const bool ok = !p.config || search_file_hash(f, p.config, hash);
         json_decref(p.config);
+        json_decref(p.refused);
         if (!ok) return err_set(e, ERR_NOMEM, "no memory for a hash");
         if (p.what != PROPOSE_TRIAL && p.what != PROPOSE_CONTINUE)
             return err_set(e, ERR_INPUT, "job %zu is none: %d", i, p.what);

@@ -405,7 +405,7 @@ static void options_are_checked(void **state) {
     refused("'tep'", "s.json: \"strategy\": unknown strategy \"tep\"; did you mean \"tpe\"?");
     refused("'evolution'",
             "s.json: \"strategy\": unknown strategy \"evolution\", expected one of: random grid "
-            "sweep sobol local tpe cmaes halving hand");
+            "sweep sobol local tpe cmaes halving hand command");
     refused("{'name': 'tpe', 'start': 3}",
             "s.json: \"strategy\": unknown key \"start\"; did you mean \"startup\"?");
     refused("{'name': 'random', 'startup': 3}",
