@@ -42,9 +42,10 @@
  * The two belong to two filtrations, and who stops by looking at their sum looks at more than
  * either allows (Choe & Ramdas, Combining evidence across filtrations, arXiv:2402.09698); and the
  * pool shares the incumbent's results with the test. Neither is covered by the theorem; the mean of
- * e when it is stopped is measured instead (test_gate_null: not above 1), also for candidates much
- * noisier than the pool and for heavy tails, which can bring it above 1 (docs/search.md); min_seeds
- * bounds what they do.
+ * e when it is stopped is measured instead (test_gate_null: not above 1 with a noise floor of five
+ * seeds or a pool of others; with two seeds alone a little), also for candidates much noisier than
+ * the pool and for heavy tails, which can bring it above 1 (docs/search.md); min_seeds bounds what
+ * they do.
  *
  * The whole search: e-LOND (Xu & Ramdas, Online multiple testing with e-values, AISTATS 2024,
  * arXiv:2311.06412). Test number t keeps at

@@ -78,6 +78,7 @@ static void promised(void **state) {
         {"equal, pool of four others", 0.8, 1, 0, 4, 8, 4, 0},
         {"equal, pool is the noise floor", 0, 1, 0, 4, 8, 0, 0},
         {"equal, noise floor, seeds pair", 0.8, 1, 0, 4, 8, 0, 0},
+        {"equal, noise floor of 5 seeds", 0, 1, 0, 4, 5, 0, 0},
         {"equal, noise floor of 2 seeds", 0, 1, 0, 4, 2, 0, 0},
         {"equal, no pool", 0.8, 1, 0, 0, 8, 4, 0},
         {"worse by 0.3", 0.8, 1, -0.3, 4, 8, 4, 0},
