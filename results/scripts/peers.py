@@ -70,8 +70,12 @@ JEMALLOC = {"MALLOC_CONF": "oversize_threshold:1,background_thread:true,metadata
                            "dirty_decay_ms:9000000000,muzzy_decay_ms:9000000000"}  # as PyTorch's tuning guide has it
 
 
+# PyTorch's tuning guide; --tune shows what each is worth on the machine at hand
+TUNED = {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores", "THP_MEM_ALLOC_ENABLE": "1"}
+
+
 def settings(threads, allocator, **more):
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads), LD_PRELOAD=ALLOCATORS[allocator], **more)
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads), LD_PRELOAD=ALLOCATORS[allocator]) | TUNED | more
     return {k: v for k, v in env.items() if v}
 
 
@@ -221,8 +225,9 @@ def variants(o, case):
             yield allocator, usual, settings(o.threads, allocator, **JEMALLOC if allocator == "jemalloc" else {})
     if o.threads > 1:
         yield "1 thread", usual, settings(1, o.allocator)
-    for more in {"THP_MEM_ALLOC_ENABLE": "1"}, {"OMP_WAIT_POLICY": "active"}, {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}:
-        yield " ".join(f"{k}={v}" for k, v in more.items()), usual, env | more
+    yield "OMP_WAIT_POLICY=active", usual, env | {"OMP_WAIT_POLICY": "active"}
+    for without in ["THP_MEM_ALLOC_ENABLE"], ["OMP_PROC_BIND", "OMP_PLACES"], [*TUNED]:
+        yield f"no {' '.join(without)}", usual, settings(o.threads, o.allocator, **dict.fromkeys(without, ""))
     llvm = library("libomp.so.5")
     if llvm:
         yield "LLVM's OpenMP", usual, env | {"LD_PRELOAD": f"{llvm} {env.get('LD_PRELOAD', '')}", "KMP_BLOCKTIME": "1"}
