@@ -67,6 +67,10 @@ static void launcher(void **state) {
     body_ends(GOOD, TRIAL_crash, "ended with status 1");
     spec.launcher = array("['no-such-launcher', '-n1']");
     body_ends(GOOD, TRIAL_crash, "cannot start no-such-launcher: No such file or directory");
+    json_t *many = array("[]");
+    for (int i = 0; i < 600; i++) json_array_append_new(many, json_string("env"));
+    spec.launcher = many;
+    body_ends(GOOD, TRIAL_crash, "a command of 611 words, at most 512 are possible");
     spec.launcher = array("['sh', '-c', 'echo srun: error: no nodes >&2; exit 3', '-']");
     body_ends(GOOD, TRIAL_crash, "srun: error: no nodes");
 }

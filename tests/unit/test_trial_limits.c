@@ -2,10 +2,12 @@
  * programs are scripts. */
 #include "trial_fixture.h"
 
+#include "sanitized.h"
 #include "trial_watch.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 /* ---- limits ---------------------------------------------------------------------------------- */
@@ -282,12 +284,31 @@ static void pinned(void **state) {
     }
 }
 
+/* What is shared, and what each process has. */
+static void memory_share(void **state) {
+    (void)state;
+    const double one = trial_memory_mb(1), four = trial_memory_mb(4);
+    assert_true(one > 0 && four > 0 && four < one * 0.3);
+#if !SANITIZED /* their shadow memory needs more address space */
+    const pid_t child = fork();
+    if (!child) {
+        const struct rlimit r = {(rlim_t)1 << 30, RLIM_INFINITY};
+        if (setrlimit(RLIMIT_AS, &r)) _exit(2);
+        const double whole = trial_memory_mb(1), half = trial_memory_mb(2);
+        _exit(!(whole < 1074 && (one < 2300 || fabs(whole - half) < 1)));
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+#endif
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(hang),  TEST(no_life), TEST(queue),       TEST(memory), TEST(by_the_summary),
         TEST(flood), TEST(stop),    TEST(driver_dies), TEST(locked), TEST(several),
-        TEST(woken), TEST(parts),   TEST(pinned),
+        TEST(woken), TEST(parts),   TEST(pinned),      TEST(memory_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

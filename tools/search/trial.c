@@ -32,15 +32,16 @@ static const struct timespec nap = {.tv_nsec = 20000000};
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* Its words; texts that are made for it are in `made`. */
+/* Its words, and room for those that are made. */
 struct words {
     char *word[MOST_WORDS + 1];
-    int n;
+    int n; /* above MOST_WORDS: too many */
     char self[PATH_MAX], threads[16], seed[32], share[32];
 };
 
 static void add(struct words *w, const char *word) {
-    if (w->n < MOST_WORDS) w->word[w->n++] = (char *)(uintptr_t)word; /* argv is never written */
+    if (w->n < MOST_WORDS) w->word[w->n] = (char *)(uintptr_t)word; /* argv is never written */
+    w->n++;
 }
 
 static void add_all(struct words *w, const json_t *array) {
@@ -75,17 +76,14 @@ static void add_threads(struct words *w, const struct trial_spec *s) {
     add(w, w->threads);
 }
 
-static bool has_run(const char *folder) {
-    char *path = file_join(folder, "config.json");
-    const bool is = path && file_exists(path);
-    free(path);
-    return is;
-}
-
 static int train_words(struct words *w, const struct trial_spec *s, struct err *e) {
     const int rc = add_program(w, s, s->program, e);
+    char *config = file_join(s->folder, "config.json");
+    if (!config) return err_set(e, ERR_NOMEM, "out of memory for a command");
+    const bool goes_on = file_exists(config);
+    free(config);
     add(w, "train");
-    if (has_run(s->folder)) {
+    if (goes_on) {
         add(w, "--resume");
         add(w, s->folder);
     } else {
@@ -131,8 +129,15 @@ int trial_threads(unsigned parts) {
     return each > 0 ? each : 1;
 }
 
+/* Limits of setrlimit are of each process, all others of all together. */
 double trial_memory_mb(unsigned jobs) {
-    return in_mb(memory_available()) / (jobs ? jobs : 1);
+    struct memory_limits l;
+    double most = INFINITY;
+    memory_limits(&l);
+    if (l.available) most = in_mb(l.available) / (jobs ? jobs : 1);
+    if (l.group) most = fmin(most, in_mb(l.group_left) / (jobs ? jobs : 1));
+    if (l.rlimit) most = fmin(most, in_mb(l.rlimit_left));
+    return isfinite(most) ? fmax(most, 1e-6) : 0;
 }
 
 /* ---- signs of life --------------------------------------------------------------------------- */
@@ -215,6 +220,12 @@ static int start(struct trial_run *t, enum trial_phase phase, struct err *e) {
     t->alive = !s->launcher || !train;
     TRY(open_output(t, !train, e));
     TRY((train ? train_words : measure_words)(&w, s, e));
+    if (w.n > MOST_WORDS) {
+        trial_say(t->outcome.words, "a command of %d words, at most %d are possible", w.n,
+                  MOST_WORDS);
+        end(t, TRIAL_crash);
+        goto out;
+    }
     const bool pinned =
         s->parts && !s->launcher && trial_cpus(s->part, s->parts, &set);
     const struct trial_command c = {.argv = w.word,

@@ -127,8 +127,8 @@ struct trial_plan {
  * nothing is known before it runs: it fits. ERR_NOMEM, ERR_IO: it cannot be known. */
 int trial_fits(const struct trial_spec *s, struct trial_plan *p, struct err *e);
 
-/* memory_mb for so many jobs at a time: what is free now (limit.h: control groups, setrlimit),
- * shared equally. 0: not known. */
+/* memory_mb for so many jobs at a time: an equal share of what is free now and what the control
+ * groups leave, and no more than setrlimit leaves a process. 0: not known. */
 double trial_memory_mb(unsigned jobs);
 
 /* How many processors each of `parts` parts has. */

@@ -7,6 +7,7 @@
 #include "state.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
@@ -181,7 +182,7 @@ static void count_files(struct record *r) {
 bool record_is_locked(const char *dir) {
     const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
-    const bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0;
+    const bool locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
     close(fd);
     return locked;
 }
