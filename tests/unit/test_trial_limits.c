@@ -138,7 +138,7 @@ static void driver_dies(void **state) {
     const pid_t shell = pid_in("run/shell"), sleeps = pid_in("run/sleep");
     assert_true(shell && sleeps);
     assert_int_equal(kill(shell, 0), 0);
-    kill(driver, SIGKILL);
+    kill(-driver, SIGKILL); /* its whole group, as a shell does */
     waitpid(driver, NULL, 0);
     assert_true(is_gone(shell) && is_gone(sleeps));
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,8 +26,11 @@ static void drop_all_but(int keep) {
 /* The process that is watched says who it is before it becomes its program, so there is no moment
  * in which nobody would end it. Then nothing comes, until the last writer is gone. */
 __attribute__((noreturn)) static void stand_by(int lifeline) {
+    static const int others[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
     pid_t group = 0;
     setsid(); /* what ends the driver's group, or its terminal, does not end this */
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) signal(others[i], SIG_IGN);
+    prctl(PR_SET_NAME, "duet-sentinel");
     drop_all_but(lifeline);
     if (chdir("/")) { /* any folder does */
     }
