@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Files ---------------------------------------------------------------------------------------- */
@@ -38,8 +39,15 @@ static int sync_folder(const char *path, struct err *e) {
     return rc;
 }
 
+/* Who looks whether a search is going on holds the lock too, for an instant. */
 static int lock_file(int fd, const char *path, struct err *e) {
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    const struct timespec instant = {.tv_nsec = 10000000};
+    int failed = flock(fd, LOCK_EX | LOCK_NB);
+    for (int i = 0; failed && errno == EWOULDBLOCK && i < 10; i++) {
+        nanosleep(&instant, NULL);
+        failed = flock(fd, LOCK_EX | LOCK_NB);
+    }
+    if (!failed) return 0;
     if (errno == EWOULDBLOCK)
         return err_set(e, ERR_USAGE, "%s: another search is going on with it", path);
     return err_errno(e, ERR_IO, "%s: cannot be locked", path);
@@ -160,11 +168,13 @@ int64_t ledger_trial_of(const struct ledger *l, const char *hash) {
     return -1;
 }
 
-/* The first result of a trial at a rung. */
+/* The result of a trial's first seed at a rung: the lowest, whichever ended first. */
 static const struct ledger_result *first_result(const struct ledger *l, int64_t trial, int rung) {
     const struct ledger_result *first = NULL;
-    for (size_t i = l->trial[trial].result; i; i = l->result[i - 1].before)
-        if (l->result[i - 1].rung == rung) first = &l->result[i - 1];
+    for (size_t i = l->trial[trial].result; i; i = l->result[i - 1].before) {
+        const struct ledger_result *r = &l->result[i - 1];
+        if (r->rung == rung && (!first || r->seed < first->seed)) first = r;
+    }
     return first;
 }
 
@@ -179,7 +189,7 @@ struct trial *ledger_history(const struct ledger *l, size_t visible, bool higher
         if (!r) continue;
         t[i].status = r->status;
         t[i].value = higher ? -r->value : r->value;
-        t[i].decision = l->trial[job->trial].decision;
+        if (l->trial[job->trial].job <= visible) t[i].decision = l->trial[job->trial].decision;
     }
     return t;
 }

@@ -111,8 +111,9 @@ const struct ledger_result *ledger_find(const struct ledger *l, int64_t trial, i
 int64_t ledger_trial_of(const struct ledger *l, const char *hash);
 
 /* What a strategy sees when `visible` jobs have ended: all jobs, those from `visible` on as
- * pending. higher: values count negated. A job's result is the first one of its trial and rung.
- * trial: new (n_jobs), to be freed. NULL: no memory. */
+ * pending. higher: values count negated. A job's result is that of the lowest seed of its trial and
+ * rung; a trial's decision is shown where its last job is. trial: new (n_jobs), to be freed. NULL:
+ * no memory. */
 struct trial *ledger_history(const struct ledger *l, size_t visible, bool higher);
 
 const char *trial_status_name(enum trial_status s); /* "pending" too */

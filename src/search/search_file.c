@@ -218,14 +218,15 @@ static int read_rest(struct search_file *f, struct err *e) {
     json_t *launcher = json_object_get(f->json, "launcher");
     int rc;
     f->seed = f->jobs = 1;
-    f->seeds = 4;
+    f->seeds = 8;
     f->confidence = confidence ? json_number_value(confidence) : 0.95;
     TRY(read_whole(f, "trials", 1, 1e6, &f->trials, e));
     TRY(read_whole(f, "seed", 0, 9e15, &f->seed, e));
     TRY(read_whole(f, "seeds", 1, 1000, &f->seeds, e));
     TRY(read_whole(f, "jobs", 1, 4096, &f->jobs, e));
-    if (!(f->confidence >= 0.5 && f->confidence < 1))
-        return wrong(f->path, "confidence", confidence, "a number from 0.5 to below 1", e);
+    const bool sure = f->confidence >= 0.5 && f->confidence < 1;
+    if (confidence && !(sure || (json_is_number(confidence) && f->confidence == 0)))
+        return wrong(f->path, "confidence", confidence, "0, or a number from 0.5 to below 1", e);
     f->program = json_string_value(program);
     if (program && (!f->program || !*f->program))
         return wrong(f->path, "program", program, "the path of a program", e);

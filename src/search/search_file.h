@@ -16,8 +16,8 @@
  *                           whole documents (eval --exact); the default where the key is val_bpb
  * strategy     "tpe"        a name, or {"name": "tpe", "startup": 20} (strategy.h)
  * seed         1            of the proposals
- * seeds        4            seeds that a configuration is trained with at most, while undecided
- * confidence   0.95         at which one is kept
+ * seeds        8            seeds that a configuration is trained with at most, while undecided
+ * confidence   0.95         at which one is kept (gate.h); 0: whatever is better at its first seed
  * limits       {}           peak_rss_mb, num_params_M, seconds: a trial beyond one fails
  * jobs         1            trials at a time
  * program      this one     the duet that trains

@@ -41,8 +41,8 @@ static void write_ledger(const char *path) {
     append(&l, r);
     append(&l, json_pack("{s:s}", "event", "resume"));
     propose(&l, 0, 1, 0.5, hash0);
-    append(&l, ledger_result_event(0, 42, 1, TRIAL_ok, 0.25));
     append(&l, ledger_result_event(0, 43, 1, TRIAL_ok, 0.125));
+    append(&l, ledger_result_event(0, 42, 1, TRIAL_ok, 0.25));
     append(&l, ledger_decision_event(0, true, -1));
     append(&l, ledger_decision_event(1, false, 0));
     assert_int_equal(l.n_lines, 11);
@@ -74,6 +74,7 @@ static void check_whole(const struct ledger *l) {
     assert_true(t[0].value == -1.0 / 3);
     assert_true(t[1].status == TRIAL_pending && t[2].status == TRIAL_pending);
     assert_true(isnan(t[1].value) && t[1].decision == DECISION_none);
+    assert_true(t[0].decision == DECISION_none); /* what was decided by a later job */
     free(t);
 }
 

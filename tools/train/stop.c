@@ -48,6 +48,8 @@ static void on_end(int sig) {
         raise(sig); /* comes when this handler returns */
     } else if (atomic_fetch_or(&cancel, RUN_STOP) & RUN_STOP) {
         say("stopping already; SIGKILL ends without saving", false);
+    } else if (phase == STOP_TRIALS) {
+        say("stopping; what is running saves", false);
     } else if (phase == STOP_FRESH) {
         say("stopping; no update is done yet, nothing to save", false);
     } else {
@@ -59,7 +61,9 @@ static void on_end(int sig) {
 static void on_save(int sig) {
     const int saved = errno;
     (void)sig;
-    if (phase == STOP_OPENING) {
+    if (phase == STOP_TRIALS) {
+        say("SIGUSR1: a search has nothing to save; send it to a training", false);
+    } else if (phase == STOP_OPENING) {
         say("SIGUSR1: training has not begun, nothing to save", false);
     } else {
         save_wanted = true;

@@ -19,6 +19,7 @@ enum stop_phase {
     STOP_FRESH,   /* training, no update done yet */
     STOP_RUNNING, /* training */
     STOP_SAVED,   /* everything is on the disk */
+    STOP_TRIALS,  /* no run: other processes train, and are asked to save */
 };
 
 void stop_catch(void);

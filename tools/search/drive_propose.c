@@ -1,0 +1,186 @@
+#include "drive_impl.h"
+
+#include "provenance.h"
+#include "train_opts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(struct err *e) {
+    return err_set(e, ERR_NOMEM, "no memory for a proposal");
+}
+
+/* What the strategy sees ----------------------------------------------------------------------- */
+
+/* Trials that no strategy proposed. */
+static bool is_own(const struct ledger_job *job) {
+    return !strcmp(job->from, "base") || !strcmp(job->from, "hand");
+}
+
+/* A strategy that goes on with trials at shares of the budget has an order of its own, in which the
+ * base and what was tried by hand, of all of the budget, have no place: it sees what it proposed,
+ * numbered from 0. number: (trials) the search's numbers. Returns the trials that are left out. */
+static int64_t hide_own(const struct ledger *l, struct history *h, struct trial *t,
+                        int64_t *number) {
+    int64_t hidden = 0, shown = 0;
+    size_t n = 0;
+    int64_t *of = number + l->n_trials; /* the other way round */
+    for (size_t i = 0; i < l->n_jobs; i++) {
+        const struct ledger_job *job = &l->job[i];
+        if (!job->before && is_own(job)) {
+            of[job->trial] = -1;
+            hidden++;
+        } else if (!job->before) {
+            number[shown] = job->trial;
+            of[job->trial] = shown++;
+        }
+        if (of[job->trial] < 0) continue;
+        t[n] = t[i];
+        t[n++].trial = of[job->trial];
+    }
+    *h = (struct history){t, n};
+    return hidden;
+}
+
+static int64_t count_hand(const struct ledger *l) {
+    int64_t n = 0;
+    for (size_t i = 0; i < l->n_jobs; i++)
+        n += !l->job[i].before && !strcmp(l->job[i].from, "hand");
+    return n;
+}
+
+/* Asks the strategy, with the results of the first `visible` jobs. p->trial: the search's. */
+static int ask(const struct drive *d, size_t visible, struct proposal *p, struct err *e) {
+    const struct search *s = d->s;
+    const struct ledger *l = &s->ledger;
+    double start[SPACE_MAX_AXES];
+    int rc;
+    int64_t *number = calloc(2 * l->n_trials + 1, sizeof *number);
+    struct trial *t = ledger_history(l, visible, s->file.metric.higher);
+    if (!number || !t) TRY(no_memory(e));
+    memcpy(start, l->job[0].u, s->file.space.n * sizeof *start);
+    struct strategy_ask a = {.space = &s->file.space,
+                             .choice = &s->file.strategy,
+                             .seed = (uint64_t)s->file.seed,
+                             .start = start,
+                             .history = {t, l->n_jobs},
+                             .trials = s->file.trials + count_hand(l)};
+    const bool rungs = s->file.strategy.kind->rungs;
+    if (rungs) {
+        const int64_t hidden = hide_own(l, &a.history, t, number);
+        a.trials -= hidden;
+        if (a.trials < 1) { /* 0 would be without end */
+            p->what = PROPOSE_END;
+            goto out;
+        }
+    }
+    TRY(strategy_propose(&a, p, e));
+    if (p->what == PROPOSE_TRIAL) p->trial = (int64_t)l->n_trials;
+    if (p->what == PROPOSE_CONTINUE && rungs) p->trial = number[p->trial];
+out:
+    free(number);
+    free(t);
+    return rc;
+}
+
+/* Into the ledger ------------------------------------------------------------------------------ */
+
+bool drive_put_date(json_t *event) {
+    struct provenance now;
+    provenance_begin(&now);
+    return event && !json_object_set_new(event, "date", json_string(now.date));
+}
+
+int drive_append_proposal(struct drive *d, int64_t trial, int rung, double share, json_t *config,
+                          const char *from, const char *note, struct err *e) {
+    struct ledger *l = &d->s->ledger;
+    char hash[17];
+    int rc;
+    json_t *event = search_file_hash(&d->s->file, config, hash)
+                        ? ledger_proposal(l, trial, rung, share, config, hash, from)
+                        : NULL;
+    if (!drive_put_date(event) ||
+        (note && json_object_set_new(event, "note", json_string(note))))
+        TRY(no_memory(e));
+    rc = ledger_append(l, event, e);
+out:
+    json_decref(event);
+    return rc;
+}
+
+int drive_leave_behind(struct drive *d, size_t job, int rung, struct err *e) {
+    const struct ledger *l = &d->s->ledger;
+    int rc = 0;
+    for (size_t i = 1; i < job; i++) {
+        const struct ledger_job *j = &l->job[i];
+        if (l->trial[j->trial].decision != DECISION_none || j->rung >= rung || j->share >= 1 ||
+            l->trial[j->trial].job != i + 1)
+            continue;
+        struct verdict v = {.what = VERDICT_DECIDED,
+                            .against = -1,
+                            .reason = "outrun",
+                            .evidence = json_pack("{s:s, s:i}", "reason", "outrun", "seeds", 0)};
+        TRY(drive_decide(d, j->trial, &v, e));
+    }
+out:
+    return rc;
+}
+
+/* Of halving: who was not taken on when its rivals were stays where it is. A rung is over when one
+ * above the next begins, a bracket when another one does. */
+static int leave_behind(struct drive *d, const struct proposal *p, struct err *e) {
+    const struct ledger *l = &d->s->ledger;
+    const struct ledger_job *last = &l->job[l->n_jobs - 1];
+    if (!d->s->file.strategy.kind->rungs) return 0;
+    if (p->what == PROPOSE_END) return drive_leave_behind(d, l->n_jobs, 1000, e);
+    if (p->what == PROPOSE_CONTINUE) return drive_leave_behind(d, l->n_jobs, p->rung - 1, e);
+    return last->before ? drive_leave_behind(d, l->n_jobs, 1000, e) : 0;
+}
+
+/* The base: the axes' values that are nearest to what it says. */
+static int propose_base(struct drive *d, struct err *e) {
+    double u[SPACE_MAX_AXES];
+    json_t *config = NULL;
+    int rc;
+    TRY(search_file_start(&d->s->file, train_rows, u, e));
+    config = space_config(&d->s->file.space, u);
+    TRY(config ? drive_append_proposal(d, 0, 0, 1, config, "base", NULL, e) : no_memory(e));
+out:
+    json_decref(config);
+    return rc;
+}
+
+static int append(struct drive *d, const struct proposal *p, struct err *e) {
+    json_t *config = p->what == PROPOSE_TRIAL ? p->config : search_config(d->s, p->trial);
+    const int rc = leave_behind(d, p, e);
+    return rc ? rc
+              : drive_append_proposal(d, p->trial, p->rung, p->share, config, p->from, NULL, e);
+}
+
+int drive_propose(struct drive *d, bool *made, struct err *e) {
+    const size_t n = d->s->ledger.n_jobs, jobs = (size_t)d->n_slots;
+    struct proposal p = {0};
+    int rc = 0;
+    *made = false;
+    if (!n) {
+        *made = true;
+        return propose_base(d, e);
+    }
+    if (!d->propose || d->no_more) return 0;
+    if (d->asked && d->asked_jobs == n && d->asked_ended == d->ended) return 0;
+    const size_t least = n >= jobs ? n - jobs + 1 : 0;
+    for (size_t visible = least; visible <= d->ended; visible++) {
+        TRY(ask(d, visible, &p, e));
+        if (p.what == PROPOSE_WAIT) continue;
+        d->no_more = p.what == PROPOSE_END;
+        *made = !d->no_more;
+        rc = d->no_more ? leave_behind(d, &p, e) : append(d, &p, e);
+        goto out;
+    }
+    d->asked = true;
+    d->asked_jobs = n;
+    d->asked_ended = d->ended;
+out:
+    json_decref(p.config);
+    return rc;
+}

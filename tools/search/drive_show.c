@@ -1,0 +1,203 @@
+/* What people see of a search: a line for each trial that was decided, and one that says what is
+ * going on. */
+#include "drive_impl.h"
+
+#include "clock.h"
+#include "num.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DIGITS = 4 };
+
+void drive_show_begin(struct drive *d) {
+    struct drive_show *v = &d->show;
+    const struct search_metric *m = &d->s->file.metric;
+    log_progress_init(&v->line, d->opts->quiet);
+    v->metric = m->key ? m->key : "metric";
+    v->began = clock_seconds();
+    log_begin(&v->line);
+}
+
+void drive_show_end(struct drive *d) {
+    log_progress_end(&d->show.line);
+}
+
+/* Lines ---------------------------------------------------------------------------------------- */
+
+static void head(struct drive *d) {
+    char of[40];
+    if (d->show.headed) return;
+    d->show.headed = true;
+    snprintf(of, sizeof of, "difference (%.4g %% interval)", 100 * d->s->plan.confidence);
+    log_note(&d->show.line, "trial  %9.9s  %-30s  seeds     time  changes", d->show.metric, of);
+}
+
+/* Processes' time of a trial. */
+static double seconds_of(const struct search *s, int64_t trial, int *seeds) {
+    const struct ledger *l = &s->ledger;
+    double sum = 0;
+    *seeds = 0;
+    for (size_t i = l->trial[trial].result; i; i = l->result[i - 1].before) {
+        const json_t *seconds = json_object_get(l->result[i - 1].json, "seconds");
+        sum += json_is_number(seconds) ? json_number_value(seconds) : 0;
+        *seeds += l->result[i - 1].rung == search_job(s, trial)->rung;
+    }
+    return sum;
+}
+
+/* "-0.0132 (-0.0210 to -0.0040)", as measured: below 0 where the value is lower. */
+static void difference(const struct search *s, const struct search_evidence *v, char *buf,
+                       size_t size) {
+    *buf = 0;
+    if (!isfinite(v->diff)) return;
+    const int n = snprintf(buf, size, "%+.*f", DIGITS, s->sign * v->diff);
+    if (!isfinite(v->low) || !isfinite(v->high)) return;
+    const double a = s->sign > 0 ? v->low : -v->high, b = s->sign > 0 ? v->high : -v->low;
+    snprintf(buf + n, size - (size_t)n, " (%+.*f to %+.*f)", DIGITS, a, DIGITS, b);
+}
+
+/* What the base, which is compared with nothing, says of the noise. */
+static void noise(const struct drive *d, char *buf, size_t size) {
+    struct gate_noise all;
+    struct err e;
+    *buf = 0;
+    if (!search_noise(d->s, &all, &e) && all.df > 0)
+        snprintf(buf, size, "noise %.*f a result", DIGITS, all.sd);
+}
+
+static const char *why_of(const struct search *s, int64_t trial) {
+    for (size_t i = s->ledger.trial[trial].result; i; i = s->ledger.result[i - 1].before) {
+        const char *why = json_string_value(json_object_get(s->ledger.result[i - 1].json, "why"));
+        if (s->ledger.result[i - 1].status != TRIAL_ok && why) return why;
+    }
+    return "";
+}
+
+/* The end of the line: the decision and why. */
+static void mark_of(const struct search *s, int64_t trial, const struct search_evidence *v,
+                    char *buf, size_t size, enum term_style *style) {
+    const enum trial_status status = search_status(s, trial);
+    const bool keep = search_decision(s, trial)->keep;
+    *style = keep ? TERM_GOOD : TERM_DIM;
+    if (!strcmp(v->reason, "failed")) {
+        *style = TERM_BAD;
+        snprintf(buf, size, ": %s%s%.200s",
+                 status == TRIAL_ok ? "failed at a later seed" : trial_status_name(status),
+                 *why_of(s, trial) ? ": " : "", why_of(s, trial));
+    } else if (!strcmp(v->reason, "base")) {
+        *buf = 0;
+    } else {
+        snprintf(buf, size, ": %s (%s)", keep ? "kept" : "discarded", v->reason);
+    }
+}
+
+void drive_show_decision(struct drive *d, int64_t trial) {
+    const struct search *s = d->s;
+    const int64_t rival = search_rival(s, trial);
+    struct search_evidence v;
+    char value[32] = "", diff[80], changes[300], mark[300];
+    enum term_style style;
+    int seeds;
+    search_evidence(s, trial, &v);
+    head(d);
+    const double seconds = seconds_of(s, trial, &seeds), mean = search_mean(s, trial, NULL);
+    if (isfinite(mean)) num_text(isfinite(v.value) ? v.value : mean, DIGITS, value);
+    if (trial == 0)
+        noise(d, diff, sizeof diff);
+    else
+        difference(s, &v, diff, sizeof diff);
+    search_changes(s, trial, trial == 0 ? -1 : rival >= 0 ? rival : 0, changes, sizeof changes);
+    mark_of(s, trial, &v, mark, sizeof mark, &style);
+    char took[32];
+    log_mark(&d->show.line, style, mark, "%5lld  %9s  %-30s  %5lld  %7s  %s%s", (long long)trial,
+             value, diff, (long long)(v.seeds > 0 ? v.seeds : seeds), log_duration(seconds, took),
+             trial ? "" : "base: ", *changes ? changes : "nothing");
+}
+
+void drive_show_rung(struct drive *d, size_t number) {
+    const struct search *s = d->s;
+    const struct ledger_job *job = &s->ledger.job[number];
+    const struct ledger_result *r = ledger_find(&s->ledger, job->trial, 1, job->rung);
+    char value[32], changes[300], took[32];
+    const json_t *seconds = json_object_get(r->json, "seconds");
+    head(d);
+    num_text(r->value, DIGITS, value);
+    search_changes(s, job->trial, 0, changes, sizeof changes);
+    log_note(&d->show.line, "%5lld  %9s  %-30s  %5d  %7s  %s: at %.3g of the budget",
+             (long long)job->trial, value, "", 1, log_duration(json_number_value(seconds), took),
+             *changes ? changes : "nothing", job->share);
+}
+
+/* Progress ------------------------------------------------------------------------------------- */
+
+/* Seconds that trials will take from now on, judged by those that were decided, else by the budget;
+ * NaN: not known. */
+static double time_left(const struct drive *d) {
+    const struct search *s = d->s;
+    double took = 0;
+    int64_t decided = 0, trainings = 0;
+    for (int64_t i = 0; i < search_trials(s); i++) {
+        int seeds;
+        const double seconds = seconds_of(s, i, &seeds);
+        if (i == 0) trainings = seeds;
+        if (i == 0 && seeds) took = seconds / seeds;
+        decided += i > 0 && s->ledger.trial[i].decision != DECISION_none;
+    }
+    const double left = (double)(s->file.trials - 1 - decided) / (double)s->file.jobs;
+    if (decided) {
+        double sum = 0;
+        for (int64_t i = 1; i < search_trials(s); i++) {
+            int seeds;
+            sum += seconds_of(s, i, &seeds);
+        }
+        return fmax(0, left) * sum / (double)decided;
+    }
+    if (!trainings && s->file.budget == SEARCH_time) took = s->file.amount;
+    return took > 0 ? fmax(0, left) * took : NAN;
+}
+
+/* "13: seed 2, 14: seed 1" */
+static void running(const struct drive *d, char *buf, size_t size) {
+    size_t used = 0;
+    *buf = 0;
+    for (int i = 0; i < d->n_slots && used < size; i++) {
+        const struct drive_slot *slot = &d->slot[i];
+        if (!slot->busy) continue;
+        const int n = snprintf(buf + used, size - used, "%s%lld: seed %lld", used ? ", " : "",
+                               (long long)slot->want.trial, (long long)slot->want.seed);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+void drive_show_progress(struct drive *d) {
+    const struct search *s = d->s;
+    struct term_part part[6] = {{.rank = 0}};
+    char took[32], value[32];
+    if (!log_progress_due(&d->show.line)) return;
+    int64_t decided = 0;
+    for (int64_t i = 0; i < search_trials(s); i++)
+        decided += s->ledger.trial[i].decision != DECISION_none;
+    const int64_t best = search_incumbent(s);
+    snprintf(part[0].text, sizeof part->text, "%lld of %lld trials decided", (long long)decided,
+             (long long)s->file.trials);
+    part[1].rank = 3;
+    running(d, part[1].text, sizeof part->text);
+    part[2].rank = 1;
+    if (best >= 0)
+        snprintf(part[2].text, sizeof part->text, "best %s (trial %lld)",
+                 num_text(search_mean(s, best, NULL), DIGITS, value), (long long)best);
+    part[3].rank = 4;
+    snprintf(part[3].text, sizeof part->text, "%zu kept", search_kept(s));
+    part[4].rank = 5;
+    snprintf(part[4].text, sizeof part->text, "%s so far",
+             log_duration(clock_seconds() - d->show.began, took));
+    part[5].rank = 2;
+    const double left = time_left(d);
+    if (isfinite(left))
+        snprintf(part[5].text, sizeof part->text, "about %s left", log_duration(left, took));
+    char line[512];
+    term_join(part, 6, term_columns(2) - 1, line, sizeof line);
+    log_progress_show(&d->show.line, true, "%s", line);
+}

@@ -1,0 +1,163 @@
+/* A search on the disk: its folder, its ledger, and what they say.
+ *
+ *   DIR/search.json              the file as resolved: base inlined, paths absolute. Nothing else
+ *                                is needed to go on
+ *   DIR/ledger.jsonl             what happened (src/search/ledger.h)
+ *   DIR/trials/NNNN/config.json  options of `duet train` of a trial, without "seed"
+ *   DIR/trials/NNNN/seed-S/      folder of its run with seed S; halving goes on in it
+ *   DIR/trials/NNNN/seed-S.txt   what that process printed
+ *   DIR/best.json                options of the incumbent, for `duet train --config`
+ *   DIR/results.tsv              a line a trial (results_tsv.h)
+ *
+ *   struct search s;
+ *   TRY(search_open(&s, "runs/search", false, e));
+ *   for (int64_t t = 0; t < search_trials(&s); t++) show(search_config(&s, t));
+ *   out: search_close(&s);
+ *
+ * Seeds are 1, 2, 3, ..., shared by all trials. Values are as measured; search_better says which of
+ * two is better. The gate's signs are the other way round where the metric is to be high: its diff
+ * is below 0 where the candidate is better, and so is that of struct search_evidence.
+ *
+ * Members that the driver adds to the ledger's lines:
+ *   search, resume  "version", "commit", "host", "cpu", "threads", "tier", "gemm", "date", "trials"
+ *                   (planned), "sources": {path: hash of the file}; search: "file" (all of it),
+ *                   "memory_mb" that a trial may plan with, so that what is refused stays refused
+ *   proposal        "date"
+ *   result          "seconds" (of the process), "rss_mb" (its peak), "why" (its last words, where
+ *                   it is not ok), "summary" (summary.json without "history" and "run"), "date",
+ *                   "same": the trial whose result this is, of one whose hash was known
+ *   decision        "evidence" (struct search_evidence), "date" */
+#ifndef DUET_SEARCH_H
+#define DUET_SEARCH_H
+
+#include "gate.h"
+#include "ledger.h"
+#include "search_file.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct search {
+    char *dir; /* as given, without / at its end */
+    struct search_file file;
+    struct ledger ledger;
+    struct gate_plan plan;
+    int64_t planned; /* trials, when the search began: share of the gate's tests */
+    double sign;     /* -1 where the metric is to be high, else 1: sign * value is what is
+                      * minimised */
+};
+
+/* A new folder from the tree of a search file. json: borrowed; path: where it was read from, for
+ * messages and for the paths in it ("./x" counts from its folder). Base and keys are checked as
+ * `duet train` does, paths made absolute, test-fraction set where the base has neither that nor
+ * val-data nor a task. The folder is made last, and not at all on failure: ERR_USAGE (also where
+ * DIR holds a search or anything else), ERR_INPUT, ERR_IO, ERR_NOMEM. s is open to write. */
+int search_create(struct search *s, const json_t *json, const char *path, const char *dir,
+                  struct err *e);
+
+/* The same without a folder and without a ledger: s->dir is NULL. For who asks first. */
+int search_plan(struct search *s, const json_t *json, const char *path, struct err *e);
+
+/* Opens a folder. write: locks it (ERR_USAGE where another process has it), cuts a torn line. */
+int search_open(struct search *s, const char *dir, bool write, struct err *e);
+void search_close(struct search *s); /* accepts all zeros */
+
+/* Is it the folder of a search? */
+bool search_is(const char *dir);
+/* Is a process at work in it? */
+bool search_is_locked(const char *dir);
+
+/* Paths, malloc()ed; NULL: no memory. name NULL: the folder itself. */
+char *search_path(const struct search *s, const char *name);
+char *search_trial_path(const struct search *s, int64_t trial, const char *name);
+char *search_run_path(const struct search *s, int64_t trial, int64_t seed, const char *name);
+char *search_log_path(const struct search *s, int64_t trial, int64_t seed);
+
+/* Trials ---------------------------------------------------------------------------------------
+ * Numbers are 0 to search_trials - 1, the base is 0. */
+
+int64_t search_trials(const struct search *s);
+/* {axis: value}; lies in the ledger. */
+json_t *search_config(const struct search *s, int64_t trial);
+/* Its options, as `duet train --config` takes them (without "seed" and "program"): new; NULL: no
+ * memory. */
+json_t *search_options(const struct search *s, int64_t trial);
+/* The duet that trains it; lies in the file. NULL: this one. */
+const char *search_program(const struct search *s, int64_t trial);
+/* Its last job: rung and share that it was proposed for. */
+const struct ledger_job *search_job(const struct search *s, int64_t trial);
+/* Its result with that seed at its last rung; NULL: none. */
+const struct ledger_result *search_result(const struct search *s, int64_t trial, int64_t seed);
+/* How its first seed ended, at the highest rung that it came to. */
+enum trial_status search_status(const struct search *s, int64_t trial);
+/* NULL: none yet. */
+const struct ledger_decision *search_decision(const struct search *s, int64_t trial);
+
+/* Results of a trial of which all of the budget was trained: value[i] of seed i + 1, times sign,
+ * NaN where there is none. used: of these seeds only. value: (most). */
+void search_runs(const struct search *s, int64_t trial, size_t used, double *value, size_t most,
+                 struct gate_runs *out);
+/* Mean of its values as measured, over all seeds at its last rung; NaN: none. n: how many, or
+ * NULL. */
+double search_mean(const struct search *s, int64_t trial, size_t *n);
+bool search_better(const struct search *s, double a, double b);
+
+/* The last that was kept, which the base is when it has run; -1: none yet. */
+int64_t search_incumbent(const struct search *s);
+/* The incumbent that trial was tested against; -1: none. */
+int64_t search_rival(const struct search *s, int64_t trial);
+/* Keeps but for the base. */
+size_t search_kept(const struct search *s);
+
+/* What a decision rests on. NaN or -1: not in the ledger. */
+struct search_evidence {
+    const char *reason; /* a word of gate_reason_word, or SEARCH_REASONS; lies in the ledger */
+    double diff, low, high; /* to the rival; below 0 is better; a confidence sequence */
+    double log_e, threshold, chance;
+    double value, rival; /* means of the shared seeds, as measured */
+    int64_t seeds;       /* used of the candidate */
+    int64_t test;        /* number of the test, from 1 */
+    double noise;        /* standard deviation of one result then */
+};
+/* Words beside the gate's: the base; first result where the incumbent has none; not better at its
+ * first seed (confidence 0), or better; its hash was known; not among the best of its rung; the
+ * search ended, or was stopped, before it was decided. */
+#define SEARCH_REASONS "base first worse better known outrun"
+bool search_evidence(const struct search *s, int64_t trial, struct search_evidence *out);
+
+/* What is known of the noise, of all decided trials with the seeds that were used, against the
+ * incumbent: fields are NaN where there is too little. ERR_NOMEM. */
+int search_noise(const struct search *s, struct gate_noise *out, struct err *e);
+
+/* What is other in a trial's configuration than in that of `from`: "lr 0.003 -> 0.0047, batch 4 ->
+ * 8", "" where nothing is; from -1: all of it, "lr 0.0047, batch 8". "set." is left out, what does
+ * not fit is cut. Into buf, which is returned. */
+const char *search_changes(const struct search *s, int64_t trial, int64_t from, char *buf,
+                           size_t size);
+
+/* Facts for the ledger's first line: new; NULL with *e filled. sources: of which the hashes are
+ * taken. */
+json_t *search_facts(const struct search_file *f, struct err *e);
+
+/* Seeds of each trial that decisions rest on (n_trials numbers): those that its own decision used,
+ * all of one that was kept, and those that later candidates were compared at. 0: not decided. */
+void search_known(const struct search *s, size_t *known);
+
+/* For who writes ------------------------------------------------------------------------------ */
+
+/* The ledger's first line, if it is empty; else a line that somebody goes on, after the sources were
+ * compared: ERR_INPUT where one is another than it was. search_open does this. */
+int search_begin(struct search *s, struct err *e);
+/* Members that follow from file and ledger. */
+void search_settle(struct search *s);
+
+/* best.json as the incumbent is, if there is one. */
+int search_write_best(const struct search *s, struct err *e);
+/* trials/NNNN with config.json. */
+int search_write_trial(const struct search *s, int64_t trial, struct err *e);
+/* Removes what only training on needs of a trial that was discarded: weights, state, tokens. */
+void search_drop_weights(const struct search *s, int64_t trial);
+/* A file, or a folder with all that is in it; links are not followed. */
+void search_remove(const char *path);
+
+#endif

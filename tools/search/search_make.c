@@ -1,0 +1,328 @@
+/* A new search: its file made whole, its folder, and what is on record of where it runs. */
+#include "search.h"
+
+#include "file.h"
+#include "json_text.h"
+#include "machine.h"
+#include "provenance.h"
+#include "train_opts.h"
+#include "trial.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define TEST_FRACTION 0.05 /* of the data, where the base says nothing */
+
+static int no_memory(struct err *e) {
+    return err_set(e, ERR_NOMEM, "no memory for a search");
+}
+
+/* Paths ---------------------------------------------------------------------------------------- */
+
+/* What a path of a file at `path` leads to, from anywhere: as it stands where nothing is there.
+ * New. */
+static json_t *whole_path(const char *path, const char *value) {
+    char found[PATH_MAX], *at = NULL;
+    const char *slash = strrchr(path, '/');
+    const bool beside = !strncmp(value, "./", 2) || !strncmp(value, "../", 3);
+    if (slash && beside) {
+        char *folder = strndup(path, (size_t)(slash - path));
+        at = folder ? file_join(folder, value) : NULL;
+        free(folder);
+        if (!at) return NULL;
+    }
+    const char *asked = at ? at : value;
+    json_t *v = json_string(realpath(asked, found) ? found : asked);
+    free(at);
+    return v;
+}
+
+static bool is_word(const struct conf_row *row, const char *value) {
+    const size_t n = strlen(value);
+    for (const char *p = row->choices; n && p && (p = strstr(p, value)); p += n)
+        if ((p == row->choices || p[-1] == ' ') && (p[n] == ' ' || !p[n])) return true;
+    return false;
+}
+
+static json_t *whole_value(const struct conf_row *row, const char *path, json_t *v) {
+    if (json_is_string(v) && !is_word(row, json_string_value(v)))
+        return whole_path(path, json_string_value(v));
+    if (!json_is_array(v)) return json_incref(v);
+    json_t *all = json_array();
+    for (size_t i = 0; all && i < json_array_size(v); i++) {
+        json_t *one = whole_value(row, path, json_array_get(v, i));
+        if (one && !json_array_append_new(all, one)) continue;
+        json_decref(all);
+        return NULL;
+    }
+    return all;
+}
+
+/* Programs that are named by a path, not found by PATH. */
+static json_t *whole_program(const char *path, json_t *v) {
+    const char *name = json_string_value(v);
+    return name && strchr(name, '/') ? whole_path(path, name) : json_incref(v);
+}
+
+/* Words of a command that are files here. It is run in another folder. */
+static json_t *whole_words(const json_t *words) {
+    json_t *all = json_array();
+    for (size_t i = 0; all && i < json_array_size(words); i++) {
+        json_t *v = json_array_get(words, i);
+        const char *word = json_string_value(v);
+        json_t *one = *word != '/' && file_is_regular(word) ? whole_path("", word) : json_incref(v);
+        if (one && !json_array_append_new(all, one)) continue;
+        json_decref(all);
+        return NULL;
+    }
+    return all;
+}
+
+/* Members -------------------------------------------------------------------------------------- */
+
+static bool put(json_t *o, const char *key, json_t *v) {
+    return v && !json_object_set_new(o, key, v);
+}
+
+/* The base as an object whose paths can be read from anywhere. New. */
+static json_t *whole_base(const struct search_file *f) {
+    json_t *base = json_copy(f->base);
+    const char *path = f->base_path ? f->base_path : f->path, *key;
+    bool ok = base != NULL;
+    json_t *v;
+    json_object_foreach(f->base, key, v) {
+        const struct conf_row *row = conf_row(train_rows, key);
+        if (!ok || !row || !(row->path || row->resume == RESUME_SOURCE)) continue;
+        ok = put(base, key, whole_value(row, path, v));
+    }
+    if (ok) json_object_del(base, "seed"); /* trials have their own */
+    if (ok) json_object_del(base, CONF_RECORD);
+    if (ok && !json_object_get(base, "test-fraction") && !json_object_get(base, "val-data") &&
+        !json_object_get(base, "task"))
+        ok = put(base, "test-fraction", json_real(TEST_FRACTION));
+    if (ok) return base;
+    json_decref(base);
+    return NULL;
+}
+
+/* Programs of an axis. */
+static bool whole_axis(json_t *file, const char *path) {
+    json_t *axis = json_object_get(json_object_get(file, "space"), "program");
+    json_t *choices = json_object_get(axis, "choice");
+    for (size_t i = 0; i < json_array_size(choices); i++) {
+        json_t *v = whole_program(path, json_array_get(choices, i));
+        if (!v || json_array_set_new(choices, i, v)) return false;
+    }
+    return true;
+}
+
+static bool whole_metric(json_t *file, const struct search_file *f) {
+    if (!f->metric.command) return true;
+    json_t *words = whole_words(f->metric.command);
+    return put(json_object_get(file, "metric"), "command", words);
+}
+
+/* The whole file. New; NULL: no memory. */
+static json_t *whole_file(const struct search_file *f) {
+    json_t *file = json_deep_copy(f->json), *program = json_object_get(f->json, "program");
+    bool ok = file && put(file, "base", whole_base(f)) && whole_metric(file, f) &&
+              whole_axis(file, f->path);
+    if (ok && program) ok = put(file, "program", whole_program(f->path, program));
+    if (ok) return file;
+    json_decref(file);
+    return NULL;
+}
+
+/* Files ---------------------------------------------------------------------------------------- */
+
+/* Names and values of the base, as `duet train` reads them. */
+static int check_base(const struct search_file *f, struct err *e) {
+    struct conf conf = {0};
+    struct train_opts o;
+    char *text = json_text_dump(f->base, JSON_COMPACT);
+    char what[600];
+    int rc;
+    snprintf(what, sizeof what, "%.500s: \"base\"", f->path);
+    TRY(text ? conf_parse(&conf, train_rows, &o, 0, NULL, e) : no_memory(e));
+    rc = conf_read_defaults_text(&conf, text, what, e);
+out:
+    conf_release(&conf);
+    free(text);
+    return rc;
+}
+
+static int reread(struct search_file *f, const json_t *json, const char *path, struct err *e) {
+    char *text = json_text_dump(json, JSON_INDENT(2));
+    const int rc = text ? search_file_read(f, text, strlen(text), path, train_rows, e)
+                        : no_memory(e);
+    free(text);
+    return rc;
+}
+
+int search_plan(struct search *s, const json_t *json, const char *path, struct err *e) {
+    struct search_file given = {0};
+    json_t *whole = NULL;
+    int rc;
+    *s = (struct search){.ledger.fd = -1};
+    TRY(reread(&given, json, path, e));
+    TRY(check_base(&given, e));
+    whole = whole_file(&given);
+    if (!whole) TRY(no_memory(e));
+    TRY(reread(&s->file, whole, path, e));
+    s->ledger.space = &s->file.space;
+    search_settle(s);
+out:
+    json_decref(whole);
+    search_file_close(&given);
+    if (rc) search_close(s);
+    return rc;
+}
+
+/* Nothing is in it that could be mistaken for this search's. */
+static int check_folder(const char *dir, struct err *e) {
+    DIR *d = opendir(dir);
+    const struct dirent *entry;
+    bool empty = true;
+    if (!d && errno == ENOENT) return 0;
+    if (!d) return err_errno(e, ERR_USAGE, "%s cannot be the folder of a search", dir);
+    while (empty && (entry = readdir(d)))
+        empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+    closedir(d);
+    if (empty) return 0;
+    if (search_is(dir))
+        return err_set(e, ERR_USAGE,
+                       "%s already holds a search: go on with --resume %s, or choose another --out",
+                       dir, dir);
+    return err_set(e, ERR_USAGE, "%s is not empty: choose another --out", dir);
+}
+
+int search_create(struct search *s, const json_t *json, const char *path, const char *dir,
+                  struct err *e) {
+    int rc;
+    struct file_out f = {0};
+    char *text = NULL, *file = NULL;
+    *s = (struct search){.ledger.fd = -1};
+    TRY(check_folder(dir, e));
+    TRY(search_plan(s, json, path, e));
+    text = json_text_dump(s->file.json, JSON_INDENT(2));
+    file = file_join(dir, "search.json");
+    if (!text || !file) TRY(no_memory(e));
+    TRY(file_mkdirs(dir, e));
+    TRY(file_out_open(&f, file, e));
+    file_out_write(&f, text, strlen(text));
+    file_out_write(&f, "\n", 1);
+    TRY(file_out_commit(&f, e));
+    search_close(s);
+    rc = search_open(s, dir, true, e);
+out:
+    free(text);
+    free(file);
+    if (rc) search_close(s);
+    return rc;
+}
+
+/* Facts ---------------------------------------------------------------------------------------- */
+
+static int hash_source(json_t *sources, const char *path, struct err *e) {
+    struct file_map m;
+    char text[24];
+    if (!file_is_regular(path)) return 0; /* a folder, or a name that comes with duet */
+    const int rc = file_map_open(&m, path, e);
+    if (rc) return rc;
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH64(m.data, m.size, 0));
+    file_map_close(&m);
+    return json_object_set_new(sources, path, json_string(text)) ? no_memory(e) : 0;
+}
+
+/* Of all files that the base names. */
+static int hash_sources(const struct search_file *f, json_t *sources, struct err *e) {
+    const char *key;
+    json_t *v;
+    int rc = 0;
+    json_object_foreach(f->base, key, v) {
+        const struct conf_row *row = conf_row(train_rows, key);
+        if (!row || !(row->path || row->resume == RESUME_SOURCE)) continue;
+        if (json_is_string(v)) TRY(hash_source(sources, json_string_value(v), e));
+        for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++)
+            if (json_is_string(json_array_get(v, i)))
+                TRY(hash_source(sources, json_string_value(json_array_get(v, i)), e));
+    }
+out:
+    return rc;
+}
+
+/* Date, version, commit, host, processor, tier and backend, as a run's record has them. */
+static json_t *machine_facts(const struct search_file *f, struct err *e) {
+    struct machine m = {0};
+    struct provenance p;
+    json_t *facts = NULL;
+    const struct machine_opts o = {
+        .gemm = json_string_value(json_object_get(f->base, "gemm")),
+        .compute = json_string_value(json_object_get(f->base, "compute"))};
+    if (machine_open(&m, &o, e)) return NULL;
+    provenance_begin(&p);
+    p.machine = &m;
+    char *text = provenance_json(&p, NULL, NULL);
+    facts = text ? json_loads(text, 0, NULL) : NULL;
+    if (!facts) no_memory(e);
+    free(text);
+    machine_close(&m);
+    return facts;
+}
+
+json_t *search_facts(const struct search_file *f, struct err *e) {
+    json_t *facts = machine_facts(f, e), *sources = json_object();
+    int rc = facts && sources ? hash_sources(f, sources, e) : facts ? no_memory(e) : e->code;
+    if (!rc && (json_object_set(facts, "sources", sources) ||
+                json_object_set_new(facts, "trials", json_integer(f->trials))))
+        rc = no_memory(e);
+    json_decref(sources);
+    if (!rc) return facts;
+    json_decref(facts);
+    return NULL;
+}
+
+/* Other data under the same name would make the trials incomparable without a word. */
+static int same_sources(const struct search *s, json_t *was, json_t *now, struct err *e) {
+    const char *path;
+    json_t *hash;
+    json_object_foreach(was, path, hash) {
+        const json_t *found = json_object_get(now, path);
+        if (!found)
+            return err_set(e, ERR_INPUT, "%s: %s is not there any more, which its trials read",
+                           s->dir, path);
+        if (!json_equal(hash, found))
+            return err_set(e, ERR_INPUT,
+                           "%s: %s is another file (hash %s, was %s) than when the search began: "
+                           "trials would not be comparable",
+                           s->dir, path, json_string_value(found), json_string_value(hash));
+    }
+    return 0;
+}
+
+int search_begin(struct search *s, struct err *e) {
+    int rc = 0;
+    json_t *line = search_facts(&s->file, e);
+    const bool first = !s->ledger.head;
+    if (!line) return e->code;
+    if (!first)
+        TRY(same_sources(s, json_object_get(s->ledger.head, "sources"),
+                         json_object_get(line, "sources"), e));
+    if (json_object_set_new(line, "event", json_string(first ? "search" : "resume")))
+        TRY(no_memory(e));
+    if (first && json_object_set(line, "file", s->file.json)) TRY(no_memory(e));
+    if (first && !s->file.launcher &&
+        !put(line, "memory_mb", json_real(trial_memory_mb((unsigned)s->file.jobs))))
+        TRY(no_memory(e));
+    rc = ledger_append(&s->ledger, line, e);
+out:
+    json_decref(line);
+    return rc;
+}

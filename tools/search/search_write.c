@@ -1,0 +1,115 @@
+/* What a search writes beside its ledger. All of it follows from the ledger and is made again where
+ * it is missing. */
+#include "search.h"
+
+#include "file.h"
+#include "json_text.h"
+#include "run_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int no_memory(struct err *e) {
+    return err_set(e, ERR_NOMEM, "no memory for a search's files");
+}
+
+/* Options of a trial into a file. seed 0: without. */
+static int write_options(const struct search *s, int64_t trial, int64_t seed, const char *path,
+                         struct err *e) {
+    struct file_out f = {0};
+    json_t *o = search_options(s, trial);
+    int rc;
+    if (o && seed && json_object_set_new(o, "seed", json_integer(seed))) {
+        json_decref(o);
+        o = NULL;
+    }
+    char *text = o ? json_text_dump(o, JSON_INDENT(1)) : NULL;
+    json_decref(o);
+    TRY(text ? file_out_open(&f, path, e) : no_memory(e));
+    file_out_write(&f, text, strlen(text));
+    file_out_write(&f, "\n", 1);
+    rc = file_out_commit(&f, e);
+out:
+    free(text);
+    return rc;
+}
+
+int search_write_best(const struct search *s, struct err *e) {
+    const int64_t best = search_incumbent(s);
+    char *path = search_path(s, "best.json");
+    int rc = path ? 0 : no_memory(e);
+    if (!rc && best >= 0) rc = write_options(s, best, 1, path, e);
+    free(path);
+    return rc;
+}
+
+int search_write_trial(const struct search *s, int64_t trial, struct err *e) {
+    char *dir = search_trial_path(s, trial, NULL), *path = search_trial_path(s, trial, "config.json");
+    int rc;
+    if (!dir || !path) TRY(no_memory(e));
+    TRY(file_mkdirs(dir, e));
+    rc = file_exists(path) ? 0 : write_options(s, trial, 0, path, e);
+out:
+    free(dir);
+    free(path);
+    return rc;
+}
+
+/* Removing ------------------------------------------------------------------------------------- */
+
+/* What tells of a run; all else is for training on, or for using the model. */
+static bool tells(const char *name) {
+    static const char *const words[] = {"config.json", "log.jsonl",     "summary.json",
+                                        "clock",       "trajectory.zo", "val-first.json"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(name, words[i])) return true;
+    return false;
+}
+
+static void drop_run(const char *dir) {
+    for (size_t i = 0; i < n_run_folder_files; i++) {
+        if (tells(run_folder_files[i])) continue;
+        char *path = file_join(dir, run_folder_files[i]);
+        if (path) unlink(path);
+        free(path);
+    }
+    char *kept = file_join(dir, RUN_FOLDER_KEPT);
+    if (kept) search_remove(kept);
+    free(kept);
+}
+
+void search_drop_weights(const struct search *s, int64_t trial) {
+    char *dir = search_trial_path(s, trial, NULL);
+    DIR *d = dir ? opendir(dir) : NULL;
+    const struct dirent *entry;
+    while (d && (entry = readdir(d))) {
+        char *run = strncmp(entry->d_name, "seed-", 5) ? NULL : file_join(dir, entry->d_name);
+        if (run && file_is_dir(run)) drop_run(run);
+        free(run);
+    }
+    if (d) closedir(d);
+    free(dir);
+}
+
+void search_remove(const char *path) {
+    struct stat st;
+    if (lstat(path, &st)) return;
+    if (!S_ISDIR(st.st_mode)) {
+        unlink(path);
+        return;
+    }
+    DIR *d = opendir(path);
+    const struct dirent *entry;
+    while (d && (entry = readdir(d))) {
+        const bool self = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+        char *inner = self ? NULL : file_join(path, entry->d_name);
+        if (inner) search_remove(inner);
+        free(inner);
+    }
+    if (d) closedir(d);
+    rmdir(path);
+}
