@@ -417,10 +417,15 @@ static void by_hand(void **state) {
     ok(drive_hand(&s, config, NULL, &o, &again, &e));
     assert_true(again == 1 && w.started == started);
     json_object_set_new(config, "lr", json_real(0.5)); /* no value of the axis */
-    assert_int_equal(drive_hand(&s, config, NULL, &o, &again, &e), ERR_INPUT);
+    json_object_set_new(config, "beta1", json_real(0.8)); /* and no axis */
+    ok(drive_hand(&s, config, NULL, &o, &again, &e));
+    assert_true(again == 2 && search_status(&s, 2) == TRIAL_nan && search_incumbent(&s) == 1);
+    char words[100];
+    assert_string_equal(search_changes(&s, 2, 1, words, sizeof words),
+                        "lr 0.001 -> 0.5, beta1 none -> 0.8");
     json_decref(config);
     ok(drive_search(&s, &o, &e));
-    assert_int_equal(search_trials(&s), 21);
+    assert_int_equal(search_trials(&s), 22);
     search_close(&s);
     remove_tree(at("a"));
 }

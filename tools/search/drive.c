@@ -343,7 +343,8 @@ int drive_hand(struct search *s, const json_t *config, const char *note,
     if (*trial < 0) {
         if (!s->ledger.n_jobs) TRY(drive_propose(&d, &(bool){false}, e));
         *trial = (int64_t)s->ledger.n_trials;
-        TRY(drive_append_proposal(&d, *trial, 0, 1, (json_t *)(uintptr_t)config, "hand", note, e));
+        const struct proposal p = {.trial = *trial, .share = 1, .from = SEARCH_HAND};
+        TRY(drive_append_proposal(&d, &p, (json_t *)(uintptr_t)config, note, e));
     }
     rc = loop(&d, (size_t)s->ledger.trial[*trial].job, e);
 out:

@@ -1,14 +1,14 @@
 /* The loop of a search: proposes, has trials run, judges, decides, and writes each of these to the
- * ledger before anything is built on it. What it does next is a function of the ledger alone (and of
- * which processes are running), so that a search that was killed goes on as if it had not been.
+ * ledger before anything is built on it. What it does next is a function of the ledger alone (and
+ * of which processes are running), so that a search that was killed goes on as if it had not been.
  *
  * Order. Jobs are proposed in order: number k when jobs 0 .. k - J have ended, of `jobs` J, and
  * the strategy sees these only. A job below the whole budget (halving) ends with its first seed's
  * result; one of all of it with the decision on its trial. Decisions are made in the order of jobs,
  * each against the incumbent that the decisions before it left. After each seed gate_look says
  * keep, discard or one more. The base runs with 5 seeds (or as many as `seeds` allows) before
- * anything is decided: the noise floor. A trial that is kept is completed to all of its seeds before
- * the next decision. So in which order processes end changes no proposal and no decision. Where
+ * anything is decided: the noise floor. A trial that is kept is completed to all of its seeds
+ * before the next decision. So in which order processes end changes no proposal and no decision. Where
  * processors would be idle, later jobs' next seeds are run ahead; a decision only looks at the
  * seeds that it would have asked for.
  *
@@ -45,8 +45,9 @@ struct drive_opts {
 int drive_search(struct search *s, const struct drive_opts *o, struct err *e);
 
 /* One proposal by hand: config is decided by the gate like any other, after what was undecided
- * before it. No more is proposed. *trial: its number, also of a configuration that is known
- * already, which is not run again. note: kept with the proposal, or NULL. */
+ * before it. It need not lie in the space; whether it may be tried at all the caller has looked at
+ * (search_keys_check_config). No more is proposed. *trial: its number, also of a configuration that
+ * is known already, which is not run again. note: kept with the proposal, or NULL. */
 int drive_hand(struct search *s, const json_t *config, const char *note,
                const struct drive_opts *o, int64_t *trial, struct err *e);
 

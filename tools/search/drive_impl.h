@@ -45,9 +45,9 @@ struct drive {
 int drive_propose(struct drive *d, bool *made, struct err *e);
 /* Adds "date", now. False: no memory, or event is NULL. */
 bool drive_put_date(json_t *event);
-/* Appends a proposal. */
-int drive_append_proposal(struct drive *d, int64_t trial, int rung, double share, json_t *config,
-                          const char *from, const char *note, struct err *e);
+/* Appends a proposal. Of p: trial (of the search), rung, share, from, refused. */
+int drive_append_proposal(struct drive *d, const struct proposal *p, json_t *config,
+                          const char *note, struct err *e);
 /* Trials that halving has left behind: all undecided ones of jobs before `job` at rungs below
  * `rung` that have ended. */
 int drive_leave_behind(struct drive *d, size_t job, int rung, struct err *e);

@@ -14,7 +14,7 @@ static int no_memory(struct err *e) {
 
 /* Trials that no strategy proposed. */
 static bool is_own(const struct ledger_job *job) {
-    return !strcmp(job->from, "base") || !strcmp(job->from, "hand");
+    return !strcmp(job->from, "base") || !strcmp(job->from, SEARCH_HAND);
 }
 
 /* A strategy that goes on with trials at shares of the budget has an order of its own, in which the
@@ -45,7 +45,7 @@ static int64_t hide_own(const struct ledger *l, struct history *h, struct trial 
 static int64_t count_hand(const struct ledger *l) {
     int64_t n = 0;
     for (size_t i = 0; i < l->n_jobs; i++)
-        n += !l->job[i].before && !strcmp(l->job[i].from, "hand");
+        n += !l->job[i].before && !strcmp(l->job[i].from, SEARCH_HAND);
     return n;
 }
 
@@ -91,16 +91,17 @@ bool drive_put_date(json_t *event) {
     return event && !json_object_set_new(event, "date", json_string(now.date));
 }
 
-int drive_append_proposal(struct drive *d, int64_t trial, int rung, double share, json_t *config,
-                          const char *from, const char *note, struct err *e) {
+int drive_append_proposal(struct drive *d, const struct proposal *p, json_t *config,
+                          const char *note, struct err *e) {
     struct ledger *l = &d->s->ledger;
     char hash[17];
     int rc;
     json_t *event = search_file_hash(&d->s->file, config, hash)
-                        ? ledger_proposal(l, trial, rung, share, config, hash, from)
+                        ? ledger_proposal(l, p->trial, p->rung, p->share, config, hash, p->from)
                         : NULL;
     if (!drive_put_date(event) ||
-        (note && json_object_set_new(event, "note", json_string(note))))
+        (note && json_object_set_new(event, "note", json_string(note))) ||
+        (p->refused && json_object_set(event, "refused", p->refused)))
         TRY(no_memory(e));
     rc = ledger_append(l, event, e);
 out:
@@ -144,7 +145,8 @@ static int propose_base(struct drive *d, struct err *e) {
     int rc;
     TRY(search_file_start(&d->s->file, train_rows, u, e));
     config = space_config(&d->s->file.space, u);
-    TRY(config ? drive_append_proposal(d, 0, 0, 1, config, "base", NULL, e) : no_memory(e));
+    const struct proposal base = {.share = 1, .from = "base"};
+    TRY(config ? drive_append_proposal(d, &base, config, NULL, e) : no_memory(e));
 out:
     json_decref(config);
     return rc;
@@ -153,8 +155,7 @@ out:
 static int append(struct drive *d, const struct proposal *p, struct err *e) {
     json_t *config = p->what == PROPOSE_TRIAL ? p->config : search_config(d->s, p->trial);
     const int rc = leave_behind(d, p, e);
-    return rc ? rc
-              : drive_append_proposal(d, p->trial, p->rung, p->share, config, p->from, NULL, e);
+    return rc ? rc : drive_append_proposal(d, p, config, NULL, e);
 }
 
 int drive_propose(struct drive *d, bool *made, struct err *e) {
@@ -171,7 +172,7 @@ int drive_propose(struct drive *d, bool *made, struct err *e) {
     const size_t least = n >= jobs ? n - jobs + 1 : 0;
     for (size_t visible = least; visible <= d->ended; visible++) {
         TRY(ask(d, visible, &p, e));
-        if (p.what == PROPOSE_WAIT) continue;
+        if (p.what == PROPOSE_WAIT) continue; /* has neither configuration nor words */
         d->no_more = p.what == PROPOSE_END;
         *made = !d->no_more;
         rc = d->no_more ? leave_behind(d, &p, e) : append(d, &p, e);
@@ -182,5 +183,6 @@ int drive_propose(struct drive *d, bool *made, struct err *e) {
     d->asked_ended = d->ended;
 out:
     json_decref(p.config);
+    json_decref(p.refused);
     return rc;
 }

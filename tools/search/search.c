@@ -287,23 +287,35 @@ static void put_value(const json_t *v, char *buf, size_t size) {
     free(text);
 }
 
+/* Appends "key before -> after". False: it does not fit. */
+static bool put_change(char *buf, size_t size, size_t *used, const char *key, const json_t *was,
+                       const json_t *now, bool alone) {
+    char before[64], after[64];
+    put_value(was, before, sizeof before);
+    put_value(now, after, sizeof after);
+    const int n = snprintf(buf + *used, size - *used, "%s%s %s%s%s", *used ? ", " : "",
+                           short_key(key), alone ? "" : before, alone ? "" : " -> ", after);
+    if (n < 0 || (size_t)n >= size - *used) return false;
+    *used += (size_t)n;
+    return true;
+}
+
 const char *search_changes(const struct search *s, int64_t trial, int64_t from, char *buf,
                            size_t size) {
-    const json_t *now = search_config(s, trial), *was = from < 0 ? NULL : search_config(s, from);
+    json_t *now = search_config(s, trial), *was = from < 0 ? NULL : search_config(s, from);
+    const char *key;
+    json_t *v;
     size_t used = 0;
+    bool fits = true;
     *buf = 0;
-    for (size_t i = 0; i < s->file.space.n; i++) {
-        const char *key = s->file.space.axis[i].key;
-        const json_t *a = json_object_get(was, key), *b = json_object_get(now, key);
-        char before[64], after[64];
-        if (from < 0 ? !b : (!a && !b) || (a && b && json_equal(a, b))) continue;
-        put_value(a, before, sizeof before);
-        put_value(b, after, sizeof after);
-        const int n = snprintf(buf + used, size - used, "%s%s %s%s%s", used ? ", " : "",
-                               short_key(key), from < 0 ? "" : before, from < 0 ? "" : " -> ",
-                               after);
-        if (n < 0 || (size_t)n >= size - used) break; /* cut */
-        used += (size_t)n;
+    json_object_foreach(now, key, v) {
+        const json_t *old = json_object_get(was, key);
+        if (!fits || (old && json_equal(old, v))) continue;
+        fits = put_change(buf, size, &used, key, old, v, from < 0);
+    }
+    json_object_foreach(was, key, v) {
+        if (!fits || json_object_get(now, key)) continue;
+        fits = put_change(buf, size, &used, key, v, NULL, false);
     }
     return buf;
 }

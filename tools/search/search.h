@@ -58,10 +58,15 @@ int search_create(struct search *s, const json_t *json, const char *path, const 
 /* The same without a folder and without a ledger: s->dir is NULL. For who asks first. */
 int search_plan(struct search *s, const json_t *json, const char *path, struct err *e);
 
+/* So many trials from now on: in s, and in search.json unless `dry`. */
+int search_extend(struct search *s, int64_t trials, bool dry, struct err *e);
+
 /* Opens a folder. write: locks it (ERR_USAGE where another process has it), cuts a torn line. */
 int search_open(struct search *s, const char *dir, bool write, struct err *e);
 void search_close(struct search *s); /* accepts all zeros */
 
+/* Can it become the folder of a search: is it not there, or empty? ERR_USAGE. */
+int search_check_free(const char *dir, struct err *e);
 /* Is it the folder of a search? */
 bool search_is(const char *dir);
 /* Is a process at work in it? */
@@ -145,8 +150,8 @@ void search_known(const struct search *s, size_t *known);
 
 /* For who writes ------------------------------------------------------------------------------ */
 
-/* The ledger's first line, if it is empty; else a line that somebody goes on, after the sources were
- * compared: ERR_INPUT where one is another than it was. search_open does this. */
+/* The ledger's first line, if it is empty; else a line that somebody goes on, after the sources
+ * were compared: ERR_INPUT where one is another than it was. search_open does this. */
 int search_begin(struct search *s, struct err *e);
 /* Members that follow from file and ledger. */
 void search_settle(struct search *s);

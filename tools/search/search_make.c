@@ -185,8 +185,7 @@ out:
     return rc;
 }
 
-/* Nothing is in it that could be mistaken for this search's. */
-static int check_folder(const char *dir, struct err *e) {
+int search_check_free(const char *dir, struct err *e) {
     DIR *d = opendir(dir);
     const struct dirent *entry;
     bool empty = true;
@@ -203,29 +202,40 @@ static int check_folder(const char *dir, struct err *e) {
     return err_set(e, ERR_USAGE, "%s is not empty: choose another --out", dir);
 }
 
-int search_create(struct search *s, const json_t *json, const char *path, const char *dir,
-                  struct err *e) {
-    int rc;
+static int write_file(const json_t *json, const char *dir, struct err *e) {
     struct file_out f = {0};
-    char *text = NULL, *file = NULL;
-    *s = (struct search){.ledger.fd = -1};
-    TRY(check_folder(dir, e));
-    TRY(search_plan(s, json, path, e));
-    text = json_text_dump(s->file.json, JSON_INDENT(2));
-    file = file_join(dir, "search.json");
+    char *text = json_text_dump(json, JSON_INDENT(2)), *file = file_join(dir, "search.json");
+    int rc;
     if (!text || !file) TRY(no_memory(e));
-    TRY(file_mkdirs(dir, e));
     TRY(file_out_open(&f, file, e));
     file_out_write(&f, text, strlen(text));
     file_out_write(&f, "\n", 1);
-    TRY(file_out_commit(&f, e));
-    search_close(s);
-    rc = search_open(s, dir, true, e);
+    rc = file_out_commit(&f, e);
 out:
     free(text);
     free(file);
+    return rc;
+}
+
+int search_create(struct search *s, const json_t *json, const char *path, const char *dir,
+                  struct err *e) {
+    int rc;
+    *s = (struct search){.ledger.fd = -1};
+    TRY(search_check_free(dir, e));
+    TRY(search_plan(s, json, path, e));
+    TRY(file_mkdirs(dir, e));
+    TRY(write_file(s->file.json, dir, e));
+    search_close(s);
+    rc = search_open(s, dir, true, e);
+out:
     if (rc) search_close(s);
     return rc;
+}
+
+int search_extend(struct search *s, int64_t trials, bool dry, struct err *e) {
+    s->file.trials = trials;
+    if (json_object_set_new(s->file.json, "trials", json_integer(trials))) return no_memory(e);
+    return dry ? 0 : write_file(s->file.json, s->dir, e);
 }
 
 /* Facts ---------------------------------------------------------------------------------------- */

@@ -48,7 +48,8 @@ int search_write_best(const struct search *s, struct err *e) {
 }
 
 int search_write_trial(const struct search *s, int64_t trial, struct err *e) {
-    char *dir = search_trial_path(s, trial, NULL), *path = search_trial_path(s, trial, "config.json");
+    char *dir = search_trial_path(s, trial, NULL);
+    char *path = search_trial_path(s, trial, "config.json");
     int rc;
     if (!dir || !path) TRY(no_memory(e));
     TRY(file_mkdirs(dir, e));

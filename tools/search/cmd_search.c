@@ -1,0 +1,219 @@
+/* duet search: trainings that are proposed, run, judged, and kept if they are better. */
+#include "cmd.h"
+#include "drive.h"
+#include "file.h"
+#include "json_text.h"
+#include "num.h"
+#include "screen.h"
+#include "search_cost.h"
+#include "search_verbs.h"
+#include "term.h"
+#include "train_opts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Before --------------------------------------------------------------------------------------- */
+
+static int set_whole(json_t *file, const char *key, int64_t n, struct err *e) {
+    if (!n || !json_object_set_new(file, key, json_integer(n))) return 0;
+    return err_set(e, ERR_NOMEM, "no memory for a search");
+}
+
+/* The file's tree with what the command line says. New. */
+static int read_file(const char *path, const struct search_opts *o, json_t **json, struct err *e) {
+    struct search_file f;
+    int rc = search_file_open(&f, path, train_rows, e);
+    *json = NULL;
+    if (rc) return rc;
+    *json = json_deep_copy(f.json);
+    search_file_close(&f);
+    if (!*json) return err_set(e, ERR_NOMEM, "no memory for a search");
+    rc = set_whole(*json, "jobs", o->jobs, e);
+    if (!rc) rc = set_whole(*json, "trials", o->trials, e);
+    return rc;
+}
+
+static int say_cost(const struct search *s, FILE *out, struct err *e) {
+    struct search_cost cost;
+    const int rc = search_cost(s, &cost, e); /* also where nothing is said: can it be trained? */
+    if (!rc && out) search_cost_print(s, &cost, out);
+    return rc;
+}
+
+/* After ---------------------------------------------------------------------------------------- */
+
+static void count(const struct search *s, int *kept, int *discarded, int *failed) {
+    *kept = *discarded = *failed = 0;
+    for (int64_t t = 1; t < search_trials(s); t++) {
+        const struct ledger_decision *d = search_decision(s, t);
+        const enum trial_status status = search_status(s, t);
+        if (status != TRIAL_ok && status != TRIAL_pending)
+            ++*failed;
+        else if (d)
+            ++*(d->keep ? kept : discarded);
+    }
+}
+
+static double seconds(const struct search *s) {
+    double sum = 0;
+    for (size_t i = 0; i < s->ledger.n_results; i++) {
+        const json_t *v = json_object_get(s->ledger.result[i].json, "seconds");
+        sum += json_is_number(v) ? json_number_value(v) : 0;
+    }
+    return sum;
+}
+
+static void print_json(const struct search *s, int64_t best) {
+    int kept, discarded, failed;
+    size_t seeds = 0;
+    count(s, &kept, &discarded, &failed);
+    json_t *o = json_pack(
+        "{s:s, s:I, s:i, s:i, s:i, s:I, s:o, s:o, s:I, s:O?, s:o}", "dir", s->dir, "trials",
+        (json_int_t)search_trials(s), "kept", kept, "discarded", discarded, "failed", failed,
+        "trainings", (json_int_t)s->ledger.n_results, "training_seconds", num_json(seconds(s)),
+        "base", num_json(search_mean(s, 0, NULL)), "best_trial", (json_int_t)best, "best_config",
+        best < 0 ? NULL : search_config(s, best), "best",
+        num_json(best < 0 ? NAN : search_mean(s, best, &seeds)));
+    char *text = o ? json_text_dump(o, JSON_INDENT(1)) : NULL;
+    printf("%s\n", text ? text : "{}");
+    free(text);
+    json_decref(o);
+}
+
+static void print_text(const struct search *s, int64_t best) {
+    int kept, discarded, failed;
+    char buf[1000], value[32], base[32];
+    size_t seeds = 0;
+    count(s, &kept, &discarded, &failed);
+    term_fact(stdout, "search", "%s", s->dir);
+    term_fact(stdout, "trials", "%lld: %d kept, %d discarded, %d failed",
+              (long long)search_trials(s), kept, discarded, failed);
+    term_fact(stdout, "trainings", "%zu", s->ledger.n_results);
+    term_fact(stdout, "base", "%s", num_text(search_mean(s, 0, NULL), 4, base));
+    if (best > 0) {
+        num_text(search_mean(s, best, &seeds), 4, value);
+        term_fact(stdout, "best", "%s (trial %lld, %zu seeds)", value, (long long)best, seeds);
+        term_fact(stdout, "changes", "%s", search_changes(s, best, 0, buf, sizeof buf));
+    } else {
+        term_fact(stdout, "best", "the base: nothing was shown to be better");
+    }
+}
+
+/* What can be done with it, by commands that there are. */
+static void say_next(const struct search *s, int64_t best) {
+    static const struct {
+        const char *verb, *rest;
+    } rows[] = {{"confirm", ""}, {"best", ""}, {"plot", " -o search.svg"}};
+    const char *lead = "next: ";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!search_verb(rows[i].verb) || (i == 0 && best < 1)) continue;
+        fprintf(stderr, "%sduet search %s %s%s\n", lead, rows[i].verb, s->dir, rows[i].rest);
+        lead = "      ";
+    }
+    if (best >= 0) fprintf(stderr, "%sduet train --config %s/best.json --out DIR\n", lead, s->dir);
+}
+
+static int go(struct search *s, const struct search_opts *o, struct err *e) {
+    const int rc = drive_search(s, &(struct drive_opts){.quiet = o->quiet}, e);
+    const int64_t best = search_incumbent(s);
+    if (rc && rc != ERR_STOP) return rc;
+    if (o->json)
+        print_json(s, best);
+    else
+        print_text(s, best);
+    fflush(stdout);
+    if (!rc && !o->quiet) say_next(s, best);
+    return rc;
+}
+
+/* The command ---------------------------------------------------------------------------------- */
+
+static int begin(const char *path, const struct search_opts *o, struct err *e) {
+    struct search s = {.ledger.fd = -1};
+    json_t *json = NULL;
+    int rc;
+    if (!o->out && !o->dry_run)
+        return err_set(e, ERR_USAGE, "--out is missing: the folder of the search");
+    if (!o->dry_run) TRY(search_check_free(o->out, e));
+    TRY(read_file(path, o, &json, e));
+    TRY(search_plan(&s, json, path, e));
+    TRY(say_cost(&s, o->dry_run ? stdout : o->quiet ? NULL : stderr, e));
+    if (o->dry_run) goto out;
+    search_close(&s);
+    TRY(search_create(&s, json, path, o->out, e));
+    rc = go(&s, o, e);
+out:
+    search_close(&s);
+    json_decref(json);
+    return rc;
+}
+
+static int resume(const struct search_opts *o, struct err *e) {
+    struct search s;
+    int rc = search_open(&s, o->resume, !o->dry_run, e);
+    if (rc) return rc;
+    if (o->trials) TRY(search_extend(&s, o->trials, o->dry_run, e));
+    rc = o->dry_run ? say_cost(&s, stdout, e) : go(&s, o, e);
+out:
+    search_close(&s);
+    return rc;
+}
+
+static int dispatch(const struct search_opts *o, const struct conf *c, struct err *e) {
+    int rc;
+    const struct search_verb *v = c->n_pos ? search_verb(c->pos[0]) : NULL;
+    char what[80];
+    if (v) {
+        snprintf(what, sizeof what, "search %s", v->word);
+        TRY(cmd_count(what, c, 1, v->least, v->most, v->needs, e));
+        TRY(search_takes(what, v->takes, c, e));
+        return v->run(o, c, e);
+    }
+    if (o->resume) {
+        TRY(cmd_count("search --resume", c, 0, 0, 0, "no names", e));
+        TRY(search_takes("search --resume", "resume trials dry-run json quiet", c, e));
+        return resume(o, e);
+    }
+    TRY(cmd_count("search", c, 0, 1, 1, "the file of a search (or --resume DIR)", e));
+    TRY(search_takes("a new search", "out jobs trials dry-run json quiet", c, e));
+    return begin(c->pos[0], o, e);
+out:
+    return rc;
+}
+
+static int run(int argc, char **argv, struct err *e) {
+    int rc;
+    bool done;
+    struct conf conf = {0};
+    struct search_opts o = {0};
+    TRY(cmd_parse(&cmd_search, &conf, &o, argc, argv, &done, e));
+    if (!done) rc = dispatch(&o, &conf, e);
+out:
+    conf_release(&conf);
+    return rc;
+}
+
+const struct cmd cmd_search = {
+    .name = "search",
+    .summary = "Try trainings of one budget, and keep what is shown to be better.",
+    .usage = "FILE --out DIR [--jobs N] [--trials N] [--dry-run]\n"
+             "--resume DIR [--trials N]",
+    .notes =
+        "FILE says what is searched (docs/search.md has all keys). The smallest:\n"
+        "  {\"base\": {\"model\": \"demo\", \"tokenizer\": \"tok.json\", \"data\": \"s.txt\"},\n"
+        "   \"budget\": {\"steps\": 400}, \"trials\": 60,\n"
+        "   \"space\": {\"lr\": {\"log\": [1e-4, 1e-2]}, \"set.num_hidden_layers\": {\"int\": [2, 8]}}}\n"
+        "Every trial is a process of `duet train`. The base is trained first, with five seeds, for "
+        "the noise;\n"
+        "a configuration is kept when it is shown to be better than the best so far, at equal "
+        "seeds, with as\n"
+        "many seeds as that takes. DIR gets the ledger, the runs, and best.json for `duet train "
+        "--config`.\n"
+        "Ctrl-C and SIGTERM stop: what is running saves. After that, or after a crash, --resume "
+        "goes on as if\n"
+        "nothing had been.\n",
+    .rows = search_rows,
+    .run = run,
+};
