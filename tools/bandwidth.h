@@ -52,7 +52,8 @@ struct bandwidth_opts {
     const struct kern *kern;
     size_t most;      /* the largest working set; less where there is no memory for it */
     int per_octave;   /* sizes from one to its double: 1 or 2 */
-    double seconds;   /* to take about so long, or three rounds; never much more than twice */
+    double seconds;   /* to take about so long, or three rounds, but hardly more than half as long
+                       * again */
     rounds_seen *seen; /* after every round; or NULL */
     void *ctx;
 };

@@ -100,12 +100,12 @@ const char *cliff_text(const struct cliff *c, const struct cpu_cache *cache, int
     for (int i = 0; i < n; i++) {
         const size_t fits = cliff_capacity(cache + i, threads);
         if (cache[i].type == CACHE_INSTRUCTIONS) continue;
-        /* What fits by half a step more is still at the upper level. */
-        if (fits + fits / 2 >= c->from && fits < c->to) {
+        /* Half as much more may still be at the upper level, and what just fits at the lower. */
+        if (fits + fits / 2 >= c->from && fits <= c->to) {
             if (any) strncat(text, " and ", CLIFF_TEXT - strlen(text) - 1);
             put_cache(text, cache + i, threads);
             any = true;
-        } else if (fits >= c->to && (!above || fits < cliff_capacity(above, threads))) {
+        } else if (fits > c->to && (!above || fits < cliff_capacity(above, threads))) {
             above = cache + i;
         }
     }

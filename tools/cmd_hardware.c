@@ -25,11 +25,11 @@ static const struct conf_row rows[] = {
     CONF_END};
 #undef O
 
-/* Seconds for each measurement, at most twice that, and for a turn of the reference. */
+/* Seconds for each measurement, half of it more at most, and for a turn of the reference. */
 struct times {
     double memory, products, reference;
 };
-static const struct times usual_times = {4.5, 8, 0.1}, quick_times = {0.6, 0.8, 0.02};
+static const struct times usual_times = {4.5, 7.5, 0.1}, quick_times = {0.6, 0.8, 0.02};
 
 struct work {
     struct hardware *h;
@@ -125,18 +125,21 @@ static int measure_products(struct work *w, const struct times *t, struct err *e
 
 /* ---- what that means ------------------------------------------------------------------------- */
 
-static int judge(struct hardware *h, const struct size_shape *s, int n, struct class_fit *fit,
-                 int *in_class, struct err *e) {
+/* Before anything is measured: what is wrong with the descriptions is said at once. */
+static int plan(const struct machine *m, const struct size_shape *s, int n, struct class_fit *fit,
+                struct err *e) {
     int rc = 0;
+    for (int i = 0; i < n && !rc; i++) rc = size_plan(s + i, m, &fit[i].need, e);
+    return rc;
+}
+
+/* The number of the machine's class among them. */
+static int judge(const struct hardware *h, const struct size_shape *s, int n,
+                 struct class_fit *fit) {
     const bool bf16 = gemm_faster_compute("auto", &h->machine.cpu) == DT_BF16;
     const double peak[] = {hardware_peak(h, DT_F32), bf16 ? hardware_peak(h, DT_BF16) : 0};
-    for (int i = 0; i < n; i++) {
-        TRY(size_plan(s + i, &h->machine, &fit[i].need, e));
-        fit[i].rate = size_rate(s + i, peak[0], peak[1]);
-    }
-    *in_class = class_judge(fit, n, hardware_memory(h), machine_threads(&h->machine));
-out:
-    return rc;
+    for (int i = 0; i < n; i++) fit[i].rate = size_rate(s + i, peak[0], peak[1]);
+    return class_judge(fit, n, hardware_memory(h), machine_threads(&h->machine));
 }
 
 static void warn(struct work *w) {
@@ -151,7 +154,7 @@ static void warn(struct work *w) {
 }
 
 static int measure(struct work *w, struct err *e) {
-    int rc, ignored;
+    int rc;
     struct hardware *h = w->h;
     struct turn turn;
     const struct times *t = h->quick ? &quick_times : &usual_times;
@@ -166,8 +169,8 @@ static int measure(struct work *w, struct err *e) {
     if (h->reference.data.shape.m == gemm_peak_side(&h->reference.g, hardware_memory(h)))
         h->usual = usual_peak(&h->reference.g, hardware_memory(h));
     h->seconds = clock_seconds() - at;
-    TRY(judge(h, size_shapes, n_size_shapes, h->shape, &ignored, e));
-    TRY(judge(h, size_classes, n_size_classes, h->class, &h->in_class, e));
+    judge(h, size_shapes, n_size_shapes, h->shape);
+    h->in_class = judge(h, size_classes, n_size_classes, h->class);
 out:
     log_progress_end(&w->line);
     return rc;
@@ -187,6 +190,8 @@ static int run(int argc, char **argv, struct err *e) {
     log_progress_init(&w.line, o.quiet);
     TRY(cmd_machine(&h.machine, o.threads, e));
     look(&h);
+    TRY(plan(&h.machine, size_shapes, n_size_shapes, h.shape, e));
+    TRY(plan(&h.machine, size_classes, n_size_classes, h.class, e));
     TRY(measure(&w, e));
     if (o.json) {
         json_t *j = hardware_json(&h);
@@ -226,6 +231,10 @@ const struct cmd cmd_hardware = {
         "Products: large squares by every instruction set of this CPU, up to what DUET_CPU allows, "
         "with the\n"
         "backend that duet takes; with every number of threads up to 16, then some of them.\n"
+        "\n"
+        "What one thread does is timed by its processor, what several do by the clock: where the "
+        "first is\n"
+        "much better, something else is using the machine.\n"
         "\n"
         "Tokens a second and size classes are estimates from the measured peak; docs/guide.md says "
         "how.\n",

@@ -108,12 +108,13 @@ struct measuring {
     const struct peaks_opts *o;
     double began; /* clock_seconds() */
     bool ready[PEAKS_WAYS];
-    double seconds[PEAKS_WAYS][ROUNDS]; /* of a product */
+    /* Of a product: of one thread those of processors, which other programs disturb less. */
+    double seconds[PEAKS_WAYS][ROUNDS];
 };
 
 /* Time is up where other work makes everything take longer than it should. */
 static bool late(const struct measuring *m) {
-    return clock_seconds() - m->began > 2 * m->o->seconds;
+    return clock_seconds() - m->began > 1.5 * m->o->seconds;
 }
 
 /* Judged by a small square on one thread, and as if others took an equal share. Warming up and
@@ -162,7 +163,7 @@ static int prepare(struct measuring *m, int i, double *turns, struct err *e) {
     const double at = clock_seconds();
     TRY(product_turn(&w->product, &t, e));
     *turns += clock_seconds() - at;
-    m->seconds[i][0] = t.wall;
+    m->seconds[i][0] = w->threads == 1 ? t.cpu : t.wall;
     m->ready[i] = true;
 out:
     return rc;
@@ -198,7 +199,8 @@ static int take_group(struct measuring *m, int from, int n, int round, struct er
     const int rc = rounds_take(&r, rival, n + 1, 1, (uint64_t)round, NULL, NULL, e);
     if (rc) return rc;
     for (int i = 0; i < n; i++)
-        m->seconds[from + i][round] = rounds_seconds(&r, i, false).median;
+        m->seconds[from + i][round] =
+            rounds_seconds(&r, i, m->p->way[from + i].threads == 1).median;
     rounds_release(&r);
     return 0;
 }

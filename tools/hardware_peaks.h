@@ -38,7 +38,8 @@ struct peaks {
 struct peaks_opts {
     const struct machine *machine;
     bool quick;       /* one thread and all only */
-    double seconds;   /* to take about so long, or three rounds; never much more than twice */
+    double seconds;   /* to take about so long, or three rounds, but hardly more than half as long
+                       * again */
     struct peak *reference; /* takes a turn in every round */
     rounds_seen *seen;      /* after every round; or NULL */
     void *ctx;

@@ -121,7 +121,7 @@ static int print_caches(const struct hardware *h, FILE *f, struct err *e) {
 
 /* ---- what it reads and copies ---------------------------------------------------------------- */
 
-enum { BAR = 24 };
+enum { BAR = 16 };
 
 static double highest(const struct bandwidth *b, enum bandwidth_kind k) {
     double most = 0;
@@ -163,16 +163,16 @@ static int print_curve(const struct hardware *h, FILE *f, struct err *e) {
     const struct bandwidth *b = &h->bandwidth;
     const int shown = b->threads > 1 ? BANDWIDTH_COUNT : BANDWIDTH_read_all;
     const double most = highest(b, BANDWIDTH_read_one);
-    char all[32], bar[3 * BAR + 1], size[24], text[CLIFF_TEXT], rate[32];
+    char bar[3 * BAR + 1], size[24], text[CLIFF_TEXT], rate[32];
     struct table t = {0};
-    fprintf(f, "\nBandwidth against the working set, GB/s; bars: reading by one thread.\n");
+    fprintf(f, "\nBandwidth against the working set, GB/s, of one thread%s; bars: reading by one.\n",
+            b->threads > 1 ? " and of all" : "");
     table_column(&t, "working set", false, 0);
     table_column(&t, "read", false, 0);
     table_column(&t, "copy", false, 0);
-    for (int k = BANDWIDTH_read_all; k < shown; k++) {
-        snprintf(all, sizeof all, "%s, %d threads", k == BANDWIDTH_read_all ? "read" : "copy",
-                 b->threads);
-        table_column(&t, all, false, k == BANDWIDTH_read_all ? 2 : 3);
+    if (b->threads > 1) {
+        table_column(&t, "read, all", false, 2);
+        table_column(&t, "copy, all", false, 3);
     }
     table_column(&t, "", true, 0);
     table_column(&t, "", true, 1);
@@ -229,7 +229,8 @@ static int print_peaks_of_tiers(const struct hardware *h, FILE *f, struct err *e
     const int all = machine_threads(&h->machine);
     char text[40], rate[32];
     struct table t = {0};
-    fprintf(f, "\nLarge products, GFLOP/s (medians of %d rounds):\n", p->rounds);
+    fprintf(f, "\nLarge products, GFLOP/s (medians of %d round%s):\n", p->rounds,
+            p->rounds == 1 ? "" : "s");
     table_column(&t, "tier", true, 0);
     table_column(&t, "type", true, 0);
     table_column(&t, "products", true, 2);

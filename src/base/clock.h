@@ -9,6 +9,9 @@ double clock_seconds(void);
 /* Seconds of processors that this process has used, all its threads together. */
 double clock_cpu_seconds(void);
 
+/* The same of the calling thread alone. */
+double clock_thread_seconds(void);
+
 /* Peak resident set size so far, bytes. */
 size_t clock_peak_rss(void);
 

@@ -128,10 +128,11 @@ static void names(void **state) {
     (void)state;
     char text[CLIFF_TEXT];
     const struct cliff both = {24 * KB, 768 * KB, 100, 20}, early = {4 * MB, 12 * MB, 30, 10},
-                       late = {96 * MB, 192 * MB, 10, 5};
+                       full = {384 * KB, 512 * KB, 60, 30}, late = {96 * MB, 192 * MB, 10, 5};
     assert_string_equal(cliff_text(&both, caches, N_CACHES, 1, text),
                         "end of L1d (32 KB) and L2 (512 KB)");
     assert_string_equal(cliff_text(&early, caches, N_CACHES, 1, text), "short of L3 (32 MB)");
+    assert_string_equal(cliff_text(&full, caches, N_CACHES, 1, text), "end of L2 (512 KB)");
     assert_string_equal(cliff_text(&late, caches, N_CACHES, 1, text), "no cache ends there");
     assert_string_equal(cliff_text(&both, NULL, 0, 1, text), "no cache ends there");
     /* two threads may stand on one second-level cache that two share, and on no more than there
