@@ -453,6 +453,28 @@ static void log_appends(void **state) {
     log_lines_close(&l);
 }
 
+/* Who writes it is alone, and nothing of what is there goes while it is. */
+static void log_locked(void **state) {
+    (void)state;
+    struct log_lines l, other;
+    struct err e;
+    put("log", "");
+    assert_false(log_lines_busy("log"));
+    assert_false(log_lines_busy("no-log"));
+    assert_int_equal(log_lines_open(&l, "log", -1, &e), 0);
+    log_lines_write(&l, "{}");
+    assert_true(log_lines_busy("log"));
+    assert_int_equal(log_lines_open(&other, "log", 0, &e), ERR_IO);
+    assert_string_equal(e.msg, "another process writes the log log");
+    assert_true(log_lines_busy("log")); /* still: who looked has not let it go */
+    assert_text("log", "{}\n");
+    log_lines_close(&l);
+    assert_false(log_lines_busy("log"));
+    assert_int_equal(log_lines_open(&l, "log", 0, &e), 0);
+    log_lines_close(&l);
+    assert_text("log", "");
+}
+
 /* Half a line, left by a process that was killed, does not spoil the next one. */
 static void log_half_line(void **state) {
     (void)state;
@@ -521,6 +543,7 @@ int main(void) {
         IN_FOLDER(out_standard_output),  IN_FOLDER(map_kinds), IN_FOLDER(map_drop),
         IN_FOLDER(read_text_limit),      IN_FOLDER(names),
         IN_FOLDER(log_appends),          IN_FOLDER(log_half_line),
+        IN_FOLDER(log_locked),
         IN_FOLDER(log_on_a_full_disk),
         cmocka_unit_test(log_durations),
         IN_FOLDER(out_check),

@@ -145,6 +145,19 @@ static void signals(void **state) {
               "ended by signal 11 (Segmentation fault): at line 3");
     body_ends("kill -ABRT $$", TRIAL_crash, "ended by signal 6 (Aborted)");
     body_ends("kill -XCPU $$", TRIAL_time, "ended by signal 24");
+    /* It had as much as there was when it began. */
+    remove_tree(spec.folder);
+    program("while [ ! -e $dir/go ]; do sleep 0.05; done; kill -9 $$");
+    trial_release(&trial);
+    ok(trial_start(&trial, &spec, &e));
+    trial.watch.free_mb = 0.5;
+    while (trial.watch.peak_mb < 0.5) assert_false(trial_poll(&trial));
+    put("run/go", "", 0644);
+    while (!trial_poll(&trial)) {
+    }
+    out = trial.outcome;
+    ends(TRIAL_memory, "ended by signal 9 (Killed)");
+    assert_true(out.peak_rss_mb > 0.5 && out.peak_rss_mb < 50);
 }
 
 /* What a process says may be anything. */

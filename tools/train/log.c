@@ -199,12 +199,31 @@ static long long whole_lines(int fd, long long end) {
     return 0;
 }
 
+/* Of the open file, as flock is, but such locks reach other machines over NFS, too. A file system
+ * without them locks nothing. */
+static bool is_taken(int fd) {
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_SETLK, &all) && (errno == EAGAIN || errno == EACCES);
+}
+
+bool log_lines_busy(const char *path) {
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const bool busy = fd >= 0 && !fcntl(fd, F_OFD_GETLK, &all) && all.l_type != F_UNLCK;
+    if (fd >= 0) close(fd);
+    return busy;
+}
+
 int log_lines_open(struct log_lines *l, const char *path, long long keep, struct err *e) {
     struct stat st;
     *l = (struct log_lines){0};
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0 || fstat(fd, &st) != 0) goto failed;
     if (S_ISREG(st.st_mode)) {
+        if (is_taken(fd)) {
+            close(fd);
+            return err_set(e, ERR_IO, "another process writes the log %s", path);
+        }
         long long end = keep >= 0 && keep < st.st_size ? keep : (long long)st.st_size;
         end = whole_lines(fd, end);
         if (end < 0 || (end < st.st_size && ftruncate(fd, (off_t)end) != 0)) goto failed;

@@ -2,6 +2,7 @@
 
 #include "file.h"
 #include "json_text.h"
+#include "log.h"
 #include "run_folder.h"
 #include "record_log.h"
 #include "state.h"
@@ -179,12 +180,17 @@ static void count_files(struct record *r) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* The lock of a folder is not seen from other machines everywhere, that of a log is. */
 bool record_is_locked(const char *dir) {
     const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
     const bool locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
     close(fd);
-    return locked;
+    if (locked) return true;
+    char *log = file_join(dir, "log.jsonl");
+    const bool busy = log && log_lines_busy(log);
+    free(log);
+    return busy;
 }
 
 static int name_run(struct record *r, const char *dir, struct err *e) {
