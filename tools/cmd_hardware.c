@@ -55,6 +55,7 @@ static void look(struct hardware *h) {
     memory_limits(&h->memory);
     h->usable = cpu_count();
     h->quota = limit_cpus();
+    h->plannable = machine_memory(&h->machine);
 }
 
 /* All of the last level that so many threads have, several times over. */
@@ -139,7 +140,7 @@ static int judge(const struct hardware *h, const struct size_shape *s, int n,
     const bool bf16 = gemm_faster_compute("auto", &h->machine.cpu) == DT_BF16;
     const double peak[] = {hardware_peak(h, DT_F32), bf16 ? hardware_peak(h, DT_BF16) : 0};
     for (int i = 0; i < n; i++) fit[i].rate = size_rate(s + i, peak[0], peak[1]);
-    return class_judge(fit, n, hardware_memory(h), machine_threads(&h->machine));
+    return class_judge(fit, n, h->plannable, machine_threads(&h->machine));
 }
 
 static void warn(struct work *w) {
@@ -166,8 +167,8 @@ static int measure(struct work *w, struct err *e) {
     TRY(w->rc);
     TRY(measure_products(w, t, e));
     log_progress_end(&w->line);
-    if (h->reference.data.shape.m == gemm_peak_side(&h->reference.g, hardware_memory(h)))
-        h->usual = usual_peak(&h->reference.g, hardware_memory(h));
+    if (h->reference.data.shape.m == gemm_peak_side(&h->reference.g, h->plannable))
+        h->usual = usual_peak(&h->reference.g, h->plannable);
     h->seconds = clock_seconds() - at;
     judge(h, size_shapes, n_size_shapes, h->shape);
     h->in_class = judge(h, size_classes, n_size_classes, h->class);

@@ -28,6 +28,7 @@ struct hardware {
     char model[CPU_MODEL];
     struct topology topology;
     struct memory_limits memory;
+    size_t plannable;  /* bytes that a run may be planned with (machine_memory); 0: not known */
     int usable, quota; /* processors that the process may run on; of a quota, 0: none */
     struct machine machine;
     struct bandwidth bandwidth;
@@ -39,11 +40,6 @@ struct hardware {
     int in_class; /* of size_classes; -1: below all */
     double seconds;
 };
-
-/* Bytes that a run may be planned with; 0: not known. */
-static inline size_t hardware_memory(const struct hardware *h) {
-    return machine_memory(&h->machine);
-}
 
 /* GFLOP/s of what is chosen, on all threads; bf16: 0 where it is not multiplied here. */
 double hardware_peak(const struct hardware *h, enum dtype compute);

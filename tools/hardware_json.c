@@ -76,7 +76,7 @@ static json_t *memory_json(const struct hardware *h) {
     facts_put(o, "group_left_bytes", whole((int64_t)m->group_left));
     facts_put(o, "rlimit_bytes", whole((int64_t)m->rlimit));
     facts_put(o, "rlimit_left_bytes", whole((int64_t)m->rlimit_left));
-    facts_put(o, "usable_bytes", whole((int64_t)hardware_memory(h)));
+    facts_put(o, "usable_bytes", whole((int64_t)h->plannable));
     return o;
 }
 
@@ -183,7 +183,7 @@ static json_t *size_json(const struct hardware *h, const struct size_shape *s,
     facts_put(o, "tokens_per_update", json_integer((json_int_t)f->need.tokens));
     facts_put(o, "flops_per_update", num_json(f->need.flops));
     facts_put(o, "planned_bytes", json_integer((json_int_t)f->need.bytes));
-    facts_put(o, "fits", hardware_memory(h) ? json_boolean(f->fits) : json_null());
+    facts_put(o, "fits", h->plannable ? json_boolean(f->fits) : json_null());
     facts_put(o, "peak_share_f32", num_json(s->share_f32));
     facts_put(o, "peak_share_bf16", num_json(s->share_bf16));
     facts_put(o, "tokens_per_second_f32", num_json(hardware_tokens(h, s, &f->need, DT_F32)));

@@ -82,8 +82,8 @@ static void print_memory(const struct hardware *h, FILE *f) {
                   in_mb(m->group_left));
     if (m->rlimit)
         term_fact(f, "ulimit", "%.0f MB, %.0f MB left", in_mb(m->rlimit), in_mb(m->rlimit_left));
-    if (hardware_memory(h))
-        term_fact(f, "plannable", "%.0f MB: what a run may take", in_mb(hardware_memory(h)));
+    if (h->plannable)
+        term_fact(f, "plannable", "%.0f MB: what a run may take", in_mb(h->plannable));
     for (int i = 0; i < h->topology.n_nodes && h->topology.n_nodes > 1; i++) {
         const struct topology_node *n = h->topology.node + i;
         char key[32], a[48];
