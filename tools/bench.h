@@ -32,6 +32,8 @@ const char *bench_short_name(const char *path);
 
 /* A warning where the machine's peak (GFLOP/s) moved by more than a tenth meanwhile. */
 void bench_warn_of_drift(const struct drift *peak);
+/* Where a share of the peak, as a median, is more than the clock's wandering explains. */
+void bench_warn_of_share(double most);
 
 /* "0.98 0.95-1.01": the median, and where it lies. */
 const char *bench_spread_text(struct stat_spread s, char buf[48]);

@@ -288,6 +288,7 @@ int bench_against(const struct bench_opts *o, struct err *e) {
         print_text(a);
     fflush(stdout);
     bench_warn_of_drift(&a->peak.rates);
+    if (a->flops > 0) bench_warn_of_share(share(a, 0).median);
 out:
     log_progress_end(&a->line);
     for (int i = 0; i < a->n; i++) {

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "num.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ struct ways {
     const struct shape_set *set; /* of the last row */
     struct log_progress line;
     uint64_t turns, all_turns; /* rounds that are done, and of all shapes */
+    double share; /* of the peak, the greatest of a product */
     json_t *rows;
 };
 
@@ -266,6 +268,7 @@ static int measure(struct ways *w, const struct shape *s, const struct shape_set
         return 0;
     }
     if (rc) return rc;
+    w->share = fmax(w->share, share(w, &r, w->subject, false).median);
     if (!json) print_row(w, &r, set);
     json_array_append_new(w->rows, row_json(w, &r, set));
     rounds_release(&r.rounds);
@@ -302,6 +305,7 @@ static int measure_type(const struct bench_opts *o, enum dtype compute,
     json_array_append_new(peaks, peak_json(&w));
     fflush(stdout);
     bench_warn_of_drift(&w.peak.rates);
+    bench_warn_of_share(w.share);
 out:
     log_progress_end(&w.line);
     for (int i = 0; i < w.remotes; i++) remote_close(w.remote + i);

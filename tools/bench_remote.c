@@ -1,6 +1,9 @@
 #include "bench_remote.h"
 
+#include "log.h"
+
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -90,6 +93,19 @@ static int ended(struct remote *r, bool *old, struct err *e) {
     return err_set(e, ERR_IO, "%.200s: bench %s failed: %.400s", r->child.program, r->verb, words);
 }
 
+enum { HEAR_SECONDS = 60 };
+
+/* Its next line. How long a turn takes nobody knows, so there is no limit; who waits is told. */
+static bool hear(struct remote *r, char *line, size_t size) {
+    struct log_progress progress;
+    for (int waited = 0; !child_answers(&r->child, HEAR_SECONDS);) {
+        waited += HEAR_SECONDS;
+        log_progress_init(&progress, true);
+        log_warn(&progress, "%.200s: no answer for %d s, still waiting", r->child.program, waited);
+    }
+    return child_read(&r->child, line, size) || *line;
+}
+
 int remote_open(struct remote *r, const struct words *command, const char *verb, bool *old,
                 struct err *e) {
     int rc, end = 0;
@@ -97,12 +113,13 @@ int remote_open(struct remote *r, const struct words *command, const char *verb,
     *r = (struct remote){.verb = verb};
     if (command->starved) TRY(err_set(e, ERR_NOMEM, "no memory for a command line"));
     TRY(child_open(&r->child, command->word, e));
-    if (!child_read(&r->child, line, sizeof line) && !*line) {
+    if (!hear(r, line, sizeof line)) {
         TRY(ended(r, old, e));
         remote_close(r);
         return 0;
     }
-    if (sscanf(line, "ready %lf%n", &r->flops, &end) != 1 || line[end])
+    if (sscanf(line, "ready %lf%n", &r->flops, &end) != 1 || line[end] || !isfinite(r->flops) ||
+        r->flops < 0)
         TRY(err_set(e, ERR_IO, "%.200s is no duet that can be compared: it said \"%.60s\"",
                     r->child.program, line));
 out:
@@ -114,11 +131,13 @@ int remote_turn(void *remote, struct turn *t, struct err *e) {
     struct remote *r = remote;
     char line[128] = "";
     int end = 0;
-    if (!child_send(&r->child, r->request) || (!child_read(&r->child, line, sizeof line) && !*line))
+    if (!child_send(&r->child, r->request) || !hear(r, line, sizeof line))
         return ended(r, NULL, e);
-    if (sscanf(line, "%lf %lf%n", &t->wall, &t->cpu, &end) == 2 && !line[end]) return 0;
-    return err_set(e, ERR_IO, "%.200s answered \"%.60s\", expected seconds", r->child.program,
-                   line);
+    if (sscanf(line, "%lf %lf%n", &t->wall, &t->cpu, &end) == 2 && !line[end] && t->wall > 0 &&
+        isfinite(t->wall) && t->cpu >= 0 && isfinite(t->cpu))
+        return 0;
+    return err_set(e, ERR_IO, "%.200s answered \"%.60s\", expected seconds above 0",
+                   r->child.program, line);
 }
 
 void remote_close(struct remote *r) {

@@ -265,6 +265,7 @@ static int report(struct measured *r, struct run *run, const struct bench_opts *
         print_text(r, &run->engine, o->runs);
     fflush(stdout);
     bench_warn_of_drift(&r->peaks);
+    bench_warn_of_share(r->gflops / r->peak.median);
 out:
     return rc;
 }

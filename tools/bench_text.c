@@ -39,6 +39,16 @@ void bench_warn_of_drift(const struct drift *peak) {
              100 * d.moved, d.low, d.high);
 }
 
+void bench_warn_of_share(double most) {
+    struct log_progress line;
+    if (!(most > 1.25)) return;
+    log_progress_init(&line, true);
+    log_warn(&line,
+             "warning: a share of %.2f cannot be: other work had the processors in the turns of the "
+             "peak; compare ratios, not shares",
+             most);
+}
+
 const char *bench_spread_text(struct stat_spread s, char buf[48]) {
     snprintf(buf, 48, "%.2f %.2f-%.2f", s.median, s.low, s.high);
     return buf;

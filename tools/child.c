@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -78,6 +79,11 @@ bool child_read(struct child *c, char *line, size_t size) {
     if (!end) return false;
     *end = '\0';
     return true;
+}
+
+bool child_answers(struct child *c, int seconds) {
+    struct pollfd p = {.fd = fileno(c->from), .events = POLLIN};
+    return poll(&p, 1, 1000 * seconds) != 0;
 }
 
 void child_wait(struct child *c) {

@@ -34,6 +34,9 @@ bool child_send(struct child *c, const char *line);
  * than size: then it is not complete. */
 bool child_read(struct child *c, char *line, size_t size);
 
+/* Is there something to read, or its end, within so many seconds? Asked before child_read. */
+bool child_answers(struct child *c, int seconds);
+
 /* Waits until it has ended: fills status and cpu. It sees the end of its input. */
 void child_wait(struct child *c);
 

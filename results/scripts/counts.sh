@@ -29,6 +29,7 @@ export DUET_CPU
 profile() {
     name=$1 program=$2
     shift 2
+    echo "counting a step of $program: some fifty times as long as the step" >&2
     set -- valgrind --tool=callgrind --cache-sim=yes --I1=32768,8,64 --D1=32768,8,64 --LL=524288,8,64 \
         --collect-atstart=no --toggle-collect="$step" --dump-before="$step" --callgrind-out-file="$dir/$name.out" \
         "$program" bench step "$@" --warmup 1 --threads 1 --quiet
@@ -36,7 +37,7 @@ profile() {
         echo 1 | "$@" --serve >"$dir/$name.said" 2>&1
     else
         "$@" --runs 1 --json >"$dir/$name.said" 2>&1
-    fi || { tail -n 5 "$dir/$name.said" >&2; exit 1; }
+    fi || { grep -v '^==' "$dir/$name.said" | tail -n 5 >&2; exit 1; }
     ls "$dir" | grep -q "^$name.out" || { echo "counts: no profile: is $step a function of $program?" >&2; exit 1; }
     # the part that is written at the end comes after those that were dumped before each step
     mv "$(ls -t "$dir/$name".out* | head -n 1)" "$dir/$name.last"

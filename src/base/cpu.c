@@ -1,6 +1,7 @@
 #include "cpu.h"
 #include "limit.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -123,10 +124,22 @@ const char *cpu_model(char *name, size_t size) {
     return name;
 }
 
+/* The kernel refuses a set that is smaller than its own, which is 1024 or more. 0: not known. */
+static int cpus_allowed(void) {
+    for (size_t room = 1024; room <= 1 << 20; room *= 2) {
+        const size_t size = CPU_ALLOC_SIZE(room);
+        cpu_set_t *set = CPU_ALLOC(room);
+        if (!set) return 0;
+        const int n = sched_getaffinity(0, size, set) ? -errno : CPU_COUNT_S(size, set);
+        CPU_FREE(set);
+        if (n != -EINVAL) return n < 0 ? 0 : n;
+    }
+    return 0;
+}
+
 int cpu_count(void) {
-    cpu_set_t set;
     const int quota = limit_cpus();
-    int n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    int n = cpus_allowed();
     if (quota && quota < n) n = quota;
     return n > 0 ? n : 1;
 }

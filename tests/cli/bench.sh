@@ -107,6 +107,14 @@ read -r line
 echo one second
 exec sleep 100
 EOF
+for seconds in "-1 -1" "0 0" "nan 1" "1 inf"; do
+    program "not $seconds" <<EOF
+echo ready 1
+read -r line
+echo $seconds
+exec sleep 100
+EOF
+done
 program short <<'EOF'
 echo ready 1
 read -r line
@@ -120,7 +128,10 @@ against ./text 'cannot start ./text: Permission denied'
 against ./nonsense './nonsense is no duet .*"hello"'
 against ./silent './silent: bench step failed: ended with status 0'
 against ./short './short: bench step failed: the bits fell off'
-against ./broken './broken answered "one second", expected seconds'
+against ./broken './broken answered "one second", expected seconds above 0'
+for seconds in "-1 -1" "0 0" "nan 1" "1 inf"; do
+    against "./not $seconds" "./not $seconds answered \"$seconds\", expected seconds above 0"
+done
 check "what is started is ended" sh -c '! kill -0 "$(cat broken.pid)" 2>/dev/null'
 refuses "what is wrong for the other, too" 1 'bench step failed: .*q8_0' \
     "$DUET" bench step $SMALL --weights q8_0 --against ./before
