@@ -45,7 +45,8 @@ static void for_rows(FILE *f, const struct cmd *c, each_row *each) {
     const struct conf_row *const parts[] = {c->rows, conf_common};
     for (int i = 0; i < 2; i++)
         for (const struct conf_row *r = parts[i]; r->type != CONF_T_END; r++)
-            if (r->name && r->type != CONF_T_GONE) each(f, c, r);
+            if (r->name && r->type != CONF_T_GONE && !(i && conf_row(c->rows, r->name)))
+                each(f, c, r);
 }
 
 /* Words with one blank between them; those of a macro's list end in one. */

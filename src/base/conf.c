@@ -267,7 +267,7 @@ struct option {
 
 static const struct {
     const char *letter, *name;
-} letters[] = {{"-o", "out"}, {"-n", "samples"}, {"-h", "help"}};
+} letters[] = {{"-o", "out"}, {"-n", "samples"}, {"-m", "note"}, {"-h", "help"}};
 
 const char *conf_letter(const char *name) {
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)

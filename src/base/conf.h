@@ -17,8 +17,8 @@
  * `--name=value`; a boolean is `--name` or `--no-name`. `--set key=value` rows collect pairs, those
  * of files and the command line together. `--data FILE` rows of a list collect values in their
  * order; a list from the command line takes the place of one from a file, where it is an array or a
- * single string. `-o` is `--out` and `-n` is `--samples` where a command has them, `-h` is
- * `--help`; `--` ends the options. Text that is saved (not internal) must be UTF-8, as JSON is.
+ * single string. `-o` is `--out`, `-n` is `--samples` and `-m` is `--note` where a command has them,
+ * `-h` is `--help`; `--` ends the options. Text that is saved (not internal) must be UTF-8, as JSON is.
  * Unknown names, missing or malformed values, and values out of range are ERR_USAGE, with the
  * nearest known name as a suggestion. */
 #ifndef DUET_CONF_H
@@ -185,7 +185,8 @@ void conf_help(const struct conf_row *rows, bool all, FILE *out);
 /* True if that would be a short one. */
 bool conf_has_short_help(const struct conf_row *rows);
 
-/* --config and --help, which every command has. Ends with CONF_END. */
+/* --config and --help, which every command has, unless it has its own of that name. Ends with
+ * CONF_END. */
 extern const struct conf_row conf_common[];
 
 void conf_release(struct conf *c); /* accepts all zeros */

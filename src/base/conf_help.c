@@ -94,7 +94,7 @@ void conf_help(const struct conf_row *rows, bool all, FILE *out) {
                 section = r;
                 continue;
             }
-            if (r->type == CONF_T_GONE) continue;
+            if (r->type == CONF_T_GONE || (i && conf_row(rows, r->name))) continue;
             if (!all && !r->basic) {
                 more++;
                 continue;

@@ -48,6 +48,10 @@ static void arguments(void **state) {
     assert_int_equal(o.steps, 2);
     conf_release(&c);
 
+    assert_int_equal(PARSE("-m", "a b", "-o", "x"), 0);
+    assert_string_equal(o.note, "a b");
+    conf_release(&c);
+
     assert_int_equal(PARSE("--note=", "--out=--steps", "--raw", "--nothing=known"), 0);
     assert_string_equal(o.note, "");
     assert_string_equal(o.out, "--steps");
