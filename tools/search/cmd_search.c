@@ -199,7 +199,9 @@ const struct cmd cmd_search = {
     .name = "search",
     .summary = "Try trainings of one budget, and keep what is shown to be better.",
     .usage = "FILE --out DIR [--jobs N] [--trials N] [--dry-run]\n"
-             "--resume DIR [--trials N]",
+             "--resume DIR [--trials N]\n"
+             "confirm DIR [--seeds N] [--trial T] [--against 0]\n"
+             "rerun DIR ROW [--seed S] [--out FOLDER]",
     .notes =
         "FILE says what is searched (docs/search.md has all keys). The smallest:\n"
         "  {\"base\": {\"model\": \"demo\", \"tokenizer\": \"tok.json\", \"data\": \"s.txt\"},\n"
@@ -213,7 +215,12 @@ const struct cmd cmd_search = {
         "--config`.\n"
         "Ctrl-C and SIGTERM stop: what is running saves. After that, or after a crash, --resume "
         "goes on as if\n"
-        "nothing had been.\n",
+        "nothing had been.\n\n"
+        "confirm trains the incumbent and the base with seeds that no trial had, measures both on "
+        "the text that\n"
+        "no trial saw, and says whether the gain is real (exit status 0, else 3). rerun trains a "
+        "row again and\n"
+        "says whether value and weights are the ledger's to the last bit (0, else 3).\n",
     .rows = search_rows,
     .run = run,
 };

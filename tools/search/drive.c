@@ -4,6 +4,7 @@
 #include "file.h"
 #include "num.h"
 #include "stop.h"
+#include "weights_hash.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,11 +23,21 @@ static bool put(json_t *o, const char *key, json_t *v) {
 
 /* Into the ledger ------------------------------------------------------------------------------ */
 
+/* What the weights were, for when they are gone. */
+static bool put_weights(json_t *event, const struct search *s, const struct want *w) {
+    char hash[17], *folder = search_run_path(s, w->trial, w->seed, NULL);
+    struct err why;
+    const bool known = folder && !weights_hash(folder, hash, &why);
+    free(folder);
+    return !known || put(event, "weights", json_string(hash));
+}
+
 static int append_result(struct drive *d, const struct want *w, int rung,
                          const struct trial_outcome *out, struct err *e) {
     json_t *event = ledger_result_event(w->trial, w->seed, rung, out->status, out->value);
     bool ok = drive_put_date(event) && put(event, "seconds", num_json(out->seconds)) &&
               put(event, "rss_mb", num_json(out->peak_rss_mb));
+    if (ok && out->status == TRIAL_ok) ok = put_weights(event, d->s, w);
     if (ok && *out->words) ok = put(event, "why", json_string(out->words));
     if (ok && out->summary) ok = !json_object_set(event, "summary", out->summary);
     const int rc = ok ? ledger_append(&d->s->ledger, event, e) : no_memory(e);

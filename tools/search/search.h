@@ -162,6 +162,8 @@ int search_write_best(const struct search *s, struct err *e);
 int search_write_trial(const struct search *s, int64_t trial, struct err *e);
 /* Removes what only training on needs of a trial that was discarded: weights, state, tokens. */
 void search_drop_weights(const struct search *s, int64_t trial);
+/* The same of the folder of one run. */
+void search_drop_run(const char *dir);
 /* A file, or a folder with all that is in it; links are not followed. */
 void search_remove(const char *path);
 

@@ -1,5 +1,10 @@
 #include "search_verbs.h"
 
+#include "cmd.h"
+#include "search_confirm.h"
+#include "search_rerun.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 #define O struct search_opts
@@ -14,12 +19,54 @@ const struct conf_row search_rows[] = {
     CONF_INT(O, trials, "trials", "0", 0, 1000000,
              "configurations in all, the base included; 0: what the file says. With --resume: go "
              "on to so many"),
+    CONF_SECTION("confirm, rerun"),
+    CONF_INT(O, seeds, "seeds", "3", 2, 1000, "confirm: fresh seeds of each of the two"),
+    CONF_INT(O, trial, "trial", "-1", 0, 1000000,
+             "confirm: the trial; -1: the incumbent"),
+    CONF_INT(O, against, "against", "0", 0, 1000000, "confirm: what it is compared with"),
+    CONF_INT(O, seed, "seed", "0", 0, 1e18,
+             "rerun: the seed; 0: the first that has a result"),
+    CONF_SECTION("Output"),
     CONF_BOOL(O, json, "json", "print the result as JSON"),
     CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
     CONF_END};
 #undef O
 
+/* Verbs ---------------------------------------------------------------------------------------- */
+
+static int confirm(const struct search_opts *o, const struct conf *c, struct err *e) {
+    const struct confirm_opts co = {.seeds = o->seeds,
+                                    .trial = o->trial,
+                                    .against = o->against,
+                                    .json = o->json,
+                                    .quiet = o->quiet};
+    struct search s;
+    bool real;
+    int rc = search_open(&s, c->pos[1], false, e);
+    if (rc) return rc;
+    rc = search_confirm(&s, &co, &real, e);
+    search_close(&s);
+    return rc || real ? rc : CMD_DIFFERS;
+}
+
+static int rerun(const struct search_opts *o, const struct conf *c, struct err *e) {
+    struct rerun_opts ro = {.seed = o->seed, .out = o->out, .json = o->json, .quiet = o->quiet};
+    const char *row = c->pos[2];
+    struct search s;
+    bool same;
+    ro.trial = strtoll(row, NULL, 10);
+    if (!*row || strspn(row, "0123456789") != strlen(row) || strlen(row) > 9)
+        return err_set(e, ERR_USAGE, "\"%.40s\" is no row, expected the number of a trial", row);
+    int rc = search_open(&s, c->pos[1], false, e);
+    if (rc) return rc;
+    rc = search_rerun(&s, &ro, &same, e);
+    search_close(&s);
+    return rc || same ? rc : CMD_DIFFERS;
+}
+
 const struct search_verb search_verbs[] = {
+    {"confirm", "the folder of a search", 1, 1, "seeds trial against json quiet", confirm},
+    {"rerun", "the folder of a search and a row", 2, 2, "seed out json quiet", rerun},
     {.word = NULL},
 };
 

@@ -10,6 +10,7 @@
 struct search_opts {
     const char *out, *resume;
     int64_t jobs, trials; /* 0: the file's */
+    int64_t seeds, trial, against, seed; /* of confirm and rerun */
     bool dry_run, json, quiet;
 };
 

@@ -71,7 +71,7 @@ static bool tells(const char *name) {
     return false;
 }
 
-static void drop_run(const char *dir) {
+void search_drop_run(const char *dir) {
     for (size_t i = 0; i < n_run_folder_files; i++) {
         if (tells(run_folder_files[i])) continue;
         char *path = file_join(dir, run_folder_files[i]);
@@ -89,7 +89,7 @@ void search_drop_weights(const struct search *s, int64_t trial) {
     const struct dirent *entry;
     while (d && (entry = readdir(d))) {
         char *run = strncmp(entry->d_name, "seed-", 5) ? NULL : file_join(dir, entry->d_name);
-        if (run && file_is_dir(run)) drop_run(run);
+        if (run && file_is_dir(run)) search_drop_run(run);
         free(run);
     }
     if (d) closedir(d);

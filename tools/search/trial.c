@@ -114,6 +114,10 @@ static int measure_words(struct words *w, const struct trial_spec *s, struct err
     TRY(add_program(w, s, s->scorer, e));
     add(w, "eval");
     add(w, s->folder);
+    if (s->test) {
+        add(w, "--split");
+        add(w, "test");
+    }
     add(w, "--exact");
     add(w, "--json");
     add_threads(w, s);

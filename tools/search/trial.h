@@ -59,6 +59,7 @@ struct trial_spec {
     double grace;           /* seconds from SIGTERM to SIGKILL; 0: 30 */
     struct trial_limits limits;
     const struct search_metric *metric;
+    bool test; /* the scorer measures what the run keeps for the test, not what it validates on */
 };
 
 struct trial_outcome {

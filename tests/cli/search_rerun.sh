@@ -1,0 +1,94 @@
+#!/bin/sh
+# duet search rerun: a row of the ledger gives the same value and the same weights, bit for bit, also
+# where the clock decided; a row that does not is told.
+. "$(dirname "$0")/lib.sh"
+must stories 30000 5 >text.txt
+# search OUT BUDGET MORE
+search() {
+    cat >$1.json <<END
+{"base": {"model": "$SRC/models/stories260k.json", "tokenizer": "byte", "data": "text.txt",
+  "set": {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48,
+          "num_attention_heads": 4, "num_key_value_heads": 2},
+  "seq": 32, "batch": 4, "threads": 1, "lr": 1e-3, "val-windows": 16},
+ "metric": {"key": "val_bpb", "exact": false}, "trials": 2, "seeds": 2, "confidence": 0,
+ "strategy": ${3:-\"random\"}, "space": {"lr": {"log": [1e-4, 1e-2]}}, "budget": {$2}}
+END
+    "$DUET" search $1.json --out $1 --quiet >search.out
+}
+# rerun STATUS ARGUMENT...: stdout in rerun.out
+rerun() {
+    r_status=$1
+    shift
+    "$DUET" search rerun "$@" --quiet >rerun.out 2>rerun.err
+    r_found=$?
+    [ $r_found -eq "$r_status" ] || { echo "status $r_found"; cat rerun.err rerun.out; return 1; }
+}
+repeats() { rerun 0 "$@" && says rerun.out 'The row repeats: value and weights are the same to the last bit'; }
+must search timed '"time": 0.3'
+must search steps '"steps": 9'
+updates() { json num_steps "$1/summary.json"; }
+check "some updates" [ "$(updates timed/trials/0000/seed-1)" -gt 3 ]
+check "the clock decided: the base repeats" repeats timed 0
+check "and the trial" repeats timed 1 --seed 1
+check "so many steps: repeats" repeats steps 1
+check "nothing is left" sh -c 'ls timed steps | grep -c rerun | grep -qx 0'
+check "--out leaves the run" repeats timed 0 --out again
+check "as many updates" equal "$(updates again)" "$(updates timed/trials/0000/seed-1)"
+check "the same clock" same again/clock timed/trials/0000/seed-1/clock
+kept=$("$DUET" search rerun timed 0 --json --quiet | sed -n 's/.*"weights": "\(.*\)".*/\1/p')
+check "JSON has the hash of the weights" equal "${#kept}" 16
+check "the ledger has it" says timed/ledger.jsonl "\"weights\": *\"$kept\""
+# The base was beaten or not: the weights of what was kept are still there.
+best=$(json decision timed/ledger.jsonl)
+for t in 0 1; do
+    [ -f timed/trials/000$t/seed-1/model.blzt ] || continue
+    must rerun 0 timed $t --out kept$t
+    tensors timed/trials/000$t/seed-1/model.blzt >a.weights
+    tensors kept$t/model.blzt >b.weights
+    check "trial $t: byte for byte" same a.weights b.weights
+done
+
+# ---- rows that are not what they were
+cp -r timed bad
+sed -i '0,/"event": *"result"/s/\("event": *"result".*"status": *"ok", *"value": *\)/\11/' bad/ledger.jsonl
+check "another value" rerun 3 bad 0 --seed 1
+check "it says which" says rerun.out 'does not repeat: the weights are the same, but the ledger'
+cp timed/ledger.jsonl bad/ledger.jsonl
+sed -i "s/$kept/0123456789abcdef/" bad/ledger.jsonl
+check "other weights" rerun 3 bad 0 --seed 1
+check "it says which" says rerun.out 'does not repeat: the weights are others'
+cp steps/ledger.jsonl steps.jsonl
+sed -i 's/"lr": *0.001\b/"lr": 0.00101/' steps/ledger.jsonl
+cmp -s steps/ledger.jsonl steps.jsonl && sed -i 's/"lr": *[0-9.e-]*/"lr": 0.00101/' steps/ledger.jsonl
+check "another configuration" rerun 3 steps 0
+cp steps.jsonl steps/ledger.jsonl
+rm bad/trials/0000/seed-1/clock
+cp timed/ledger.jsonl bad/ledger.jsonl
+refuses "the clock is gone" 1 'the clock of row 0 is gone' "$DUET" search rerun bad 0
+cp text.txt was.txt
+tr a e <was.txt >text.txt
+refuses "other data" 1 'text.txt is not what it was when the search began' "$DUET" search rerun steps 0
+cp was.txt text.txt
+
+# ---- other instructions are other bits: fewer can be asked for, more cannot
+DUET_CPU=generic must search plain '"steps": 9'
+check "a row of fewer instructions" repeats plain 0
+if [ "$("$DUET" --help | sed -n 's/.*(here: \(.*\))\./\1/p')" != generic ]; then
+    refuses "a row of more" 1 'computed with the instruction set .*, here is generic' \
+        env DUET_CPU=generic "$DUET" search rerun steps 0
+else
+    skip "a row of more" "there are none here"
+fi
+
+# ---- rungs
+must search rungs '"steps": 12' '{"name": "halving", "eta": 2, "rungs": 2}'
+check "a row at a rung" repeats rungs 1
+
+# ---- what makes no sense
+refuses "no such row" 2 'there is no row 7: they are numbered 0 to 1' "$DUET" search rerun steps 7
+refuses "no such seed" 2 'row 0 has no result with seed 7' "$DUET" search rerun steps 0 --seed 7
+refuses "no row" 2 'rerun takes' "$DUET" search rerun steps
+refuses "a folder that is there" 2 'again is there already; choose another --out' "$DUET" search \
+    rerun steps 0 --out again
+refuses "another folder" 2 'not the folder of a search' "$DUET" search rerun . 0
+finish

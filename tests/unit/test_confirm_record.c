@@ -1,0 +1,168 @@
+/* The record of what was measured on the text that no trial sees: what is written is read, a cut at
+ * any byte loses the last line at most, and what is no line of it is refused by its number. */
+#include "folder_fixture.h"
+
+#include "confirm_record.h"
+#include "file.h"
+#include "hand_files.h"
+
+#include <sys/stat.h>
+
+static void append(struct confirm_record *c, json_t *line) {
+    assert_non_null(line);
+    ok(confirm_record_append(c, line, &e));
+    json_decref(line);
+}
+
+static json_t *result(int trial, int seed, double value) {
+    return json_pack("{s:s, s:i, s:i, s:s, s:f}", "event", "result", "trial", trial, "seed", seed,
+                     "status", "ok", "bits_per_byte", value);
+}
+
+static json_t *question(int trial, int against, int seeds) {
+    json_t *all = json_array();
+    for (int i = 0; i < seeds; i++) json_array_append_new(all, json_integer(100001 + i));
+    return json_pack("{s:s, s:i, s:i, s:o}", "event", "confirm", "trial", trial, "against", against,
+                     "seeds", all);
+}
+
+static void write_all(const char *path) {
+    struct confirm_record c;
+    ok(confirm_record_open(&c, path, &e));
+    append(&c, result(0, 100001, 1.0 / 3));
+    append(&c, json_pack("{s:s, s:i, s:i, s:s, s:n}", "event", "result", "trial", 1, "seed", 100001,
+                         "status", "nan", "bits_per_byte"));
+    append(&c, question(1, 0, 1));
+    append(&c, result(1, 100002, 2.5));
+    append(&c, question(1, 0, 2));
+    append(&c, question(2, 0, 2));
+    confirm_record_close(&c);
+}
+
+static void check_all(const struct confirm_record *c) {
+    bool asked;
+    const json_t *r = confirm_record_find(c, 0, 100001);
+    assert_true(json_real_value(json_object_get(r, "bits_per_byte")) == 1.0 / 3);
+    assert_non_null(confirm_record_find(c, 1, 100001));
+    assert_null(confirm_record_find(c, 0, 100002));
+    assert_null(confirm_record_find(c, 2, 100001));
+    assert_true(confirm_record_looks(c, 1, 0, 1, &asked) == 0 && asked);
+    assert_true(confirm_record_looks(c, 1, 0, 2, &asked) == 1 && asked);
+    assert_true(confirm_record_looks(c, 2, 0, 2, &asked) == 2 && asked);
+    assert_true(confirm_record_looks(c, 0, 1, 2, &asked) == 3 && !asked);
+}
+
+static void what_is_written_is_read(void **state) {
+    (void)state;
+    struct confirm_record c, other;
+    write_all(at("whole"));
+    ok(confirm_record_open(&c, at("whole"), &e));
+    check_all(&c);
+    assert_int_equal(confirm_record_open(&other, at("whole"), &e), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "whole: another process is confirming in it"));
+    confirm_record_close(&c);
+    assert_int_equal(confirm_record_open(&c, at("no/file"), &e), ERR_IO);
+    assert_int_equal(confirm_record_open(&c, "/dev/null", &e), ERR_INPUT);
+}
+
+/* Whole lines stay, and appending what is missing makes the same file again. */
+static void a_cut_at_every_byte(void **state) {
+    (void)state;
+    static char text[4096];
+    remove(at("whole"));
+    write_all(at("whole"));
+    FILE *f = fopen(at("whole"), "rb");
+    const size_t n = fread(text, 1, sizeof text, f);
+    fclose(f);
+    assert_true(n > 300 && n < sizeof text && text[n - 1] == '\n');
+    for (size_t cut = 0; cut <= n; cut++) {
+        struct confirm_record c;
+        struct stat st;
+        f = fopen(at("cut"), "wb");
+        fwrite(text, 1, cut, f);
+        fclose(f);
+        ok(confirm_record_open(&c, at("cut"), &e));
+        for (size_t from = c.size; cut % 25 == 0 && from < n;) {
+            const size_t end = (size_t)((char *)memchr(text + from, '\n', n - from) - text) + 1;
+            append(&c, json_loadb(text + from, end - from, 0, NULL));
+            from = end;
+        }
+        if (cut % 25 == 0) check_all(&c);
+        assert_int_equal(stat(at("cut"), &st), 0);
+        assert_int_equal(st.st_size, c.size);
+        assert_true(cut % 25 ? c.size <= cut : c.size == n);
+        confirm_record_close(&c);
+    }
+}
+
+static void refused(const char *text, const char *sentence) {
+    struct confirm_record c;
+    FILE *f = fopen(at("bad"), "wb");
+    fprintf(f, "%s\n", text);
+    fclose(f);
+    assert_int_equal(confirm_record_open(&c, at("bad"), &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, sentence));
+}
+
+static void lines_that_are_refused(void **state) {
+    (void)state;
+    static const char expected[] =
+        "bad, line 1: expected a \"result\" or a \"confirm\" with its members";
+    refused("{", "bad, line 1, column 1: not valid JSON");
+    refused("[]", expected);
+    refused("{\"event\":\"confirm\"}", expected);
+    refused("{\"event\":\"result\",\"trial\":1,\"seed\":2,\"status\":\"ok\",\"bits_per_byte\":null}",
+            expected);
+    refused("{\"event\":\"result\",\"trial\":1,\"seed\":2,\"status\":\"nan\",\"bits_per_byte\":1}",
+            expected);
+    refused("{\"event\":\"result\",\"trial\":1,\"status\":\"ok\",\"bits_per_byte\":1}", expected);
+}
+
+static void write_file(const char *path, const char *text) {
+    FILE *f = fopen(path, "wb");
+    fputs(text, f);
+    fclose(f);
+}
+
+/* Files are kept under the hash of what is in them. */
+static void files_by_what_is_in_them(void **state) {
+    (void)state;
+    char *a, *b, *c, *program;
+    struct stat st;
+    write_file(at("my.json"), "{}");
+    write_file(at("copy.json"), "{}");
+    ok(hand_keep_file(dir, "files", at("my.json"), false, &a, &e));
+    assert_true(hand_same_file(a, at("copy.json")) && hand_same_file(a, at("my.json")));
+    assert_non_null(strstr(a, "/files/my-"));
+    assert_string_equal(a + strlen(a) - 5, ".json");
+    write_file(at("my.json"), "{ }");
+    assert_false(hand_same_file(a, at("my.json")));
+    ok(hand_keep_file(dir, "files", at("my.json"), false, &b, &e));
+    assert_string_not_equal(a, b);
+    write_file(b, "broken off"); /* a name alone is no proof */
+    ok(hand_keep_file(dir, "files", at("my.json"), false, &c, &e));
+    assert_string_equal(b, c);
+    assert_true(hand_same_file(c, at("my.json")));
+    assert_int_equal(hand_keep_file(dir, "programs", at("my.json"), true, &program, &e), ERR_USAGE);
+    assert_non_null(strstr(e.msg, "my.json is no program: it cannot be executed"));
+    assert_int_equal(hand_keep_file(dir, "files", at("none"), false, &program, &e), ERR_USAGE);
+    assert_int_equal(hand_keep_file(dir, "files", dir, false, &program, &e), ERR_USAGE);
+    write_file(at("tool"), "#!/bin/sh\n");
+    chmod(at("tool"), 0700);
+    ok(hand_keep_file(dir, "programs", at("tool"), true, &program, &e));
+    assert_true(!stat(program, &st) && (st.st_mode & 0111) == 0111);
+    free(a);
+    free(b);
+    free(c);
+    free(program);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(a_cut_at_every_byte),
+        cmocka_unit_test(lines_that_are_refused),
+        cmocka_unit_test(files_by_what_is_in_them),
+    };
+    return cmocka_run_group_tests_name("confirm_record", tests, make_dir, remove_all);
+}
