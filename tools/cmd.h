@@ -13,7 +13,8 @@
 #include <stdio.h>
 
 #define COMMANDS(X)                                                                                \
-    X(train) X(search) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories) X(info) X(convert)  \
+    X(train) X(search) X(experiment) X(eval) X(generate) X(tokenize) X(tokenizer) X(stories)       \
+    X(info) X(convert)                                                                             \
     X(adapter) X(runs) X(compare) X(diff) X(plan) X(plot) X(replay) X(audit) X(bench)              \
     X(hardware) X(completion)
 

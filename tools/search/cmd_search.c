@@ -217,10 +217,10 @@ const struct cmd cmd_search = {
         "goes on as if\n"
         "nothing had been.\n\n"
         "confirm trains the incumbent and the base with seeds that no trial had, measures both on "
-        "the text that\n"
-        "no trial saw, and says whether the gain is real (exit status 0, else 3). rerun trains a "
-        "row again and\n"
-        "says whether value and weights are the ledger's to the last bit (0, else 3).\n",
+        "the text\n"
+        "that no trial saw, and says whether the gain is real (exit status 0, else 3). rerun "
+        "trains a row\n"
+        "again and says whether value and weights are the ledger's to the last bit (0, else 3).\n",
     .rows = search_rows,
     .run = run,
 };

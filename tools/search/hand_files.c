@@ -29,7 +29,8 @@ static int write_copy(const char *path, const struct file_map *m, bool program, 
         file_out_write(&f, m->data, m->size);
         TRY(file_out_commit(&f, e));
     }
-    if (program && chmod(path, 0755)) rc = err_errno(e, ERR_IO, "%s: cannot be made a program", path);
+    if (program && chmod(path, 0755))
+        rc = err_errno(e, ERR_IO, "%s: cannot be made a program", path);
 out:
     return rc;
 }

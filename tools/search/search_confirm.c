@@ -189,7 +189,8 @@ out:
     return rc;
 }
 
-/* A run that ended by anything but its own training is nobody's result: it is run again next time. */
+/* A run that ended by anything but its own training is nobody's result: the next time it is run
+ * again. */
 static int ended(void *ctx, size_t i, const struct trial_outcome *out, struct err *e) {
     struct confirm *c = ctx;
     const struct run *r = &c->run[i];

@@ -97,7 +97,7 @@ static const char *was_fact(const struct rerun *r, const char *key) {
     return word ? word : fact_of(r->s->ledger.head, key);
 }
 
-/* Instructions that this processor has not compute other bits; fewer than it has can be asked for. */
+/* Instructions that this processor lacks make other bits; fewer than it has can be asked for. */
 static int choose_tier(const struct rerun *r, struct err *e) {
     struct cpu cpu;
     const char *was = was_fact(r, "tier");

@@ -1,0 +1,158 @@
+#!/bin/sh
+# duet experiment: one trial by hand. What may be changed and what not, the trailer, keep and discard
+# with their exit statuses, files and programs that are known by what is in them.
+. "$(dirname "$0")/lib.sh"
+must stories 30000 5 >text.txt
+# search OUT [MEMBER...]: the base is a rate that is much too low, so that there is something to find
+search() {
+    s_out=$1
+    shift
+    cat >$s_out.json <<END
+{"base": {"model": "$SRC/models/stories260k.json", "tokenizer": "byte", "data": "text.txt",
+  "set": {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48,
+          "num_attention_heads": 4, "num_key_value_heads": 2},
+  "seq": 32, "batch": 4, "threads": 1, "lr": 1e-4, "val-windows": 16},
+ "metric": "val_bpb", "strategy": "hand", "trials": 10, "seeds": 5, $*
+ "budget": {"steps": 8}}
+END
+    sed -i 's/"metric": "val_bpb"/"metric": {"key": "val_bpb", "exact": false}/' $s_out.json
+    "$DUET" search $s_out.json --out $s_out --quiet >search.out
+}
+# try NAME STATUS ARGUMENT...: an experiment in exp that ends so; stdout in run.log, stderr in run.err
+try() {
+    t_name=$1 t_status=$2
+    shift 2
+    "$DUET" experiment --search exp "$@" --quiet >run.log 2>run.err
+    t_found=$?
+    if [ $t_found -eq "$t_status" ]; then ok "$t_name"; else
+        not_ok "$t_name: exit status $t_found, expected $t_status" run.err run.log
+    fi
+}
+trials() { grep -c '"event":"proposal"\|"event": "proposal"' exp/ledger.jsonl; }
+must search exp
+
+# ---- kept
+try "a better rate is kept" 0 lr=1e-2 -m "a rate that learns"
+check "it says so" equal "$(value decision run.log)" keep
+check "why" equal "$(value reason run.log)" proven
+check "against the base" equal "$(value against run.log)" 0
+check "it is the incumbent" equal "$(value incumbent run.log)" 1
+for key in val_bpb training_seconds total_seconds peak_vram_mb mfu_percent total_tokens_M num_steps \
+    num_params_M depth; do echo $key; done >expected
+sed '1d; s/:.*//' run.log | head -9 >keys
+check "the predecessors' trailer, in order" diff keys expected
+check "behind a line" equal "$(head -1 run.log)" ---
+R=exp/trials/0001/seed-1/summary.json
+for pair in val_bpb:val_bpb num_steps:num_steps depth:depth peak_vram_mb:peak_rss_mb \
+    total_tokens_M:total_tokens_M num_params_M:num_params_M; do
+    check "trailer: ${pair%:*} is the first seed's" close_to "$(value ${pair%:*} run.log)" \
+        "$(json ${pair#*:} $R)" 0.051
+done
+check "val_bpb has six digits" close_to "$(value val_bpb run.log)" "$(json val_bpb $R)" 5.1e-7
+check "best.json has it" says exp/best.json '"lr": 0.01'
+check "the note is on record" says exp/ledger.jsonl 'a rate that learns'
+seeds=$(value seeds run.log)
+check "its mean is that of its runs" close_to "$(value value run.log)" "$(for i in $(seq 1 5); do
+    [ -f exp/trials/0001/seed-$i/summary.json ] && json val_bpb exp/trials/0001/seed-$i/summary.json
+done | awk '{ s += $1 } END { print s / NR }')" 2e-2
+check "several seeds" [ "$seeds" -ge 2 ]
+
+# ---- discarded; known; from there on
+try "what is worse is discarded" 3 lr=1e-5
+check "it says so, too" equal "$(value decision run.log)" discard
+check "the incumbent stays" equal "$(value incumbent run.log)" 1
+n=$(trials)
+try "what is known is not trained again" 3 lr=1e-5
+check "and told" says run.err 'trial 2 was'
+check "no row more" equal "$(trials)" "$n"
+try "the base is known, too" 0 lr=1e-4
+check "it was kept once" equal "$(value trial run.log)" 0
+try "what changes nothing is the incumbent" 0 lr=0.01
+check "as it was kept" equal "$(value trial run.log)" 1
+try "it begins with the incumbent" 3 batch=1
+check "its rate is the incumbent's" says exp/trials/0003/config.json '"lr": 0.01'
+check "and its batch the new one" says exp/trials/0003/config.json '"batch": 1'
+try "a config file begins with the base" 0 --config exp/best.json
+check "that of the incumbent is the same trial" equal "$(value trial run.log)" 1
+sed 's/"lr": 0.01/"lr": 0.0001/' exp/best.json >lower.json
+try "edited, it is the base" 0 --config lower.json
+check "and known" equal "$(value trial run.log)" 0
+check "JSON" "$DUET" experiment --search exp lr=0.01 --json --quiet
+check "has the same" equal "$(json trial check.out)" 1
+
+# ---- what fails
+try "what the planner refuses" 4 set.num_attention_heads=3
+check "has no trailer" sh -c '! grep -q "^val_bpb" run.log'
+check "its status" equal "$(value status run.log)" refused
+check "one sentence" [ "$(grep -c '^duet: error: ' run.err)" = 1 ]
+try "what diverges" 6 lr=9 clip=0 warmup=0 rollback=false optimizer=lion
+check "its status is nan" equal "$(value status run.log)" nan
+try "a hard limit of time" 1 set.num_hidden_layers=2 --seconds 0.0001
+check "its status is time" equal "$(value status run.log)" time
+check "where to look is told" says run.err 'exp/trials/[0-9]*/seed-1.txt'
+
+# ---- what may not be changed
+n=$(wc -c <exp/ledger.jsonl)
+must stories 3000 6 >other.txt
+for pair in "data=other.txt:is of the data" "tokenizer=other.txt:is of the data" \
+    "val-fraction=0.3:is of the data" "test-fraction=0.3:is of the data" \
+    "val-windows=3:is of the evaluation" "steps=9:is how long a trial is" \
+    "time=9:is how long a trial is" "seed=7:would search for luck" \
+    "threads=2:does not change what is trained" "out=x:does not change what is trained"; do
+    refuses "${pair%%:*}" 2 "cannot be changed in a search: it ${pair#*:}" "$DUET" experiment \
+        --search exp "${pair%%:*}"
+done
+sed 's/"val-windows": 16/"val-windows": 3/' exp/best.json >eval.json
+refuses "the evaluation in a file" 2 '"val-windows" cannot be changed' "$DUET" experiment \
+    --search exp --config eval.json
+refuses "an option that is none" 2 'unknown option "lrr"; did you mean "lr"' "$DUET" experiment \
+    --search exp lrr=3
+refuses "no change" 2 '"lr" is no change, expected OPTION=VALUE' "$DUET" experiment --search exp lr
+refuses "a value that it cannot have" 2 'optimizer is "adamx"' "$DUET" experiment --search exp \
+    optimizer=adamx
+refuses "nothing" 2 'nothing to try' "$DUET" experiment --search exp
+refuses "no folder" 2 'with --search DIR' "$DUET" experiment lr=1
+refuses "another folder" 2 'not the folder of a search' "$DUET" experiment --search . lr=1
+refuses "no program" 2 'text.txt is no program' "$DUET" experiment --search exp --program text.txt
+check "nothing of this is on record" sh -c 'tail -c +$(($1 + 1)) exp/ledger.jsonl |
+    grep -v "\"resume\"" | wc -l | grep -qx 0' - "$n"
+
+# ---- files and programs count by what is in them
+sed 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 1e-3/' "$SRC/models/stories260k.json" >my.json
+try "a description of one's own" 3 model=my.json
+one=$(value trial run.log)
+sed -i 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 1e-2/' my.json
+try "the same name, edited" 3 model=my.json
+check "is another trial" [ "$(value trial run.log)" -gt "$one" ]
+cp "$SRC/models/stories260k.json" my.json
+try "a copy of the base's is the base's" 0 model=my.json
+check "and so known" equal "$(value trial run.log)" 1
+try "this program is the search's" 0 --program "$DUET"
+check "and so known" equal "$(value trial run.log)" 1
+# Another build: it learns with twice the rate that it is told.
+cat >built <<END
+#!/bin/sh
+case "\$*" in "train --config"*) exec "$DUET" "\$@" --schedule constant --warmup 0 ;; esac
+exec "$DUET" "\$@"
+END
+chmod +x built
+try "another build competes" 0 --program ./built -m "no warmup"
+check "it is a copy that counts" says exp/ledger.jsonl 'exp/programs/built-[0-9a-f]\{16\}"'
+echo 'exit 7' >built
+try "what is tried next is trained by what was kept" 3 lr=1e-5
+check "by the copy" says exp/trials/"$(printf %04d "$(value trial run.log)")"/seed-1/config.json \
+    '"schedule": "constant"'
+
+# ---- a driver that is killed
+"$DUET" experiment --search exp batch=2 --quiet >kill.out 2>&1 &
+pid=$!
+sleep 0.4
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+n=$(trials)
+try "the next experiment ends what was left" 3 batch=3
+check "both are decided" equal "$(grep -c '"event": *"decision"' exp/ledger.jsonl)" "$(trials)"
+sort exp/ledger.jsonl | grep '"event": *"result"' | sed 's/.*"trial": *\([0-9]*\).*"seed": *\([0-9]*\).*/\1 \2/' |
+    sort | uniq -d >twice
+check "no result is there twice" [ ! -s twice ]
+finish
