@@ -19,15 +19,17 @@ struct world {
     bool busy[MAX_SLOTS], asked[MAX_SLOTS];
     struct trial_spec spec[MAX_SLOTS];
     char config[MAX_SLOTS][256];         /* paths; the driver's go */
+    char output[MAX_SLOTS][256];
     int started, ended, most;            /* processes; at a time */
     int calls, off;                      /* of start and wait; off after so many; 0: never */
-    int killed;                          /* of so many processes one is killed by somebody */
+    int killed;                          /* of so many processes one is killed by somebody, */
+    char lost[MAX_SLOTS][256];           /* none of them twice */
 };
 
 static double noise(const char *text, int64_t seed) {
     struct rng r = rng_make(77, RNG_SEARCH, (uint64_t)seed, 0, 0);
-    struct rng own = rng_make(78, RNG_SEARCH, (uint64_t)seed, (uint64_t)strlen(text),
-                              (uint64_t)text[strlen(text) / 2] + 31 * (uint64_t)text[strlen(text) / 3]);
+    const uint64_t some = (uint64_t)text[strlen(text) / 2] + 31 * (uint64_t)text[strlen(text) / 3];
+    struct rng own = rng_make(78, RNG_SEARCH, (uint64_t)seed, (uint64_t)strlen(text), some);
     return 0.02 * (strategy_normal(&r) + 0.3 * strategy_normal(&own));
 }
 
@@ -36,7 +38,8 @@ static double value_at(const json_t *options, int64_t seed, double share) {
     const double lr = value_of(options, "lr"), batch = value_of(options, "batch");
     const double off = log10(lr) + 3;
     char *text = canon_text(options);
-    const double y = 1 + 0.5 * off * off + 0.02 * (8 - batch) + noise(text, seed) + 0.3 * (1 - share);
+    const double y = 1 + 0.5 * off * off + 0.02 * (8 - batch) + 0.3 * (1 - share) +
+                     noise(text, seed);
     free(text);
     return lr > 5e-3 ? NAN : y;
 }
@@ -65,6 +68,7 @@ static int world_start(void *ctx, int slot, const struct trial_spec *spec, struc
     w->asked[slot] = false;
     w->spec[slot] = *spec;
     snprintf(w->config[slot], sizeof *w->config, "%s", spec->config);
+    snprintf(w->output[slot], sizeof *w->output, "%s", spec->output);
     w->started++;
     int n = 0;
     for (int i = 0; i < MAX_SLOTS; i++) n += w->busy[i];
@@ -90,7 +94,8 @@ static int world_wait(void *ctx, double seconds, struct trial_outcome *out) {
         out->value = NAN;
         return slot;
     }
-    if (w->killed && w->ended % w->killed == 0) {
+    if (w->killed && w->ended % w->killed == 0 && strcmp(w->lost[slot], w->output[slot])) {
+        memmove(w->lost[slot], w->output[slot], sizeof *w->lost);
         out->status = TRIAL_killed;
         out->value = NAN;
         return slot;
@@ -115,7 +120,7 @@ static void world_stop(void *ctx, int slot, bool kill) {
 static json_t *file_of(const char *more) {
     char text[1000];
     snprintf(text, sizeof text,
-             "{'base': {'model': 'm.json', 'data': 's.txt', 'lr': 4e-3, 'batch': 2}, "
+             "{'base': {'model': '/none/m.json', 'data': 's.txt', 'lr': 4e-3, 'batch': 2}, "
              "'budget': {'steps': 10}, 'space': {'lr': {'log': [1e-5, 1e-2]}, "
              "'batch': {'choice': [2, 4, 8]}}, %s}",
              more);
@@ -198,9 +203,9 @@ static void order_changes_nothing(void **state) {
         assert_true(s.file.jobs == 1 || w.most > 1);
         for (int64_t t = 0; t < search_trials(&s); t++) assert_non_null(search_decision(&s, t));
         search_close(&s);
-        for (uint64_t order = 2; order < 6; order++) {
+        for (uint64_t order = 2; order < 5; order++) {
             create(at("b"), searches[i]);
-            assert_true(go_on(at("b"), order, 0, order == 5 ? 7 : 0, &w));
+            assert_true(go_on(at("b"), order, 0, order == 4 ? 7 : 0, &w));
             same_story(at("b"), as);
             remove_tree(at("b"));
         }
@@ -236,7 +241,7 @@ static void kills_change_nothing(void **state) {
     }
 }
 
-/* From each whole line on it goes on to the same end. */
+/* From a whole line on, any, it goes on to the same end. */
 static void every_line_is_enough(void **state) {
     (void)state;
     static char text[1 << 18];
@@ -252,7 +257,7 @@ static void every_line_is_enough(void **state) {
         fclose(f);
         assert_true(n < sizeof text);
         for (size_t k = 0; k < n; k++) {
-            if (text[k] != '\n' || k % 3) continue;
+            if (text[k] != '\n' || k % 7) continue;
             create(at("b"), searches[i]);
             snprintf(to, sizeof to, "%s/ledger.jsonl", at("b"));
             f = fopen(to, "wb");
@@ -371,7 +376,7 @@ static void known_is_not_scored_again(void **state) {
     (void)state;
     struct world w;
     struct search s;
-    json_t *file = parse("{'base': {'model': 'm.json', 'data': 's.txt', 'lr': 1e-3}, 'budget': "
+    json_t *file = parse("{'base': {'model': '/none/m.json', 'data': 's.txt', 'lr': 1e-3}, 'budget': "
                          "{'steps': 10}, 'space': {'batch': {'choice': [2, 4]}}, 'trials': 7, "
                          "'strategy': 'random', 'seeds': 2, 'jobs': 2}");
     ok(search_create(&s, file, "search.json", at("a"), &e));
@@ -430,6 +435,12 @@ static void by_hand(void **state) {
     remove_tree(at("a"));
 }
 
+/* Syncs of a disk are most of what this takes, and not what is tested. */
+static int make_fast_dir(void **state) {
+    if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
+    return make_dir(state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_changes_nothing),   cmocka_unit_test(kills_change_nothing),
@@ -437,5 +448,5 @@ int main(void) {
         cmocka_unit_test(the_predecessors_rule),   cmocka_unit_test(known_is_not_scored_again),
         cmocka_unit_test(by_hand),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_all);
+    return cmocka_run_group_tests(tests, make_fast_dir, remove_all);
 }

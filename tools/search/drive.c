@@ -32,11 +32,16 @@ static bool put_weights(json_t *event, const struct search *s, const struct want
     return !known || put(event, "weights", json_string(hash));
 }
 
+/* Of what is measured by a clock more digits say nothing. */
+static json_t *thousandths(double x) {
+    return num_json(round(1000 * x) / 1000);
+}
+
 static int append_result(struct drive *d, const struct want *w, int rung,
                          const struct trial_outcome *out, struct err *e) {
     json_t *event = ledger_result_event(w->trial, w->seed, rung, out->status, out->value);
-    bool ok = drive_put_date(event) && put(event, "seconds", num_json(out->seconds)) &&
-              put(event, "rss_mb", num_json(out->peak_rss_mb));
+    bool ok = drive_put_date(event) && put(event, "seconds", thousandths(out->seconds)) &&
+              put(event, "rss_mb", thousandths(out->peak_rss_mb));
     if (ok && out->status == TRIAL_ok) ok = put_weights(event, d->s, w);
     if (ok && *out->words) ok = put(event, "why", json_string(out->words));
     if (ok && out->summary) ok = !json_object_set(event, "summary", out->summary);

@@ -1,7 +1,6 @@
 #include "drive_impl.h"
 
 #include "provenance.h"
-#include "train_opts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -143,7 +142,7 @@ static int propose_base(struct drive *d, struct err *e) {
     double u[SPACE_MAX_AXES];
     json_t *config = NULL;
     int rc;
-    TRY(search_file_start(&d->s->file, train_rows, u, e));
+    TRY(search_start(&d->s->file, u, e));
     config = space_config(&d->s->file.space, u);
     const struct proposal base = {.share = 1, .from = "base"};
     TRY(config ? drive_append_proposal(d, &base, config, NULL, e) : no_memory(e));

@@ -140,6 +140,10 @@ int search_noise(const struct search *s, struct gate_noise *out, struct err *e);
 const char *search_changes(const struct search *s, int64_t trial, int64_t from, char *buf,
                            size_t size);
 
+/* The base's point (space.n): of each axis the value nearest to what the base says, else to what
+ * `duet train` would decide for it, else to what the model's description says. */
+int search_start(const struct search_file *f, double *u, struct err *e);
+
 /* Facts for the ledger's first line: new; NULL with *e filled. sources: of which the hashes are
  * taken. */
 json_t *search_facts(const struct search_file *f, struct err *e);

@@ -122,7 +122,7 @@ int search_cost(const struct search *s, struct search_cost *c, struct err *e) {
     int rc;
     *c = (struct search_cost){0};
     c->memory_mb = s->file.launcher ? 0 : trial_memory_mb((unsigned)s->file.jobs);
-    TRY(search_file_start(&s->file, train_rows, u, e));
+    TRY(search_start(&s->file, u, e));
     config = space_config(&s->file.space, u);
     if (!config) TRY(err_set(e, ERR_NOMEM, "no memory for a search"));
     TRY(ask(s, config, &a, e));

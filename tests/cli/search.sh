@@ -1,0 +1,112 @@
+#!/bin/sh
+# duet search: from a file to a best configuration, what is on record, what is refused, and that rows
+# are those of duet train.
+. "$(dirname "$0")/lib.sh"
+must stories 30000 5 >text.txt
+
+# file NAME MORE: a search of tiny models; MORE: members, later ones win
+file() {
+    cat >"$1" <<END
+{"base": {"model": "$SRC/models/stories260k.json", "tokenizer": "byte", "data": "./text.txt",
+          "seq": 32, "batch": 4,
+          "set": {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48,
+                  "num_attention_heads": 4, "num_key_value_heads": 2}},
+ "budget": {"steps": 12}, $2}
+END
+}
+search() { "$DUET" search "$@" >search.out 2>search.err || { cat search.err; return 1; }; }
+ledger() { grep "\"event\":\"$2\"" "$1/ledger.jsonl"; }
+count() { ledger "$1" "$2" | grep -c -e "${3:-.}"; }
+# result RUN TRIAL SEED: the value on record
+result() { ledger "$1" result | sed -n "s/.*\"trial\":$2,\"seed\":$3,.*\"value\":\([^,]*\),.*/\1/p"; }
+
+LR='"space": {"lr": {"log": [1e-4, 1e-2]}, "batch": {"choice": [2, 4]}}'
+file a.json "\"trials\": 6, \"seeds\": 3, \"jobs\": 2, \"strategy\": \"tpe\", $LR"
+
+# ---- before --------------------------------------------------------------------------------------
+check "a dry run" search a.json --dry-run
+check "says what is searched" says search.out "^search: *6 trials at most, tpe, 2 axes, 2 at a time"
+check "and what it takes" says search.out "^trainings: *8 to 18"
+check "and leaves nothing" absent ledger.jsonl search.json trials
+
+# ---- a search ------------------------------------------------------------------------------------
+check "a search" search a.json --out a
+check "every trial is proposed" equal "$(count a proposal)" 6
+check "and decided" equal "$(count a decision)" 6
+check "the base has its seeds" equal "$(count a result '"trial":0,.*"status":"ok"')" 3
+check "a line for each" equal "$(grep -c '^ *[0-5]  ' search.err)" 6
+check "and what came of it" says search.out "^trials: *6: "
+check "the file is there as it was understood" says a/search.json "\"data\": \"$WORK/text.txt\""
+check "with a part that no trial sees" says a/search.json '"test-fraction": 0.05'
+check "a run is a run" sh -c '"$0" info a/trials/0000/seed-1 >info.out' "$DUET"
+for t in 0 1 2 3 4 5; do
+    kept=$(ledger a decision | grep -c "\"trial\":$t,\"decision\":\"keep\"")
+    left=$(find a/trials/000$t -name model.blzt | wc -l)
+    if [ "$kept" = 1 ]; then
+        check "trial $t was kept, and has its weights" [ "$left" -gt 0 ]
+    else
+        check "trial $t was discarded, and has none" equal "$left" 0
+    fi
+done
+refuses "its folder is not written over" 2 "a already holds a search: go on with --resume a" \
+    "$DUET" search a.json --out a
+lines=$(wc -l <a/ledger.jsonl)
+check "it is over" search --resume a
+check "and nothing more is done" equal "$(wc -l <a/ledger.jsonl)" $((lines + 1))
+mkdir elsewhere
+cd elsewhere
+check "it goes on to more trials, from anywhere" search --resume ../a --trials 7
+cd ..
+check "one more" equal "$(count a decision)" 7
+
+# ---- rows are those of train ---------------------------------------------------------------------
+best=$(ledger a decision | grep '"keep"' | tail -1 | sed 's/.*"trial":\([0-9]*\).*/\1/')
+check "the best trains" "$DUET" train --config a/best.json --out straight --quiet
+check "to the same weights" same straight/model.blzt "a/trials/000$best/seed-1/model.blzt"
+"$DUET" eval straight --exact --json >exact.json 2>exact.err
+check "and its value is on record" close_to "$(json bits_per_byte exact.json)" \
+    "$(result a "$best" 1)" 1e-12
+
+# ---- halving -------------------------------------------------------------------------------------
+file h.json "\"trials\": 4, \"seeds\": 3, \"strategy\": {\"name\": \"halving\", \"rungs\": 2, \"eta\": 3}, \"jobs\": 2, $LR"
+check "halving" search h.json --out h
+check "has all at a third" equal "$(count h proposal '"rung":0,"share":0.33')" 3
+check "and one at the whole" equal "$(count h proposal '"rung":1,"share":1.0')" 1
+last=$(ledger h proposal | tail -1 | sed 's/.*"trial":\([0-9]*\).*/\1/')
+check "which went on where it was" says "h/trials/000$last/seed-1/config.json" '"resumed"'
+check "the others are left behind" equal "$(count h decision '"outrun"')" 2
+must "$DUET" train --config "h/trials/000$last/config.json" --seed 1 --out hs --quiet >hs.out
+"$DUET" eval hs --exact --json >exact.json 2>exact.err
+check "to the value of a run that never stopped" close_to "$(json bits_per_byte exact.json)" \
+    "$(ledger h result | sed -n "s/.*\"trial\":$last,\"seed\":1,\"rung\":1,.*\"value\":\([^,]*\),.*/\1/p")" 1e-12
+
+# ---- trials that fail ----------------------------------------------------------------------------
+file m.json '"trials": 8, "jobs": 2, "strategy": "random", "seeds": 1, "confidence": 0,
+  "space": {"set.hidden_size": {"choice": [32, 4096]}, "set.intermediate_size": {"choice": [48, 16384]}}'
+check "half of the space does not fit" sh -c 'ulimit -v 1000000; exec "$0" search m.json --out m' "$DUET"
+refused=$(count m result '"status":"refused"')
+check "what does not is refused" [ "$refused" -gt 0 ]
+check "and nothing else fails" equal "$(count m result '"status":"ok"')" $((8 - refused))
+check "with a reason" says m/ledger.jsonl '"status":"refused".*"why":"plans .* MB, and its share of '
+
+file n.json '"trials": 3, "seeds": 3, "strategy": "grid", "space": {"lr": {"choice": [1e-3, 9]}}'
+sed -i 's/"seq": 32/"seq": 32, "clip": 0, "optimizer": "sgd", "rollback": false/' n.json
+check "one that diverges is a row" search n.json --out n
+check "named so" equal "$(count n result '"status":"nan"')" 1
+
+# ---- what is wrong -------------------------------------------------------------------------------
+file w.json "\"trials\": 3, $LR"
+sed 's/text.txt/none.txt/' w.json >w1.json
+refuses "data that is not there" 1 "w1.json: the base cannot be trained: .*none.txt" \
+    "$DUET" search w1.json --out w
+check "leaves nothing" absent w
+sed 's/"seq": 32/"sqe": 32/' w.json >w2.json
+refuses "an option that there is not" 2 'w2.json: "base": unknown key "sqe"; did you mean "seq"' \
+    "$DUET" search w2.json --out w
+refuses "no folder" 2 "out is missing" "$DUET" search w.json
+refuses "no search there" 2 "text.txt.*not the folder of a search" "$DUET" search --resume text.txt
+refuses "an option without effect" 2 "jobs has no effect on search --resume" \
+    "$DUET" search --resume a --jobs 3
+echo "x" >>text.txt
+refuses "other data than it began with" 1 "text.txt is another file" "$DUET" search --resume a
+finish

@@ -1,0 +1,102 @@
+/* Where a search begins. */
+#include "search.h"
+
+#include "json_text.h"
+#include "machine.h"
+#include "train_model.h"
+#include "train_opts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(struct err *e) {
+    return err_set(e, ERR_NOMEM, "no memory for a search's base");
+}
+
+/* The base as `duet train` reads it, with what it would decide in the place of -1 and auto. */
+struct read_base {
+    struct conf conf;
+    struct train_opts o;
+    struct adapter_words words;
+    struct train_setup setup;
+};
+
+static int read_base(struct read_base *b, const struct search_file *f, struct err *e) {
+    int rc;
+    struct cpu cpu;
+    json_t *options = search_file_options(f, NULL); /* with the budget */
+    char *text = options ? json_text_dump(options, JSON_COMPACT) : NULL, what[600];
+    json_decref(options);
+    snprintf(what, sizeof what, "%.500s: \"base\"", f->path);
+    if (!text) TRY(no_memory(e));
+    TRY(conf_parse(&b->conf, train_rows, &b->o, 0, NULL, e));
+    TRY(conf_read_defaults_text(&b->conf, text, what, e));
+    TRY(train_take_adapter(&b->o, &b->conf, &b->words, e));
+    TRY(machine_cpu(&cpu, e));
+    rc = train_setup_make(&b->setup, &b->o, &cpu, e);
+    if (rc)
+        err_prefix(e, "%s", what);
+    else
+        train_opts_resolve(&b->o, &b->setup);
+out:
+    free(text);
+    return rc;
+}
+
+static void release(struct read_base *b) {
+    train_release_adapter(&b->words);
+    conf_release(&b->conf);
+}
+
+/* What the description says of a key of --set; borrowed, or NULL. */
+static json_t *described(const json_t *description, const char *key) {
+    const json_t *own = json_object_get(description, "duet");
+    return strncmp(key, "duet.", 5) ? json_object_get(description, key)
+                                    : json_object_get(own, key + 5);
+}
+
+static bool put(json_t *to, const char *key, json_t *v) {
+    return !v || json_object_get(to, key) || !json_object_set(to, key, v);
+}
+
+/* Adds what the base leaves to the options' defaults and to the model's description, of the axes. */
+static int fill(json_t *base, const struct search_file *f, struct err *e) {
+    struct read_base b = {0};
+    struct train_files files = {0};
+    struct model_config c = {0};
+    json_t *all = NULL, *set = NULL;
+    char *text = NULL;
+    int rc;
+    TRY(read_base(&b, f, e));
+    text = conf_to_json(&b.conf, NULL, NULL);
+    all = text ? json_loads(text, 0, NULL) : NULL;
+    set = json_object_get(base, "set");
+    set = set ? json_copy(set) : json_object();
+    if (!all || !set) TRY(no_memory(e));
+    for (size_t i = 0; i < f->space.n; i++) {
+        const char *key = f->space.axis[i].key;
+        const bool inner = !strncmp(key, "set.", 4);
+        if (inner && !c.json) TRY(train_model_config(&c, &b.o, &files, NULL, e));
+        const bool ok = inner ? put(set, key + 4, described(c.json, key + 4))
+                              : put(base, key, json_object_get(all, key));
+        if (!ok) TRY(no_memory(e));
+    }
+    if (json_object_set(base, "set", set)) rc = no_memory(e);
+out:
+    model_config_release(&c);
+    train_files_close(&files);
+    json_decref(all);
+    json_decref(set);
+    free(text);
+    release(&b);
+    return rc;
+}
+
+int search_start(const struct search_file *f, double *u, struct err *e) {
+    struct search_file whole = *f;
+    whole.base = json_copy(f->base);
+    int rc = whole.base ? fill(whole.base, f, e) : no_memory(e);
+    if (!rc) rc = search_file_start(&whole, train_rows, u, e);
+    json_decref(whole.base);
+    return rc;
+}
