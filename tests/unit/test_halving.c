@@ -136,6 +136,7 @@ static void the_last_bracket(void **state) {
     assert_int_equal(g->n, 13 + 4 + 1 + 1); /* 9, 3, 1; 4, 1, 1 */
     assert_int_equal(strategy_trials(&(struct history){g->trial, g->n}), 13);
     game_end(g);
+    space_release(&space);
     make_space("{'x': {'int': [1, 5]}}"); /* a strategy below that has no more */
     g = game_start("{'name': 'halving', 'eta': 2, 'over': 'grid'}", 2);
     assert_int_equal(play(g, 1000, &p), PROPOSE_END);
