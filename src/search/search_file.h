@@ -20,7 +20,7 @@
  * confidence   0.95         at which one is kept (gate.h); 0: whatever is better at its first seed
  * limits       {}           peak_rss_mb, num_params_M, seconds: a trial beyond one fails
  * jobs         1            trials at a time
- * program      this one     the duet that trains
+ * program      this one     the duet that trains, and evaluates what any other has trained
  * launcher     none         what is put before a trial's command: "srun -n1 -c8", or an array
  *
  * With the strategy "hand" space may be left out. Everything else is an error, with what may have

@@ -129,6 +129,12 @@ try "a copy of the base's is the base's" 0 model=my.json
 check "and so known" equal "$(value trial run.log)" 1
 try "this program is the search's" 0 --program "$DUET"
 check "and so known" equal "$(value trial run.log)" 1
+cat "$DUET" >driver && printf x >>driver && chmod +x driver
+check "and its copy, whoever drives" sh -c './driver experiment --search exp --program "$1" --quiet |
+    grep -q "^trial: *1$"' - "$DUET"
+check "the driver, built anew, trains nothing by itself" sh -c './driver experiment --search exp \
+    --program ./driver --json --quiet >other.json; [ "$(sed -n "s/.*\"trial\": //p" other.json)" != "1," ] &&
+    grep -q "exp/programs/driver-[0-9a-f]*\"" exp/ledger.jsonl'
 # Another build: it learns with twice the rate that it is told.
 cat >built <<END
 #!/bin/sh

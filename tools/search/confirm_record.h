@@ -38,8 +38,8 @@ int confirm_record_append(struct confirm_record *c, json_t *line, struct err *e)
 /* The result of a trial with a seed, or NULL; borrowed. */
 const json_t *confirm_record_find(const struct confirm_record *c, int64_t trial, int64_t seed);
 
-/* How many questions were answered before this one, which is that of so many seeds. *asked: it is on
- * record itself. */
+/* How many questions were answered before this one, which is that of so many seeds. *asked: it is
+ * on record itself. */
 size_t confirm_record_looks(const struct confirm_record *c, int64_t trial, int64_t against,
                             size_t seeds, bool *asked);
 

@@ -160,6 +160,7 @@ static int fill_spec(struct drive *d, int number, struct err *e) {
     if (!slot->config || !slot->folder || !slot->output) return no_memory(e);
     slot->spec = (struct trial_spec){
         .program = search_program(d->s, w.trial),
+        .scorer = f->program,
         .launcher = f->launcher,
         .config = slot->config,
         .folder = slot->folder,

@@ -8,9 +8,9 @@
 
 #include <stdbool.h>
 
-/* DIR/INNER/NAME-HASH.END of path's NAME.END (absolute, malloc()ed), a copy of it that is made if it
- * is not there. program: it can be executed. ERR_USAGE: path is no file, or is to be a program and
- * cannot be executed; ERR_IO, ERR_NOMEM. */
+/* DIR/INNER/NAME-HASH.END of path's NAME.END (absolute, malloc()ed), a copy of it that is made if
+ * it is not there. program: it can be executed. ERR_USAGE: path is no file, or is to be a program
+ * and cannot be executed; ERR_IO, ERR_NOMEM. */
 int hand_keep_file(const char *dir, const char *inner, const char *path, bool program, char **kept,
                    struct err *e);
 

@@ -121,6 +121,7 @@ static int add_run(struct confirm *c, int64_t trial, int64_t seed, struct err *e
     clear_dropped(dir);
     c->spec[c->n - 1] = (struct trial_spec){
         .program = search_program(s, trial),
+        .scorer = s->file.program,
         .launcher = s->file.launcher,
         .config = r->config,
         .folder = r->folder,

@@ -24,8 +24,8 @@ struct confirm_opts {
 };
 
 /* Prints what it found on stdout. s: open to read. *real: the interval lies on the side of a gain.
- * ERR_USAGE: there is no such trial, no such text, or a process is at work in the folder; ERR_INPUT:
- * a run failed; ERR_STOP. */
+ * ERR_USAGE: there is no such trial, no such text, or a process is at work in the folder;
+ * ERR_INPUT: a run failed; ERR_STOP. */
 int search_confirm(const struct search *s, const struct confirm_opts *o, bool *real,
                    struct err *e);
 

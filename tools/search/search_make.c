@@ -2,6 +2,7 @@
 #include "search.h"
 
 #include "file.h"
+#include "hand_files.h"
 #include "json_text.h"
 #include "machine.h"
 #include "provenance.h"
@@ -217,6 +218,25 @@ out:
     return rc;
 }
 
+/* By hand programs are changed and built anew, the one that began the search among them: what trains
+ * the base, and measures all, is a copy. */
+static int keep_program(struct search *s, const char *dir, struct err *e) {
+    static const char self[] = "/proc/self/exe";
+    struct search_file *f = &s->file;
+    char path[PATH_MAX], *kept = NULL;
+    int rc = 0;
+    if (strcmp(f->strategy.kind->name, SEARCH_HAND) || f->program ||
+        space_find(&f->space, "program") < f->space.n)
+        return 0;
+    const ssize_t n = readlink(self, path, sizeof path - 1);
+    path[n > 0 ? n : 0] = '\0';
+    TRY(hand_keep_file(dir, "programs", file_same(path, self) ? path : self, true, &kept, e));
+    if (!put(f->json, "program", json_string(kept))) rc = no_memory(e);
+out:
+    free(kept);
+    return rc;
+}
+
 int search_create(struct search *s, const json_t *json, const char *path, const char *dir,
                   struct err *e) {
     int rc;
@@ -224,6 +244,7 @@ int search_create(struct search *s, const json_t *json, const char *path, const 
     TRY(search_check_free(dir, e));
     TRY(search_plan(s, json, path, e));
     TRY(file_mkdirs(dir, e));
+    TRY(keep_program(s, dir, e));
     TRY(write_file(s->file.json, dir, e));
     search_close(s);
     rc = search_open(s, dir, true, e);

@@ -201,6 +201,7 @@ static int run(struct rerun *r, struct err *e) {
     const struct search_file *f = &r->s->file;
     const struct trial_spec spec = {
         .program = search_program(r->s, r->from),
+        .scorer = f->program,
         .launcher = f->launcher,
         .config = r->config,
         .folder = r->folder,
