@@ -43,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(3)
             reply = answer(PLAIN)
         elif what == "counting":  # another lr each time
-            reply = answer(json.dumps({"lr": round(0.001 + 0.0001 * n, 6)}))
+            reply = answer(json.dumps({"lr": round(0.001 + 0.0001 * n, 6), "batch": 4}))
         else:
             reply = error(404, "no " + what)
         status, headers, text = reply
@@ -68,8 +68,8 @@ END
 python3 server.py >server.url 2>server.err &
 server_pid=$!
 trap 'kill $server_pid 2>/dev/null; leave' EXIT
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -s server.url ] || sleep 0.5
+for i in $(seq 300); do
+    [ -s server.url ] || sleep 0.2
 done
 SERVER=$(cat server.url)
 [ -n "$SERVER" ] || { not_ok "the server does not begin" server.err; finish; }

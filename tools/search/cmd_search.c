@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TRIALS = 60 }; /* of a search without a file */
+
 /* Before --------------------------------------------------------------------------------------- */
 
 static int set_whole(json_t *file, const char *key, int64_t n, struct err *e) {
@@ -21,17 +23,25 @@ static int set_whole(json_t *file, const char *key, int64_t n, struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a search");
 }
 
-/* The file's tree with what the command line says. New. */
-static int read_file(const char *path, const struct search_opts *o, json_t **json, struct err *e) {
+static int read_file(const char *path, json_t **json, struct err *e) {
     struct search_file f;
-    int rc = search_file_open(&f, path, train_rows, e);
-    *json = NULL;
+    const int rc = search_file_open(&f, path, train_rows, e);
     if (rc) return rc;
     *json = json_deep_copy(f.json);
     search_file_close(&f);
-    if (!*json) return err_set(e, ERR_NOMEM, "no memory for a search");
-    rc = set_whole(*json, "jobs", o->jobs, e);
-    if (!rc) rc = set_whole(*json, "trials", o->trials, e);
+    return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for a search");
+}
+
+/* The tree of a search with what the command line says. path NULL: of its short form. New. */
+static int read_tree(const char *path, const struct search_opts *o, json_t **json, struct err *e) {
+    struct search_short brief = o->brief;
+    int rc = 0;
+    brief.trials = TRIALS;
+    *json = path ? NULL : search_short(&brief, e);
+    TRY(path ? read_file(path, json, e) : *json ? 0 : e->code);
+    TRY(set_whole(*json, "jobs", o->jobs, e));
+    rc = set_whole(*json, "trials", o->trials, e);
+out:
     return rc;
 }
 
@@ -137,7 +147,8 @@ static int begin(const char *path, const struct search_opts *o, struct err *e) {
     if (!o->out && !o->dry_run)
         return err_set(e, ERR_USAGE, "--out is missing: the folder of the search");
     if (!o->dry_run) TRY(search_check_free(o->out, e));
-    TRY(read_file(path, o, &json, e));
+    TRY(read_tree(path, o, &json, e));
+    if (!path) path = "the command line";
     TRY(search_plan(&s, json, path, e));
     TRY(say_cost(&s, o->dry_run ? stdout : o->quiet ? NULL : stderr, e));
     if (o->dry_run) goto out;
@@ -176,7 +187,14 @@ static int dispatch(const struct search_opts *o, const struct conf *c, struct er
         TRY(search_takes("search --resume", "resume trials dry-run json quiet", c, e));
         return resume(o, e);
     }
-    TRY(cmd_count("search", c, 0, 1, 1, "the file of a search (or --resume DIR)", e));
+    if (search_short_given(&o->brief)) {
+        TRY(cmd_count("search --base", c, 0, 0, 0, "no file", e));
+        TRY(search_takes("a search without a file", "base try time steps tokens flops strategy out jobs "
+                                                    "trials dry-run json quiet",
+                         c, e));
+        return begin(NULL, o, e);
+    }
+    TRY(cmd_count("search", c, 0, 1, 1, "the file of a search (or --base and --try, or --resume DIR)", e));
     TRY(search_takes("a new search", "out jobs trials dry-run json quiet", c, e));
     return begin(c->pos[0], o, e);
 out:
@@ -199,6 +217,8 @@ const struct cmd cmd_search = {
     .name = "search",
     .summary = "Try trainings of one budget, and keep what is shown to be better.",
     .usage = "FILE --out DIR [--jobs N] [--trials N] [--dry-run]\n"
+             "--base FILE --try KEY=LOW..HIGH|A,B [--try ...] --steps N|--tokens N|--time S|--flops N "
+             "--out DIR\n"
              "--resume DIR [--trials N]\n"
              "confirm DIR [--seeds N] [--trial T] [--against 0]\n"
              "rerun DIR ROW [--seed S] [--out FOLDER]",

@@ -261,12 +261,19 @@ static int take(struct drive *d, int number, const struct trial_outcome *out, st
 }
 
 /* Waits until a process ends, or for a while. */
-static int wait_once(struct drive *d, struct err *e) {
+static int wait_once(struct drive *d, double seconds, struct err *e) {
     struct trial_outcome out = {0};
-    const int number = d->runner.wait(d->runner.ctx, LOOK_SECONDS, &out);
+    const int number = d->runner.wait(d->runner.ctx, seconds, &out);
     const int rc = number >= 0 ? take(d, number, &out, e) : 0;
     json_decref(out.summary);
     return rc;
+}
+
+bool drive_meanwhile(void *ctx) {
+    struct drive *d = ctx;
+    if (n_running(d) && wait_once(d, 0, &d->failed)) return true;
+    drive_show_progress(d);
+    return *stop_flag() != 0;
 }
 
 /* What is running saves, so that it can go on. */
@@ -276,7 +283,7 @@ static int stop_running(struct drive *d, struct err *e) {
         d->slot[i].again = true; /* not started again */
         if (d->slot[i].busy) d->runner.stop(d->runner.ctx, i, d->slot[i].unneeded);
     }
-    while (n_running(d) && !rc) rc = wait_once(d, e);
+    while (n_running(d) && !rc) rc = wait_once(d, LOOK_SECONDS, e);
     return rc;
 }
 
@@ -287,7 +294,8 @@ static int loop(struct drive *d, size_t enough, struct err *e) {
     int rc;
     bool refused = false;
     for (;;) {
-        TRY(settle(d, e));
+        rc = settle(d, e);
+        if (rc && (rc != ERR_STOP || !*stop_flag())) goto out;
         if (enough && d->ended >= enough) return stop_running(d, e);
         stop_unneeded(d);
         if (*stop_flag()) {
@@ -298,7 +306,7 @@ static int loop(struct drive *d, size_t enough, struct err *e) {
         if (refused) continue;
         if (!n_running(d)) break;
         drive_show_progress(d);
-        TRY(wait_once(d, e));
+        TRY(wait_once(d, LOOK_SECONDS, e));
     }
 out:
     return rc;
@@ -314,6 +322,9 @@ static int open_drive(struct drive *d, struct search *s, const struct drive_opts
     d->wants.want = calloc(d->wants.most, sizeof *d->wants.want);
     d->slot = calloc((size_t)d->n_slots, sizeof *d->slot);
     if (!d->wants.want || !d->slot) TRY(no_memory(e));
+    TRY(command_run_open(&d->command, &s->file, e));
+    d->command.meanwhile = drive_meanwhile;
+    d->command.ctx = d;
     if (o->runner)
         d->runner = *o->runner;
     else
@@ -334,13 +345,15 @@ static void close_drive(struct drive *d) {
     drive_show_end(d);
     if (!d->opts->runner) drive_processes_close(&d->runner);
     for (int i = 0; d->slot && i < d->n_slots; i++) clear_slot(&d->slot[i]);
+    command_run_close(&d->command);
     free(d->slot);
     free(d->wants.want);
 }
 
 int drive_search(struct search *s, const struct drive_opts *o, struct err *e) {
     struct drive d;
-    int rc;
+    int rc = command_run_check(&s->file.strategy, e);
+    if (rc) return rc;
     TRY(open_drive(&d, s, o, e));
     d.propose = true;
     rc = loop(&d, 0, e);

@@ -2,6 +2,7 @@
 #ifndef DUET_DRIVE_IMPL_H
 #define DUET_DRIVE_IMPL_H
 
+#include "command_run.h"
 #include "drive.h"
 #include "judge.h"
 #include "log.h"
@@ -38,6 +39,8 @@ struct drive {
     size_t asked_jobs, asked_ended; /* when it had nothing before more results */
     bool asked;
     double memory_mb; /* that a trial may plan with; 0: no limit */
+    struct command_run command; /* of the strategy, if it asks a program */
+    struct err failed; /* what went wrong while that ran; code 0: nothing */
     struct drive_show show;
 };
 
@@ -52,11 +55,15 @@ int drive_append_proposal(struct drive *d, const struct proposal *p, json_t *con
  * `rung` that have ended. */
 int drive_leave_behind(struct drive *d, size_t job, int rung, struct err *e);
 
+/* drive.c: takes up what has ended, while a program is asked: ctx is the drive. True: enough. */
+bool drive_meanwhile(void *ctx);
+
 /* drive.c: appends a decision, and does what follows from it. v->evidence: taken over. */
 int drive_decide(struct drive *d, int64_t trial, struct verdict *v, struct err *e);
 
 /* drive_show.c. */
 void drive_show_begin(struct drive *d);
+void drive_show_refused(struct drive *d, const struct proposal *p);
 void drive_show_decision(struct drive *d, int64_t trial);
 void drive_show_rung(struct drive *d, size_t job);
 void drive_show_progress(struct drive *d);

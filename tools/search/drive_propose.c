@@ -56,14 +56,18 @@ static int ask(const struct drive *d, size_t visible, struct proposal *p, struct
     int rc;
     int64_t *number = calloc(2 * l->n_trials + 1, sizeof *number);
     struct trial *t = ledger_history(l, visible, s->file.metric.higher);
-    if (!number || !t) TRY(no_memory(e));
+    struct trial *all = ledger_history(l, visible, s->file.metric.higher);
+    const struct history whole = {all, l->n_jobs};
+    if (!number || !t || !all) TRY(no_memory(e));
     memcpy(start, l->job[0].u, s->file.space.n * sizeof *start);
     struct strategy_ask a = {.space = &s->file.space,
                              .choice = &s->file.strategy,
                              .seed = (uint64_t)s->file.seed,
                              .start = start,
                              .history = {t, l->n_jobs},
-                             .trials = s->file.trials + count_hand(l)};
+                             .trials = s->file.trials + count_hand(l),
+                             .runner = &d->command.runner,
+                             .whole = &whole};
     const bool rungs = s->file.strategy.kind->rungs;
     if (rungs) {
         const int64_t hidden = hide_own(l, &a.history, t, number);
@@ -78,6 +82,7 @@ static int ask(const struct drive *d, size_t visible, struct proposal *p, struct
     if (p->what == PROPOSE_CONTINUE && rungs) p->trial = number[p->trial];
 out:
     free(number);
+    free(all);
     free(t);
     return rc;
 }
@@ -153,8 +158,12 @@ out:
 
 static int append(struct drive *d, const struct proposal *p, struct err *e) {
     json_t *config = p->what == PROPOSE_TRIAL ? p->config : search_config(d->s, p->trial);
-    const int rc = leave_behind(d, p, e);
-    return rc ? rc : drive_append_proposal(d, p, config, NULL, e);
+    int rc;
+    TRY(leave_behind(d, p, e));
+    TRY(drive_append_proposal(d, p, config, NULL, e));
+    drive_show_refused(d, p);
+out:
+    return rc;
 }
 
 int drive_propose(struct drive *d, bool *made, struct err *e) {
@@ -170,7 +179,12 @@ int drive_propose(struct drive *d, bool *made, struct err *e) {
     if (d->asked && d->asked_jobs == n && d->asked_ended == d->ended) return 0;
     const size_t least = n >= jobs ? n - jobs + 1 : 0;
     for (size_t visible = least; visible <= d->ended; visible++) {
-        TRY(ask(d, visible, &p, e));
+        rc = ask(d, visible, &p, e);
+        if (rc == ERR_STOP && d->failed.code) {
+            *e = d->failed;
+            rc = e->code;
+        }
+        if (rc) goto out;
         if (p.what == PROPOSE_WAIT) continue; /* has neither configuration nor words */
         d->no_more = p.what == PROPOSE_END;
         *made = !d->no_more;

@@ -93,6 +93,18 @@ static void mark_of(const struct search *s, int64_t trial, const struct search_e
     }
 }
 
+void drive_show_refused(struct drive *d, const struct proposal *p) {
+    const size_t n = json_array_size(p->refused);
+    const json_t *last = json_array_get(p->refused, n - 1);
+    const char *why = json_string_value(json_object_get(last, "error"));
+    if (!n) return;
+    if (strcmp(p->from, "command"))
+        log_warn(&d->show.line, "warning: trial %lld: %s; %s proposes instead", (long long)p->trial,
+                 why, p->from);
+    else
+        log_note(&d->show.line, "trial %lld: asked again: %s", (long long)p->trial, why);
+}
+
 void drive_show_decision(struct drive *d, int64_t trial) {
     const struct search *s = d->s;
     const int64_t rival = search_rival(s, trial);
@@ -184,6 +196,9 @@ void drive_show_progress(struct drive *d) {
              (long long)s->file.trials);
     part[1].rank = 3;
     running(d, part[1].text, sizeof part->text);
+    if (!*part[1].text) /* a program, as the strategy says */
+        snprintf(part[1].text, sizeof part->text, "asking for trial %lld",
+                 (long long)search_trials(s));
     part[2].rank = 1;
     if (best >= 0)
         snprintf(part[2].text, sizeof part->text, "best %s (trial %lld)",

@@ -1,6 +1,7 @@
 /* A new search: its file made whole, its folder, and what is on record of where it runs. */
 #include "search.h"
 
+#include "command_run.h"
 #include "file.h"
 #include "hand_files.h"
 #include "json_text.h"
@@ -8,6 +9,7 @@
 #include "provenance.h"
 #include "train_opts.h"
 #include "trial.h"
+#include "words.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -72,13 +74,15 @@ static json_t *whole_program(const char *path, json_t *v) {
     return name && strchr(name, '/') ? whole_path(path, name) : json_incref(v);
 }
 
-/* Words of a command that are files here. It is run in another folder. */
+/* Words of a command that are files here. It is run in another folder, or from one. */
 static json_t *whole_words(const json_t *words) {
     json_t *all = json_array();
     for (size_t i = 0; all && i < json_array_size(words); i++) {
         json_t *v = json_array_get(words, i);
         const char *word = json_string_value(v);
-        json_t *one = *word != '/' && file_is_regular(word) ? whole_path("", word) : json_incref(v);
+        const bool program = !i && !strchr(word, '/'); /* found by PATH */
+        json_t *one = *word != '/' && !program && file_is_regular(word) ? whole_path("", word)
+                                                                        : json_incref(v);
         if (one && !json_array_append_new(all, one)) continue;
         json_decref(all);
         return NULL;
@@ -130,11 +134,25 @@ static bool whole_metric(json_t *file, const struct search_file *f) {
     return put(json_object_get(file, "metric"), "command", words);
 }
 
+/* The programs of a strategy, or of those below it. */
+static bool whole_strategy(json_t *strategy) {
+    for (json_t *c = strategy; json_is_object(c); c = json_object_get(c, "over")) {
+        struct err e;
+        json_t *words, *run = json_object_get(c, "run");
+        if (!run) continue;
+        if (words_read("", "run", run, &words, &e)) return false;
+        const bool ok = put(c, "run", whole_words(words));
+        json_decref(words);
+        if (!ok) return false;
+    }
+    return true;
+}
+
 /* The whole file. New; NULL: no memory. */
 static json_t *whole_file(const struct search_file *f) {
     json_t *file = json_deep_copy(f->json), *program = json_object_get(f->json, "program");
     bool ok = file && put(file, "base", whole_base(f)) && whole_metric(file, f) &&
-              whole_axis(file, f->path);
+              whole_axis(file, f->path) && whole_strategy(json_object_get(file, "strategy"));
     if (ok && program) ok = put(file, "program", whole_program(f->path, program));
     if (ok) return file;
     json_decref(file);
@@ -178,6 +196,7 @@ int search_plan(struct search *s, const json_t *json, const char *path, struct e
     if (!whole) TRY(no_memory(e));
     TRY(reread(&s->file, whole, path, e));
     s->ledger.space = &s->file.space;
+    TRY(command_run_check(&s->file.strategy, e));
     search_settle(s);
 out:
     json_decref(whole);

@@ -17,8 +17,21 @@ const struct conf_row search_rows[] = {
     CONF_INT(O, jobs, "jobs", "0", 0, 4096,
              "trials at a time, each with its share of the processors; 0: what the file says"),
     CONF_INT(O, trials, "trials", "0", 0, 1000000,
-             "configurations in all, the base included; 0: what the file says. With --resume: go "
-             "on to so many"),
+             "configurations in all, the base included; 0: what the file says, 60 without one. With "
+             "--resume: go on to so many"),
+    CONF_SECTION("A search without a file"),
+    CONF_STRING(O, brief.base, "base", NULL, "FILE", "options of duet train that all trials share"),
+    CONF_PAIRS(O, brief.axes, "try", "KEY=VALUES",
+               "what may change, repeatable: an option, or set.KEY of the model description. "
+               "LOW..HIGH (whole numbers; with a point or an exponent any, on a logarithmic scale from "
+               "a factor of 10 on), or A,B,C"),
+    CONF_FLOAT(O, brief.time, "time", "0", 0, 1e9, "budget of a trial in seconds"),
+    CONF_INT(O, brief.steps, "steps", "0", 0, 1e12, "in updates"),
+    CONF_INT(O, brief.tokens, "tokens", "0", 0, 1e15, "in tokens"),
+    CONF_FLOAT(O, brief.flops, "flops", "0", 0, 1e30, "in floating point operations"),
+    CONF_STRING(O, brief.strategy, "strategy", "tpe", "NAME",
+                "how configurations are proposed: tpe, cmaes, random, local, grid, sweep, sobol, "
+                "halving"),
     CONF_SECTION("confirm, rerun"),
     CONF_INT(O, seeds, "seeds", "3", 2, 1000, "confirm: fresh seeds of each of the two"),
     CONF_INT(O, trial, "trial", "-1", 0, 1000000,

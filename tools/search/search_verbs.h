@@ -6,12 +6,14 @@
 
 #include "conf.h"
 #include "search.h"
+#include "search_short.h"
 
 struct search_opts {
     const char *out, *resume;
     int64_t jobs, trials; /* 0: the file's */
     int64_t seeds, trial, against, seed; /* of confirm and rerun */
     bool dry_run, json, quiet;
+    struct search_short brief; /* without a file; its trials are these above */
 };
 
 extern const struct conf_row search_rows[];

@@ -79,7 +79,7 @@ __attribute__((noreturn)) static void become(const struct trial_command *c, int 
     sigemptyset(&none);
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) signal(needed[i], SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    const int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const int in = c->in ? c->in : open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool ok = !setpgid(0, 0) && write(lifeline, &self, sizeof self) == sizeof self && in >= 0;
     ok = ok && dup2(in, 0) == 0 && dup2(c->out, 1) == 1 && dup2(c->err, 2) == 2;
     ok = ok && (!c->cpus || !sched_setaffinity(0, sizeof *c->cpus, c->cpus));

@@ -26,11 +26,11 @@ struct trial_watch {
 };
 
 /* argv[0] is found by PATH unless it has a slash. cwd: NULL: this one. out, err: descriptors of its
- * output. cpus: NULL: all of the driver's. ERR_INPUT: it cannot be executed; else ERR_IO. */
+ * output; in: of its input, 0: nothing (/dev/null). cpus: NULL: all of the driver's. ERR_INPUT: it cannot be executed; else ERR_IO. */
 struct trial_command {
     char *const *argv;
     const char *cwd;
-    int out, err;
+    int in, out, err;
     const cpu_set_t *cpus;
 };
 int trial_watch_start(struct trial_watch *w, const struct trial_command *c, struct err *e);
