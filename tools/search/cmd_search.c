@@ -217,8 +217,7 @@ const struct cmd cmd_search = {
     .name = "search",
     .summary = "Try trainings of one budget, and keep what is shown to be better.",
     .usage = "FILE --out DIR [--jobs N] [--trials N] [--dry-run]\n"
-             "--base FILE --try KEY=LOW..HIGH|A,B [--try ...] --steps N|--tokens N|--time S|--flops N "
-             "--out DIR\n"
+             "--base FILE --try KEY=LOW..HIGH [--try KEY=A,B ...] --steps N --out DIR\n"
              "--resume DIR [--trials N]\n"
              "confirm DIR [--seeds N] [--trial T] [--against 0]\n"
              "rerun DIR ROW [--seed S] [--out FOLDER]",
