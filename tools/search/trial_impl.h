@@ -1,5 +1,5 @@
-/* Between trial.c (processes and limits), trial_judge.c (what came of them) and trial_fits.c; nobody
- * else includes this. */
+/* Between trial.c (processes and limits), trial_judge.c (what came of them) and trial_fits.c;
+ * nobody else includes this. */
 #ifndef DUET_TRIAL_IMPL_H
 #define DUET_TRIAL_IMPL_H
 

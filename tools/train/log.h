@@ -69,8 +69,8 @@ struct log_lines {
     int lost;       /* lines since the last that was written */
 };
 /* keep: bytes of an existing log to keep (the rest is from steps that will be repeated); -1 all.
- * Half a line at the end of what is kept, left by a killed process, is dropped. It is locked while it
- * is open: ERR_IO, and nothing has changed, where another process has it. */
+ * Half a line at the end of what is kept, left by a killed process, is dropped. It is locked while
+ * it is open: ERR_IO, and nothing has changed, where another process has it. */
 int log_lines_open(struct log_lines *l, const char *path, long long keep, struct err *e);
 /* Is one open there, on any machine that shares the file and its locks? */
 bool log_lines_busy(const char *path);
