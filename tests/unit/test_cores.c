@@ -280,10 +280,12 @@ static void run_shape(const struct shape *h, int cores) {
 static void step_on_many_cores(void **state) {
     (void)state;
     /* The first takes 4 ms on all: two microseconds at the beginning of each of the 32 loops of the
-     * linear ops, most of which finds its data in no cache, are 2 % of it. */
+     * linear ops, most of which finds its data in no cache, are 2 % of it. The bounds leave room for a
+     * machine that is busy with other things, which can double them; results/small-shapes.md has what
+     * an idle one does. What they guard against, an op that is not cut, is tens of percents. */
     static const struct shape shapes[] = {
-        {"demo, 2 x 256", {128, 352, 4, 4, 2, 32, 2048}, 2, 256, 9, 0.04},
-        {"4 layers of 256, 4 x 256", {256, 704, 4, 8, 4, 32, 2048}, 4, 256, 11, 0.02},
+        {"demo, 2 x 256", {128, 352, 4, 4, 2, 32, 2048}, 2, 256, 8, 0.07},
+        {"4 layers of 256, 4 x 256", {256, 704, 4, 8, 4, 32, 2048}, 4, 256, 10, 0.04},
     };
     assert_true(n_ops <= NORM);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) run_shape(shapes + i, CORES);
