@@ -185,7 +185,8 @@ static void summaries(void **state) {
     body_ends("sum \"'val_loss':'low'\"", TRIAL_crash, "\"val_loss\" is a text, not a number");
     body_ends("sum \"'val_loss':null\"", TRIAL_nan, "val_loss is not a number");
     assert_non_null(out.summary); /* for the ledger */
-    body_ends("mkdir $dir/summary.json", TRIAL_crash, "summary.json");
+    body_ends("mkdir $dir/summary.json", TRIAL_crash, "summary.json is no file");
+    body_ends("mkfifo $dir/summary.json", TRIAL_crash, "summary.json is no file"); /* never ends */
 }
 
 /* ---- the metric ------------------------------------------------------------------------------ */

@@ -151,6 +151,7 @@ int trial_summary(const char *folder, double share, json_t **summary, bool *earl
         *earlier = true;
         TRY(err_set(e, ERR_INPUT, "%s: no such file", path));
     }
+    if (!file_is_regular(path)) TRY(err_set(e, ERR_INPUT, "%s is no file", path));
     TRY(read_summary(path, &j, e));
     if (!has_come_to(j, share)) {
         *earlier = true;
