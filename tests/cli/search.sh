@@ -38,6 +38,7 @@ check "a line for each" equal "$(grep -c '^ *[0-5]  ' search.err)" 6
 check "and what came of it" says search.out "^trials: *6: "
 check "the file is there as it was understood" says a/search.json "\"data\": \"$WORK/text.txt\""
 check "with a part that no trial sees" says a/search.json '"test-fraction": 0.05'
+check "a trial that diverges ends" says a/search.json '"rollback": false'
 check "a run is a run" sh -c '"$0" info a/trials/0000/seed-1 >info.out' "$DUET"
 for t in 0 1 2 3 4 5; do
     kept=$(ledger a decision | grep -c "\"trial\":$t,\"decision\":\"keep\"")

@@ -112,6 +112,8 @@ static json_t *whole_base(const struct search_file *f) {
     if (ok && !json_object_get(base, "test-fraction") && !json_object_get(base, "val-data") &&
         !json_object_get(base, "task"))
         ok = put(base, "test-fraction", json_real(TEST_FRACTION));
+    /* It goes back to the last checkpoint, and where those are depends on who was killed when. */
+    if (ok && !json_object_get(base, "rollback")) ok = put(base, "rollback", json_false());
     if (ok) return base;
     json_decref(base);
     return NULL;
