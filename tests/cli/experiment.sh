@@ -30,6 +30,12 @@ try() {
 }
 trials() { grep -c '"event":"proposal"\|"event": "proposal"' exp/ledger.jsonl; }
 must search exp
+sed -n 's/^{"base": //; 1,/val-windows/s/"val-windows": 16},/"val-windows": 16}/; 1,/val-windows/p' exp.json >base.json
+check "without a file" "$DUET" search --base base.json --strategy hand --steps 4 --out short --quiet
+check "it has the base alone" equal "$(value trials check.out)" '1: 0 kept, 0 discarded, 0 failed'
+check "and no space" sh -c '! grep -q "\"space\"" short/search.json'
+check "and takes experiments" sh -c '"$1" experiment --search short lr=0.03 --quiet; [ $? = 0 ] ||
+    [ $? = 3 ]' - "$DUET"
 
 # ---- kept
 try "a better rate is kept" 0 lr=1e-2 -m "a rate that learns"
@@ -83,6 +89,7 @@ check "has the same" equal "$(json trial check.out)" 1
 # ---- what fails
 try "what the planner refuses" 4 set.num_attention_heads=3
 check "has no trailer" sh -c '! grep -q "^val_bpb" run.log'
+check "nor figures of what was not measured" sh -c '! grep -q "unknown\|nan\|difference" run.log'
 check "its status" equal "$(value status run.log)" refused
 check "one sentence" [ "$(grep -c '^duet: error: ' run.err)" = 1 ]
 try "what diverges" 6 lr=9 clip=0 warmup=0 rollback=false optimizer=lion

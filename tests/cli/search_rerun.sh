@@ -10,7 +10,7 @@ search() {
   "set": {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48,
           "num_attention_heads": 4, "num_key_value_heads": 2},
   "seq": 32, "batch": 4, "threads": 1, "lr": 1e-3, "val-windows": 16},
- "metric": {"key": "val_bpb", "exact": false}, "trials": 2, "seeds": 2, "confidence": 0,
+ "metric": {"key": "val_bpb", "exact": false}, "trials": ${4:-2}, "seeds": 2, "confidence": 0,
  "strategy": ${3:-\"random\"}, "space": {"lr": {"log": [1e-4, 1e-2]}}, "budget": {$2}}
 END
     "$DUET" search $1.json --out $1 --quiet >search.out
@@ -81,8 +81,28 @@ else
 fi
 
 # ---- rungs
-must search rungs '"steps": 12' '{"name": "halving", "eta": 2, "rungs": 2}'
-check "a row at a rung" repeats rungs 1
+H='{"name": "halving", "eta": 2, "rungs": 2, "cohort": 2}'
+must search rungs '"steps": 12' "$H" 3
+check "a row that was promoted" repeats rungs 1
+check "a row that stayed at its rung" repeats rungs 2
+must search rungs-timed '"time": 0.3' "$H" 3
+check "by the clock: promoted" repeats rungs-timed 1
+check "by the clock: stayed" repeats rungs-timed 2
+
+# ---- a driver that is killed in the middle of a run by the clock
+sed 's/"time": 0.3/"time": 1.5/; s/"threads": 1/"threads": 1, "checkpoint-every": "5"/' timed.json >killed.json
+"$DUET" search killed.json --out killed --quiet >kill.out 2>&1 &
+pid=$!
+sleep 0.9
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+check "goes on" "$DUET" search --resume killed --quiet
+if [ "$(grep -c '"step":' killed/trials/0000/seed-1/config.json)" -ge 1 ]; then
+    ok "the run was taken up"
+else
+    skip "the run was taken up" "it had no checkpoint yet"
+fi
+check "a run that was killed and taken up repeats" repeats killed 0
 
 # ---- what makes no sense
 refuses "no such row" 2 'there is no row 7: they are numbered 0 to 1' "$DUET" search rerun steps 7

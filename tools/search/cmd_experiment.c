@@ -92,16 +92,17 @@ static void put_evidence(json_t *o, const struct search *s, int64_t trial) {
     if (!search_evidence(s, trial, &v)) return;
     facts_text(o, "reason", v.reason);
     facts_whole(o, "seeds", seeds);
-    facts_put(o, "value", num_json(isfinite(v.value) ? v.value : mean));
+    if (seeds) facts_put(o, "value", num_json(isfinite(v.value) ? v.value : mean));
     if (!d || d->against < 0) return;
     const double low = s->sign > 0 ? v.low : -v.high, high = s->sign > 0 ? v.high : -v.low;
     facts_put(o, "against", json_integer(d->against));
+    if (!isfinite(v.diff)) return;
     facts_put(o, "value_against", num_json(v.rival));
     facts_put(o, "difference", num_json(s->sign * v.diff));
-    facts_put(o, "difference_low", num_json(low));
-    facts_put(o, "difference_high", num_json(high));
-    facts_put(o, "evidence", num_json(exp(v.log_e)));
-    facts_put(o, "evidence_needed", num_json(exp(v.threshold)));
+    facts_real(o, "difference_low", low);
+    facts_real(o, "difference_high", high);
+    facts_real(o, "evidence", exp(v.log_e));
+    facts_real(o, "evidence_needed", exp(v.threshold));
 }
 
 static json_t *describe(const struct search *s, int64_t trial) {

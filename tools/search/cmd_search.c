@@ -122,6 +122,10 @@ static void say_next(const struct search *s, int64_t best) {
         fprintf(stderr, "%sduet search %s %s%s\n", lead, rows[i].verb, s->dir, rows[i].rest);
         lead = "      ";
     }
+    if (!strcmp(s->file.strategy.kind->name, SEARCH_HAND)) {
+        fprintf(stderr, "%sduet experiment --search %s OPTION=VALUE\n", lead, s->dir);
+        lead = "      ";
+    }
     if (best >= 0) fprintf(stderr, "%sduet train --config %s/best.json --out DIR\n", lead, s->dir);
 }
 

@@ -1,6 +1,9 @@
 #include "search_short.h"
 
 #include "space.h"
+#include "strategy.h"
+
+#include <string.h>
 
 bool search_short_given(const struct search_short *s) {
     return s->base || s->axes.n || s->time > 0 || s->flops > 0 || s->steps > 0 || s->tokens > 0;
@@ -44,7 +47,8 @@ json_t *search_short(const struct search_short *s, struct err *e) {
         err_set(e, ERR_USAGE, "no --base, expected a file with options of duet train");
         return NULL;
     }
-    if (!s->axes.n) {
+    const bool hand = !strcmp(s->strategy, SEARCH_HAND); /* no space is needed */
+    if (!s->axes.n && !hand) {
         err_set(e, ERR_USAGE, "no --try, expected at least one KEY=LOW..HIGH or KEY=VALUE,VALUE,...");
         return NULL;
     }
@@ -53,6 +57,7 @@ json_t *search_short(const struct search_short *s, struct err *e) {
         file = json_pack("{s:s, s:O, s:I, s:s, s:O}", "base", s->base, "budget", b, "trials",
                          (json_int_t)s->trials, "strategy", s->strategy, "space", axes);
         if (!file) no_memory(e);
+        if (hand && !s->axes.n) json_object_del(file, "space");
     }
     json_decref(b);
     json_decref(axes);

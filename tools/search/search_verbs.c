@@ -31,7 +31,7 @@ const struct conf_row search_rows[] = {
     CONF_FLOAT(O, brief.flops, "flops", "0", 0, 1e30, "in floating point operations"),
     CONF_STRING(O, brief.strategy, "strategy", "tpe", "NAME",
                 "how configurations are proposed: tpe, cmaes, random, local, grid, sweep, sobol, "
-                "halving"),
+                "halving; hand: by duet experiment alone, and no --try is needed"),
     CONF_SECTION("confirm, rerun"),
     CONF_INT(O, seeds, "seeds", "3", 2, 1000, "confirm: fresh seeds of each of the two"),
     CONF_INT(O, trial, "trial", "-1", 0, 1000000,
