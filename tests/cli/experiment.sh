@@ -56,6 +56,8 @@ for pair in val_bpb:val_bpb num_steps:num_steps depth:depth peak_vram_mb:peak_rs
 done
 check "val_bpb has six digits" close_to "$(value val_bpb run.log)" "$(json val_bpb $R)" 5.1e-7
 check "best.json has it" says exp/best.json '"lr": 0.01'
+check "what is other than in the base" equal "$("$DUET" experiment --search exp lr=1e-2 --json --quiet |
+    sed -n 's/.*"changes": "\(.*\)".*/\1/p')" "lr 0.0001 -> 0.01"
 check "the note is on record" says exp/ledger.jsonl 'a rate that learns'
 seeds=$(value seeds run.log)
 check "its mean is that of its runs" close_to "$(value value run.log)" "$(for i in $(seq 1 5); do
@@ -152,6 +154,11 @@ chmod +x built
 try "another build competes" 0 --program ./built -m "no warmup"
 check "it is a copy that counts" says exp/ledger.jsonl 'exp/programs/built-[0-9a-f]\{16\}"'
 echo 'exit 7' >built
+row=$(value incumbent run.log)
+check "its row repeats, by the copy" sh -c '"$1" search rerun exp "$2" --quiet | grep -q "The row repeats"' \
+    - "$DUET" "$row"
+check "so does that of a description that was edited" sh -c '"$1" search rerun exp "$2" --quiet |
+    grep -q "The row repeats"' - "$DUET" "$one"
 try "what is tried next is trained by what was kept" 3 lr=1e-5
 check "by the copy" says exp/trials/"$(printf %04d "$(value trial run.log)")"/seed-1/config.json \
     '"schedule": "constant"'

@@ -107,6 +107,15 @@ refuses "no such trial" 2 'there is no trial 9 (--trial): they are numbered 0 to
 refuses "against itself" 2 '\-\-trial and --against are both 1' "$DUET" search confirm exp --trial 1 \
     --against 1
 refuses "one seed" 2 '\-\-seeds is 1, expected' "$DUET" search confirm exp --seeds 1
+exec 9>>exp/ledger.jsonl
+flock 9
+refuses "beside a search" 2 'a search is going on in it; confirm when it has ended' "$DUET" search \
+    confirm exp $T
+exec 9>&-
+exec 9>>exp/confirm.jsonl
+flock 9
+refuses "beside another confirm" 2 'another process is confirming in it' "$DUET" search confirm exp $T
+exec 9>&-
 refuses "another folder" 2 'not the folder of a search' "$DUET" search confirm .
 wait
 "$DUET" experiment --search never lr=1e-2 --quiet >one.out 2>one.err

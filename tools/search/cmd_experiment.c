@@ -108,11 +108,14 @@ static void put_evidence(json_t *o, const struct search *s, int64_t trial) {
 static json_t *describe(const struct search *s, int64_t trial) {
     const struct ledger_decision *d = search_decision(s, trial);
     const struct ledger_result *failed = failure_of(s, trial);
+    char changes[600];
     json_t *o = json_object();
     put_trailer(o, s, trial);
     facts_put(o, "trial", json_integer(trial));
     facts_text(o, "status", trial_status_name(failed ? failed->status : TRIAL_ok));
     facts_text(o, "decision", d && d->keep ? "keep" : "discard");
+    search_changes(s, trial, d && d->against >= 0 ? d->against : 0, changes, sizeof changes);
+    if (trial) facts_text(o, "changes", changes);
     put_evidence(o, s, trial);
     facts_put(o, "incumbent", json_integer(search_incumbent(s)));
     return o;

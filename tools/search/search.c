@@ -300,6 +300,13 @@ static bool put_change(char *buf, size_t size, size_t *used, const char *key, co
     return true;
 }
 
+/* What the base says of a key that a configuration, made by hand, has beside the axes. */
+static const json_t *base_value(const struct search *s, const char *key) {
+    const json_t *set = json_object_get(s->file.base, "set");
+    return strncmp(key, "set.", 4) ? json_object_get(s->file.base, key)
+                                   : json_object_get(set, key + 4);
+}
+
 const char *search_changes(const struct search *s, int64_t trial, int64_t from, char *buf,
                            size_t size) {
     json_t *now = search_config(s, trial), *was = from < 0 ? NULL : search_config(s, from);
@@ -310,12 +317,13 @@ const char *search_changes(const struct search *s, int64_t trial, int64_t from, 
     *buf = 0;
     json_object_foreach(now, key, v) {
         const json_t *old = json_object_get(was, key);
+        if (!old && from >= 0) old = base_value(s, key);
         if (!fits || (old && json_equal(old, v))) continue;
         fits = put_change(buf, size, &used, key, old, v, from < 0);
     }
     json_object_foreach(was, key, v) {
         if (!fits || json_object_get(now, key)) continue;
-        fits = put_change(buf, size, &used, key, v, NULL, false);
+        fits = put_change(buf, size, &used, key, v, base_value(s, key), false);
     }
     return buf;
 }
