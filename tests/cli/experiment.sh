@@ -163,6 +163,25 @@ try "what is tried next is trained by what was kept" 3 lr=1e-5
 check "by the copy" says exp/trials/"$(printf %04d "$(value trial run.log)")"/seed-1/config.json \
     '"schedule": "constant"'
 
+# ---- a search with a space
+sed -e 's/"strategy": "hand"/"strategy": "random", "confidence": 0, "space": SPACE/; s/"trials": 10/"trials": 2/' \
+    -e 's/SPACE/{"optimizer": {"choice": ["adamw", "lion"]}, "accum": {"int": [1, 3]}, BETA}/' \
+    -e 's/BETA/"beta2": {"linear": [0.9, 0.99], "when": {"optimizer": "adamw"}}/' exp.json >space.json
+must "$DUET" search space.json --out space --quiet >search.out
+spaced() { "$DUET" experiment --search space "$@" --quiet >spaced.out 2>spaced.err
+    case $? in 0|3) ;; *) cat spaced.err; return 1 ;; esac; }
+config_of() { cat "space/trials/$(printf %04d "$1")/config.json"; }
+check "outside of it, and beside it" spaced accum=5 --set num_hidden_layers=2
+config_of "$(value trial spaced.out)" >outside.json
+check "is what is trained" sh -c 'grep -q "\"accum\": 5" outside.json &&
+    grep -q "\"num_hidden_layers\": 2" outside.json'
+check "the other axes are the incumbent's" says outside.json '"optimizer": '
+check "a condition that is met no more" spaced optimizer=lion accum=2
+config_of "$(value trial spaced.out)" >lion.json
+check "takes its axis away" sh -c 'grep -q "\"optimizer\": \"lion\"" lion.json && ! grep -q beta2 lion.json'
+check "the search goes on" "$DUET" search --resume space --trials 4 --quiet
+check "to as many proposals of its own" equal "$(grep -c '"from": *"random"' space/ledger.jsonl)" 3
+
 # ---- a driver that is killed
 "$DUET" experiment --search exp batch=2 --quiet >kill.out 2>&1 &
 pid=$!
