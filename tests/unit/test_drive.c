@@ -22,6 +22,7 @@ struct world {
     char output[MAX_SLOTS][256];
     int started, ended, most;            /* processes; at a time */
     int calls, off;                      /* of start and wait; off after so many; 0: never */
+    bool crash;                          /* all do */
     int killed;                          /* of so many processes one is killed by somebody, */
     char lost[MAX_SLOTS][256];           /* none of them twice */
 };
@@ -98,6 +99,12 @@ static int world_wait(void *ctx, double seconds, struct trial_outcome *out) {
         memmove(w->lost[slot], w->output[slot], sizeof *w->lost);
         out->status = TRIAL_killed;
         out->value = NAN;
+        return slot;
+    }
+    if (w->crash) {
+        out->status = TRIAL_crash;
+        out->value = NAN;
+        strcpy(out->words, "no such file");
         return slot;
     }
     json_t *o = json_load_file(w->config[slot], 0, NULL);
@@ -435,6 +442,46 @@ static void by_hand(void **state) {
     remove_tree(at("a"));
 }
 
+/* A base without a result is beaten by the first that has one; what cannot even be started is no
+ * base. */
+static void a_base_that_fails(void **state) {
+    (void)state;
+    struct world w;
+    struct search s;
+    json_t *file = file_of("'trials': 12, 'strategy': 'random', 'jobs': 2");
+    json_object_set_new(json_object_get(file, "base"), "lr", json_real(9e-3)); /* diverges */
+    ok(search_create(&s, file, "search.json", at("a"), &e));
+    search_close(&s);
+    json_decref(file);
+    assert_true(go_on(at("a"), 1, 0, 0, &w));
+    ok(search_open(&s, at("a"), false, &e));
+    assert_true(search_status(&s, 0) == TRIAL_nan && !search_result(&s, 0, 3));
+    struct search_evidence v;
+    int64_t t = 1;
+    while (search_status(&s, t) != TRIAL_ok) t++;
+    assert_true(search_evidence(&s, t, &v) && search_decision(&s, t)->keep && v.seeds == 1);
+    assert_string_equal(v.reason, "first");
+    for (t++; t < search_trials(&s); t++) {
+        search_evidence(&s, t, &v);
+        assert_string_not_equal(v.reason, "first");
+    }
+    assert_true(search_incumbent(&s) > 0);
+    search_close(&s);
+    remove_tree(at("a"));
+
+    w = (struct world){.crash = true};
+    const struct drive_runner r = {&w, world_fits, world_start, world_wait, world_stop};
+    create(at("a"), searches[0]);
+    ok(search_open(&s, at("a"), true, &e));
+    assert_int_equal(drive_search(&s, &(struct drive_opts){.quiet = true, .runner = &r}, &e),
+                     ERR_INPUT);
+    assert_non_null(strstr(e.msg, "the base cannot be trained: no such file (see "));
+    assert_int_equal(s.ledger.n_results, 0); /* so that it is tried again */
+    search_close(&s);
+    assert_true(go_on(at("a"), 1, 0, 0, &w));
+    remove_tree(at("a"));
+}
+
 /* Syncs of a disk are most of what this takes, and not what is tested. */
 static int make_fast_dir(void **state) {
     if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
@@ -446,7 +493,7 @@ int main(void) {
         cmocka_unit_test(order_changes_nothing),   cmocka_unit_test(kills_change_nothing),
         cmocka_unit_test(every_line_is_enough),    cmocka_unit_test(decisions_are_the_gates),
         cmocka_unit_test(the_predecessors_rule),   cmocka_unit_test(known_is_not_scored_again),
-        cmocka_unit_test(by_hand),
+        cmocka_unit_test(by_hand),                 cmocka_unit_test(a_base_that_fails),
     };
     return cmocka_run_group_tests(tests, make_fast_dir, remove_all);
 }
