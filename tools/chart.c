@@ -119,21 +119,40 @@ static void symbol(struct pen *p, double x, double y, int point, double size, in
 #define WIDTH 1.8 /* of the lines of series */
 #define WIDTH_THIN 1.1
 #define MARK 0.75
+#define SCATTER 0.6
 #define RING 1.35
 #define LEVEL_DASH "(12,8)"
+
+/* The mark of a kind, and how large it is. */
+static int mark_of(enum chart_kind kind, int style, double *size) {
+    *size = kind == CHART_RING ? RING : kind == CHART_SCATTER && style < 0 ? SCATTER : MARK;
+    return kind == CHART_RING      ? 6
+           : kind == CHART_SCATTER ? 7
+           : kind == CHART_CROSSES ? 2
+                                   : mark(style);
+}
+
+/* Grey dots are pale: there are many, and what is among them matters. */
+static int color_of(enum chart_kind kind, int style) {
+    return kind == CHART_RING                   ? INK
+           : kind == CHART_SCATTER && style < 0 ? PALE + hue(style)
+                                                : SERIES + hue(style);
+}
 
 static void sample(struct pen *p, const struct chart_key *k, double x, double y) {
     const struct chart_series s = {.kind = k->kind, .style = k->style};
     const double end = x + CHART_SAMPLE, middle = x + CHART_SAMPLE / 2;
     const int color = SERIES + hue(k->style);
-    if (k->kind == CHART_POINTS || k->kind == CHART_LINE)
+    double size;
+    const int point = mark_of(k->kind, k->style, &size);
+    if (k->kind == CHART_POINTS || k->kind == CHART_LINE || k->kind == CHART_STEPS)
         segment(p, x, y, end, y, color, WIDTH, dashes(&s));
     if (k->kind == CHART_THIN) segment(p, x, y, end, y, PALE + hue(k->style), WIDTH_THIN, "1");
     if (k->kind == CHART_DASHED) segment(p, x, y, end, y, color, 1.2, LEVEL_DASH);
     if (k->kind == CHART_BAND) segment(p, x, y, end, y, BANDS + hue(k->style), 9, "1");
-    if (k->kind == CHART_POINTS || k->kind == CHART_DOTS)
-        symbol(p, middle, y, mark(k->style), MARK, color);
-    if (k->kind == CHART_RING) symbol(p, middle, y, 6, RING, INK);
+    if (k->kind == CHART_POINTS || k->kind == CHART_DOTS || k->kind == CHART_SCATTER ||
+        k->kind == CHART_CROSSES || k->kind == CHART_RING)
+        symbol(p, middle, y, point, size, color_of(k->kind, k->style));
 }
 
 static void legends(struct pen *p) {
@@ -152,23 +171,38 @@ static void legends(struct pen *p) {
     }
 }
 
-/* ---- axes ---------------------------------------------------------------------------------- */
-
-static double at(double v, double lo, double hi, bool log, double from, double to) {
-    return from + (to - from) * (log ? log10(v / lo) / log10(hi / lo) : (v - lo) / (hi - lo));
+/* A line from each label's point to the end of the frame, and from there to the text. */
+static void labels(struct pen *p) {
+    const struct chart_layout *l = &p->l;
+    const struct chart_frame *f = &l->frame[0];
+    for (size_t i = 0; i < p->c->n_labels; i++) {
+        if (!l->label[i].text) continue;
+        const double x =
+            chart_at(p->c->labels[i].x, f->x_lo, f->x_hi, chart_log_x(p->c, 0), f->left, f->right);
+        segment(p, x, l->label_y[i], f->right, l->label_y[i], AXIS, 0.6, "(2,4)");
+        segment(p, f->right, l->label_y[i], f->right + CHART_LEADER - 4, l->label[i].y, AXIS, 0.6,
+                "1");
+        text(p, l->label[i].x, l->label[i].y, "left", CHART_FONT, INK, l->label[i].text);
+    }
 }
 
+/* ---- axes ---------------------------------------------------------------------------------- */
+
+/* Those of x stand below the lowest panel, or below each one of a grid. */
 static void tick_texts(struct pen *p) {
-    const struct chart_layout *l = &p->l;
-    for (int i = 0; i < l->ticks.n; i++)
-        text(p, at(l->ticks.at[i], l->lo, l->hi, p->c->log_x, l->left, l->right), l->x_ticks_y,
-             "center", CHART_FONT, MUTED, l->ticks.text[i]);
     for (size_t k = 0; k < p->c->n_panels; k++) {
-        const struct chart_frame *f = &l->frame[k];
+        const struct chart_frame *f = &p->l.frame[k];
         for (int i = 0; i < f->ticks.n; i++)
-            text(p, l->left - 8,
-                 at(f->ticks.at[i], f->lo, f->hi, p->c->panels[k].log_y, f->bottom, f->top),
+            text(p, f->left - 8,
+                 chart_at(f->ticks.at[i], f->lo, f->hi, p->c->panels[k].log_y, f->bottom, f->top),
                  "right", CHART_FONT, MUTED, f->ticks.text[i]);
+        if (p->c->columns <= 0 && k + 1 < p->c->n_panels) continue;
+        for (int i = 0; i < f->x_ticks.n; i++)
+            text(p,
+                 chart_at(f->x_ticks.at[i], f->x_lo, f->x_hi, chart_log_x(p->c, k), f->left,
+                          f->right),
+                 f->bottom + (p->c->columns > 0 ? 12 : 16), "center", CHART_FONT, MUTED,
+                 f->x_ticks.text[i]);
     }
 }
 
@@ -180,17 +214,16 @@ static void tick_marks(struct pen *p, const char *axis, const struct chart_ticks
 }
 
 static void axes(struct pen *p, size_t k) {
-    const struct chart_layout *l = &p->l;
-    const struct chart_frame *f = &l->frame[k];
-    fprintf(p->out, "set lmargin at screen %.6f\nset rmargin at screen %.6f\n", sx(p, l->left),
-            sx(p, l->right));
+    const struct chart_frame *f = &p->l.frame[k];
+    fprintf(p->out, "set lmargin at screen %.6f\nset rmargin at screen %.6f\n", sx(p, f->left),
+            sx(p, f->right));
     fprintf(p->out, "set tmargin at screen %.6f\nset bmargin at screen %.6f\n", sy(p, f->top),
             sy(p, f->bottom));
-    fprintf(p->out, "%s logscale x\n%s logscale y\n", p->c->log_x ? "set" : "unset",
+    fprintf(p->out, "%s logscale x\n%s logscale y\n", chart_log_x(p->c, k) ? "set" : "unset",
             p->c->panels[k].log_y ? "set" : "unset");
-    fprintf(p->out, "set xrange [%.17g:%.17g]\nset yrange [%.17g:%.17g]\n", l->lo, l->hi, f->lo,
+    fprintf(p->out, "set xrange [%.17g:%.17g]\nset yrange [%.17g:%.17g]\n", f->x_lo, f->x_hi, f->lo,
             f->hi);
-    tick_marks(p, "x", &l->ticks);
+    tick_marks(p, "x", &f->x_ticks);
     tick_marks(p, "y", &f->ticks);
     fprintf(p->out,
             "set border 3 lc rgb \"#%06" PRIx32 "\" lw 1\nset grid ytics lt 1 lc rgb \"#%06" PRIx32
@@ -275,20 +308,33 @@ static bool any_mark(const struct drawn *d) {
 
 static struct drawn drawn_of(const struct pen *p, size_t k, const struct chart_series *s) {
     const struct chart_frame *f = &p->l.frame[k];
-    const double room = fmax(1, (p->l.right - p->l.left) / MARK_DISTANCE);
+    const double room = fmax(1, (f->right - f->left) / MARK_DISTANCE);
+    const bool all = s->kind == CHART_SCATTER || s->kind == CHART_CROSSES;
     return (struct drawn){.s = s,
-                          .log_x = p->c->log_x,
+                          .log_x = chart_log_x(p->c, k),
                           .log_y = p->c->panels[k].log_y,
                           .lo = f->lo,
                           .hi = f->hi,
-                          .every = (size_t)fmax(1, ceil((double)s->n / room))};
+                          .every = all ? 1 : (size_t)fmax(1, ceil((double)s->n / room))};
+}
+
+static void add_marks(struct pen *p, const struct drawn *d, FILE *plot) {
+    const struct chart_series *s = d->s;
+    double size;
+    const int point = mark_of(s->kind, s->style, &size);
+    const int color = color_of(s->kind, s->style);
+    if (s->kind == CHART_BAND || !any_mark(d)) return;
+    block_marks(p, d);
+    fprintf(plot, ", $d%d using 1:2 with points pt %d ps %.2f lw 1.5 lc rgb \"#%06" PRIx32 "\"",
+            p->blocks, point, size, p->color[color]);
 }
 
 /* What `plot` is to draw is collected in *plot, its data goes to the script. */
 static void add_series(struct pen *p, const struct drawn *d, FILE *plot) {
     const struct chart_series *s = d->s;
     const uint32_t color = p->color[SERIES + hue(s->style)], pale = p->color[PALE + hue(s->style)];
-    const bool joined = s->kind == CHART_POINTS || s->kind == CHART_LINE || s->kind == CHART_THIN;
+    const bool joined = s->kind == CHART_POINTS || s->kind == CHART_LINE || s->kind == CHART_THIN ||
+                        s->kind == CHART_STEPS;
     const bool marked = s->kind == CHART_POINTS || s->kind == CHART_DOTS;
     if (!any_drawn(d, false)) return;
     if (s->kind == CHART_BAND) {
@@ -301,8 +347,9 @@ static void add_series(struct pen *p, const struct drawn *d, FILE *plot) {
     if (joined) {
         block_line(p, d);
         const bool thin = s->kind == CHART_THIN;
-        fprintf(plot, ", $d%d using 1:2 with lines lc rgb \"#%06" PRIx32 "\" lw %.2f dt %s",
-                p->blocks, thin ? pale : color, thin ? WIDTH_THIN : WIDTH, thin ? "1" : dashes(s));
+        fprintf(plot, ", $d%d using 1:2 with %s lc rgb \"#%06" PRIx32 "\" lw %.2f dt %s", p->blocks,
+                s->kind == CHART_STEPS ? "steps" : "lines", thin ? pale : color,
+                thin ? WIDTH_THIN : WIDTH, thin ? "1" : dashes(s));
     }
     if (marked && any_drawn(d, true)) {
         block_bars(p, d, false);
@@ -310,13 +357,7 @@ static void add_series(struct pen *p, const struct drawn *d, FILE *plot) {
                 ", $d%d using 1:2:(0):($3-$2) with vectors nohead lc rgb \"#%06" PRIx32 "\" lw 1.2",
                 p->blocks, color);
     }
-    if ((marked || s->kind == CHART_RING) && any_mark(d)) {
-        block_marks(p, d);
-        const bool ring = s->kind == CHART_RING;
-        fprintf(plot, ", $d%d using 1:2 with points pt %d ps %.2f lw 1.5 lc rgb \"#%06" PRIx32 "\"",
-                p->blocks, ring ? 6 : mark(s->style), ring ? RING : MARK,
-                ring ? p->color[INK] : color);
-    }
+    if (!joined || marked) add_marks(p, d, plot);
 }
 
 static int panel(struct pen *p, size_t k, struct err *e) {
@@ -330,9 +371,8 @@ static int panel(struct pen *p, size_t k, struct err *e) {
     for (size_t i = 0; i < v->n_levels; i++) {
         const double y = v->levels[i].y;
         if (!(y >= f->lo && y <= f->hi)) continue;
-        const double py = at(y, f->lo, f->hi, v->log_y, f->bottom, f->top);
-        segment(p, p->l.left, py, p->l.right, py, SERIES + hue(v->levels[i].style), 1.2,
-                LEVEL_DASH);
+        const double py = chart_at(y, f->lo, f->hi, v->log_y, f->bottom, f->top);
+        segment(p, f->left, py, f->right, py, SERIES + hue(v->levels[i].style), 1.2, LEVEL_DASH);
     }
     for (size_t i = 0; i < v->n_series; i++) {
         const struct drawn d = drawn_of(p, k, &v->series[i]);
@@ -385,8 +425,10 @@ static int write_script(struct pen *p, int kind, struct err *e) {
     text(p, (l->left + l->right) / 2, l->x_title_y, "center", CHART_FONT_AXIS, INK, l->x_title);
     text(p, 14, l->note_y, "left", CHART_FONT, MUTED, l->note);
     for (size_t k = 0; k < p->c->n_panels; k++)
-        text(p, 14, l->frame[k].top - 16, "left", CHART_FONT_AXIS, INK, l->panel_title[k]);
+        text(p, l->frame[k].title_x, l->frame[k].top - 16, "left", CHART_FONT_AXIS, INK,
+             l->panel_title[k]);
     legends(p);
+    labels(p);
     tick_texts(p);
     for (size_t k = 0; k < p->c->n_panels; k++) TRY(panel(p, k, e));
     fputs("unset multiplot\n", p->out);
