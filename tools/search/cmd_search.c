@@ -130,7 +130,8 @@ static void say_next(const struct search *s, int64_t best) {
 }
 
 static int go(struct search *s, const struct search_opts *o, struct err *e) {
-    const int rc = drive_search(s, &(struct drive_opts){.quiet = o->quiet}, e);
+    const char *tsv = strcmp(o->view.tsv, "none") ? o->view.tsv : NULL;
+    const int rc = drive_search(s, &(struct drive_opts){.tsv = tsv, .quiet = o->quiet}, e);
     const int64_t best = search_incumbent(s);
     if (rc && rc != ERR_STOP) return rc;
     if (o->json)
@@ -188,18 +189,18 @@ static int dispatch(const struct search_opts *o, const struct conf *c, struct er
     }
     if (o->resume) {
         TRY(cmd_count("search --resume", c, 0, 0, 0, "no names", e));
-        TRY(search_takes("search --resume", "resume trials dry-run json quiet", c, e));
+        TRY(search_takes("search --resume", "resume trials dry-run tsv json quiet", c, e));
         return resume(o, e);
     }
     if (search_short_given(&o->brief)) {
         TRY(cmd_count("search --base", c, 0, 0, 0, "no file", e));
         TRY(search_takes("a search without a file", "base try time steps tokens flops strategy out jobs "
-                                                    "trials dry-run json quiet",
+                                                    "trials dry-run tsv json quiet",
                          c, e));
         return begin(NULL, o, e);
     }
     TRY(cmd_count("search", c, 0, 1, 1, "the file of a search (or --base and --try, or --resume DIR)", e));
-    TRY(search_takes("a new search", "out jobs trials dry-run json quiet", c, e));
+    TRY(search_takes("a new search", "out jobs trials dry-run tsv json quiet", c, e));
     return begin(c->pos[0], o, e);
 out:
     return rc;
@@ -223,6 +224,10 @@ const struct cmd cmd_search = {
     .usage = "FILE --out DIR [--jobs N] [--trials N] [--dry-run]\n"
              "--base FILE --try KEY=LOW..HIGH [--try KEY=A,B ...] --steps N --out DIR\n"
              "--resume DIR [--trials N]\n"
+             "init DATA [--time S] [--hours H] [--out FILE]\n"
+             "status DIR [--json | --tsv COLUMNS]\n"
+             "best DIR [--json | --out FILE]\n"
+             "plot DIR [--chart CHART] [--out FILE]\n"
              "confirm DIR [--seeds N] [--trial T] [--against 0]\n"
              "rerun DIR ROW [--seed S] [--out FOLDER]",
     .notes =
@@ -239,6 +244,14 @@ const struct cmd cmd_search = {
         "Ctrl-C and SIGTERM stop: what is running saves. After that, or after a crash, --resume "
         "goes on as if\n"
         "nothing had been.\n\n"
+        "status, best and plot look at a search, also at one that runs, and change nothing. plot "
+        "draws in\n"
+        "characters, or with --out a .svg, .png or .pdf (by gnuplot). best --out writes the options "
+        "of the\n"
+        "incumbent. init measures a training step here, trains a tokenizer on DATA unless "
+        "--tokenizer names\n"
+        "one, and writes a search file (search.json) whose base, space, limits and trials fit the "
+        "time.\n\n"
         "confirm trains the incumbent and the base with seeds that no trial had, measures both on "
         "the text\n"
         "that no trial saw, and says whether the gain is real (exit status 0, else 3). rerun "

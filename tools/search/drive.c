@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "file.h"
 #include "num.h"
+#include "results_tsv.h"
 #include "stop.h"
 #include "weights_hash.h"
 
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_SECONDS 0.25  /* from one look at the processes to the next */
+#define LOOK_SECONDS 0.25   /* from one look at the processes to the next */
+#define TABLE_SECONDS 5.0   /* from one results.tsv to the next, where decisions are quick */
 #define IDLE_SECONDS 1800.0 /* a trial without a sign of life for so long hangs */
 
 static int no_memory(struct err *e) {
@@ -74,6 +76,7 @@ int drive_decide(struct drive *d, int64_t trial, struct verdict *v, struct err *
     TRY(ledger_append(&s->ledger, event, e));
     if (v->keep) TRY(search_write_best(s, e));
     if (!v->keep) search_drop_weights(s, trial);
+    d->untabled = true;
     drive_show_decision(d, trial);
 out:
     json_decref(event);
@@ -290,6 +293,14 @@ static int stop_running(struct drive *d, struct err *e) {
 /* The loop ------------------------------------------------------------------------------------- */
 
 /* enough: jobs after whose end nothing more is done; 0: all, and the incumbent's seeds. */
+/* results.tsv, if it lacks something and is old enough: it costs the disk more than a decision. */
+static int tabulate(struct drive *d, double seconds, struct err *e) {
+    if (!d->untabled || clock_seconds() - d->tabled < seconds) return 0;
+    d->untabled = false;
+    d->tabled = clock_seconds();
+    return results_tsv_update(d->s, NULL, e);
+}
+
 static int loop(struct drive *d, size_t enough, struct err *e) {
     int rc;
     bool refused = false;
@@ -306,10 +317,20 @@ static int loop(struct drive *d, size_t enough, struct err *e) {
         if (refused) continue;
         if (!n_running(d)) break;
         drive_show_progress(d);
+        TRY(tabulate(d, TABLE_SECONDS, e));
         TRY(wait_once(d, LOOK_SECONDS, e));
     }
 out:
     return rc;
+}
+
+static int search_on(struct drive *d, size_t enough, struct err *e) {
+    struct err late;
+    const int rc = loop(d, enough, e);
+    if (rc && rc != ERR_STOP) return rc;
+    const int told = tabulate(d, 0, &late);
+    if (told) *e = late;
+    return told ? told : rc;
 }
 
 static int open_drive(struct drive *d, struct search *s, const struct drive_opts *o,
@@ -332,7 +353,9 @@ static int open_drive(struct drive *d, struct search *s, const struct drive_opts
     while (d->ended < s->ledger.n_jobs && judge_has_ended(s, d->ended)) d->ended++;
     for (int64_t i = 0; i < search_trials(s); i++) /* a kill may have come between */
         if (s->ledger.trial[i].decision == DECISION_discard) search_drop_weights(s, i);
-    rc = search_write_best(s, e);
+    TRY(search_write_best(s, e));
+    TRY(results_tsv_update(s, o->tsv, e));
+    d->tabled = clock_seconds();
     stop_catch();
     stop_phase(STOP_TRIALS, 0);
     drive_show_begin(d);
@@ -356,7 +379,7 @@ int drive_search(struct search *s, const struct drive_opts *o, struct err *e) {
     if (rc) return rc;
     TRY(open_drive(&d, s, o, e));
     d.propose = true;
-    rc = loop(&d, 0, e);
+    rc = search_on(&d, 0, e);
 out:
     close_drive(&d);
     return rc;
@@ -376,7 +399,7 @@ int drive_hand(struct search *s, const json_t *config, const char *note,
         const struct proposal p = {.trial = *trial, .share = 1, .from = SEARCH_HAND};
         TRY(drive_append_proposal(&d, &p, (json_t *)(uintptr_t)config, note, e));
     }
-    rc = loop(&d, (size_t)s->ledger.trial[*trial].job, e);
+    rc = search_on(&d, (size_t)s->ledger.trial[*trial].job, e);
 out:
     close_drive(&d);
     return rc;

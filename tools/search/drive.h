@@ -36,6 +36,7 @@ struct drive_runner {
 };
 
 struct drive_opts {
+    const char *tsv;                   /* order of results.tsv (results_tsv.h); NULL: as it is */
     bool quiet;                        /* neither progress nor a line for each decision */
     const struct drive_runner *runner; /* NULL: processes */
 };

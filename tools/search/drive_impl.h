@@ -42,6 +42,8 @@ struct drive {
     struct command_run command; /* of the strategy, if it asks a program */
     struct err failed; /* what went wrong while that ran; code 0: nothing */
     struct drive_show show;
+    double tabled; /* clock_seconds() when results.tsv was written */
+    bool untabled; /* it lacks a decision */
 };
 
 /* drive_propose.c: the next proposal, if it may be made now: *made. */

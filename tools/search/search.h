@@ -160,6 +160,10 @@ int search_begin(struct search *s, struct err *e);
 /* Members that follow from file and ledger. */
 void search_settle(struct search *s);
 
+/* Options of a trial as a file for `duet train --config`, replaced as a whole; "-": standard
+ * output. seed 0: without. */
+int search_write_options(const struct search *s, int64_t trial, int64_t seed, const char *path,
+                         struct err *e);
 /* best.json as the incumbent is, if there is one. */
 int search_write_best(const struct search *s, struct err *e);
 /* trials/NNNN with config.json. */

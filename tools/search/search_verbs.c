@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "search_confirm.h"
 #include "search_rerun.h"
+#include "verbs_view.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,23 +11,34 @@
 #define O struct search_opts
 const struct conf_row search_rows[] = {
     CONF_SECTION("A search"),
-    CONF_STRING(O, out, "out", NULL, "DIR", "folder of a new search"),
-    CONF_STRING(O, resume, "resume", NULL, "DIR", "go on with the search in this folder"),
+    CONF_STRING(O, out, "out", NULL, "PATH",
+                "folder of a new search, or of rerun's run; best, plot, init: the file to write",
+                .basic = true),
+    CONF_STRING(O, resume, "resume", NULL, "DIR", "go on with the search in this folder",
+                .basic = true),
     CONF_BOOL(O, dry_run, "dry-run",
-              "say what would be tried, and what it takes of time, memory and disk, and stop"),
+              "say what would be tried, and what it takes of time, memory and disk, and stop",
+              .basic = true),
     CONF_INT(O, jobs, "jobs", "0", 0, 4096,
-             "trials at a time, each with its share of the processors; 0: what the file says"),
-    CONF_INT(O, trials, "trials", "0", 0, 1000000,
-             "configurations in all, the base included; 0: what the file says, 60 without one. With "
-             "--resume: go on to so many"),
+             "trials at a time, each with its share of the processors; 0: what the file says",
+             .basic = true),
+    CONF_INT(
+        O, trials, "trials", "0", 0, 1000000,
+        "configurations in all, the base included; 0: what the file says, 60 without one. With "
+        "--resume: go on to so many",
+        .basic = true),
     CONF_SECTION("A search without a file"),
-    CONF_STRING(O, brief.base, "base", NULL, "FILE", "options of duet train that all trials share"),
-    CONF_PAIRS(O, brief.axes, "try", "KEY=VALUES",
-               "what may change, repeatable: an option, or set.KEY of the model description. "
-               "LOW..HIGH (whole numbers; with a point or an exponent any, on a logarithmic scale from "
-               "a factor of 10 on), or A,B,C"),
-    CONF_FLOAT(O, brief.time, "time", "0", 0, 1e9, "budget of a trial in seconds"),
-    CONF_INT(O, brief.steps, "steps", "0", 0, 1e12, "in updates"),
+    CONF_STRING(O, brief.base, "base", NULL, "FILE", "options of duet train that all trials share",
+                .basic = true),
+    CONF_PAIRS(
+        O, brief.axes, "try", "KEY=VALUES",
+        "an option, or set.KEY of the model description, from LOW..HIGH or A,B,C (repeatable); "
+        "LOW and HIGH: whole numbers; with a point or an exponent any, on a logarithmic "
+        "scale from a factor of 10 on",
+        .basic = true),
+    CONF_FLOAT(O, brief.time, "time", "0", 0, 1e9, "budget of a trial in seconds; init: 0 is 300",
+               .basic = true),
+    CONF_INT(O, brief.steps, "steps", "0", 0, 1e12, "in updates", .basic = true),
     CONF_INT(O, brief.tokens, "tokens", "0", 0, 1e15, "in tokens"),
     CONF_FLOAT(O, brief.flops, "flops", "0", 0, 1e30, "in floating point operations"),
     CONF_STRING(O, brief.strategy, "strategy", "tpe", "NAME",
@@ -34,14 +46,13 @@ const struct conf_row search_rows[] = {
                 "halving; hand: by duet experiment alone, and no --try is needed"),
     CONF_SECTION("confirm, rerun"),
     CONF_INT(O, seeds, "seeds", "3", 2, 1000, "confirm: fresh seeds of each of the two"),
-    CONF_INT(O, trial, "trial", "-1", 0, 1000000,
-             "confirm: the trial; -1: the incumbent"),
+    CONF_INT(O, trial, "trial", "-1", 0, 1000000, "confirm: the trial; -1: the incumbent"),
     CONF_INT(O, against, "against", "0", 0, 1000000, "confirm: what it is compared with"),
-    CONF_INT(O, seed, "seed", "0", 0, 1e18,
-             "rerun: the seed; 0: the first that has a result"),
+    CONF_INT(O, seed, "seed", "0", 0, 1e18, "rerun: the seed; 0: the first that has a result"),
     CONF_SECTION("Output"),
-    CONF_BOOL(O, json, "json", "print the result as JSON"),
-    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors"),
+    CONF_BOOL(O, json, "json", "print the result as JSON", .basic = true),
+    CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors", .basic = true),
+    VIEW_ROWS(O, view),
     CONF_END};
 #undef O
 
@@ -78,6 +89,12 @@ static int rerun(const struct search_opts *o, const struct conf *c, struct err *
 }
 
 const struct search_verb search_verbs[] = {
+    {"status", "the folder of a search", 1, 1, "tsv json", verb_status},
+    {"best", "the folder of a search", 1, 1, "out overwrite json", verb_best},
+    {"plot", "the folder of a search", 1, 1,
+     "out overwrite chart cost width height dark adaptive quiet", verb_plot},
+    {"init", "a text, a folder of texts, or a shard", 1, 1,
+     "out overwrite time hours jobs tokenizer quiet", verb_init},
     {"confirm", "the folder of a search", 1, 1, "seeds trial against json quiet", confirm},
     {"rerun", "the folder of a search and a row", 2, 2, "seed out json quiet", rerun},
     {.word = NULL},

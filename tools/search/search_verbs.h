@@ -7,6 +7,7 @@
 #include "conf.h"
 #include "search.h"
 #include "search_short.h"
+#include "verbs_view.h"
 
 struct search_opts {
     const char *out, *resume;
@@ -14,6 +15,7 @@ struct search_opts {
     int64_t seeds, trial, against, seed; /* of confirm and rerun */
     bool dry_run, json, quiet;
     struct search_short brief; /* without a file; its trials are these above */
+    struct view_opts view;
 };
 
 extern const struct conf_row search_rows[];

@@ -17,8 +17,7 @@ static int no_memory(struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a search's files");
 }
 
-/* Options of a trial into a file. seed 0: without. */
-static int write_options(const struct search *s, int64_t trial, int64_t seed, const char *path,
+int search_write_options(const struct search *s, int64_t trial, int64_t seed, const char *path,
                          struct err *e) {
     struct file_out f = {0};
     json_t *o = search_options(s, trial);
@@ -42,7 +41,7 @@ int search_write_best(const struct search *s, struct err *e) {
     const int64_t best = search_incumbent(s);
     char *path = search_path(s, "best.json");
     int rc = path ? 0 : no_memory(e);
-    if (!rc && best >= 0) rc = write_options(s, best, 1, path, e);
+    if (!rc && best >= 0) rc = search_write_options(s, best, 1, path, e);
     free(path);
     return rc;
 }
@@ -53,7 +52,7 @@ int search_write_trial(const struct search *s, int64_t trial, struct err *e) {
     int rc;
     if (!dir || !path) TRY(no_memory(e));
     TRY(file_mkdirs(dir, e));
-    rc = file_exists(path) ? 0 : write_options(s, trial, 0, path, e);
+    rc = file_exists(path) ? 0 : search_write_options(s, trial, 0, path, e);
 out:
     free(dir);
     free(path);
