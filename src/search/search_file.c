@@ -215,6 +215,7 @@ out:
 static int read_rest(struct search_file *f, struct err *e) {
     const json_t *confidence = json_object_get(f->json, "confidence");
     const json_t *program = json_object_get(f->json, "program");
+    const json_t *every = json_object_get(f->json, "every_seed");
     json_t *launcher = json_object_get(f->json, "launcher");
     int rc;
     f->seed = f->jobs = 1;
@@ -227,6 +228,9 @@ static int read_rest(struct search_file *f, struct err *e) {
     const bool sure = f->confidence >= 0.5 && f->confidence < 1;
     if (confidence && !(sure || (json_is_number(confidence) && f->confidence == 0)))
         return wrong(f->path, "confidence", confidence, "0, or a number from 0.5 to below 1", e);
+    f->every_seed = json_is_true(every);
+    if (every && !json_is_boolean(every))
+        return wrong(f->path, "every_seed", every, "true or false", e);
     f->program = json_string_value(program);
     if (program && (!f->program || !*f->program))
         return wrong(f->path, "program", program, "the path of a program", e);
@@ -273,9 +277,10 @@ out:
 }
 
 static int read_members(struct search_file *f, const struct conf_row *rows, struct err *e) {
-    static const char *const words[] = {"base",  "budget", "space",      "trials", "metric",
-                                        "strategy", "seed", "seeds",     "confidence", "limits",
-                                        "jobs",  "program", "launcher"};
+    static const char *const words[] = {"base",       "budget",     "space",  "trials", "metric",
+                                        "strategy",   "seed",       "seeds",  "confidence",
+                                        "every_seed", "limits",     "jobs",   "program",
+                                        "launcher"};
     int rc;
     TRY(only_keys(f->json, words, sizeof words / sizeof *words, f->path, "", e));
     TRY(read_base(f, e));

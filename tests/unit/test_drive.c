@@ -192,6 +192,7 @@ static const char *const searches[] = {
     "'trials': 20, 'strategy': 'cmaes', 'seeds': 5, 'jobs': 4",
     "'trials': 25, 'strategy': {'name': 'halving', 'eta': 3, 'rungs': 2, 'over': 'tpe'}, 'jobs': 3",
     "'trials': 9, 'strategy': 'grid', 'jobs': 2",
+    "'trials': 12, 'strategy': 'random', 'every_seed': true, 'seeds': 3, 'jobs': 3",
     "'trials': 14, 'strategy': 'sobol', 'metric': {'key': 'val_bpb', 'better': 'higher'}",
 };
 enum { N_SEARCHES = sizeof searches / sizeof *searches };
@@ -378,6 +379,50 @@ static void the_predecessors_rule(void **state) {
     remove_tree(at("a"));
 }
 
+/* All seeds of all configurations, and one look at them; without confidence the mean decides. */
+static void every_seed(void **state) {
+    (void)state;
+    enum { SEEDS = 6 };
+    for (int sure = 0; sure < 2; sure++) {
+        struct world w;
+        struct search s;
+        char more[200];
+        snprintf(more, sizeof more, "'trials': 40, 'seeds': %d, 'every_seed': true, 'strategy': "
+                 "'random', 'confidence': %s", SEEDS, sure ? "0.9" : "0");
+        create(at("a"), more);
+        assert_true(go_on(at("a"), 1, 0, 0, &w));
+        ok(search_open(&s, at("a"), false, &e));
+        int64_t incumbent = 0;
+        int whole = 0, failed = 0;
+        for (int64_t t = 0; t < search_trials(&s); t++) {
+            struct search_evidence v;
+            search_evidence(&s, t, &v);
+            failed += search_status(&s, t) == TRIAL_nan;
+            if (search_status(&s, t) != TRIAL_ok || !strcmp(v.reason, "known")) continue;
+            double diff = 0;
+            for (int64_t k = 1; k <= SEEDS; k++) {
+                const struct ledger_result *r = search_result(&s, t, k);
+                assert_true(r && r->value == result(&s, t, k));
+                diff += r->value - result(&s, incumbent, k);
+            }
+            if (t == 0) continue;
+            whole++;
+            assert_int_equal(v.seeds, SEEDS);
+            const bool keep = search_decision(&s, t)->keep;
+            assert_string_equal(v.reason, !sure ? keep ? "better" : "worse"
+                                                : keep ? "proven" : "spent");
+            assert_true(fabs(v.diff - diff / SEEDS) < 1e-12);
+            if (sure) assert_int_equal(keep, v.log_e >= v.threshold);
+            else assert_int_equal(keep, diff < 0);
+            if (keep) incumbent = t;
+        }
+        assert_true(whole > 15 && incumbent > 0);
+        assert_int_equal(w.started, SEEDS * (whole + 1) + failed);
+        search_close(&s);
+        remove_tree(at("a"));
+    }
+}
+
 /* A configuration that is known has its result, and costs no training. */
 static void known_is_not_scored_again(void **state) {
     (void)state;
@@ -493,7 +538,8 @@ int main(void) {
         cmocka_unit_test(order_changes_nothing),   cmocka_unit_test(kills_change_nothing),
         cmocka_unit_test(every_line_is_enough),    cmocka_unit_test(decisions_are_the_gates),
         cmocka_unit_test(the_predecessors_rule),   cmocka_unit_test(known_is_not_scored_again),
-        cmocka_unit_test(by_hand),                 cmocka_unit_test(a_base_that_fails),
+        cmocka_unit_test(every_seed),              cmocka_unit_test(by_hand),
+        cmocka_unit_test(a_base_that_fails),
     };
     return cmocka_run_group_tests(tests, make_fast_dir, remove_all);
 }

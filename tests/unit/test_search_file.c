@@ -52,6 +52,7 @@ static void the_smallest(void **state) {
     assert_string_equal(file.metric.key, "val_bpb");
     assert_true(file.metric.exact && !file.metric.higher && !file.metric.command);
     assert_true(file.seed == 1 && file.seeds == 8 && file.jobs == 1 && file.confidence == 0.95);
+    assert_false(file.every_seed);
     assert_true(!file.program && !file.launcher && !file.base_path);
     assert_true(file.seconds == 0 && file.peak_rss_mb == 0 && file.num_params_M == 0);
     search_file_close(&file);
@@ -63,7 +64,7 @@ static void everything(void **state) {
               "{'optimizer': {'choice': ['adamw', 'lion']}, 'recompute': {'choice': [true, "
               "false]}}, 'metric': {'command': 'sh score.sh  x', 'better': 'higher'}, 'seed': 7, "
               "'seeds': 5, "
-              "'confidence': 0.9, 'limits': {'peak_rss_mb': 900, 'num_params_M': 1.5, 'seconds': "
+              "'confidence': 0.9, 'every_seed': true, 'limits': {'peak_rss_mb': 900, 'num_params_M': 1.5, 'seconds': "
               "60}, 'jobs': 2, 'program': '../duet', 'launcher': ['srun', '-n 1'], 'strategy': "
               "{'name': 'halving', 'rungs': 4, 'over': {'name': 'tpe', 'startup': 5}}}");
     assert_true(file.budget == SEARCH_flops && file.amount == 1e15 && file.trials == 1000);
@@ -71,6 +72,7 @@ static void everything(void **state) {
     assert_int_equal(json_array_size(file.metric.command), 3);
     assert_string_equal(json_string_value(json_array_get(file.metric.command, 2)), "x");
     assert_true(file.seed == 7 && file.seeds == 5 && file.jobs == 2 && file.confidence == 0.9);
+    assert_true(file.every_seed);
     assert_true(file.seconds == 60 && file.peak_rss_mb == 900 && file.num_params_M == 1.5);
     assert_string_equal(file.program, "../duet");
     assert_string_equal(json_string_value(json_array_get(file.launcher, 1)), "-n 1");
@@ -89,13 +91,14 @@ static void members_that_are_refused(void **state) {
     refused(NULL, ", 'trails': 3", "search.json: unknown key \"trails\"; did you mean \"trials\"?");
     refused(NULL, ", 'comment': 3",
             "search.json: unknown key \"comment\", expected some of: base, budget, space, trials, "
-            "metric, strategy, seed, seeds, confidence, limits, jobs, program, launcher");
+            "metric, strategy, seed, seeds, confidence, every_seed, limits, jobs, program, launcher");
     refused(NULL, ", 'seeds': 0",
             "search.json: \"seeds\" is 0, expected a whole number from 1 to 1000");
     refused(NULL, ", 'jobs': '2'",
             "search.json: \"jobs\" is \"2\", expected a whole number from 1 to 4096");
     refused(NULL, ", 'confidence': 1",
             "search.json: \"confidence\" is 1, expected 0, or a number from 0.5 to below 1");
+    refused(NULL, ", 'every_seed': 1", "search.json: \"every_seed\" is 1, expected true or false");
     refused(NULL, ", 'metric': 3", "search.json: \"metric\" is 3, expected a key of summary.json, "
                                    "or an object with \"key\" or \"command\"");
     refused(NULL, ", 'metric': {'key': 'x', 'better': 'more'}",

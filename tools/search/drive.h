@@ -13,7 +13,10 @@
  * seeds that it would have asked for.
  *
  * confidence 0: a trial is kept if it is better than the incumbent at the first seed, and no other
- * seed is run: the rule of the predecessors, for comparing. */
+ * seed is run: the rule of the predecessors, for comparing.
+ *
+ * every_seed: all trials but those that fail at the first seed are run with all seeds, and the gate
+ * looks once, at the end (with confidence 0: the mean decides). */
 #ifndef DUET_DRIVE_H
 #define DUET_DRIVE_H
 

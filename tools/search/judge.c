@@ -129,11 +129,15 @@ static struct verdict proven(const struct judge *g, const struct gate_evidence *
     return v;
 }
 
-/* confidence 0: the rule of the predecessors. */
+/* confidence 0: the rule of the predecessors, at the first seed, or by the mean of all. */
 static struct verdict compare(const struct judge *g, const struct gate_runs *incumbent,
                               const struct gate_runs *candidate) {
-    const bool better = candidate->value[0] < incumbent->value[0];
-    struct verdict v = decided(g, better, better ? "better" : "worse", 1);
+    double diff = 0;
+    for (size_t i = 0; i < candidate->n && i < incumbent->n; i++)
+        if (!isnan(candidate->value[i]) && !isnan(incumbent->value[i]))
+            diff += candidate->value[i] - incumbent->value[i];
+    const bool better = !candidate->failed && (incumbent->failed || diff < 0);
+    struct verdict v = decided(g, better, better ? "better" : "worse", (int64_t)candidate->n);
     bool ok = v.evidence != NULL;
     if (ok) put_means(v.evidence, g, incumbent, candidate, &ok);
     if (ok) return v;
@@ -147,6 +151,25 @@ static bool has_value(const struct gate_runs *r) {
     for (size_t i = 0; i < r->n; i++)
         if (!isnan(r->value[i])) return true;
     return false;
+}
+
+/* One look, at all seeds. */
+static struct verdict look_once(const struct judge *g, int64_t trial, struct wants *w) {
+    const struct search *s = g->s;
+    const size_t most = s->plan.max_seeds;
+    struct gate_runs incumbent, candidate;
+    search_runs(s, g->incumbent, g->known[g->incumbent], g->value, most, &incumbent);
+    if (!has_value(&incumbent)) return decided(g, true, "first", 1);
+    const bool rival = has_seeds(g, g->incumbent, most, w);
+    if (!has_seeds(g, trial, most, w) || !rival) return (struct verdict){.what = VERDICT_WAITS};
+    search_runs(s, g->incumbent, most, g->value, most, &incumbent);
+    search_runs(s, trial, most, g->value + most, most, &candidate);
+    if (!(s->file.confidence > 0)) return compare(g, &incumbent, &candidate);
+    const double threshold = gate_threshold(&s->plan, g->tests + 1, g->kept);
+    struct gate_evidence e = gate_look(&s->plan, threshold, &incumbent, &candidate, &g->noise);
+    if (e.verdict != GATE_KEEP) e.verdict = GATE_DISCARD; /* results were lost */
+    return proven(g, &e, &incumbent, &candidate,
+                  e.reason == GATE_FAILED || e.reason == GATE_PROVEN ? e.reason : GATE_SPENT);
 }
 
 /* Looks after one seed, after two, and so on, at no more than these, until the gate is sure or a
@@ -208,7 +231,7 @@ struct verdict judge_job(const struct judge *g, size_t number, bool first, struc
     if (g->incumbent < 0) return waits; /* for the noise floor */
     if (!first && !judge_complete(g, &(struct wants){0})) return waits;
     if (!judge_complete(g, w)) return waits;
-    return look(g, job->trial, w);
+    return s->file.every_seed ? look_once(g, job->trial, w) : look(g, job->trial, w);
 }
 
 bool judge_has_ended(const struct search *s, size_t number) {

@@ -73,7 +73,7 @@ void search_settle(struct search *s) {
     s->plan.max_seeds = (unsigned)f->seeds;
     if (s->plan.min_seeds > s->plan.max_seeds) s->plan.min_seeds = s->plan.max_seeds;
     if (f->confidence > 0) s->plan.confidence = f->confidence;
-    if (!(f->confidence > 0)) s->plan.min_seeds = s->plan.max_seeds = 1;
+    if (!(f->confidence > 0) && !f->every_seed) s->plan.min_seeds = s->plan.max_seeds = 1;
 }
 
 int search_open(struct search *s, const char *dir, bool write, struct err *e) {

@@ -82,6 +82,7 @@ static void fill_trainings(const struct search *s, struct search_cost *c) {
     }
     c->least = floor + others * share;
     c->most = seeds * (1 + others * share);
+    if (s->file.every_seed && !choice->kind->rungs) c->least = c->most;
 }
 
 static void note(struct search_cost *c, double mb) {
