@@ -26,6 +26,7 @@ while i=$((i + 1)) && [ -f block.$i ]; do
     k=0
     while k=$((k + 1)) && [ -f cmd.$i.$k ]; do
         name=$(head -1 cmd.$i.$k)
+        case $name in *"search plot"*) command -v gnuplot >/dev/null || { skip "$name" "no gnuplot"; continue; } ;; esac
         sh cmd.$i.$k >out 2>err
         status=$?
         case $name in *experiment*|*confirm*) [ $status = 3 ] && status=0 ;; esac
