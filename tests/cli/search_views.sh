@@ -116,6 +116,11 @@ fedcba9|3.000000|50.0|keep|baseline
 END
 "$DUET" search status s --tsv karpathy >out.tsv
 check "karpathy's columns" same karpathy out.tsv
+mkdir -p s/trials/0001/seed-1
+echo '{"lr": 0.004, "run": {"commit": "abcdef0123456789"}}' >s/trials/0001/seed-1/config.json
+check "the program that has trained it" equal "$("$DUET" search status s --tsv karpathy | cut -f1 | tr '\n' ' ')" \
+    "commit fedcba9 abcdef0 fedcba9 fedcba9 fedcba9 "
+rm -r s/trials
 for order in autoane ane; do
     "$DUET" search status s --tsv $order | head -2 >out.tsv
     check "$order's columns" same $order out.tsv

@@ -1,11 +1,12 @@
 #include "results_tsv.h"
 
 #include "file.h"
-#include "record.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define CONFIG_MOST ((size_t)1 << 20)
 
 /* A column: a number of the summaries, or one of the words. */
 struct column {
@@ -49,18 +50,21 @@ static const struct order *find_order(const char *name) {
     return &orders[0];
 }
 
-/* Of the program that trained it, as the run's folder says; else of the one that searched. */
+/* Of the program that trained it, as its run's config.json says; else of the one that searched. */
 static void commit_of(const struct search *s, int64_t trial, char out[8]) {
-    const char *commit = json_string_value(json_object_get(s->ledger.head, "commit"));
-    struct record r = {0};
-    struct err ignored;
-    char *run = search_program(s, trial) ? search_run_path(s, trial, 1, NULL) : NULL;
-    if (run && record_read(&r, run, RECORD_BRIEF, &ignored) == 0)
-        commit = json_string_value(json_object_get(r.record, "commit"));
+    char *path = search_run_path(s, trial, 1, "config.json"), *text = NULL;
+    struct err none; /* of a trial that was never started */
+    size_t n = 0;
+    const bool there = path && !file_read_text(path, CONFIG_MOST, &text, &n, &none);
+    json_t *config = there ? json_loadb(text, n, 0, NULL) : NULL;
+    const json_t *run = json_object_get(config, CONF_RECORD);
+    const char *commit = json_string_value(json_object_get(run, "commit"));
+    if (!commit) commit = json_string_value(json_object_get(s->ledger.head, "commit"));
     const bool known = commit && strspn(commit, "0123456789abcdef") >= 7;
     snprintf(out, 8, "%.7s", known ? commit : "unknown");
-    record_release(&r);
-    free(run);
+    json_decref(config);
+    free(text);
+    free(path);
 }
 
 static const char *status_of(const struct view_trial *t) {
