@@ -1,5 +1,5 @@
-/* The loop of a search with made-up trials: proposals and decisions are those of the rules, whatever
- * order processes end in, and whenever the driver is killed. */
+/* The loop of a search with made-up trials: proposals and decisions are those of the rules,
+ * whatever order processes end in, and whenever the driver is killed. */
 #include "folder_fixture.h"
 #include "space_fixture.h"
 

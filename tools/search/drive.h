@@ -8,8 +8,8 @@
  * each against the incumbent that the decisions before it left. After each seed gate_look says
  * keep, discard or one more. The base runs with 5 seeds (or as many as `seeds` allows) before
  * anything is decided: the noise floor. A trial that is kept is completed to all of its seeds
- * before the next decision. So in which order processes end changes no proposal and no decision. Where
- * processors would be idle, later jobs' next seeds are run ahead; a decision only looks at the
+ * before the next decision. So in which order processes end changes no proposal and no decision.
+ * Where processors would be idle, later jobs' next seeds are run ahead; a decision only looks at the
  * seeds that it would have asked for.
  *
  * confidence 0: a trial is kept if it is better than the incumbent at the first seed, and no other

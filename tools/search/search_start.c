@@ -59,7 +59,7 @@ static bool put(json_t *to, const char *key, json_t *v) {
     return !v || json_object_get(to, key) || !json_object_set(to, key, v);
 }
 
-/* Adds what the base leaves to the options' defaults and to the model's description, of the axes. */
+/* Adds what the base leaves to options' defaults and to the model's description, of the axes. */
 static int fill(json_t *base, const struct search_file *f, struct err *e) {
     struct read_base b = {0};
     struct train_files files = {0};
