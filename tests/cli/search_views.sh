@@ -228,6 +228,9 @@ check "at least ten trials" sh -c "grep -o '\"trials\": [0-9]*' new.json | awk '
 refuses "a search file that is there" 2 "new.json is there already" "$DUET" search init text.txt -o new.json
 check "unless told" "$DUET" search init text.txt -o new.json --tokenizer byte --overwrite --quiet
 check "with the tokenizer that was given" says new.json '"tokenizer": "byte"'
+must tokenize text.txt --tokenizer byte --out text.shard --quiet
+refuses "tokens without a tokenizer" 2 "text.shard holds tokens: name the tokenizer" \
+    "$DUET" search init text.shard -o x.json
 refuses "no data" 1 "nothing.txt" "$DUET" search init nothing.txt -o x.json
 : >none.txt
 refuses "an empty text" 1 "no text in it" "$DUET" search init none.txt -o x.json

@@ -5,6 +5,7 @@
 #include "results_tsv.h"
 #include "search_best.h"
 #include "search_chart.h"
+#include "search_init.h"
 #include "search_status.h"
 #include "search_view.h"
 
@@ -377,6 +378,25 @@ static void chart_of_costs(void **state) {
     done();
 }
 
+/* ---- the shape of a base ----------------------------------------------------------------------- */
+
+/* 24 operations for the square of the weights: 6 a weight and token, 4 tokens a weight. */
+static void shapes(void **state) {
+    (void)state;
+    static const int64_t shape[][2] = {{2, 64}, {4, 128}, {8, 256}, {16, 512}, {24, 768}};
+    int64_t layers, width, before = 0;
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
+        const double weights = 12.0 * (double)(shape[i][0] * shape[i][1] * shape[i][1]);
+        search_init_shape(24 * weights * weights, &layers, &width);
+        assert_true(layers == shape[i][0] && width == shape[i][1]);
+    }
+    for (double flops = 1e6; flops < 1e25; flops *= 3) {
+        search_init_shape(flops, &layers, &width);
+        assert_true(layers >= 2 && layers <= 48 && width >= before && width % 64 == 0);
+        before = width;
+    }
+}
+
 /* ---- searches that have not come far --------------------------------------------------------- */
 
 static void nothing_yet(void **state) {
@@ -445,6 +465,7 @@ int main(void) {
         cmocka_unit_test(status_json),      cmocka_unit_test(best_text),
         cmocka_unit_test(best_config),      cmocka_unit_test(chart_of_progress),
         cmocka_unit_test(chart_of_knobs),   cmocka_unit_test(chart_of_costs),
+        cmocka_unit_test(shapes),
         cmocka_unit_test(nothing_yet),      cmocka_unit_test(cut_anywhere),
     };
     const int failed = cmocka_run_group_tests(tests, make_dir, remove_dir);

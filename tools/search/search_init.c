@@ -8,6 +8,7 @@
 #include "num.h"
 #include "out_format.h"
 #include "search.h"
+#include "shard_format.h"
 #include "stories.h"
 #include "term.h"
 #include "textin.h"
@@ -125,6 +126,16 @@ out:
     return rc;
 }
 
+/* Tokens, of which nothing can be learned. */
+static bool is_shard(const char *path) {
+    char start[sizeof SHARD_MAGIC] = "";
+    FILE *f = file_is_regular(path) ? fopen(path, "rb") : NULL;
+    if (!f) return false;
+    const size_t n = fread(start, 1, sizeof start - 1, f);
+    fclose(f);
+    return n == sizeof start - 1 && !strcmp(start, SHARD_MAGIC);
+}
+
 /* Also sets how large the text is. */
 static int find_tokenizer(struct plan *p, struct log_progress *line, struct err *e) {
     struct textlist l = {0};
@@ -136,6 +147,10 @@ static int find_tokenizer(struct plan *p, struct log_progress *line, struct err 
         if (!p->tokenizer) return err_set(e, ERR_NOMEM, "no memory for a path");
         return 0;
     }
+    if (is_shard(p->o->data))
+        return err_set(e, ERR_USAGE,
+                       "%s holds tokens: name the tokenizer that made them with --tokenizer",
+                       p->o->data);
     TRY(textlist_open(&l, &p->o->data, 1, e));
     TRY(textlist_check(&l, e));
     p->bytes = textlist_size(&l);
