@@ -95,6 +95,41 @@ sed -i 's/"seq": 32/"seq": 32, "clip": 0, "optimizer": "sgd", "rollback": false/
 check "one that diverges is a row" search n.json --out n
 check "named so" equal "$(count n result '"status":"nan"')" 1
 
+file o.json '"trials": 3, "strategy": "random", "seeds": 1, "confidence": 0, "limits": {"num_params_M": 0.02},
+  "space": {"set.hidden_size": {"choice": [32, 512]}}'
+check "a limit of parameters" search o.json --out o
+check "refuses what is beyond it" says o/ledger.jsonl '"status":"refused".*M parameters, the limit is 0.02 M'
+
+# ---- a metric and programs of one's own ----------------------------------------------------------
+cat >score.sh <<'END'
+awk -F'[:,]' '/"val_loss"/ { print 10 - $2; exit }' summary.json
+END
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$DUET" >other.sh
+chmod +x other.sh
+file p.json "\"trials\": 4, \"strategy\": \"grid\", \"confidence\": 0, \"jobs\": 2,
+  \"metric\": {\"command\": \"sh score.sh\", \"better\": \"higher\"},
+  \"space\": {\"program\": {\"choice\": [\"$DUET\", \"./other.sh\"]}, \"lr\": {\"choice\": [1e-3, 1e-2]}}"
+check "a command's metric, and two programs" search p.json --out p
+check "both have trained" equal "$(ledger p proposal | grep -o '"program":"[^"]*"' | sort -u | wc -l)" 2
+check "the same of the same" equal "$(ledger p result | grep '"seed":1' | grep -o '"value":[^,]*' | sort -u | wc -l)" 2
+check "higher is better" says search.err "^ *[1-3] .* +[0-9.]*.*: kept"
+
+# ---- on a queue ----------------------------------------------------------------------------------
+printf '#!/bin/sh\necho "$1" >>"%s/queue.out"\nshift\nexec "$@"\n' "$WORK" >queue.sh
+chmod +x queue.sh
+file q.json "\"trials\": 2, \"strategy\": \"random\", \"seeds\": 1, \"confidence\": 0, $LR"
+check "with a launcher" search q.json --out q --launcher "./queue.sh -n1"
+check "which starts each of its processes" [ "$(grep -c '^-n1$' queue.out)" -ge 2 ]
+check "with the results of a search without one" search q.json --out q2
+check "the same" equal "$(ledger q result | grep -o '"value":[^,]*')" "$(ledger q2 result | grep -o '"value":[^,]*')"
+
+file few.json "\"trials\": 60, \"seeds\": 2, $LR"
+check "two seeds for sixty trials" search few.json --dry-run
+check "can keep nothing, which is said" says search.out "^keeps: *none can be shown with 2 seeds"
+file enough.json "\"trials\": 60, $LR"
+check "as many as there are by default" search enough.json --dry-run
+check "can" equal "$(grep -c '^keeps' search.out)" 0
+
 # ---- what is wrong -------------------------------------------------------------------------------
 file w.json "\"trials\": 3, $LR"
 sed 's/text.txt/none.txt/' w.json >w1.json

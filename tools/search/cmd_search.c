@@ -23,6 +23,11 @@ static int set_whole(json_t *file, const char *key, int64_t n, struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a search");
 }
 
+static int set_text(json_t *file, const char *key, const char *text, struct err *e) {
+    if (!text || !json_object_set_new(file, key, json_string(text))) return 0;
+    return err_set(e, ERR_NOMEM, "no memory for a search");
+}
+
 static int read_file(const char *path, json_t **json, struct err *e) {
     struct search_file f;
     const int rc = search_file_open(&f, path, train_rows, e);
@@ -40,7 +45,8 @@ static int read_tree(const char *path, const struct search_opts *o, json_t **jso
     *json = path ? NULL : search_short(&brief, e);
     TRY(path ? read_file(path, json, e) : *json ? 0 : e->code);
     TRY(set_whole(*json, "jobs", o->jobs, e));
-    rc = set_whole(*json, "trials", o->trials, e);
+    TRY(set_whole(*json, "trials", o->trials, e));
+    rc = set_text(*json, "launcher", o->launcher, e);
 out:
     return rc;
 }
@@ -194,13 +200,15 @@ static int dispatch(const struct search_opts *o, const struct conf *c, struct er
     }
     if (search_short_given(&o->brief)) {
         TRY(cmd_count("search --base", c, 0, 0, 0, "no file", e));
-        TRY(search_takes("a search without a file", "base try time steps tokens flops strategy out jobs "
-                                                    "trials dry-run tsv json quiet",
+        TRY(search_takes("a search without a file",
+                         "base try time steps tokens flops strategy out jobs launcher trials "
+                         "dry-run tsv json quiet",
                          c, e));
         return begin(NULL, o, e);
     }
-    TRY(cmd_count("search", c, 0, 1, 1, "the file of a search (or --base and --try, or --resume DIR)", e));
-    TRY(search_takes("a new search", "out jobs trials dry-run tsv json quiet", c, e));
+    TRY(cmd_count("search", c, 0, 1, 1,
+                  "the file of a search (or --base and --try, or --resume DIR)", e));
+    TRY(search_takes("a new search", "out jobs launcher trials dry-run tsv json quiet", c, e));
     return begin(c->pos[0], o, e);
 out:
     return rc;

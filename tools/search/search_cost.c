@@ -116,6 +116,17 @@ static int sample(const struct search *s, struct search_cost *c, struct err *e) 
     return 0;
 }
 
+/* Would the gate keep a configuration that is better beyond all noise? With few seeds no difference
+ * is evidence enough. */
+static bool can_keep(const struct search *s) {
+    const unsigned n = s->plan.max_seeds, floor = n < JUDGE_FLOOR ? n : JUDGE_FLOOR;
+    const double pool = fmin(s->plan.pool_df, floor - 1);
+    const struct gate_contrast best = {.diff = -1, .x = -1, .variance = 1.0 / n, .squares = 1,
+                                       .df = pool + n - 1, .own_squares = 1, .own_df = n - 1,
+                                       .candidate = n, .incumbent = n, .paired = n};
+    return !(s->file.confidence > 0) || gate_log_e(&best) >= gate_threshold(&s->plan, 1, 0);
+}
+
 int search_cost(const struct search *s, struct search_cost *c, struct err *e) {
     double u[SPACE_MAX_AXES];
     struct asked a;
@@ -133,6 +144,7 @@ int search_cost(const struct search *s, struct search_cost *c, struct err *e) {
     fill_seconds(s, &a, c);
     release(&a);
     fill_trainings(s, c);
+    c->can_keep = can_keep(s);
     rc = sample(s, c, e);
 out:
     if (rc) err_prefix(e, "%s: the base cannot be trained", s->file.path);
@@ -180,5 +192,9 @@ void search_cost_print(const struct search *s, const struct search_cost *c, FILE
     if (c->refused)
         term_fact(out, "refused", "%d of these %d: above %.1f MB, or not to be trained",
                   c->refused, c->asked, c->memory_mb);
+    if (!c->can_keep)
+        term_fact(out, "keeps", "none can be shown with %lld seeds at confidence %g in %lld trials: "
+                  "give more \"seeds\"", (long long)f->seeds, f->confidence,
+                  (long long)s->planned);
     term_fact(out, "disk", "%.1f MB for each training of a trial that is kept", c->disk_mb);
 }

@@ -16,6 +16,7 @@ struct search_cost {
     double least_mb, most_mb; /* planned, of the configurations that were asked about */
     int asked, refused;     /* configurations beside the base; those that do not fit */
     double least, most;     /* whole trainings of the search, at least and at most */
+    bool can_keep;          /* there are seeds enough for the gate to be sure */
 };
 
 /* s: as search_plan or search_open leave it. ERR_USAGE, ERR_INPUT where the base cannot be trained,

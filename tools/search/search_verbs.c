@@ -22,6 +22,8 @@ const struct conf_row search_rows[] = {
     CONF_INT(O, jobs, "jobs", "0", 0, 4096,
              "trials at a time, each with its share of the processors; 0: what the file says",
              .basic = true),
+    CONF_STRING(O, launcher, "launcher", NULL, "WORDS",
+                "what is put before the command of each trial: \"srun -n1 -c8\""),
     CONF_INT(
         O, trials, "trials", "0", 0, 1000000,
         "configurations in all, the base included; 0: what the file says, 60 without one. With "

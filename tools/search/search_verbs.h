@@ -10,7 +10,7 @@
 #include "verbs_view.h"
 
 struct search_opts {
-    const char *out, *resume;
+    const char *out, *resume, *launcher;
     int64_t jobs, trials; /* 0: the file's */
     int64_t seeds, trial, against, seed; /* of confirm and rerun */
     bool dry_run, json, quiet;
