@@ -204,6 +204,31 @@ refuses "a picture of another kind" 2 "ends in .svg, .png or .pdf" "$DUET" searc
 refuses "--tsv beside --json" 2 "exclude each other" "$DUET" search status s --tsv ane --json
 refuses "--chart of status" 2 "chart has no effect on" "$DUET" search status s --chart knobs
 
+# ---- spaces that have an end -------------------------------------------------------------------
+mkdir grid
+sed 's/"lr": {"log": \[1e-4, 1e-2\]}/"lr": {"choice": [0.002, 0.004]}/' before/search.json >grid/search.json
+{
+    ledger | sed '/"trial": 2,/,$d'
+    for i in 2 3; do
+        propose $i "0.00$((i * 2 - 2))" 8
+        result $i 1 3.2
+        decide $i discard 1 0.5
+    done
+} >grid/ledger.jsonl
+check "all of its configurations are tried" sh -c \
+    "'$DUET' search status grid | grep -q '^trials: *4 of 4 decided; 1 kept, 2 discarded$'"
+check "so it is finished" sh -c "'$DUET' search status grid | grep -q '^state: *finished$'"
+mkdir hand
+sed -e '/^ "space":/d' -e 's/"seeds": 2,/"seeds": 2, "strategy": "hand"}/' before/search.json >hand/search.json
+{
+    ledger | head -1
+    propose 0 1 1 | sed 's/"config": {[^}]*}/"config": {}/'
+    result 0 1 3
+} >hand/ledger.jsonl
+check "a search by hand, without axes" sh -c "'$DUET' search status hand | grep -q '^search: *hand, 0 axes'"
+refuses "has none to draw" 1 "has no axes" "$DUET" search plot hand --chart knobs
+check "but its progress" sh -c "'$DUET' search plot hand | grep -q '0 Kept Improvements'"
+
 # ---- cut, and empty ----------------------------------------------------------------------------
 "$DUET" search status s >whole.txt
 printf '{"event": "proposal", "job": 6, "tri' >>s/ledger.jsonl

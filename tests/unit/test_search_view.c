@@ -207,6 +207,23 @@ static void status_text(void **state) {
     done();
 }
 
+/* What was tried by hand is not of the plan, and by hand alone there is none. */
+static void status_by_hand(void **state) {
+    (void)state;
+    look(", \"strategy\": \"hand\"");
+    FILE *f = begin();
+    ok(search_status_print(&v, false, STATUS_TEXT, f, &e));
+    fclose(f);
+    assert_non_null(strstr(printed, "state:                idle\n"));
+    assert_non_null(strstr(printed, "trials:               9 decided; 2 kept"));
+    assert_non_null(strstr(printed, "time:                 2m 48s in trials, 15s each\n"));
+    f = begin();
+    ok(search_status_print(&v, false, STATUS_JSON, f, &e));
+    fclose(f);
+    assert_non_null(strstr(printed, "\"planned\": null"));
+    done();
+}
+
 static double number_at(const json_t *j, const char *a, const char *b) {
     const json_t *x = json_object_get(json_object_get(j, a), b);
     return json_is_number(x) ? json_number_value(x) : NAN;
@@ -462,7 +479,7 @@ int main(void) {
         cmocka_unit_test(outcomes),         cmocka_unit_test(differences),
         cmocka_unit_test(higher_is_better), cmocka_unit_test(words),
         cmocka_unit_test(results_tables),   cmocka_unit_test(status_text),
-        cmocka_unit_test(status_json),      cmocka_unit_test(best_text),
+        cmocka_unit_test(status_json),       cmocka_unit_test(status_by_hand),      cmocka_unit_test(best_text),
         cmocka_unit_test(best_config),      cmocka_unit_test(chart_of_progress),
         cmocka_unit_test(chart_of_knobs),   cmocka_unit_test(chart_of_costs),
         cmocka_unit_test(shapes),

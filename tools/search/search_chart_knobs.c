@@ -94,6 +94,9 @@ int draw_knobs(struct drawing *d, struct err *e) {
     double best = d->edge;
     int rc = 0;
     if (!panel) return err_set(e, ERR_NOMEM, "no memory to draw");
+    if (!n)
+        return err_set(e, ERR_INPUT, "%s: the search has no axes, so there are none to draw",
+                       v->s->dir);
     for (size_t i = 0; i < v->n; i++) {
         if (!draw_shows(&v->trial[i])) continue;
         d->outside += draw_value(d, v->trial[i].value) != v->trial[i].value;

@@ -25,6 +25,7 @@ struct status {
     const struct search_view *v;
     bool running;
     size_t decided;
+    int64_t planned; /* configurations in all; -1: without an end, by hand */
     struct at_work work[RUNNING_MAX];
     size_t n_work;
     struct view_delta gain; /* of the incumbent against the base */
@@ -93,6 +94,20 @@ static void find_hits(struct status *st) {
     }
 }
 
+/* What was proposed by hand comes on top; a space may have fewer configurations. */
+static int64_t planned(const struct search *s) {
+    const struct strategy_choice *how = &s->file.strategy;
+    const bool grid = !strcmp(how->kind->name, "grid");
+    int64_t by_hand = 0;
+    if (!strcmp(how->kind->name, SEARCH_HAND)) return -1;
+    for (size_t i = 0; i < s->ledger.n_jobs; i++)
+        by_hand += !s->ledger.job[i].before && !strcmp(s->ledger.job[i].from, SEARCH_HAND);
+    const double most =
+        space_count(&s->file.space, grid ? (size_t)strategy_option(how, "points") : 0);
+    const int64_t trials = s->file.trials;
+    return by_hand + (most < (double)trials ? (int64_t)most : trials); /* NaN: not known */
+}
+
 /* A trial that is still to come takes as long as those before it did, the base aside. */
 static void tell_time(struct status *st) {
     const struct search_view *v = st->v;
@@ -104,14 +119,15 @@ static void tell_time(struct status *st) {
         if (i && t->seconds > 0 && t->decided) sum += t->seconds, n++;
     }
     if (!n && v->n && v->trial[0].seeds) sum = v->trial[0].seconds, n = v->trial[0].seeds;
-    const double left = (double)v->s->file.trials - (double)st->decided;
+    const double left = (double)st->planned - (double)st->decided;
     st->each = n ? sum / (double)n : NAN;
-    st->left = st->each * fmax(left, 0) / (double)v->s->file.jobs;
+    st->left = st->planned < 0 ? NAN : st->each * fmax(left, 0) / (double)v->s->file.jobs;
 }
 
 static int gather(struct status *st, const struct search_view *v, bool running, struct err *e) {
     *st = (struct status){.v = v, .running = running, .gain = {NAN, NAN, NAN, 0}};
     for (size_t i = 0; i < v->n; i++) st->decided += v->trial[i].decided;
+    st->planned = planned(v->s);
     find_work(st);
     find_hits(st);
     tell_time(st);
@@ -120,7 +136,8 @@ static int gather(struct status *st, const struct search_view *v, bool running, 
 
 static const char *state_of(const struct status *st) {
     if (st->running) return "running";
-    return (int64_t)st->decided >= st->v->s->file.trials ? "finished" : "stopped";
+    if (st->planned < 0) return "idle";
+    return (int64_t)st->decided >= st->planned ? "finished" : "stopped";
 }
 
 static double confidence_of(const struct search *s) {
@@ -157,7 +174,7 @@ static json_t *trial_json(const struct search_view *v, int64_t trial) {
 
 static json_t *counts_json(const struct status *st) {
     json_t *o = json_object();
-    facts_put(o, "planned", json_integer(st->v->s->file.trials));
+    facts_put(o, "planned", st->planned < 0 ? json_null() : json_integer(st->planned));
     facts_whole(o, "proposed", st->v->n);
     facts_whole(o, "decided", st->decided);
     for (int i = 0; i < VIEW_N_OUTCOMES; i++)
@@ -252,8 +269,10 @@ static void print_counts(const struct status *st, FILE *out) {
         if (st->v->count[o])
             n += (size_t)snprintf(text + n, sizeof text - n, ", %zu %s", st->v->count[o],
                                   outcome_words(o));
-    term_fact(out, "trials", "%zu of %lld decided%s%s", st->decided,
-              (long long)st->v->s->file.trials, n ? ";" : "", n ? text + 1 : "");
+    char of[40] = "";
+    if (st->planned >= 0) snprintf(of, sizeof of, " of %lld", (long long)st->planned);
+    term_fact(out, "trials", "%zu%s decided%s%s", st->decided, of, n ? ";" : "",
+              n ? text + 1 : "");
     const double rate = view_keep_rate(st->v);
     if (!isnan(rate)) term_fact(out, "keep_rate", "%.3f", rate);
 }
