@@ -68,6 +68,14 @@ check "to the same weights" same straight/model.blzt "a/trials/000$best/seed-1/m
 check "and its value is on record" close_to "$(json bits_per_byte exact.json)" \
     "$(result a "$best" 1)" 1e-12
 
+# ---- where it begins -----------------------------------------------------------------------------
+file d.json '"trials": 1, "seeds": 1, "confidence": 0, "strategy": "random", "space": {"lr": {"log": [1e-4, 1e-2]},
+  "optimizer": {"choice": ["lion", "adamw"]}, "batch": {"choice": [2, 4, 8]}, "set.num_hidden_layers": {"int": [1, 6]}}'
+sed -i 's/"num_hidden_layers": 1, //' d.json
+check "a search of the base alone" search d.json --out d
+check "begins where the base, train and the description are" says d/ledger.jsonl \
+    '"config":{"lr":0.001,"optimizer":"adamw","batch":4,"set.num_hidden_layers":5}'
+
 # ---- halving -------------------------------------------------------------------------------------
 file h.json "\"trials\": 4, \"seeds\": 3, \"strategy\": {\"name\": \"halving\", \"rungs\": 2, \"eta\": 3}, \"jobs\": 2, $LR"
 check "halving" search h.json --out h
