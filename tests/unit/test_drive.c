@@ -487,6 +487,38 @@ static void by_hand(void **state) {
     remove_tree(at("a"));
 }
 
+/* What a ledger says of its decisions is taken for what it can be. */
+static void a_ledger_that_was_changed(void **state) {
+    (void)state;
+    static char text[1 << 16];
+    static const char *const changes[][2] = {{"\"trials\":12,", "\"trials\":4294967296,"},
+                                             {"\"seeds\":5", "\"seeds\":9000000000000000"},
+                                             {"\"seeds\":1", "\"seeds\":-7"}};
+    struct world w;
+    char ledger[200];
+    create(at("a"), "'trials': 12, 'strategy': 'random'");
+    snprintf(ledger, sizeof ledger, "%s/ledger.jsonl", at("a"));
+    assert_false(go_on(at("a"), 1, 30, 0, &w));
+    FILE *f = fopen(ledger, "rb");
+    const size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    assert_true(n < sizeof text - 1);
+    text[n] = 0;
+    f = fopen(ledger, "wb");
+    int changed = 0;
+    for (const char *p = text; *p; p++) {
+        size_t i = 0;
+        while (i < 3 && strncmp(p, changes[i][0], strlen(changes[i][0]))) i++;
+        fputs(i < 3 ? changes[i][1] : (char[]){*p, 0}, f);
+        if (i < 3) p += strlen(changes[i][0]) - 1;
+        changed |= i < 3 ? 1 << i : 0;
+    }
+    fclose(f);
+    assert_int_equal(changed, 7);
+    assert_true(go_on(at("a"), 1, 0, 0, &w));
+    remove_tree(at("a"));
+}
+
 /* A base without a result is beaten by the first that has one; what cannot even be started is no
  * base. */
 static void a_base_that_fails(void **state) {
@@ -540,6 +572,7 @@ int main(void) {
         cmocka_unit_test(the_predecessors_rule),   cmocka_unit_test(known_is_not_scored_again),
         cmocka_unit_test(every_seed),              cmocka_unit_test(by_hand),
         cmocka_unit_test(a_base_that_fails),
+        cmocka_unit_test(a_ledger_that_was_changed),
     };
     return cmocka_run_group_tests(tests, make_fast_dir, remove_all);
 }

@@ -65,8 +65,8 @@ bool search_is_locked(const char *dir) {
 
 void search_settle(struct search *s) {
     const struct search_file *f = &s->file;
-    const json_t *planned = json_object_get(s->ledger.head, "trials");
-    s->planned = json_integer_value(planned) > 0 ? json_integer_value(planned) : f->trials;
+    const json_int_t planned = json_integer_value(json_object_get(s->ledger.head, "trials"));
+    s->planned = planned > 0 && planned <= 1000000 ? planned : f->trials;
     s->sign = f->metric.higher ? -1 : 1;
     s->plan = gate_plan();
     s->plan.trials = (unsigned)s->planned;
@@ -244,8 +244,8 @@ void search_known(const struct search *s, size_t *known) {
     for (size_t i = 0; i < l->n_decisions; i++) {
         const struct ledger_decision *d = &l->decision[i];
         const json_t *evidence = json_object_get(d->json, "evidence");
-        const int64_t seeds = whole_of(evidence, "seeds");
-        const size_t used = seeds > 0 ? (size_t)seeds : 0;
+        const int64_t seeds = whole_of(evidence, "seeds"), most = s->plan.max_seeds;
+        const size_t used = seeds > 0 ? (size_t)(seeds < most ? seeds : most) : 0;
         known[d->trial] = d->keep && d->trial > 0 ? s->plan.max_seeds : used;
         if (d->against >= 0 && known[d->against] < used) known[d->against] = used;
     }
