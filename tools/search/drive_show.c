@@ -144,41 +144,61 @@ void drive_show_rung(struct drive *d, size_t number) {
 
 /* Progress ------------------------------------------------------------------------------------- */
 
-/* Seconds that trials will take from now on, judged by those that were decided, else by the budget;
- * NaN: not known. */
-static double time_left(const struct drive *d) {
-    const struct search *s = d->s;
-    double took = 0;
-    int64_t decided = 0, trainings = 0;
-    for (int64_t i = 0; i < search_trials(s); i++) {
-        int seeds;
-        const double seconds = seconds_of(s, i, &seeds);
-        if (i == 0) trainings = seeds;
-        if (i == 0 && seeds) took = seconds / seeds;
-        decided += i > 0 && s->ledger.trial[i].decision != DECISION_none;
-    }
-    const double left = (double)(s->file.trials - 1 - decided) / (double)s->file.jobs;
-    if (decided) {
-        double sum = 0;
-        for (int64_t i = 1; i < search_trials(s); i++) {
-            int seeds;
-            sum += seconds_of(s, i, &seeds);
-        }
-        return fmax(0, left) * sum / (double)decided;
-    }
-    if (!trainings && s->file.budget == SEARCH_time) took = s->file.amount;
-    return took > 0 ? fmax(0, left) * took : NAN;
+/* Seconds that a training of the base takes; NaN: not known yet. */
+static double of_base(const struct search *s) {
+    int seeds = 0;
+    const double seconds = search_trials(s) ? seconds_of(s, 0, &seeds) : 0;
+    if (seeds) return seconds / seeds;
+    return s->file.budget == SEARCH_time ? s->file.amount : NAN;
 }
 
-/* "13: seed 2, 14: seed 1" */
+/* Seconds of the processes that run for trials that are not decided. */
+static double under_way(const struct drive *d) {
+    double sum = 0;
+    for (int i = 0; i < d->n_slots; i++)
+        if (d->slot[i].busy &&
+            d->s->ledger.trial[d->slot[i].want.trial].decision == DECISION_none)
+            sum += clock_seconds() - d->slot[i].began;
+    return sum;
+}
+
+/* Seconds that trials will take from now on, each as long as those that were decided, or as the
+ * base's seeds; NaN: not known. */
+static double time_left(const struct drive *d) {
+    const struct search *s = d->s;
+    const size_t most = s->plan.max_seeds, floor = most < JUDGE_FLOOR ? most : JUDGE_FLOOR;
+    const double once = of_base(s);
+    double sum = 0, spent = under_way(d);
+    int64_t decided = 0;
+    int seeds;
+    for (int64_t i = 1; i < search_trials(s); i++) {
+        const bool whole = s->ledger.trial[i].decision != DECISION_none;
+        decided += whole;
+        *(whole ? &sum : &spent) += seconds_of(s, i, &seeds);
+    }
+    const double each = decided ? sum / (double)decided : once;
+    double left = each * (double)(s->file.trials - 1 - decided);
+    if (search_trials(s) && s->ledger.trial[0].decision == DECISION_none) {
+        seconds_of(s, 0, &seeds);
+        left += once * ((double)floor - seeds);
+    }
+    /* what takes longer than the others did is not known to end soon */
+    const double open = (double)s->ledger.n_trials - (double)decided;
+    return fmax(0, left - fmin(spent, open * each)) / (double)s->file.jobs;
+}
+
+/* "13: seed 2 for 45s, 14: seed 1 for 3s" */
 static void running(const struct drive *d, char *buf, size_t size) {
     size_t used = 0;
+    char took[32];
     *buf = 0;
     for (int i = 0; i < d->n_slots && used < size; i++) {
         const struct drive_slot *slot = &d->slot[i];
         if (!slot->busy) continue;
-        const int n = snprintf(buf + used, size - used, "%s%lld: seed %lld", used ? ", " : "",
-                               (long long)slot->want.trial, (long long)slot->want.seed);
+        const int n = snprintf(buf + used, size - used, "%s%lld: seed %lld for %s",
+                               used ? ", " : "", (long long)slot->want.trial,
+                               (long long)slot->want.seed,
+                               log_duration(clock_seconds() - slot->began, took));
         used += n > 0 ? (size_t)n : 0;
     }
 }
