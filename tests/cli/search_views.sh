@@ -227,7 +227,16 @@ sed -e '/^ "space":/d' -e 's/"seeds": 2,/"seeds": 2, "strategy": "hand"}/' befor
 } >hand/ledger.jsonl
 check "a search by hand, without axes" sh -c "'$DUET' search status hand | grep -q '^search: *hand, 0 axes'"
 refuses "has none to draw" 1 "has no axes" "$DUET" search plot hand --chart knobs
-check "but its progress" sh -c "'$DUET' search plot hand | grep -q '0 Kept Improvements'"
+{
+    echo '{"event": "decision", "trial": 0, "decision": "keep", "evidence": {"reason": "base", "seeds": 1}}'
+    propose 1 1 1 | sed 's/"config": {[^}]*}/"config": {"lr": 0.004, "set.num_hidden_layers": 2}/; s/tpe/hand/'
+    result 1 1 2.5
+    decide 1 keep 0 -0.5
+} >>hand/ledger.jsonl
+"$DUET" search best hand >best.txt
+check "what was given by hand is beside the base's" says best.txt "^lr *0.004 *0.002$"
+check "so are keys of the description" says best.txt "^set.num_hidden_layers *2 *1$"
+check "but its progress" sh -c "'$DUET' search plot hand | grep -q '1 Kept Improvements'"
 
 # ---- cut, and empty ----------------------------------------------------------------------------
 "$DUET" search status s >whole.txt

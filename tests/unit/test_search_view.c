@@ -476,14 +476,14 @@ static void cut_anywhere(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(outcomes),         cmocka_unit_test(differences),
-        cmocka_unit_test(higher_is_better), cmocka_unit_test(words),
-        cmocka_unit_test(results_tables),   cmocka_unit_test(status_text),
-        cmocka_unit_test(status_json),       cmocka_unit_test(status_by_hand),      cmocka_unit_test(best_text),
-        cmocka_unit_test(best_config),      cmocka_unit_test(chart_of_progress),
-        cmocka_unit_test(chart_of_knobs),   cmocka_unit_test(chart_of_costs),
-        cmocka_unit_test(shapes),
-        cmocka_unit_test(nothing_yet),      cmocka_unit_test(cut_anywhere),
+        cmocka_unit_test(outcomes),          cmocka_unit_test(differences),
+        cmocka_unit_test(higher_is_better),  cmocka_unit_test(words),
+        cmocka_unit_test(results_tables),    cmocka_unit_test(status_text),
+        cmocka_unit_test(status_json),       cmocka_unit_test(status_by_hand),
+        cmocka_unit_test(best_text),         cmocka_unit_test(best_config),
+        cmocka_unit_test(chart_of_progress), cmocka_unit_test(chart_of_knobs),
+        cmocka_unit_test(chart_of_costs),    cmocka_unit_test(shapes),
+        cmocka_unit_test(nothing_yet),       cmocka_unit_test(cut_anywhere),
     };
     const int failed = cmocka_run_group_tests(tests, make_dir, remove_dir);
     free(printed);

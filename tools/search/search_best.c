@@ -92,30 +92,50 @@ static void set_cell(struct table *t, int col, const json_t *v) {
     free(text);
 }
 
-/* Every axis: its value, and the base's where that is another. */
+/* What options, as of search_options, say of a key of a configuration. */
+static const json_t *option_of(const json_t *options, const char *key) {
+    const bool set = !strncmp(key, "set.", 4);
+    return set ? json_object_get(json_object_get(options, "set"), key + 4)
+               : json_object_get(options, key);
+}
+
+static void add_row(const struct best *b, struct table *t, const char *key, const json_t *now,
+                    const json_t *was) {
+    if (!now && !was) return;
+    table_row(t);
+    table_set(t, 0, "%s", key);
+    set_cell(t, 1, now);
+    if (b->trial && json_equal(now, was))
+        table_set(t, 2, "the same");
+    else if (b->trial)
+        set_cell(t, 2, was);
+}
+
+/* Every axis, and what else was given by hand: its value, and the base's where that is another. */
 static int print_config(const struct best *b, FILE *out, struct err *e) {
     const struct search *s = b->v->s;
-    const json_t *config = search_config(s, b->trial), *base = search_config(s, 0);
-    struct table t = {0};
+    json_t *options = search_options(s, b->trial), *base = search_options(s, 0), *v;
+    struct table t = {.no_memory = !options || !base};
+    const char *key;
     table_column(&t, "option", true, 0);
     table_column(&t, "best", false, 0);
     if (b->trial) table_column(&t, "base", false, 0);
-    for (size_t i = 0; i < s->file.space.n; i++) {
-        const char *key = s->file.space.axis[i].key;
-        const json_t *now = json_object_get(config, key), *was = json_object_get(base, key);
-        if (!now && !was) continue;
-        table_row(&t);
-        table_set(&t, 0, "%s", key);
-        set_cell(&t, 1, now);
-        if (b->trial && json_equal(now, was))
-            table_set(&t, 2, "the same");
-        else if (b->trial)
-            set_cell(&t, 2, was);
+    for (size_t i = 0; i < s->file.space.n && !t.no_memory; i++) {
+        key = s->file.space.axis[i].key;
+        add_row(b, &t, key, option_of(options, key), option_of(base, key));
     }
-    fputc('\n', out);
-    table_print(&t, isatty(STDOUT_FILENO) ? term_columns(STDOUT_FILENO) : 0, "--json has all", out);
+    json_object_foreach(search_config(s, b->trial), key, v) {
+        if (space_find(&s->file.space, key) == s->file.space.n && !t.no_memory)
+            add_row(b, &t, key, v, option_of(base, key));
+    }
+    if (t.rows) fputc('\n', out);
+    if (t.rows)
+        table_print(&t, isatty(STDOUT_FILENO) ? term_columns(STDOUT_FILENO) : 0, "--json has all",
+                    out);
     const bool starved = t.no_memory;
     table_release(&t);
+    json_decref(options);
+    json_decref(base);
     return starved ? err_set(e, ERR_NOMEM, "no memory for a table") : 0;
 }
 

@@ -28,12 +28,15 @@ static size_t choice_of(const struct axis *a, const json_t *value) {
     return i;
 }
 
-/* Where a trial stands on an axis; NaN: it does not have it. */
+/* Where a trial stands on an axis; NaN: it does not have it, or, by hand, a value that is none of
+ * its. */
 static double place_of(const struct drawing *d, const struct axis *a, size_t trial) {
     const json_t *value = json_object_get(search_config(d->v->s, (int64_t)trial), a->key);
-    if (!value) return NAN;
-    if (a->kind == AXIS_choice) return (double)choice_of(a, value) + beside(trial);
-    return json_number_value(value);
+    if (a->kind == AXIS_choice) {
+        const size_t choice = value ? choice_of(a, value) : json_array_size(a->choices);
+        return choice < json_array_size(a->choices) ? (double)choice + beside(trial) : NAN;
+    }
+    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 static int add_words(struct drawing *d, struct chart_panel *p, const struct axis *a,

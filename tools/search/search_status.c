@@ -271,8 +271,7 @@ static void print_counts(const struct status *st, FILE *out) {
                                   outcome_words(o));
     char of[40] = "";
     if (st->planned >= 0) snprintf(of, sizeof of, " of %lld", (long long)st->planned);
-    term_fact(out, "trials", "%zu%s decided%s%s", st->decided, of, n ? ";" : "",
-              n ? text + 1 : "");
+    term_fact(out, "trials", "%zu%s decided%s%s", st->decided, of, n ? ";" : "", n ? text + 1 : "");
     const double rate = view_keep_rate(st->v);
     if (!isnan(rate)) term_fact(out, "keep_rate", "%.3f", rate);
 }
