@@ -2,9 +2,9 @@
  * Where it has converged (no direction is wider than what a configuration can show, or the
  * condition is 1e14) it begins anew from a random point with twice the population (A. Auger & N.
  * Hansen, A restart CMA evolution strategy with increasing population size, 2005). Generations are
- * made again from their seeds at each proposal, so that there is nothing to keep. A configuration of
- * the history that is not the one that was drawn for its number (the base, or one of `command`) takes
- * its place with its result. */
+ * made again from their seeds at each proposal, so that there is nothing to keep. A configuration
+ * of the history that is not the one that was drawn for its number (the base, or one of `command`)
+ * takes its place with its result. */
 #include "cma.h"
 #include "strategy.h"
 

@@ -83,7 +83,8 @@ static json_t *search_line(const struct question *q) {
     const struct strategy_runner *r = q->ask->runner;
     json_t *line = json_pack("{s:s}", "event", "search");
     const int64_t trial = strategy_trials(q->ask->whole);
-    const bool ok = line && (!r->about || !json_object_update(line, (json_t *)(uintptr_t)r->about)) &&
+    json_t *about = (json_t *)(uintptr_t)r->about;
+    const bool ok = line && (!about || !json_object_update(line, about)) &&
                     !json_object_set(line, "space", q->ask->space->json) &&
                     !json_object_set_new(line, "trial", json_integer(trial));
     if (ok) return line;

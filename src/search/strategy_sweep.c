@@ -1,6 +1,7 @@
 /* One knob at a time: the base, then for each axis that the base has, in the order of the file, its
  * other values (of an axis with more, `points` of them evenly), all else as in the base. What an
- * axis brings in by conditions is in the middle. What somebody else has tried already is left out. */
+ * axis brings in by conditions is in the middle. What somebody else has tried already is left
+ * out. */
 #include "strategy.h"
 
 #include <string.h>

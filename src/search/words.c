@@ -23,8 +23,8 @@ static bool are_words(const json_t *v) {
     for (size_t i = 0; good && i < json_array_size(v); i++) {
         const json_t *word = json_array_get(v, i);
         /* what a command line can hold; the first one names the program */
-        good = json_is_string(word) && strlen(json_string_value(word)) == json_string_length(word) &&
-               (i || json_string_length(word));
+        const size_t n = json_string_length(word);
+        good = json_is_string(word) && strlen(json_string_value(word)) == n && (i || n);
     }
     return good;
 }

@@ -6,8 +6,8 @@
 #include "err.h"
 #include <jansson.h>
 
-/* *words: a new array of at least one text. path and key: of v, for messages; v NULL: it is missing.
- * ERR_USAGE, ERR_NOMEM. */
+/* *words: a new array of at least one text. path and key: of v, for messages; v NULL: it is
+ * missing. ERR_USAGE, ERR_NOMEM. */
 int words_read(const char *path, const char *key, json_t *v, json_t **words, struct err *e);
 
 #endif

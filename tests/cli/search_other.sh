@@ -51,6 +51,25 @@ proposals killed | head -n 3 >killed.after
 check "with the proposals that there were" same killed.before killed.after
 check "and asks for the next" equal "$(froms killed)" "base command command command "
 
+# ---- two jobs: it sees what every strategy sees, and a signal while it thinks ends the search
+rm -f question.*
+search jobs.json '{"name": "command", "run": "sh propose.sh"}' ', "jobs": 2'
+check "with two jobs" "$DUET" search jobs.json --out jobs --quiet
+check "the one before is pending, ended or not" grep -q '"trial":2,.*"status":"pending","value":null' question.2
+check "those before it are not" sh -c 'grep -c "\"status\":\"ok\"" question.2 | grep -qx 2'
+search slow.json '{"name": "command", "run": "sh slow.sh"}'
+echo 'touch thinks; exec sleep 100' >slow.sh
+"$DUET" search slow.json --out slow --quiet >slow.out 2>slow.err &
+pid=$!
+for i in $(seq 300); do [ -e thinks ] || sleep 0.1; done
+kill -TERM $pid
+wait $pid
+check "SIGTERM while it thinks" equal "$(froms slow)" "base "
+check "is said" says slow.err 'search --resume slow goes on'
+echo 'echo "{\"lr\": 0.00$(date +%N | cut -c 1-4)1, \"batch\": 1}"' >slow.sh
+check "and goes on" "$DUET" search --resume slow --quiet
+check "to its end" equal "$(froms slow)" "base command command command "
+
 # ---- at a share; answers that are none
 cat >bad.sh <<'END'
 grep -q refused && echo '{"lr": 0.005}' || echo '{"lr": 7, "batch": 4}'

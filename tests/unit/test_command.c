@@ -1,5 +1,5 @@
-/* The strategy `command`, with a program that is a function here: what it is told, which answers are
- * taken, what is said of those that are not, and what the strategy below makes of it. */
+/* The strategy `command`, with a program that is a function here: what it is told, which answers
+ * are taken, what is said of those that are not, and what the strategy below makes of it. */
 #include "space_fixture.h"
 
 #include "canon.h"
@@ -97,9 +97,9 @@ static void it_is_told_space_and_history(void **state) {
     assert_string_equal(text, "{\"lr\":0.001,\"n\":4}");
     free(text);
     assert_true(fabs(p.u[0] - 0.5) < 1e-12 && p.u[1] == 2.5 / 7);
-    assert_string_equal(line(0), "{\"event\":\"search\",\"metric\":\"val_bpb\",\"better\":\"higher\","
-                                 "\"space\":{\"lr\":{\"log\":[0.0001,0.01]},\"n\":{\"int\":[2,8]}},"
-                                 "\"trial\":0}");
+    assert_string_equal(line(0), "{\"event\":\"search\",\"metric\":\"val_bpb\","
+                                 "\"better\":\"higher\",\"space\":{\"lr\":{\"log\":[0.0001,"
+                                 "0.01]},\"n\":{\"int\":[2,8]}},\"trial\":0}");
     json_t *suggested = parsed(1);
     assert_string_equal(word_of(suggested, "event"), "suggestion");
     assert_string_equal(word_of(suggested, "from"), "random");
@@ -115,8 +115,8 @@ static void it_is_told_space_and_history(void **state) {
     assert_string_equal(text, "{\"lr\":0.00123457,\"n\":5}");
     free(text);
     assert_string_equal(line(1), "{\"event\":\"trial\",\"trial\":0,\"rung\":0,\"share\":1.0,"
-                                 "\"config\":{\"lr\":0.001,\"n\":4},\"status\":\"ok\",\"value\":1.5,"
-                                 "\"decision\":\"keep\"}");
+                                 "\"config\":{\"lr\":0.001,\"n\":4},\"status\":\"ok\","
+                                 "\"value\":1.5,\"decision\":\"keep\"}");
     game_next(g, &p); /* trial 1 has not ended */
     assert_string_equal(line(2),
                         "{\"event\":\"trial\",\"trial\":1,\"rung\":0,\"share\":1.0,\"config\":{"
@@ -149,7 +149,8 @@ static void bad_answers_are_told_back(void **state) {
     assert_string_equal(p.from, "command");
     assert_true(value_of(p.config, "lr") == 0.002);
     assert_int_equal(json_array_size(p.refused), 4);
-    refused_is(&p, 0, "sh x: its answer, line 1, column 2: not valid JSON: '[' or '{' expected near 'lr'",
+    refused_is(&p, 0, "sh x: its answer, line 1, column 2: not valid JSON: '[' or '{' expected "
+                      "near 'lr'",
                "lr = 3");
     refused_is(&p, 1, "sh x: its answer is the configuration of trial 0, expected a new one",
                "{\"lr\": 0.001, \"n\": 4}");
@@ -157,8 +158,9 @@ static void bad_answers_are_told_back(void **state) {
                "{\"lr\": 0.1, \"n\": 4}");
     refused_is(&p, 3, "sh x: it printed nothing, expected a JSON object with a configuration",
                " \n");
-    assert_string_equal(line(3), "{\"event\":\"refused\",\"error\":\"sh x: its answer, line 1, column "
-                                 "2: not valid JSON: '[' or '{' expected near 'lr'\",\"answer\":\"lr = 3\"}");
+    assert_string_equal(line(3), "{\"event\":\"refused\",\"error\":\"sh x: its answer, line 1, "
+                                 "column 2: not valid JSON: '[' or '{' expected near "
+                                 "'lr'\",\"answer\":\"lr = 3\"}");
     json_t *last = parsed(6);
     assert_string_equal(word_of(last, "answer"), " \n");
     json_decref(last);
@@ -184,7 +186,8 @@ static void the_strategy_below_steps_in(void **state) {
     };
     make_space(SPACE);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct game *g = start("{'name': 'command', 'run': 'sh x', 'tries': 2, 'over': 'sobol'}", 9);
+        struct game *g =
+            start("{'name': 'command', 'run': 'sh x', 'tries': 2, 'over': 'sobol'}", 9);
         struct game *alone = game_start("'sobol'", 9);
         struct proposal p, q;
         program.code = ERR_IO;
@@ -308,8 +311,8 @@ static void cmaes_learns_from_it(void **state) {
     space_release(&space);
 }
 
-/* The same proposals from a history, whoever made it: nothing is kept. And what cmaes drew itself is
- * told from what it did not by the history alone. */
+/* The same proposals from a history, whoever made it: nothing is kept. And what cmaes drew itself
+ * is told from what it did not by the history alone. */
 static void a_history_is_enough(void **state) {
     (void)state;
     make_space("{'a': {'linear': [0, 1]}, 'o': {'choice': ['x', 'y']}, 'b': {'log': [1, 100], "
@@ -350,11 +353,11 @@ static void below_halving(void **state) {
         game_result(g, g->n - 1, 10 + i);
     }
     assert_string_equal(line(3), "{\"event\":\"trial\",\"trial\":0,\"rung\":1,\"share\":1.0,"
-                                 "\"config\":{\"lr\":0.001,\"n\":2},\"status\":\"ok\",\"value\":12.0,"
-                                 "\"decision\":null}");
+                                 "\"config\":{\"lr\":0.001,\"n\":2},\"status\":\"ok\","
+                                 "\"value\":12.0,\"decision\":null}");
     assert_string_equal(line(2), "{\"event\":\"trial\",\"trial\":1,\"rung\":0,\"share\":0.5,"
-                                 "\"config\":{\"lr\":0.001,\"n\":3},\"status\":\"ok\",\"value\":11.0,"
-                                 "\"decision\":null}");
+                                 "\"config\":{\"lr\":0.001,\"n\":3},\"status\":\"ok\","
+                                 "\"value\":11.0,\"decision\":null}");
     end(g);
 }
 
@@ -369,14 +372,14 @@ static void reads(const char *strategy, const char *sentence) {
 static void options_are_checked(void **state) {
     (void)state;
     make_space(SPACE);
-    reads("'command'", "s.json: \"strategy\": \"run\" is missing, expected a text with a command, or "
-                       "an array of its words");
+    reads("'command'", "s.json: \"strategy\": \"run\" is missing, expected a text with a "
+                       "command, or an array of its words");
     reads("{'name': 'command', 'run': []}",
-          "s.json: \"strategy\": \"run\" is an array, expected a text with a command, or an array of "
-          "its words");
+          "s.json: \"strategy\": \"run\" is an array, expected a text with a command, or an "
+          "array of its words");
     reads("{'name': 'command', 'run': ['', 'x']}",
-          "s.json: \"strategy\": \"run\" is an array, expected a text with a command, or an array of "
-          "its words");
+          "s.json: \"strategy\": \"run\" is an array, expected a text with a command, or an "
+          "array of its words");
     reads("{'name': 'command', 'run': 'x', 'share': 0}",
           "s.json: \"strategy\": \"share\" is 0, expected a number from 0.001 to 1");
     reads("{'name': 'command', 'run': 'x', 'shar': 0.5}",

@@ -1,5 +1,5 @@
-/* The program of the strategy `command` as a process: its question, its answer, and every way in which
- * it may not answer. */
+/* The program of the strategy `command` as a process: its question, its answer, and every way in
+ * which it may not answer. */
 #include "err_fixture.h"
 
 #include "clock.h"
@@ -32,9 +32,9 @@ static void fails(const char *script, double seconds, int code, const char *sent
 
 static int open_it(void **state) {
     static const char text[] =
-        "{\"base\": {\"lr\": 1}, \"budget\": {\"steps\": 3}, \"trials\": 9, \"seeds\": 6, \"metric\": {\"key\": "
-        "\"val_accuracy\", \"better\": \"higher\"}, \"space\": {\"lr\": {\"linear\": [0, 1]}}, "
-        "\"strategy\": {\"name\": \"command\", \"run\": \"sh x\"}}";
+        "{\"base\": {\"lr\": 1}, \"budget\": {\"steps\": 3}, \"trials\": 9, \"seeds\": 6, "
+        "\"metric\": {\"key\": \"val_accuracy\", \"better\": \"higher\"}, \"space\": {\"lr\": "
+        "{\"linear\": [0, 1]}}, \"strategy\": {\"name\": \"command\", \"run\": \"sh x\"}}";
     struct search_file f;
     (void)state;
     ok(search_file_read(&f, text, sizeof text - 1, "search.json", NULL, &e));
@@ -72,8 +72,9 @@ static void question_and_answer(void **state) {
 static void what_it_is_told_of_the_search(void **state) {
     (void)state;
     char *text = json_dumps(command.about, JSON_SORT_KEYS);
-    assert_string_equal(text, "{\"base\": {\"lr\": 1}, \"better\": \"higher\", \"budget\": {\"steps\": "
-                              "3}, \"metric\": \"val_accuracy\", \"seeds\": 6, \"trials\": 9}");
+    assert_string_equal(text, "{\"base\": {\"lr\": 1}, \"better\": \"higher\", \"budget\": "
+                              "{\"steps\": 3}, \"metric\": \"val_accuracy\", \"seeds\": 6, "
+                              "\"trials\": 9}");
     free(text);
     assert_true(command.runner.higher);
 }

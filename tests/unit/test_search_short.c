@@ -78,8 +78,8 @@ static void what_is_missing_is_said(void **state) {
     lacks(o, "no --try, expected at least one KEY=LOW..HIGH or KEY=VALUE,VALUE,...");
     o = given("b.json");
     o.steps = 3;
-    lacks(o, "more than one budget, expected one of --time, --steps, --tokens, --flops: what a trial "
-             "may use");
+    lacks(o, "more than one budget, expected one of --time, --steps, --tokens, --flops: what a "
+             "trial may use");
     o.steps = o.tokens = 0;
     lacks(o, "no budget, expected one of --time, --steps, --tokens, --flops: what a trial may use");
     char text[] = "3..1", *bad[] = {text};

@@ -6,7 +6,9 @@
 #include "num.h"
 #include "screen.h"
 #include "search_cost.h"
+#include "search_suite.h"
 #include "search_verbs.h"
+#include "suite.h"
 #include "term.h"
 #include "train_opts.h"
 
@@ -14,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIALS = 60 }; /* of a search without a file */
+enum { FILE_MAX = 1 << 20, TRIALS = 60 }; /* bytes; of a search without a file */
 
 /* Before --------------------------------------------------------------------------------------- */
 
@@ -28,8 +30,24 @@ static int set_text(json_t *file, const char *key, const char *text, struct err 
     return err_set(e, ERR_NOMEM, "no memory for a search");
 }
 
+/* The tree of a file if it is one of a suite, whose members are checked later; else NULL. */
+static json_t *read_suite(const char *path) {
+    char *text = NULL;
+    size_t size;
+    struct err e;
+    json_error_t at;
+    json_t *json = NULL;
+    if (!file_read_text(path, FILE_MAX, &text, &size, &e)) json = json_text_load(text, size, &at);
+    free(text);
+    if (suite_has(json)) return json;
+    json_decref(json);
+    return NULL;
+}
+
 static int read_file(const char *path, json_t **json, struct err *e) {
     struct search_file f;
+    *json = read_suite(path);
+    if (*json) return 0;
     const int rc = search_file_open(&f, path, train_rows, e);
     if (rc) return rc;
     *json = json_deep_copy(f.json);
@@ -160,6 +178,10 @@ static int begin(const char *path, const struct search_opts *o, struct err *e) {
     if (!o->dry_run) TRY(search_check_free(o->out, e));
     TRY(read_tree(path, o, &json, e));
     if (!path) path = "the command line";
+    if (suite_has(json)) {
+        rc = search_suite_begin(json, path, o, e);
+        goto out;
+    }
     TRY(search_plan(&s, json, path, e));
     TRY(say_cost(&s, o->dry_run ? stdout : o->quiet ? NULL : stderr, e));
     if (o->dry_run) goto out;
@@ -174,6 +196,7 @@ out:
 
 static int resume(const struct search_opts *o, struct err *e) {
     struct search s;
+    if (suite_is(o->resume)) return search_suite_resume(o, e);
     int rc = search_open(&s, o->resume, !o->dry_run, e);
     if (rc) return rc;
     if (o->trials) TRY(search_extend(&s, o->trials, o->dry_run, e));
@@ -236,6 +259,7 @@ const struct cmd cmd_search = {
              "status DIR [--json | --tsv COLUMNS]\n"
              "best DIR [--json | --out FILE]\n"
              "plot DIR [--chart CHART] [--out FILE]\n"
+             "compare DIR... [--json]\n"
              "confirm DIR [--seeds N] [--trial T] [--against 0]\n"
              "rerun DIR ROW [--seed S] [--out FOLDER]",
     .notes =
@@ -259,7 +283,8 @@ const struct cmd cmd_search = {
         "incumbent. init measures a training step here, trains a tokenizer on DATA unless "
         "--tokenizer names\n"
         "one, and writes a search file (search.json) whose base, space, limits and trials fit the "
-        "time.\n\n"
+        "time. compare sets searches side by side: a FILE with a \"suite\" of data sets is a search "
+        "for each.\n\n"
         "confirm trains the incumbent and the base with seeds that no trial had, measures both on "
         "the text\n"
         "that no trial saw, and says whether the gain is real (exit status 0, else 3). rerun "

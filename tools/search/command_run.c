@@ -71,8 +71,8 @@ static off_t printed(const struct asking *a) {
 }
 
 static int too_much(const struct asking *a, struct err *e) {
-    return err_set(e, ERR_INPUT, "%s: it printed more than %d bytes, expected a JSON object", a->name,
-                   MOST);
+    return err_set(e, ERR_INPUT, "%s: it printed more than %d bytes, expected a JSON object",
+                   a->name, MOST);
 }
 
 /* Until its end, by itself. */
@@ -189,7 +189,8 @@ int command_run_check(const struct strategy_choice *c, struct err *e) {
         TRY(words_read("strategy command", "run", json_object_get(c->json, "run"), &words, e));
         const char *name = json_string_value(json_array_get(words, 0));
         if (!can_start(name))
-            rc = err_set(e, ERR_USAGE, "strategy command: \"run\": there is no program %.200s to start",
+            rc = err_set(e, ERR_USAGE, "strategy command: \"run\": there is no program %.200s to "
+                                       "start",
                          name);
         json_decref(words);
     }

@@ -1,7 +1,7 @@
 /* The program of the strategy `command`, as a process: it gets its question as a file on standard
  * input, what it prints is its answer, and it has a time to end in. It is started without a shell,
- * in this folder, with the environment of the search (where a key can be), and in a group of its own
- * that ends with it: also when it is late, and when the search is killed. */
+ * in this folder, with the environment of the search (where a key can be), and in a group of its
+ * own that ends with it: also when it is late, and when the search is killed. */
 #ifndef DUET_COMMAND_RUN_H
 #define DUET_COMMAND_RUN_H
 

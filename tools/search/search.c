@@ -3,6 +3,7 @@
 #include "file.h"
 #include "json_text.h"
 #include "num.h"
+#include "suite.h"
 #include "train_opts.h"
 
 #include <errno.h>
@@ -85,6 +86,7 @@ int search_open(struct search *s, const char *dir, bool write, struct err *e) {
     char *path = s->dir ? search_path(s, "search.json") : NULL;
     char *ledger = s->dir ? search_path(s, "ledger.jsonl") : NULL;
     if (!path || !ledger) TRY(no_memory(e));
+    if (!file_is_regular(path) && suite_is(s->dir)) TRY(suite_refuse(s->dir, e));
     if (!file_is_regular(path))
         TRY(err_set(e, ERR_USAGE, "%s: no search.json: not the folder of a search", s->dir));
     TRY(search_file_open(&s->file, path, train_rows, e));

@@ -49,7 +49,8 @@ json_t *search_short(const struct search_short *s, struct err *e) {
     }
     const bool hand = !strcmp(s->strategy, SEARCH_HAND); /* no space is needed */
     if (!s->axes.n && !hand) {
-        err_set(e, ERR_USAGE, "no --try, expected at least one KEY=LOW..HIGH or KEY=VALUE,VALUE,...");
+        err_set(e, ERR_USAGE, "no --try, expected at least one KEY=LOW..HIGH or "
+                              "KEY=VALUE,VALUE,...");
         return NULL;
     }
     json_t *b = budget(s, e), *axes = b ? space(s, e) : NULL, *file = NULL;

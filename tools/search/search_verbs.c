@@ -1,6 +1,7 @@
 #include "search_verbs.h"
 
 #include "cmd.h"
+#include "search_compare.h"
 #include "search_confirm.h"
 #include "search_rerun.h"
 #include "verbs_view.h"
@@ -90,6 +91,10 @@ static int rerun(const struct search_opts *o, const struct conf *c, struct err *
     return rc || same ? rc : CMD_DIFFERS;
 }
 
+static int compare(const struct search_opts *o, const struct conf *c, struct err *e) {
+    return search_compare(c->pos + 1, (size_t)c->n_pos - 1, o->json, stdout, e);
+}
+
 const struct search_verb search_verbs[] = {
     {"status", "the folder of a search", 1, 1, "tsv json", verb_status},
     {"best", "the folder of a search", 1, 1, "out overwrite json", verb_best},
@@ -97,6 +102,7 @@ const struct search_verb search_verbs[] = {
      "out overwrite chart cost width height dark adaptive quiet", verb_plot},
     {"init", "a text, a folder of texts, or a shard", 1, 1,
      "out overwrite time hours jobs tokenizer quiet", verb_init},
+    {"compare", "folders of two or more searches, or of a suite", 1, 1000, "json", compare},
     {"confirm", "the folder of a search", 1, 1, "seeds trial against json quiet", confirm},
     {"rerun", "the folder of a search and a row", 2, 2, "seed out json quiet", rerun},
     {.word = NULL},
