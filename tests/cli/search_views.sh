@@ -252,6 +252,21 @@ refuses "no best one" 1 "no trial has a result yet" "$DUET" search best empty
 ledger | sed '3s/ok/fine/' >s/ledger.jsonl
 refuses "a damaged ledger" 1 'ledger.jsonl, line 3: "status" is "fine"' "$DUET" search status s
 
+# ---- results.tsv of a real one -----------------------------------------------------------------
+sed -e 's/"steps": 40}, "trials": 10, "seeds": 2/"steps": 2}, "trials": 3, "seeds": 1, "metric": "val_loss"/' \
+    before/search.json >real.json
+check "a search" "$DUET" search real.json --out real --tsv ane --quiet
+check "writes the columns that it was told" equal "$(head -1 real/results.tsv | tr '\t' ' ')" \
+    "commit val_loss ane_util_pct status description"
+check "and three rows" equal "$(sed 1d real/results.tsv | wc -l | tr -d ' ')" 3
+check "goes on" "$DUET" search --resume real --trials 4 --quiet
+check "with the same columns, and a row more" equal \
+    "$(head -1 real/results.tsv | cut -f3) $(sed 1d real/results.tsv | wc -l | tr -d ' ')" "ane_util_pct 4"
+"$DUET" search status real --tsv ane >again.tsv
+check "which are those of status" same real/results.tsv again.tsv
+check "it is finished" sh -c "'$DUET' search status real | grep -q '^state: *finished$'"
+check "its best is best.json" sh -c "'$DUET' search best real --out - | diff real/best.json -"
+
 # ---- init --------------------------------------------------------------------------------------
 check "a search file" sh -c "'$DUET' search init text.txt --time 2 --hours 0.1 -o new.json >init.txt"
 check "and a tokenizer" "$DUET" tokenizer info --tokenizer new.tokenizer.json
