@@ -22,7 +22,7 @@ struct world {
     char output[MAX_SLOTS][256];
     int started, ended, most;            /* processes; at a time */
     int calls, off;                      /* of start and wait; off after so many; 0: never */
-    bool crash;                          /* all do */
+    const char *crash;                   /* all do, and say this */
     int killed;                          /* of so many processes one is killed by somebody, */
     char lost[MAX_SLOTS][256];           /* none of them twice */
 };
@@ -104,7 +104,7 @@ static int world_wait(void *ctx, double seconds, struct trial_outcome *out) {
     if (w->crash) {
         out->status = TRIAL_crash;
         out->value = NAN;
-        strcpy(out->words, "no such file");
+        snprintf(out->words, sizeof out->words, "%s", w->crash);
         return slot;
     }
     json_t *o = json_load_file(w->config[slot], 0, NULL);
@@ -487,6 +487,34 @@ static void by_hand(void **state) {
     remove_tree(at("a"));
 }
 
+/* A full disk ends the search and fails no trial. */
+static void a_full_disk(void **state) {
+    (void)state;
+    struct world w;
+    struct search s;
+    create(at("a"), "'trials': 8, 'strategy': 'random'");
+    create(at("b"), "'trials': 8, 'strategy': 'random'");
+    assert_true(go_on(at("a"), 1, 0, 0, &w));
+    json_t *as = story(at("a"));
+    assert_false(go_on(at("b"), 1, 25, 0, &w));
+    ok(search_open(&s, at("b"), true, &e));
+    const size_t results = s.ledger.n_results;
+    w = (struct world){.crash = "run: needs 2 MB, and 1 MB are free on its disk"};
+    const struct drive_runner r = {&w, world_fits, world_start, world_wait, world_stop};
+    const struct drive_opts o = {.quiet = true, .runner = &r};
+    assert_int_equal(drive_search(&s, &o, &e), ERR_IO);
+    assert_non_null(strstr(e.msg, "has no room: run: needs 2 MB"));
+    w = (struct world){.crash = "state: No space left on device"};
+    assert_int_equal(drive_search(&s, &o, &e), ERR_IO);
+    assert_int_equal(s.ledger.n_results, results);
+    search_close(&s);
+    assert_true(go_on(at("b"), 1, 0, 0, &w));
+    same_story(at("b"), as);
+    json_decref(as);
+    remove_tree(at("a"));
+    remove_tree(at("b"));
+}
+
 /* What a ledger says of its decisions is taken for what it can be. */
 static void a_ledger_that_was_changed(void **state) {
     (void)state;
@@ -546,7 +574,7 @@ static void a_base_that_fails(void **state) {
     search_close(&s);
     remove_tree(at("a"));
 
-    w = (struct world){.crash = true};
+    w = (struct world){.crash = "no such file"};
     const struct drive_runner r = {&w, world_fits, world_start, world_wait, world_stop};
     create(at("a"), searches[0]);
     ok(search_open(&s, at("a"), true, &e));
@@ -572,7 +600,7 @@ int main(void) {
         cmocka_unit_test(the_predecessors_rule),   cmocka_unit_test(known_is_not_scored_again),
         cmocka_unit_test(every_seed),              cmocka_unit_test(by_hand),
         cmocka_unit_test(a_base_that_fails),
-        cmocka_unit_test(a_ledger_that_was_changed),
+        cmocka_unit_test(a_ledger_that_was_changed), cmocka_unit_test(a_full_disk),
     };
     return cmocka_run_group_tests(tests, make_fast_dir, remove_all);
 }

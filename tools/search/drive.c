@@ -7,6 +7,7 @@
 #include "stop.h"
 #include "weights_hash.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +245,20 @@ static int base_failed(const struct drive *d, const struct drive_slot *slot,
                    out->words, slot->output);
 }
 
+/* A full disk would fail all trials that are left, and says nothing about any of them: no row. The
+ * sentences are those of disk.c and of strerror(). */
+static bool lacked_room(const struct trial_outcome *out) {
+    return out->status == TRIAL_crash && (strstr(out->words, "are free on its disk") ||
+                                          strstr(out->words, strerror(ENOSPC)));
+}
+
+static int no_room(const struct drive *d, const struct drive_slot *slot,
+                   const struct trial_outcome *out, struct err *e) {
+    return err_set(e, ERR_IO,
+                   "%s: trial %lld has no room: %.400s; duet search --resume %s goes on with it",
+                   d->s->dir, (long long)slot->want.trial, out->words, d->s->dir);
+}
+
 static int take(struct drive *d, int number, const struct trial_outcome *out, struct err *e) {
     struct drive_slot *slot = &d->slot[number];
     const bool base = slot->want.trial == 0 && slot->want.seed == 1;
@@ -254,6 +269,8 @@ static int take(struct drive *d, int number, const struct trial_outcome *out, st
     } else if (out->status == TRIAL_killed && !slot->again) {
         slot->again = true;
         return d->runner.start(d->runner.ctx, number, &slot->spec, e);
+    } else if (lacked_room(out)) {
+        rc = no_room(d, slot, out, e);
     } else if (out->status == TRIAL_crash && base) {
         rc = base_failed(d, slot, out, e);
     } else if (out->status != TRIAL_pending) {

@@ -45,7 +45,7 @@ struct drive_opts {
 };
 
 /* Until the trials are done, the strategy has no more, or a signal asks for the end (ERR_STOP: what
- * is running has saved, and the search can go on). ERR_INPUT where the base itself crashes. */
+ * is running has saved, and the search can go on). ERR_INPUT where the base itself crashes; ERR_IO where a disk is full. */
 int drive_search(struct search *s, const struct drive_opts *o, struct err *e);
 
 /* One proposal by hand: config is decided by the gate like any other, after what was undecided
