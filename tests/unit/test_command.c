@@ -336,6 +336,37 @@ static void a_history_is_enough(void **state) {
     end(g);
 }
 
+/* What has an order of its own leaves nothing out where the program has a turn, and has nothing
+ * twice.
+ */
+static void orders_lose_nothing(void **state) {
+    (void)state;
+    static const struct {
+        const char *over;
+        int all;
+    } rows[] = {{"grid", 6}, {"sweep", 4}}; /* of the base 2, y: 1 3 in its place, and x */
+    make_space("{'a': {'int': [1, 3]}, 'b': {'choice': ['x', 'y']}}");
+    for (int k = 0; k < 2; k++) {
+        char strategy[120];
+        snprintf(strategy, sizeof strategy,
+                 "{'name': 'command', 'run': 'sh x', 'share': 0.5, 'startup': 1, 'over': '%s'}",
+                 rows[k].over);
+        struct game *g = start(strategy, 1);
+        struct proposal p;
+        ANSWERS("{'a': 3, 'b': 'y'}", "{'a': 3, 'b': 'x'}");
+        for (int i = 0; i < rows[k].all; i++) {
+            assert_int_equal(game_next(g, &p), PROPOSE_TRIAL);
+            assert_string_equal(p.from, i == 2 || i == 4 ? "command" : rows[k].over);
+            for (int j = 0; j < i; j++) assert_false(json_equal(p.config, g->config[j]));
+        }
+        assert_int_equal(game_next(g, &p), PROPOSE_END);
+        game_end(g);
+    }
+    free(program.input);
+    program.input = NULL;
+    space_release(&space);
+}
+
 /* Below halving it is told the trials of the search, not what halving makes of them. */
 static void below_halving(void **state) {
     (void)state;
@@ -399,6 +430,7 @@ int main(void) {
         cmocka_unit_test(a_share_of_the_proposals),
         cmocka_unit_test(cmaes_learns_from_it),
         cmocka_unit_test(a_history_is_enough),
+        cmocka_unit_test(orders_lose_nothing),
         cmocka_unit_test(below_halving),
         cmocka_unit_test(options_are_checked),
     };
