@@ -27,6 +27,9 @@ file a.json "\"trials\": 6, \"seeds\": 3, \"jobs\": 2, \"strategy\": \"tpe\", $L
 check "a dry run" search a.json --dry-run
 check "says what is searched" says search.out "^search: *6 trials at most, tpe, 2 axes, 2 at a time"
 check "and what it takes" says search.out "^trainings: *8 to 18"
+file h.json "\"trials\": 55, \"seeds\": 1, \"strategy\": \"halving\", $LR"
+check "of a cohort of 27 ones, 3 and 2 times 2" search h.json --dry-run
+check "that is 14 of 54" says search.out "^trainings: *15 to 15"
 check "and leaves nothing" absent ledger.jsonl search.json trials
 
 # ---- a search ------------------------------------------------------------------------------------

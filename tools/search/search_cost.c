@@ -65,20 +65,23 @@ static void fill_seconds(const struct search *s, struct asked *a, struct search_
     if (!isnan(c->seconds) || !(work > 0)) return;
     double peak = usual_peak(m->gemm, a->plan.memory.total);
     if (!(peak > 0)) peak = machine_peak(m, 0.3, a->plan.memory.total);
-    peak *= 1e9 / (double)s->file.jobs;
+    /* of a trial, where they share the processors; with "threads" they may have enough of them */
+    const double threads = (double)machine_threads(m) * (double)s->file.jobs;
+    peak *= 1e9 * fmin(1, trial_threads(1) / threads);
     c->seconds = work / (GOOD_SHARE * peak);
     c->seconds_most = work / (POOR_SHARE * peak);
 }
 
-/* Whole trainings. Of halving a cohort of eta^(rungs - 1) takes as much as `rungs` of them. */
+/* Whole trainings. Of halving a cohort of eta^(rungs - 1) takes the first rung, one of them, and for
+ * each further rung what is new in it, 1 - 1 / eta. */
 static void fill_trainings(const struct search *s, struct search_cost *c) {
     const struct strategy_choice *choice = &s->file.strategy;
     const double seeds = s->plan.max_seeds, others = (double)s->file.trials - 1;
     const double floor = seeds < JUDGE_FLOOR ? seeds : JUDGE_FLOOR;
     double share = 1;
     if (choice->kind->rungs) {
-        const double rungs = strategy_option(choice, "rungs");
-        share = fmin(1, rungs / pow(strategy_option(choice, "eta"), rungs - 1));
+        const double rungs = strategy_option(choice, "rungs"), eta = strategy_option(choice, "eta");
+        share = fmin(1, (1 + (rungs - 1) * (1 - 1 / eta)) / pow(eta, rungs - 1));
     }
     c->least = floor + others * share;
     c->most = seeds * (1 + others * share);
