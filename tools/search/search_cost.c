@@ -183,7 +183,7 @@ void search_cost_print(const struct search *s, const struct search_cost *c, FILE
     else
         term_fact(out, "training", "%s, %.3g M parameters, %s", each, c->num_params_M,
                   span(c->seconds, c->seconds_most, text));
-    term_fact(out, "trainings", "%.0f to %.0f", ceil(c->least), ceil(c->most));
+    term_fact(out, "trainings", "%.0f to %.0f", ceil(c->least - 1e-6), ceil(c->most - 1e-6));
     if (!isnan(c->seconds))
         term_fact(out, "time", "%s",
                   span(c->least * c->seconds / (double)f->jobs,
