@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "num.h"
+#include "search_cost.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -163,7 +164,8 @@ static double under_way(const struct drive *d) {
 }
 
 /* Seconds that trials will take from now on, each as long as those that were decided, or as the
- * base's seeds; NaN: not known. */
+ * base's seeds; NaN: not known. Of halving the short ones are decided first, so that they tell
+ * nothing of the others. */
 static double time_left(const struct drive *d) {
     const struct search *s = d->s;
     const size_t most = s->plan.max_seeds, floor = most < JUDGE_FLOOR ? most : JUDGE_FLOOR;
@@ -175,6 +177,10 @@ static double time_left(const struct drive *d) {
         const bool whole = s->ledger.trial[i].decision != DECISION_none;
         decided += whole;
         *(whole ? &sum : &spent) += seconds_of(s, i, &seeds);
+    }
+    if (s->file.strategy.kind->rungs) {
+        const double all = once * search_cost_share(s) * (double)(s->file.trials - 1);
+        return fmax(0, all - sum - spent) / (double)s->file.jobs;
     }
     const double each = decided ? sum / (double)decided : once;
     double left = each * (double)(s->file.trials - 1 - decided);

@@ -72,20 +72,23 @@ static void fill_seconds(const struct search *s, struct asked *a, struct search_
     c->seconds_most = work / (POOR_SHARE * peak);
 }
 
-/* Whole trainings. Of halving a cohort of eta^(rungs - 1) takes the first rung, one of them, and for
- * each further rung what is new in it, 1 - 1 / eta. */
-static void fill_trainings(const struct search *s, struct search_cost *c) {
+/* A cohort of eta^(rungs - 1) takes the first rung, one training, and for each further rung what is
+ * new in it, 1 - 1 / eta. */
+double search_cost_share(const struct search *s) {
     const struct strategy_choice *choice = &s->file.strategy;
+    if (!choice->kind->rungs) return 1;
+    const double rungs = strategy_option(choice, "rungs"), eta = strategy_option(choice, "eta");
+    return fmin(1, (1 + (rungs - 1) * (1 - 1 / eta)) / pow(eta, rungs - 1));
+}
+
+/* Whole trainings. */
+static void fill_trainings(const struct search *s, struct search_cost *c) {
     const double seeds = s->plan.max_seeds, others = (double)s->file.trials - 1;
     const double floor = seeds < JUDGE_FLOOR ? seeds : JUDGE_FLOOR;
-    double share = 1;
-    if (choice->kind->rungs) {
-        const double rungs = strategy_option(choice, "rungs"), eta = strategy_option(choice, "eta");
-        share = fmin(1, (1 + (rungs - 1) * (1 - 1 / eta)) / pow(eta, rungs - 1));
-    }
+    const double share = search_cost_share(s);
     c->least = floor + others * share;
     c->most = seeds * (1 + others * share);
-    if (s->file.every_seed && !choice->kind->rungs) c->least = c->most;
+    if (s->file.every_seed && share == 1) c->least = c->most;
 }
 
 static void note(struct search_cost *c, double mb) {

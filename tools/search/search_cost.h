@@ -23,6 +23,9 @@ struct search_cost {
  * with what `duet train` would say. */
 int search_cost(const struct search *s, struct search_cost *c, struct err *e);
 
+/* What a trial takes of a whole training with one seed, in the mean: 1, but for halving. */
+double search_cost_share(const struct search *s);
+
 /* As lines of "key: value". */
 void search_cost_print(const struct search *s, const struct search_cost *c, FILE *out);
 

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "num.h"
 #include "record.h"
+#include "search_cost.h"
 #include "table.h"
 #include "term.h"
 
@@ -108,20 +109,27 @@ static int64_t planned(const struct search *s) {
     return by_hand + (most < (double)trials ? (int64_t)most : trials); /* NaN: not known */
 }
 
-/* A trial that is still to come takes as long as those before it did, the base aside. */
+/* A trial that is still to come takes as long as those before it did, the base aside; of halving
+ * they take what the base says, as those that end first are short. */
 static void tell_time(struct status *st) {
     const struct search_view *v = st->v;
-    double sum = 0;
+    const double share = search_cost_share(v->s);
+    double sum = 0, others = 0;
     size_t n = 0;
     for (size_t i = 0; i < v->n; i++) {
         const struct view_trial *t = &v->trial[i];
         st->spent += t->seconds;
+        if (i) others += t->seconds;
         if (i && t->seconds > 0 && t->decided) sum += t->seconds, n++;
     }
-    if (!n && v->n && v->trial[0].seeds) sum = v->trial[0].seconds, n = v->trial[0].seeds;
-    const double left = (double)st->planned - (double)st->decided;
+    if (v->n && v->trial[0].seeds && (!n || share < 1)) {
+        sum = v->trial[0].seconds * share;
+        n = v->trial[0].seeds;
+    }
     st->each = n ? sum / (double)n : NAN;
-    st->left = st->planned < 0 ? NAN : st->each * fmax(left, 0) / (double)v->s->file.jobs;
+    double left = st->each * ((double)st->planned - (double)st->decided);
+    if (share < 1) left = st->each * ((double)st->planned - 1) - others;
+    st->left = st->planned < 0 ? NAN : fmax(left, 0) / (double)v->s->file.jobs;
 }
 
 static int gather(struct status *st, const struct search_view *v, bool running, struct err *e) {
