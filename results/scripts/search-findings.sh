@@ -2,7 +2,7 @@
 # The searches of results/findings.md in which every side of a question has its own best learning rate:
 #   results/scripts/search-findings.sh DUET DIR STAGE... [--dry-run]
 #   results/scripts/search-findings.sh DUET DIR tables
-# Stages, in the order of what they are worth: rates optimizer shapes length accumulation depths decay softcap large; or all. Each
+# Stages, in the order of what they are worth: rates optimizer shapes length accumulation depths decay softcap large wide; or all. Each
 # is done on two texts, builtin (duet stories) and tinystories (of $DUET_DATA, default ../shared/data; left out where it is not
 # there); TEXTS: on these of them.
 # DIR gets data, search files (DIR/TEXT/NAME.json) and searches (DIR/TEXT/NAME). A stage that was stopped or killed goes on where
@@ -25,7 +25,7 @@ stages=
 for word; do
     case $word in
     --dry-run) dry=1 ;;
-    all) stages="rates optimizer shapes length accumulation depths decay softcap large" ;;
+    all) stages="rates optimizer shapes length accumulation depths decay softcap large wide" ;;
     *) stages="$stages $word" ;;
     esac
 done
@@ -119,6 +119,9 @@ stage() {
     large) # and at 15
         val=0.005
         shapes shapes-15 3e12 9 "64, 128, 256" "$(rates 5e-4 1e-3 2e-3)"
+        ;;
+    wide)
+        val=0.005
         shapes shapes-15-wide 3e12 9 "512, 1024, 2048" "$(rates 5e-4 1e-3 2e-3)"
         ;;
     depths) # at the middle one of these budgets
