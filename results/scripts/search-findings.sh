@@ -54,7 +54,7 @@ search() {
     s_dir=$dir/$text/$1
     cat >"$s_dir.new" <<END
 {"base": {"model": "$demo", "tokenizer": "$dir/$text/tok.json", "data": "$dir/$text/data.shard",
-          "val-fraction": $val, "test-fraction": 0.05, "batch": $5, "seq": $6,
+          "val-fraction": $val, "test-fraction": 0.05, "batch": $5, "seq": $6, "warmup": $warmup,
           "set": {"vocab_size": 1024, "num_hidden_layers": 2, "hidden_size": 128, "intermediate_size": 352,
                   "num_attention_heads": 4, "num_key_value_heads": 4}},
  "budget": {"$2": $(amount "$3")}, "strategy": "grid", "trials": $4, "seeds": 3, "every_seed": true, "jobs": $jobs,
@@ -109,23 +109,24 @@ stage() {
     decay)
         search decay steps 400 12 4 128 "\"weight-decay\": {\"choice\": [0, 0.1, 0.3, 1]}, $(rates 1e-3 2e-3 4e-3)"
         ;;
-    shapes) # widths at budgets of 1 and 4; few validation documents, as measuring a wide model takes longer than training it
-        val=0.005
+    shapes) # widths at budgets of 1 and 4; few validation documents, as measuring a wide model takes longer than training it, and a
+        # short warm-up, as it has few updates
+        val=0.005 warmup=5
         shapes shapes-1 2e11 12 "64, 128, 256" "$(rates 1e-3 2e-3 4e-3 8e-3)"
         shapes shapes-1-wide 2e11 4 "512" "$(rates 1e-3 2e-3 4e-3 8e-3)"
         shapes shapes-4 8e11 12 "64, 128, 256" "$(rates 5e-4 1e-3 2e-3 4e-3)"
         shapes shapes-4-wide 8e11 8 "512, 1024" "$(rates 5e-4 1e-3 2e-3 4e-3)"
         ;;
     large) # and at 15
-        val=0.005
+        val=0.005 warmup=5
         shapes shapes-15 3e12 9 "64, 128, 256" "$(rates 5e-4 1e-3 2e-3)"
         ;;
     wide)
-        val=0.005
+        val=0.005 warmup=5
         shapes shapes-15-wide 3e12 9 "512, 1024, 2048" "$(rates 5e-4 1e-3 2e-3)"
         ;;
     depths) # at the middle one of these budgets
-        val=0.005
+        val=0.005 warmup=5
         search depths flops 8e11 16 2 128 "\"set.num_hidden_layers\": {\"choice\": [2, 4, 8, 12]}, $(rates 5e-4 1e-3 2e-3 4e-3)"
         ;;
     *)
@@ -140,7 +141,7 @@ if [ "$stages" = " tables" ]; then
 fi
 for stage in $stages; do
     for text in ${TEXTS:-builtin tinystories}; do
-        val=0.01
+        val=0.01 warmup=20
         [ "$text" != builtin ] || val=0.025
         if [ "$text" != builtin ] && [ ! -f "$stories" ]; then
             echo "$stories is not there: left out" >&2
