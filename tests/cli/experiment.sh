@@ -73,17 +73,21 @@ n=$(trials)
 try "what is known is not trained again" 3 lr=1e-5
 check "and told" says run.err 'trial 2 was'
 check "no row more" equal "$(trials)" "$n"
-try "the base is known, too" 0 lr=1e-4
-check "it was kept once" equal "$(value trial run.log)" 0
+check "as discarded" equal "$(value known run.log)" "trial 2, discarded then"
+try "the base is known, too, and the incumbent no more" 3 lr=1e-4
+check "which trial it was" equal "$(value trial run.log)" 0
+check "it was kept once" equal "$(value decision run.log)" keep
+check "and what replaced it" equal "$(value known run.log)" "trial 0, kept then, replaced by 1"
 try "what changes nothing is the incumbent" 0 lr=0.01
 check "as it was kept" equal "$(value trial run.log)" 1
+check "and still is" equal "$(value known run.log)" "trial 1, kept then, the incumbent still"
 try "it begins with the incumbent" 3 batch=1
 check "its rate is the incumbent's" says exp/trials/0003/config.json '"lr": 0.01'
 check "and its batch the new one" says exp/trials/0003/config.json '"batch": 1'
 try "a config file begins with the base" 0 --config exp/best.json
 check "that of the incumbent is the same trial" equal "$(value trial run.log)" 1
 sed 's/"lr": 0.01/"lr": 0.0001/' exp/best.json >lower.json
-try "edited, it is the base" 0 --config lower.json
+try "edited, it is the base, which is not the incumbent" 3 --config lower.json
 check "and known" equal "$(value trial run.log)" 0
 check "JSON" "$DUET" experiment --search exp lr=0.01 --json --quiet
 check "has the same" equal "$(json trial check.out)" 1
@@ -181,6 +185,16 @@ config_of "$(value trial spaced.out)" >lion.json
 check "takes its axis away" sh -c 'grep -q "\"optimizer\": \"lion\"" lion.json && ! grep -q beta2 lion.json'
 check "the search goes on" "$DUET" search --resume space --trials 4 --quiet
 check "to as many proposals of its own" equal "$(grep -c '"from": *"random"' space/ledger.jsonl)" 3
+
+# ---- what decides is what is printed: val_bpb of whole documents, not the windows' of summary.json
+sed 's/{"key": "val_bpb", "exact": false}/"val_bpb"/; s/"seeds": 5/"seeds": 2/' exp.json >whole.json
+must "$DUET" search whole.json --out whole --quiet >search.out
+"$DUET" experiment --search whole lr=1e-2 --quiet >whole.log 2>whole.err
+result() { grep '"event": *"result"' whole/ledger.jsonl | grep "\"trial\": *$1, *\"seed\": *1,"; }
+check "val_bpb is the ledger's of the first seed" close_to "$(value val_bpb whole.log)" \
+    "$(result 1 | sed 's/.*"value": *\([0-9.]*\).*/\1/')" 5.1e-7
+check "and not that of the windows" [ "$(value val_bpb whole.log)" != \
+    "$(printf %.6f "$(json val_bpb whole/trials/0001/seed-1/summary.json)")" ]
 
 # ---- a driver that is killed
 "$DUET" experiment --search exp batch=2 --quiet >kill.out 2>&1 &

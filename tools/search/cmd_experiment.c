@@ -37,7 +37,9 @@ static const struct conf_row rows[] = {
 
 /* ---- what is printed ------------------------------------------------------------------------- */
 
-/* The predecessors' trailer: their names, in their order, with their digits. Of the first seed. */
+/* The predecessors' trailer: their names, in their order, with their digits. Of the first seed.
+ * What the search goes by is its value, not the summary's: val_bpb of whole documents has the same
+ * name there as the estimate from windows. */
 static const struct {
     const char *name, *key;
     double factor;
@@ -79,9 +81,34 @@ static void put_trailer(json_t *o, const struct search *s, int64_t trial) {
     const struct ledger_result *r = first_of(s, trial);
     const json_t *summary = r && r->status == TRIAL_ok ? json_object_get(r->json, "summary") : NULL;
     for (size_t i = 0; summary && i < sizeof trailer / sizeof *trailer; i++) {
-        const double x = record_number(summary, trailer[i].key);
+        const bool decides = s->file.metric.key && !strcmp(trailer[i].key, s->file.metric.key);
+        const double x = decides ? r->value : record_number(summary, trailer[i].key);
         facts_put(o, trailer[i].name, num_json(x * trailer[i].factor));
     }
+}
+
+/* The first that was kept after it; NULL: none. */
+static const struct ledger_decision *successor_of(const struct search *s, int64_t trial) {
+    const struct ledger *l = &s->ledger;
+    const struct ledger_decision *next = NULL;
+    for (size_t i = l->n_decisions; i && l->decision[i - 1].trial != trial; i--)
+        if (l->decision[i - 1].keep) next = &l->decision[i - 1];
+    return next;
+}
+
+/* Of what had been decided before it was asked for. */
+static void put_known(json_t *o, const struct search *s, int64_t trial) {
+    const struct ledger_decision *next = successor_of(s, trial);
+    char words[100];
+    if (!search_decision(s, trial)->keep)
+        snprintf(words, sizeof words, "trial %lld, discarded then", (long long)trial);
+    else if (!next)
+        snprintf(words, sizeof words, "trial %lld, kept then, the incumbent still",
+                 (long long)trial);
+    else
+        snprintf(words, sizeof words, "trial %lld, kept then, replaced by %lld", (long long)trial,
+                 (long long)next->trial);
+    facts_text(o, "known", words);
 }
 
 static void put_evidence(json_t *o, const struct search *s, int64_t trial) {
@@ -105,7 +132,7 @@ static void put_evidence(json_t *o, const struct search *s, int64_t trial) {
     facts_real(o, "evidence_needed", exp(v.threshold));
 }
 
-static json_t *describe(const struct search *s, int64_t trial) {
+static json_t *describe(const struct search *s, int64_t trial, bool known) {
     const struct ledger_decision *d = search_decision(s, trial);
     const struct ledger_result *failed = failure_of(s, trial);
     char changes[600];
@@ -114,6 +141,7 @@ static json_t *describe(const struct search *s, int64_t trial) {
     facts_put(o, "trial", json_integer(trial));
     facts_text(o, "status", trial_status_name(failed ? failed->status : TRIAL_ok));
     facts_text(o, "decision", d && d->keep ? "keep" : "discard");
+    if (known) put_known(o, s, trial);
     search_changes(s, trial, d && d->against >= 0 ? d->against : 0, changes, sizeof changes);
     if (trial) facts_text(o, "changes", changes);
     put_evidence(o, s, trial);
@@ -173,19 +201,21 @@ static int try(struct search *s, const struct opts *o, const struct hand_change 
     json_t *config = NULL, *facts;
     char hash[17];
     int64_t trial;
+    bool known;
     int rc;
     TRY(hand_config(s, change, &config, e));
     if (!search_file_hash(&s->file, config, hash)) TRY(err_set(e, ERR_NOMEM, "no memory"));
     trial = ledger_trial_of(&s->ledger, hash);
-    if (trial >= 0 && search_decision(s, trial))
+    known = trial >= 0 && search_decision(s, trial);
+    if (known)
         fprintf(stderr, "note: this is what trial %lld was; it is not trained again\n",
                 (long long)trial);
     if (o->seconds > 0) s->file.seconds = o->seconds;
     TRY(drive_hand(s, config, o->note, &drive, &trial, e));
-    facts = describe(s, trial);
+    facts = describe(s, trial, known);
     print(facts, o->json);
     json_decref(facts);
-    if (search_decision(s, trial)->keep) goto out;
+    if (search_incumbent(s) == trial) goto out;
     const bool fell = search_evidence(s, trial, &v) &&
                       !strcmp(v.reason, gate_reason_word(GATE_FAILED));
     rc = fell && failure_of(s, trial) ? failed(s, trial, e) : CMD_DIFFERS;
@@ -236,12 +266,17 @@ const struct cmd cmd_experiment = {
              "mfu_percent, total_tokens_M, num_steps, num_params_M and depth, of the first seed; "
              "then the\n"
              "decision and what it rests on, of all seeds. What failed has none of the first "
-             "nine.\n\n"
-             "Exit status: 0 kept, 3 discarded; of a trial that failed 4 if the memory that it "
-             "plans is not\n"
-             "there, 5 if memory ran out, 6 if it diverged, 1 otherwise. docs/program.md is the "
-             "protocol for a\n"
-             "coding assistant.\n",
+             "nine.\n"
+             "val_bpb is what the search goes by, where that is its metric (by default that of "
+             "whole documents),\n"
+             "and not the estimate from windows that summary.json has under this name. Of a "
+             "configuration that\n"
+             "was decided before, \"known\" says what became of it.\n\n"
+             "Exit status: 0 it is the incumbent now, 3 it is not (discarded, or kept once and "
+             "replaced since);\n"
+             "of a trial that failed 4 if the memory that it plans is not there, 5 if memory ran "
+             "out, 6 if it\n"
+             "diverged, 1 otherwise. docs/program.md is the protocol for a coding assistant.\n",
     .rows = rows,
     .run = run,
 };
