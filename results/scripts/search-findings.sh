@@ -54,7 +54,7 @@ search() {
     s_dir=$dir/$text/$1
     cat >"$s_dir.new" <<END
 {"base": {"model": "$demo", "tokenizer": "$dir/$text/tok.json", "data": "$dir/$text/data.shard",
-          "val-fraction": $val, "test-fraction": 0.05, "batch": $5, "seq": $6, "warmup": $warmup,
+          "val-fraction": $val, "test-fraction": 0.05, "val-windows": 8, "batch": $5, "seq": $6, "warmup": $warmup,
           "set": {"vocab_size": 1024, "num_hidden_layers": 2, "hidden_size": 128, "intermediate_size": 352,
                   "num_attention_heads": 4, "num_key_value_heads": 4}},
  "budget": {"$2": $(amount "$3")}, "strategy": "grid", "trials": $4, "seeds": 3, "every_seed": true, "jobs": $jobs,

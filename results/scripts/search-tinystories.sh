@@ -22,7 +22,7 @@ cd "$3"
 [ -f data.shard ] || "$duet" tokenize --tokenizer tok4096.json --quiet --out data.shard "$text"
 [ -f search-file.json ] || cat >search-file.json <<END
 {"base": {"model": "$(realpath "$here/../../models/autoresearch.json")", "tokenizer": "tok4096.json", "data": "data.shard",
-          "val-fraction": 0.01, "test-fraction": 0.05, "compute": "auto", "seq": 128, "batch": 2, "lr": 4e-4, "embed-lr": 5,
+          "val-fraction": 0.01, "test-fraction": 0.05, "val-windows": 8, "compute": "auto", "seq": 128, "batch": 2, "lr": 4e-4, "embed-lr": 5,
           "beta2": 0.98, "warmup": 100, "min-lr": 0.02, "decay-share": 0.6, "weight-decay": 0.1,
           "set": {"vocab_size": 4096, "max_position_embeddings": 256}},
  "budget": {"time": ${TIME:-300}}, "trials": 55, "confidence": 0,
