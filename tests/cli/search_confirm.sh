@@ -65,6 +65,8 @@ check "the mean difference" close_to "$(json difference json.out)" "$mean" 1e-9
 check "Student's interval of two degrees: low" close_to "$(json low json.out)" "$low" 1e-8
 check "high" close_to "$(json high json.out)" "$high" 1e-8
 check "the verdict" equal "$(json verdict json.out)" better
+check "the first look is Student's" equal "$(json interval json.out)" student
+check "and says so" says first.out "Student's t, 2 degrees of freedom"
 check "weights are on record, and the same by hand" sh -c '[ -n "$1" ] && [ ${#1} = 16 ]' - \
     "$(of 1 100002 weights)"
 check "but not on the disk" absent exp/confirm/0001/seed-100001/model.blzt
@@ -77,8 +79,41 @@ check "and is no further look" same exp/confirm.jsonl before.jsonl
 check "one seed more" status_is 0 $T --seeds 4
 check "trains two runs" equal "$(wc -l <exp/confirm.jsonl)" 10
 check "and is another look" says confirm.out 'answered 1 question before'
-check "the other way round it is worse" status_is 3 --trial 0 --against 1
+check "which was not fixed beforehand: an interval for all looks" says confirm.out \
+    '(a confidence sequence, which holds at'
+check "it is on record" equal "$(grep -c '"interval": *"sequence"' exp/confirm.jsonl)" 1
+confirm $T --seeds 4 --json >json.out 2>&1
+check "asked again it is that, too" equal "$(json interval json.out)" sequence
+# Where it ends the mean of both one-sided e-values is 1 / 0.05 (gate.h): noncentral over central t of
+# three degrees of freedom as a series, of the bets 1.5 and 4.5 with weights 0.7 and 0.3.
+for end in low high; do
+    awk -v a="$(for i in 1 2 3 4; do of 0 10000$i bits_per_byte; done | xargs)" \
+        -v b="$(for i in 1 2 3 4; do of 1 10000$i bits_per_byte; done | xargs)" \
+        -v at="$(json $end json.out)" '
+        function ratio(x, shift,    k, g, odd, even, term, sum) {
+            even = 1; odd = 1.329340388179137 # Gamma(5/2) / Gamma(2)
+            term = 1
+            for (k = 0; k < 200; k++) {
+                g = k % 2 ? odd : even
+                sum += g * term
+                if (k % 2) odd *= (k + 4) / 2; else even *= (k + 4) / 2
+                term *= shift * sqrt(2) * x / (k + 1)
+            }
+            return sum * exp(-shift * shift / 2)
+        }
+        function mixture(x) { return 0.7 * ratio(x, 3) + 0.3 * ratio(x, 9) }
+        BEGIN {
+            split(a, u, " "); split(b, v, " ")
+            for (i = 1; i <= 4; i++) { d[i] = v[i] - u[i]; m += d[i] / 4 }
+            for (i = 1; i <= 4; i++) s += (d[i] - m) ^ 2
+            z = 2 * (m - at); x = z / sqrt(s + z * z)
+            printf "%.9f\n", (mixture(x) + mixture(-x)) / 2
+        }' >evidence
+    check "the sequence: $end" close_to "$(cat evidence)" 20 1e-4
+done
+check "the other way round it is worse" status_is 3 --trial 0 --against 1 --seeds 4
 check "and says so" says confirm.out 'There is no gain: trial 0 is worse by at least'
+check "by the same kind of interval" says confirm.out '(a confidence sequence'
 check "what makes no difference is not shown" status_is 3 --trial 2 --seeds 2
 check "and says so" says confirm.out 'A gain is not shown: the interval holds 0.*--seeds 4'
 

@@ -40,16 +40,19 @@ static void write_all(const char *path) {
 }
 
 static void check_all(const struct confirm_record *c) {
-    bool asked;
+    bool asked, again;
     const json_t *r = confirm_record_find(c, 0, 100001);
     assert_true(json_real_value(json_object_get(r, "bits_per_byte")) == 1.0 / 3);
     assert_non_null(confirm_record_find(c, 1, 100001));
     assert_null(confirm_record_find(c, 0, 100002));
     assert_null(confirm_record_find(c, 2, 100001));
-    assert_true(confirm_record_looks(c, 1, 0, 1, &asked) == 0 && asked);
-    assert_true(confirm_record_looks(c, 1, 0, 2, &asked) == 1 && asked);
-    assert_true(confirm_record_looks(c, 2, 0, 2, &asked) == 2 && asked);
-    assert_true(confirm_record_looks(c, 0, 1, 2, &asked) == 3 && !asked);
+    assert_true(confirm_record_looks(c, 1, 0, 1, &asked, &again) == 0 && asked && !again);
+    assert_true(confirm_record_looks(c, 1, 0, 2, &asked, &again) == 1 && asked && again);
+    assert_true(confirm_record_looks(c, 2, 0, 2, &asked, &again) == 2 && asked && !again);
+    assert_true(confirm_record_looks(c, 2, 0, 1, &asked, &again) == 3 && !asked && again);
+    assert_true(confirm_record_looks(c, 0, 2, 2, &asked, &again) == 3 && !asked && !again);
+    assert_true(confirm_record_looks(c, 0, 1, 2, &asked, &again) == 3 && !asked && again);
+    assert_true(confirm_record_looks(c, 2, 1, 1, &asked, &again) == 3 && !asked && !again);
 }
 
 static void what_is_written_is_read(void **state) {

@@ -288,8 +288,9 @@ const struct cmd cmd_search = {
         "each.\n\n"
         "confirm trains the incumbent and the base with seeds that no trial had, measures both on "
         "the text\n"
-        "that no trial saw, and says whether the gain is real (exit status 0, else 3). rerun "
-        "trains a row\n"
+        "that no trial saw, and says whether the gain is real (exit status 0, else 3): by "
+        "Student's interval,\n"
+        "and where more seeds are asked for after a look by one for all looks. rerun trains a row\n"
         "again and says whether value and weights are the ledger's to the last bit (0, else 3).\n",
     .rows = search_rows,
     .run = run,

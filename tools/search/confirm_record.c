@@ -123,16 +123,18 @@ const json_t *confirm_record_find(const struct confirm_record *c, int64_t trial,
 }
 
 size_t confirm_record_looks(const struct confirm_record *c, int64_t trial, int64_t against,
-                            size_t seeds, bool *asked) {
+                            size_t seeds, bool *asked, bool *again) {
     size_t i, n = 0;
     json_t *j;
-    *asked = false;
+    *asked = *again = false;
     json_array_foreach(c->lines, i, j) {
         if (!is_event(j, "confirm")) continue;
-        *asked = json_integer_value(json_object_get(j, "trial")) == trial &&
-                 json_integer_value(json_object_get(j, "against")) == against &&
-                 json_array_size(json_object_get(j, "seeds")) == seeds;
+        const int64_t a = json_integer_value(json_object_get(j, "trial"));
+        const int64_t b = json_integer_value(json_object_get(j, "against"));
+        const bool as_many = json_array_size(json_object_get(j, "seeds")) == seeds;
+        *asked = a == trial && b == against && as_many;
         if (*asked) break;
+        *again |= !as_many && ((a == trial && b == against) || (a == against && b == trial));
         n++;
     }
     return n;

@@ -5,8 +5,8 @@
  *   {"event": "result", "trial": 3, "seed": 100001, "status": "ok", "bits_per_byte": 1.25,
  *    "documents": 118, "bytes": 61234, "weights": "16 hex digits", "seconds": 12.5, "date": ...}
  *   {"event": "confirm", "trial": 3, "against": 0, "seeds": [100001, 100002, 100003],
- *    "confidence": 0.95, "difference": -0.05, "low": -0.07, "high": -0.03, "verdict": "better",
- *    "date": ...}
+ *    "confidence": 0.95, "interval": "student", "difference": -0.05, "low": -0.07, "high": -0.03,
+ *    "verdict": "better", "date": ...}
  *
  * A result's status is ok or nan (bits_per_byte is then null); other ends are nobody's result and
  * are not on record. */
@@ -39,8 +39,9 @@ int confirm_record_append(struct confirm_record *c, json_t *line, struct err *e)
 const json_t *confirm_record_find(const struct confirm_record *c, int64_t trial, int64_t seed);
 
 /* How many questions were answered before this one, which is that of so many seeds. *asked: it is
- * on record itself. */
+ * on record itself. *again: one of them was of the same two trials, either way round, with another
+ * number of seeds: so this number was not fixed beforehand. */
 size_t confirm_record_looks(const struct confirm_record *c, int64_t trial, int64_t against,
-                            size_t seeds, bool *asked);
+                            size_t seeds, bool *asked, bool *again);
 
 #endif

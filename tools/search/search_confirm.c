@@ -27,6 +27,7 @@ struct confirm {
     double confidence;
     size_t looks; /* before this one */
     bool asked;   /* this one is on record */
+    bool again;   /* the pair was looked at before, with other seeds: an interval for all looks */
     struct confirm_record record;
     struct run {
         int64_t trial, seed;
@@ -239,7 +240,8 @@ static int judge(struct confirm *c, struct err *e) {
     const struct gate_runs a = {c->value[0], n, c->failed[0]}, b = {c->value[1], n, c->failed[1]};
     c->contrast = gate_contrast(&a, &b, &none, 0);
     if (!c->contrast.paired) c->contrast.diff = NAN;
-    gate_interval_fixed(&c->contrast, c->confidence, &c->low, &c->high);
+    (c->again ? gate_interval : gate_interval_fixed)(&c->contrast, c->confidence, &c->low,
+                                                     &c->high);
     return 0;
 }
 
@@ -248,15 +250,20 @@ static const char *verdict_of(const struct confirm *c) {
     return c->high < 0 ? "better" : c->low > 0 ? "worse" : "undecided";
 }
 
+static const char *interval_of(const struct confirm *c) {
+    return c->again ? "sequence" : "student";
+}
+
 static int record_look(struct confirm *c, struct err *e) {
     json_t *seeds = json_array();
     for (int64_t i = 0; i < c->o->seeds; i++)
         json_array_append_new(seeds, json_integer(CONFIRM_FIRST_SEED + i));
-    json_t *line = json_pack("{s:s, s:I, s:I, s:o, s:f, s:o, s:o, s:o, s:s}", "event", "confirm",
+    json_t *line = json_pack("{s:s, s:I, s:I, s:o, s:f, s:s, s:o, s:o, s:o, s:s}", "event", "confirm",
                              "trial", (json_int_t)c->trial, "against", (json_int_t)c->against,
-                             "seeds", seeds, "confidence", c->confidence, "difference",
-                             num_json(c->contrast.diff), "low", num_json(c->low), "high",
-                             num_json(c->high), "verdict", verdict_of(c));
+                             "seeds", seeds, "confidence", c->confidence, "interval",
+                             interval_of(c), "difference", num_json(c->contrast.diff), "low",
+                             num_json(c->low), "high", num_json(c->high), "verdict",
+                             verdict_of(c));
     const int rc = line && put_date(line) ? confirm_record_append(&c->record, line, e)
                                           : no_memory(e);
     json_decref(line);
@@ -292,6 +299,7 @@ static void print_json(const struct confirm *c) {
     facts_put(o, "bits_per_byte_against", values_json(c, 0));
     facts_put(o, "difference", num_json(c->contrast.diff));
     facts_put(o, "confidence", json_real(c->confidence));
+    facts_text(o, "interval", interval_of(c));
     facts_put(o, "low", num_json(c->low));
     facts_put(o, "high", num_json(c->high));
     facts_put(o, "looks_before", json_integer((json_int_t)c->looks));
@@ -336,13 +344,30 @@ static void print_words(const struct confirm *c) {
                "seeds.\n",
                trial, c->failed[1], (long long)c->o->seeds);
     else
-        printf("A gain is not shown: the interval holds 0. More seeds make it narrower (--seeds "
-               "%lld).\n",
+        printf("A gain is not shown: the interval holds 0. More seeds may show one (--seeds %lld), "
+               "by an interval\nthat holds at all looks together and is wider for it.\n",
                2 * (long long)c->o->seeds);
     if (c->looks)
         printf("This text has answered %zu question%s before: with each, one wrong answer becomes "
                "likelier.\n",
                c->looks, c->looks == 1 ? "" : "s");
+}
+
+static void print_interval(const struct confirm *c) {
+    printf("\n");
+    if (isnan(c->contrast.diff)) return;
+    printf("mean difference %+.*f, ", DIGITS, c->contrast.diff);
+    if (isfinite(c->low))
+        printf("%.4g %% interval %+.*f to %+.*f ", 100 * c->confidence, DIGITS, c->low, DIGITS,
+               c->high);
+    else
+        printf("too few seeds for an interval ");
+    if (c->again)
+        printf("(a confidence sequence, which holds at\nall looks: these two were compared before "
+               "with another number of seeds)\n");
+    else
+        printf("(Student's t, %.0f degree%s of freedom)\n", c->contrast.df,
+               c->contrast.df > 1 ? "s" : "");
 }
 
 static void print_text(const struct confirm *c) {
@@ -352,13 +377,7 @@ static void print_text(const struct confirm *c) {
            (long long)c->trial, (long long)c->against, (long long)c->o->seeds,
            num_count(whole_of(c, "documents"), n[0]), num_count(whole_of(c, "bytes"), n[1]));
     print_values(c);
-    if (isfinite(c->low))
-        printf("\nmean difference %+.*f, %.4g %% interval %+.*f to %+.*f (Student's t, %.0f "
-               "degree%s of freedom)\n",
-               DIGITS, c->contrast.diff, 100 * c->confidence, DIGITS, c->low, DIGITS, c->high,
-               c->contrast.df, c->contrast.df > 1 ? "s" : "");
-    else
-        printf("\n");
+    print_interval(c);
     print_words(c);
 }
 
@@ -385,7 +404,8 @@ int search_confirm(const struct search *s, const struct confirm_opts *o, bool *r
     *real = false;
     TRY(path ? choose(&c, e) : no_memory(e));
     TRY(confirm_record_open(&c.record, path, e));
-    c.looks = confirm_record_looks(&c.record, c.trial, c.against, (size_t)o->seeds, &c.asked);
+    c.looks = confirm_record_looks(&c.record, c.trial, c.against, (size_t)o->seeds, &c.asked,
+                                   &c.again);
     TRY(plan_runs(&c, e));
     TRY(run_all(&c, e));
     TRY(judge(&c, e));

@@ -1,7 +1,9 @@
 /* Is a gain real? A trial and the one that it is compared with are trained again with seeds that no
  * trial had, and measured on the text that no trial sees: the part of the data that --test-fraction
  * keeps, whole documents (exact.h), whatever the metric of the search is. The number of seeds is
- * fixed beforehand, so that Student's t of the paired differences tells.
+ * fixed beforehand, so that Student's t of the paired differences tells. Who asks again about the
+ * same two with more of them has looked first: then the interval is the gate's (gate_interval),
+ * which holds at all looks together.
  *
  *   DIR/confirm.jsonl            what was measured (confirm_record.h)
  *   DIR/confirm/NNNN/seed-S/     the run; its weights are removed when it is measured
