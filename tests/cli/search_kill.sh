@@ -1,17 +1,19 @@
 #!/bin/sh
 # A search that is killed at any moment and goes on proposes and decides as one that was not; no
 # result is lost or there twice, and no process outlives the driver. Arguments behind the first two:
-# kills (5), and a seed.
+# kills (5), a seed, a strategy as JSON ("tpe"), and trials (6).
 . "$(dirname "$0")/lib.sh"
 KILLS=${3:-5}
 SEED=${4:-1}
+STRATEGY=${5:-'"tpe"'}
+TRIALS=${6:-6}
 must stories 30000 5 >text.txt
 cat >s.json <<END
 {"base": {"model": "$SRC/models/stories260k.json", "tokenizer": "byte", "data": "text.txt",
           "seq": 32, "batch": 4,
           "set": {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48,
                   "num_attention_heads": 4, "num_key_value_heads": 2}},
- "budget": {"steps": 30}, "seeds": 3, "trials": 6, "jobs": 2, "strategy": "tpe",
+ "budget": {"steps": 30}, "seeds": 3, "trials": $TRIALS, "jobs": 2, "strategy": $STRATEGY,
  "space": {"lr": {"log": [1e-4, 1e-2]}, "batch": {"choice": [2, 4, 8]}}}
 END
 # Proposals, and decisions with their evidence, in order, without what the clock says

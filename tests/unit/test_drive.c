@@ -1,284 +1,5 @@
-/* The loop of a search with made-up trials: proposals and decisions are those of the rules,
- * whatever order processes end in, and whenever the driver is killed. */
-#include "folder_fixture.h"
-#include "space_fixture.h"
-
-#include "canon.h"
-#include "drive.h"
-#include "judge.h"
-#include "rng.h"
-#include "search.h"
-
-#include <math.h>
-
-enum { MAX_SLOTS = 8 };
-
-/* A machine that trains by a formula, and may be switched off. */
-struct world {
-    struct rng order;                    /* of ends */
-    bool busy[MAX_SLOTS], asked[MAX_SLOTS];
-    struct trial_spec spec[MAX_SLOTS];
-    char config[MAX_SLOTS][256];         /* paths; the driver's go */
-    char output[MAX_SLOTS][256];
-    int started, ended, most;            /* processes; at a time */
-    int calls, off;                      /* of start and wait; off after so many; 0: never */
-    const char *crash;                   /* all do, and say this */
-    int killed;                          /* of so many processes one is killed by somebody, */
-    char lost[MAX_SLOTS][256];           /* none of them twice */
-};
-
-static double noise(const char *text, int64_t seed) {
-    struct rng r = rng_make(77, RNG_SEARCH, (uint64_t)seed, 0, 0);
-    const uint64_t some = (uint64_t)text[strlen(text) / 2] + 31 * (uint64_t)text[strlen(text) / 3];
-    struct rng own = rng_make(78, RNG_SEARCH, (uint64_t)seed, (uint64_t)strlen(text), some);
-    return 0.02 * (strategy_normal(&r) + 0.3 * strategy_normal(&own));
-}
-
-/* Of a configuration: lower for lr near 1e-3 and large batches; diverges above 5e-3. */
-static double value_at(const json_t *options, int64_t seed, double share) {
-    const double lr = value_of(options, "lr"), batch = value_of(options, "batch");
-    const double off = log10(lr) + 3;
-    char *text = canon_text(options);
-    const double y = 1 + 0.5 * off * off + 0.02 * (8 - batch) + 0.3 * (1 - share) +
-                     noise(text, seed);
-    free(text);
-    return lr > 5e-3 ? NAN : y;
-}
-
-static int world_fits(void *ctx, const struct trial_spec *spec, struct trial_plan *plan,
-                      struct err *err) {
-    (void)ctx, (void)err;
-    json_t *o = json_load_file(spec->config, 0, NULL);
-    assert_non_null(o);
-    *plan = (struct trial_plan){.fits = value_of(o, "batch") < 8 || value_of(o, "lr") < 2e-3};
-    if (!plan->fits) strcpy(plan->words, "too large");
-    json_decref(o);
-    return 0;
-}
-
-static int switched_off(struct world *w, struct err *err) {
-    w->calls++;
-    return w->off && w->calls > w->off ? err_set(err, ERR_IO, "off") : 0;
-}
-
-static int world_start(void *ctx, int slot, const struct trial_spec *spec, struct err *err) {
-    struct world *w = ctx;
-    assert_false(w->busy[slot]);
-    if (switched_off(w, err)) return ERR_IO;
-    w->busy[slot] = true;
-    w->asked[slot] = false;
-    w->spec[slot] = *spec;
-    snprintf(w->config[slot], sizeof *w->config, "%s", spec->config);
-    snprintf(w->output[slot], sizeof *w->output, "%s", spec->output);
-    w->started++;
-    int n = 0;
-    for (int i = 0; i < MAX_SLOTS; i++) n += w->busy[i];
-    if (n > w->most) w->most = n;
-    return 0;
-}
-
-static int world_wait(void *ctx, double seconds, struct trial_outcome *out) {
-    struct world *w = ctx;
-    int at[MAX_SLOTS], n = 0;
-    (void)seconds;
-    w->calls++;
-    for (int i = 0; i < MAX_SLOTS; i++)
-        if (w->busy[i]) at[n++] = i;
-    const uint64_t pick = rng_below(&w->order, (uint64_t)n + 1);
-    if (pick == (uint64_t)n) return -1;
-    const int slot = at[pick];
-    w->busy[slot] = false;
-    w->ended++;
-    *out = (struct trial_outcome){.status = TRIAL_ok, .seconds = 1, .peak_rss_mb = 10};
-    if (w->asked[slot]) {
-        out->status = TRIAL_pending;
-        out->value = NAN;
-        return slot;
-    }
-    if (w->killed && w->ended % w->killed == 0 && strcmp(w->lost[slot], w->output[slot])) {
-        memmove(w->lost[slot], w->output[slot], sizeof *w->lost);
-        out->status = TRIAL_killed;
-        out->value = NAN;
-        return slot;
-    }
-    if (w->crash) {
-        out->status = TRIAL_crash;
-        out->value = NAN;
-        snprintf(out->words, sizeof out->words, "%s", w->crash);
-        return slot;
-    }
-    json_t *o = json_load_file(w->config[slot], 0, NULL);
-    assert_non_null(o);
-    out->value = value_at(o, w->spec[slot].seed, w->spec[slot].share);
-    if (isnan(out->value)) out->status = TRIAL_nan;
-    json_decref(o);
-    return slot;
-}
-
-static void world_stop(void *ctx, int slot, bool kill) {
-    struct world *w = ctx;
-    (void)kill;
-    assert_true(w->busy[slot]);
-    w->asked[slot] = true;
-}
-
-/* Searches ------------------------------------------------------------------------------------- */
-
-static json_t *file_of(const char *more) {
-    char text[1000];
-    snprintf(text, sizeof text,
-             "{'base': {'model': '/none/m.json', 'data': 's.txt', 'lr': 4e-3, 'batch': 2}, "
-             "'budget': {'steps': 10}, 'space': {'lr': {'log': [1e-5, 1e-2]}, "
-             "'batch': {'choice': [2, 4, 8]}}, %s}",
-             more);
-    return parse(text);
-}
-
-static void create(const char *folder, const char *more) {
-    struct search s;
-    json_t *file = file_of(more);
-    ok(search_create(&s, file, "search.json", folder, &e));
-    search_close(&s);
-    json_decref(file);
-}
-
-/* Goes on with a search; the machine goes off after so many calls. True: it has ended. */
-static bool go_on(const char *folder, uint64_t order, int off, int killed, struct world *w) {
-    struct search s;
-    *w = (struct world){.order = rng_make(order, RNG_SEARCH, 1, 2, 3), .off = off,
-                        .killed = killed};
-    const struct drive_runner r = {w, world_fits, world_start, world_wait, world_stop};
-    ok(search_open(&s, folder, true, &e));
-    const int rc = drive_search(&s, &(struct drive_opts){.quiet = true, .runner = &r}, &e);
-    search_close(&s);
-    if (rc && rc != ERR_IO) fail_msg("%s", e.msg);
-    return !rc;
-}
-
-/* Proposals and decisions of a ledger, without what the clock says, and results with their seeds
- * counted: one a (trial, seed, rung), which ledger_read sees to. New. */
-static json_t *story(const char *folder) {
-    struct search s;
-    json_t *all = json_array();
-    ok(search_open(&s, folder, false, &e));
-    for (size_t i = 0; i < s.ledger.n_jobs; i++) {
-        json_t *j = json_deep_copy(s.ledger.job[i].json);
-        json_object_del(j, "date");
-        json_array_append_new(all, j);
-    }
-    for (size_t i = 0; i < s.ledger.n_decisions; i++) {
-        json_t *j = json_deep_copy(s.ledger.decision[i].json);
-        json_object_del(j, "date");
-        json_array_append_new(all, j);
-    }
-    search_close(&s);
-    return all;
-}
-
-static void same_story(const char *folder, const json_t *as) {
-    json_t *now = story(folder);
-    assert_int_equal(json_array_size(now), json_array_size(as));
-    for (size_t i = 0; i < json_array_size(as); i++)
-        if (!json_equal(json_array_get(as, i), json_array_get(now, i)))
-            fail_msg("%s\nis not\n%s", json_dumps(json_array_get(now, i), 0),
-                     json_dumps(json_array_get(as, i), 0));
-    json_decref(now);
-}
-
-static const char *const searches[] = {
-    "'trials': 25, 'strategy': 'tpe'",
-    "'trials': 25, 'strategy': 'tpe', 'jobs': 3",
-    "'trials': 30, 'strategy': 'local', 'confidence': 0, 'jobs': 2",
-    "'trials': 20, 'strategy': 'cmaes', 'seeds': 5, 'jobs': 4",
-    "'trials': 25, 'strategy': {'name': 'halving', 'eta': 3, 'rungs': 2, 'over': 'tpe'}, 'jobs': 3",
-    "'trials': 9, 'strategy': 'grid', 'jobs': 2",
-    "'trials': 12, 'strategy': 'random', 'every_seed': true, 'seeds': 3, 'jobs': 3",
-    "'trials': 14, 'strategy': 'sobol', 'metric': {'key': 'val_bpb', 'better': 'higher'}",
-};
-enum { N_SEARCHES = sizeof searches / sizeof *searches };
-
-/* In any order of ends the same is proposed and decided, and no more processes run than jobs. */
-static void order_changes_nothing(void **state) {
-    (void)state;
-    for (int i = 0; i < N_SEARCHES; i++) {
-        struct world w;
-        create(at("a"), searches[i]);
-        assert_true(go_on(at("a"), 1, 0, 0, &w));
-        json_t *as = story(at("a"));
-        struct search s;
-        ok(search_open(&s, at("a"), false, &e));
-        assert_true(w.most <= s.file.jobs);
-        assert_true(s.file.jobs == 1 || w.most > 1);
-        for (int64_t t = 0; t < search_trials(&s); t++) assert_non_null(search_decision(&s, t));
-        search_close(&s);
-        for (uint64_t order = 2; order < 5; order++) {
-            create(at("b"), searches[i]);
-            assert_true(go_on(at("b"), order, 0, order == 4 ? 7 : 0, &w));
-            same_story(at("b"), as);
-            remove_tree(at("b"));
-        }
-        json_decref(as);
-        remove_tree(at("a"));
-    }
-}
-
-/* Off after a few calls, again and again, half a line lost now and then. */
-static void kills_change_nothing(void **state) {
-    (void)state;
-    for (int i = 0; i < N_SEARCHES; i++) {
-        struct world w;
-        create(at("a"), searches[i]);
-        assert_true(go_on(at("a"), 1, 0, 0, &w));
-        json_t *as = story(at("a"));
-        for (int every = 7; every < 30; every += 11) { /* less is no step with four jobs */
-            int goes = 0;
-            char ledger[200];
-            create(at("b"), searches[i]);
-            snprintf(ledger, sizeof ledger, "%s/ledger.jsonl", at("b"));
-            while (!go_on(at("b"), (uint64_t)(100 + goes), every + goes % 4, 0, &w)) {
-                struct stat st;
-                assert_int_equal(stat(ledger, &st), 0);
-                if (goes % 4 == 3) assert_int_equal(truncate(ledger, st.st_size - 9), 0);
-                assert_true(goes++ < 500);
-            }
-            same_story(at("b"), as);
-            remove_tree(at("b"));
-        }
-        json_decref(as);
-        remove_tree(at("a"));
-    }
-}
-
-/* From a whole line on, any, it goes on to the same end. */
-static void every_line_is_enough(void **state) {
-    (void)state;
-    static char text[1 << 18];
-    for (int i = 0; i < N_SEARCHES; i++) {
-        struct world w;
-        char from[200], to[200];
-        create(at("a"), searches[i]);
-        assert_true(go_on(at("a"), 1, 0, 0, &w));
-        json_t *as = story(at("a"));
-        snprintf(from, sizeof from, "%s/ledger.jsonl", at("a"));
-        FILE *f = fopen(from, "rb");
-        const size_t n = fread(text, 1, sizeof text, f);
-        fclose(f);
-        assert_true(n < sizeof text);
-        for (size_t k = 0; k < n; k++) {
-            if (text[k] != '\n' || k % 7) continue;
-            create(at("b"), searches[i]);
-            snprintf(to, sizeof to, "%s/ledger.jsonl", at("b"));
-            f = fopen(to, "wb");
-            fwrite(text, 1, k + 1, f);
-            fclose(f);
-            assert_true(go_on(at("b"), k, 0, 0, &w));
-            same_story(at("b"), as);
-            remove_tree(at("b"));
-        }
-        json_decref(as);
-        remove_tree(at("a"));
-    }
-}
+/* The loop of a search with made-up trials: what is decided, what is run, and what ends it. */
+#include "drive_fixture.h"
 
 /* The rules ------------------------------------------------------------------------------------ */
 
@@ -359,9 +80,11 @@ static void decisions_are_the_gates(void **state) {
 /* Without confidence one seed decides. */
 static void the_predecessors_rule(void **state) {
     (void)state;
+    static const char predecessors[] =
+        "'trials': 30, 'strategy': 'local', 'confidence': 0, 'jobs': 2";
     struct world w;
     struct search s;
-    create(at("a"), searches[2]);
+    create(at("a"), predecessors);
     assert_true(go_on(at("a"), 1, 0, 0, &w));
     ok(search_open(&s, at("a"), false, &e));
     double best = result(&s, 0, 1);
@@ -576,7 +299,7 @@ static void a_base_that_fails(void **state) {
 
     w = (struct world){.crash = "no such file"};
     const struct drive_runner r = {&w, world_fits, world_start, world_wait, world_stop};
-    create(at("a"), searches[0]);
+    create(at("a"), "'trials': 25, 'strategy': 'tpe'");
     ok(search_open(&s, at("a"), true, &e));
     assert_int_equal(drive_search(&s, &(struct drive_opts){.quiet = true, .runner = &r}, &e),
                      ERR_INPUT);
@@ -587,19 +310,11 @@ static void a_base_that_fails(void **state) {
     remove_tree(at("a"));
 }
 
-/* Syncs of a disk are most of what this takes, and not what is tested. */
-static int make_fast_dir(void **state) {
-    if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
-    return make_dir(state);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(order_changes_nothing),   cmocka_unit_test(kills_change_nothing),
-        cmocka_unit_test(every_line_is_enough),    cmocka_unit_test(decisions_are_the_gates),
-        cmocka_unit_test(the_predecessors_rule),   cmocka_unit_test(known_is_not_scored_again),
-        cmocka_unit_test(every_seed),              cmocka_unit_test(by_hand),
-        cmocka_unit_test(a_base_that_fails),
+        cmocka_unit_test(decisions_are_the_gates),   cmocka_unit_test(the_predecessors_rule),
+        cmocka_unit_test(known_is_not_scored_again), cmocka_unit_test(every_seed),
+        cmocka_unit_test(by_hand),                   cmocka_unit_test(a_base_that_fails),
         cmocka_unit_test(a_ledger_that_was_changed), cmocka_unit_test(a_full_disk),
     };
     return cmocka_run_group_tests(tests, make_fast_dir, remove_all);

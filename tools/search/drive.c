@@ -376,6 +376,7 @@ static int open_drive(struct drive *d, struct search *s, const struct drive_opts
     stop_catch();
     stop_phase(STOP_TRIALS, 0);
     drive_show_begin(d);
+    rc = drive_leave_behind(d, false, e); /* a kill may have come between here, too */
 out:
     return rc;
 }

@@ -53,9 +53,9 @@ bool drive_put_date(json_t *event);
 /* Appends a proposal. Of p: trial (of the search), rung, share, from, refused. */
 int drive_append_proposal(struct drive *d, const struct proposal *p, json_t *config,
                           const char *note, struct err *e);
-/* Trials that halving has left behind: all undecided ones of jobs before `job` at rungs below
- * `rung` that have ended. */
-int drive_leave_behind(struct drive *d, size_t job, int rung, struct err *e);
+/* Decides the trials that halving has left behind, by the jobs that there are; end: there will be no
+ * more. */
+int drive_leave_behind(struct drive *d, bool end, struct err *e);
 
 /* drive.c: takes up what has ended, while a program is asked: ctx is the drive. True: enough. */
 bool drive_meanwhile(void *ctx);

@@ -2,6 +2,7 @@
 
 #include "provenance.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +10,68 @@ static int no_memory(struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a proposal");
 }
 
-/* What the strategy sees ----------------------------------------------------------------------- */
+/* Halving -------------------------------------------------------------------------------------- */
 
 /* Trials that no strategy proposed. */
 static bool is_own(const struct ledger_job *job) {
     return !strcmp(job->from, "base") || !strcmp(job->from, SEARCH_HAND);
+}
+
+/* Which jobs halving has left behind: at a share of the budget, and their trials were not taken on
+ * when their rivals were. A rung is over when one above the next begins, a bracket when another one
+ * does; all is over at the end. That follows from the jobs alone. left: (jobs). */
+static void find_left(const struct ledger *l, bool end, bool *left) {
+    int over = end ? INT_MAX : 0; /* rungs below are */
+    bool is_new = false;          /* the strategy's next job begins a trial */
+    for (size_t i = l->n_jobs; i > 0; i--) {
+        const struct ledger_job *job = &l->job[i - 1];
+        const bool own = is_own(job);
+        if (!own && is_new && job->before) over = INT_MAX;
+        left[i - 1] = !own && job->share < 1 && job->rung < over && l->trial[job->trial].job == i;
+        if (own) continue;
+        is_new = !job->before;
+        if (job->before && job->rung - 1 > over) over = job->rung - 1;
+    }
+}
+
+int drive_leave_behind(struct drive *d, bool end, struct err *e) {
+    const struct ledger *l = &d->s->ledger;
+    bool *left = malloc(l->n_jobs + 1);
+    int rc = left ? 0 : no_memory(e);
+    if (left) find_left(l, end, left);
+    for (size_t i = 0; i < l->n_jobs && !rc; i++) {
+        const int64_t trial = l->job[i].trial;
+        if (!left[i] || l->trial[trial].decision != DECISION_none) continue;
+        struct verdict v = {.what = VERDICT_DECIDED,
+                            .against = -1,
+                            .reason = "outrun",
+                            .evidence = json_pack("{s:s, s:i}", "reason", "outrun", "seeds", 0)};
+        rc = drive_decide(d, trial, &v, e);
+    }
+    free(left);
+    return rc;
+}
+
+/* What the strategy sees ----------------------------------------------------------------------- */
+
+/* The history. What was left behind is told by the jobs: how many of those decisions are in the
+ * ledger depends on when a driver was killed. New; NULL: no memory. */
+static struct trial *history(const struct search *s, size_t visible) {
+    const struct ledger *l = &s->ledger;
+    struct trial *t = ledger_history(l, visible, s->file.metric.higher);
+    bool *left = malloc(l->n_jobs + 1);
+    if (left) find_left(l, false, left);
+    for (size_t i = 0; t && left && i < l->n_jobs; i++) {
+        const size_t last = l->trial[t[i].trial].job - 1;
+        if (t[last].status == TRIAL_ok && t[last].share < 1)
+            t[i].decision = left[last] ? DECISION_discard : DECISION_none;
+    }
+    if (!left) {
+        free(t);
+        t = NULL;
+    }
+    free(left);
+    return t;
 }
 
 /* A strategy that goes on with trials at shares of the budget has an order of its own, in which the
@@ -55,8 +113,8 @@ static int ask(const struct drive *d, size_t visible, struct proposal *p, struct
     double start[SPACE_MAX_AXES];
     int rc;
     int64_t *number = calloc(2 * l->n_trials + 1, sizeof *number);
-    struct trial *t = ledger_history(l, visible, s->file.metric.higher);
-    struct trial *all = ledger_history(l, visible, s->file.metric.higher);
+    struct trial *t = history(s, visible);
+    struct trial *all = history(s, visible);
     const struct history whole = {all, l->n_jobs};
     if (!number || !t || !all) TRY(no_memory(e));
     memcpy(start, l->job[0].u, s->file.space.n * sizeof *start);
@@ -113,35 +171,6 @@ out:
     return rc;
 }
 
-int drive_leave_behind(struct drive *d, size_t job, int rung, struct err *e) {
-    const struct ledger *l = &d->s->ledger;
-    int rc = 0;
-    for (size_t i = 1; i < job; i++) {
-        const struct ledger_job *j = &l->job[i];
-        if (l->trial[j->trial].decision != DECISION_none || j->rung >= rung || j->share >= 1 ||
-            l->trial[j->trial].job != i + 1)
-            continue;
-        struct verdict v = {.what = VERDICT_DECIDED,
-                            .against = -1,
-                            .reason = "outrun",
-                            .evidence = json_pack("{s:s, s:i}", "reason", "outrun", "seeds", 0)};
-        TRY(drive_decide(d, j->trial, &v, e));
-    }
-out:
-    return rc;
-}
-
-/* Of halving: who was not taken on when its rivals were stays where it is. A rung is over when one
- * above the next begins, a bracket when another one does. */
-static int leave_behind(struct drive *d, const struct proposal *p, struct err *e) {
-    const struct ledger *l = &d->s->ledger;
-    const struct ledger_job *last = &l->job[l->n_jobs - 1];
-    if (!d->s->file.strategy.kind->rungs) return 0;
-    if (p->what == PROPOSE_END) return drive_leave_behind(d, l->n_jobs, 1000, e);
-    if (p->what == PROPOSE_CONTINUE) return drive_leave_behind(d, l->n_jobs, p->rung - 1, e);
-    return last->before ? drive_leave_behind(d, l->n_jobs, 1000, e) : 0;
-}
-
 /* The base: the axes' values that are nearest to what it says. */
 static int propose_base(struct drive *d, struct err *e) {
     double u[SPACE_MAX_AXES];
@@ -159,9 +188,9 @@ out:
 static int append(struct drive *d, const struct proposal *p, struct err *e) {
     json_t *config = p->what == PROPOSE_TRIAL ? p->config : search_config(d->s, p->trial);
     int rc;
-    TRY(leave_behind(d, p, e));
     TRY(drive_append_proposal(d, p, config, NULL, e));
     drive_show_refused(d, p);
+    rc = drive_leave_behind(d, false, e);
 out:
     return rc;
 }
@@ -188,7 +217,7 @@ int drive_propose(struct drive *d, bool *made, struct err *e) {
         if (p.what == PROPOSE_WAIT) continue; /* has neither configuration nor words */
         d->no_more = p.what == PROPOSE_END;
         *made = !d->no_more;
-        rc = d->no_more ? leave_behind(d, &p, e) : append(d, &p, e);
+        rc = d->no_more ? drive_leave_behind(d, true, e) : append(d, &p, e);
         goto out;
     }
     d->asked = true;
