@@ -345,7 +345,6 @@ static json_t *said(const struct search_file *f, const struct conf_row *rows, co
     json_t *from = set ? json_object_get(f->base, "set") : f->base;
     json_t *v = json_object_get(from, set ? key + 4 : key);
     const struct conf_row *row = rows && !set ? conf_row(rows, key) : NULL;
-    if (!strcmp(key, "program")) return NULL;
     if (v && !(set && json_is_string(v))) return json_incref(v);
     const char *text = v ? json_string_value(v) : row ? row->def : NULL;
     if (!text && row && row->type == CONF_T_BOOL) return json_false();

@@ -121,6 +121,8 @@ file p.json "\"trials\": 4, \"strategy\": \"grid\", \"confidence\": 0, \"jobs\":
   \"metric\": {\"command\": \"sh score.sh\", \"better\": \"higher\"},
   \"space\": {\"program\": {\"choice\": [\"$DUET\", \"./other.sh\"]}, \"lr\": {\"choice\": [1e-3, 1e-2]}}"
 check "a command's metric, and two programs" search p.json --out p
+check "the base is trained by the one that drives" equal \
+    "$(ledger p proposal | sed -n 's/.*"trial":0,.*"program":"\([^"]*\)".*/\1/p')" "$DUET"
 check "both have trained" equal "$(ledger p proposal | grep -o '"program":"[^"]*"' | sort -u | wc -l)" 2
 check "the same of the same" equal "$(ledger p result | grep '"seed":1' | grep -o '"value":[^,]*' | sort -u | wc -l)" 2
 check "higher is better" says search.err "^ *[1-3] .* +[0-9.]*.*: kept"

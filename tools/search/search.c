@@ -82,7 +82,8 @@ int search_open(struct search *s, const char *dir, bool write, struct err *e) {
     size_t n = strlen(dir);
     *s = (struct search){.ledger.fd = -1};
     while (n > 1 && dir[n - 1] == '/') n--;
-    s->dir = strndup(dir, n);
+    /* a folder -x is no option of the programs that it is given to */
+    if (asprintf(&s->dir, "%s%.*s", *dir == '-' ? "./" : "", (int)n, dir) < 0) s->dir = NULL;
     char *path = s->dir ? search_path(s, "search.json") : NULL;
     char *ledger = s->dir ? search_path(s, "ledger.jsonl") : NULL;
     if (!path || !ledger) TRY(no_memory(e));

@@ -211,6 +211,7 @@ int search_check_free(const char *dir, struct err *e) {
     DIR *d = opendir(dir);
     const struct dirent *entry;
     bool empty = true;
+    if (!*dir) return err_set(e, ERR_USAGE, "the folder of a search needs a name");
     if (!d && errno == ENOENT) return 0;
     if (!d) return err_errno(e, ERR_USAGE, "%s cannot be the folder of a search", dir);
     while (empty && (entry = readdir(d)))

@@ -1,6 +1,7 @@
 /* Where a search begins. */
 #include "search.h"
 
+#include "hand_files.h"
 #include "json_text.h"
 #include "machine.h"
 #include "train_model.h"
@@ -59,6 +60,17 @@ static bool put(json_t *to, const char *key, json_t *v) {
     return !v || json_object_get(to, key) || !json_object_set(to, key, v);
 }
 
+/* What trains the base where programs compete: the search's own, else the one that drives, else the
+ * first. Borrowed. */
+static json_t *first_program(const struct search_file *f, const struct axis *a) {
+    json_t *own = json_object_get(f->json, "program"), *v;
+    size_t i;
+    if (json_is_string(own)) return own;
+    json_array_foreach(a->choices, i, v)
+        if (hand_same_file(json_string_value(v), "/proc/self/exe")) return v;
+    return json_array_get(a->choices, 0);
+}
+
 /* Adds what the base leaves to options' defaults and to the model's description, of the axes. */
 static int fill(json_t *base, const struct search_file *f, struct err *e) {
     struct read_base b = {0};
@@ -77,7 +89,8 @@ static int fill(json_t *base, const struct search_file *f, struct err *e) {
         const char *key = f->space.axis[i].key;
         const bool inner = !strncmp(key, "set.", 4);
         if (inner && !c.json) TRY(train_model_config(&c, &b.o, &files, NULL, e));
-        const bool ok = inner ? put(set, key + 4, described(c.json, key + 4))
+        const bool ok = !strcmp(key, "program") ? put(base, key, first_program(f, f->space.axis + i))
+                        : inner ? put(set, key + 4, described(c.json, key + 4))
                               : put(base, key, json_object_get(all, key));
         if (!ok) TRY(no_memory(e));
     }
