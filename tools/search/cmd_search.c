@@ -261,7 +261,7 @@ const struct cmd cmd_search = {
              "plot DIR [--chart CHART] [--out FILE]\n"
              "compare DIR... [--json]\n"
              "confirm DIR [--seeds N] [--trial T] [--against 0]\n"
-             "rerun DIR ROW [--seed S] [--out FOLDER]",
+             "rerun DIR ROW [--seed S] [--rung N] [--out FOLDER]",
     .notes =
         "FILE says what is searched (docs/search.md has all keys). The smallest:\n"
         "  {\"base\": {\"model\": \"demo\", \"tokenizer\": \"tok.json\", \"data\": \"s.txt\"},\n"

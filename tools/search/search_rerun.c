@@ -27,6 +27,7 @@ struct rerun {
     const struct rerun_opts *o;
     const struct ledger_result *row; /* of the trial that ran: see "same" */
     int64_t from;                    /* that trial */
+    double share;                    /* of the budget, at the row's rung */
     char *was;                       /* the folder of its run */
     struct record record;            /* of that */
     char *scratch;                   /* temporary folder */
@@ -44,40 +45,67 @@ static int no_memory(struct err *e) {
 
 /* ---- the row --------------------------------------------------------------------------------- */
 
-/* The first seed with a result at the trial's last rung. */
-static const struct ledger_result *first_result(const struct search *s, int64_t trial) {
+/* The first seed with a result at that rung of the trial. */
+static const struct ledger_result *first_result(const struct search *s, int64_t trial, int rung) {
     const struct ledger_result *first = NULL;
     for (size_t i = s->ledger.trial[trial].result; i; i = s->ledger.result[i - 1].before) {
         const struct ledger_result *r = &s->ledger.result[i - 1];
-        if (r->rung == search_job(s, trial)->rung && (!first || r->seed < first->seed)) first = r;
+        if (r->rung == rung && (!first || r->seed < first->seed)) first = r;
     }
     return first;
 }
 
-/* What stands for a configuration that was known is the row that was known then. */
+/* The trial's job at that rung, or NULL. */
+static const struct ledger_job *job_at(const struct search *s, int64_t trial, int rung) {
+    size_t i = s->ledger.trial[trial].job;
+    while (i && s->ledger.job[i - 1].rung != rung) i = s->ledger.job[i - 1].before;
+    return i ? &s->ledger.job[i - 1] : NULL;
+}
+
+/* What stands for a configuration that was known is the row that was known then, at the same share
+ * of the budget. */
 static const struct ledger_result *trained(const struct search *s, const struct ledger_result *r) {
+    const struct ledger *l = &s->ledger;
+    const struct ledger_job *job = job_at(s, r->trial, r->rung);
     const json_t *same = json_object_get(r->json, "same");
-    if (!json_is_integer(same)) return r;
-    const int64_t trial = json_integer_value(same);
-    if (trial < 0 || trial >= search_trials(s)) return r;
-    const struct ledger_result *known = search_result(s, trial, r->seed);
+    const int64_t trial = json_is_integer(same) ? json_integer_value(same) : -1;
+    const struct ledger_result *known = NULL;
+    if (trial < 0 || trial >= search_trials(s) || !job) return r;
+    for (size_t i = l->trial[trial].job; i && !known; i = l->job[i - 1].before)
+        if (l->job[i - 1].share == job->share)
+            known = ledger_find(l, trial, r->seed, l->job[i - 1].rung);
     return known ? known : r;
+}
+
+static int choose_rung(const struct rerun *r, int *rung, struct err *e) {
+    const struct search *s = r->s;
+    const int last = search_job(s, r->o->trial)->rung;
+    *rung = r->o->rung < 0 ? last : (int)r->o->rung;
+    if (job_at(s, r->o->trial, *rung)) return 0;
+    return err_set(e, ERR_USAGE, "%s: row %lld has no rung %d (--rung): its last is %d", s->dir,
+                   (long long)r->o->trial, *rung, last);
 }
 
 static int find_row(struct rerun *r, struct err *e) {
     const struct search *s = r->s;
     const long long trial = r->o->trial, seed = r->o->seed;
+    char at[32];
+    int rc, rung;
     if (trial < 0 || trial >= search_trials(s))
         return err_set(e, ERR_USAGE, "%s: there is no row %lld: %s%lld", s->dir, trial,
                        search_trials(s) ? "they are numbered 0 to " : "trials so far: ",
                        search_trials(s) ? (long long)search_trials(s) - 1 : 0LL);
-    r->row = seed ? search_result(s, trial, seed) : first_result(s, trial);
+    rc = choose_rung(r, &rung, e);
+    if (rc) return rc;
+    snprintf(at, sizeof at, rung ? " at rung %d" : "", rung);
+    r->row = seed ? ledger_find(&s->ledger, trial, seed, rung) : first_result(s, trial, rung);
     if (!r->row && seed)
-        return err_set(e, ERR_USAGE, "%s: row %lld has no result with seed %lld", s->dir, trial,
-                       seed);
-    if (!r->row) return err_set(e, ERR_USAGE, "%s: row %lld has no result yet", s->dir, trial);
+        return err_set(e, ERR_USAGE, "%s: row %lld has no result with seed %lld%s", s->dir, trial,
+                       seed, at);
+    if (!r->row) return err_set(e, ERR_USAGE, "%s: row %lld has no result yet%s", s->dir, trial, at);
     r->row = trained(s, r->row);
     r->from = r->row->trial;
+    r->share = job_at(s, r->from, r->row->rung)->share;
     if (r->row->status == TRIAL_ok) return 0;
     return err_set(e, ERR_USAGE,
                    "%s: row %lld with seed %lld ended as \"%s\"; only what ended well has a value "
@@ -208,7 +236,7 @@ static int run(struct rerun *r, struct err *e) {
         .output = r->output,
         .seed = r->row->seed,
         .threads = (int)json_integer_value(json_object_get(f->base, "threads")),
-        .share = search_job(r->s, r->from)->share,
+        .share = r->share,
         .metric = &f->metric,
     };
     const struct trial_batch b = {.spec = &spec,
@@ -265,6 +293,8 @@ static void print_json(const struct rerun *r) {
     json_t *o = json_object();
     facts_put(o, "trial", json_integer(r->o->trial));
     facts_put(o, "seed", json_integer(r->row->seed));
+    facts_put(o, "rung", json_integer(r->row->rung));
+    facts_put(o, "share", json_real(r->share));
     facts_put(o, "value_ledger", num_json(r->row->value));
     facts_put(o, "value", num_json(r->value));
     facts_text(o, "weights_ledger", fact_of(r->row->json, "weights"));
@@ -299,8 +329,9 @@ static void print_figures(const struct rerun *r) {
 static void print_text(const struct rerun *r) {
     char took[32];
     const int weights = same_weights(r);
-    printf("row %lld, seed %lld, trained again in %s:\n\n", (long long)r->o->trial,
-           (long long)r->row->seed, log_duration(r->seconds, took));
+    printf("row %lld, seed %lld, ", (long long)r->o->trial, (long long)r->row->seed);
+    if (r->share < 1) printf("rung %d (%.3g of the budget), ", r->row->rung, r->share);
+    printf("trained again in %s:\n\n", log_duration(r->seconds, took));
     print_figures(r);
     if (is_same(r) && weights > 0)
         printf("\nThe row repeats: value and weights are the same to the last bit.\n");

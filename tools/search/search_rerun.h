@@ -9,6 +9,7 @@
 struct rerun_opts {
     int64_t trial;
     int64_t seed;    /* 0: the first one with a result */
+    int64_t rung;    /* of halving; -1: the last that the trial was proposed for */
     const char *out; /* folder to leave the run in, which is not there; NULL: a temporary one */
     bool json, quiet;
 };

@@ -52,6 +52,8 @@ const struct conf_row search_rows[] = {
     CONF_INT(O, trial, "trial", "-1", 0, 1000000, "confirm: the trial; -1: the incumbent"),
     CONF_INT(O, against, "against", "0", 0, 1000000, "confirm: what it is compared with"),
     CONF_INT(O, seed, "seed", "0", 0, 1e18, "rerun: the seed; 0: the first that has a result"),
+    CONF_INT(O, rung, "rung", "-1", 0, 1000,
+             "rerun: the rung of halving, from 0 on; -1: the last of the trial"),
     CONF_SECTION("Output"),
     CONF_BOOL(O, json, "json", "print the result as JSON", .basic = true),
     CONF_BOOL(O, quiet, "quiet", "on stderr only warnings and errors", .basic = true),
@@ -77,7 +79,11 @@ static int confirm(const struct search_opts *o, const struct conf *c, struct err
 }
 
 static int rerun(const struct search_opts *o, const struct conf *c, struct err *e) {
-    struct rerun_opts ro = {.seed = o->seed, .out = o->out, .json = o->json, .quiet = o->quiet};
+    struct rerun_opts ro = {.seed = o->seed,
+                            .rung = o->rung,
+                            .out = o->out,
+                            .json = o->json,
+                            .quiet = o->quiet};
     const char *row = c->pos[2];
     struct search s;
     bool same;
@@ -104,7 +110,7 @@ const struct search_verb search_verbs[] = {
      "out overwrite time hours jobs tokenizer quiet", verb_init},
     {"compare", "folders of two or more searches, or of a suite", 1, 1000, "json", compare},
     {"confirm", "the folder of a search", 1, 1, "seeds trial against json quiet", confirm},
-    {"rerun", "the folder of a search and a row", 2, 2, "seed out json quiet", rerun},
+    {"rerun", "the folder of a search and a row", 2, 2, "seed rung out json quiet", rerun},
     {.word = NULL},
 };
 

@@ -12,7 +12,7 @@
 struct search_opts {
     const char *out, *resume, *launcher;
     int64_t jobs, trials; /* 0: the file's */
-    int64_t seeds, trial, against, seed; /* of confirm and rerun */
+    int64_t seeds, trial, against, seed, rung; /* of confirm and rerun */
     bool dry_run, json, quiet;
     struct search_short brief; /* without a file; its trials are these above */
     struct view_opts view;
