@@ -92,8 +92,7 @@ static char *number(double x, int digits) {
 }
 
 static const char *last_part(const struct conf_row *row, const char *s) {
-    const char *slash =
-        row && (row->path || row->resume == RESUME_SOURCE) ? strrchr(s, '/') : NULL;
+    const char *slash = row && conf_is_path(row) ? strrchr(s, '/') : NULL;
     return slash && slash[1] ? slash + 1 : s;
 }
 

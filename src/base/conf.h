@@ -191,6 +191,14 @@ extern const struct conf_row conf_common[];
 
 void conf_release(struct conf *c); /* accepts all zeros */
 
+/* True if s is one of the words of a list with blanks between them. */
+bool conf_has_word(const char *list, const char *s);
+
+/* Does the option name a file? */
+static inline bool conf_is_path(const struct conf_row *row) {
+    return row->path || row->resume == RESUME_SOURCE;
+}
+
 /* The candidate nearest to word by edit distance, or NULL if none is near. words: n strings. */
 const char *conf_suggest(const char *word, const char *const *words, size_t n);
 

@@ -14,9 +14,6 @@ enum { FROM_DEFAULT, FROM_FILE, FROM_ARGS };
 /* The row of an option by its name (n bytes, no dashes), or NULL. */
 const struct conf_row *conf_find(const struct conf_row *rows, const char *name, size_t n);
 
-/* True if s is one of the words of a list with blanks between them. */
-bool conf_has_word(const char *list, const char *s);
-
 /* The opts member of a row. */
 static inline void *conf_field(const struct conf *c, const struct conf_row *row) {
     return (char *)c->opts + row->offset;

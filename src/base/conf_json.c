@@ -10,10 +10,6 @@
 
 /* Paths --------------------------------------------------------------------------------------- */
 
-static bool is_path(const struct conf_row *row) {
-    return row->path || row->resume == RESUME_SOURCE;
-}
-
 static bool begins(const char *s, const char *with) {
     return !strncmp(s, with, strlen(with));
 }
@@ -105,7 +101,7 @@ static int read_int(struct conf *c, const struct conf_row *row, const char *what
 /* A string, or one of a list. path: of the config file. */
 static int read_string(struct conf *c, const struct conf_row *row, const char *path,
                        const char *what, const char *value, struct err *e) {
-    char *at = is_path(row) ? path_in(path, value) : strdup(value);
+    char *at = conf_is_path(row) ? path_in(path, value) : strdup(value);
     const int rc = !at                        ? err_set(e, ERR_NOMEM, "no memory for options")
                    : row->type == CONF_T_LIST ? conf_add_item(c, row, at, e)
                                               : conf_set_string(c, row, what, at, e);
@@ -290,7 +286,7 @@ static bool print_pairs(FILE *out, const struct conf_pairs *p) {
 
 /* A text value; of a source for a file in dir. */
 static bool print_text(const struct conf_row *r, const char *value, const char *dir, FILE *out) {
-    char *path = dir && is_path(r) ? path_from(dir, r, value) : strdup(value);
+    char *path = dir && conf_is_path(r) ? path_from(dir, r, value) : strdup(value);
     const bool ok = path && print_string(out, path);
     free(path);
     return ok;

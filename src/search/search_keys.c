@@ -94,13 +94,6 @@ static bool whole_values(const struct axis *a) {
     return a->kind != AXIS_log && a->kind != AXIS_linear && (a->kind != AXIS_share_of || a->step);
 }
 
-static bool has_word(const char *words, const char *word) {
-    const size_t n = strlen(word);
-    for (const char *p = words; n && (p = strstr(p, word)); p += n)
-        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n])) return true;
-    return false;
-}
-
 /* Is x what the option may be? */
 static bool allows(const struct conf_row *row, double x) {
     if (x == -1 && row->def && !strcmp(row->def, "-1")) return true;
@@ -133,7 +126,7 @@ static int check_words(const struct space *s, const struct axis *a, const struct
     bool good = a->kind == AXIS_choice;
     for (size_t i = 0; good && i < json_array_size(a->choices); i++) {
         const char *word = json_string_value(json_array_get(a->choices, i));
-        good = word && (any || has_word(row->choices, word));
+        good = word && (any || conf_has_word(row->choices, word));
     }
     snprintf(expected, sizeof expected, "%s%.500s", any ? "a choice of texts" : "some of: ",
              any ? "" : row->choices);

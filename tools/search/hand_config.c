@@ -194,7 +194,7 @@ static const json_t *alone(const json_t *v) {
 
 static bool is_path(const char *key) {
     const struct conf_row *row = conf_row(train_rows, key);
-    return row && (row->path || row->resume == RESUME_SOURCE);
+    return row && conf_is_path(row);
 }
 
 static bool same(const char *key, const json_t *a, const json_t *b) {

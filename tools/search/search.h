@@ -20,7 +20,7 @@
  *
  * Members that the driver adds to the ledger's lines:
  *   search, resume  "version", "commit", "host", "cpu", "threads", "tier", "gemm", "date", "trials"
- *                   (planned), "sources": {path: hash of the file}; search: "file" (all of it),
+ *                   (planned), "sources" (search_sources.h); search: "file" (all of it),
  *                   "memory_mb" that a trial may plan with, so that what is refused stays refused
  *   proposal        "date"
  *   result          "seconds" (of the process), "rss_mb" (its peak), "why" (its last words, where

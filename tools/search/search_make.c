@@ -7,6 +7,7 @@
 #include "json_text.h"
 #include "machine.h"
 #include "provenance.h"
+#include "search_sources.h"
 #include "train_opts.h"
 #include "trial.h"
 #include "words.h"
@@ -19,7 +20,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #define TEST_FRACTION 0.05 /* of the data, where the base says nothing */
 
@@ -47,31 +47,19 @@ static json_t *whole_path(const char *path, const char *value) {
     return v;
 }
 
-static bool is_word(const struct conf_row *row, const char *value) {
-    const size_t n = strlen(value);
-    for (const char *p = row->choices; n && p && (p = strstr(p, value)); p += n)
-        if ((p == row->choices || p[-1] == ' ') && (p[n] == ' ' || !p[n])) return true;
-    return false;
-}
-
-static json_t *whole_value(const struct conf_row *row, const char *path, json_t *v) {
-    if (json_is_string(v) && !is_word(row, json_string_value(v)))
-        return whole_path(path, json_string_value(v));
+/* A value of an option or an axis, or an array of them. New. */
+static json_t *whole_value(const char *key, const char *path, json_t *v) {
+    const char *text = json_string_value(v);
+    if (text && search_names_file(key, text)) return whole_path(path, text);
     if (!json_is_array(v)) return json_incref(v);
     json_t *all = json_array();
     for (size_t i = 0; all && i < json_array_size(v); i++) {
-        json_t *one = whole_value(row, path, json_array_get(v, i));
+        json_t *one = whole_value(key, path, json_array_get(v, i));
         if (one && !json_array_append_new(all, one)) continue;
         json_decref(all);
         return NULL;
     }
     return all;
-}
-
-/* Programs that are named by a path, not found by PATH. */
-static json_t *whole_program(const char *path, json_t *v) {
-    const char *name = json_string_value(v);
-    return name && strchr(name, '/') ? whole_path(path, name) : json_incref(v);
 }
 
 /* Words of a command that are files here. It is run in another folder, or from one. */
@@ -103,9 +91,7 @@ static json_t *whole_base(const struct search_file *f) {
     bool ok = base != NULL;
     json_t *v;
     json_object_foreach(f->base, key, v) {
-        const struct conf_row *row = conf_row(train_rows, key);
-        if (!ok || !row || !(row->path || row->resume == RESUME_SOURCE)) continue;
-        ok = put(base, key, whole_value(row, path, v));
+        if (ok) ok = put(base, key, whole_value(key, path, v));
     }
     if (ok) json_object_del(base, "seed"); /* trials have their own */
     if (ok) json_object_del(base, CONF_RECORD);
@@ -119,13 +105,16 @@ static json_t *whole_base(const struct search_file *f) {
     return NULL;
 }
 
-/* Programs of an axis. */
-static bool whole_axis(json_t *file, const char *path) {
-    json_t *axis = json_object_get(json_object_get(file, "space"), "program");
-    json_t *choices = json_object_get(axis, "choice");
-    for (size_t i = 0; i < json_array_size(choices); i++) {
-        json_t *v = whole_program(path, json_array_get(choices, i));
-        if (!v || json_array_set_new(choices, i, v)) return false;
+/* Files and programs of axes, and of the conditions that name them. */
+static bool whole_axes(json_t *file, const char *path) {
+    const char *key, *of;
+    json_t *axis, *v;
+    void *next;
+    json_object_foreach(json_object_get(file, "space"), key, axis) {
+        json_t *choice = json_object_get(axis, "choice"), *when = json_object_get(axis, "when");
+        if (choice && !put(axis, "choice", whole_value(key, path, choice))) return false;
+        json_object_foreach_safe(when, next, of, v)
+            if (!put(when, of, whole_value(of, path, v))) return false;
     }
     return true;
 }
@@ -154,8 +143,8 @@ static bool whole_strategy(json_t *strategy) {
 static json_t *whole_file(const struct search_file *f) {
     json_t *file = json_deep_copy(f->json), *program = json_object_get(f->json, "program");
     bool ok = file && put(file, "base", whole_base(f)) && whole_metric(file, f) &&
-              whole_axis(file, f->path) && whole_strategy(json_object_get(file, "strategy"));
-    if (ok && program) ok = put(file, "program", whole_program(f->path, program));
+              whole_axes(file, f->path) && whole_strategy(json_object_get(file, "strategy"));
+    if (ok && program) ok = put(file, "program", whole_value("program", f->path, program));
     if (ok) return file;
     json_decref(file);
     return NULL;
@@ -283,34 +272,6 @@ int search_extend(struct search *s, int64_t trials, bool dry, struct err *e) {
 
 /* Facts ---------------------------------------------------------------------------------------- */
 
-static int hash_source(json_t *sources, const char *path, struct err *e) {
-    struct file_map m;
-    char text[24];
-    if (!file_is_regular(path)) return 0; /* a folder, or a name that comes with duet */
-    const int rc = file_map_open(&m, path, e);
-    if (rc) return rc;
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH64(m.data, m.size, 0));
-    file_map_close(&m);
-    return json_object_set_new(sources, path, json_string(text)) ? no_memory(e) : 0;
-}
-
-/* Of all files that the base names. */
-static int hash_sources(const struct search_file *f, json_t *sources, struct err *e) {
-    const char *key;
-    json_t *v;
-    int rc = 0;
-    json_object_foreach(f->base, key, v) {
-        const struct conf_row *row = conf_row(train_rows, key);
-        if (!row || !(row->path || row->resume == RESUME_SOURCE)) continue;
-        if (json_is_string(v)) TRY(hash_source(sources, json_string_value(v), e));
-        for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++)
-            if (json_is_string(json_array_get(v, i)))
-                TRY(hash_source(sources, json_string_value(json_array_get(v, i)), e));
-    }
-out:
-    return rc;
-}
-
 /* Date, version, commit, host, processor, tier and backend, as a run's record has them. */
 static json_t *machine_facts(const struct search_file *f, struct err *e) {
     struct machine m = {0};
@@ -332,7 +293,7 @@ static json_t *machine_facts(const struct search_file *f, struct err *e) {
 
 json_t *search_facts(const struct search_file *f, struct err *e) {
     json_t *facts = machine_facts(f, e), *sources = json_object();
-    int rc = facts && sources ? hash_sources(f, sources, e) : facts ? no_memory(e) : e->code;
+    int rc = facts && sources ? search_sources(f, sources, e) : facts ? no_memory(e) : e->code;
     if (!rc && (json_object_set(facts, "sources", sources) ||
                 json_object_set_new(facts, "trials", json_integer(f->trials))))
         rc = no_memory(e);
@@ -342,32 +303,14 @@ json_t *search_facts(const struct search_file *f, struct err *e) {
     return NULL;
 }
 
-/* Other data under the same name would make the trials incomparable without a word. */
-static int same_sources(const struct search *s, json_t *was, json_t *now, struct err *e) {
-    const char *path;
-    json_t *hash;
-    json_object_foreach(was, path, hash) {
-        const json_t *found = json_object_get(now, path);
-        if (!found)
-            return err_set(e, ERR_INPUT, "%s: %s is not there any more, which its trials read",
-                           s->dir, path);
-        if (!json_equal(hash, found))
-            return err_set(e, ERR_INPUT,
-                           "%s: %s is another file (hash %s, was %s) than when the search began: "
-                           "trials would not be comparable",
-                           s->dir, path, json_string_value(found), json_string_value(hash));
-    }
-    return 0;
-}
-
 int search_begin(struct search *s, struct err *e) {
     int rc = 0;
     json_t *line = search_facts(&s->file, e);
     const bool first = !s->ledger.head;
     if (!line) return e->code;
     if (!first)
-        TRY(same_sources(s, json_object_get(s->ledger.head, "sources"),
-                         json_object_get(line, "sources"), e));
+        TRY(search_sources_same(s->dir, json_object_get(s->ledger.head, "sources"),
+                                json_object_get(line, "sources"), e));
     if (json_object_set_new(line, "event", json_string(first ? "search" : "resume")))
         TRY(no_memory(e));
     if (first && json_object_set(line, "file", s->file.json)) TRY(no_memory(e));

@@ -120,16 +120,9 @@ const struct search_verb *search_verb(const char *word) {
     return NULL;
 }
 
-static bool has_word(const char *words, const char *word) {
-    const size_t n = strlen(word);
-    for (const char *p = words; (p = strstr(p, word)); p += n)
-        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n])) return true;
-    return false;
-}
-
 int search_takes(const char *what, const char *takes, const struct conf *c, struct err *e) {
     for (const struct conf_row *r = c->rows; r->type != CONF_T_END; r++)
-        if (r->name && conf_given(c, r->name) && !has_word(takes, r->name))
+        if (r->name && conf_given(c, r->name) && !conf_has_word(takes, r->name))
             return err_set(e, ERR_USAGE, "--%s has no effect on %s", r->name, what);
     return 0;
 }
