@@ -151,10 +151,19 @@ out:
     return rc;
 }
 
+/* Keys of summary.json that are known to be better when lower. */
+static const char lower_keys[] = "val_bpb val_loss val_loss_full best_val_loss train_loss";
+
 static int read_better(struct search_file *f, const json_t *v, struct err *e) {
     const json_t *better = json_object_get(v, "better");
     const char *word = json_string_value(better);
-    if (!better && f->metric.key) return 0;
+    if (!better && f->metric.key && conf_has_word(lower_keys, f->metric.key)) return 0;
+    if (!better && f->metric.key)
+        return err_set(e, ERR_USAGE,
+                       "%s: \"metric\": nothing says whether \"%.80s\" is better when lower or "
+                       "when higher: give {\"key\": \"%.80s\", \"better\": \"lower\" or "
+                       "\"higher\"}",
+                       f->path, f->metric.key, f->metric.key);
     if (!word || (strcmp(word, "lower") && strcmp(word, "higher")))
         return wrong(f->path, "metric\": \"better", better, "\"lower\" or \"higher\"", e);
     f->metric.higher = !strcmp(word, "higher");
@@ -276,6 +285,17 @@ out:
     return rc;
 }
 
+/* Axes that set how long the windows of the metric are. */
+static int check_windows(const struct search_file *f, struct err *e) {
+    for (size_t i = 0; i < f->space.n; i++) {
+        const char *key = f->space.axis[i].key, *why = search_keys_why_window(f, key);
+        if (why)
+            return err_set(e, ERR_USAGE, "%s: \"space\": \"%s\" cannot be searched: it %s", f->path,
+                           key, why);
+    }
+    return 0;
+}
+
 static int read_members(struct search_file *f, const struct conf_row *rows, struct err *e) {
     static const char *const words[] = {"base",       "budget",     "space",  "trials", "metric",
                                         "strategy",   "seed",       "seeds",  "confidence",
@@ -287,6 +307,7 @@ static int read_members(struct search_file *f, const struct conf_row *rows, stru
     TRY(read_budget(f, e));
     TRY(read_space(f, rows, e));
     TRY(read_metric(f, e));
+    TRY(check_windows(f, e));
     TRY(read_rest(f, e));
     rc = read_strategy(f, e);
 out:

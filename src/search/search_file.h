@@ -13,7 +13,8 @@
  * metric       "val_bpb"    a key of summary.json, or {"key": K, "better": "lower" or "higher",
  *                           "exact": true}, or {"command": "sh score.sh", "better": ...}: a program
  *                           that is run in a trial's folder and prints a number. exact: val_bpb of
- *                           whole documents (eval --exact); the default where the key is val_bpb
+ *                           whole documents (eval --exact); the default where the key is val_bpb.
+ *                           "better" must be given but for val_bpb and losses, which are to be low
  * strategy     "tpe"        a name, or {"name": "tpe", "startup": 20} (strategy.h)
  * seed         1            of the proposals
  * seeds        8            seeds that a configuration is trained with at most, while undecided
@@ -98,6 +99,11 @@ int search_keys_check(const struct space *s, const struct conf_row *rows, struct
  * is no change. */
 int search_keys_check_config(const json_t *config, const json_t *base, const struct conf_row *rows,
                              struct err *e);
+
+/* Why the metric cannot compare values of that key, as the end of a sentence that begins with "it";
+ * NULL: it can. Keys of summary.json are measured in windows of the validation data, as long as
+ * --seq says, else the model's description; the exact val_bpb is of whole documents. */
+const char *search_keys_why_window(const struct search_file *f, const char *key);
 
 /* Is it an option of the data that is learned from or measured on? A suite has other values of them
  * for each of its searches. */

@@ -195,6 +195,27 @@ int search_keys_check_config(const json_t *config, const json_t *base, const str
     return 0;
 }
 
+/* Is the key of summary.json measured in windows? */
+static bool in_windows(const struct search_metric *m) {
+    return m->key && !m->exact &&
+           (!strncmp(m->key, "val_", 4) || !strncmp(m->key, "best_val_", 9) ||
+            !strcmp(m->key, "train_loss"));
+}
+
+const char *search_keys_why_window(const struct search_file *f, const char *key) {
+    static const char other[] = "model init set.duet.seq_len set.max_position_embeddings";
+    const json_t *set = json_object_get(f->base, "set");
+    if (!in_windows(&f->metric)) return NULL;
+    if (!strcmp(key, "seq"))
+        return "sets how long the windows are that the metric is measured in: use the exact "
+               "\"val_bpb\", which is of whole documents";
+    if (!conf_has_word(other, key) || json_number_value(json_object_get(f->base, "seq")) > 0)
+        return NULL;
+    if (strcmp(key, "set.duet.seq_len") && json_object_get(set, "duet.seq_len")) return NULL;
+    return "sets how long the windows are that the metric is measured in, where \"base\" has no "
+           "\"seq\": give it, or use the exact \"val_bpb\", which is of whole documents";
+}
+
 bool search_keys_is_data(const char *key) {
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         if (!strcmp(key, refused[i].key)) return refused[i].why == why_data;

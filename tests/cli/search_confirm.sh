@@ -30,6 +30,8 @@ refuses "nothing was kept" 2 'nothing better than trial 0 was kept; --trial T' "
     confirm exp
 "$DUET" experiment --search exp lr=1e-2 --quiet >one.out 2>one.err
 "$DUET" experiment --search exp lr=1.02e-4 --quiet >two.out 2>two.err
+refuses "no windows of another length" 2 '"seq" cannot be changed in this search: it sets how long' \
+    "$DUET" experiment --search exp seq=64 --quiet
 # Two seeds are too few for the gate: what is tried is there, whatever was decided.
 T="--trial 1"
 check "there are three trials" [ -d exp/trials/0002 ]

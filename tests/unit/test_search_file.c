@@ -114,6 +114,14 @@ static void members_that_are_refused(void **state) {
             "array of its words");
     refused(NULL, ", 'metric': {'key': 'val_loss', 'exact': true}",
             "search.json: \"metric\": \"exact\" is of \"val_bpb\" only, not of \"val_loss\"");
+    refused(NULL, ", 'metric': 'tokens_per_second'",
+            "search.json: \"metric\": nothing says whether \"tokens_per_second\" is better when "
+            "lower or when higher: give {\"key\": \"tokens_per_second\", \"better\": \"lower\" or "
+            "\"higher\"}");
+    refused(NULL, ", 'metric': {'key': 'val_accuracy'}",
+            "search.json: \"metric\": nothing says whether \"val_accuracy\" is better when lower "
+            "or when higher: give {\"key\": \"val_accuracy\", \"better\": \"lower\" or "
+            "\"higher\"}");
     refused(NULL, ", 'limits': {'second': 3}",
             "search.json: \"limits\": unknown key \"second\"; did you mean \"seconds\"?");
     refused(NULL, ", 'limits': {'seconds': 0}",
@@ -200,6 +208,51 @@ static void axes_that_are_refused(void **state) {
     refused("{'rng': {'choice': ['counter']}}", "",
             S "there is no option \"rng\" any more: the predecessors' stream of signs is gone; the "
               "first edition, commit 7279bbc, goes on with such a run and replays it");
+}
+
+/* Whatever sets the length of the windows that the metric is measured in. */
+static void windows_of_the_metric(void **state) {
+    (void)state;
+    static const char *const keys[] = {"seq", "set.duet.seq_len", "set.max_position_embeddings",
+                                       "model", "init", "batch"};
+    static const struct {
+        const char *base, *metric;
+        bool refused[6]; /* of the keys */
+    } rows[] = {
+        {"", "'val_bpb'", {0}},
+        {"", "{'key': 'val_bpb', 'exact': true}", {0}},
+        {"", "{'command': 'x', 'better': 'lower'}", {0}},
+        {"", "{'key': 'tokens_per_second', 'better': 'higher'}", {0}},
+        {"", "{'key': 'val_bpb', 'exact': false}", {1, 1, 1, 1, 1, 0}},
+        {"", "'val_loss'", {1, 1, 1, 1, 1, 0}},
+        {"", "'best_val_loss'", {1, 1, 1, 1, 1, 0}},
+        {"", "'train_loss'", {1, 1, 1, 1, 1, 0}},
+        {"", "{'key': 'val_accuracy', 'better': 'higher'}", {1, 1, 1, 1, 1, 0}},
+        {"'seq': 0", "'val_loss'", {1, 1, 1, 1, 1, 0}},
+        {"'seq': 64", "'val_loss'", {1, 0, 0, 0, 0, 0}},
+        {"'set': {'duet.seq_len': 64}", "'val_loss'", {1, 1, 0, 0, 0, 0}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t k = 0; k < 6; k++) {
+            char text[600];
+            snprintf(text, sizeof text,
+                     "{\"base\": {%s}, \"budget\": {\"steps\": 4}, \"trials\": 3, \"metric\": %s, "
+                     "\"space\": {\"%s\": {\"choice\": [%s]}}}",
+                     rows[i].base, rows[i].metric, keys[k], k == 3 || k == 4 ? "'a'" : "16, 64");
+            for (char *p = text; *p; p++)
+                if (*p == '\'') *p = '"';
+            const int rc = search_file_read(&file, text, strlen(text), "search.json", train_rows,
+                                            &e);
+            assert_int_equal(rc, rows[i].refused[k] ? ERR_USAGE : 0);
+            search_file_close(&file);
+        }
+    refused("{'seq': {'choice': [16, 64]}}", ", 'metric': 'val_loss'",
+            S "\"seq\" cannot be searched: it sets how long the windows are that the metric is "
+              "measured in: use the exact \"val_bpb\", which is of whole documents");
+    refused("{'model': {'choice': ['a', 'b']}}", ", 'metric': 'val_loss'",
+            S "\"model\" cannot be searched: it sets how long the windows are that the metric is "
+              "measured in, where \"base\" has no \"seq\": give it, or use the exact "
+              "\"val_bpb\", which is of whole documents");
 }
 
 /* Every option of the program can be told from those that may not be searched: what changes where a
@@ -375,6 +428,7 @@ int main(void) {
         cmocka_unit_test(everything),
         cmocka_unit_test(members_that_are_refused),
         cmocka_unit_test(axes_that_are_refused),
+        cmocka_unit_test(windows_of_the_metric),
         cmocka_unit_test(every_option_is_decided),
         cmocka_unit_test(start_options_and_hash),
         cmocka_unit_test(base_in_a_file),

@@ -243,6 +243,10 @@ static int apply(const struct search *s, const struct said *x, json_t *config, s
         const bool as_base = same(key, v, base);
         rc = one ? 0 : no_memory(e);
         if (!rc && !as_base) rc = search_keys_check_config(one, NULL, train_rows, e);
+        const char *why = !rc && !as_base ? search_keys_why_window(&s->file, key) : NULL;
+        if (why)
+            rc = err_set(e, ERR_USAGE, "\"%.80s\" cannot be changed in this search: it %s", key,
+                         why);
         if (!rc && as_base && !is_axis(s, key)) {
             json_object_del(config, key);
         } else if (!rc) {
