@@ -186,6 +186,18 @@ check "takes its axis away" sh -c 'grep -q "\"optimizer\": \"lion\"" lion.json &
 check "the search goes on" "$DUET" search --resume space --trials 4 --quiet
 check "to as many proposals of its own" equal "$(grep -c '"from": *"random"' space/ledger.jsonl)" 3
 
+# ---- where nothing was tried yet, it begins where the base will
+sed -e 's/"lr": 1e-4, //' -e 's/"seeds": 5,/"seeds": 1, "confidence": 0, SPACE,/' \
+    -e 's/SPACE/"space": {"lr": {"log": [1e-4, 1e-1]}, "accum": {"int": [1, 3]}}/' exp.json >new.json
+must "$DUET" search new.json --out new --quiet >search.out
+sed -i '2,$d' new/ledger.jsonl
+rm -r new/trials new/best.json
+check "the first experiment" sh -c '"$1" experiment --search new accum=2 --quiet >new.out; [ $? = 0 ] ||
+    [ $? = 3 ]' - "$DUET"
+check "has two trials" equal "$(grep -c '"event":"proposal"' new/ledger.jsonl)" 2
+check "of one rate, the base's" equal \
+    "$(grep '"event":"proposal"' new/ledger.jsonl | grep -o '"lr":[^,}]*' | sort -u)" '"lr":0.001'
+
 # ---- what decides is what is printed: val_bpb of whole documents, not the windows' of summary.json
 sed 's/{"key": "val_bpb", "exact": false}/"val_bpb"/; s/"seeds": 5/"seeds": 2/' exp.json >whole.json
 must "$DUET" search whole.json --out whole --quiet >search.out

@@ -99,13 +99,6 @@ static int64_t hide_own(const struct ledger *l, struct history *h, struct trial 
     return hidden;
 }
 
-static int64_t count_hand(const struct ledger *l) {
-    int64_t n = 0;
-    for (size_t i = 0; i < l->n_jobs; i++)
-        n += !l->job[i].before && !strcmp(l->job[i].from, SEARCH_HAND);
-    return n;
-}
-
 /* Asks the strategy, with the results of the first `visible` jobs. p->trial: the search's. */
 static int ask(const struct drive *d, size_t visible, struct proposal *p, struct err *e) {
     const struct search *s = d->s;
@@ -123,7 +116,7 @@ static int ask(const struct drive *d, size_t visible, struct proposal *p, struct
                              .seed = (uint64_t)s->file.seed,
                              .start = start,
                              .history = {t, l->n_jobs},
-                             .trials = s->file.trials + count_hand(l),
+                             .trials = s->file.trials + search_by_hand(s),
                              .runner = &d->command.runner,
                              .whole = &whole};
     const bool rungs = s->file.strategy.kind->rungs;
@@ -171,15 +164,12 @@ out:
     return rc;
 }
 
-/* The base: the axes' values that are nearest to what it says. */
 static int propose_base(struct drive *d, struct err *e) {
-    double u[SPACE_MAX_AXES];
-    json_t *config = NULL;
-    int rc;
-    TRY(search_start(&d->s->file, u, e));
-    config = space_config(&d->s->file.space, u);
     const struct proposal base = {.share = 1, .from = "base"};
-    TRY(config ? drive_append_proposal(d, &base, config, NULL, e) : no_memory(e));
+    json_t *config;
+    int rc;
+    TRY(search_base(&d->s->file, &config, e));
+    rc = drive_append_proposal(d, &base, config, NULL, e);
 out:
     json_decref(config);
     return rc;

@@ -293,13 +293,12 @@ out:
     return rc;
 }
 
-/* Of a search in which nothing was tried yet, that of the base to be. New; NULL: ERR_NOMEM. */
-static json_t *begin(const struct search *s, bool from_base, struct err *e) {
+/* Of a search in which nothing was tried yet, that of the base to be. New. */
+static int begin(const struct search *s, bool from_base, json_t **config, struct err *e) {
     const int64_t incumbent = search_incumbent(s);
-    double u[SPACE_MAX_AXES];
-    if (search_trials(s))
-        return json_deep_copy(search_config(s, from_base || incumbent < 0 ? 0 : incumbent));
-    return search_file_start(&s->file, train_rows, u, e) ? NULL : space_config(&s->file.space, u);
+    if (!search_trials(s)) return search_base(&s->file, config, e);
+    *config = json_deep_copy(search_config(s, from_base || incumbent < 0 ? 0 : incumbent));
+    return *config ? 0 : no_memory(e);
 }
 
 int hand_config(const struct search *s, const struct hand_change *c, json_t **config,
@@ -309,8 +308,8 @@ int hand_config(const struct search *s, const struct hand_change *c, json_t **co
     *config = NULL;
     TRY(make_args(&x, c, e));
     TRY(read_said(&x, e));
-    *config = begin(s, c->config != NULL, e);
-    TRY(*config ? apply(s, &x, *config, e) : no_memory(e));
+    TRY(begin(s, c->config != NULL, config, e));
+    TRY(apply(s, &x, *config, e));
     TRY(drop_inactive(s, &x, *config, e));
     rc = apply_program(s, c->program, *config, e);
 out:

@@ -208,6 +208,13 @@ size_t search_kept(const struct search *s) {
     return n;
 }
 
+int64_t search_by_hand(const struct search *s) {
+    int64_t n = 0;
+    for (size_t i = 0; i < s->ledger.n_jobs; i++)
+        n += !s->ledger.job[i].before && !strcmp(s->ledger.job[i].from, SEARCH_HAND);
+    return n;
+}
+
 /* Evidence ------------------------------------------------------------------------------------- */
 
 static double real_of(const json_t *j, const char *key) {

@@ -113,6 +113,8 @@ int64_t search_incumbent(const struct search *s);
 int64_t search_rival(const struct search *s, int64_t trial);
 /* Keeps but for the base. */
 size_t search_kept(const struct search *s);
+/* Trials that were proposed by hand, which come on top of the planned ones. */
+int64_t search_by_hand(const struct search *s);
 
 /* What a decision rests on. NaN or -1: not in the ledger. */
 struct search_evidence {
@@ -143,6 +145,8 @@ const char *search_changes(const struct search *s, int64_t trial, int64_t from, 
 /* The base's point (space.n): of each axis the value nearest to what the base says, else to what
  * `duet train` would decide for it, else to what the model's description says. */
 int search_start(const struct search_file *f, double *u, struct err *e);
+/* Its configuration, which trial 0 has: new. */
+int search_base(const struct search_file *f, json_t **config, struct err *e);
 
 /* Facts for the ledger's first line: new; NULL with *e filled. sources: of which the hashes are
  * taken. */

@@ -113,3 +113,14 @@ int search_start(const struct search_file *f, double *u, struct err *e) {
     json_decref(whole.base);
     return rc;
 }
+
+int search_base(const struct search_file *f, json_t **config, struct err *e) {
+    double u[SPACE_MAX_AXES];
+    int rc;
+    *config = NULL;
+    TRY(search_start(f, u, e));
+    *config = space_config(&f->space, u);
+    if (!*config) rc = no_memory(e);
+out:
+    return rc;
+}

@@ -99,14 +99,11 @@ static void find_hits(struct status *st) {
 static int64_t planned(const struct search *s) {
     const struct strategy_choice *how = &s->file.strategy;
     const bool grid = !strcmp(how->kind->name, "grid");
-    int64_t by_hand = 0;
     if (!strcmp(how->kind->name, SEARCH_HAND)) return -1;
-    for (size_t i = 0; i < s->ledger.n_jobs; i++)
-        by_hand += !s->ledger.job[i].before && !strcmp(s->ledger.job[i].from, SEARCH_HAND);
     const double most =
         space_count(&s->file.space, grid ? (size_t)strategy_option(how, "points") : 0);
     const int64_t trials = s->file.trials;
-    return by_hand + (most < (double)trials ? (int64_t)most : trials); /* NaN: not known */
+    return search_by_hand(s) + (most < (double)trials ? (int64_t)most : trials); /* NaN: not known */
 }
 
 /* A trial that is still to come takes as long as those before it did, the base aside; of halving
