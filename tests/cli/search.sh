@@ -156,6 +156,19 @@ refuses "no folder" 2 "out is missing" "$DUET" search w.json
 refuses "no search there" 2 "text.txt.*not the folder of a search" "$DUET" search --resume text.txt
 refuses "an option without effect" 2 "jobs has no effect on search --resume" \
     "$DUET" search --resume a --jobs 3
+cp a/search.json a.before
+refuses "fewer trials than there are" 2 "a: 3 trials are asked for, and 7 are there" \
+    "$DUET" search --resume a --trials 3
+check "changes nothing" same a.before a/search.json
+
+# ---- a base that fails ---------------------------------------------------------------------------
+file t.json "\"trials\": 2, \"seeds\": 1, \"strategy\": \"random\", \"limits\": {\"seconds\": 0.001}, $LR"
+check "a base over its limit ends with 1" sh -c '"$0" search t.json --out t >t.out 2>t.err; [ $? = 1 ]' \
+    "$DUET"
+check "which is said" says t.err \
+    "^duet: error: t: the base failed .time.: took longer than 0.001 s; nothing else was kept"
+check "also of the base" says t.out "^base: *failed .time.: took longer than 0.001 s"
+check "it is no best" says t.out "^best: *none: "
 echo "x" >>text.txt
 refuses "other data than it began with" 1 "text.txt is another file" "$DUET" search --resume a
 finish

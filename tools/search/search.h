@@ -58,7 +58,8 @@ int search_create(struct search *s, const json_t *json, const char *path, const 
 /* The same without a folder and without a ledger: s->dir is NULL. For who asks first. */
 int search_plan(struct search *s, const json_t *json, const char *path, struct err *e);
 
-/* So many trials from now on: in s, and in search.json unless `dry`. */
+/* So many trials from now on: in s, and in search.json unless `dry`. ERR_USAGE where there are more
+ * already. */
 int search_extend(struct search *s, int64_t trials, bool dry, struct err *e);
 
 /* Opens a folder. write: locks it (ERR_USAGE where another process has it), cuts a torn line. */

@@ -265,6 +265,11 @@ out:
 }
 
 int search_extend(struct search *s, int64_t trials, bool dry, struct err *e) {
+    const int64_t there = search_trials(s) - search_by_hand(s);
+    if (trials < there)
+        return err_set(e, ERR_USAGE,
+                       "%s: %lld trials are asked for, and %lld are there: expected at least as many",
+                       s->dir, (long long)trials, (long long)there);
     s->file.trials = trials;
     if (json_object_set_new(s->file.json, "trials", json_integer(trials))) return no_memory(e);
     return dry ? 0 : write_file(s->file.json, s->dir, e);
