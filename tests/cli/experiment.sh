@@ -197,6 +197,10 @@ check "the first experiment" sh -c '"$1" experiment --search new accum=2 --quiet
 check "has two trials" equal "$(grep -c '"event":"proposal"' new/ledger.jsonl)" 2
 check "of one rate, the base's" equal \
     "$(grep '"event":"proposal"' new/ledger.jsonl | grep -o '"lr":[^,}]*' | sort -u)" '"lr":0.001'
+tier=$(sed -n '1s/.*"tier":"\([^"]*\)".*/\1/p' new/ledger.jsonl)
+[ "$tier" = generic ] ||
+    refuses "with another instruction set" 1 "the instruction set $tier, here is generic" \
+        env DUET_CPU=generic "$DUET" experiment --search new accum=3
 
 # ---- what decides is what is printed: val_bpb of whole documents, not the windows' of summary.json
 sed 's/{"key": "val_bpb", "exact": false}/"val_bpb"/; s/"seeds": 5/"seeds": 2/' exp.json >whole.json

@@ -161,6 +161,35 @@ refuses "fewer trials than there are" 2 "a: 3 trials are asked for, and 7 are th
     "$DUET" search --resume a --trials 3
 check "changes nothing" same a.before a/search.json
 
+# ---- what makes other bits -----------------------------------------------------------------------
+tier=$(sed -n '1s/.*"tier":"\([^"]*\)".*/\1/p' a/ledger.jsonl)
+lines=$(wc -l <a/ledger.jsonl)
+if [ "$tier" = generic ]; then
+    ok "another instruction set # SKIP this processor has one"
+else
+    refuses "another instruction set" 1 \
+        "the instruction set $tier, here is generic: .*DUET_CPU=$tier goes on" \
+        env DUET_CPU=generic "$DUET" search --resume a
+    check "leaves the ledger" equal "$(wc -l <a/ledger.jsonl)" "$lines"
+    file g.json "\"trials\": 2, \"seeds\": 1, \"confidence\": 0, \"strategy\": \"random\", $LR"
+    check "begun with the smallest set" env DUET_CPU=generic "$DUET" search g.json --out g --quiet
+    check "it goes on with it" env DUET_CPU=generic "$DUET" search --resume g --trials 3 --quiet
+    refuses "and with no other" 1 "instruction set generic, here is .*DUET_CPU=generic goes on" \
+        env -u DUET_CPU "$DUET" search --resume g
+fi
+cp -r a b
+sed -i '1s/"gemm":"[^"]*"/"gemm":"other"/' b/ledger.jsonl
+refuses "another library of products" 1 "products by other, here is [a-z]*: .*a duet that has other" \
+    "$DUET" search --resume b
+cp -r a c
+sed -i '1s/"commit":"[^"]*"/"commit":"0123abc"/' c/ledger.jsonl
+check "another commit goes on" search --resume c
+check "with a warning" says search.err \
+    "^warning: c was begun by another duet .commit 0123abc, this is .*.: trials of both"
+check "and is on record" equal "$(tail -1 c/ledger.jsonl | grep -c '"event":"resume".*"commit":\|"commit":.*"event":"resume"')" 1
+check "of the same there is none" search --resume a
+check "as it is the same" equal "$(grep -c warning search.err)" 0
+
 # ---- a base that fails ---------------------------------------------------------------------------
 file t.json "\"trials\": 2, \"seeds\": 1, \"strategy\": \"random\", \"limits\": {\"seconds\": 0.001}, $LR"
 check "a base over its limit ends with 1" sh -c '"$0" search t.json --out t >t.out 2>t.err; [ $? = 1 ]' \

@@ -159,8 +159,10 @@ void search_known(const struct search *s, size_t *known);
 
 /* For who writes ------------------------------------------------------------------------------ */
 
-/* The ledger's first line, if it is empty; else a line that somebody goes on, after the sources
- * were compared: ERR_INPUT where one is another than it was. search_open does this. */
+/* The ledger's first line, if it is empty; else a line that somebody goes on, after what the bits
+ * of trials hang on was compared: ERR_INPUT where a source, the instruction set or the library of
+ * products is another than it was. Another commit of duet, where that is what trains, is a warning
+ * on stderr. search_open does this. */
 int search_begin(struct search *s, struct err *e);
 /* Members that follow from file and ledger. */
 void search_settle(struct search *s);

@@ -308,14 +308,50 @@ json_t *search_facts(const struct search_file *f, struct err *e) {
     return NULL;
 }
 
+static const char *text_of(const json_t *line, const char *key) {
+    const char *text = json_string_value(json_object_get(line, key));
+    return text ? text : "";
+}
+
+/* Another instruction set, or another library of products, makes other bits. */
+static int same_machine(const struct search *s, const json_t *now, struct err *e) {
+    const json_t *was = s->ledger.head;
+    const char *tier = text_of(was, "tier"), *gemm = text_of(was, "gemm");
+    if (*tier && strcmp(tier, text_of(now, "tier")))
+        return err_set(e, ERR_INPUT,
+                       "%s: its trials were trained with the instruction set %s, here is %s: others "
+                       "would not be comparable; DUET_CPU=%s goes on with it, on a processor that "
+                       "has %s",
+                       s->dir, tier, text_of(now, "tier"), tier, tier);
+    if (*gemm && strcmp(gemm, text_of(now, "gemm")))
+        return err_set(e, ERR_INPUT,
+                       "%s: its trials were trained with products by %s, here is %s: others would "
+                       "not be comparable; go on with it by a duet that has %s",
+                       s->dir, gemm, text_of(now, "gemm"), gemm);
+    return 0;
+}
+
+/* Trials of a program that the file names are of that one, whoever starts them. */
+static void warn_of_program(const struct search *s, const json_t *now) {
+    const char *was = text_of(s->ledger.head, "commit"), *is = text_of(now, "commit");
+    if (s->file.program || !*was || !strcmp(was, is)) return;
+    fprintf(stderr,
+            "warning: %s was begun by another duet (commit %s, this is %s): trials of both may not "
+            "be comparable\n",
+            s->dir, was, is);
+}
+
 int search_begin(struct search *s, struct err *e) {
     int rc = 0;
     json_t *line = search_facts(&s->file, e);
     const bool first = !s->ledger.head;
     if (!line) return e->code;
-    if (!first)
+    if (!first) {
         TRY(search_sources_same(s->dir, json_object_get(s->ledger.head, "sources"),
                                 json_object_get(line, "sources"), e));
+        TRY(same_machine(s, line, e));
+        warn_of_program(s, line);
+    }
     if (json_object_set_new(line, "event", json_string(first ? "search" : "resume")))
         TRY(no_memory(e));
     if (first && json_object_set(line, "file", s->file.json)) TRY(no_memory(e));
