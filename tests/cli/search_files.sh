@@ -95,4 +95,22 @@ file axis.json "$MODEL, $DATA" "\"program\": {\"choice\": [\"$DUET\", \"./axis.s
 check "programs of an axis" search axis.json --out axis
 echo '# changed' >>axis.sh
 changed "nor one of these" axis "$WORK/axis.sh is another file" 0
+
+# ---- what they take of the disk ------------------------------------------------------------------
+fact() { sed -n "s/^disk: *$1.*/\1/p" search.out; }
+for bytes in 3000000 9000000; do # the plan tokenises up to 4 MB
+    must stories $bytes 7 >big.txt
+    must "$DUET" tokenize big.txt --tokenizer byte --out big.shard --overwrite --quiet >tokenize.out
+    mb=$(awk -v n="$(wc -c <big.shard)" 'BEGIN { print n / 1e6 }')
+    file big.json "$MODEL, \"data\": \"big.txt\"" "$LR"
+    check "a text of $bytes bytes" search big.json --dry-run
+    check "its tokens count" close_to "$(fact '[0-9.]* MB (\([0-9.]*\) of them tokens)')" "$mb" "$(awk -v t="$mb" -v n=$bytes 'BEGIN { print n < 4e6 ? 0.051 : 0.02 * t }')"
+    each=$(fact '\([0-9.]*\) MB')
+    check "beside the weights" awk -v a="$each" -v t="$mb" 'BEGIN { exit !(a > t && a < t + 1) }'
+    check "of the base alone" close_to "$(fact '.*kept, \([0-9.]*\) to ')" "$each" 0.001
+    check "of both" close_to "$(fact '.* to \([0-9.]*\) MB in all')" "$(awk -v a="$each" 'BEGIN { print 2 * a }')" 0.11
+done
+file shard.json "$MODEL, \"data\": \"big.shard\"" "$LR"
+check "a shard" search shard.json --dry-run
+check "is in no run" equal "$(grep -c 'tokens' search.out)" 0
 finish

@@ -9,6 +9,8 @@
 #include "opt.h"
 #include "rng.h"
 #include "term.h"
+#include "textin.h"
+#include "textlist.h"
 #include "train_plan.h"
 #include "trial.h"
 #include "usual_peak.h"
@@ -17,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES = 12 };
+enum { SAMPLES = 12, SAMPLE_TEXT = 1 << 18 };
 #define SAMPLE_SECONDS 2.0 /* for asking about them */
 #define GOOD_SHARE 0.6     /* of the GEMM peak, of a training */
 #define POOR_SHARE 0.2
@@ -81,11 +83,68 @@ double search_cost_share(const struct search *s) {
     return fmin(1, (1 + (rungs - 1) * (1 - 1 / eta)) / pow(eta, rungs - 1));
 }
 
+/* Bytes of tokens a byte of the file, by the beginning of its text. */
+static int sample_tokens(const struct tokenizer *t, const char *path, double *ratio,
+                         struct err *e) {
+    struct textin in = {0};
+    struct tok_ids ids = {0};
+    char *text = malloc(SAMPLE_TEXT);
+    size_t got = 0;
+    int rc;
+    TRY(text ? textin_open(&in, path, e) : err_set(e, ERR_NOMEM, "no memory for a search"));
+    TRY(textin_read(&in, text, SAMPLE_TEXT, &got, e));
+    TRY(tokenizer_encode(t, text, got, true, false, &ids, e));
+    const double width = tokenizer_vocab_size(t) > 1 << 16 ? 4 : 2;
+    *ratio = in.done ? width * (double)ids.n / (double)in.done : 0;
+out:
+    free(ids.ids);
+    free(text);
+    textin_close(&in);
+    return rc;
+}
+
+/* Bytes of the shard that a run's folder gets of texts. shard: of the plan, if it has made one. */
+static int shard_bytes(const struct asked *a, const struct conf_list *data,
+                       const struct shard *shard, double *bytes, struct err *e) {
+    struct textlist l = {0};
+    double ratio = 0;
+    int rc = 0;
+    *bytes = 0;
+    if (!data->n || !strcmp(a->o.format, "raw16") || shard_probe(data->item[0])) return 0;
+    if (shard->map.size) {
+        *bytes = (double)shard->map.size;
+        return 0;
+    }
+    TRY(textlist_open(&l, data->item, data->n, e));
+    const double size = (double)textlist_size(&l); /* 0: of a pipe */
+    if (size > 0 && a->plan.data.tokenizer) {
+        TRY(sample_tokens(a->plan.data.tokenizer, l.path[0], &ratio, e));
+        *bytes = ratio * size;
+    }
+out:
+    textlist_close(&l);
+    return rc;
+}
+
+/* What stays of a training that is kept. */
+static int fill_disk(const struct asked *a, struct search_cost *c, struct err *e) {
+    const struct train_plan *p = &a->plan;
+    double data = 0, val_data = 0;
+    int rc;
+    TRY(shard_bytes(a, &a->o.data, &p->data.shard, &data, e));
+    TRY(shard_bytes(a, &a->o.val_data, &p->val_data.shard, &val_data, e));
+    c->tokens_mb = 1e-6 * (data + val_data);
+    c->disk_mb = in_mb(p->memory.weights) + 0.9 * in_mb(p->memory.optimizer) + c->tokens_mb;
+out:
+    return rc;
+}
+
 /* Whole trainings. */
 static void fill_trainings(const struct search *s, struct search_cost *c) {
     const double seeds = s->plan.max_seeds, others = (double)s->file.trials - 1;
     const double floor = seeds < JUDGE_FLOOR ? seeds : JUDGE_FLOOR;
     const double share = search_cost_share(s);
+    c->floor = floor;
     c->least = floor + others * share;
     c->most = seeds * (1 + others * share);
     if (s->file.every_seed && share == 1) c->least = c->most;
@@ -146,9 +205,10 @@ int search_cost(const struct search *s, struct search_cost *c, struct err *e) {
     TRY(ask(s, config, &a, e));
     c->planned_mb = in_mb(a.plan.memory.total);
     c->num_params_M = 1e-6 * (double)model_param_count(&a.plan.model);
-    c->disk_mb = in_mb(a.plan.memory.weights) + 0.9 * in_mb(a.plan.memory.optimizer);
-    fill_seconds(s, &a, c);
+    rc = fill_disk(&a, c, e);
+    if (!rc) fill_seconds(s, &a, c);
     release(&a);
+    if (rc) goto out;
     fill_trainings(s, c);
     c->can_keep = can_keep(s);
     rc = sample(s, c, e);
@@ -202,5 +262,9 @@ void search_cost_print(const struct search *s, const struct search_cost *c, FILE
         term_fact(out, "keeps", "none can be shown with %lld seeds at confidence %g in %lld trials: "
                   "give more \"seeds\"", (long long)f->seeds, f->confidence,
                   (long long)s->planned);
-    term_fact(out, "disk", "%.1f MB for each training of a trial that is kept", c->disk_mb);
+    *text = '\0';
+    if (c->tokens_mb > 0) snprintf(text, sizeof text, " (%.1f of them tokens)", c->tokens_mb);
+    term_fact(out, "disk", "%.1f MB%s for each training of a trial that is kept, %.1f to %.1f MB "
+              "in all",
+              c->disk_mb, text, c->floor * c->disk_mb, ceil(c->most - 1e-6) * c->disk_mb);
 }

@@ -11,11 +11,13 @@ struct search_cost {
     /* Of a training of the base, with the processors of a trial: the budget's, or what its work
      * takes at 60 % and at 20 % of their GEMM peak. NaN: not known. */
     double seconds, seconds_most;
-    double disk_mb;         /* of one that is kept: weights and state */
+    double disk_mb;         /* of one that is kept: weights, state and tokens */
+    double tokens_mb;       /* of these, of texts: as the plan made them, else by the beginning */
     double memory_mb;       /* that a trial may plan with; 0: not known */
     double least_mb, most_mb; /* planned, of the configurations that were asked about */
     int asked, refused;     /* configurations beside the base; those that do not fit */
     double least, most;     /* whole trainings of the search, at least and at most */
+    double floor;           /* those of the base */
     bool can_keep;          /* there are seeds enough for the gate to be sure */
 };
 
