@@ -40,6 +40,7 @@ struct ledger_job {
     double *u;               /* the configuration's point; owned */
     json_t *json;            /* the line; "config" is in it */
     size_t before;           /* 1 + the trial's job before, or 0 */
+    size_t line;             /* of the file, from 1 */
 };
 
 struct ledger_result {

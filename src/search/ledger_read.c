@@ -119,7 +119,7 @@ out:
 }
 
 static int take_proposal(struct ledger *l, json_t *j, const char *what, struct err *e) {
-    struct ledger_job job = {.json = j}, *jobs;
+    struct ledger_job job = {.json = j, .line = l->n_lines + 1}, *jobs;
     struct ledger_trial *trials;
     int rc;
     TRY(read_proposal(l, &job, what, e));

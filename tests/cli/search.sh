@@ -63,6 +63,38 @@ check "it goes on to more trials, from anywhere" search --resume ../a --trials 7
 cd ..
 check "one more" equal "$(count a decision)" 7
 
+# ---- what was changed by hand ---------------------------------------------------------------------
+# with FROM TO: search.json of a copy, changed
+with() {
+    rm -rf e
+    cp -r a e
+    sed -i "$1" e/search.json
+    cmp -s a/search.json e/search.json && { echo "sed changed nothing"; return 1; }
+    cp e/ledger.jsonl e.jsonl
+}
+must with 's/"steps": 12/"steps": 40/'
+refuses "another budget" 1 'e/search.json: "budget.steps" is 40, and was 12 when the search began' \
+    "$DUET" search --resume e --trials 8
+check "nothing is written" same e/ledger.jsonl e.jsonl
+refuses "nor by hand" 1 '"budget.steps" is 40' "$DUET" experiment --search e lr=2e-3
+must with 's/"seq": 32/"seq": 16/'
+refuses "another base" 1 '"base.seq" is 16, and was 32' "$DUET" search --resume e
+must with 's/"seq": 32/"seq": 32, "clip": 2/'
+refuses "a base with more" 1 '"base.clip" is 2, and was not there' "$DUET" search --resume e
+must with 's/"seeds": 3,//'
+refuses "a rule that is gone" 1 '"seeds" is not there, and was 3' "$DUET" search --resume e
+must with 's/"seq": 32/"seq": 32.0/; s/"jobs": 2/"jobs": 1/; s/"trials": 7/"trials": 8, "launcher": "env"/'
+check "jobs, trials and launcher may be others" search --resume e
+check "one more trial" equal "$(count e decision)" 8
+must with '1s/^/ /'
+sed -i '/"proposal".*"trial":2,/s/"batch":[0-9]*/"batch":3/' e/ledger.jsonl
+refuses "a configuration that is not what its hash says" 1 'e/ledger.jsonl, line [0-9]*: ' \
+    "$DUET" search --resume e
+must with '1s/^/ /'
+sed -i '/"proposal".*"trial":2,/s/"batch":2/"batch":8/; t; /"proposal".*"trial":2,/s/"batch":4/"batch":2/; t; /"proposal".*"trial":2,/s/"batch":8/"batch":4/' e/ledger.jsonl
+refuses "nor another one of the space" 1 "e/ledger.jsonl, line $(grep -n '"proposal".*"trial":2,' a/ledger.jsonl | cut -d: -f1): trial 2 has hash .* the line was changed" \
+    "$DUET" search --resume e
+
 # ---- rows are those of train ---------------------------------------------------------------------
 best=$(ledger a decision | grep '"keep"' | tail -1 | sed 's/.*"trial":\([0-9]*\).*/\1/')
 check "the best trains" "$DUET" train --config a/best.json --out straight --quiet

@@ -93,6 +93,7 @@ int search_open(struct search *s, const char *dir, bool write, struct err *e) {
     TRY(search_file_open(&s->file, path, train_rows, e));
     TRY(write ? ledger_open(&s->ledger, ledger, &s->file.space, e)
               : ledger_read(&s->ledger, ledger, &s->file.space, e));
+    if (write) TRY(search_check_file(s, e));
     if (write) TRY(search_begin(s, e));
     search_settle(s);
 out:

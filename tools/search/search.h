@@ -62,7 +62,8 @@ int search_plan(struct search *s, const json_t *json, const char *path, struct e
  * already. */
 int search_extend(struct search *s, int64_t trials, bool dry, struct err *e);
 
-/* Opens a folder. write: locks it (ERR_USAGE where another process has it), cuts a torn line. */
+/* Opens a folder. write: locks it (ERR_USAGE where another process has it), cuts a torn line, and
+ * checks that it is the same search still (search_check_file, search_begin). */
 int search_open(struct search *s, const char *dir, bool write, struct err *e);
 void search_close(struct search *s); /* accepts all zeros */
 
@@ -156,6 +157,11 @@ json_t *search_facts(const struct search_file *f, struct err *e);
 /* Seeds of each trial that decisions rest on (n_trials numbers): those that its own decision used,
  * all of one that was kept, and those that later candidates were compared at. 0: not decided. */
 void search_known(const struct search *s, size_t *known);
+
+/* For who trains: is search.json what the ledger has of it (all but trials, jobs and launcher), and
+ * does each proposal's hash follow from its configuration? ERR_INPUT, which names the key or the
+ * line. search_open does this where it is to write. */
+int search_check_file(const struct search *s, struct err *e);
 
 /* For who writes ------------------------------------------------------------------------------ */
 

@@ -1,0 +1,97 @@
+/* Is a folder still that of the search that its ledger tells of? */
+#include "search.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What may be another from one time to the next: no trial that is there would be another. */
+static bool may_change(const char *key) {
+    return !strcmp(key, "trials") || !strcmp(key, "jobs") || !strcmp(key, "launcher");
+}
+
+static bool equal(const json_t *a, const json_t *b) {
+    if (json_is_number(a) && json_is_number(b))
+        return json_number_value(a) == json_number_value(b); /* 2.0 is 2 */
+    return json_equal(a, b);
+}
+
+static const char *show(const json_t *v, char buf[64]) {
+    char *text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+    snprintf(buf, 64, "%.*s%s", 50, text ? text : v ? "?" : "not there",
+             text && strlen(text) > 50 ? "..." : "");
+    free(text);
+    return buf;
+}
+
+/* The axes are numbered as they stand there. */
+static int same_order(const struct search *s, json_t *was, json_t *is, struct err *e) {
+    void *a = json_object_iter(was), *b = json_object_iter(is);
+    while (a && b && !strcmp(json_object_iter_key(a), json_object_iter_key(b))) {
+        a = json_object_iter_next(was, a);
+        b = json_object_iter_next(is, b);
+    }
+    if (!a || !b) return 0;
+    return err_set(e, ERR_INPUT,
+                   "%s/search.json: \"space\" has \"%.80s\" where \"%.80s\" was when the search began, "
+                   "and the order of axes counts: put it back, or begin another search",
+                   s->dir, json_object_iter_key(b), json_object_iter_key(a));
+}
+
+/* in: keys above with a point behind, or "". */
+static int same_tree(const struct search *s, const char *in, json_t *was, json_t *is,
+                     struct err *e);
+
+static int same_member(const struct search *s, const char *in, const char *key, json_t *was,
+                       json_t *is, struct err *e) {
+    char path[200], old[64], new[64];
+    if (equal(was, is) || (!*in && may_change(key))) return 0;
+    if (json_is_object(was) && json_is_object(is) && strlen(in) < 100) {
+        snprintf(path, sizeof path, "%s%.80s.", in, key);
+        return same_tree(s, path, was, is, e);
+    }
+    return err_set(e, ERR_INPUT,
+                   "%s/search.json: \"%s%.80s\" is %s, and was %s when the search began: trials would "
+                   "not be comparable; put it back, or begin another search",
+                   s->dir, in, key, show(is, new), show(was, old));
+}
+
+static int same_tree(const struct search *s, const char *in, json_t *was, json_t *is,
+                     struct err *e) {
+    const char *key;
+    json_t *v;
+    int rc = 0;
+    json_object_foreach(was, key, v)
+        if (!rc) rc = same_member(s, in, key, v, json_object_get(is, key), e);
+    json_object_foreach(is, key, v)
+        if (!rc && !json_object_get(was, key)) rc = same_member(s, in, key, NULL, v, e);
+    return rc;
+}
+
+/* Every configuration, with the base and the budget of the file, is what its hash says. */
+static int same_hashes(const struct search *s, struct err *e) {
+    const struct ledger *l = &s->ledger;
+    char hash[17];
+    for (size_t i = 0; i < l->n_jobs; i++) {
+        const struct ledger_job *job = &l->job[i];
+        if (!search_file_hash(&s->file, json_object_get(job->json, "config"), hash))
+            return err_set(e, ERR_NOMEM, "no memory for a hash");
+        if (strcmp(hash, job->hash))
+            return err_set(e, ERR_INPUT,
+                           "%s, line %zu: trial %lld has hash %s, and its \"config\" gives %s: the "
+                           "line was changed",
+                           l->path, job->line, (long long)job->trial, job->hash, hash);
+    }
+    return 0;
+}
+
+int search_check_file(const struct search *s, struct err *e) {
+    json_t *was = json_object_get(s->ledger.head, "file");
+    int rc = 0;
+    if (json_is_object(was)) TRY(same_tree(s, "", was, s->file.json, e));
+    if (json_is_object(was))
+        TRY(same_order(s, json_object_get(was, "space"), json_object_get(s->file.json, "space"), e));
+    rc = same_hashes(s, e);
+out:
+    return rc;
+}
