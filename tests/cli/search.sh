@@ -95,6 +95,20 @@ sed -i '/"proposal".*"trial":2,/s/"batch":2/"batch":8/; t; /"proposal".*"trial":
 refuses "nor another one of the space" 1 "e/ledger.jsonl, line $(grep -n '"proposal".*"trial":2,' a/ledger.jsonl | cut -d: -f1): trial 2 has hash .* the line was changed" \
     "$DUET" search --resume e
 
+# A ledger that was cut back by hand: what its lost lines tell of is trained anew.
+rm -rf e
+cp -r a e
+drop=$(ledger a decision | sed -n 's/.*"trial":\([1-9]\),"decision":"discard".*/\1/p' | head -1)
+at=$(grep -n "\"event\":\"result\",\"trial\":$drop," a/ledger.jsonl | head -1 | cut -d: -f1)
+head -n $((at - 1)) a/ledger.jsonl >e/ledger.jsonl
+check "its run is there, without weights" [ -f e/trials/000$drop/seed-1/summary.json ]
+check "without" absent e/trials/000$drop/seed-1/model.blzt
+check "a ledger cut back goes on" search --resume e
+rows() { ledger "$1" result | sed 's/.*"trial":\([0-9]*\),"seed":\([0-9]*\),.*"status":"\([a-z]*\)","value":\([^,]*\),.*/\1 \2 \3 \4/' | sort; }
+rows a >a.rows
+rows e >e.rows
+check "to the same rows, bit for bit" same a.rows e.rows
+
 # ---- rows are those of train ---------------------------------------------------------------------
 best=$(ledger a decision | grep '"keep"' | tail -1 | sed 's/.*"trial":\([0-9]*\).*/\1/')
 check "the best trains" "$DUET" train --config a/best.json --out straight --quiet

@@ -205,6 +205,7 @@ static int start(struct drive *d, int number, const struct want *w, bool *refuse
     TRY(fill_spec(d, number, e));
     if (w->seed == 1) TRY(refuse(d, slot, refused, e));
     if (*refused) goto out;
+    search_clear_dropped(slot->folder);
     TRY(d->runner.start(d->runner.ctx, number, &slot->spec, e));
     slot->busy = true;
 out:

@@ -185,6 +185,9 @@ int search_write_trial(const struct search *s, int64_t trial, struct err *e);
 void search_drop_weights(const struct search *s, int64_t trial);
 /* The same of the folder of one run. */
 void search_drop_run(const char *dir);
+/* A run that has ended and of which only what tells of it is left, while its result is on no record:
+ * it can be neither measured nor gone on with. Removes its folder, so that it is trained anew. */
+void search_clear_dropped(const char *dir);
 /* A file, or a folder with all that is in it; links are not followed. */
 void search_remove(const char *path);
 

@@ -3,7 +3,6 @@
 #include "confirm_record.h"
 #include "facts.h"
 #include "file.h"
-#include "format.h"
 #include "num.h"
 #include "provenance.h"
 #include "table.h"
@@ -97,14 +96,6 @@ static char *path_of(const struct search *s, int64_t trial, int64_t seed, const 
     return search_path(s, name);
 }
 
-/* A run of which only what tells of it is left cannot be measured: its line was lost. */
-static void clear_dropped(const char *folder) {
-    char *summary = file_join(folder, "summary.json"), *weights = model_file_of_run(folder);
-    if (summary && file_exists(summary) && !weights) search_remove(folder);
-    free(summary);
-    free(weights);
-}
-
 static int add_run(struct confirm *c, int64_t trial, int64_t seed, struct err *e) {
     const struct search *s = c->s;
     struct run *r = &c->run[c->n];
@@ -119,7 +110,7 @@ static int add_run(struct confirm *c, int64_t trial, int64_t seed, struct err *e
     rc = file_mkdirs(dir, e);
     if (!rc) rc = search_write_trial(s, trial, e); /* which may have been known and never run */
     dir[strlen(dir)] = '/'; /* and is r->folder again */
-    clear_dropped(dir);
+    search_clear_dropped(dir);
     c->spec[c->n - 1] = (struct trial_spec){
         .program = search_program(s, trial),
         .scorer = s->file.program,

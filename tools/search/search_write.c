@@ -4,6 +4,7 @@
 
 #include "file.h"
 #include "json_text.h"
+#include "record.h"
 #include "run_folder.h"
 
 #include <dirent.h>
@@ -80,6 +81,17 @@ void search_drop_run(const char *dir) {
     char *kept = file_join(dir, RUN_FOLDER_KEPT);
     if (kept) search_remove(kept);
     free(kept);
+}
+
+void search_clear_dropped(const char *dir) {
+    char *summary = file_join(dir, "summary.json"), *model = file_join(dir, "model.blzt"),
+         *adapter = file_join(dir, "adapter.blzt");
+    if (summary && model && adapter && file_exists(summary) && !file_exists(model) &&
+        !file_exists(adapter) && !record_is_locked(dir))
+        search_remove(dir);
+    free(summary);
+    free(model);
+    free(adapter);
 }
 
 void search_drop_weights(const struct search *s, int64_t trial) {
