@@ -155,6 +155,18 @@ refuses "beside another confirm" 2 'another process is confirming in it' "$DUET"
 exec 9>&-
 refuses "another folder" 2 'not the folder of a search' "$DUET" search confirm .
 wait
+cp text.txt was.txt
+tr a e <was.txt >text.txt
+cp exp/confirm.jsonl before.jsonl
+refuses "other text" 1 'text.txt is another file .* than when the search began' "$DUET" search confirm \
+    exp --trial 1 --seeds 5
+cp was.txt text.txt
+cp exp/search.json search.was
+sed -i 's/"steps": 8/"steps": 9/' exp/search.json
+refuses "another budget" 1 'exp/search.json: "budget.steps" is 9, and was 8 when the search began' \
+    "$DUET" search confirm exp --trial 1 --seeds 5
+cp search.was exp/search.json
+check "and nothing is recorded" same exp/confirm.jsonl before.jsonl
 "$DUET" experiment --search never lr=1e-2 --quiet >one.out 2>one.err
 check "a base without a share for the test has one" says never/search.json '"test-fraction": 0.05'
 must search none ', "test-fraction": 0'

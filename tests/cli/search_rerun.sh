@@ -58,16 +58,20 @@ sed -i "s/$kept/0123456789abcdef/" bad/ledger.jsonl
 check "other weights" rerun 3 bad 0 --seed 1
 check "it says which" says rerun.out 'does not repeat: the weights are others'
 cp steps/ledger.jsonl steps.jsonl
-sed -i 's/"lr": *0.001\b/"lr": 0.00101/' steps/ledger.jsonl
-cmp -s steps/ledger.jsonl steps.jsonl && sed -i 's/"lr": *[0-9.e-]*/"lr": 0.00101/' steps/ledger.jsonl
-check "another configuration" rerun 3 steps 0
+sed -i '/"proposal"/s/"lr": *[0-9.e-]*/"lr": 0.00101/' steps/ledger.jsonl
+refuses "another configuration" 1 'steps/ledger.jsonl, line 2: trial 0 has hash .* gives .* was changed' \
+    "$DUET" search rerun steps 0
 cp steps.jsonl steps/ledger.jsonl
+cp steps/search.json steps.json.was
+sed -i 's/"steps": 9/"steps": 8/' steps/search.json
+refuses "another budget" 1 'steps/search.json: "budget.steps" is 8, and was 9' "$DUET" search rerun steps 0
+cp steps.json.was steps/search.json
 rm bad/trials/0000/seed-1/clock
 cp timed/ledger.jsonl bad/ledger.jsonl
 refuses "the clock is gone" 1 'the clock of row 0 is gone' "$DUET" search rerun bad 0
 cp text.txt was.txt
 tr a e <was.txt >text.txt
-refuses "other data" 1 'text.txt is not what it was when the search began' "$DUET" search rerun steps 0
+refuses "other data" 1 'text.txt is another file .* than when the search began' "$DUET" search rerun steps 0
 cp was.txt text.txt
 
 # ---- other instructions are other bits: fewer can be asked for, more cannot

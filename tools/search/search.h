@@ -162,6 +162,9 @@ void search_known(const struct search *s, size_t *known);
  * does each proposal's hash follow from its configuration? ERR_INPUT, which names the key or the
  * line. search_open does this where it is to write. */
 int search_check_file(const struct search *s, struct err *e);
+/* The same, and that its sources (search_sources.h) are what they were: for who opened it to look
+ * at, and trains. ERR_INPUT. */
+int search_check_same(const struct search *s, struct err *e);
 
 /* For who writes ------------------------------------------------------------------------------ */
 

@@ -80,6 +80,7 @@ static int choose(struct confirm *c, struct err *e) {
     if (c->trial == c->against)
         return err_set(e, ERR_USAGE, "--trial and --against are both %lld", (long long)c->trial);
     TRY(check_test(s, e));
+    TRY(search_check_same(s, e));
     if (search_is_locked(s->dir))
         rc = err_set(e, ERR_USAGE, "%s: a search is going on in it; confirm when it has ended",
                      s->dir);

@@ -143,23 +143,6 @@ out:
     return rc;
 }
 
-static int check_sources(const struct rerun *r, struct err *e) {
-    json_t *was = json_object_get(r->s->ledger.head, "sources"), *hash;
-    const char *path;
-    json_t *now = search_facts(&r->s->file, e), *found = json_object_get(now, "sources");
-    int rc = now ? 0 : e->code;
-    if (!rc)
-        json_object_foreach(was, path, hash) {
-            if (rc || json_equal(hash, json_object_get(found, path))) continue;
-            rc = err_set(e, ERR_INPUT,
-                         "%s: %s is not what it was when the search began: its rows cannot be "
-                         "repeated",
-                         r->s->dir, path);
-        }
-    json_decref(now);
-    return rc;
-}
-
 static char *clock_of(const struct rerun *r) {
     char *path = file_join(r->was, "clock"), *whole = NULL;
     if (path && file_is_regular(path)) whole = realpath(path, NULL);
@@ -360,7 +343,7 @@ static int prepare(struct rerun *r, struct err *e) {
     if (!r->was) return no_memory(e);
     TRY(record_read(&r->record, r->was, RECORD_BRIEF, e));
     TRY(choose_tier(r, e));
-    TRY(check_sources(r, e));
+    TRY(search_check_same(r->s, e));
     TRY(make_folders(r, e));
     rc = write_config(r, e);
 out:

@@ -1,6 +1,8 @@
 /* Is a folder still that of the search that its ledger tells of? */
 #include "search.h"
 
+#include "search_sources.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,5 +95,16 @@ int search_check_file(const struct search *s, struct err *e) {
         TRY(same_order(s, json_object_get(was, "space"), json_object_get(s->file.json, "space"), e));
     rc = same_hashes(s, e);
 out:
+    return rc;
+}
+
+int search_check_same(const struct search *s, struct err *e) {
+    json_t *now = json_object();
+    int rc;
+    TRY(search_check_file(s, e));
+    TRY(now ? search_sources(&s->file, now, e) : err_set(e, ERR_NOMEM, "no memory for a search"));
+    rc = search_sources_same(s->dir, json_object_get(s->ledger.head, "sources"), now, e);
+out:
+    json_decref(now);
     return rc;
 }
