@@ -20,6 +20,43 @@ char *json_text(const json_t *j) {
     return json_text_dump(j, JSON_COMPACT);
 }
 
+/* The end of the text that begins at s[0] == '"': behind its closing quotation mark. */
+static const char *text_end(const char *s) {
+    for (s++; *s && *s != '"'; s++)
+        if (*s == '\\' && s[1]) s++;
+    return *s ? s + 1 : s;
+}
+
+/* Behind the ']' of the list that begins at s[0] == '['; NULL: it holds a list or an object. */
+static const char *flat_end(const char *s) {
+    for (s++; *s && *s != ']';) {
+        if (*s == '[' || *s == '{') return NULL;
+        s = *s == '"' ? text_end(s) : s + 1;
+    }
+    return *s ? s + 1 : NULL;
+}
+
+void json_text_join_lists(char *text) {
+    const char *s = text, *flat = text; /* flat: the end of the list that s is in */
+    char *out = text;
+    while (*s) {
+        const char *end = *s == '"' ? text_end(s) : s + 1;
+        if (*s == '[') {
+            const char *list_end = flat_end(s);
+            if (list_end) flat = list_end;
+        }
+        if (*s == '\n' && s < flat) { /* and the indentation behind it */
+            while (*end == ' ') end++;
+            if (out[-1] == ',') *out++ = ' ';
+        } else {
+            memmove(out, s, (size_t)(end - s));
+            out += end - s;
+        }
+        s = end;
+    }
+    *out = '\0';
+}
+
 /* Do the n digits that end before end fit into 64 bits with a sign? */
 static bool fits_int64(const char *start, const char *end, size_t n) {
     enum { DIGITS = 19 };

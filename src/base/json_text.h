@@ -10,6 +10,10 @@ char *json_text(const json_t *j);
 /* The same with flags of json_dumps: JSON_COMPACT, JSON_INDENT(2), ... */
 char *json_text_dump(const json_t *j, size_t flags);
 
+/* Of an indented text: lists of words and numbers, which hold no list and no object, are put on one
+ * line, as people write them: "[1, 2]". In place; the text only gets shorter. */
+void json_text_join_lists(char *text);
+
 /* JSON as Python's programs write it: duplicate keys are refused, and an integer beyond 64 bits
  * (10^30 where a length has no limit) is a real. NULL: *je says why. */
 json_t *json_text_load(const char *text, size_t n, json_error_t *je);

@@ -44,6 +44,7 @@ struct plan {
     double gflops;          /* in a step */
     double flops, tokens;   /* of a trial, about */
     int64_t layers, width, trials;
+    double fit; /* trials, before there is a least and a most of them */
     double memory_mb;
 };
 
@@ -221,8 +222,8 @@ static void choose(struct plan *p) {
     p->tokens = p->flops / (6 * weights);
     /* Starting, saving and measuring take time, too. */
     const double each = SEEDS_A_TRIAL * (1.05 * o->time + 5), base = BASE_SEEDS * o->time;
-    const double trials = 1 + (o->hours * 3600 * (double)o->jobs - base) / each;
-    p->trials = (int64_t)fmin(fmax(trials, LEAST_TRIALS), MOST_TRIALS);
+    p->fit = fmax(0, 1 + (o->hours * 3600 * (double)o->jobs - base) / each);
+    p->trials = (int64_t)fmin(fmax(p->fit, LEAST_TRIALS), MOST_TRIALS);
     p->memory_mb = floor(trial_memory_mb((unsigned)o->jobs) * 0.9);
 }
 
@@ -284,6 +285,7 @@ static int write_file(const struct plan *p, struct err *e) {
     search_close(&s);
     text = json_text_dump(j, JSON_INDENT(2));
     if (!text) TRY(err_set(e, ERR_NOMEM, "no memory for a search file"));
+    json_text_join_lists(text);
     TRY(write_text(p->o->out, text, e));
 out:
     json_decref(j);
@@ -292,6 +294,22 @@ out:
 }
 
 /* What was chosen, and why --------------------------------------------------------------------- */
+
+static void tell_trials(const struct plan *p, FILE *say) {
+    const double hours = p->o->hours;
+    const long long n = p->trials;
+    if (p->fit < LEAST_TRIALS)
+        term_fact(say, "trials",
+                  "%lld, the least that is worth a search; into %g h fit %.0f at about %.1f seeds "
+                  "each",
+                  n, hours, floor(p->fit), SEEDS_A_TRIAL);
+    else if (p->fit > MOST_TRIALS)
+        term_fact(say, "trials", "%lld, the most that is written; %g h would do for %.0f", n, hours,
+                  floor(p->fit));
+    else
+        term_fact(say, "trials", "%lld: what fits into %g h at about %.1f seeds each", n, hours,
+                  SEEDS_A_TRIAL);
+}
 
 static void tell(const struct plan *p, FILE *say) {
     const struct search_init *o = p->o;
@@ -318,8 +336,7 @@ static void tell(const struct plan *p, FILE *say) {
     if (p->memory_mb > 0)
         term_fact(say, "limits", "%.0f MB of memory, %.0f s: what needs more is a failed row",
                   p->memory_mb, ceil(2 * o->time + 60));
-    term_fact(say, "trials", "%lld: what fits into %g h at about %.1f seeds each",
-              (long long)p->trials, o->hours, SEEDS_A_TRIAL);
+    tell_trials(p, say);
     term_fact(say, "next", "duet search %s --out DIR", o->out);
 }
 
