@@ -28,6 +28,7 @@ struct world {
     double sd;         /* the candidate's noise, in units of the others' */
     double close;      /* correlation of the candidate's own noise with the incumbent's */
     unsigned tails;    /* df of the noise's t; 0: normal */
+    unsigned best_of;  /* the candidate's first result is the lowest of so many; 0, 1: as drawn */
     size_t incumbent;  /* its seeds when the test begins */
     size_t others;     /* configurations of SEEDS seeds that the pool has besides the incumbent */
 };
@@ -45,7 +46,9 @@ static inline void pair_draw(struct pair *p, const struct world *w, double gain,
     const double own = sqrt(1 - w->rho), apart = sqrt(1 - w->close * w->close);
     for (size_t s = 0; s < SEEDS; s++) {
         const double seed = sqrt(w->rho) * draw(r, w->tails), a = draw(r, w->tails);
-        const double b = w->close * a + apart * draw(r, w->tails);
+        double b = w->close * a + apart * draw(r, w->tails);
+        for (unsigned k = 1; !s && k < w->best_of; k++)
+            b = fmin(b, w->close * a + apart * draw(r, w->tails));
         p->incumbent[s] = 3 + seed + own * a;
         p->candidate[s] = 3 - gain * sqrt(2) * own + seed + w->sd * own * b;
         for (size_t c = 0; c < w->others; c++) other[c][s] = seed + own * draw(r, w->tails);
