@@ -212,6 +212,13 @@ check "val_bpb is the ledger's of the first seed" close_to "$(value val_bpb whol
 check "and not that of the windows" [ "$(value val_bpb whole.log)" != \
     "$(printf %.6f "$(json val_bpb whole/trials/0001/seed-1/summary.json)")" ]
 
+# ---- what the base leaves to the defaults is named by its value
+sed 's/, "lr": 1e-4//; s/"seeds": 5/"seeds": 2/' exp.json >bare.json
+must "$DUET" search bare.json --out bare --quiet >search.out
+check "a default" sh -c '"$1" experiment --search bare accum=2 --quiet | grep "^changes: *accum 1 -> 2$"' - "$DUET"
+check "the optimizer's own rate" sh -c '"$1" experiment --search bare lr=3e-4 --quiet |
+    grep "^changes: *lr '"$(json lr bare/trials/0000/seed-1/config.json)"' -> 0.0003$"' - "$DUET"
+
 # ---- a driver that is killed
 "$DUET" experiment --search exp batch=2 --quiet >kill.out 2>&1 &
 pid=$!

@@ -3,6 +3,7 @@
 #include "file.h"
 #include "json_text.h"
 #include "num.h"
+#include "opt.h"
 #include "suite.h"
 #include "train_opts.h"
 
@@ -311,11 +312,39 @@ static bool put_change(char *buf, size_t size, size_t *used, const char *key, co
     return true;
 }
 
-/* What the base says of a key that a configuration, made by hand, has beside the axes. */
-static const json_t *base_value(const struct search *s, const char *key) {
-    const json_t *set = json_object_get(s->file.base, "set");
-    return strncmp(key, "set.", 4) ? json_object_get(s->file.base, key)
-                                   : json_object_get(set, key + 4);
+/* What `duet train` decides where an optimizer's own value is asked for (-1); 0: not known here. */
+static double optimizers_own(const struct search *s, const json_t *config, const char *key) {
+    const json_t *v = json_object_get(config, "optimizer"), *base = s->file.base;
+    const char *name = json_string_value(v ? v : json_object_get(base, "optimizer"));
+    if (json_object_get(base, "engine") || json_object_get(config, "engine")) return 0;
+    const struct opt_kind *k = opt_find(name && strcmp(name, "auto") ? name : "adamw");
+    if (!k) return 0;
+    return !strcmp(key, "lr") ? k->lr : !strcmp(key, "beta1") ? k->beta1
+                                    : !strcmp(key, "beta2")   ? k->beta2
+                                                              : 0;
+}
+
+/* What stands for a key that neither a configuration nor the base says: the option's default. New,
+ * or NULL. */
+static json_t *default_value(const struct search *s, const json_t *config, const char *key) {
+    const struct conf_row *row = strncmp(key, "set.", 4) ? conf_row(train_rows, key) : NULL;
+    if (!row) return NULL;
+    if (row->type == CONF_T_BOOL && !row->def) return json_false();
+    if (!row->def) return NULL;
+    const double own = strcmp(row->def, "-1") ? 0 : optimizers_own(s, config, key);
+    if (own > 0) return json_real(own);
+    if (!strcmp(row->def, "-1")) return json_string("default");
+    json_t *parsed = json_loads(row->def, JSON_DECODE_ANY, NULL);
+    return parsed ? parsed : json_string(row->def);
+}
+
+/* What the base says of a key that a configuration, made by hand, has beside the axes; else its
+ * default with that configuration. New, or NULL. */
+static json_t *base_value(const struct search *s, const json_t *config, const char *key) {
+    const bool inner = !strncmp(key, "set.", 4);
+    const json_t *from = inner ? json_object_get(s->file.base, "set") : s->file.base;
+    json_t *v = json_object_get(from, inner ? key + 4 : key);
+    return v ? json_incref(v) : default_value(s, config, key);
 }
 
 const char *search_changes(const struct search *s, int64_t trial, int64_t from, char *buf,
@@ -327,14 +356,17 @@ const char *search_changes(const struct search *s, int64_t trial, int64_t from, 
     bool fits = true;
     *buf = 0;
     json_object_foreach(now, key, v) {
-        const json_t *old = json_object_get(was, key);
-        if (!old && from >= 0) old = base_value(s, key);
-        if (!fits || (old && json_equal(old, v))) continue;
-        fits = put_change(buf, size, &used, key, old, v, from < 0);
+        json_t *old = json_incref(json_object_get(was, key));
+        if (!old && from >= 0) old = base_value(s, was, key);
+        if (fits && !(old && json_equal(old, v)))
+            fits = put_change(buf, size, &used, key, old, v, from < 0);
+        json_decref(old);
     }
     json_object_foreach(was, key, v) {
         if (!fits || json_object_get(now, key)) continue;
-        fits = put_change(buf, size, &used, key, v, base_value(s, key), false);
+        json_t *left = base_value(s, now, key);
+        fits = put_change(buf, size, &used, key, v, left, false);
+        json_decref(left);
     }
     return buf;
 }
