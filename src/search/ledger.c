@@ -89,6 +89,7 @@ void ledger_close(struct ledger *l) {
     free(l->decision);
     free(l->trial);
     json_decref(l->head);
+    json_decref(l->other);
     if (l->fd > 0) close(l->fd); /* and gives the lock back */
     free(l->path);
     *l = (struct ledger){.fd = -1};

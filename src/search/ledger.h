@@ -69,6 +69,7 @@ struct ledger {
     char *path;
     int fd;       /* -1: only read */
     json_t *head; /* the first line; NULL: an empty ledger */
+    json_t *other; /* the last "resume" by another "commit" than the head's; NULL: none */
     struct ledger_job *job;
     struct ledger_result *result;
     struct ledger_decision *decision;

@@ -203,11 +203,14 @@ out:
     return rc;
 }
 
-/* The first line of a ledger, or a word for who goes on with it, of which nothing is kept. */
+/* The first line of a ledger, or a word for who goes on with it, which is kept of another program. */
 static int take_head(struct ledger *l, json_t *j, enum ledger_event event, const char *what,
                      struct err *e) {
     if (event == LEDGER_resume) {
-        json_decref(j);
+        const json_t *was = json_object_get(l->head, "commit"), *is = json_object_get(j, "commit");
+        const bool other = json_is_string(was) && json_is_string(is) && !json_equal(was, is);
+        json_decref(other ? l->other : j);
+        if (other) l->other = j;
         return 0;
     }
     if (l->head)

@@ -233,6 +233,12 @@ check "another commit goes on" search --resume c
 check "with a warning" says search.err \
     "^warning: c was begun by another duet .commit 0123abc, this is .*.: trials of both"
 check "and is on record" equal "$(tail -1 c/ledger.jsonl | grep -c '"event":"resume".*"commit":\|"commit":.*"event":"resume"')" 1
+"$DUET" search status c >c.out
+check "and told" says c.out "^program: *commit 0123abc, then .*: trials of both may not be comparable"
+"$DUET" search status c --json >c.json
+check "as JSON, too" grep -q '"other_commit": "' c.json
+"$DUET" search status a >a.out
+check "of one program nothing is" equal "$(grep -c '^program' a.out)" 0
 check "of the same there is none" search --resume a
 check "as it is the same" equal "$(grep -c warning search.err)" 0
 

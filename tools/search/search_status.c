@@ -160,6 +160,12 @@ static const char *budget_name(const struct search *s) {
     return names[s->file.budget];
 }
 
+/* The commit of another duet that went on with it, where that is what trains; NULL: none did. */
+static const char *other_commit(const struct search *s) {
+    const json_t *other = s->file.program ? NULL : s->ledger.other;
+    return json_string_value(json_object_get(other, "commit"));
+}
+
 /* JSON ----------------------------------------------------------------------------------------- */
 
 static json_t *delta_json(const struct view_delta *d) {
@@ -237,6 +243,7 @@ static int print_json(const struct status *st, FILE *out, struct err *e) {
     facts_text(o, "metric", metric_name(s));
     facts_text(o, "better", s->sign > 0 ? "lower" : "higher");
     facts_put(o, "confidence", json_real(s->file.confidence));
+    if (other_commit(s)) facts_text(o, "other_commit", other_commit(s));
     facts_put(o, "trials", counts_json(st));
     facts_put(o, "running", work_json(st));
     facts_put(o, "base", st->v->n ? trial_json(st->v, 0) : json_null());
@@ -370,6 +377,13 @@ static int print_hits(const struct status *st, FILE *out, struct err *e) {
     return starved ? err_set(e, ERR_NOMEM, "no memory for a table") : 0;
 }
 
+static void print_program(const struct search *s, FILE *out) {
+    const char *was = json_string_value(json_object_get(s->ledger.head, "commit"));
+    if (other_commit(s))
+        term_fact(out, "program", "commit %s, then %s: trials of both may not be comparable", was,
+                  other_commit(s));
+}
+
 static int print_text(const struct status *st, FILE *out, struct err *e) {
     const struct search *s = st->v->s;
     char amount[32];
@@ -381,6 +395,7 @@ static int print_text(const struct status *st, FILE *out, struct err *e) {
     term_fact(out, "search", "%s, %zu ax%s, %s a trial, %s (%s is better)",
               s->file.strategy.kind->name, s->file.space.n, s->file.space.n == 1 ? "is" : "es",
               amount, metric_name(s), s->sign > 0 ? "lower" : "higher");
+    print_program(s, out);
     print_counts(st, out);
     print_work(st, out);
     print_incumbent(st, out);
