@@ -7,6 +7,7 @@
 
 #include "arena.h"
 #include "err.h"
+#include "json_text.h"
 #include "rng.h"
 
 #include <errno.h>
@@ -219,6 +220,16 @@ static void rng48_is_drand48(void **state) {
     }
 }
 
+/* Lists without lists or objects are put on a line; brackets in texts count for nothing. */
+static void lists_on_a_line(void **state) {
+    (void)state;
+    char text[] = "{\n  \"a\": [\n    1,\n    \"x]\\\", [y\"\n  ],\n  \"b\": [\n    [\n      2,\n"
+                  "      3\n    ],\n    {\n      \"c\": []\n    }\n  ]\n}";
+    json_text_join_lists(text);
+    assert_string_equal(text, "{\n  \"a\": [1, \"x]\\\", [y\"],\n  \"b\": [\n    [2, 3],\n    {\n"
+                              "      \"c\": []\n    }\n  ]\n}");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_messages),
@@ -232,6 +243,7 @@ int main(void) {
         cmocka_unit_test(rng_below_is_unbiased),
         cmocka_unit_test(rng_moments),
         cmocka_unit_test(rng48_is_drand48),
+        cmocka_unit_test(lists_on_a_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,7 +202,7 @@ static void by_hand(void **state) {
     assert_true(again == 2 && search_status(&s, 2) == TRIAL_nan && search_incumbent(&s) == 1);
     char words[100];
     assert_string_equal(search_changes(&s, 2, 1, words, sizeof words),
-                        "lr 0.001 -> 0.5, beta1 none -> 0.8");
+                        "lr 0.001 -> 0.5, beta1 0.9 -> 0.8");
     json_decref(config);
     ok(drive_search(&s, &o, &e));
     assert_int_equal(search_trials(&s), 22);
