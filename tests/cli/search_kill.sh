@@ -16,11 +16,13 @@ cat >s.json <<END
  "budget": {"steps": 30}, "seeds": 3, "trials": $TRIALS, "jobs": 2, "strategy": $STRATEGY,
  "space": {"lr": {"log": [1e-4, 1e-2]}, "batch": {"choice": [2, 4, 8]}}}
 END
-# Proposals, and decisions with their evidence, in order, without what the clock says
+# Proposals, and decisions with their evidence, in order, without what the clock says. Where what was
+# left behind stands among the others hangs on which process ended first
+events() { grep "\"event\":\"$2\"" "$1/ledger.jsonl" | sed 's/,"date":"[^"]*"//'; }
 story() {
-    for event in proposal decision; do
-        grep "\"event\":\"$event\"" "$1/ledger.jsonl" | sed 's/,"date":"[^"]*"//'
-    done
+    events "$1" proposal
+    events "$1" decision | grep -v '"outrun"'
+    events "$1" decision | grep '"outrun"' | sort
 }
 values() {
     sed -n 's/.*"event":"result",\(.*"value":[^,]*\),.*/\1/p' "$1/ledger.jsonl" | sed 's/,"date".*//' |
