@@ -73,7 +73,7 @@
  * ones: with a noise floor of five seeds the mean of e, stopped, is then 1.9, 2.5, 3.1 for m = 5,
  * 20, 60, and 300 is ever reached by 0.0029, 0.0042, 0.0038 of the tests instead of 0.0033 at most
  * (test_gate_null). By the bound above the false discovery rate is then at most mean(e) times
- * 1 - confidence, 0.15 at 0.95 for m = 60. Later seeds are seen by no strategy, and dilute it.
+ * 1 - confidence, 0.153 at 0.95 for m = 60. Later seeds are seen by no strategy, and dilute it.
  *
  * share(t) is 0.8 / trials for the first `trials` tests, a fifth of that for as many again, and so
  * on: a search may be continued. `trials` is the number planned when it began. */
