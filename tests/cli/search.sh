@@ -83,6 +83,12 @@ must with 's/"seq": 32/"seq": 32, "clip": 2/'
 refuses "a base with more" 1 '"base.clip" is 2, and was not there' "$DUET" search --resume e
 must with 's/"seeds": 3,//'
 refuses "a rule that is gone" 1 '"seeds" is not there, and was 3' "$DUET" search --resume e
+must with '/"lr": {/,/}/d'
+sed -n '/"lr": {/,/}/p' a/search.json | sed '$s/},*/}/' >axis
+sed -i '/"batch": {/,/}/{/}/{s/},*/},/
+r axis
+}}' e/search.json
+refuses "the order of axes" 1 '"space" has "batch" where "lr" was' "$DUET" search --resume e
 must with 's/"seq": 32/"seq": 32.0/; s/"jobs": 2/"jobs": 1/; s/"trials": 7/"trials": 8, "launcher": "env"/'
 check "jobs, trials and launcher may be others" search --resume e
 check "one more trial" equal "$(count e decision)" 8
