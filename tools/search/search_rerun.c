@@ -89,7 +89,7 @@ static int choose_rung(const struct rerun *r, int *rung, struct err *e) {
 static int find_row(struct rerun *r, struct err *e) {
     const struct search *s = r->s;
     const long long trial = r->o->trial, seed = r->o->seed;
-    char at[32];
+    char at[32] = "";
     int rc, rung;
     if (trial < 0 || trial >= search_trials(s))
         return err_set(e, ERR_USAGE, "%s: there is no row %lld: %s%lld", s->dir, trial,
@@ -97,7 +97,7 @@ static int find_row(struct rerun *r, struct err *e) {
                        search_trials(s) ? (long long)search_trials(s) - 1 : 0LL);
     rc = choose_rung(r, &rung, e);
     if (rc) return rc;
-    snprintf(at, sizeof at, rung ? " at rung %d" : "", rung);
+    if (rung) snprintf(at, sizeof at, " at rung %d", rung);
     r->row = seed ? ledger_find(&s->ledger, trial, seed, rung) : first_result(s, trial, rung);
     if (!r->row && seed)
         return err_set(e, ERR_USAGE, "%s: row %lld has no result with seed %lld%s", s->dir, trial,
