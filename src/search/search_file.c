@@ -14,18 +14,6 @@ enum { FILE_MAX = 1 << 20 };
 
 /* Values --------------------------------------------------------------------------------------- */
 
-static int wrong(const char *path, const char *key, const json_t *v, const char *expected,
-                 struct err *e) {
-    char *text = v && !json_is_object(v) && !json_is_array(v) ? canon_text(v) : NULL;
-    const char *found = json_is_object(v) ? "an object" : json_is_array(v) ? "an array" : text;
-    const int rc = v ? err_set(e, ERR_USAGE, "%s: \"%s\" is %.80s, expected %s", path, key,
-                               found ? found : "?", expected)
-                     : err_set(e, ERR_USAGE, "%s: \"%s\" is missing, expected %s", path, key,
-                               expected);
-    free(text);
-    return rc;
-}
-
 /* Refuses keys of an object that are none of the words. where: "" or the key that holds it. */
 static int only_keys(const json_t *j, const char *const *words, size_t n, const char *path,
                      const char *where, struct err *e) {
@@ -58,7 +46,7 @@ static int read_whole(const struct search_file *f, const char *key, double least
     if (!v && *value) return 0; /* the default */
     snprintf(expected, sizeof expected, "a whole number from %.15g to %.15g", least, most);
     if (!json_is_number(v) || !(x >= least && x <= most) || x != trunc(x))
-        return wrong(f->path, key, v, expected, e);
+        return canon_wrong(f->path, key, v, expected, e);
     *value = json_is_integer(v) ? json_integer_value(v) : (int64_t)x;
     return 0;
 }
@@ -109,11 +97,11 @@ static int read_base(struct search_file *f, struct err *e) {
     else if (json_is_string(v) && *json_string_value(v))
         TRY(read_base_file(f, json_string_value(v), e));
     else
-        return wrong(f->path, "base", v, "an object with options of duet train, or a file's path",
+        return canon_wrong(f->path, "base", v, "an object with options of duet train, or a file's path",
                      e);
     const json_t *set = json_object_get(f->base, "set");
     if (set && !json_is_object(set)) {
-        rc = wrong(f->path, "base\": \"set", set, "an object", e);
+        rc = canon_wrong(f->path, "base\": \"set", set, "an object", e);
         goto out;
     }
     rc = search_keys_check_base(f->base, f->base_path ? f->base_path : f->path, e);
@@ -129,7 +117,7 @@ static int read_budget(struct search_file *f, struct err *e) {
     enum { N = sizeof words / sizeof *words };
     const json_t *v = json_object_get(f->json, "budget");
     int rc;
-    if (!json_is_object(v)) return wrong(f->path, "budget", v, expected, e);
+    if (!json_is_object(v)) return canon_wrong(f->path, "budget", v, expected, e);
     TRY(only_keys(v, words, N, f->path, "\"budget\": ", e));
     if (json_object_size(v) != 1)
         return err_set(e, ERR_USAGE, "%s: \"budget\" has %zu keys, expected %s", f->path,
@@ -145,7 +133,7 @@ static int read_budget(struct search_file *f, struct err *e) {
         if (!json_is_number(x) || !(f->amount > 0) ||
             f->amount > (i == SEARCH_flops ? 1e30 : i == SEARCH_time ? 1e9 : 1e15) ||
             (whole && f->amount != trunc(f->amount)))
-            rc = wrong(f->path, key, x, whole ? "a whole number above 0" : "a number above 0", e);
+            rc = canon_wrong(f->path, key, x, whole ? "a whole number above 0" : "a number above 0", e);
     }
 out:
     return rc;
@@ -165,7 +153,7 @@ static int read_better(struct search_file *f, const json_t *v, struct err *e) {
                        "\"higher\"}",
                        f->path, f->metric.key, f->metric.key);
     if (!word || (strcmp(word, "lower") && strcmp(word, "higher")))
-        return wrong(f->path, "metric\": \"better", better, "\"lower\" or \"higher\"", e);
+        return canon_wrong(f->path, "metric\": \"better", better, "\"lower\" or \"higher\"", e);
     f->metric.higher = !strcmp(word, "higher");
     return 0;
 }
@@ -186,12 +174,12 @@ static int read_metric(struct search_file *f, struct err *e) {
     }
     f->metric.key = v ? json_string_value(key) : "val_bpb";
     if (!f->metric.key || !*f->metric.key)
-        return wrong(f->path, json_is_object(v) ? "metric\": \"key" : "metric", key,
+        return canon_wrong(f->path, json_is_object(v) ? "metric\": \"key" : "metric", key,
                      "a key of summary.json, or an object with \"key\" or \"command\"", e);
     const bool bpb = !strcmp(f->metric.key, "val_bpb");
     f->metric.exact = exact ? json_is_true(exact) : bpb;
     if (exact && !json_is_boolean(exact))
-        return wrong(f->path, "metric\": \"exact", exact, "true or false", e);
+        return canon_wrong(f->path, "metric\": \"exact", exact, "true or false", e);
     if (f->metric.exact && !bpb)
         return err_set(e, ERR_USAGE,
                        "%s: \"metric\": \"exact\" is of \"val_bpb\" only, not of \"%.80s\"",
@@ -207,7 +195,7 @@ static int read_limits(struct search_file *f, struct err *e) {
     const json_t *v = json_object_get(f->json, "limits");
     int rc = 0;
     if (!v) return 0;
-    if (!json_is_object(v)) return wrong(f->path, "limits", v, "an object", e);
+    if (!json_is_object(v)) return canon_wrong(f->path, "limits", v, "an object", e);
     TRY(only_keys(v, words, 3, f->path, "\"limits\": ", e));
     for (int i = 0; i < 3 && !rc; i++) {
         const json_t *x = json_object_get(v, words[i]);
@@ -215,7 +203,7 @@ static int read_limits(struct search_file *f, struct err *e) {
         if (!x) continue;
         snprintf(key, sizeof key, "limits\": \"%s", words[i]);
         *value[i] = json_number_value(x);
-        if (!(*value[i] > 0)) rc = wrong(f->path, key, x, "a number above 0", e);
+        if (!(*value[i] > 0)) rc = canon_wrong(f->path, key, x, "a number above 0", e);
     }
 out:
     return rc;
@@ -236,13 +224,13 @@ static int read_rest(struct search_file *f, struct err *e) {
     TRY(read_whole(f, "jobs", 1, 4096, &f->jobs, e));
     const bool sure = f->confidence >= 0.5 && f->confidence < 1;
     if (confidence && !(sure || (json_is_number(confidence) && f->confidence == 0)))
-        return wrong(f->path, "confidence", confidence, "0, or a number from 0.5 to below 1", e);
+        return canon_wrong(f->path, "confidence", confidence, "0, or a number from 0.5 to below 1", e);
     f->every_seed = json_is_true(every);
     if (every && !json_is_boolean(every))
-        return wrong(f->path, "every_seed", every, "true or false", e);
+        return canon_wrong(f->path, "every_seed", every, "true or false", e);
     f->program = json_string_value(program);
     if (program && (!f->program || !*f->program))
-        return wrong(f->path, "program", program, "the path of a program", e);
+        return canon_wrong(f->path, "program", program, "the path of a program", e);
     if (program && space_find(&f->space, "program") < f->space.n)
         return err_set(e, ERR_USAGE, "%s: \"program\" is given, and is an axis of \"space\"",
                        f->path);
@@ -278,7 +266,7 @@ static int read_space(struct search_file *f, const struct conf_row *rows, struct
         f->space.path = strdup(f->path);
         return f->space.path ? 0 : no_memory(e);
     }
-    if (!space) return wrong(f->path, "space", NULL, "an object with an axis for each key", e);
+    if (!space) return canon_wrong(f->path, "space", NULL, "an object with an axis for each key", e);
     TRY(space_read(&f->space, space, f->path, e));
     rc = search_keys_check(&f->space, rows, e);
 out:

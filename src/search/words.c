@@ -7,15 +7,7 @@
 #include <string.h>
 
 static int wrong(const char *path, const char *key, const json_t *v, struct err *e) {
-    static const char expected[] = "a text with a command, or an array of its words";
-    char *text = v && !json_is_object(v) && !json_is_array(v) ? canon_text(v) : NULL;
-    const char *found = json_is_object(v) ? "an object" : json_is_array(v) ? "an array" : text;
-    const int rc = v ? err_set(e, ERR_USAGE, "%s: \"%s\" is %.80s, expected %s", path, key,
-                               found ? found : "?", expected)
-                     : err_set(e, ERR_USAGE, "%s: \"%s\" is missing, expected %s", path, key,
-                               expected);
-    free(text);
-    return rc;
+    return canon_wrong(path, key, v, "a text with a command, or an array of its words", e);
 }
 
 static bool are_words(const json_t *v) {
