@@ -375,6 +375,17 @@ int search_file_start(const struct search_file *f, const struct conf_row *rows, 
     return rc;
 }
 
+int search_file_said(const struct search_file *f, const struct conf_row *rows, json_t *config,
+                     struct err *e) {
+    for (size_t i = 0; i < f->space.n; i++) {
+        const char *key = f->space.axis[i].key;
+        if (!json_object_get(config, key)) continue; /* its condition does not hold */
+        json_t *v = said(f, rows, key);
+        if (v && json_object_set_new(config, key, v)) return no_memory(e);
+    }
+    return 0;
+}
+
 static bool put(json_t *options, json_t *set, const json_t *config) {
     json_t *object = (json_t *)(uintptr_t)config;
     bool ok = true;

@@ -83,6 +83,11 @@ void search_file_close(struct search_file *f); /* accepts all zeros */
 int search_file_start(const struct search_file *f, const struct conf_row *rows, double *u,
                       struct err *e);
 
+/* The base's own values in the place of those of its point, which may be others: it need not lie in
+ * the space. config: of space_config. */
+int search_file_said(const struct search_file *f, const struct conf_row *rows, json_t *config,
+                     struct err *e);
+
 /* The options of a trial: base, configuration ("set.KEY" goes into "set") and budget as one object,
  * a config file of `duet train` but for "program". New; NULL: no memory. */
 json_t *search_file_options(const struct search_file *f, const json_t *config);

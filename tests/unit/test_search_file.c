@@ -281,6 +281,24 @@ static void every_option_is_decided(void **state) {
     }
 }
 
+/* A base that lies outside the space is taken as it is. */
+static void base_outside(void **state) {
+    (void)state;
+    read_file("{'base': {'lr': 3e-2, 'batch': 3, 'set': {'num_hidden_layers': '9'}}, 'budget': "
+              "{'steps': 9}, 'trials': 3, 'space': {'lr': {'log': [1e-4, 1e-2]}, 'batch': "
+              "{'choice': [2, 4]}, 'set.num_hidden_layers': {'int': [2, 8]}}}");
+    double u[SPACE_MAX_AXES];
+    ok(search_file_start(&file, train_rows, u, &e));
+    json_t *c = space_config(&file.space, u);
+    assert_int_equal(json_integer_value(json_object_get(c, "set.num_hidden_layers")), 8);
+    ok(search_file_said(&file, train_rows, c, &e));
+    char *text = canon_text(c);
+    assert_string_equal(text, "{\"batch\":3,\"lr\":0.03,\"set.num_hidden_layers\":9}");
+    free(text);
+    json_decref(c);
+    search_file_close(&file);
+}
+
 static void start_options_and_hash(void **state) {
     (void)state;
     read_file("{'base': {'lr': 3e-3, 'set': {'num_hidden_layers': '4', 'x': 1}, 'optimizer': "
@@ -430,7 +448,7 @@ int main(void) {
         cmocka_unit_test(axes_that_are_refused),
         cmocka_unit_test(windows_of_the_metric),
         cmocka_unit_test(every_option_is_decided),
-        cmocka_unit_test(start_options_and_hash),
+        cmocka_unit_test(start_options_and_hash), cmocka_unit_test(base_outside),
         cmocka_unit_test(base_in_a_file),
         cmocka_unit_test(a_cut_file),
         cmocka_unit_test(by_hand),

@@ -147,7 +147,8 @@ const char *search_changes(const struct search *s, int64_t trial, int64_t from, 
 /* The base's point (space.n): of each axis the value nearest to what the base says, else to what
  * `duet train` would decide for it, else to what the model's description says. */
 int search_start(const struct search_file *f, double *u, struct err *e);
-/* Its configuration, which trial 0 has: new. */
+/* Its configuration, which trial 0 has: new. What the base says is taken as it is, in the space or
+ * not. */
 int search_base(const struct search_file *f, json_t **config, struct err *e);
 
 /* Facts for the ledger's first line: new; NULL with *e filled. sources: of which the hashes are

@@ -105,22 +105,29 @@ out:
     return rc;
 }
 
-int search_start(const struct search_file *f, double *u, struct err *e) {
+/* The base's point and, unless config is NULL, its configuration. */
+static int begin(const struct search_file *f, double *u, json_t **config, struct err *e) {
     struct search_file whole = *f;
+    int rc;
     whole.base = json_copy(f->base);
-    int rc = whole.base ? fill(whole.base, f, e) : no_memory(e);
-    if (!rc) rc = search_file_start(&whole, train_rows, u, e);
+    if (!whole.base) TRY(no_memory(e));
+    TRY(fill(whole.base, f, e));
+    TRY(search_file_start(&whole, train_rows, u, e));
+    if (!config) goto out;
+    *config = space_config(&f->space, u);
+    rc = *config ? search_file_said(&whole, train_rows, *config, e) : no_memory(e);
+    if (rc) json_decref(*config), *config = NULL;
+out:
     json_decref(whole.base);
     return rc;
 }
 
+int search_start(const struct search_file *f, double *u, struct err *e) {
+    return begin(f, u, NULL, e);
+}
+
 int search_base(const struct search_file *f, json_t **config, struct err *e) {
     double u[SPACE_MAX_AXES];
-    int rc;
     *config = NULL;
-    TRY(search_start(f, u, e));
-    *config = space_config(&f->space, u);
-    if (!*config) rc = no_memory(e);
-out:
-    return rc;
+    return begin(f, u, config, e);
 }
