@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Do the strategies find more than chance, and halving as much with less? (results/search.md)
 
-    results/scripts/search-strategies.py DUET [--dir DIR] [--jobs N] [--tables]
+    results/scripts/search-strategies.py DUET [--dir DIR] [--times N] [--jobs N] [--tables]
 
 Eight knobs of tiny models on the built-in corpus, ten starts (seeds of the search): 100 trials each of random, tpe and cmaes,
 at confidence 0, which is one seed a trial. halving (shares 1/9, 1/3 and 1, over random and over tpe) has 118 configurations, with
 2 rungs (1/3 and 1) 58, which are trained on a third of the tokens. The best at the end of each is trained with 8 fresh seeds and measured on the third
 split (duet search confirm); what is compared are means of these, paired by the seed of the search.
+--times 8 asks the same of longer trainings, whose first rung is past the warm-up: random, tpe, and halving over both.
 
 What is in DIR is not run again: stopped or killed, the same command goes on. Budgets are in tokens, so other load on the
 machine changes no result. At the end, and with --tables at any time, it prints the tables."""
@@ -24,6 +25,7 @@ STRATEGIES = {
     "halving over tpe": (118, {"name": "halving", "over": "tpe"}),
     "halving, 2 rungs, over tpe": (58, {"name": "halving", "over": "tpe", "rungs": 2}),
 }
+LONGER = ("random", "halving over random", "tpe", "halving over tpe")  # asked of longer trainings
 MARKS = (10, 25, 50, 100)
 
 
@@ -96,13 +98,14 @@ def tables(study, done):
     row("---", *["---:"] * STARTS)
     for name in STRATEGIES:
         x = [mean_fresh(done[(name, i)]) if (name, i) in done else None for i in range(1, STARTS + 1)]
-        row(name, *["" if v is None else "%.3f" % v for v in x])
+        if any(v is not None for v in x):
+            row(name, *["" if v is None else "%.3f" % v for v in x])
 
 
 def main():
     study = search_study.Study(search_study.arguments(__doc__, "strategies").parse_args())
     done = {}
-    for names in (list(STRATEGIES)[:4], list(STRATEGIES)[4:]):
+    for names in [LONGER[:2], LONGER[2:]] if study.times > 1 else [list(STRATEGIES)[:4], list(STRATEGIES)[4:]]:
         study.all([lambda n=name, s=seed: done.update({(n, s): one(study, n, s)})
                    for seed in range(1, STARTS + 1) for name in names])
     tables(study, done)

@@ -43,6 +43,7 @@ def arguments(doc, default_dir):
     p.add_argument("duet", help="the program")
     p.add_argument("--dir", default=os.path.join(CACHE, "duet", "search-studies", default_dir),
                    help="folder of ledgers (default %(default)s)")
+    p.add_argument("--times", type=int, default=1, metavar="N", help="trainings of N times the tokens, a study of its own (DIR-timesN)")
     p.add_argument("--jobs", type=int, default=2, help="searches at a time, a thread each (default %(default)s)")
     p.add_argument("--tables", action="store_true", help="only print the tables of what is there")
     return p
@@ -51,7 +52,8 @@ def arguments(doc, default_dir):
 class Study:
     def __init__(self, options):
         self.duet = os.path.realpath(options.duet)
-        self.dir = os.path.realpath(options.dir)
+        self.times = options.times
+        self.dir = os.path.realpath(options.dir) + ("-times%d" % self.times if self.times > 1 else "")
         self.jobs = options.jobs
         self.tables_only = options.tables
         os.makedirs(self.dir, exist_ok=True)
@@ -105,7 +107,7 @@ class Study:
         return {
             "base": {"model": self.model, "tokenizer": self.tokenizer, "data": self.corpus, "seq": 64, "threads": 1, "lr": 0.001,
                      "batch": 4, "warmup": 20, "embed-lr": 1, "val-fraction": 0.025, "test-fraction": 0.1, "val-windows": 1},
-            "budget": {"tokens": TOKENS}, "trials": trials, "strategy": strategy, "seed": seed, "confidence": confidence,
+            "budget": {"tokens": TOKENS * self.times}, "trials": trials, "strategy": strategy, "seed": seed, "confidence": confidence,
             "space": SPACE,
         }
 
