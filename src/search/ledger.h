@@ -12,8 +12,8 @@
  * Jobs count from 0, in order; a job is a new trial (the next number) or goes on with one at a
  * higher rung. A (trial, seed, rung) has one result, a trial at most LEDGER_MAX_RESULTS. value: as
  * measured, null unless the status is ok; the words of status are SEARCH_STATUSES. against is left
- * out where there is none. What is from "hand" may have keys and values that are none of the space:
- * its point is the nearest. Further members (summary, seconds, evidence) are kept and not read. */
+ * out where there is none. What is from "hand" or "base" may have keys and values that are none of
+ * the space: its point is the nearest. Further members (summary, seconds, evidence) are kept and not read. */
 #ifndef DUET_LEDGER_H
 #define DUET_LEDGER_H
 
@@ -119,6 +119,9 @@ int64_t ledger_trial_of(const struct ledger *l, const char *hash);
 struct trial *ledger_history(const struct ledger *l, size_t visible, bool higher);
 
 const char *trial_status_name(enum trial_status s); /* "pending" too */
+
+/* Is it of a trial that no strategy proposed? */
+bool ledger_is_own(const struct ledger_job *job);
 
 /* Between ledger.c and ledger_read.c: takes a line up. *j becomes the ledger's. */
 int ledger_take(struct ledger *l, json_t *j, size_t line, struct err *e);

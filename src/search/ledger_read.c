@@ -111,11 +111,15 @@ static int read_proposal(struct ledger *l, struct ledger_job *job, const char *w
     TRY(check_job(l, job, what, e));
     job->u = malloc((l->space->n + 1) * sizeof *job->u);
     if (!job->u) return err_set(e, ERR_NOMEM, "no memory for a ledger");
-    rc = strcmp(job->from, SEARCH_HAND)
-             ? space_point(l->space, json_object_get(j, "config"), what, job->u, e)
-             : space_nearest(l->space, json_object_get(j, "config"), job->u, e);
+    rc = ledger_is_own(job)
+             ? space_nearest(l->space, json_object_get(j, "config"), job->u, e)
+             : space_point(l->space, json_object_get(j, "config"), what, job->u, e);
 out:
     return rc;
+}
+
+bool ledger_is_own(const struct ledger_job *job) {
+    return !strcmp(job->from, SEARCH_BASE) || !strcmp(job->from, SEARCH_HAND);
 }
 
 static int take_proposal(struct ledger *l, json_t *j, const char *what, struct err *e) {

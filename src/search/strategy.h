@@ -25,6 +25,8 @@
 
 /* The strategy that proposes nothing; "from" of a configuration that was given by hand. */
 #define SEARCH_HAND "hand"
+/* "from" of the first one, which is the search's base. */
+#define SEARCH_BASE "base"
 
 enum { STRATEGY_MAX_OPTIONS = 6, STRATEGY_MAX_NESTED = 4 };
 

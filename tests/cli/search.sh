@@ -32,11 +32,11 @@ check "of a cohort of 27 ones, 3 and 2 times 2" search h.json --dry-run
 check "that is 14 of 54" says search.out "^trainings: *15 to 15"
 check "and leaves nothing" absent ledger.jsonl search.json trials
 
-file o.json "\"trials\": 1, \"seeds\": 1, \"space\": {\"lr\": {\"log\": [2e-3, 1e-2]}}"
-sed -i 's/"batch": 4,/"batch": 4, "lr": 5e-4,/' o.json
-check "a base outside the space" search o.json --out o
-check "is trained as it is" says o/trials/0000/config.json '"lr": *0.0005'
-check "and so on record" says o/ledger.jsonl '"config":{"lr":0.0005}'
+file outside.json "\"trials\": 1, \"seeds\": 1, \"space\": {\"lr\": {\"log\": [2e-3, 1e-2]}}"
+sed -i 's/"batch": 4,/"batch": 4, "lr": 5e-4,/' outside.json
+check "a base outside the space" search outside.json --out outside
+check "is trained as it is" says outside/trials/0000/config.json '"lr": *0.0005'
+check "and so on record" says outside/ledger.jsonl '"config":{"lr":0.0005}'
 
 # ---- a search ------------------------------------------------------------------------------------
 check "a search" search a.json --out a

@@ -12,11 +12,6 @@ static int no_memory(struct err *e) {
 
 /* Halving -------------------------------------------------------------------------------------- */
 
-/* Trials that no strategy proposed. */
-static bool is_own(const struct ledger_job *job) {
-    return !strcmp(job->from, "base") || !strcmp(job->from, SEARCH_HAND);
-}
-
 /* Which jobs halving has left behind: at a share of the budget, and their trials were not taken on
  * when their rivals were. A rung is over when one above the next begins, a bracket when another one
  * does; all is over at the end. That follows from the jobs alone. left: (jobs). */
@@ -25,7 +20,7 @@ static void find_left(const struct ledger *l, bool end, bool *left) {
     bool is_new = false;          /* the strategy's next job begins a trial */
     for (size_t i = l->n_jobs; i > 0; i--) {
         const struct ledger_job *job = &l->job[i - 1];
-        const bool own = is_own(job);
+        const bool own = ledger_is_own(job);
         if (!own && is_new && job->before) over = INT_MAX;
         left[i - 1] = !own && job->share < 1 && job->rung < over && l->trial[job->trial].job == i;
         if (own) continue;
@@ -84,7 +79,7 @@ static int64_t hide_own(const struct ledger *l, struct history *h, struct trial 
     int64_t *of = number + l->n_trials; /* the other way round */
     for (size_t i = 0; i < l->n_jobs; i++) {
         const struct ledger_job *job = &l->job[i];
-        if (!job->before && is_own(job)) {
+        if (!job->before && ledger_is_own(job)) {
             of[job->trial] = -1;
             hidden++;
         } else if (!job->before) {
@@ -165,7 +160,7 @@ out:
 }
 
 static int propose_base(struct drive *d, struct err *e) {
-    const struct proposal base = {.share = 1, .from = "base"};
+    const struct proposal base = {.share = 1, .from = SEARCH_BASE};
     json_t *config;
     int rc;
     TRY(search_base(&d->s->file, &config, e));
