@@ -151,8 +151,9 @@ static void known_is_not_scored_again(void **state) {
     (void)state;
     struct world w;
     struct search s;
-    json_t *file = parse("{'base': {'model': '/none/m.json', 'data': 's.txt', 'lr': 1e-3, 'batch': 4}, "
-                         "'budget': {'steps': 10}, 'space': {'batch': {'choice': [2, 4]}}, 'trials': 7, "
+    json_t *file = parse("{'base': {'model': '/none/m.json', 'data': 's.txt', 'lr': 1e-3, "
+                         "'batch': 4}, 'budget': {'steps': 10}, 'space': {'batch': {'choice': "
+                         "[2, 4]}}, 'trials': 7, "
                          "'strategy': 'random', 'seeds': 2, 'jobs': 2}");
     ok(search_create(&s, file, "search.json", at("a"), &e));
     search_close(&s);
