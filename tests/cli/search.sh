@@ -26,10 +26,18 @@ file a.json "\"trials\": 6, \"seeds\": 3, \"jobs\": 2, \"strategy\": \"tpe\", $L
 # ---- before --------------------------------------------------------------------------------------
 check "a dry run" search a.json --dry-run
 check "says what is searched" says search.out "^search: *6 trials at most, tpe, 2 axes, 2 at a time"
-check "and what it takes" says search.out "^trainings: *8 to 18"
+check "and what it takes" says search.out "^trainings: *8 to 18, about 1[45]$"
+check "of time" says search.out "^time: *[0-9].*s to [0-9].*s, about [0-9]"
+check "beside the trainings, too" says search.out "^beside: *[0-9].* each: start, validation, evaluation"
 file h.json "\"trials\": 55, \"seeds\": 1, \"strategy\": \"halving\", $LR"
 check "of a cohort of 27 ones, 3 and 2 times 2" search h.json --dry-run
 check "that is 14 of 54" says search.out "^trainings: *15 to 15"
+RUNG="halving compares trials after as few as 2 updates (0.111 of the budget), and the warm-up takes up to 20"
+check "the lowest rung lies within the warm-up" says search.err "^warning: $RUNG"
+check "which says what to do" says search.err 'give fewer "rungs".*, or a "warmup" of at most 1$'
+sed 's/"seq": 32/"seq": 32, "warmup": 1/' h.json >h1.json
+check "behind it" search h1.json --dry-run
+check "there is none" equal "$(cat search.err)" ""
 check "and leaves nothing" absent ledger.jsonl search.json trials
 
 file outside.json "\"trials\": 1, \"seeds\": 1, \"space\": {\"lr\": {\"log\": [2e-3, 1e-2]}}"
@@ -140,6 +148,7 @@ check "begins where the base, train and the description are" says d/ledger.jsonl
 # ---- halving -------------------------------------------------------------------------------------
 file h.json "\"trials\": 4, \"seeds\": 3, \"strategy\": {\"name\": \"halving\", \"rungs\": 2, \"eta\": 3}, \"jobs\": 2, $LR"
 check "halving" search h.json --out h
+check "warns when it begins, too" says search.err "^warning: halving compares trials after as few as 4 updates"
 check "has all at a third" equal "$(count h proposal '"rung":0,"share":0.33')" 3
 check "and one at the whole" equal "$(count h proposal '"rung":1,"share":1.0')" 1
 last=$(ledger h proposal | tail -1 | sed 's/.*"trial":\([0-9]*\).*/\1/')

@@ -69,11 +69,15 @@ out:
     return rc;
 }
 
-static int say_cost(const struct search *s, FILE *out, struct err *e) {
-    struct search_cost cost;
-    const int rc = search_cost(s, &cost, e); /* also where nothing is said: can it be trained? */
-    if (!rc && out) search_cost_print(s, &cost, out);
+static int say_cost(const struct search *s, struct search_cost *cost, FILE *out, struct err *e) {
+    const int rc = search_cost(s, cost, e); /* also where nothing is said: can it be trained? */
+    if (!rc && out) search_cost_print(s, cost, out);
     return rc;
+}
+
+static void warn(const struct search_cost *cost) {
+    char text[400];
+    if (search_cost_warning(cost, text)) fprintf(stderr, "warning: %s\n", text);
 }
 
 /* After ---------------------------------------------------------------------------------------- */
@@ -194,6 +198,7 @@ static int go(struct search *s, const struct search_opts *o, struct err *e) {
 
 static int begin(const char *path, const struct search_opts *o, struct err *e) {
     struct search s = {.ledger.fd = -1};
+    struct search_cost cost;
     json_t *json = NULL;
     int rc;
     if (!o->out && !o->dry_run)
@@ -206,11 +211,13 @@ static int begin(const char *path, const struct search_opts *o, struct err *e) {
         goto out;
     }
     TRY(search_plan(&s, json, path, e));
-    TRY(say_cost(&s, o->dry_run ? stdout : o->quiet ? NULL : stderr, e));
-    if (o->dry_run) goto out;
-    search_close(&s);
-    TRY(search_create(&s, json, path, o->out, e));
-    rc = go(&s, o, e);
+    TRY(say_cost(&s, &cost, o->dry_run ? stdout : o->quiet ? NULL : stderr, e));
+    if (!o->dry_run) {
+        search_close(&s);
+        TRY(search_create(&s, json, path, o->out, e));
+    }
+    warn(&cost); /* behind all that may be refused */
+    if (!o->dry_run) rc = go(&s, o, e);
 out:
     search_close(&s);
     json_decref(json);
@@ -219,11 +226,17 @@ out:
 
 static int resume(const struct search_opts *o, struct err *e) {
     struct search s;
+    struct search_cost cost;
     if (suite_is(o->resume)) return search_suite_resume(o, e);
     int rc = search_open(&s, o->resume, !o->dry_run, e);
     if (rc) return rc;
     if (o->trials) TRY(search_extend(&s, o->trials, o->dry_run, e));
-    rc = o->dry_run ? say_cost(&s, stdout, e) : go(&s, o, e);
+    if (!o->dry_run) {
+        rc = go(&s, o, e);
+        goto out;
+    }
+    TRY(say_cost(&s, &cost, stdout, e));
+    warn(&cost);
 out:
     search_close(&s);
     return rc;

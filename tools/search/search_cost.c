@@ -1,14 +1,13 @@
 #include "search_cost.h"
 
 #include "clock.h"
+#include "graph.h"
 #include "json_text.h"
 #include "judge.h"
 #include "limit.h"
-#include "log.h"
-#include "num.h"
+#include "metric.h"
 #include "opt.h"
 #include "rng.h"
-#include "term.h"
 #include "textin.h"
 #include "textlist.h"
 #include "train_plan.h"
@@ -22,6 +21,7 @@
 enum { SAMPLES = 12, SAMPLE_TEXT = 1 << 18 };
 #define SAMPLE_SECONDS 2.0 /* for asking about them */
 #define GOOD_SHARE 0.6     /* of the GEMM peak, of a training */
+#define USUAL_SHARE 0.4
 #define POOR_SHARE 0.2
 
 /* The options of a trial as `duet train` reads them, and what it would be. */
@@ -30,6 +30,15 @@ struct asked {
     struct train_opts o;
     struct adapter_words words;
     struct train_plan plan;
+};
+
+/* What is found out on the way. */
+struct costing {
+    const struct search *s;
+    struct search_cost *c;
+    double peak;     /* operations a second, of a trial's processors */
+    double tokens;   /* of the text that is validated on; 0: not known */
+    double starting; /* seconds until a training begins */
 };
 
 static void release(struct asked *a) {
@@ -58,21 +67,142 @@ out:
     return rc;
 }
 
-/* Seconds of the base. Of steps they follow from its work. */
-static void fill_seconds(const struct search *s, struct asked *a, struct search_cost *c) {
+/* Time ----------------------------------------------------------------------------------------- */
+
+/* Of a trial, where they share the processors; with "threads" they may have enough of them. */
+static double peak_of(const struct search *s, struct asked *a) {
     struct machine *m = &a->plan.machine;
-    c->seconds = c->seconds_most = NAN;
-    if (s->file.budget == SEARCH_time) c->seconds = c->seconds_most = s->file.amount;
-    const double work = s->file.budget == SEARCH_flops ? s->file.amount : a->plan.all_flops;
-    if (!isnan(c->seconds) || !(work > 0)) return;
     double peak = usual_peak(m->gemm, a->plan.memory.total);
     if (!(peak > 0)) peak = machine_peak(m, 0.3, a->plan.memory.total);
-    /* of a trial, where they share the processors; with "threads" they may have enough of them */
     const double threads = (double)machine_threads(m) * (double)s->file.jobs;
-    peak *= 1e9 * fmin(1, trial_threads(1) / threads);
-    c->seconds = work / (GOOD_SHARE * peak);
-    c->seconds_most = work / (POOR_SHARE * peak);
+    return peak * 1e9 * fmin(1, trial_threads(1) / threads);
 }
+
+static struct cost_span at_shares(double work, double peak) {
+    return (struct cost_span){work / (GOOD_SHARE * peak), work / (USUAL_SHARE * peak),
+                              work / (POOR_SHARE * peak)};
+}
+
+/* Of a whole training; with a budget in seconds about as many. 0: not known. */
+static double updates_of(const struct costing *x, const struct asked *a) {
+    const struct train_plan *p = &a->plan;
+    if (x->s->file.budget != SEARCH_time) return (double)p->updates;
+    return p->flops > 0 ? floor(x->s->file.amount * USUAL_SHARE * x->peak / p->flops) : 0;
+}
+
+/* Operations of what validates a run and measures it: passes forward. */
+static double eval_work(const struct costing *x, const struct asked *a) {
+    const struct train_plan *p = &a->plan;
+    const struct train_opts *o = &a->o;
+    const double T = (double)p->val_seq;
+    if (!(T > 0)) return 0;
+    double once = (double)o->val_windows * T, times = 1 + (o->init != NULL);
+    if (o->task) once = (double)p->task_eval.n * T;
+    if (!o->task && x->tokens > 0) once = fmin(once, x->tokens);
+    if (o->val_every > 0) times += floor(updates_of(x, a) / (double)o->val_every);
+    const double exact = metric_needs(&x->s->file.metric) == METRIC_SCORER ? x->tokens : 0;
+    return (times * once + exact) * graph_flops(&p->model.graph, false, 1, p->val_seq) / T;
+}
+
+/* Of the base. Of steps they follow from its work. */
+static void fill_seconds(const struct costing *x, const struct asked *a) {
+    const struct search_file *f = &x->s->file;
+    struct search_cost *c = x->c;
+    const double work = f->budget == SEARCH_flops ? f->amount : a->plan.all_flops;
+    c->training = (struct cost_span){NAN, NAN, NAN};
+    if (f->budget == SEARCH_time)
+        c->training = (struct cost_span){f->amount, f->amount, f->amount};
+    else if (work > 0)
+        c->training = at_shares(work, x->peak);
+    c->beside = at_shares(eval_work(x, a), x->peak);
+    c->beside.least += x->starting;
+    c->beside.usual += x->starting;
+    c->beside.most += x->starting;
+}
+
+struct cost_span search_cost_seconds(const struct search_cost *c, int64_t jobs) {
+    const double n = (double)jobs;
+    const struct cost_span *t = &c->trainings, *r = &c->runs;
+    return (struct cost_span){
+        (t->least * c->training.least + r->least * c->beside.least) / n,
+        (t->usual * c->training.usual + r->usual * c->beside.usual) / n,
+        (t->most * c->training.most + r->most * c->beside.most) / n};
+}
+
+/* Text ----------------------------------------------------------------------------------------- */
+
+/* What a run makes of texts. */
+struct made {
+    double bytes;   /* of the shard in its folder */
+    double tokens;  /* in all, also of a shard that there is; 0: not known */
+    double seconds; /* with one thread, beyond what the plan has done; 0: none, or not known */
+};
+
+/* Bytes of tokens, and seconds, a byte of the file, by the beginning of its text. */
+static int sample_tokens(const struct tokenizer *t, const char *path, double *ratio,
+                         double *seconds, struct err *e) {
+    struct textin in = {0};
+    struct tok_ids ids = {0};
+    char *text = malloc(SAMPLE_TEXT);
+    size_t got = 0;
+    int rc;
+    TRY(text ? textin_open(&in, path, e) : err_set(e, ERR_NOMEM, "no memory for a search"));
+    TRY(textin_read(&in, text, SAMPLE_TEXT, &got, e));
+    const double began = clock_seconds();
+    TRY(tokenizer_encode(t, text, got, true, false, &ids, e));
+    const double width = tokenizer_vocab_size(t) > 1 << 16 ? 4 : 2;
+    *ratio = in.done ? width * (double)ids.n / (double)in.done : 0;
+    *seconds = in.done ? (clock_seconds() - began) / (double)in.done : 0;
+out:
+    free(ids.ids);
+    free(text);
+    textin_close(&in);
+    return rc;
+}
+
+/* shard: of the plan, if it has opened or made one. */
+static int look_at_text(const struct asked *a, const struct conf_list *data,
+                        const struct shard *shard, struct made *m, struct err *e) {
+    const struct tokenizer *tok = a->plan.data.tokenizer;
+    struct textlist l = {0};
+    double ratio = 0, seconds = 0;
+    int rc = 0;
+    *m = (struct made){.tokens = (double)shard->n_tokens};
+    if (!data->n || !strcmp(a->o.format, "raw16") || shard_probe(data->item[0])) return 0;
+    if (shard->map.size) {
+        m->bytes = (double)shard->map.size;
+        return 0;
+    }
+    TRY(textlist_open(&l, data->item, data->n, e));
+    const double size = (double)textlist_size(&l); /* 0: of a pipe */
+    if (size > 0 && tok) {
+        TRY(sample_tokens(tok, l.path[0], &ratio, &seconds, e));
+        m->bytes = ratio * size;
+        m->tokens = m->bytes / (tokenizer_vocab_size(tok) > 1 << 16 ? 4 : 2);
+        m->seconds = seconds * size;
+    }
+out:
+    textlist_close(&l);
+    return rc;
+}
+
+/* What stays of a training that is kept, and what its texts take of time. */
+static int fill_text(struct costing *x, const struct asked *a, struct err *e) {
+    const struct train_plan *p = &a->plan;
+    struct search_cost *c = x->c;
+    struct made data, val;
+    int rc;
+    TRY(look_at_text(a, &a->o.data, &p->data.shard, &data, e));
+    TRY(look_at_text(a, &a->o.val_data, &p->val_data.shard, &val, e));
+    c->tokens_mb = 1e-6 * (data.bytes + val.bytes);
+    c->disk_mb = in_mb(p->memory.weights) + 0.9 * in_mb(p->memory.optimizer) + c->tokens_mb;
+    x->tokens = a->o.val_data.n ? val.tokens : a->o.val_fraction * data.tokens;
+    x->starting += (data.seconds + val.seconds) / (double)machine_threads(&p->machine);
+out:
+    return rc;
+}
+
+/* Trainings ------------------------------------------------------------------------------------ */
 
 /* A cohort of eta^(rungs - 1) takes the first rung, one training, and for each further rung what is
  * new in it, 1 - 1 / eta. */
@@ -83,82 +213,96 @@ double search_cost_share(const struct search *s) {
     return fmin(1, (1 + (rungs - 1) * (1 - 1 / eta)) / pow(eta, rungs - 1));
 }
 
-/* Bytes of tokens a byte of the file, by the beginning of its text. */
-static int sample_tokens(const struct tokenizer *t, const char *path, double *ratio,
-                         struct err *e) {
-    struct textin in = {0};
-    struct tok_ids ids = {0};
-    char *text = malloc(SAMPLE_TEXT);
-    size_t got = 0;
-    int rc;
-    TRY(text ? textin_open(&in, path, e) : err_set(e, ERR_NOMEM, "no memory for a search"));
-    TRY(textin_read(&in, text, SAMPLE_TEXT, &got, e));
-    TRY(tokenizer_encode(t, text, got, true, false, &ids, e));
-    const double width = tokenizer_vocab_size(t) > 1 << 16 ? 4 : 2;
-    *ratio = in.done ? width * (double)ids.n / (double)in.done : 0;
-out:
-    free(ids.ids);
-    free(text);
-    textin_close(&in);
-    return rc;
-}
-
-/* Bytes of the shard that a run's folder gets of texts. shard: of the plan, if it has made one. */
-static int shard_bytes(const struct asked *a, const struct conf_list *data,
-                       const struct shard *shard, double *bytes, struct err *e) {
-    struct textlist l = {0};
-    double ratio = 0;
-    int rc = 0;
-    *bytes = 0;
-    if (!data->n || !strcmp(a->o.format, "raw16") || shard_probe(data->item[0])) return 0;
-    if (shard->map.size) {
-        *bytes = (double)shard->map.size;
-        return 0;
+/* Where the base has that many seeds, and a candidate these. Of halving's configurations one in
+ * eta^(rungs - 1) comes to the whole budget, where it takes further seeds, and each goes through
+ * 1 + 1 / eta + ... processes. */
+static void count_trainings(const struct search *s, double base, double seeds, double *trainings,
+                            double *runs) {
+    const struct strategy_choice *choice = &s->file.strategy;
+    const double others = (double)s->file.trials - 1;
+    double whole = 1, each = 1;
+    if (choice->kind->rungs) {
+        const double rungs = strategy_option(choice, "rungs"), eta = strategy_option(choice, "eta");
+        whole = pow(eta, 1 - rungs);
+        each = (1 - pow(eta, -rungs)) / (1 - 1 / eta);
     }
-    TRY(textlist_open(&l, data->item, data->n, e));
-    const double size = (double)textlist_size(&l); /* 0: of a pipe */
-    if (size > 0 && a->plan.data.tokenizer) {
-        TRY(sample_tokens(a->plan.data.tokenizer, l.path[0], &ratio, e));
-        *bytes = ratio * size;
-    }
-out:
-    textlist_close(&l);
-    return rc;
+    *trainings = base + others * (search_cost_share(s) + whole * (seeds - 1));
+    *runs = base + others * (each + whole * (seeds - 1));
 }
 
-/* What stays of a training that is kept. */
-static int fill_disk(const struct asked *a, struct search_cost *c, struct err *e) {
-    const struct train_plan *p = &a->plan;
-    double data = 0, val_data = 0;
-    int rc;
-    TRY(shard_bytes(a, &a->o.data, &p->data.shard, &data, e));
-    TRY(shard_bytes(a, &a->o.val_data, &p->val_data.shard, &val_data, e));
-    c->tokens_mb = 1e-6 * (data + val_data);
-    c->disk_mb = in_mb(p->memory.weights) + 0.9 * in_mb(p->memory.optimizer) + c->tokens_mb;
-out:
-    return rc;
-}
-
-/* Whole trainings. */
 static void fill_trainings(const struct search *s, struct search_cost *c) {
-    const double seeds = s->plan.max_seeds, others = (double)s->file.trials - 1;
-    const double floor = seeds < JUDGE_FLOOR ? seeds : JUDGE_FLOOR;
-    const double share = search_cost_share(s);
+    const double seeds = s->plan.max_seeds, floor = fmin(seeds, JUDGE_FLOOR);
+    const bool all = s->file.every_seed;
     c->floor = floor;
-    c->least = floor + others * share;
-    c->most = seeds * (1 + others * share);
-    if (s->file.every_seed && share == 1) c->least = c->most;
+    count_trainings(s, all ? seeds : floor, all ? seeds : 1, &c->trainings.least, &c->runs.least);
+    count_trainings(s, all ? seeds : floor, all ? seeds : fmin(seeds, SEARCH_COST_SEEDS),
+                    &c->trainings.usual, &c->runs.usual);
+    count_trainings(s, seeds, seeds, &c->trainings.most, &c->runs.most);
 }
 
-static void note(struct search_cost *c, double mb) {
-    c->asked++;
+/* Would the gate keep a configuration that is better beyond all noise? With few seeds no difference
+ * is evidence enough. */
+static bool can_keep(const struct search *s) {
+    const unsigned n = s->plan.max_seeds, floor = n < JUDGE_FLOOR ? n : JUDGE_FLOOR;
+    const double pool = fmin(s->plan.pool_df, floor - 1);
+    const struct gate_contrast best = {.diff = -1, .x = -1, .variance = 1.0 / n, .squares = 1,
+                                       .df = pool + n - 1, .own_squares = 1, .own_df = n - 1,
+                                       .candidate = n, .incumbent = n, .paired = n};
+    return !(s->file.confidence > 0) || gate_log_e(&best) >= gate_threshold(&s->plan, 1, 0);
+}
+
+/* Rungs ---------------------------------------------------------------------------------------- */
+
+/* The first update that passes the share ends a rung. */
+static void note_rung(const struct costing *x, const struct asked *a) {
+    struct search_cost *c = x->c;
+    const double updates = updates_of(x, a);
+    c->warmup = fmax(c->warmup, (double)a->plan.setup.sched.warmup);
+    if (updates > 0) c->rung_updates = fmin(c->rung_updates, ceil(c->rung * updates - 1e-9));
+}
+
+/* The axis's largest number in the place of what the configuration says. */
+static bool raise_to_most(const struct search *s, const char *key, json_t *config) {
+    const size_t i = space_find(&s->file.space, key);
+    if (i == s->file.space.n || !(s->file.space.axis[i].most > 0)) return true;
+    return !json_object_set_new(config, key, json_integer((json_int_t)s->file.space.axis[i].most));
+}
+
+/* The longest warm-up beside the largest batch of the space, which makes the fewest updates of
+ * anything but steps. */
+static int fill_rung(const struct costing *x, const json_t *base, struct err *e) {
+    static const char *const keys[] = {"warmup", "batch", "accum", "seq"};
+    const struct search *s = x->s;
+    const size_t n = s->file.budget == SEARCH_steps ? 1 : sizeof keys / sizeof *keys;
+    struct asked a;
+    struct err why;
+    json_t *config = json_copy((json_t *)(uintptr_t)base);
+    bool ok = config != NULL;
+    for (size_t i = 0; i < n && ok; i++) ok = raise_to_most(s, keys[i], config);
+    const int rc = ok ? ask(s, config, &a, &why) : ERR_NOMEM;
+    json_decref(config);
+    if (rc == ERR_NOMEM) return err_set(e, ERR_NOMEM, "no memory for a search");
+    if (rc) return 0; /* it could not be trained: the others tell */
+    note_rung(x, &a);
+    release(&a);
+    return 0;
+}
+
+/* Configurations ------------------------------------------------------------------------------- */
+
+static void note(const struct costing *x, const struct asked *a) {
+    struct search_cost *c = x->c;
+    const double mb = in_mb(a->plan.memory.total);
     c->least_mb = isnan(c->least_mb) ? mb : fmin(c->least_mb, mb);
     c->most_mb = isnan(c->most_mb) ? mb : fmax(c->most_mb, mb);
     c->refused += c->memory_mb > 0 && mb > c->memory_mb;
+    if (c->rung < 1) note_rung(x, a);
 }
 
-/* Configurations at random: what the space asks of the machine. */
-static int sample(const struct search *s, struct search_cost *c, struct err *e) {
+/* At random: what the space asks of the machine. */
+static int sample(const struct costing *x, struct err *e) {
+    const struct search *s = x->s;
+    struct search_cost *c = x->c;
     struct rng r = rng_make((uint64_t)s->file.seed, RNG_SEARCH, 0, 0, 0);
     const double began = clock_seconds();
     c->least_mb = c->most_mb = NAN;
@@ -173,98 +317,56 @@ static int sample(const struct search *s, struct search_cost *c, struct err *e) 
         const int rc = ask(s, config, &a, &why);
         json_decref(config);
         if (rc == ERR_NOMEM) return err_set(e, ERR_NOMEM, "%s", why.msg);
-        if (!rc) note(c, in_mb(a.plan.memory.total));
-        if (rc) c->asked++;
-        if (rc) c->refused++;
-        if (!rc) release(&a);
+        c->asked++;
+        if (rc) {
+            c->refused++;
+            continue;
+        }
+        note(x, &a);
+        release(&a);
     }
     return 0;
 }
 
-/* Would the gate keep a configuration that is better beyond all noise? With few seeds no difference
- * is evidence enough. */
-static bool can_keep(const struct search *s) {
-    const unsigned n = s->plan.max_seeds, floor = n < JUDGE_FLOOR ? n : JUDGE_FLOOR;
-    const double pool = fmin(s->plan.pool_df, floor - 1);
-    const struct gate_contrast best = {.diff = -1, .x = -1, .variance = 1.0 / n, .squares = 1,
-                                       .df = pool + n - 1, .own_squares = 1, .own_df = n - 1,
-                                       .candidate = n, .incumbent = n, .paired = n};
-    return !(s->file.confidence > 0) || gate_log_e(&best) >= gate_threshold(&s->plan, 1, 0);
+/* Of the base. */
+static int measure(struct costing *x, const json_t *config, struct err *e) {
+    struct search_cost *c = x->c;
+    struct asked a;
+    const double began = clock_seconds();
+    int rc = ask(x->s, config, &a, e);
+    if (rc) return rc;
+    x->starting = clock_seconds() - began;
+    x->peak = peak_of(x->s, &a);
+    c->planned_mb = in_mb(a.plan.memory.total);
+    c->num_params_M = 1e-6 * (double)model_param_count(&a.plan.model);
+    rc = fill_text(x, &a, e);
+    if (!rc) fill_seconds(x, &a);
+    if (!rc && c->rung < 1) note_rung(x, &a);
+    release(&a);
+    return rc;
 }
 
 int search_cost(const struct search *s, struct search_cost *c, struct err *e) {
+    const struct strategy_choice *choice = &s->file.strategy;
+    struct costing x = {.s = s, .c = c};
     double u[SPACE_MAX_AXES];
-    struct asked a;
     json_t *config = NULL;
     int rc;
-    *c = (struct search_cost){0};
+    *c = (struct search_cost){.rung = 1, .rung_updates = INFINITY};
+    if (choice->kind->rungs)
+        c->rung = pow(strategy_option(choice, "eta"), 1 - strategy_option(choice, "rungs"));
     c->memory_mb = s->file.launcher ? 0 : trial_memory_mb((unsigned)s->file.jobs);
     TRY(search_start(&s->file, u, e));
     config = space_config(&s->file.space, u);
     if (!config) TRY(err_set(e, ERR_NOMEM, "no memory for a search"));
-    TRY(ask(s, config, &a, e));
-    c->planned_mb = in_mb(a.plan.memory.total);
-    c->num_params_M = 1e-6 * (double)model_param_count(&a.plan.model);
-    rc = fill_disk(&a, c, e);
-    if (!rc) fill_seconds(s, &a, c);
-    release(&a);
-    if (rc) goto out;
+    TRY(measure(&x, config, e));
+    if (c->rung < 1) TRY(fill_rung(&x, config, e));
     fill_trainings(s, c);
     c->can_keep = can_keep(s);
-    rc = sample(s, c, e);
+    rc = sample(&x, e);
+    if (isinf(c->rung_updates)) c->rung_updates = NAN;
 out:
     if (rc) err_prefix(e, "%s: the base cannot be trained", s->file.path);
     json_decref(config);
     return rc;
-}
-
-/* Text ----------------------------------------------------------------------------------------- */
-
-static const char *span(double a, double b, char buf[80]) {
-    char from[32], to[32];
-    log_duration(a, from);
-    log_duration(b, to);
-    if (strcmp(from, to))
-        snprintf(buf, 80, "%s to %s", from, to);
-    else
-        snprintf(buf, 80, "%s", from);
-    return buf;
-}
-
-void search_cost_print(const struct search *s, const struct search_cost *c, FILE *out) {
-#define X(name) #name,
-    static const char *const units[] = {SEARCH_BUDGETS(X)};
-#undef X
-    const struct search_file *f = &s->file;
-    char text[80], each[32];
-    term_fact(out, "search", "%lld trials at most, %s, %zu axes, %lld at a time",
-              (long long)f->trials, f->strategy.kind->name, f->space.n, (long long)f->jobs);
-    snprintf(each, sizeof each, "%.6g %s", f->amount,
-             f->budget == SEARCH_time ? "seconds" : units[f->budget]);
-    if (isnan(c->seconds))
-        term_fact(out, "training", "%s, %.3g M parameters", each, c->num_params_M);
-    else
-        term_fact(out, "training", "%s, %.3g M parameters, %s", each, c->num_params_M,
-                  span(c->seconds, c->seconds_most, text));
-    term_fact(out, "trainings", "%.0f to %.0f", ceil(c->least - 1e-6), ceil(c->most - 1e-6));
-    if (!isnan(c->seconds))
-        term_fact(out, "time", "%s",
-                  span(c->least * c->seconds / (double)f->jobs,
-                       c->most * c->seconds_most / (double)f->jobs, text));
-    term_fact(out, "memory", "%.1f MB for the base", c->planned_mb);
-    if (!isnan(c->least_mb))
-        term_fact(out, "space", "%.1f to %.1f MB for %d other configurations", c->least_mb,
-                  c->most_mb, c->asked);
-    if (c->refused)
-        term_fact(out, "refused", "%d of these %d: above %.1f MB, or not to be trained",
-                  c->refused, c->asked, c->memory_mb);
-    if (!c->can_keep)
-        term_fact(out, "keeps", "none can be shown with %lld seeds at confidence %g in %lld trials: "
-                  "give more \"seeds\"", (long long)f->seeds, f->confidence,
-                  (long long)s->planned);
-    *text = '\0';
-    if (c->tokens_mb > 0) snprintf(text, sizeof text, " (%.1f of them tokens)", c->tokens_mb);
-    term_fact(out, "disk", "%.1f MB%s for each training of a trial that is kept, %.1f to %.1f MB "
-              "in all",
-              c->disk_mb, text, c->floor * c->disk_mb, ceil(c->most - 1e-6) * c->disk_mb);
 }

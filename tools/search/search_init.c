@@ -7,7 +7,7 @@
 #include "log.h"
 #include "num.h"
 #include "out_format.h"
-#include "search.h"
+#include "search_cost.h"
 #include "shard_format.h"
 #include "stories.h"
 #include "term.h"
@@ -29,8 +29,6 @@
 /* Tokens a parameter of the layers, where the search begins: it moves both ways from there. Far
  * fewer than what is best for large models (about 20), as so few updates are made. */
 #define TOKENS_A_PARAMETER 4.0
-/* Seeds that a candidate takes in the mean: most are given up after the first (docs/search.md). */
-#define SEEDS_A_TRIAL 1.6
 #define BYTES_A_TOKEN 3.5 /* of English, vocabularies of a few thousand */
 enum { BASE_SEEDS = 5, LEAST_TRIALS = 10, MOST_TRIALS = 1000 };
 
@@ -221,7 +219,7 @@ static void choose(struct plan *p) {
                            (double)p->vocab * (double)p->width;
     p->tokens = p->flops / (6 * weights);
     /* Starting, saving and measuring take time, too. */
-    const double each = SEEDS_A_TRIAL * (1.05 * o->time + 5), base = BASE_SEEDS * o->time;
+    const double each = SEARCH_COST_SEEDS * (1.05 * o->time + 5), base = BASE_SEEDS * o->time;
     p->fit = fmax(0, 1 + (o->hours * 3600 * (double)o->jobs - base) / each);
     p->trials = (int64_t)fmin(fmax(p->fit, LEAST_TRIALS), MOST_TRIALS);
     p->memory_mb = floor(trial_memory_mb((unsigned)o->jobs) * 0.9);
@@ -302,13 +300,13 @@ static void tell_trials(const struct plan *p, FILE *say) {
         term_fact(say, "trials",
                   "%lld, the least that is worth a search; into %g h fit %.0f at about %.1f seeds "
                   "each",
-                  n, hours, floor(p->fit), SEEDS_A_TRIAL);
+                  n, hours, floor(p->fit), SEARCH_COST_SEEDS);
     else if (p->fit > MOST_TRIALS)
         term_fact(say, "trials", "%lld, the most that is written; %g h would do for %.0f", n, hours,
                   floor(p->fit));
     else
         term_fact(say, "trials", "%lld: what fits into %g h at about %.1f seeds each", n, hours,
-                  SEEDS_A_TRIAL);
+                  SEARCH_COST_SEEDS);
 }
 
 static void tell(const struct plan *p, FILE *say) {

@@ -13,24 +13,31 @@ static int no_memory(struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a suite");
 }
 
-/* What each takes; also where nothing is said: can they be trained? */
-static int say_costs(const struct suite *suite, const char *path, FILE *out, struct err *e) {
+/* What each takes; also where nothing is said: can they be trained? cost: (suite->n). */
+static int say_costs(const struct suite *suite, const char *path, struct search_cost *cost,
+                     FILE *out, struct err *e) {
     int rc = 0;
     for (size_t i = 0; i < suite->n && !rc; i++) {
         struct search s = {.ledger.fd = -1};
-        struct search_cost cost;
         json_t *file = suite_search(suite, i);
         rc = file ? search_plan(&s, file, path, e) : no_memory(e);
-        if (!rc) rc = search_cost(&s, &cost, e);
+        if (!rc) rc = search_cost(&s, &cost[i], e);
         if (rc) err_prefix(e, "suite \"%s\"", suite_name(suite, i));
         if (!rc && out) {
             fprintf(out, "%s%s\n", i ? "\n" : "", suite_name(suite, i));
-            search_cost_print(&s, &cost, out);
+            search_cost_print(&s, &cost[i], out);
         }
         search_close(&s);
         json_decref(file);
     }
     return rc;
+}
+
+static void warn(const struct suite *suite, const struct search_cost *cost) {
+    char text[400];
+    for (size_t i = 0; i < suite->n; i++)
+        if (search_cost_warning(&cost[i], text))
+            fprintf(stderr, "warning: suite \"%s\": %s\n", suite_name(suite, i), text);
 }
 
 /* Begins a search, or goes on with it. */
@@ -91,23 +98,38 @@ static int run_all(const struct suite *suite, const struct search_opts *o, struc
 int search_suite_begin(const json_t *json, const char *path, const struct search_opts *o,
                        struct err *e) {
     struct suite suite = {0};
+    struct search_cost *cost = NULL;
     int rc;
     TRY(suite_plan(&suite, json, path, NULL, e));
-    TRY(say_costs(&suite, path, o->dry_run ? stdout : o->quiet ? NULL : stderr, e));
-    if (o->dry_run) goto out;
-    suite_close(&suite);
-    TRY(suite_create(&suite, json, path, o->out, e));
-    rc = run_all(&suite, o, e);
+    cost = calloc(suite.n, sizeof *cost);
+    if (!cost) TRY(no_memory(e));
+    TRY(say_costs(&suite, path, cost, o->dry_run ? stdout : o->quiet ? NULL : stderr, e));
+    if (!o->dry_run) {
+        suite_close(&suite);
+        TRY(suite_create(&suite, json, path, o->out, e));
+    }
+    warn(&suite, cost);
+    if (!o->dry_run) rc = run_all(&suite, o, e);
 out:
+    free(cost);
     suite_close(&suite);
     return rc;
 }
 
 int search_suite_resume(const struct search_opts *o, struct err *e) {
     struct suite suite;
+    struct search_cost *cost = NULL;
     int rc = suite_open(&suite, o->resume, e);
     if (rc) return rc;
-    rc = o->dry_run ? say_costs(&suite, "suite.json", stdout, e) : run_all(&suite, o, e);
+    if (!o->dry_run) {
+        rc = run_all(&suite, o, e);
+        goto out;
+    }
+    cost = calloc(suite.n, sizeof *cost);
+    TRY(cost ? say_costs(&suite, "suite.json", cost, stdout, e) : no_memory(e));
+    warn(&suite, cost);
+out:
+    free(cost);
     suite_close(&suite);
     return rc;
 }
