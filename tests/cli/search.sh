@@ -91,6 +91,16 @@ refuses "another budget" 1 'e/search.json: "budget.steps" is 40, and was 12 when
     "$DUET" search --resume e --trials 8
 check "nothing is written" same e/ledger.jsonl e.jsonl
 refuses "nor by hand" 1 '"budget.steps" is 40' "$DUET" experiment --search e lr=2e-3
+refuses "nor looked ahead" 1 '"budget.steps" is 40, and was 12' "$DUET" search --resume e --dry-run
+for view in status best "plot --chart knobs" "best --json"; do
+    check "looked at: $view" sh -c '"$0" search $1 e >view.out 2>view.err' "$DUET" "$view"
+    check "which says it, in one line" equal "$(sed 's/ when the search began.*//' view.err)" \
+        'warning: e/search.json: "budget.steps" is 40, and was 12'
+done
+check "compared" sh -c '"$0" search compare a e >view.out 2>view.err' "$DUET"
+check "which says it of that one" equal "$(sed 's/ when the search began.*//' view.err)" \
+    'warning: e/search.json: "budget.steps" is 40, and was 12'
+check "what is as it was says nothing" sh -c '"$0" search status a 2>&1 >view.out | wc -c | grep -qx 0' "$DUET"
 must with 's/"seq": 32/"seq": 16/'
 refuses "another base" 1 '"base.seq" is 16, and was 32' "$DUET" search --resume e
 must with 's/"seq": 32/"seq": 32, "clip": 2/'
@@ -241,8 +251,20 @@ else
     file g.json "\"trials\": 2, \"seeds\": 1, \"confidence\": 0, \"strategy\": \"random\", $LR"
     check "begun with the smallest set" env DUET_CPU=generic "$DUET" search g.json --out g --quiet
     check "it goes on with it" env DUET_CPU=generic "$DUET" search --resume g --trials 3 --quiet
-    refuses "and with no other" 1 "instruction set generic, here is .*DUET_CPU=generic goes on" \
-        env -u DUET_CPU "$DUET" search --resume g
+    OTHER="instruction set generic, here is .*DUET_CPU=generic goes on"
+    refuses "and with no other" 1 "$OTHER" env -u DUET_CPU "$DUET" search --resume g
+    refuses "which a dry run refuses, too" 1 "$OTHER" env -u DUET_CPU "$DUET" search --resume g --dry-run
+    check "with it there is a dry run" env DUET_CPU=generic "$DUET" search --resume g --dry-run
+    for view in status best plot; do
+        check "looked at: $view" sh -c 'env -u DUET_CPU "$0" search $1 g >view.out 2>view.err' "$DUET" $view
+        check "which says so" says view.err "^warning: g: its trials were trained with the $OTHER"
+        check "in one line" equal "$(wc -l <view.err | tr -d ' ')" 1
+    done
+    refuses "what is refused has no warning before it" 2 "are both 0" env -u DUET_CPU "$DUET" search confirm g --trial 0
+    check "of confirm" equal "$(grep -c warning refuse.err)" 0
+    check "what it trains is comparable, so it does" sh -c 'env -u DUET_CPU "$0" search confirm g --trial 1 --seeds 2 \
+        --quiet >view.out 2>view.err; case $? in 0 | 3) ;; *) exit 1 ;; esac' "$DUET"
+    check "and says so" says view.err "^warning: g: its trials were trained with the $OTHER"
 fi
 cp -r a b
 sed -i '1s/"gemm":"[^"]*"/"gemm":"other"/' b/ledger.jsonl
@@ -253,6 +275,13 @@ sed -i '1s/"commit":"[^"]*"/"commit":"0123abc"/' c/ledger.jsonl
 check "another commit goes on" search --resume c
 check "with a warning" says search.err \
     "^warning: c was begun by another duet .commit 0123abc, this is .*.: trials of both"
+cp c/ledger.jsonl c.jsonl
+for words in "search --resume c --trials 3" "search --resume c --trials 3 --dry-run" "experiment --search c lrr=3" \
+    "experiment --search c val-windows=3"; do
+    refuses "what is refused ($words)" 2 "are asked for\|unknown option\|cannot be changed" "$DUET" $words
+    check "has no warning before it" equal "$(grep -c warning refuse.err)" 0
+done
+check "and nothing on record" same c/ledger.jsonl c.jsonl
 check "and is on record" equal "$(tail -1 c/ledger.jsonl | grep -c '"event":"resume".*"commit":\|"commit":.*"event":"resume"')" 1
 "$DUET" search status c >c.out
 check "and told" says c.out "^program: *commit 0123abc, then .*: trials of both may not be comparable"
@@ -271,6 +300,16 @@ check "which is said" says t.err \
     "^duet: error: t: the base failed .time.: took longer than 0.001 s; nothing else was kept"
 check "also of the base" says t.out "^base: *failed .time.: took longer than 0.001 s"
 check "it is no best" says t.out "^best: *none: "
+lines=$(wc -l <a/ledger.jsonl)
+exec 9>>a/ledger.jsonl
+flock 9
+for dry in "" --dry-run; do
+    refuses "beside another ($dry)" 2 "a/ledger.jsonl: another search is going on with it" "$DUET" search --resume a $dry
+done
+exec 9>&-
 echo "x" >>text.txt
-refuses "other data than it began with" 1 "text.txt is another file" "$DUET" search --resume a
+for dry in "" --dry-run; do
+    refuses "other data than it began with ($dry)" 1 "text.txt is another file" "$DUET" search --resume a $dry
+done
+check "nothing is on record" equal "$(wc -l <a/ledger.jsonl)" "$lines"
 finish

@@ -1,5 +1,6 @@
 /* duet search: trainings that are proposed, run, judged, and kept if they are better. */
 #include "cmd.h"
+#include "command_run.h"
 #include "drive.h"
 #include "file.h"
 #include "json_text.h"
@@ -230,11 +231,13 @@ static int resume(const struct search_opts *o, struct err *e) {
     if (suite_is(o->resume)) return search_suite_resume(o, e);
     int rc = search_open(&s, o->resume, !o->dry_run, e);
     if (rc) return rc;
+    if (o->dry_run) TRY(search_check_resume(&s, e));
     if (o->trials) TRY(search_extend(&s, o->trials, o->dry_run, e));
     if (!o->dry_run) {
         rc = go(&s, o, e);
         goto out;
     }
+    TRY(command_run_check(&s.file.strategy, e)); /* as the loop does */
     TRY(say_cost(&s, &cost, stdout, e));
     warn(&cost);
 out:

@@ -368,6 +368,7 @@ static int open_drive(struct drive *d, struct search *s, const struct drive_opts
         d->runner = *o->runner;
     else
         TRY(drive_processes_open(&d->runner, d->n_slots, e));
+    TRY(search_go_on(s, e));
     while (d->ended < s->ledger.n_jobs && judge_has_ended(s, d->ended)) d->ended++;
     for (int64_t i = 0; i < search_trials(s); i++) /* a kill may have come between */
         if (s->ledger.trial[i].decision == DECISION_discard) search_drop_weights(s, i);

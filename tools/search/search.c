@@ -106,6 +106,7 @@ out:
 
 void search_close(struct search *s) {
     if (s->dir) ledger_close(&s->ledger);
+    json_decref(s->resumed);
     search_file_close(&s->file);
     free(s->dir);
     *s = (struct search){.ledger.fd = -1};

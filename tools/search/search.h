@@ -42,6 +42,7 @@ struct search {
     struct search_file file;
     struct ledger ledger;
     struct gate_plan plan;
+    json_t *resumed; /* the ledger's line of who goes on, until it is on record; or NULL */
     int64_t planned; /* trials, when the search began: share of the gate's tests */
     double sign;     /* -1 where the metric is to be high, else 1: sign * value is what is
                       * minimised */
@@ -63,7 +64,8 @@ int search_plan(struct search *s, const json_t *json, const char *path, struct e
 int search_extend(struct search *s, int64_t trials, bool dry, struct err *e);
 
 /* Opens a folder. write: locks it (ERR_USAGE where another process has it), cuts a torn line, and
- * checks that it is the same search still (search_check_file, search_begin). */
+ * checks that it is the same search still (search_check_file, search_begin). Nothing is put on
+ * record before search_go_on. */
 int search_open(struct search *s, const char *dir, bool write, struct err *e);
 void search_close(struct search *s); /* accepts all zeros */
 
@@ -166,14 +168,24 @@ int search_check_file(const struct search *s, struct err *e);
 /* The same, and that its sources (search_sources.h) are what they were: for who opened it to look
  * at, and trains. ERR_INPUT. */
 int search_check_same(const struct search *s, struct err *e);
+/* All that search_open would refuse where it is to write, of one that was opened to look at; nothing
+ * is written. */
+int search_check_resume(const struct search *s, struct err *e);
+/* For who looks: one line on stderr where going on would be refused because of search.json, of a
+ * configuration, of the instruction set or of the library of products. Sources are not read for
+ * that. ERR_NOMEM alone. */
+int search_warn_changed(const struct search *s, struct err *e);
 
 /* For who writes ------------------------------------------------------------------------------ */
 
-/* The ledger's first line, if it is empty; else a line that somebody goes on, after what the bits
- * of trials hang on was compared: ERR_INPUT where a source, the instruction set or the library of
- * products is another than it was. Another commit of duet, where that is what trains, is a warning
- * on stderr. search_open does this. */
+/* The ledger's first line, if it is empty; else what the bits of trials hang on is compared:
+ * ERR_INPUT where a source, the instruction set or the library of products is another than it was.
+ * search_open does this. */
 int search_begin(struct search *s, struct err *e);
+/* Puts on record that somebody goes on, unless it is, and warns on stderr where another commit of
+ * duet began it, if that is what trains. For who trains, after all that may be refused: the loop
+ * (drive.h) does this. */
+int search_go_on(struct search *s, struct err *e);
 /* Members that follow from file and ledger. */
 void search_settle(struct search *s);
 

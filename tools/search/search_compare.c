@@ -388,12 +388,13 @@ int search_compare(const char *const *dirs, size_t n, bool json, FILE *out, stru
     int rc;
     TRY(read_all(&all, dirs, n, e));
     if (json) {
-        rc = print_json(&all, out, e);
-        goto out;
+        TRY(print_json(&all, out, e));
+    } else {
+        print_results(&all, columns, out);
+        TRY(print_knobs(&all, columns, out, e));
+        print_notes(&all, out);
     }
-    print_results(&all, columns, out);
-    TRY(print_knobs(&all, columns, out, e));
-    print_notes(&all, out);
+    for (size_t i = 0; i < all.n; i++) TRY(search_warn_changed(&all.side[i]->s, e));
 out:
     release(&all);
     return rc;

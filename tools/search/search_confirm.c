@@ -399,6 +399,7 @@ int search_confirm(const struct search *s, const struct confirm_opts *o, bool *r
     c.looks = confirm_record_looks(&c.record, c.trial, c.against, (size_t)o->seeds, &c.asked,
                                    &c.again);
     TRY(plan_runs(&c, e));
+    TRY(search_warn_changed(s, e)); /* not refused: both are trained here */
     TRY(run_all(&c, e));
     TRY(judge(&c, e));
     if (!c.asked) TRY(record_look(&c, e));

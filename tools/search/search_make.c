@@ -1,15 +1,12 @@
-/* A new search: its file made whole, its folder, and what is on record of where it runs. */
+/* A new search: its file made whole, and its folder. */
 #include "search.h"
 
 #include "command_run.h"
 #include "file.h"
 #include "hand_files.h"
 #include "json_text.h"
-#include "machine.h"
-#include "provenance.h"
 #include "search_sources.h"
 #include "train_opts.h"
-#include "trial.h"
 #include "words.h"
 
 #include <dirent.h>
@@ -273,93 +270,4 @@ int search_extend(struct search *s, int64_t trials, bool dry, struct err *e) {
     s->file.trials = trials;
     if (json_object_set_new(s->file.json, "trials", json_integer(trials))) return no_memory(e);
     return dry ? 0 : write_file(s->file.json, s->dir, e);
-}
-
-/* Facts ---------------------------------------------------------------------------------------- */
-
-/* Date, version, commit, host, processor, tier and backend, as a run's record has them. */
-static json_t *machine_facts(const struct search_file *f, struct err *e) {
-    struct machine m = {0};
-    struct provenance p;
-    json_t *facts = NULL;
-    const struct machine_opts o = {
-        .gemm = json_string_value(json_object_get(f->base, "gemm")),
-        .compute = json_string_value(json_object_get(f->base, "compute"))};
-    if (machine_open(&m, &o, e)) return NULL;
-    provenance_begin(&p);
-    p.machine = &m;
-    char *text = provenance_json(&p, NULL, NULL);
-    facts = text ? json_loads(text, 0, NULL) : NULL;
-    if (!facts) no_memory(e);
-    free(text);
-    machine_close(&m);
-    return facts;
-}
-
-json_t *search_facts(const struct search_file *f, struct err *e) {
-    json_t *facts = machine_facts(f, e), *sources = json_object();
-    int rc = facts && sources ? search_sources(f, sources, e) : facts ? no_memory(e) : e->code;
-    if (!rc && (json_object_set(facts, "sources", sources) ||
-                json_object_set_new(facts, "trials", json_integer(f->trials))))
-        rc = no_memory(e);
-    json_decref(sources);
-    if (!rc) return facts;
-    json_decref(facts);
-    return NULL;
-}
-
-static const char *text_of(const json_t *line, const char *key) {
-    const char *text = json_string_value(json_object_get(line, key));
-    return text ? text : "";
-}
-
-/* Another instruction set, or another library of products, makes other bits. */
-static int same_machine(const struct search *s, const json_t *now, struct err *e) {
-    const json_t *was = s->ledger.head;
-    const char *tier = text_of(was, "tier"), *gemm = text_of(was, "gemm");
-    if (*tier && strcmp(tier, text_of(now, "tier")))
-        return err_set(e, ERR_INPUT,
-                       "%s: its trials were trained with the instruction set %s, here is %s: others "
-                       "would not be comparable; DUET_CPU=%s goes on with it, on a processor that "
-                       "has %s",
-                       s->dir, tier, text_of(now, "tier"), tier, tier);
-    if (*gemm && strcmp(gemm, text_of(now, "gemm")))
-        return err_set(e, ERR_INPUT,
-                       "%s: its trials were trained with products by %s, here is %s: others would "
-                       "not be comparable; go on with it by a duet that has %s",
-                       s->dir, gemm, text_of(now, "gemm"), gemm);
-    return 0;
-}
-
-/* Trials of a program that the file names are of that one, whoever starts them. */
-static void warn_of_program(const struct search *s, const json_t *now) {
-    const char *was = text_of(s->ledger.head, "commit"), *is = text_of(now, "commit");
-    if (s->file.program || !*was || !strcmp(was, is)) return;
-    fprintf(stderr,
-            "warning: %s was begun by another duet (commit %s, this is %s): trials of both may not "
-            "be comparable\n",
-            s->dir, was, is);
-}
-
-int search_begin(struct search *s, struct err *e) {
-    int rc = 0;
-    json_t *line = search_facts(&s->file, e);
-    const bool first = !s->ledger.head;
-    if (!line) return e->code;
-    if (!first) {
-        TRY(search_sources_same(s->dir, json_object_get(s->ledger.head, "sources"),
-                                json_object_get(line, "sources"), e));
-        TRY(same_machine(s, line, e));
-        warn_of_program(s, line);
-    }
-    if (json_object_set_new(line, "event", json_string(first ? "search" : "resume")))
-        TRY(no_memory(e));
-    if (first && json_object_set(line, "file", s->file.json)) TRY(no_memory(e));
-    if (first && !s->file.launcher &&
-        !put(line, "memory_mb", json_real(trial_memory_mb((unsigned)s->file.jobs))))
-        TRY(no_memory(e));
-    rc = ledger_append(&s->ledger, line, e);
-out:
-    json_decref(line);
-    return rc;
 }

@@ -31,6 +31,7 @@ int verb_status(const struct search_opts *o, const struct conf *c, struct err *e
     else
         TRY(search_status_print(&v, search_is_locked(s.dir), o->json ? STATUS_JSON : STATUS_TEXT,
                                 stdout, e));
+    rc = search_warn_changed(&s, e);
 out:
     search_view_release(&v);
     search_close(&s);
@@ -47,6 +48,7 @@ int verb_best(const struct search_opts *o, const struct conf *c, struct err *e) 
     TRY(open_view(&s, &v, c->pos[1], e));
     TRY(o->out ? search_best_write(&v, o->out, e)
                : search_best_print(&v, o->json ? BEST_JSON : BEST_TEXT, stdout, e));
+    rc = search_warn_changed(&s, e);
 out:
     search_view_release(&v);
     search_close(&s);
@@ -90,6 +92,7 @@ int verb_plot(const struct search_opts *o, const struct conf *c, struct err *e) 
     TRY(search_chart(&chart, &v, &look, e));
     if (!o->out) {
         TRY(chart_print(&chart.chart, term_columns(STDOUT_FILENO) - 1, term_utf8(), stdout, e));
+        rc = search_warn_changed(&s, e);
         goto out;
     }
     TRY(chart_draw(&chart.chart, o->out, e));
@@ -98,6 +101,7 @@ int verb_plot(const struct search_opts *o, const struct conf *c, struct err *e) 
         screen_write(stderr, o->out, strlen(o->out));
         fprintf(stderr, ": %zu trials\n", v.n);
     }
+    rc = search_warn_changed(&s, e);
 out:
     search_chart_release(&chart);
     search_view_release(&v);
