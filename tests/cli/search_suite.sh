@@ -24,7 +24,38 @@ check "which compare prints again" same compare.out suite.out
 check "of folders, too" sh -c 'grep -c "\"decided\": 3" compare.json | grep -qx 2'
 check "goes on as a whole" "$DUET" search --resume suite --trials 4 --quiet
 check "to more trials" equal "$(froms suite/tiny)$(froms suite/code)" "base tpe tpe tpe base tpe tpe tpe "
+
+# ---- suite.json, changed by hand
+cp suite/suite.json suite.was
+cat suite/*/ledger.jsonl >ledgers.was
+# edited NAME SED PATTERN
+edited() {
+    sed "$2" suite.was >suite/suite.json
+    for e_dry in "" --dry-run; do
+        refuses "$1 ($e_dry)" 1 "$3" "$DUET" search --resume suite --quiet $e_dry
+    done
+}
+edited "another budget" 's/"steps": 4/"steps": 5/' \
+    'suite "tiny": suite/suite.json: "budget.steps" is 5, and was 4 when the search began'
+"$DUET" search compare suite >compare.out 2>compare.err
+check "compare goes on" equal $? 0
+check "and says it in one line" equal "$(sed 's/ when the search.*//' compare.err)" \
+    'warning: suite "tiny": suite/suite.json: "budget.steps" is 5, and was 4'
+edited "another base" 's/"batch": 2/"batch": 1/' '"base.batch" is 1, and was 2'
+edited "other data of one" 's/code.txt/tiny.txt/' 'suite "code": suite/suite.json: "base.data" is ".*tiny.txt", and was ".*code.txt"'
+edited "another name" 's/"code": {/"cod": {/' 'suite/suite.json: "suite" has no "code", of which there is a search: put it back'
+cat suite/*/ledger.jsonl >ledgers.now
+check "nothing is on record" same ledgers.was ledgers.now
+sed 's/"trials": 3/"trials": 9, "jobs": 2/' suite.was >suite/suite.json
+check "jobs and trials may be others" "$DUET" search --resume suite --quiet
+cp suite.was suite/suite.json
+check "as it was" "$DUET" search --resume suite --dry-run
+cp check.out dry.out
+check "a dry run is of what there is" says dry.out '^search: *4 trials at most'
+"$DUET" search compare suite >compare.out 2>compare.err
+check "and there is nothing to say" equal "$(cat compare.err)" ""
 echo more >>code.txt
+refuses "which a dry run refuses" 1 'suite "code": .*code.txt is another file' "$DUET" search --resume suite --dry-run --quiet
 refuses "not with another text" 1 'code.txt is another file' "$DUET" search --resume suite/code --quiet
 "$DUET" search --resume suite --quiet >mixed.out 2>mixed.err
 check "nor as a suite: status" equal $? 1

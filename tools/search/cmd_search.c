@@ -78,7 +78,7 @@ static int say_cost(const struct search *s, struct search_cost *cost, FILE *out,
 
 static void warn(const struct search_cost *cost) {
     char text[400];
-    if (search_cost_warning(cost, text)) fprintf(stderr, "warning: %s\n", text);
+    if (search_cost_warning(cost, text)) search_warn(text);
 }
 
 /* After ---------------------------------------------------------------------------------------- */

@@ -161,6 +161,9 @@ json_t *search_facts(const struct search_file *f, struct err *e);
  * all of one that was kept, and those that later candidates were compared at. 0: not decided. */
 void search_known(const struct search *s, size_t *known);
 
+/* Does the tree of a search's file say what it did, but for trials, jobs and launcher? path: of the
+ * file, for messages. ERR_INPUT, which names the key. */
+int search_same_file(const char *path, json_t *was, json_t *is, struct err *e);
 /* For who trains: is search.json what the ledger has of it (all but trials, jobs and launcher), and
  * does each proposal's hash follow from its configuration? ERR_INPUT, which names the key or the
  * line. search_open does this where it is to write. */
@@ -175,6 +178,8 @@ int search_check_resume(const struct search *s, struct err *e);
  * configuration, of the instruction set or of the library of products. Sources are not read for
  * that. ERR_NOMEM alone. */
 int search_warn_changed(const struct search *s, struct err *e);
+/* "warning: TEXT", a line on stderr. */
+void search_warn(const char *text);
 
 /* For who writes ------------------------------------------------------------------------------ */
 

@@ -96,6 +96,12 @@ out:
     return rc;
 }
 
+void search_warn(const char *text) {
+    fputs("warning: ", stderr);
+    screen_write(stderr, text, strlen(text));
+    fputc('\n', stderr);
+}
+
 int search_warn_changed(const struct search *s, struct err *e) {
     struct err why;
     json_t *now = machine_facts(&s->file, &why);
@@ -103,10 +109,7 @@ int search_warn_changed(const struct search *s, struct err *e) {
     if (!rc) rc = same_machine(s, now, &why);
     json_decref(now);
     if (rc == ERR_NOMEM) return no_memory(e);
-    if (!rc) return 0;
-    fputs("warning: ", stderr);
-    screen_write(stderr, why.msg, strlen(why.msg));
-    fputc('\n', stderr);
+    if (rc) search_warn(why.msg);
     return 0;
 }
 

@@ -382,6 +382,22 @@ out:
     return rc;
 }
 
+/* As search_warn_changed, of a suite's own file. */
+static int warn_of_suite(const char *dir, struct err *e) {
+    struct suite suite;
+    struct err why;
+    int rc;
+    if (!suite_is(dir)) return 0;
+    rc = suite_open(&suite, dir, &why);
+    if (!rc) {
+        rc = suite_check_same(&suite, &why);
+        suite_close(&suite);
+    }
+    if (rc == ERR_NOMEM) return no_memory(e);
+    if (rc) search_warn(why.msg);
+    return 0;
+}
+
 int search_compare(const char *const *dirs, size_t n, bool json, FILE *out, struct err *e) {
     struct sides all = {0};
     const int columns = isatty(fileno(out)) ? term_columns(fileno(out)) : 0;
@@ -395,6 +411,7 @@ int search_compare(const char *const *dirs, size_t n, bool json, FILE *out, stru
         print_notes(&all, out);
     }
     for (size_t i = 0; i < all.n; i++) TRY(search_warn_changed(&all.side[i]->s, e));
+    for (size_t i = 0; i < n; i++) TRY(warn_of_suite(dirs[i], e));
 out:
     release(&all);
     return rc;

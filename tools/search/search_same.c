@@ -26,8 +26,8 @@ static const char *show(const json_t *v, char buf[64]) {
     return buf;
 }
 
-/* The axes are numbered as they stand there. */
-static int same_order(const struct search *s, json_t *was, json_t *is, struct err *e) {
+/* path: of the file, for messages, here and below. The axes are numbered as they stand there. */
+static int same_order(const char *path, json_t *was, json_t *is, struct err *e) {
     void *a = json_object_iter(was), *b = json_object_iter(is);
     while (a && b && !strcmp(json_object_iter_key(a), json_object_iter_key(b))) {
         a = json_object_iter_next(was, a);
@@ -35,39 +35,42 @@ static int same_order(const struct search *s, json_t *was, json_t *is, struct er
     }
     if (!a || !b) return 0;
     return err_set(e, ERR_INPUT,
-                   "%s/search.json: \"space\" has \"%.80s\" where \"%.80s\" was when the search began, "
+                   "%s: \"space\" has \"%.80s\" where \"%.80s\" was when the search began, "
                    "and the order of axes counts: put it back, or begin another search",
-                   s->dir, json_object_iter_key(b), json_object_iter_key(a));
+                   path, json_object_iter_key(b), json_object_iter_key(a));
 }
 
 /* in: keys above with a point behind, or "". */
-static int same_tree(const struct search *s, const char *in, json_t *was, json_t *is,
-                     struct err *e);
+static int same_tree(const char *path, const char *in, json_t *was, json_t *is, struct err *e);
 
-static int same_member(const struct search *s, const char *in, const char *key, json_t *was,
-                       json_t *is, struct err *e) {
-    char path[200], old[64], new[64];
+static int same_member(const char *path, const char *in, const char *key, json_t *was, json_t *is,
+                       struct err *e) {
+    char inner[200], old[64], new[64];
     if (equal(was, is) || (!*in && may_change(key))) return 0;
     if (json_is_object(was) && json_is_object(is) && strlen(in) < 100) {
-        snprintf(path, sizeof path, "%s%.80s.", in, key);
-        return same_tree(s, path, was, is, e);
+        snprintf(inner, sizeof inner, "%s%.80s.", in, key);
+        return same_tree(path, inner, was, is, e);
     }
     return err_set(e, ERR_INPUT,
-                   "%s/search.json: \"%s%.80s\" is %s, and was %s when the search began: trials would "
+                   "%s: \"%s%.80s\" is %s, and was %s when the search began: trials would "
                    "not be comparable; put it back, or begin another search",
-                   s->dir, in, key, show(is, new), show(was, old));
+                   path, in, key, show(is, new), show(was, old));
 }
 
-static int same_tree(const struct search *s, const char *in, json_t *was, json_t *is,
-                     struct err *e) {
+static int same_tree(const char *path, const char *in, json_t *was, json_t *is, struct err *e) {
     const char *key;
     json_t *v;
     int rc = 0;
     json_object_foreach(was, key, v)
-        if (!rc) rc = same_member(s, in, key, v, json_object_get(is, key), e);
+        if (!rc) rc = same_member(path, in, key, v, json_object_get(is, key), e);
     json_object_foreach(is, key, v)
-        if (!rc && !json_object_get(was, key)) rc = same_member(s, in, key, NULL, v, e);
+        if (!rc && !json_object_get(was, key)) rc = same_member(path, in, key, NULL, v, e);
     return rc;
+}
+
+int search_same_file(const char *path, json_t *was, json_t *is, struct err *e) {
+    const int rc = same_tree(path, "", was, is, e);
+    return rc ? rc : same_order(path, json_object_get(was, "space"), json_object_get(is, "space"), e);
 }
 
 /* Every configuration, with the base and the budget of the file, is what its hash says. */
@@ -89,12 +92,13 @@ static int same_hashes(const struct search *s, struct err *e) {
 
 int search_check_file(const struct search *s, struct err *e) {
     json_t *was = json_object_get(s->ledger.head, "file");
-    int rc = 0;
-    if (json_is_object(was)) TRY(same_tree(s, "", was, s->file.json, e));
-    if (json_is_object(was))
-        TRY(same_order(s, json_object_get(was, "space"), json_object_get(s->file.json, "space"), e));
+    char *path = search_path(s, "search.json");
+    int rc;
+    TRY(path ? 0 : err_set(e, ERR_NOMEM, "no memory for a search"));
+    if (json_is_object(was)) TRY(search_same_file(path, was, s->file.json, e));
     rc = same_hashes(s, e);
 out:
+    free(path);
     return rc;
 }
 

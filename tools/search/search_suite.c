@@ -1,5 +1,6 @@
 #include "search_suite.h"
 
+#include "command_run.h"
 #include "drive.h"
 #include "search_compare.h"
 #include "search_cost.h"
@@ -13,31 +14,71 @@ static int no_memory(struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a suite");
 }
 
-/* What each takes; also where nothing is said: can they be trained? cost: (suite->n). */
-static int say_costs(const struct suite *suite, const char *path, struct search_cost *cost,
-                     FILE *out, struct err *e) {
+/* A search to look at: what has begun as it is, with what going on with it would refuse, else what
+ * it will be. path: of the suite's file. */
+static int look_at_one(struct search *s, const struct suite *suite, size_t i, const char *path,
+                       const struct search_opts *o, struct err *e) {
+    char *dir = o->resume ? suite_dir(suite, i) : NULL;
+    json_t *file = suite_search(suite, i);
+    int rc;
+    TRY(file && (dir || !o->resume) ? 0 : no_memory(e));
+    if (!dir || !search_is(dir)) {
+        rc = search_plan(s, file, path, e);
+        goto out;
+    }
+    TRY(search_open(s, dir, false, e));
+    TRY(search_check_resume(s, e));
+    if (o->trials) TRY(search_extend(s, o->trials, true, e));
+    rc = command_run_check(&s->file.strategy, e);
+out:
+    free(dir);
+    json_decref(file);
+    return rc;
+}
+
+/* The searches as they are looked at, and what each takes. */
+struct looks {
+    struct look {
+        struct search s;
+        struct search_cost cost;
+    } *look; /* (n) */
+    size_t n;
+};
+
+static void release(struct looks *all) {
+    for (size_t i = 0; i < all->n; i++) search_close(&all->look[i].s);
+    free(all->look);
+    *all = (struct looks){0};
+}
+
+/* Also where nothing is said: can they be trained? Nothing is printed before all are known. */
+static int say_costs(struct looks *all, const struct suite *suite, const char *path,
+                     const struct search_opts *o, struct err *e) {
+    FILE *out = o->dry_run ? stdout : o->quiet ? NULL : stderr;
     int rc = 0;
-    for (size_t i = 0; i < suite->n && !rc; i++) {
-        struct search s = {.ledger.fd = -1};
-        json_t *file = suite_search(suite, i);
-        rc = file ? search_plan(&s, file, path, e) : no_memory(e);
-        if (!rc) rc = search_cost(&s, &cost[i], e);
-        if (rc) err_prefix(e, "suite \"%s\"", suite_name(suite, i));
-        if (!rc && out) {
-            fprintf(out, "%s%s\n", i ? "\n" : "", suite_name(suite, i));
-            search_cost_print(&s, &cost[i], out);
-        }
-        search_close(&s);
-        json_decref(file);
+    all->look = calloc(suite->n, sizeof *all->look);
+    if (!all->look) return no_memory(e);
+    for (; all->n < suite->n && !rc; all->n++) {
+        struct look *l = &all->look[all->n];
+        l->s.ledger.fd = -1;
+        rc = look_at_one(&l->s, suite, all->n, path, o, e);
+        if (!rc) rc = search_cost(&l->s, &l->cost, e);
+        if (rc) err_prefix(e, "suite \"%s\"", suite_name(suite, all->n));
+    }
+    for (size_t i = 0; i < all->n && out && !rc; i++) {
+        fprintf(out, "%s%s\n", i ? "\n" : "", suite_name(suite, i));
+        search_cost_print(&all->look[i].s, &all->look[i].cost, out);
     }
     return rc;
 }
 
-static void warn(const struct suite *suite, const struct search_cost *cost) {
-    char text[400];
-    for (size_t i = 0; i < suite->n; i++)
-        if (search_cost_warning(&cost[i], text))
-            fprintf(stderr, "warning: suite \"%s\": %s\n", suite_name(suite, i), text);
+static void warn(const struct looks *all, const struct suite *suite) {
+    char text[400], whole[500];
+    for (size_t i = 0; i < all->n; i++) {
+        if (!search_cost_warning(&all->look[i].cost, text)) continue;
+        snprintf(whole, sizeof whole, "suite \"%s\": %s", suite_name(suite, i), text);
+        search_warn(whole);
+    }
 }
 
 /* Begins a search, or goes on with it. */
@@ -81,7 +122,7 @@ static int run_all(const struct suite *suite, const struct search_opts *o, struc
         if (rc) {
             err_prefix(e, "suite \"%s\"", suite_name(suite, i));
             if (!failed++) first = *e;
-            fprintf(stderr, "warning: %s\n", e->msg);
+            search_warn(e->msg);
         }
         char *dir = suite_dir(suite, i);
         begun += dir && search_is(dir);
@@ -98,38 +139,36 @@ static int run_all(const struct suite *suite, const struct search_opts *o, struc
 int search_suite_begin(const json_t *json, const char *path, const struct search_opts *o,
                        struct err *e) {
     struct suite suite = {0};
-    struct search_cost *cost = NULL;
+    struct looks all = {0};
     int rc;
     TRY(suite_plan(&suite, json, path, NULL, e));
-    cost = calloc(suite.n, sizeof *cost);
-    if (!cost) TRY(no_memory(e));
-    TRY(say_costs(&suite, path, cost, o->dry_run ? stdout : o->quiet ? NULL : stderr, e));
+    TRY(say_costs(&all, &suite, path, o, e));
     if (!o->dry_run) {
         suite_close(&suite);
         TRY(suite_create(&suite, json, path, o->out, e));
     }
-    warn(&suite, cost);
+    warn(&all, &suite);
     if (!o->dry_run) rc = run_all(&suite, o, e);
 out:
-    free(cost);
+    release(&all);
     suite_close(&suite);
     return rc;
 }
 
 int search_suite_resume(const struct search_opts *o, struct err *e) {
     struct suite suite;
-    struct search_cost *cost = NULL;
+    struct looks all = {0};
     int rc = suite_open(&suite, o->resume, e);
     if (rc) return rc;
+    TRY(suite_check_same(&suite, e));
     if (!o->dry_run) {
         rc = run_all(&suite, o, e);
         goto out;
     }
-    cost = calloc(suite.n, sizeof *cost);
-    TRY(cost ? say_costs(&suite, "suite.json", cost, stdout, e) : no_memory(e));
-    warn(&suite, cost);
+    TRY(say_costs(&all, &suite, "suite.json", o, e));
+    warn(&all, &suite);
 out:
-    free(cost);
+    release(&all);
     suite_close(&suite);
     return rc;
 }

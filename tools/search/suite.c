@@ -5,6 +5,7 @@
 #include "search.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,68 @@ int suite_open(struct suite *s, const char *dir, struct err *e) {
 out:
     json_decref(json);
     free(text);
+    free(path);
+    return rc;
+}
+
+/* Is it the same? ------------------------------------------------------------------------------ */
+
+/* What the ledger of a search in dir has of its file, against what suite.json says of it now. */
+static int check_begun(const struct suite *s, size_t i, const char *dir, const char *path,
+                       struct err *e) {
+    struct search begun = {.ledger.fd = -1}, now = {.ledger.fd = -1};
+    json_t *tree = suite_search(s, i), *was, *program;
+    struct err own; /* damage of its own, which is told where it goes on */
+    int rc = tree ? search_open(&begun, dir, false, &own) : ERR_NOMEM;
+    if (rc == ERR_NOMEM) TRY(no_memory(e));
+    was = rc ? NULL : json_object_get(begun.ledger.head, "file");
+    rc = 0;
+    if (!json_is_object(was)) goto out;
+    TRY(search_plan(&now, tree, path, e));
+    /* By hand: the copy that keep_program made. */
+    program = json_object_get(was, "program");
+    if (program && !strcmp(now.file.strategy.kind->name, SEARCH_HAND) && !now.file.program &&
+        json_object_set(now.file.json, "program", program))
+        TRY(no_memory(e));
+    rc = search_same_file(path, was, now.file.json, e);
+    if (rc) err_prefix(e, "suite \"%s\"", suite_name(s, i));
+out:
+    search_close(&begun);
+    search_close(&now);
+    json_decref(tree);
+    return rc;
+}
+
+/* Searches that the file names no more. */
+static int check_gone(const struct suite *s, const char *path, struct err *e) {
+    const json_t *members = json_object_get(s->json, "suite");
+    const struct dirent *entry;
+    DIR *d = opendir(s->dir);
+    int rc = d ? 0 : err_errno(e, ERR_IO, "%s: cannot be read", s->dir);
+    while (d && !rc && (entry = readdir(d))) {
+        if (*entry->d_name == '.' || json_object_get(members, entry->d_name)) continue;
+        char *inner = file_join(s->dir, entry->d_name);
+        if (!inner) rc = no_memory(e);
+        if (inner && search_is(inner))
+            rc = err_set(e, ERR_INPUT,
+                         "%s: \"suite\" has no \"%.80s\", of which there is a search: put it back, "
+                         "or begin another suite",
+                         path, entry->d_name);
+        free(inner);
+    }
+    if (d) closedir(d);
+    return rc;
+}
+
+int suite_check_same(const struct suite *s, struct err *e) {
+    char *path = file_join(s->dir, "suite.json");
+    int rc = path ? check_gone(s, path, e) : no_memory(e);
+    for (size_t i = 0; i < s->n && !rc; i++) {
+        char *dir = suite_dir(s, i);
+        if (!dir) rc = no_memory(e);
+        if (dir && search_is(dir)) rc = check_begun(s, i, dir, path, e);
+        free(dir);
+    }
     free(path);
     return rc;
 }
