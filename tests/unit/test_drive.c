@@ -178,6 +178,47 @@ static void known_is_not_scored_again(void **state) {
     remove_tree(at("a"));
 }
 
+/* A configuration is trained once at each share, whichever trial it was that had it there first: also
+ * where that was none of the base's, which has the whole budget alone. */
+static void known_at_its_share(void **state) {
+    (void)state;
+    for (int jobs = 1; jobs < 4; jobs += 2) {
+        char text[400];
+        struct world w;
+        struct search s;
+        snprintf(text, sizeof text,
+                 "{'base': {'model': '/none/m.json', 'data': 's.txt', 'lr': 1e-3, 'batch': 2}, "
+                 "'budget': {'steps': 10}, 'space': {'batch': {'choice': [2, 4]}}, 'trials': 30, "
+                 "'strategy': {'name': 'halving', 'eta': 2, 'cohort': 6}, 'seeds': 2, 'jobs': %d}",
+                 jobs);
+        json_t *file = parse(text);
+        ok(search_create(&s, file, "search.json", at("a"), &e));
+        search_close(&s);
+        json_decref(file);
+        assert_true(go_on(at("a"), 1, 0, 0, &w));
+        ok(search_open(&s, at("a"), false, &e));
+        const struct ledger *l = &s.ledger;
+        int copies[3] = {0}, of_base = 0;
+        for (size_t i = 0; i < l->n_jobs; i++) {
+            const struct ledger_job *job = &l->job[i];
+            const struct ledger_result *r = ledger_find(l, job->trial, 1, job->rung);
+            size_t first = 0;
+            while (strcmp(l->job[first].hash, job->hash) || l->job[first].share != job->share)
+                first++;
+            const json_t *same = json_object_get(r->json, "same");
+            assert_int_equal(same != NULL, first < i);
+            if (!same) continue;
+            assert_int_equal(json_integer_value(same), l->job[first].trial);
+            assert_true(r->value == ledger_find(l, l->job[first].trial, 1, l->job[first].rung)->value);
+            copies[job->rung]++;
+            of_base += job->share < 1 && !strcmp(job->hash, l->job[0].hash);
+        }
+        assert_true(copies[0] > 0 && copies[1] > 0 && copies[2] > 0 && of_base > 0);
+        search_close(&s);
+        remove_tree(at("a"));
+    }
+}
+
 /* By hand: decided like the others, and nothing else is proposed. */
 static void by_hand(void **state) {
     (void)state;
@@ -315,6 +356,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decisions_are_the_gates),   cmocka_unit_test(the_predecessors_rule),
         cmocka_unit_test(known_is_not_scored_again), cmocka_unit_test(every_seed),
+        cmocka_unit_test(known_at_its_share),
         cmocka_unit_test(by_hand),                   cmocka_unit_test(a_base_that_fails),
         cmocka_unit_test(a_ledger_that_was_changed), cmocka_unit_test(a_full_disk),
     };

@@ -58,18 +58,19 @@ bool judge_complete(const struct judge *g, struct wants *w) {
     return g->incumbent < 0 || has_seeds(g, g->incumbent, g->known[g->incumbent], w);
 }
 
-/* The result that there is of a known configuration at the same share. *pending: there will be. */
+/* The result that there is of a known configuration at the same share, of whichever trial had it
+ * first. *pending: there will be. */
 static const struct ledger_result *find_same(const struct search *s, const struct ledger_job *job,
                                              bool *pending) {
-    const int64_t first = ledger_trial_of(&s->ledger, job->hash);
+    const struct ledger *l = &s->ledger;
     *pending = false;
-    if (first == job->trial) return NULL;
-    for (size_t i = s->ledger.trial[first].job; i; i = s->ledger.job[i - 1].before) {
-        const struct ledger_job *its = &s->ledger.job[i - 1];
-        if (its->share != job->share || its > job) continue;
-        const struct ledger_result *r = ledger_find(&s->ledger, first, 1, its->rung);
-        *pending = !r;
-        return r;
+    for (const struct ledger_job *its = l->job; its < job; its++) {
+        if (its->trial == job->trial || its->share != job->share || strcmp(its->hash, job->hash))
+            continue;
+        const struct ledger_result *r = ledger_find(l, its->trial, 1, its->rung);
+        if (r) return r;
+        /* decided without one, it gets none */
+        *pending = *pending || l->trial[its->trial].decision == DECISION_none;
     }
     return NULL;
 }
@@ -218,11 +219,10 @@ struct verdict judge_job(const struct judge *g, size_t number, bool first, struc
     if (judge_has_ended(s, number)) return (struct verdict){.what = VERDICT_ENDED};
     if (job->trial == 0) return judge_base(g, w);
     const struct ledger_result *r = ledger_find(&s->ledger, job->trial, 1, job->rung);
-    const struct ledger_result *same = find_same(s, job, &pending);
-    if (!r && pending) return waits;
-    if (!r && same) return (struct verdict){.what = VERDICT_SAME, .same = same->trial};
     if (!r) {
-        want(g, w, job->trial, 1);
+        const struct ledger_result *same = find_same(s, job, &pending);
+        if (same) return (struct verdict){.what = VERDICT_SAME, .same = same->trial};
+        if (!pending) want(g, w, job->trial, 1);
         return waits;
     }
     if (r->status != TRIAL_ok) return decided(g, false, gate_reason_word(GATE_FAILED), 1);
