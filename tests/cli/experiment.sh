@@ -146,7 +146,7 @@ check "and its copy, whoever drives" sh -c './driver experiment --search exp --p
     grep -q "^trial: *1$"' - "$DUET"
 check "the driver, built anew, trains nothing by itself" sh -c './driver experiment --search exp \
     --program ./driver --json --quiet >other.json; [ "$(sed -n "s/.*\"trial\": //p" other.json)" != "1," ] &&
-    grep -q "exp/programs/driver-[0-9a-f]*\"" exp/ledger.jsonl'
+    grep -q "\"./programs/driver-[0-9a-f]*\"" exp/ledger.jsonl'
 # Another build: it learns with twice the rate that it is told.
 cat >built <<END
 #!/bin/sh
@@ -155,7 +155,7 @@ exec "$DUET" "\$@"
 END
 chmod +x built
 try "another build competes" 0 --program ./built -m "no warmup"
-check "it is a copy that counts" says exp/ledger.jsonl 'exp/programs/built-[0-9a-f]\{16\}"'
+check "it is a copy that counts" says exp/ledger.jsonl '"./programs/built-[0-9a-f]\{16\}"'
 echo 'exit 7' >built
 row=$(value incumbent run.log)
 check "its row repeats, by the copy" sh -c '"$1" search rerun exp "$2" --quiet | grep -q "The row repeats"' \
@@ -218,6 +218,42 @@ check "a default" sh -c '"$1" experiment --search bare accum=2 --quiet | grep "^
 check "the optimizer's own rate" sh -c '"$1" experiment --search bare lr=3e-4 --quiet |
     grep "^changes: *lr '"$(json lr bare/trials/0000/seed-1/config.json)"' -> 0.0003$"' - "$DUET"
 
+# ---- weights to begin with, by what is in them
+sed 's/"seeds": 5/"seeds": 1, "confidence": 0/; s/"num_hidden_layers"/"vocab_size": 257, &/' exp.json >begin.json
+must "$DUET" search begin.json --out begin --quiet >search.out
+# weights OUT OPTION...: a run of the base's model; later options win
+weights() { "$DUET" train --config begin/trials/0000/config.json --out "$@" --overwrite --quiet >train.out 2>&1; }
+# tried OPTION...: an experiment in begin; stdout in run.log
+tried() { "$DUET" experiment --search begin "$@" --quiet >run.log 2>run.err
+    case $? in 0|3) ;; *) cat run.err; return 1 ;; esac; }
+repeats() { "$DUET" search rerun "$1" "$2" --quiet | grep "The row repeats"; }
+must weights start --steps 3
+check "weights of a run" tried init=start
+first=$(value trial run.log)
+check "are kept by what is in them" says begin/ledger.jsonl '"init": *"./files/model-[0-9a-f]\{16\}.blzt"'
+check "the same start" tried init=start
+check "is known" equal "$(value trial run.log)" "$first"
+check "and so are its weights, as a file" tried init=start/model.blzt
+check "which it is" equal "$(value trial run.log)" "$first"
+must weights start --steps 6
+check "others under the same name" tried init=start
+second=$(value trial run.log)
+check "are another trial" equal "$second" $((first + 1))
+check "the first repeats, from its own" repeats begin "$first"
+must "$DUET" convert start hf --to hf --quiet >convert.out 2>&1
+check "a folder of Hugging Face" tried init=hf
+check "is kept whole" says begin/ledger.jsonl '"init": *"./files/hf-[0-9a-f]\{16\}"'
+must weights lora --init start --lora 2 --steps 3
+check "a LoRA run" tried init=lora
+check "is its base and its adapter" grep -q '"init": *"./files/model-[0-9a-f]*.blzt", *"adapter": *"./files/adapter-[0-9a-f]*.blzt"' \
+    begin/ledger.jsonl
+third=$(value trial run.log)
+check "other weights" tried init=hf
+check "have none" sh -c '! grep -q adapter begin/trials/"$(printf %04d "$(sed -n "s/^trial: *//p" run.log)")"/config.json'
+rm -r start lora hf
+check "rows repeat without the files" repeats begin "$second"
+check "of an adapter, too" repeats begin "$third"
+
 # ---- a driver that is killed
 "$DUET" experiment --search exp batch=2 --quiet >kill.out 2>&1 &
 pid=$!
@@ -230,4 +266,15 @@ check "both are decided" equal "$(grep -c '"event": *"decision"' exp/ledger.json
 sort exp/ledger.jsonl | grep '"event": *"result"' | sed 's/.*"trial": *\([0-9]*\).*"seed": *\([0-9]*\).*/\1 \2/' |
     sort | uniq -d >twice
 check "no result is there twice" [ ! -s twice ]
+
+# ---- a folder that is moved finds what it keeps
+mkdir away
+mv exp away/moved
+mv begin away/begin
+check "moved: the program of a row" repeats away/moved "$row"
+check "its description" repeats away/moved "$one"
+check "weights" repeats away/begin "$second"
+check "it goes on" "$DUET" search --resume away/moved --quiet
+check "a program is known" sh -c '"$1" experiment --search away/moved --program ./driver --quiet >known.out 2>known.err
+    grep -q "is not trained again" known.err' - "$DUET"
 finish

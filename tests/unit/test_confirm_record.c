@@ -4,7 +4,6 @@
 
 #include "confirm_record.h"
 #include "file.h"
-#include "hand_files.h"
 
 #include <sys/stat.h>
 
@@ -121,51 +120,11 @@ static void lines_that_are_refused(void **state) {
     refused("{\"event\":\"result\",\"trial\":1,\"status\":\"ok\",\"bits_per_byte\":1}", expected);
 }
 
-static void write_file(const char *path, const char *text) {
-    FILE *f = fopen(path, "wb");
-    fputs(text, f);
-    fclose(f);
-}
-
-/* Files are kept under the hash of what is in them. */
-static void files_by_what_is_in_them(void **state) {
-    (void)state;
-    char *a, *b, *c, *program;
-    struct stat st;
-    write_file(at("my.json"), "{}");
-    write_file(at("copy.json"), "{}");
-    ok(hand_keep_file(dir, "files", at("my.json"), false, &a, &e));
-    assert_true(hand_same_file(a, at("copy.json")) && hand_same_file(a, at("my.json")));
-    assert_non_null(strstr(a, "/files/my-"));
-    assert_string_equal(a + strlen(a) - 5, ".json");
-    write_file(at("my.json"), "{ }");
-    assert_false(hand_same_file(a, at("my.json")));
-    ok(hand_keep_file(dir, "files", at("my.json"), false, &b, &e));
-    assert_string_not_equal(a, b);
-    write_file(b, "broken off"); /* a name alone is no proof */
-    ok(hand_keep_file(dir, "files", at("my.json"), false, &c, &e));
-    assert_string_equal(b, c);
-    assert_true(hand_same_file(c, at("my.json")));
-    assert_int_equal(hand_keep_file(dir, "programs", at("my.json"), true, &program, &e), ERR_USAGE);
-    assert_non_null(strstr(e.msg, "my.json is no program: it cannot be executed"));
-    assert_int_equal(hand_keep_file(dir, "files", at("none"), false, &program, &e), ERR_USAGE);
-    assert_int_equal(hand_keep_file(dir, "files", dir, false, &program, &e), ERR_USAGE);
-    write_file(at("tool"), "#!/bin/sh\n");
-    chmod(at("tool"), 0700);
-    ok(hand_keep_file(dir, "programs", at("tool"), true, &program, &e));
-    assert_true(!stat(program, &st) && (st.st_mode & 0111) == 0111);
-    free(a);
-    free(b);
-    free(c);
-    free(program);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(a_cut_at_every_byte),
         cmocka_unit_test(lines_that_are_refused),
-        cmocka_unit_test(files_by_what_is_in_them),
     };
     return cmocka_run_group_tests_name("confirm_record", tests, make_dir, remove_all);
 }

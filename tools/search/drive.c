@@ -132,6 +132,7 @@ static int settle(struct drive *d, struct err *e) {
 /* Processes ------------------------------------------------------------------------------------ */
 
 static void clear_slot(struct drive_slot *slot) {
+    free(slot->program);
     free(slot->config);
     free(slot->folder);
     free(slot->output);
@@ -162,8 +163,9 @@ static int fill_spec(struct drive *d, int number, struct err *e) {
     slot->folder = search_run_path(d->s, w.trial, w.seed, NULL);
     slot->output = search_log_path(d->s, w.trial, w.seed);
     if (!slot->config || !slot->folder || !slot->output) return no_memory(e);
+    if (search_program(d->s, w.trial, &slot->program, e)) return e->code;
     slot->spec = (struct trial_spec){
-        .program = search_program(d->s, w.trial),
+        .program = slot->program,
         .scorer = f->program,
         .launcher = f->launcher,
         .config = slot->config,

@@ -22,7 +22,7 @@ struct drive_slot {
     struct want want;
     int rung;
     double began;
-    char *config, *folder, *output; /* of the trial; owned */
+    char *program, *config, *folder, *output; /* of the trial; owned */
     struct trial_spec spec;
 };
 

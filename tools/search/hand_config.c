@@ -1,7 +1,9 @@
 #include "hand_config.h"
 
 #include "canon.h"
+#include "file.h"
 #include "hand_files.h"
+#include "run_start.h"
 #include "train_opts.h"
 
 #include <limits.h>
@@ -213,25 +215,85 @@ static bool same(const char *key, const json_t *a, const json_t *b) {
 
 /* ---- the configuration ----------------------------------------------------------------------- */
 
-/* Files by what is in them, paths that lead there from anywhere. New. */
-static json_t *whole_value(const struct search *s, const char *key, json_t *v, struct err *e) {
-    const char *path = is_path(key) ? json_string_value(v) : NULL;
-    char *found = path ? realpath(path, NULL) : NULL, *kept = NULL;
-    json_t *whole = NULL;
-    if (found && !strcmp(key, "model") && strlen(path) > 5 &&
-        !strcmp(path + strlen(path) - 5, ".json")) {
-        if (!hand_keep_file(s->dir, "files", found, false, &kept, e)) whole = json_string(kept);
-    } else {
-        whole = found ? json_string(found) : json_incref(v);
-        if (!whole) no_memory(e);
-    }
-    free(found);
-    free(kept);
-    return whole;
+static int set_text(json_t *config, const char *key, const char *text, struct err *e) {
+    return json_object_set_new(config, key, json_string(text)) ? no_memory(e) : 0;
+}
+
+/* Weights to begin with by what is in them. A LoRA run stands for its base and its own adapter; what
+ * else began with an adapter does so no more, unless one is said. */
+static int put_start(const struct search *s, const struct said *x, const char *path, json_t *config,
+                     struct err *e) {
+    const char *adapter = json_string_value(json_object_get(x->value, "adapter"));
+    struct run_files files = {0};
+    char *model = NULL, *own = NULL;
+    int rc;
+    TRY(run_files_find(&files, path, adapter, e));
+    TRY(run_files_there(&files, e));
+    TRY(hand_keep_model(s->dir, files.model, &model, e));
+    TRY(set_text(config, "init", model, e));
+    if (!adapter) json_object_del(config, "adapter");
+    if (adapter || !files.adapter) goto out;
+    TRY(hand_keep_model(s->dir, files.adapter, &own, e));
+    rc = set_text(config, "adapter", own, e);
+out:
+    run_files_release(&files);
+    free(model);
+    free(own);
+    return rc;
 }
 
 static bool is_axis(const struct search *s, const char *key) {
     return space_find(&s->file.space, key) < s->file.space.n;
+}
+
+/* Is it one of an axis's files, which may not change anyway? */
+static bool is_choice(const struct search *s, const char *key, const char *path) {
+    const json_t *all = is_axis(s, key)
+                            ? s->file.space.axis[space_find(&s->file.space, key)].choices
+                            : NULL;
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        const char *choice = json_string_value(json_array_get(all, i));
+        if (choice && !strcmp(choice, path)) return true;
+    }
+    return false;
+}
+
+/* Files by what is in them, else paths that lead there from anywhere. */
+static int put_file(const struct search *s, const struct said *x, const char *key, json_t *v,
+                    json_t *config, struct err *e) {
+    const char *path = json_string_value(v);
+    char *found = realpath(path, NULL), *kept = NULL;
+    int rc = 0;
+    if (!found) {
+        rc = json_object_set(config, key, v) ? no_memory(e) : 0;
+    } else if (is_choice(s, key, found)) {
+        rc = set_text(config, key, found, e);
+    } else if (!strcmp(key, "init")) {
+        rc = put_start(s, x, path, config, e);
+    } else if (!strcmp(key, "adapter")) {
+        rc = hand_keep_model(s->dir, path, &kept, e);
+    } else if (!strcmp(key, "model") && file_is_regular(found)) {
+        rc = hand_keep_file(s->dir, "files", found, false, &kept, e);
+    } else {
+        rc = set_text(config, key, found, e);
+    }
+    if (kept) rc = set_text(config, key, kept, e);
+    free(found);
+    free(kept);
+    return rc;
+}
+
+static int put_value(const struct search *s, const struct said *x, const char *key, json_t *v,
+                     json_t *config, struct err *e) {
+    if (is_path(key) && json_is_string(v)) return put_file(s, x, key, v, config, e);
+    return json_object_set(config, key, v) ? no_memory(e) : 0;
+}
+
+/* What the base says is not said again; its weights have no adapter but the base's. */
+static void drop_value(const struct said *x, const char *key, json_t *config) {
+    json_object_del(config, key);
+    if (!strcmp(key, "init") && !json_object_get(x->value, "adapter"))
+        json_object_del(config, "adapter");
 }
 
 static int apply(const struct search *s, const struct said *x, json_t *config, struct err *e) {
@@ -247,12 +309,10 @@ static int apply(const struct search *s, const struct said *x, json_t *config, s
         if (why)
             rc = err_set(e, ERR_USAGE, "\"%.80s\" cannot be changed in this search: it %s", key,
                          why);
-        if (!rc && as_base && !is_axis(s, key)) {
-            json_object_del(config, key);
-        } else if (!rc) {
-            json_t *whole = whole_value(s, key, v, e);
-            rc = !whole ? e->code : json_object_set_new(config, key, whole) ? no_memory(e) : 0;
-        }
+        if (!rc && as_base && !is_axis(s, key))
+            drop_value(x, key, config);
+        else if (!rc)
+            rc = put_value(s, x, key, v, config, e);
         json_decref(base);
         json_decref(one);
         if (rc) break;

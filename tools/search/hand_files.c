@@ -1,7 +1,9 @@
 #include "hand_files.h"
 
 #include "file.h"
+#include "format.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,6 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
+
+static const char FILES[] = "files", PROGRAMS[] = "programs";
+
+static int no_memory(const char *path, struct err *e) {
+    return err_set(e, ERR_NOMEM, "%s: no memory", path);
+}
+
+/* A file --------------------------------------------------------------------------------------- */
 
 /* Something in the past is a file that was left behind: its bytes decide, not its name. */
 static bool holds(const char *path, const struct file_map *m) {
@@ -45,30 +55,185 @@ static char *name_of(const char *path, uint64_t hash) {
     return text;
 }
 
+/* "./INNER/NAME"; NULL without one, or memory. */
+static char *own_name(const char *inner, const char *name) {
+    char *text = NULL;
+    return name && asprintf(&text, "./%s/%s", inner, name) >= 0 ? text : NULL;
+}
+
+/* Lies it in DIR/INNER? Its name from there, malloc()ed; NULL: it does not. path: absolute. */
+static char *lies_in(const char *dir, const char *inner, const char *path) {
+    char *folder = file_join(dir, inner), *whole = folder ? realpath(folder, NULL) : NULL;
+    const size_t n = whole ? strlen(whole) : 0;
+    char *name = n && !strncmp(path, whole, n) && path[n] == '/' ? own_name(inner, path + n + 1)
+                                                                : NULL;
+    free(folder);
+    free(whole);
+    return name;
+}
+
 int hand_keep_file(const char *dir, const char *inner, const char *path, bool program, char **kept,
                    struct err *e) {
     struct file_map m = {0};
-    char *folder = file_join(dir, inner), *name = NULL, *at = NULL, *whole = NULL;
+    char *folder = file_join(dir, inner), *found = NULL, *name = NULL, *at = NULL;
     int rc;
     *kept = NULL;
     if (!file_is_regular(path)) TRY(err_set(e, ERR_USAGE, "%s is no file", path));
     if (program && access(path, X_OK))
         TRY(err_set(e, ERR_USAGE, "%s is no program: it cannot be executed", path));
-    TRY(file_map_open(&m, path, e));
+    found = realpath(path, NULL); /* none of a program that was replaced while it runs */
+    TRY(folder ? file_map_open(&m, path, e) : no_memory(path, e));
+    *kept = found ? lies_in(dir, inner, found) : NULL;
+    if (*kept) goto out;
     name = name_of(path, XXH3_64bits(m.data, m.size));
-    TRY(folder && name ? file_mkdirs(folder, e) : err_set(e, ERR_NOMEM, "%s: no memory", path));
-    whole = realpath(folder, NULL);
-    at = whole ? file_join(whole, name) : NULL;
-    TRY(at ? write_copy(at, &m, program, e) : err_set(e, ERR_NOMEM, "%s: no memory", path));
-    *kept = at;
-    at = NULL;
+    TRY(name ? file_mkdirs(folder, e) : no_memory(path, e));
+    at = file_join(folder, name);
+    TRY(at ? write_copy(at, &m, program, e) : no_memory(path, e));
+    *kept = own_name(inner, name);
+    if (!*kept) rc = no_memory(path, e);
 out:
     file_map_close(&m);
     free(folder);
+    free(found);
     free(name);
-    free(whole);
     free(at);
     return rc;
+}
+
+/* A folder ------------------------------------------------------------------------------------- */
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int shown(const struct dirent *d) {
+    return *d->d_name != '.';
+}
+
+/* What is done with each regular file of a folder, in the order of their names. */
+typedef int file_fn(void *ctx, const char *name, const struct file_map *m, struct err *e);
+
+static int walk(const char *folder, file_fn *fn, void *ctx, struct err *e) {
+    struct dirent **entry = NULL;
+    int rc = 0;
+    const int n = scandir(folder, &entry, shown, by_name);
+    if (n < 0) return err_errno(e, ERR_IO, "cannot read the folder %s", folder);
+    for (int i = 0; i < n; i++) {
+        struct file_map m = {0};
+        char *path = rc ? NULL : file_join(folder, entry[i]->d_name);
+        if (!rc && !path) rc = no_memory(folder, e);
+        if (path && file_is_regular(path)) {
+            rc = file_map_open(&m, path, e);
+            if (!rc) rc = fn(ctx, entry[i]->d_name, &m, e);
+            file_map_close(&m);
+        }
+        free(path);
+        free(entry[i]);
+    }
+    free(entry);
+    return rc;
+}
+
+static int add_to_hash(void *ctx, const char *name, const struct file_map *m, struct err *e) {
+    const uint64_t size = m->size;
+    XXH3_state_t *h = ctx;
+    (void)e;
+    XXH3_64bits_update(h, name, strlen(name) + 1);
+    XXH3_64bits_update(h, &size, sizeof size);
+    XXH3_64bits_update(h, m->data, m->size);
+    return 0;
+}
+
+static int copy_into(void *ctx, const char *name, const struct file_map *m, struct err *e) {
+    const char *folder = ctx;
+    char *path = file_join(folder, name);
+    const int rc = path ? write_copy(path, m, false, e) : no_memory(folder, e);
+    free(path);
+    return rc;
+}
+
+/* folder: absolute. */
+static int keep_folder(const char *dir, const char *folder, char **kept, struct err *e) {
+    XXH3_state_t *h = XXH3_createState();
+    char *files = file_join(dir, FILES), *name = NULL, *at = NULL;
+    int rc;
+    *kept = lies_in(dir, FILES, folder);
+    if (*kept) {
+        rc = 0;
+        goto out;
+    }
+    if (!h || !files || XXH3_64bits_reset(h)) TRY(no_memory(folder, e));
+    TRY(walk(folder, add_to_hash, h, e));
+    name = name_of(folder, XXH3_64bits_digest(h));
+    at = name ? file_join(files, name) : NULL;
+    TRY(at ? file_mkdirs(at, e) : no_memory(folder, e));
+    TRY(walk(folder, copy_into, at, e)); /* what a killed process has left is completed */
+    *kept = own_name(FILES, name);
+    if (!*kept) rc = no_memory(folder, e);
+out:
+    XXH3_freeState(h);
+    free(files);
+    free(name);
+    free(at);
+    return rc;
+}
+
+/* A file of weights with others beside it, from which it is not told what it is. */
+static int keep_beside(const char *dir, const char *path, char **kept, struct err *e) {
+    const char *slash = strrchr(path, '/');
+    char *folder = strndup(path, (size_t)(slash - path)), *own = NULL;
+    int rc;
+    TRY(folder ? keep_folder(dir, folder, &own, e) : no_memory(path, e));
+    *kept = file_join(own, slash + 1);
+    if (!*kept) rc = no_memory(path, e);
+out:
+    free(folder);
+    free(own);
+    return rc;
+}
+
+int hand_keep_model(const char *dir, const char *path, char **kept, struct err *e) {
+    char *run = model_file_of_run(path), *found = realpath(run ? run : path, NULL);
+    int rc;
+    *kept = NULL;
+    if (!found)
+        rc = err_errno(e, ERR_USAGE, "%s", path);
+    else if (file_is_dir(found))
+        rc = keep_folder(dir, found, kept, e);
+    else if (file_ends_with(found, ".safetensors") && strchr(found + 1, '/'))
+        rc = keep_beside(dir, found, kept, e);
+    else
+        rc = hand_keep_file(dir, FILES, found, false, kept, e);
+    free(run);
+    free(found);
+    return rc;
+}
+
+/* Finding -------------------------------------------------------------------------------------- */
+
+/* What comes behind the last "/INNER/" of a path, INNER included; NULL: nothing does. */
+static const char *behind(const char *path, const char *inner) {
+    const size_t n = strlen(inner);
+    const char *last = NULL;
+    for (const char *p = strchr(path, '/'); p; p = strchr(p + 1, '/'))
+        if (!strncmp(p + 1, inner, n) && p[n + 1] == '/' && p[n + 2]) last = p + 1;
+    return last;
+}
+
+char *hand_find_file(const char *dir, const char *path) {
+    const char *const inner[] = {FILES, PROGRAMS};
+    const bool own = !strncmp(path, "./", 2);
+    char *found = NULL;
+    for (int i = 0; i < 2 && !found; i++) {
+        const char *name = behind(path, inner[i]);
+        if (!name || (own && name != path + 2) || (!own && (*path != '/' || file_exists(path))))
+            continue;
+        char *at = file_join(dir, name);
+        if (!at) return NULL;
+        found = realpath(at, NULL);
+        free(at);
+    }
+    return found ? found : strdup(path);
 }
 
 bool hand_same_file(const char *a, const char *b) {

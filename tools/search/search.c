@@ -1,6 +1,7 @@
 #include "search.h"
 
 #include "file.h"
+#include "hand_files.h"
 #include "json_text.h"
 #include "num.h"
 #include "opt.h"
@@ -92,6 +93,11 @@ int search_open(struct search *s, const char *dir, bool write, struct err *e) {
     if (!file_is_regular(path))
         TRY(err_set(e, ERR_USAGE, "%s: no search.json: not the folder of a search", s->dir));
     TRY(search_file_open(&s->file, path, train_rows, e));
+    if (s->file.program) {
+        s->program = hand_find_file(s->dir, s->file.program);
+        if (!s->program) TRY(no_memory(e));
+        s->file.program = s->program;
+    }
     TRY(write ? ledger_open(&s->ledger, ledger, &s->file.space, e)
               : ledger_read(&s->ledger, ledger, &s->file.space, e));
     if (write) TRY(search_check_file(s, e));
@@ -108,6 +114,7 @@ void search_close(struct search *s) {
     if (s->dir) ledger_close(&s->ledger);
     json_decref(s->resumed);
     search_file_close(&s->file);
+    free(s->program);
     free(s->dir);
     *s = (struct search){.ledger.fd = -1};
 }
@@ -126,15 +133,31 @@ json_t *search_config(const struct search *s, int64_t trial) {
     return json_object_get(search_job(s, trial)->json, "config");
 }
 
-json_t *search_options(const struct search *s, int64_t trial) {
-    json_t *o = search_file_options(&s->file, search_config(s, trial));
-    if (o) json_object_del(o, "program");
-    return o;
+/* Of what is kept in the folder (hand_files.h) the whole path. */
+static bool find_value(const struct search *s, json_t *o, const char *key) {
+    const char *text = json_string_value(json_object_get(o, key));
+    char *path = text ? hand_find_file(s->dir, text) : NULL;
+    const bool ok = !text || (path && !json_object_set_new(o, key, json_string(path)));
+    free(path);
+    return ok;
 }
 
-const char *search_program(const struct search *s, int64_t trial) {
+json_t *search_options(const struct search *s, int64_t trial) {
+    static const char *const kept[] = {"model", "init", "adapter"};
+    json_t *o = search_file_options(&s->file, search_config(s, trial));
+    bool ok = o != NULL;
+    if (o) json_object_del(o, "program");
+    for (size_t i = 0; i < sizeof kept / sizeof *kept && ok; i++) ok = find_value(s, o, kept[i]);
+    if (ok) return o;
+    json_decref(o);
+    return NULL;
+}
+
+int search_program(const struct search *s, int64_t trial, char **program, struct err *e) {
     const char *own = json_string_value(json_object_get(search_config(s, trial), "program"));
-    return own ? own : s->file.program;
+    const char *path = own ? own : s->file.program;
+    *program = path ? hand_find_file(s->dir, path) : NULL;
+    return path && !*program ? no_memory(e) : 0;
 }
 
 const struct ledger_result *search_result(const struct search *s, int64_t trial, int64_t seed) {

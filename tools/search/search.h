@@ -6,6 +6,7 @@
  *   DIR/trials/NNNN/config.json  options of `duet train` of a trial, without "seed"
  *   DIR/trials/NNNN/seed-S/      folder of its run with seed S; halving goes on in it
  *   DIR/trials/NNNN/seed-S.txt   what that process printed
+ *   DIR/files, DIR/programs      copies of what configurations by hand name (hand_files.h)
  *   DIR/best.json                options of the incumbent, for `duet train --config`
  *   DIR/results.tsv              a line a trial (results_tsv.h)
  *
@@ -39,7 +40,8 @@
 
 struct search {
     char *dir; /* as given, without / at its end */
-    struct search_file file;
+    struct search_file file; /* of a folder its "program" is where it is now (hand_find_file) */
+    char *program;           /* that; owned */
     struct ledger ledger;
     struct gate_plan plan;
     json_t *resumed; /* the ledger's line of who goes on, until it is on record; or NULL */
@@ -88,11 +90,11 @@ char *search_log_path(const struct search *s, int64_t trial, int64_t seed);
 int64_t search_trials(const struct search *s);
 /* {axis: value}; lies in the ledger. */
 json_t *search_config(const struct search *s, int64_t trial);
-/* Its options, as `duet train --config` takes them (without "seed" and "program"): new; NULL: no
- * memory. */
+/* Its options, as `duet train --config` takes them (without "seed" and "program"), with whole paths
+ * of what the folder keeps: new; NULL: no memory. */
 json_t *search_options(const struct search *s, int64_t trial);
-/* The duet that trains it; lies in the file. NULL: this one. */
-const char *search_program(const struct search *s, int64_t trial);
+/* The duet that trains it, malloc()ed; *program NULL: this one. ERR_NOMEM. */
+int search_program(const struct search *s, int64_t trial, char **program, struct err *e);
 /* Its last job: rung and share that it was proposed for. */
 const struct ledger_job *search_job(const struct search *s, int64_t trial);
 /* Its result with that seed at its last rung; NULL: none. */
@@ -200,7 +202,7 @@ int search_write_options(const struct search *s, int64_t trial, int64_t seed, co
                          struct err *e);
 /* best.json as the incumbent is, if there is one. */
 int search_write_best(const struct search *s, struct err *e);
-/* trials/NNNN with config.json. */
+/* trials/NNNN with config.json as it is now: the folder may have been moved. */
 int search_write_trial(const struct search *s, int64_t trial, struct err *e);
 /* Removes what only training on needs of a trial that was discarded: weights, state, tokens. */
 void search_drop_weights(const struct search *s, int64_t trial);

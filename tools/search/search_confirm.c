@@ -30,7 +30,7 @@ struct confirm {
     struct confirm_record record;
     struct run {
         int64_t trial, seed;
-        char *config, *folder, *output;
+        char *program, *config, *folder, *output;
     } *run; /* that is not on record yet */
     struct trial_spec *spec;
     size_t n;
@@ -103,17 +103,22 @@ static int add_run(struct confirm *c, int64_t trial, int64_t seed, struct err *e
     const json_t *threads = json_object_get(s->file.base, "threads");
     char *dir = path_of(s, trial, seed, "");
     int rc;
-    *r = (struct run){trial, seed, search_trial_path(s, trial, "config.json"), dir,
-                      path_of(s, trial, seed, ".txt")};
+    *r = (struct run){.trial = trial,
+                      .seed = seed,
+                      .config = search_trial_path(s, trial, "config.json"),
+                      .folder = dir,
+                      .output = path_of(s, trial, seed, ".txt")};
     c->n++;
     if (!r->config || !r->folder || !r->output) return no_memory(e);
+    rc = search_program(s, trial, &r->program, e);
+    if (rc) return rc;
     *strrchr(dir, '/') = '\0';
     rc = file_mkdirs(dir, e);
     if (!rc) rc = search_write_trial(s, trial, e); /* which may have been known and never run */
     dir[strlen(dir)] = '/'; /* and is r->folder again */
     search_clear_dropped(dir);
     c->spec[c->n - 1] = (struct trial_spec){
-        .program = search_program(s, trial),
+        .program = r->program,
         .scorer = s->file.program,
         .launcher = s->file.launcher,
         .config = r->config,
@@ -377,6 +382,7 @@ static void print_text(const struct confirm *c) {
 
 static void release(struct confirm *c) {
     for (size_t i = 0; i < c->n; i++) {
+        free(c->run[i].program);
         free(c->run[i].config);
         free(c->run[i].folder);
         free(c->run[i].output);

@@ -31,7 +31,7 @@ struct rerun {
     char *was;                       /* the folder of its run */
     struct record record;            /* of that */
     char *scratch;                   /* temporary folder */
-    char *config, *output, *folder;  /* of the run now */
+    char *program, *config, *output, *folder; /* of the run now */
     enum trial_status status;
     char words[TRIAL_WORDS];
     double value, seconds;
@@ -211,7 +211,7 @@ static int ended(void *ctx, size_t i, const struct trial_outcome *out, struct er
 static int run(struct rerun *r, struct err *e) {
     const struct search_file *f = &r->s->file;
     const struct trial_spec spec = {
-        .program = search_program(r->s, r->from),
+        .program = r->program,
         .scorer = f->program,
         .launcher = f->launcher,
         .config = r->config,
@@ -344,6 +344,7 @@ static int prepare(struct rerun *r, struct err *e) {
     TRY(record_read(&r->record, r->was, RECORD_BRIEF, e));
     TRY(choose_tier(r, e));
     TRY(search_check_same(r->s, e));
+    TRY(search_program(r->s, r->from, &r->program, e));
     TRY(make_folders(r, e));
     rc = write_config(r, e);
 out:
@@ -355,6 +356,7 @@ static void release(struct rerun *r) {
     record_release(&r->record);
     free(r->was);
     free(r->scratch);
+    free(r->program);
     free(r->config);
     free(r->output);
     free(r->folder);

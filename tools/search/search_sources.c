@@ -111,7 +111,9 @@ out:
 
 /* Files ---------------------------------------------------------------------------------------- */
 
-static int add_source(json_t *sources, const char *key, const char *path, struct err *e) {
+/* name: under which it is put, where that is not the path. */
+static int add_source(json_t *sources, const char *key, const char *name, const char *path,
+                      struct err *e) {
     const bool folder = file_is_dir(path);
     char text[24];
     uint64_t hash = 0;
@@ -119,15 +121,16 @@ static int add_source(json_t *sources, const char *key, const char *path, struct
     const int rc = folder ? hash_folder(key, path, &hash, e) : hash_file(path, &hash, e);
     if (rc) return rc;
     snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-    return json_object_set_new(sources, path, json_string(text)) ? no_memory(e) : 0;
+    return json_object_set_new(sources, name, json_string(text)) ? no_memory(e) : 0;
 }
 
 /* v: a value or an array of them. */
 static int add_sources(json_t *sources, const char *key, const json_t *v, struct err *e) {
-    int rc = json_is_string(v) ? add_source(sources, key, json_string_value(v), e) : 0;
+    const char *one = json_string_value(v);
+    int rc = one ? add_source(sources, key, one, one, e) : 0;
     for (size_t i = 0; json_is_array(v) && i < json_array_size(v) && !rc; i++) {
         const char *path = json_string_value(json_array_get(v, i));
-        if (path) rc = add_source(sources, key, path, e);
+        if (path) rc = add_source(sources, key, path, path, e);
     }
     return rc;
 }
@@ -139,7 +142,9 @@ int search_sources(const struct search_file *f, json_t *sources, struct err *e) 
     json_object_foreach(f->base, key, v) TRY(add_sources(sources, key, v, e));
     for (size_t i = 0; i < f->space.n; i++)
         TRY(add_sources(sources, f->space.axis[i].key, f->space.axis[i].choices, e));
-    if (f->program) rc = add_source(sources, "program", f->program, e);
+    if (f->program) /* where it is now, by what the file says */
+        rc = add_source(sources, "program",
+                        json_string_value(json_object_get(f->json, "program")), f->program, e);
 out:
     return rc;
 }

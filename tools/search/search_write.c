@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,22 +19,29 @@ static int no_memory(struct err *e) {
     return err_set(e, ERR_NOMEM, "no memory for a search's files");
 }
 
+/* Its options as they are written. New; NULL: no memory. */
+static char *options_text(const struct search *s, int64_t trial, int64_t seed) {
+    json_t *o = search_options(s, trial);
+    const bool ok = o && (!seed || !json_object_set_new(o, "seed", json_integer(seed)));
+    char *text = ok ? json_text_dump(o, JSON_INDENT(1)) : NULL, *whole = NULL;
+    json_decref(o);
+    if (text && asprintf(&whole, "%s\n", text) < 0) whole = NULL;
+    free(text);
+    return whole;
+}
+
+static int write_text(const char *path, const char *text, struct err *e) {
+    struct file_out f = {0};
+    const int rc = file_out_open(&f, path, e);
+    if (rc) return rc;
+    file_out_write(&f, text, strlen(text));
+    return file_out_commit(&f, e);
+}
+
 int search_write_options(const struct search *s, int64_t trial, int64_t seed, const char *path,
                          struct err *e) {
-    struct file_out f = {0};
-    json_t *o = search_options(s, trial);
-    int rc;
-    if (o && seed && json_object_set_new(o, "seed", json_integer(seed))) {
-        json_decref(o);
-        o = NULL;
-    }
-    char *text = o ? json_text_dump(o, JSON_INDENT(1)) : NULL;
-    json_decref(o);
-    TRY(text ? file_out_open(&f, path, e) : no_memory(e));
-    file_out_write(&f, text, strlen(text));
-    file_out_write(&f, "\n", 1);
-    rc = file_out_commit(&f, e);
-out:
+    char *text = options_text(s, trial, seed);
+    const int rc = text ? write_text(path, text, e) : no_memory(e);
     free(text);
     return rc;
 }
@@ -47,16 +55,27 @@ int search_write_best(const struct search *s, struct err *e) {
     return rc;
 }
 
+/* Is that what the file holds? */
+static bool holds(const char *path, const char *text) {
+    struct file_map m;
+    struct err ignored;
+    if (!file_is_regular(path) || file_map_open(&m, path, &ignored)) return false;
+    const bool same = m.size == strlen(text) && !memcmp(m.data, text, m.size);
+    file_map_close(&m);
+    return same;
+}
+
 int search_write_trial(const struct search *s, int64_t trial, struct err *e) {
-    char *dir = search_trial_path(s, trial, NULL);
+    char *dir = search_trial_path(s, trial, NULL), *text = options_text(s, trial, 0);
     char *path = search_trial_path(s, trial, "config.json");
     int rc;
-    if (!dir || !path) TRY(no_memory(e));
+    if (!dir || !path || !text) TRY(no_memory(e));
     TRY(file_mkdirs(dir, e));
-    rc = file_exists(path) ? 0 : search_write_options(s, trial, 0, path, e);
+    rc = holds(path, text) ? 0 : write_text(path, text, e);
 out:
     free(dir);
     free(path);
+    free(text);
     return rc;
 }
 
