@@ -29,6 +29,7 @@ struct world {
     double close;      /* correlation of the candidate's own noise with the incumbent's */
     unsigned tails;    /* df of the noise's t; 0: normal */
     unsigned best_of;  /* the candidate's first result is the lowest of so many; 0, 1: as drawn */
+    bool left_out;     /* that result is no evidence */
     size_t incumbent;  /* its seeds when the test begins */
     size_t others;     /* configurations of SEEDS seeds that the pool has besides the incumbent */
 };
@@ -51,6 +52,7 @@ static inline void pair_draw(struct pair *p, const struct world *w, double gain,
             b = fmin(b, w->close * a + apart * draw(r, w->tails));
         p->incumbent[s] = 3 + seed + own * a;
         p->candidate[s] = 3 - gain * sqrt(2) * own + seed + w->sd * own * b;
+        if (!s && w->left_out) p->candidate[0] = NAN;
         for (size_t c = 0; c < w->others; c++) other[c][s] = seed + own * draw(r, w->tails);
     }
     for (size_t c = 0; c < w->others; c++) runs[c] = (struct gate_runs){other[c], SEEDS, 0};

@@ -77,6 +77,74 @@ static void decisions_are_the_gates(void **state) {
     remove_tree(at("a"));
 }
 
+/* The gate's decision on a trial that halving has taken further, for being low at seed 1: that seed
+ * may end it, and is no evidence. *n: seeds that it takes. */
+static struct gate_evidence look_behind(const struct gate_plan *plan, double threshold,
+                                        const struct gate_runs *incumbent, const double *value,
+                                        const struct gate_noise *noise_now, size_t *n) {
+    double fresh[8];
+    struct gate_plan behind = *plan;
+    struct gate_evidence look;
+    behind.max_seeds--;
+    memcpy(fresh, value, plan->max_seeds * sizeof *fresh);
+    fresh[0] = NAN;
+    for (*n = 1;; ++*n) {
+        struct gate_runs a = *incumbent;
+        const struct gate_runs b = {*n > 1 ? fresh : value, *n, 0};
+        if (a.n < *n) a.n = *n;
+        look = gate_look(*n > 1 ? &behind : plan, threshold, &a, &b, noise_now);
+        if (look.verdict == GATE_DISCARD || (*n > 1 && look.verdict == GATE_KEEP)) return look;
+    }
+}
+
+static void halving_is_tested_behind_seed_1(void **state) {
+    (void)state;
+    enum { TRIALS = 60, SEEDS = 6 };
+    static double value[TRIALS][SEEDS];
+    struct gate_runs runs[TRIALS] = {{0}};
+    struct world w;
+    struct search s;
+    create(at("a"), "'trials': 60, 'seeds': 6, 'confidence': 0.9, 'strategy': {'name': 'halving', "
+                    "'eta': 2, 'rungs': 2, 'cohort': 4}");
+    assert_true(go_on(at("a"), 1, 0, 0, &w));
+    ok(search_open(&s, at("a"), false, &e));
+    assert_int_equal(search_trials(&s), TRIALS);
+    for (int64_t t = 0; t < TRIALS; t++) {
+        for (int64_t k = 0; k < SEEDS; k++) value[t][k] = result(&s, t, k + 1);
+        runs[t].value = value[t];
+    }
+    int64_t incumbent = 0;
+    unsigned tests = 0, kept = 0, behind = 0;
+    for (size_t i = 0; i < s.ledger.n_decisions; i++) {
+        const struct ledger_decision *d = &s.ledger.decision[i];
+        const json_t *first = json_object_get(json_object_get(d->json, "evidence"), "first_seed");
+        struct search_evidence v;
+        search_evidence(&s, d->trial, &v);
+        if (v.test > 0) {
+            struct gate_noise noise_now;
+            size_t n;
+            gate_noise(runs, TRIALS, (size_t)incumbent, &noise_now);
+            const double threshold = gate_threshold(&s.plan, ++tests, kept);
+            const struct gate_evidence look = look_behind(
+                &s.plan, threshold, &runs[incumbent], value[d->trial], &noise_now, &n);
+            assert_int_equal(v.test, tests);
+            assert_int_equal(v.seeds, n);
+            assert_true(v.log_e == look.log_e && v.threshold == threshold);
+            assert_int_equal(d->keep, look.verdict == GATE_KEEP);
+            assert_int_equal(json_integer_value(first), n > 1 ? 2 : 0);
+            kept += d->keep;
+            behind += n > 1;
+        }
+        runs[d->trial].n = d->keep && d->trial ? SEEDS : v.seeds > 0 ? (size_t)v.seeds : 0;
+        if (d->against >= 0 && v.seeds > 0 && runs[d->against].n < (size_t)v.seeds)
+            runs[d->against].n = (size_t)v.seeds;
+        if (d->keep) incumbent = d->trial;
+    }
+    assert_true(kept > 0 && tests > 10 && behind >= kept); /* or nothing was tested here */
+    search_close(&s);
+    remove_tree(at("a"));
+}
+
 /* Without confidence one seed decides. */
 static void the_predecessors_rule(void **state) {
     (void)state;
@@ -355,6 +423,7 @@ static void a_base_that_fails(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decisions_are_the_gates),   cmocka_unit_test(the_predecessors_rule),
+        cmocka_unit_test(halving_is_tested_behind_seed_1),
         cmocka_unit_test(known_is_not_scored_again), cmocka_unit_test(every_seed),
         cmocka_unit_test(known_at_its_share),
         cmocka_unit_test(by_hand),                   cmocka_unit_test(a_base_that_fails),

@@ -37,7 +37,7 @@ static struct seen paths(const struct world *w, double gain, double pool_df) {
             seen.each[n] += fmin(e, 50) / n_paths;
             seen.each2[n] += fmin(e, 50) * fmin(e, 50) / n_paths;
             if (stopped < 20) stopped = e;
-            if (n >= 2) most = fmax(most, e);
+            if (n >= 2u + w->left_out) most = fmax(most, e);
             if (i < n_paths / 10) {
                 double low, high;
                 gate_interval(&c, 0.95, &low, &high);
@@ -59,6 +59,12 @@ static struct seen row(const char *what, const struct world *w, double gain, dou
     printf("| %s | %.2f +- %.2f | %.4f | %.5f | %.3f |\n", what, s.mean, s.error, s.at20, s.at300,
         s.outside);
     return s;
+}
+
+/* What is promised of these paths. */
+static void keeps_promise(const struct seen *s) {
+    assert_true(s->mean <= 1 + 4 * s->error);
+    assert_true(s->at20 <= 0.05 && s->at300 <= 1 / 300.0);
 }
 
 /* Exact, or to the safe side: all that gate.h promises. */
@@ -93,8 +99,7 @@ static void promised(void **state) {
         w.incumbent = cases[i].incumbent;
         w.others = cases[i].others;
         s = row(cases[i].what, &w, cases[i].gain, cases[i].pool_df);
-        assert_true(s.mean <= 1 + 4 * s.error);
-        assert_true(s.at20 <= 0.05 && s.at300 <= 1 / 300.0);
+        keeps_promise(&s);
         assert_true(s.outside <= 0.05 + 4 * sqrt(0.05 * 0.95 / (n_paths / 10)));
         for (size_t n = 1; n <= SEEDS; n++)
             assert_true(s.each[n] <= 1 + 4 * sqrt(s.each2[n] / n_paths));
@@ -121,22 +126,25 @@ static void beyond(void **state) {
 }
 
 /* The worst that proposals can do which follow the results at seed 1: the candidate's own result
- * there is the luckiest of many, and it is the first pair of its test. That is beyond the theorem:
- * the mean is above 1, and both levels are reached oftener than promised, by how much is bounded
- * here and told in gate.h. */
+ * there is the luckiest of many. As the first pair of its test that is beyond the theorem: the mean
+ * is above 1, and both levels are reached oftener than promised, by how much is bounded here and
+ * told in gate.h. Left out, as it is of what halving has chosen, it does no harm. */
 static void chosen_at_first_seed(void **state) {
     (void)state;
     const unsigned many[] = {5, 20, 60};
     for (size_t i = 0; i < 2 * sizeof many / sizeof *many; i++) {
         const bool pool = i % 2;
-        const struct world w = {.rho = pool ? 0.8 : 0, .sd = 1, .best_of = many[i / 2],
+        struct world w = {.rho = pool ? 0.8 : 0, .sd = 1, .best_of = many[i / 2],
             .incumbent = pool ? 8 : 5, .others = pool ? 4 : 0};
         char what[80];
         snprintf(what, sizeof what, "equal, best of %u at seed 1, %s", w.best_of,
             pool ? "pool of four others" : "noise floor of 5 seeds");
-        const struct seen s = row(what, &w, 0, 4);
+        struct seen s = row(what, &w, 0, 4);
         assert_true(s.mean <= 4);
         assert_true(s.at20 <= 0.1 && s.at300 <= 3 / 300.0);
+        w.left_out = true;
+        s = row("the same, seed 1 left out", &w, 0, 4);
+        keeps_promise(&s);
     }
 }
 

@@ -6,7 +6,8 @@
  * the strategy sees these only. A job below the whole budget (halving) ends with its first seed's
  * result; one of all of it with the decision on its trial. Decisions are made in the order of jobs,
  * each against the incumbent that the decisions before it left. After each seed gate_look says
- * keep, discard or one more. The base runs with 5 seeds (or as many as `seeds` allows) before
+ * keep, discard or one more; what halving has taken further is tested by the seeds behind the first,
+ * by which it was chosen (gate.h). The base runs with 5 seeds (or as many as `seeds` allows) before
  * anything is decided: the noise floor. A trial that is kept is completed to all of its seeds
  * before the next decision. So in which order processes end changes no proposal and no decision.
  * Where processors would be idle, later jobs' next seeds are run ahead; a decision only looks at the

@@ -106,10 +106,10 @@ static struct verdict decided(const struct judge *g, bool keep, const char *reas
                             .reason = reason, .evidence = o};
 }
 
-/* A verdict of the gate. */
+/* A verdict of the gate; without the first `chosen` seeds. */
 static struct verdict proven(const struct judge *g, const struct gate_evidence *e,
                              const struct gate_runs *incumbent, const struct gate_runs *candidate,
-                             enum gate_reason why) {
+                             size_t chosen, enum gate_reason why) {
     const struct gate_contrast *c = &e->contrast;
     const char *reason = gate_reason_word(why);
     double low, high;
@@ -117,6 +117,7 @@ static struct verdict proven(const struct judge *g, const struct gate_evidence *
     bool ok = v.evidence != NULL;
     gate_interval(c, g->s->plan.confidence, &low, &high);
     if (ok) put_means(v.evidence, g, incumbent, candidate, &ok);
+    if (ok && chosen) ok = put(v.evidence, "first_seed", json_integer((json_int_t)chosen + 1));
     ok = ok && put(v.evidence, "test", json_integer(g->tests + 1)) &&
          put(v.evidence, "diff", num_json(c->diff)) && put(v.evidence, "low", num_json(low)) &&
          put(v.evidence, "high", num_json(high)) &&
@@ -154,6 +155,23 @@ static bool has_value(const struct gate_runs *r) {
     return false;
 }
 
+/* Seeds, from the first, by whose results the trial was taken further than its rivals (halving).
+ * Given that they are low whether it is better or not: they are no evidence for it. */
+static size_t chosen_by(const struct judge *g, int64_t trial) {
+    return search_job(g->s, trial)->before ? 1 : 0;
+}
+
+/* What the gate says of the seeds behind those: of candidate, those before them are left out. */
+static struct gate_evidence look_behind(const struct judge *g, size_t chosen, double threshold,
+                                        const struct gate_runs *incumbent,
+                                        struct gate_runs *candidate, double *value) {
+    struct gate_plan plan = g->s->plan;
+    for (size_t i = 0; i < chosen && i < candidate->n; i++) value[i] = NAN;
+    plan.max_seeds -= (unsigned)chosen;
+    if (plan.min_seeds > plan.max_seeds) plan.min_seeds = plan.max_seeds;
+    return gate_look(&plan, threshold, incumbent, candidate, &g->noise);
+}
+
 /* One look, at all seeds. */
 static struct verdict look_once(const struct judge *g, int64_t trial, struct wants *w) {
     const struct search *s = g->s;
@@ -167,17 +185,21 @@ static struct verdict look_once(const struct judge *g, int64_t trial, struct wan
     search_runs(s, trial, most, g->value + most, most, &candidate);
     if (!(s->file.confidence > 0)) return compare(g, &incumbent, &candidate);
     const double threshold = gate_threshold(&s->plan, g->tests + 1, g->kept);
-    struct gate_evidence e = gate_look(&s->plan, threshold, &incumbent, &candidate, &g->noise);
+    const size_t chosen = chosen_by(g, trial);
+    struct gate_evidence e =
+        look_behind(g, chosen, threshold, &incumbent, &candidate, g->value + most);
     if (e.verdict != GATE_KEEP) e.verdict = GATE_DISCARD; /* results were lost */
-    return proven(g, &e, &incumbent, &candidate,
+    return proven(g, &e, &incumbent, &candidate, chosen,
                   e.reason == GATE_FAILED || e.reason == GATE_PROVEN ? e.reason : GATE_SPENT);
 }
 
 /* Looks after one seed, after two, and so on, at no more than these, until the gate is sure or a
- * result is missing. */
+ * result is missing. At seeds that have chosen the trial only whether it is hopeless: giving up makes
+ * no false keep. */
 static struct verdict look(const struct judge *g, int64_t trial, struct wants *w) {
     const struct search *s = g->s;
     const size_t most = s->plan.max_seeds, known = g->known[g->incumbent];
+    const size_t chosen = chosen_by(g, trial);
     const double threshold = gate_threshold(&s->plan, g->tests + 1, g->kept);
     struct gate_runs incumbent, candidate;
     search_runs(s, g->incumbent, known, g->value, most, &incumbent);
@@ -192,11 +214,14 @@ static struct verdict look(const struct judge *g, int64_t trial, struct wants *w
         }
         search_runs(s, g->incumbent, known > n ? known : n, g->value, most, &incumbent);
         search_runs(s, trial, n, g->value + most, most, &candidate);
-        struct gate_evidence e = gate_look(&s->plan, threshold, &incumbent, &candidate, &g->noise);
-        if (e.verdict != GATE_MORE) return proven(g, &e, &incumbent, &candidate, e.reason);
+        const size_t out = n > chosen ? chosen : 0;
+        struct gate_evidence e =
+            look_behind(g, out, threshold, &incumbent, &candidate, g->value + most);
+        if (n <= chosen && e.verdict == GATE_KEEP) e.verdict = GATE_MORE;
+        if (e.verdict != GATE_MORE) return proven(g, &e, &incumbent, &candidate, out, e.reason);
         if (n < most) continue;
         e.verdict = GATE_DISCARD; /* seeds were lost */
-        return proven(g, &e, &incumbent, &candidate, GATE_SPENT);
+        return proven(g, &e, &incumbent, &candidate, out, GATE_SPENT);
     }
 }
 

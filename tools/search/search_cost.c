@@ -241,9 +241,14 @@ static void fill_trainings(const struct search *s, struct search_cost *c) {
 }
 
 /* Would the gate keep a configuration that is better beyond all noise? With few seeds no difference
- * is evidence enough. */
+ * is evidence enough; the first says nothing of what halving has taken further (judge.c), unless a
+ * bracket begins with all of the budget. */
 static bool can_keep(const struct search *s) {
-    const unsigned n = s->plan.max_seeds, floor = n < JUDGE_FLOOR ? n : JUDGE_FLOOR;
+    const struct strategy_choice *how = &s->file.strategy;
+    const bool chosen = how->kind->rungs && !strategy_option(how, "hyperband");
+    const unsigned all = s->plan.max_seeds, floor = all < JUDGE_FLOOR ? all : JUDGE_FLOOR;
+    const unsigned n = all - chosen;
+    if (!n) return !(s->file.confidence > 0);
     const double pool = fmin(s->plan.pool_df, floor - 1);
     const struct gate_contrast best = {.diff = -1, .x = -1, .variance = 1.0 / n, .squares = 1,
                                        .df = pool + n - 1, .own_squares = 1, .own_df = n - 1,
