@@ -5,8 +5,8 @@ must stories 20000 8 >tiny.txt
 SETS='"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2'
 base() { echo "{\"model\": \"$SRC/models/stories260k.json\", \"set\": {$SETS}, \"tokenizer\": \"byte\", \"seq\": 32, \"batch\": 2, \"val-windows\": 4, \"threads\": 1$1}"; }
 base ', "data": "tiny.txt"' >base.json
-# search NAME STRATEGY [MORE]: a file of four tiny trials
-search() { echo "{\"base\": $(base ', "data": "tiny.txt"'), \"budget\": {\"steps\": 4}, \"trials\": ${4:-4}, \"seeds\": 1, \"metric\": {\"key\": \"val_loss\"}, \"space\": {\"lr\": {\"log\": [1e-4, 1e-2]}, \"batch\": {\"choice\": [1, 2, 4]}}, \"strategy\": $2${3:-}}" >"$1"; }
+# search NAME STRATEGY [MORE [TRIALS]]: a file of four tiny trials, or so many
+search() { echo "{\"base\": $(base ', "data": "tiny.txt"'), \"budget\": {\"steps\": 2}, \"trials\": ${4:-4}, \"seeds\": 1, \"metric\": {\"key\": \"val_loss\"}, \"space\": {\"lr\": {\"log\": [1e-4, 1e-2]}, \"batch\": {\"choice\": [1, 2, 4]}}, \"strategy\": $2${3:-}}" >"$1"; }
 # of trial N in a ledger: FIELD
 proposal() { grep '"event": *"proposal"' "$1/ledger.jsonl" | sed -n "$(($2 + 1))p"; }
 froms() { grep '"event": *"proposal"' "$1/ledger.jsonl" | sed 's/.*"from": *"\([a-z]*\)".*/\1/' | tr '\n' ' '; }
@@ -57,7 +57,7 @@ search jobs.json '{"name": "command", "run": "sh propose.sh"}' ', "jobs": 2'
 check "with two jobs" "$DUET" search jobs.json --out jobs --quiet
 check "the one before is pending, ended or not" grep -q '"trial":2,.*"status":"pending","value":null' question.2
 check "those before it are not" sh -c 'grep -c "\"status\":\"ok\"" question.2 | grep -qx 2'
-search slow.json '{"name": "command", "run": "sh slow.sh"}'
+search slow.json '{"name": "command", "run": "sh slow.sh"}' '' 2
 echo 'touch thinks; exec sleep 100' >slow.sh
 "$DUET" search slow.json --out slow --quiet >slow.out 2>slow.err &
 pid=$!
@@ -68,16 +68,16 @@ check "SIGTERM while it thinks" equal "$(froms slow)" "base "
 check "is said" says slow.err 'search --resume slow goes on'
 echo 'echo "{\"lr\": 0.00$(date +%N | cut -c 1-4)1, \"batch\": 1}"' >slow.sh
 check "and goes on" "$DUET" search --resume slow --quiet
-check "to its end" equal "$(froms slow)" "base command command command "
+check "to its end" equal "$(froms slow)" "base command "
 
 # ---- at a share; answers that are none
 cat >bad.sh <<'END'
 grep -q refused && echo '{"lr": 0.005}' || echo '{"lr": 7, "batch": 4}'
 END
-search bad.json '{"name": "command", "run": ["sh", "bad.sh"], "share": 0.5, "startup": 1, "tries": 2, "over": "random"}'
+search bad.json '{"name": "command", "run": ["sh", "bad.sh"], "share": 0.5, "startup": 1, "tries": 2, "over": "random"}' '' 3
 check "answers that are no configurations do not end it" "$DUET" search bad.json --out bad
 cp check.out bad.out
-check "the strategy below proposes instead" equal "$(froms bad)" "base random random random "
+check "the strategy below proposes instead" equal "$(froms bad)" "base random random "
 check "which is said" says bad.out 'warning: trial 2: sh .*bad.sh: its answer: "batch" is missing, expected one of \[1,2,4\]; random proposes instead'
 proposal bad 2 >line
 check "and in the ledger" grep -q '"refused": *\[{"error": *"[^}]*lr.. is 7, expected a number from 0.0001 to 0.01", *"answer": *".*batch.. is missing' line
@@ -91,11 +91,11 @@ refuses "a program that is not there" 2 'strategy command: "run": there is no pr
 # ---- a language model
 if command -v curl >tool.out && command -v jq >tool.out && command -v python3 >tool.out; then
     . "$SRC/tests/cli/server.sh"
-    search model.json "{\"name\": \"command\", \"run\": [\"sh\", \"$SRC/tools/propose-openai.sh\"], \"tries\": 1}"
+    search model.json "{\"name\": \"command\", \"run\": [\"sh\", \"$SRC/tools/propose-openai.sh\"], \"tries\": 1}" '' 2
     OPENAI_BASE_URL=$SERVER/counting OPENAI_MODEL=m
     export OPENAI_BASE_URL OPENAI_MODEL
     check "a search that asks a model" "$DUET" search model.json --out model
-    check "has its proposals" equal "$(froms model)" "base command command command "
+    check "has its proposals" equal "$(froms model)" "base command "
     OPENAI_BASE_URL=$SERVER/forbidden
     check "a model that refuses does not end it" "$DUET" search model.json --out model2
     cp check.out model2.out

@@ -24,18 +24,19 @@ rerun() {
     [ $r_found -eq "$r_status" ] || { echo "status $r_found"; cat rerun.err rerun.out; return 1; }
 }
 repeats() { rerun 0 "$@" && says rerun.out 'The row repeats: value and weights are the same to the last bit'; }
-must search timed '"time": 0.3'
+# The same with what was measured, as JSON, in rerun.out.
+again() { rerun 0 "$@" --json && says rerun.out '"same": true'; }
+must search timed '"time": 0.15'
 must search steps '"steps": 9'
 updates() { json num_steps "$1/summary.json"; }
 check "some updates" [ "$(updates timed/trials/0000/seed-1)" -gt 3 ]
-check "the clock decided: the base repeats" repeats timed 0
-check "and the trial" repeats timed 1 --seed 1
+check "the clock decided: the trial repeats" repeats timed 1 --seed 1
 check "so many steps: repeats" repeats steps 1
 check "nothing is left" sh -c 'ls timed steps | grep -c rerun | grep -qx 0'
-check "--out leaves the run" repeats timed 0 --out again
+check "the base, --out leaves the run" again timed 0 --out again
 check "as many updates" equal "$(updates again)" "$(updates timed/trials/0000/seed-1)"
 check "the same clock" same again/clock timed/trials/0000/seed-1/clock
-kept=$("$DUET" search rerun timed 0 --json --quiet | sed -n 's/.*"weights": "\(.*\)".*/\1/p')
+kept=$(sed -n 's/.*"weights": "\(.*\)".*/\1/p' rerun.out)
 check "JSON has the hash of the weights" equal "${#kept}" 16
 check "the ledger has it" says timed/ledger.jsonl "\"weights\": *\"$kept\""
 # The base was beaten or not: the weights of what was kept are still there.
@@ -87,46 +88,43 @@ fi
 # ---- rungs
 H='{"name": "halving", "eta": 2, "rungs": 2, "cohort": 2}'
 must search rungs '"steps": 12' "$H" 3
-check "a row" repeats rungs 1
-check "and the other: one was promoted, one stayed" repeats rungs 2
-# Which was it? Value of the ledger by trial and rung.
+# Value of the ledger by trial and rung.
 value_at() { grep '"event": *"result"' $1/ledger.jsonl | grep "\"trial\": *$2,.*\"rung\": *$3," |
     sed 's/.*"value": *\([0-9.]*\).*/\1/'; }
 up=1 stayed=2
 [ -n "$(value_at rungs 2 1)" ] && up=2 stayed=1
-check "the rung before its promotion" repeats rungs $up --rung 0
-check "says so" says rerun.out 'rung 0 (0.5 of the budget)'
-check "is another row" [ "$(value_at rungs $up 0)" != "$(value_at rungs $up 1)" ]
-for rung in 0 1; do
-    "$DUET" search rerun rungs $up --rung $rung --json --quiet >rung.json 2>&1
-    check "rung $rung: its own value" close_to "$(json value rung.json)" "$(value_at rungs $up $rung)" 1e-12
+check "the trial that stayed" repeats rungs $stayed
+check "says at which rung" says rerun.out 'rung 0 (0.5 of the budget)'
+check "of the one that was promoted, the rungs are two rows" [ "$(value_at rungs $up 0)" != "$(value_at rungs $up 1)" ]
+for rung in 0 ""; do
+    check "rung ${rung:-that is the last}" again rungs $up ${rung:+--rung $rung}
+    check "which it is" equal "$(json rung rerun.out)" ${rung:-1}
+    check "its own value" close_to "$(json value rerun.out)" "$(value_at rungs $up ${rung:-1})" 1e-12
 done
-"$DUET" search rerun rungs $up --json --quiet >rung.json 2>&1
-check "the last is the default" equal "$(json rung rung.json)" 1
 refuses "no such rung" 2 "row $stayed has no rung 1 (--rung): its last is 0" "$DUET" search rerun rungs \
     $stayed --rung 1
-must search rungs-timed '"time": 0.3' "$H" 3
-check "by the clock: promoted" repeats rungs-timed 1
-check "by the clock: stayed" repeats rungs-timed 2
-check "by the clock: the first rung of both" repeats rungs-timed 1 --rung 0
-check "one of them was promoted" repeats rungs-timed 2 --rung 0
+must search rungs-timed '"time": 0.2' "$H" 3
+up=1
+[ -n "$(value_at rungs-timed 2 1)" ] && up=2
+check "by the clock: promoted" repeats rungs-timed $up
+check "by the clock: before that" repeats rungs-timed $up --rung 0
+check "by the clock: stayed" repeats rungs-timed $((3 - up))
 # A configuration that is there twice: the row of each rung is that rung of the first.
 sed 's/{"log": \[1e-4, 1e-2\]}/{"choice": [1e-3, 2e-3, 3e-3]}/; s/"trials": 3/"trials": 7/' rungs.json >twice.json
 must "$DUET" search twice.json --out twice --quiet >search.out
 twice=$(sed -n 's/.*"trial": *\([0-9]*\),.*"rung": *1,.*"same".*/\1/p' twice/ledger.jsonl | head -1)
 check "one is" [ -n "$twice" ]
 for rung in 0 1; do
-    check "rung $rung of what was known" repeats twice "$twice" --rung $rung
-    "$DUET" search rerun twice "$twice" --rung $rung --json --quiet >rung.json 2>&1
-    check "has its value" close_to "$(json value rung.json)" "$(value_at twice "$twice" $rung)" 1e-12
+    check "rung $rung of what was known" again twice "$twice" --rung $rung
+    check "has its value" close_to "$(json value rerun.out)" "$(value_at twice "$twice" $rung)" 1e-12
 done
 
 # ---- a driver that is killed in the middle of a run by the clock
-sed 's/"time": 0.3/"time": 1.5/; s/"threads": 1/"threads": 1, "checkpoint-every": "5"/' timed.json >killed.json
+sed 's/"time": 0.15/"time": 0.8/; s/"threads": 1/"threads": 1, "checkpoint-every": "5"/; s/"trials": 2/"trials": 1/' timed.json >killed.json
 "$DUET" search killed.json --out killed --quiet >kill.out 2>&1 &
 pid=$!
 until [ -s killed/trials/0000/seed-1/log.jsonl ] || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done
-sleep 0.6
+sleep 0.3
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 check "goes on" "$DUET" search --resume killed --quiet
