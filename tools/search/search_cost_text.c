@@ -2,7 +2,6 @@
 #include "search_cost.h"
 
 #include "log.h"
-#include "num.h"
 #include "term.h"
 
 #include <math.h>
