@@ -277,7 +277,8 @@ static void known_at_its_share(void **state) {
             assert_int_equal(same != NULL, first < i);
             if (!same) continue;
             assert_int_equal(json_integer_value(same), l->job[first].trial);
-            assert_true(r->value == ledger_find(l, l->job[first].trial, 1, l->job[first].rung)->value);
+            const struct ledger_job *its = &l->job[first];
+            assert_true(r->value == ledger_find(l, its->trial, 1, its->rung)->value);
             copies[job->rung]++;
             of_base += job->share < 1 && !strcmp(job->hash, l->job[0].hash);
         }

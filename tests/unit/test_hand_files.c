@@ -1,5 +1,5 @@
-/* What a search keeps of files that are named by hand: copies under the hash of what is in them, which
- * are found wherever the folder is. */
+/* What a search keeps of files that are named by hand: copies under the hash of what is in them,
+ * which are found wherever the folder is. */
 #include "folder_fixture.h"
 
 #include "file.h"
@@ -70,7 +70,8 @@ static void files_by_what_is_in_them(void **state) {
     found = hand_find_file(at("moved"), whole); /* as folders had it before */
     assert_true(strstr(found, "/moved/files/my-") && file_exists(found));
     free(found);
-    static const char *const others[] = {"demo", "./other/x.json", "./files/none.json", "/none/files/x"};
+    static const char *const others[] = {"demo", "./other/x.json", "./files/none.json",
+                                         "/none/files/x"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         found = hand_find_file(at("moved"), others[i]);
         assert_string_equal(found, others[i]);

@@ -219,8 +219,8 @@ static int set_text(json_t *config, const char *key, const char *text, struct er
     return json_object_set_new(config, key, json_string(text)) ? no_memory(e) : 0;
 }
 
-/* Weights to begin with by what is in them. A LoRA run stands for its base and its own adapter; what
- * else began with an adapter does so no more, unless one is said. */
+/* Weights to begin with by what is in them. A LoRA run stands for its base and its own adapter;
+ * what else began with an adapter does so no more, unless one is said. */
 static int put_start(const struct search *s, const struct said *x, const char *path, json_t *config,
                      struct err *e) {
     const char *adapter = json_string_value(json_object_get(x->value, "adapter"));

@@ -15,9 +15,9 @@ struct hand_change {
     const char *program; /* a duet that trains, or NULL: the incumbent's */
 };
 
-/* *config: new. Model descriptions, weights and adapters to begin with, and programs that are not the
- * base's are copied into the folder of the search (hand_files.h). ERR_USAGE for what may not be changed, and for names and values
- * that `duet train` would refuse. */
+/* *config: new. Model descriptions, weights and adapters to begin with, and programs that are not
+ * the base's are copied into the folder of the search (hand_files.h). ERR_USAGE for what may not be
+ * changed, and for names and values that `duet train` would refuse. */
 int hand_config(const struct search *s, const struct hand_change *c, json_t **config,
                 struct err *e);
 

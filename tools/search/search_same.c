@@ -70,7 +70,8 @@ static int same_tree(const char *path, const char *in, json_t *was, json_t *is, 
 
 int search_same_file(const char *path, json_t *was, json_t *is, struct err *e) {
     const int rc = same_tree(path, "", was, is, e);
-    return rc ? rc : same_order(path, json_object_get(was, "space"), json_object_get(is, "space"), e);
+    if (rc) return rc;
+    return same_order(path, json_object_get(was, "space"), json_object_get(is, "space"), e);
 }
 
 /* Every configuration, with the base and the budget of the file, is what its hash says. */
