@@ -163,12 +163,6 @@ const struct ledger_result *ledger_find(const struct ledger *l, int64_t trial, i
     return NULL;
 }
 
-int64_t ledger_trial_of(const struct ledger *l, const char *hash) {
-    for (size_t i = 0; i < l->n_jobs; i++)
-        if (!strcmp(l->job[i].hash, hash)) return l->job[i].trial;
-    return -1;
-}
-
 /* The result of a trial's first seed at a rung: the lowest, whichever ended first. */
 static const struct ledger_result *first_result(const struct ledger *l, int64_t trial, int rung) {
     const struct ledger_result *first = NULL;

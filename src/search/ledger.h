@@ -109,9 +109,6 @@ json_t *ledger_decision_event(int64_t trial, bool keep, int64_t against);
 const struct ledger_result *ledger_find(const struct ledger *l, int64_t trial, int64_t seed,
                                         int rung);
 
-/* The first trial of that hash; -1: none. */
-int64_t ledger_trial_of(const struct ledger *l, const char *hash);
-
 /* What a strategy sees when `visible` jobs have ended: all jobs, those from `visible` on as
  * pending. higher: values count negated. A job's result is that of the lowest seed of its trial and
  * rung; a trial's decision is shown where its last job is. trial: new (n_jobs), to be freed. NULL:

@@ -321,6 +321,37 @@ static void by_hand(void **state) {
     remove_tree(at("a"));
 }
 
+/* What halving has left behind at a share is not known by hand, which asks for all of the budget. */
+static void by_hand_after_a_share(void **state) {
+    (void)state;
+    struct world w;
+    struct search s;
+    struct search_evidence v;
+    int64_t trial, again, left = 0;
+    create(at("a"), "'trials': 9, 'seeds': 3, 'strategy': {'name': 'halving', 'eta': 2, 'rungs': 2, "
+                    "'cohort': 4}");
+    assert_true(go_on(at("a"), 1, 0, 0, &w));
+    ok(search_open(&s, at("a"), true, &e));
+    do search_evidence(&s, ++left, &v);
+    while (strcmp(v.reason, "outrun"));
+    json_t *config = json_deep_copy(search_config(&s, left));
+    const double at_share = search_mean(&s, left, NULL);
+    const struct drive_runner r = {&w, world_fits, world_start, world_wait, world_stop};
+    const struct drive_opts o = {.quiet = true, .runner = &r};
+    ok(drive_hand(&s, config, NULL, &o, &trial, &e));
+    assert_int_equal(trial, 9);
+    assert_true(search_job(&s, trial)->share == 1);
+    assert_true(search_result(&s, trial, 1)->value == result(&s, trial, 1));
+    assert_true(search_result(&s, trial, 1)->value != at_share);
+    search_evidence(&s, trial, &v);
+    assert_true(v.test > 0);
+    ok(drive_hand(&s, config, NULL, &o, &again, &e));
+    assert_int_equal(again, trial);
+    json_decref(config);
+    search_close(&s);
+    remove_tree(at("a"));
+}
+
 /* A full disk ends the search and fails no trial. */
 static void a_full_disk(void **state) {
     (void)state;
@@ -428,6 +459,7 @@ int main(void) {
         cmocka_unit_test(known_is_not_scored_again), cmocka_unit_test(every_seed),
         cmocka_unit_test(known_at_its_share),
         cmocka_unit_test(by_hand),                   cmocka_unit_test(a_base_that_fails),
+        cmocka_unit_test(by_hand_after_a_share),
         cmocka_unit_test(a_ledger_that_was_changed), cmocka_unit_test(a_full_disk),
     };
     return cmocka_run_group_tests(tests, make_fast_dir, remove_all);

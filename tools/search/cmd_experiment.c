@@ -205,7 +205,7 @@ static int try(struct search *s, const struct opts *o, const struct hand_change 
     int rc;
     TRY(hand_config(s, change, &config, e));
     if (!search_file_hash(&s->file, config, hash)) TRY(err_set(e, ERR_NOMEM, "no memory"));
-    trial = ledger_trial_of(&s->ledger, hash);
+    trial = search_known_trial(s, hash);
     known = trial >= 0 && search_decision(s, trial);
     if (known)
         fprintf(stderr, "note: this is what trial %lld was; it is not trained again\n",

@@ -414,7 +414,7 @@ int drive_hand(struct search *s, const json_t *config, const char *note,
     int rc;
     TRY(open_drive(&d, s, o, e));
     if (!search_file_hash(&s->file, config, hash)) TRY(no_memory(e));
-    *trial = ledger_trial_of(&s->ledger, hash);
+    *trial = search_known_trial(s, hash);
     if (*trial < 0) {
         if (!s->ledger.n_jobs) TRY(drive_propose(&d, &(bool){false}, e));
         *trial = (int64_t)s->ledger.n_trials;

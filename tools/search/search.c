@@ -216,6 +216,15 @@ bool search_better(const struct search *s, double a, double b) {
     return s->sign * a < s->sign * b;
 }
 
+int64_t search_known_trial(const struct search *s, const char *hash) {
+    for (size_t i = 0; i < s->ledger.n_jobs; i++) {
+        const struct ledger_job *job = &s->ledger.job[i];
+        if (strcmp(job->hash, hash)) continue;
+        if (!(job->share < 1) || failed(search_status(s, job->trial))) return job->trial;
+    }
+    return -1;
+}
+
 int64_t search_incumbent(const struct search *s) {
     for (size_t i = s->ledger.n_decisions; i; i--)
         if (s->ledger.decision[i - 1].keep) return s->ledger.decision[i - 1].trial;

@@ -113,6 +113,10 @@ void search_runs(const struct search *s, int64_t trial, size_t used, double *val
 double search_mean(const struct search *s, int64_t trial, size_t *n);
 bool search_better(const struct search *s, double a, double b);
 
+/* The trial that stands for configurations of this hash: the first that was to have all of the
+ * budget, or that failed; -1: none. One of halving that was left behind says nothing of the whole. */
+int64_t search_known_trial(const struct search *s, const char *hash);
+
 /* The last that was kept, which the base is when it has run; -1: none yet. */
 int64_t search_incumbent(const struct search *s);
 /* The incumbent that trial was tested against; -1: none. */
