@@ -1,6 +1,7 @@
 #!/bin/sh
 # duet experiment: one trial by hand. What may be changed and what not, the trailer, keep and discard
 # with their exit statuses, files and programs that are known by what is in them.
+IN_MEMORY=yes
 . "$(dirname "$0")/lib.sh"
 must stories 30000 5 >text.txt
 # search OUT [MEMBER...]: the base is a rate that is much too low, so that there is something to find

@@ -1,6 +1,7 @@
 #!/bin/sh
 # docs/program.md: every command of its blocks, in order and in one folder, as an assistant would type
 # them; with a small text, few steps instead of seconds and two seeds.
+IN_MEMORY=yes
 . "$(dirname "$0")/lib.sh"
 mkdir -p bin build/tools
 ln -s "$DUET" bin/duet

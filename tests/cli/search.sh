@@ -1,6 +1,7 @@
 #!/bin/sh
 # duet search: from a file to a best configuration, what is on record, what is refused, and that rows
 # are those of duet train.
+IN_MEMORY=yes
 . "$(dirname "$0")/lib.sh"
 must stories 30000 5 >text.txt
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # duet search confirm: fresh seeds, the text that no trial saw, Student's interval; what is there is
 # not run again.
+IN_MEMORY=yes
 . "$(dirname "$0")/lib.sh"
 must stories 30000 5 >text.txt
 # search OUT MORE: of the base; the base's rate is much too low

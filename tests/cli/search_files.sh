@@ -1,5 +1,6 @@
 #!/bin/sh
 # The files that a search is made of: it goes on from any folder, and only while they hold the same.
+IN_MEMORY=yes
 . "$(dirname "$0")/lib.sh"
 must stories 20000 5 >text.txt
 TINY='"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2'

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Searches that ask a program, and that come from the command line.
+IN_MEMORY=yes
 . "$(dirname "$0")/lib.sh"
 must stories 20000 8 >tiny.txt
 SETS='"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2'

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Suites: the same search on several data sets, and their comparison.
+IN_MEMORY=yes
 . "$(dirname "$0")/lib.sh"
 must stories 20000 8 >tiny.txt
 must stories 20000 9 >code.txt

@@ -1,5 +1,6 @@
 #!/bin/sh
 # What looks at a search: status, best, plot, tables; and init, which writes a search file.
+IN_MEMORY=yes
 . "$(dirname "$0")/lib.sh"
 
 must() { "$DUET" "$@" || { echo "Bail out! duet $*"; exit 1; }; }
