@@ -354,16 +354,13 @@ static int measure(struct costing *x, const json_t *config, struct err *e) {
 int search_cost(const struct search *s, struct search_cost *c, struct err *e) {
     const struct strategy_choice *choice = &s->file.strategy;
     struct costing x = {.s = s, .c = c};
-    double u[SPACE_MAX_AXES];
     json_t *config = NULL;
     int rc;
     *c = (struct search_cost){.rung = 1, .rung_updates = INFINITY};
     if (choice->kind->rungs)
         c->rung = pow(strategy_option(choice, "eta"), 1 - strategy_option(choice, "rungs"));
     c->memory_mb = s->file.launcher ? 0 : trial_memory_mb((unsigned)s->file.jobs);
-    TRY(search_start(&s->file, u, e));
-    config = space_config(&s->file.space, u);
-    if (!config) TRY(err_set(e, ERR_NOMEM, "no memory for a search"));
+    TRY(search_base(&s->file, &config, e));
     TRY(measure(&x, config, e));
     if (c->rung < 1) TRY(fill_rung(&x, config, e));
     fill_trainings(s, c);
