@@ -16,9 +16,10 @@
  * counts from the folder of FILE), the command line. `--name value`,
  * `--name=value`; a boolean is `--name` or `--no-name`. `--set key=value` rows collect pairs, those
  * of files and the command line together. `--data FILE` rows of a list collect values in their
- * order; a list from the command line takes the place of one from a file, where it is an array or a
- * single string. `-o` is `--out`, `-n` is `--samples` and `-m` is `--note` where a command has them,
- * `-h` is `--help`; `--` ends the options. Text that is saved (not internal) must be UTF-8, as JSON is.
+ * order; a list from the command line takes the place of one from a file, where it is an array or
+ * a single string. `-o` is `--out`, `-n` is `--samples` and `-m` is `--note` where a command has
+ * them, `-h` is `--help`; `--` ends the options. Text that is saved (not internal) must be UTF-8,
+ * as JSON is.
  * Unknown names, missing or malformed values, and values out of range are ERR_USAGE, with the
  * nearest known name as a suggestion. */
 #ifndef DUET_CONF_H

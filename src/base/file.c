@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Something endless (/dev/zero) must not fill the memory. */
@@ -338,10 +339,24 @@ static int sync_folder_of(const char *path) {
     return failed;
 }
 
+int file_sync_name(const char *path, struct err *e) {
+    errno = sync_folder_of(path);
+    return errno ? err_errno(e, ERR_IO, "%s: cannot sync its folder", path) : 0;
+}
+
+int file_lock(int fd) {
+    const struct timespec instant = {.tv_nsec = 10000000};
+    int failed = flock(fd, LOCK_EX | LOCK_NB);
+    for (int i = 0; failed && errno == EWOULDBLOCK && i < 10; i++) {
+        nanosleep(&instant, NULL);
+        failed = flock(fd, LOCK_EX | LOCK_NB);
+    }
+    return failed ? errno : 0;
+}
+
 int file_replace(const char *from, const char *to, struct err *e) {
     if (rename(from, to) != 0) return err_errno(e, ERR_IO, "%s: cannot rename to %s", from, to);
-    errno = sync_folder_of(to);
-    return errno ? err_errno(e, ERR_IO, "%s: cannot sync its folder", to) : 0;
+    return file_sync_name(to, e);
 }
 
 static int copy_file(const char *from, const char *to, struct err *e) {
@@ -372,8 +387,7 @@ int file_link(const char *from, const char *to, struct err *e) {
 int file_remove(const char *path, struct err *e) {
     if (unlink(path) != 0)
         return errno == ENOENT ? 0 : err_errno(e, ERR_IO, "cannot remove %s", path);
-    errno = sync_folder_of(path);
-    return errno ? err_errno(e, ERR_IO, "%s: cannot sync its folder", path) : 0;
+    return file_sync_name(path, e);
 }
 
 /* The sentence of the first failure. What was to be written may lie in a map whose file was cut. */

@@ -76,6 +76,14 @@ int file_link(const char *from, const char *to, struct err *e);
 /* Removes a file, if it is there, and syncs its directory. */
 int file_remove(const char *path, struct err *e);
 
+/* The name of a file that was made survives a power failure from now on. */
+int file_sync_name(const char *path, struct err *e);
+
+/* flock: an open file, or a folder, for this process alone, until it is closed. Who only looks
+ * whether somebody has it holds it too, for an instant, which is waited for. 0; EWOULDBLOCK:
+ * another process has it; or why there is no lock, as errno. */
+int file_lock(int fd);
+
 /* Whole text file as a NUL-terminated malloc()ed string, without a byte order mark; refuses more
  * than limit bytes, and by name what is no text in UTF-8 (magic.h). Every JSON file is read so. */
 int file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *e);

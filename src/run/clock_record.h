@@ -11,31 +11,27 @@
  *   ... factor 0 instead: no update, and the last record: the run ended at this share, or stopped
  *       there on its way
  *
- * Little-endian. Records are only appended, each with one write(2), so a process that is killed
- * leaves whole ones; a run that goes on from a checkpoint, or back to one, first cuts off what lies
- * behind it. A power failure may leave a torn end: bytes that are no whole record and that no whole
- * record follows. Damage before a whole record is an error. The layout is also in
+ * Little-endian. The file is a record_file; a run that goes on from a checkpoint, or back to one,
+ * first cuts off what lies behind it. A torn end is bytes that are no whole record and that no
+ * whole record follows; damage before a whole record is an error. The layout is also in
  * docs/formats.md. */
 #ifndef DUET_CLOCK_RECORD_H
 #define DUET_CLOCK_RECORD_H
 
 #include "err.h"
 #include "file.h"
+#include "record_file.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Zeros: closed. Read with updates, ended, end and torn; the rest is inside. */
+/* Zeros: closed. Read with updates, ended, end, torn and file.writing; the rest is inside. */
 struct clock_record {
-    char *path;
     int64_t updates; /* on record */
     bool ended;      /* so did the run, at share `end` */
     double end;
     uint64_t torn; /* bytes of a torn end; clock_record_append_open has cut it off already */
-    /* reading */
-    struct file_map map;
-    /* appending */
-    bool writing;
-    int fd;
+    struct file_map map; /* reading */
+    struct record_file file; /* appending */
 };
 
 /* The empty file is on the disk with its name, in the place of an old one. */

@@ -1,5 +1,6 @@
 #include "state.h"
 
+#include "binary.h"
 #include "file.h"
 #include "json_text.h"
 
@@ -16,8 +17,9 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'S', 'T', 'A', 'T'};
 enum { HEADER = 40, VERSION = 3, ONE_OPTIMIZER = 2, CHUNK = 1 << 20, MAX_FOOTER = 64 << 20 };
+static const struct binary_kind kind = {.magic = "DUETSTAT", .is = "a state file of a run",
+                                        .versions = VERSION, .head = HEADER, .zero = 12};
 
 /* ---- counters -------------------------------------------------------------------------------- */
 
@@ -149,10 +151,6 @@ static json_t *optimizers_json(const struct opt *o) {
     return j;
 }
 
-static void put(uint8_t *at, uint64_t x, int bytes) {
-    for (int i = 0; i < bytes; i++) at[i] = (uint8_t)(x >> (8 * i));
-}
-
 int state_write(const char *path, const struct engine *g, const struct progress *p,
                 uint64_t model_hash, struct err *e) {
     int rc;
@@ -172,11 +170,10 @@ int state_write(const char *path, const struct engine *g, const struct progress 
         rc = err_set(e, ERR_NOMEM, "out of memory for a checkpoint");
         goto out;
     }
-    memcpy(head, MAGIC, sizeof MAGIC);
-    put(head + 8, opt_only_kind(&g->opt) ? ONE_OPTIMIZER : VERSION, 4);
-    put(head + 16, f.offset, 8);
-    put(head + 24, strlen(text), 8);
-    put(head + 32, XXH3_64bits(text, strlen(text)), 8);
+    binary_begin(head, &kind, opt_only_kind(&g->opt) ? ONE_OPTIMIZER : VERSION);
+    binary_put(head + 16, f.offset, 8);
+    binary_put(head + 24, strlen(text), 8);
+    binary_put(head + 32, XXH3_64bits(text, strlen(text)), 8);
     file_out_write(&f, text, strlen(text));
     file_out_patch(&f, 0, head, sizeof head);
     TRY(file_out_commit(&f, e));
@@ -190,29 +187,16 @@ out:
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static uint64_t get(const uint8_t *at, int bytes) {
-    uint64_t x = 0;
-    for (int i = 0; i < bytes; i++) x |= (uint64_t)at[i] << (8 * i);
-    return x;
-}
-
 static int read_footer(const struct file_map *m, json_t **root, int *version, struct err *e) {
-    if (m->size < HEADER || memcmp(m->data, MAGIC, sizeof MAGIC))
-        return err_set(e, ERR_INPUT, "%s: not a state file of a run (magic at offset 0)", m->path);
-    *version = (int)get(m->data + 8, 4);
-    if (*version < 1 || *version > VERSION)
-        return err_set(e, ERR_INPUT, "%s: version %u at offset 8, expected 1 to %d", m->path,
-                       (unsigned)get(m->data + 8, 4), VERSION);
-    if (get(m->data + 12, 4))
-        return err_set(e, ERR_INPUT, "%s: %u at offset 12, expected 0", m->path,
-                       (unsigned)get(m->data + 12, 4));
-    const uint64_t at = get(m->data + 16, 8), n = get(m->data + 24, 8);
+    const int rc = binary_check(m, &kind, version, e);
+    if (rc) return rc;
+    const uint64_t at = binary_get(m->data + 16, 8), n = binary_get(m->data + 24, 8);
     if (at < HEADER || at > m->size || n != m->size - at || n > MAX_FOOTER)
         return err_set(e, ERR_INPUT,
                        "%s: footer of %" PRIu64 " bytes at offset %" PRIu64
                        " does not end the file of %zu bytes",
                        m->path, n, at, m->size);
-    if (XXH3_64bits(m->data + at, (size_t)n) != get(m->data + 32, 8))
+    if (XXH3_64bits(m->data + at, (size_t)n) != binary_get(m->data + 32, 8))
         return err_set(e, ERR_INPUT, "%s: checksum of the footer at offset %" PRIu64 " is wrong",
                        m->path, at);
     json_error_t je;

@@ -1,59 +1,22 @@
+#include "binary.h"
 #include "json_text.h"
 #include "trajectory.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static const char MAGIC[8] = {'D', 'U', 'E', 'T', 'Z', 'O', '\r', '\n'};
-enum { VERSION = 1, WITH_EXTRA = 2, HEADER = 32, MAX_JSON = 4 << 20, MAX_VOCAB = 1 << 30 };
+enum { WITH_EXTRA = 2, HEADER = 32, MAX_JSON = 4 << 20, MAX_VOCAB = 1 << 30 };
 enum { FIXED = 28, COUNT = 4, DIRECTION = 12, SUM = 4 }; /* bytes of a record: before; with extras;
                                                           * of one direction; behind */
-
-static void put(uint8_t *at, uint64_t x, int bytes) {
-    for (int i = 0; i < bytes; i++) at[i] = (uint8_t)(x >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *at, int bytes) {
-    uint64_t x = 0;
-    for (int i = 0; i < bytes; i++) x |= (uint64_t)at[i] << (8 * i);
-    return x;
-}
-
-static void put_f32(uint8_t *at, double x) {
-    const float f = (float)x;
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    put(at, bits, 4);
-}
-
-static float get_f32(const uint8_t *at) {
-    const uint32_t bits = (uint32_t)get(at, 4);
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static void put_f64(uint8_t *at, double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    put(at, bits, 8);
-}
-
-static double get_f64(const uint8_t *at) {
-    const uint64_t bits = get(at, 8);
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
+static const struct binary_kind kind = {.magic = "DUETZO\r\n", .is = "a trajectory",
+                                        .versions = WITH_EXTRA, .head = HEADER, .zero = 28};
 
 /* ---- head ------------------------------------------------------------------------------------ */
 
@@ -70,26 +33,26 @@ static int read_json(struct trajectory *t, const uint8_t *text, size_t bytes, st
     json_t *config = json_object_get(root, "config"), *vocab = json_object_get(root, "vocab");
     int rc = 0;
     if (!root)
-        rc = err_set(e, ERR_INPUT, "%s: JSON at offset %d: %s", t->path, HEADER,
+        rc = err_set(e, ERR_INPUT, "%s: JSON at offset %d: %s", t->map.path, HEADER,
                      json_text_why(&je));
     else if (parse_hash(json_string_value(json_object_get(root, "base")), &h->base_hash))
-        rc =
-            err_set(e, ERR_INPUT,
-                    "%s: JSON: \"base\" is not 16 hexadecimal digits, the hash of a file", t->path);
+        rc = err_set(e, ERR_INPUT,
+                     "%s: JSON: \"base\" is not 16 hexadecimal digits, the hash of a file",
+                     t->map.path);
     else if (!json_is_object(config))
         rc = err_set(e, ERR_INPUT, "%s: JSON: \"config\" is not an object of training options",
-                     t->path);
+                     t->map.path);
     else if (!json_is_integer(vocab) || json_integer_value(vocab) < 1 ||
              json_integer_value(vocab) > MAX_VOCAB)
-        rc = err_set(e, ERR_INPUT, "%s: JSON: \"vocab\" is not a number from 1 to %d", t->path,
+        rc = err_set(e, ERR_INPUT, "%s: JSON: \"vocab\" is not a number from 1 to %d", t->map.path,
                      MAX_VOCAB);
     else if (json_object_size(root) != 3)
-        rc = err_set(e, ERR_INPUT, "%s: JSON: %zu keys, expected base, config and vocab", t->path,
-                     json_object_size(root));
+        rc = err_set(e, ERR_INPUT, "%s: JSON: %zu keys, expected base, config and vocab",
+                     t->map.path, json_object_size(root));
     if (!rc) {
         h->vocab = json_integer_value(vocab);
         h->config = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-        if (!h->config) rc = err_set(e, ERR_NOMEM, "out of memory for %s", t->path);
+        if (!h->config) rc = err_set(e, ERR_NOMEM, "out of memory for %s", t->map.path);
     }
     json_decref(root);
     return rc;
@@ -99,16 +62,16 @@ static int read_json(struct trajectory *t, const uint8_t *text, size_t bytes, st
 static int read_ids(struct trajectory *t, const uint8_t *at, size_t n, struct err *e) {
     if (!n) return 0;
     uint32_t *ids = malloc(n * sizeof *ids);
-    if (!ids) return err_set(e, ERR_NOMEM, "out of memory for %s", t->path);
+    if (!ids) return err_set(e, ERR_NOMEM, "out of memory for %s", t->map.path);
     t->head.ids = ids;
     t->head.n_ids = (int64_t)n;
     for (size_t i = 0; i < n; i++) {
-        ids[i] = (uint32_t)get(at + 4 * i, 4);
+        ids[i] = (uint32_t)binary_get(at + 4 * i, 4);
         if (ids[i] >= t->head.vocab || (i && ids[i] <= ids[i - 1]))
             return err_set(e, ERR_INPUT,
                            "%s: id %zu of the vocabulary at offset %zu is %u, expected ascending "
                            "ids below %lld",
-                           t->path, i, (size_t)(at - t->map.data) + 4 * i, ids[i],
+                           t->map.path, i, (size_t)(at - t->map.data) + 4 * i, ids[i],
                            (long long)t->head.vocab);
     }
     return 0;
@@ -117,65 +80,46 @@ static int read_ids(struct trajectory *t, const uint8_t *at, size_t n, struct er
 static int read_head(struct trajectory *t, struct err *e) {
     const uint8_t *d = t->map.data;
     const size_t size = t->map.size;
-    if (size < HEADER || memcmp(d, MAGIC, sizeof MAGIC))
-        return err_set(e, ERR_INPUT, "%s: not a trajectory (magic at offset 0)", t->path);
-    const uint64_t version = get(d + 8, 4), json = get(d + 12, 4), n = get(d + 24, 4);
-    if (version != VERSION && version != WITH_EXTRA)
-        return err_set(e, ERR_INPUT, "%s: version %" PRIu64 " at offset 8, expected %d or %d",
-                       t->path, version, VERSION, WITH_EXTRA);
+    int version;
+    int rc = binary_check(&t->map, &kind, &version, e);
+    if (rc) return rc;
+    const uint64_t json = binary_get(d + 12, 4), n = binary_get(d + 24, 4);
     t->head.extra = version == WITH_EXTRA;
-    if (get(d + 28, 4))
-        return err_set(e, ERR_INPUT, "%s: %" PRIu64 " at offset 28, expected 0", t->path,
-                       get(d + 28, 4));
     if (json > MAX_JSON || json > size - HEADER || n > (size - HEADER - json) / 4)
         return err_set(e, ERR_INPUT,
                        "%s: head of %" PRIu64 " bytes of JSON (offset 12) and %" PRIu64
                        " ids (offset 24) does not fit into the file of %zu bytes",
-                       t->path, json, n, size);
-    t->begin = HEADER + json + 4 * n;
-    if (XXH3_64bits(d + HEADER, (size_t)(t->begin - HEADER)) != get(d + 16, 8))
-        return err_set(e, ERR_INPUT, "%s: checksum of the head at offset 16 is wrong", t->path);
-    const int rc = read_json(t, d + HEADER, (size_t)json, e);
+                       t->map.path, json, n, size);
+    t->begin = (size_t)(HEADER + json + 4 * n);
+    if (XXH3_64bits(d + HEADER, t->begin - HEADER) != binary_get(d + 16, 8))
+        return err_set(e, ERR_INPUT, "%s: checksum of the head at offset 16 is wrong", t->map.path);
+    rc = read_json(t, d + HEADER, (size_t)json, e);
     return rc ? rc : read_ids(t, d + HEADER + json, (size_t)n, e);
 }
 
-static int write_head(struct file_out *f, const struct trajectory_head *h, struct err *e) {
+/* New, of *bytes. path: for messages. */
+static int make_head(const struct trajectory_head *h, const char *path, uint8_t **head,
+                     size_t *bytes, struct err *e) {
     char *json = NULL;
-    const int bytes =
+    int rc = 0;
+    assert(h->vocab > 0 && h->n_ids <= h->vocab);
+    const int n =
         asprintf(&json, "{\"base\": \"%016" PRIx64 "\", \"config\": %s, \"vocab\": %lld}\n",
                  h->base_hash, h->config, (long long)h->vocab);
-    uint8_t head[HEADER] = {0}, id[4];
-    XXH3_state_t *x = XXH3_createState();
-    int rc = 0;
-    if (bytes < 0 || !x) {
-        if (bytes < 0) json = NULL; /* asprintf leaves it undefined */
-        rc = err_set(e, ERR_NOMEM, "out of memory for %s", f->path);
-        goto out;
-    }
-    if (bytes > MAX_JSON) {
-        rc =
-            err_set(e, ERR_USAGE, "%s: the options of the run take %d bytes, a trajectory holds %d",
-                    f->path, bytes, MAX_JSON);
-        goto out;
-    }
-    assert(h->vocab > 0 && h->n_ids <= h->vocab);
-    XXH3_64bits_reset(x);
-    XXH3_64bits_update(x, json, (size_t)bytes);
-    file_out_write(f, head, sizeof head);
-    file_out_write(f, json, (size_t)bytes);
-    for (int64_t i = 0; i < h->n_ids; i++) {
-        put(id, h->ids[i], 4);
-        XXH3_64bits_update(x, id, sizeof id);
-        file_out_write(f, id, sizeof id);
-    }
-    memcpy(head, MAGIC, sizeof MAGIC);
-    put(head + 8, h->extra ? WITH_EXTRA : VERSION, 4);
-    put(head + 12, (uint64_t)bytes, 4);
-    put(head + 16, XXH3_64bits_digest(x), 8);
-    put(head + 24, (uint64_t)h->n_ids, 4);
-    file_out_patch(f, 0, head, sizeof head);
+    if (n < 0) return err_set(e, ERR_NOMEM, "out of memory for %s", path); /* json is undefined */
+    if (n > MAX_JSON)
+        TRY(err_set(e, ERR_USAGE, "%s: the options of the run take %d bytes, a trajectory holds %d",
+                    path, n, MAX_JSON));
+    *bytes = HEADER + (size_t)n + 4 * (size_t)h->n_ids;
+    uint8_t *d = *head = malloc(*bytes);
+    if (!d) TRY(err_set(e, ERR_NOMEM, "out of memory for %s", path));
+    binary_begin(d, &kind, h->extra ? WITH_EXTRA : 1);
+    memcpy(d + HEADER, json, (size_t)n);
+    for (int64_t i = 0; i < h->n_ids; i++) binary_put(d + HEADER + n + 4 * i, h->ids[i], 4);
+    binary_put(d + 12, (uint64_t)n, 4);
+    binary_put(d + 16, XXH3_64bits(d + HEADER, *bytes - HEADER), 8);
+    binary_put(d + 24, (uint64_t)h->n_ids, 4);
 out:
-    XXH3_freeState(x);
     free(json);
     return rc;
 }
@@ -188,7 +132,7 @@ static size_t fixed(const struct trajectory *t) {
 }
 
 static uint64_t extras(const struct trajectory *t, const uint8_t *at) {
-    return t->head.extra ? get(at + FIXED, COUNT) : 0;
+    return t->head.extra ? binary_get(at + FIXED, COUNT) : 0;
 }
 
 static size_t record_bytes(const struct trajectory *t, uint64_t n, uint64_t extra) {
@@ -202,7 +146,7 @@ static size_t least_bytes(const struct trajectory *t) {
 /* Bytes of the record at `at`, of which at least the least are there; 0: what it says of itself
  * cannot be. */
 static size_t bytes_said(const struct trajectory *t, const uint8_t *at) {
-    const uint64_t n = get(at + 8, 4), m = extras(t, at);
+    const uint64_t n = binary_get(at + 8, 4), m = extras(t, at);
     const bool can_be = n >= 1 && n <= TRAJECTORY_MAX_DIRECTIONS && m <= TRAJECTORY_MAX_EXTRA;
     return can_be ? record_bytes(t, n, m) : 0;
 }
@@ -216,40 +160,40 @@ static size_t record_whole(const struct trajectory *t, const uint8_t *at, size_t
     if (left < least_bytes(t)) return 0;
     const size_t bytes = bytes_said(t, at);
     if (!bytes || bytes > left) return 0;
-    return get(at + bytes - SUM, SUM) == record_sum(at, bytes) ? bytes : 0;
+    return binary_get(at + bytes - SUM, SUM) == record_sum(at, bytes) ? bytes : 0;
 }
 
 /* A whole record says what an update can be. */
 static int check_record(const struct trajectory *t, size_t offset, struct err *e) {
     const uint8_t *at = t->map.data + offset;
-    const uint64_t step = get(at, 4), n = get(at + 8, 4);
-    const double lr = get_f64(at + 16);
+    const uint64_t step = binary_get(at, 4), n = binary_get(at + 8, 4);
+    const double lr = binary_f64(at + 16);
     if (step != (uint64_t)t->records)
         return err_set(e, ERR_INPUT,
-                       "%s: record at offset %zu is of step %" PRIu64 ", expected %lld", t->path,
-                       offset, step, (long long)t->records);
-    if (!get(at + 4, 4))
+                       "%s: record at offset %zu is of step %" PRIu64 ", expected %lld",
+                       t->map.path, offset, step, (long long)t->records);
+    if (!binary_get(at + 4, 4))
         return err_set(e, ERR_INPUT,
-                       "%s: record of step %" PRIu64 " at offset %zu: 0 micro-batches", t->path,
+                       "%s: record of step %" PRIu64 " at offset %zu: 0 micro-batches", t->map.path,
                        step, offset);
     if (!isfinite(lr))
         return err_set(e, ERR_INPUT,
                        "%s: record of step %" PRIu64
                        " at offset %zu: the learning rate is not a finite number",
-                       t->path, step, offset);
+                       t->map.path, step, offset);
     const uint8_t *of = at + fixed(t);
     for (uint64_t d = 0; d < n; d++)
-        if (!isfinite(get_f32(of + d * DIRECTION + 8)))
+        if (!isfinite(binary_f32(of + d * DIRECTION + 8)))
             return err_set(e, ERR_INPUT,
                            "%s: record of step %" PRIu64 " at offset %zu: coefficient %" PRIu64
                            " is not a finite number",
-                           t->path, step, offset, d);
+                           t->map.path, step, offset, d);
     for (uint64_t k = 0; k < extras(t, at); k++)
-        if (!isfinite(get_f32(of + n * DIRECTION + 4 * k)))
+        if (!isfinite(binary_f32(of + n * DIRECTION + 4 * k)))
             return err_set(e, ERR_INPUT,
                            "%s: record of step %" PRIu64 " at offset %zu: number %" PRIu64
                            " behind its coefficients is not a finite one",
-                           t->path, step, offset, k);
+                           t->map.path, step, offset, k);
     return 0;
 }
 
@@ -261,7 +205,7 @@ static bool good_data_follows(const struct trajectory *t, size_t offset) {
     uint64_t budget = (uint64_t)1 << 30;
     for (size_t p = offset + 1; p + least_bytes(t) <= t->map.size; p++) {
         const uint8_t *at = t->map.data + p;
-        const uint64_t step = get(at, 4);
+        const uint64_t step = binary_get(at, 4);
         const size_t bytes = bytes_said(t, at);
         if (step < (uint64_t)t->records || !bytes ||
             step - (uint64_t)t->records > (p - offset) / least_bytes(t) + 1 ||
@@ -276,11 +220,11 @@ static bool good_data_follows(const struct trajectory *t, size_t offset) {
 
 /* Checks everything behind the head, counts the records and finds a torn end. */
 static int scan(struct trajectory *t, struct err *e) {
-    size_t at = (size_t)t->begin, bytes;
+    size_t at = t->begin, bytes;
     while ((bytes = record_whole(t, t->map.data + at, t->map.size - at)) != 0) {
         const int rc = check_record(t, at, e);
         if (rc) return rc;
-        const int n = (int)get(t->map.data + at + 8, 4);
+        const int n = (int)binary_get(t->map.data + at + 8, 4);
         const int m = (int)extras(t, t->map.data + at);
         if (n > t->n_max) t->n_max = n;
         if (m > t->extra_max) t->extra_max = m;
@@ -294,14 +238,13 @@ static int scan(struct trajectory *t, struct err *e) {
         return err_set(e, ERR_INPUT,
                        "%s: record of step %lld at offset %zu is damaged (length or checksum), and "
                        "more records follow it",
-                       t->path, (long long)t->records, at);
+                       t->map.path, (long long)t->records, at);
     return 0;
 }
 
 static int load(struct trajectory *t, const char *path, struct err *e) {
     int rc;
-    *t = (struct trajectory){.path = strdup(path)};
-    if (!t->path) return err_set(e, ERR_NOMEM, "out of memory for %s", path);
+    *t = (struct trajectory){0};
     TRY(file_map_open(&t->map, path, e));
     TRY(read_head(t, e));
     TRY(scan(t, e));
@@ -314,7 +257,7 @@ out:
 int trajectory_open(struct trajectory *t, const char *path, struct err *e) {
     int rc;
     TRY(load(t, path, e));
-    t->next = (size_t)t->begin;
+    t->next = t->begin;
     t->seed = malloc((size_t)(t->n_max + 1) * sizeof *t->seed);
     t->coef = malloc((size_t)(t->n_max + 1) * sizeof *t->coef);
     t->extra = malloc((size_t)(t->extra_max + 1) * sizeof *t->extra);
@@ -327,66 +270,48 @@ out:
 bool trajectory_next(struct trajectory *t, struct zo_record *r) {
     if (t->next == t->end) return false;
     const uint8_t *at = t->map.data + t->next;
-    *r = (struct zo_record){.step = (int64_t)get(at, 4),
-                            .accum = (int64_t)get(at + 4, 4),
-                            .n = (int)get(at + 8, 4),
-                            .loss = get_f32(at + 12),
-                            .lr = get_f64(at + 16),
-                            .seconds = get_f32(at + 24),
+    *r = (struct zo_record){.step = (int64_t)binary_get(at, 4),
+                            .accum = (int64_t)binary_get(at + 4, 4),
+                            .n = (int)binary_get(at + 8, 4),
+                            .loss = binary_f32(at + 12),
+                            .lr = binary_f64(at + 16),
+                            .seconds = binary_f32(at + 24),
                             .seed = t->seed,
                             .coef = t->coef,
                             .n_extra = (int)extras(t, at),
                             .extra = t->extra};
     const uint8_t *of = at + fixed(t);
     for (int d = 0; d < r->n; d++, of += DIRECTION) {
-        t->seed[d] = get(of, 8);
-        t->coef[d] = get_f32(of + 8);
+        t->seed[d] = binary_get(of, 8);
+        t->coef[d] = binary_f32(of + 8);
     }
-    for (int k = 0; k < r->n_extra; k++, of += 4) t->extra[k] = get_f32(of);
+    for (int k = 0; k < r->n_extra; k++, of += 4) t->extra[k] = binary_f32(of);
     t->next += record_bytes(t, (uint64_t)r->n, (uint64_t)r->n_extra);
     return true;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static int open_end(struct trajectory *t, struct err *e) {
-    t->fd = open(t->path, O_RDWR | O_APPEND | O_CLOEXEC);
-    if (t->fd < 0) return err_errno(e, ERR_IO, "cannot write %s", t->path);
-    t->writing = true;
-    return 0;
-}
-
 int trajectory_create(struct trajectory *t, const char *path, const struct trajectory_head *h,
                       struct err *e) {
     int rc;
-    struct file_out f = {0};
-    *t = (struct trajectory){.path = strdup(path)};
-    if (!t->path) return err_set(e, ERR_NOMEM, "out of memory for %s", path);
-    t->head.extra = h->extra;
-    TRY(file_out_open(&f, path, e));
-    TRY(write_head(&f, h, e));
-    t->begin = t->end = f.offset;
-    TRY(file_out_commit(&f, e));
-    TRY(open_end(t, e));
+    uint8_t *head = NULL;
+    size_t bytes = 0;
+    *t = (struct trajectory){.head.extra = h->extra};
+    TRY(make_head(h, path, &head, &bytes, e));
+    TRY(record_file_create(&t->file, path, head, bytes, e));
 out:
-    file_out_discard(&f);
+    free(head);
     if (rc) trajectory_close(t);
     return rc;
-}
-
-static int truncate_to(struct trajectory *t, uint64_t end, struct err *e) {
-    if (ftruncate(t->fd, (off_t)end) || fsync(t->fd))
-        return err_errno(e, ERR_IO, "cannot cut %s at offset %" PRIu64, t->path, end);
-    t->end = end;
-    return 0;
 }
 
 int trajectory_append_open(struct trajectory *t, const char *path, struct err *e) {
     int rc;
     TRY(load(t, path, e));
     file_map_close(&t->map);
-    TRY(open_end(t, e));
-    if (t->torn) TRY(truncate_to(t, t->end, e));
+    TRY(record_file_open(&t->file, path, e));
+    TRY(record_file_cut(&t->file, t->end, e));
 out:
     if (rc) trajectory_close(t);
     return rc;
@@ -396,14 +321,12 @@ int trajectory_cut(struct trajectory *t, int64_t records, struct err *e) {
     int rc;
     struct trajectory old = {0};
     struct zo_record r;
-    assert(t->writing && records <= t->records);
-    TRY(trajectory_open(&old, t->path, e));
+    assert(t->file.writing && records <= t->records);
+    TRY(trajectory_open(&old, t->file.path, e));
     for (int64_t i = 0; i < records; i++)
         if (!trajectory_next(&old, &r)) break;
-    TRY(truncate_to(t, old.next, e));
-    t->end = old.next;
+    TRY(record_file_cut(&t->file, old.next, e));
     t->records = records;
-    TRY(trajectory_sync(t, e));
 out:
     trajectory_close(&old);
     return rc;
@@ -412,58 +335,45 @@ out:
 static void fill(const struct trajectory *t, uint8_t *at, const struct zo_record *r) {
     const size_t bytes = record_bytes(t, (uint64_t)r->n, (uint64_t)r->n_extra);
     uint8_t *of = at + fixed(t);
-    put(at, (uint64_t)r->step, 4);
-    put(at + 4, (uint64_t)r->accum, 4);
-    put(at + 8, (uint64_t)r->n, 4);
-    put_f32(at + 12, r->loss);
-    put_f64(at + 16, r->lr);
-    put_f32(at + 24, r->seconds);
-    if (t->head.extra) put(at + FIXED, (uint64_t)r->n_extra, COUNT);
+    binary_put(at, (uint64_t)r->step, 4);
+    binary_put(at + 4, (uint64_t)r->accum, 4);
+    binary_put(at + 8, (uint64_t)r->n, 4);
+    binary_put_f32(at + 12, (float)r->loss);
+    binary_put_f64(at + 16, r->lr);
+    binary_put_f32(at + 24, (float)r->seconds);
+    if (t->head.extra) binary_put(at + FIXED, (uint64_t)r->n_extra, COUNT);
     for (int d = 0; d < r->n; d++, of += DIRECTION) {
         assert(isfinite(r->coef[d]));
-        put(of, r->seed[d], 8);
-        put_f32(of + 8, r->coef[d]);
+        binary_put(of, r->seed[d], 8);
+        binary_put_f32(of + 8, r->coef[d]);
     }
     for (int k = 0; k < r->n_extra; k++, of += 4) {
         assert(isfinite(r->extra[k]));
-        put_f32(of, r->extra[k]);
+        binary_put_f32(of, r->extra[k]);
     }
-    put(of, record_sum(at, bytes), SUM);
+    binary_put(of, record_sum(at, bytes), SUM);
 }
 
 int trajectory_append(struct trajectory *t, const struct zo_record *r, struct err *e) {
-    assert(t->writing && r->step == t->records && r->step < UINT32_MAX && isfinite(r->lr));
+    assert(r->step == t->records && r->step < UINT32_MAX && isfinite(r->lr));
     assert(r->accum > 0 && r->accum <= UINT32_MAX);
     assert(r->n > 0 && r->n <= TRAJECTORY_MAX_DIRECTIONS);
     assert(r->n_extra >= 0 && r->n_extra <= (t->head.extra ? TRAJECTORY_MAX_EXTRA : 0));
     const size_t bytes = record_bytes(t, (uint64_t)r->n, (uint64_t)r->n_extra);
     if (bytes > t->buf_bytes) {
         uint8_t *more = realloc(t->buf, bytes);
-        if (!more) return err_set(e, ERR_NOMEM, "out of memory for %s", t->path);
+        if (!more) return err_set(e, ERR_NOMEM, "out of memory for %s", t->file.path);
         t->buf = more;
         t->buf_bytes = bytes;
     }
     fill(t, t->buf, r);
-    for (size_t done = 0; done < bytes;) {
-        const ssize_t n = write(t->fd, t->buf + done, bytes - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            if (!n) errno = EIO;
-            err_errno(e, ERR_IO, "cannot write %s", t->path);
-            struct err ignored;
-            if (done) truncate_to(t, t->end, &ignored); /* half a record would hide later ones */
-            return e->code;
-        }
-        done += (size_t)n;
-    }
-    t->end += bytes;
-    t->records++;
-    return 0;
+    const int rc = record_file_append(&t->file, t->buf, bytes, e);
+    if (!rc) t->records++;
+    return rc;
 }
 
 int trajectory_sync(struct trajectory *t, struct err *e) {
-    assert(t->writing);
-    return fsync(t->fd) ? err_errno(e, ERR_IO, "cannot write %s", t->path) : 0;
+    return record_file_sync(&t->file, e);
 }
 
 void trajectory_close(struct trajectory *t) {
@@ -471,11 +381,10 @@ void trajectory_close(struct trajectory *t) {
         const void *in;
         void *out;
     } config = {t->head.config}, ids = {t->head.ids};
-    if (t->writing) close(t->fd);
+    record_file_close(&t->file);
     file_map_close(&t->map);
     free(config.out);
     free(ids.out);
-    free(t->path);
     free(t->seed);
     free(t->coef);
     free(t->extra);

@@ -14,15 +14,15 @@
  * Version 2 is of estimators that have more to say of an update (zo_kind.extra): a record has u32 m
  * before its directions, and m x f32 behind them.
  *
- * Little-endian. The head appears whole (written aside, renamed); records are only appended, each
- * with one write(2), so a process that is killed leaves whole records. A power failure may leave a
- * torn end: bytes that are no whole record and that no whole record follows. Damage before a whole
- * record is an error. The layout is also in docs/formats.md. */
+ * Little-endian. The file is a record_file. A torn end is bytes that are no whole record and that
+ * no whole record follows; damage before a whole record is an error. The layout is also in
+ * docs/formats.md. */
 #ifndef DUET_TRAJECTORY_H
 #define DUET_TRAJECTORY_H
 
 #include "err.h"
 #include "file.h"
+#include "record_file.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,9 +51,8 @@ struct zo_record {
     const float *extra;
 };
 
-/* Zeros: closed. Read with head, records, torn and torn_at; the rest is inside. */
+/* Zeros: closed. Read with head, records, torn, torn_at and file.writing; the rest is inside. */
 struct trajectory {
-    char *path;
     struct trajectory_head head; /* after an open; owned. Of trajectory_create only `extra` */
     int64_t records;             /* whole ones in the file */
     /* The torn end: its size (0: none) and where it begins. trajectory_append_open has cut it off
@@ -61,14 +60,12 @@ struct trajectory {
     uint64_t torn, torn_at;
     /* reading */
     struct file_map map;
-    size_t next; /* offset of the next record */
+    size_t begin, end, next; /* offsets: of the first record, behind the last, of the next */
     uint64_t *seed;
     float *coef, *extra;
     int n_max, extra_max; /* most of a record */
     /* appending */
-    bool writing;
-    int fd;
-    uint64_t begin, end; /* offsets of the first record and behind the last */
+    struct record_file file;
     uint8_t *buf;
     size_t buf_bytes;
 };

@@ -1,23 +1,18 @@
 #include "ledger.h"
 
 #include "file.h"
-#include "json_text.h"
+#include "json_lines.h"
 #include "num.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
-#include <unistd.h>
 
 /* Files ---------------------------------------------------------------------------------------- */
 
 int ledger_read(struct ledger *l, const char *path, const struct space *space, struct err *e) {
     struct file_map m;
-    *l = (struct ledger){.fd = -1};
+    *l = (struct ledger){0};
     int rc = file_map_open(&m, path, e);
     if (rc) return rc;
     rc = ledger_read_text(l, (const char *)m.data, m.size, path, space, e);
@@ -25,55 +20,19 @@ int ledger_read(struct ledger *l, const char *path, const struct space *space, s
     return rc;
 }
 
-/* The name of a new file is on the disk, too. */
-static int sync_folder(const char *path, struct err *e) {
-    char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
-    if (slash) *slash = 0;
-    const char *name = slash ? (slash == folder ? "/" : folder) : ".";
-    const int fd = folder ? open(name, O_RDONLY | O_DIRECTORY) : -1;
-    const int rc = fd >= 0 && fsync(fd) == 0 ? 0
-                                              : err_errno(e, ERR_IO, "%s: cannot sync its folder",
-                                                          path);
-    if (fd >= 0) close(fd);
-    free(folder);
-    return rc;
-}
-
-/* Who looks whether a search is going on holds the lock too, for an instant. */
-static int lock_file(int fd, const char *path, struct err *e) {
-    const struct timespec instant = {.tv_nsec = 10000000};
-    int failed = flock(fd, LOCK_EX | LOCK_NB);
-    for (int i = 0; failed && errno == EWOULDBLOCK && i < 10; i++) {
-        nanosleep(&instant, NULL);
-        failed = flock(fd, LOCK_EX | LOCK_NB);
-    }
-    if (!failed) return 0;
-    if (errno == EWOULDBLOCK)
-        return err_set(e, ERR_USAGE, "%s: another search is going on with it", path);
-    return err_errno(e, ERR_IO, "%s: cannot be locked", path);
-}
-
 int ledger_open(struct ledger *l, const char *path, const struct space *space, struct err *e) {
     int rc;
-    *l = (struct ledger){.fd = -1};
-    const bool there = file_exists(path);
-    if (there && !file_is_regular(path))
-        return err_set(e, ERR_INPUT, "%s is no regular file, expected a ledger", path);
-    const int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (fd < 0) return err_errno(e, ERR_IO, "%s: cannot be opened", path);
-    TRY(lock_file(fd, path, e));
+    struct record_file file = {0};
+    *l = (struct ledger){0};
+    TRY(record_file_open(&file, path, e));
+    TRY(record_file_lock(&file, "another search is going on with it", e));
     TRY(ledger_read(l, path, space, e));
-    l->fd = fd;
-    if (l->cut && (ftruncate(fd, (off_t)l->size) || fdatasync(fd)))
-        rc = err_errno(e, ERR_IO, "%s: %zu bytes behind the last line cannot be cut off", path,
-                       l->cut);
-    if (!rc && !there) rc = sync_folder(path, e);
+    TRY(record_file_cut(&file, l->size, e));
+    l->file = file;
+    return 0;
 out:
-    if (rc) {
-        l->fd = -1;
-        ledger_close(l);
-        close(fd);
-    }
+    record_file_close(&file);
+    ledger_close(l);
     return rc;
 }
 
@@ -90,40 +49,24 @@ void ledger_close(struct ledger *l) {
     free(l->trial);
     json_decref(l->head);
     json_decref(l->other);
-    if (l->fd > 0) close(l->fd); /* and gives the lock back */
+    record_file_close(&l->file);
     free(l->path);
-    *l = (struct ledger){.fd = -1};
+    *l = (struct ledger){0};
 }
 
 /* Writing -------------------------------------------------------------------------------------- */
 
-static int write_line(struct ledger *l, const char *text, size_t n, struct err *e) {
-    const ssize_t done = write(l->fd, text, n);
-    if (done == (ssize_t)n && fdatasync(l->fd) == 0) return 0;
-    if (done >= 0 && done < (ssize_t)n) errno = ENOSPC;
-    err_errno(e, ERR_IO, "%s: cannot be written", l->path);
-    if (done > 0 && ftruncate(l->fd, (off_t)l->size)) return e->code; /* cut when it is opened */
-    return e->code;
-}
-
 int ledger_append(struct ledger *l, const json_t *event, struct err *e) {
-    char *text = json_text(event);
-    json_t *copy = json_deep_copy(event);
-    const size_t n = text ? strlen(text) : 0;
     int rc;
-    if (!text || !copy) {
-        rc = err_set(e, ERR_NOMEM, "no memory for a ledger's line");
-        goto out;
-    }
+    json_t *copy = json_deep_copy(event);
+    if (!copy) return err_set(e, ERR_NOMEM, "no memory for a line of %s", l->path);
     TRY(ledger_take(l, copy, l->n_lines + 1, e)); /* first: what is refused is not written */
     copy = NULL;
-    text[n] = '\n'; /* in place of the 0 */
-    TRY(write_line(l, text, n + 1, e));
+    TRY(json_lines_append(&l->file, event, e));
     l->n_lines++;
-    l->size += n + 1;
+    l->size = (size_t)l->file.size;
 out:
     json_decref(copy);
-    free(text);
     return rc;
 }
 

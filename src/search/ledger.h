@@ -1,6 +1,6 @@
-/* The record of a search, DIR/ledger.jsonl: a JSON object a line, only ever appended to, each line
- * with one write and on the disk before anything is built on it. What kill -9 leaves is whole but
- * for the last line, which is cut off when the ledger is opened to go on. Its lines:
+/* The record of a search, DIR/ledger.jsonl: JSON lines (json_lines.h), each on the disk before
+ * anything is built on it. What kill -9 leaves is whole but for the last line, which is cut off
+ * when the ledger is opened to go on. Its lines:
  *
  *   {"event": "search", ...}     the first one; the caller's: file, machine, tier, commit, version
  *   {"event": "resume", ...}     somebody goes on; the caller's, like the first
@@ -19,6 +19,7 @@
 
 #include "err.h"
 #include "history.h"
+#include "record_file.h"
 #include "space.h"
 
 #include <stdbool.h>
@@ -67,7 +68,7 @@ struct ledger_trial {
 struct ledger {
     const struct space *space;
     char *path;
-    int fd;       /* -1: only read */
+    struct record_file file; /* writing: opened to go on */
     json_t *head; /* the first line; NULL: an empty ledger */
     json_t *other; /* the last "resume" by another "commit" than the head's; NULL: none */
     struct ledger_job *job;
@@ -94,8 +95,8 @@ int ledger_read_text(struct ledger *l, const char *text, size_t n, const char *p
 void ledger_close(struct ledger *l); /* accepts all zeros */
 
 /* Appends an event and takes it up, exactly as if it had been read; event is borrowed. A line that
- * readers would refuse is not written (ERR_INPUT), and l is as it was. Where the disk fails
- * (ERR_IO) the file ends before the line, and l can only be closed. */
+ * readers would refuse is not written (ERR_INPUT), and l is as it was. Where the disk or memory
+ * fails (ERR_IO, ERR_NOMEM) the file ends before the line, and l can only be closed. */
 int ledger_append(struct ledger *l, const json_t *event, struct err *e);
 
 /* Events to append, new; NULL: no memory. Members may be added. value NaN: null. */

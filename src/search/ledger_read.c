@@ -1,5 +1,5 @@
 #include "conf.h"
-#include "json_text.h"
+#include "json_lines.h"
 #include "ledger.h"
 #include "strategy.h"
 
@@ -207,7 +207,8 @@ out:
     return rc;
 }
 
-/* The first line of a ledger, or a word for who goes on with it, which is kept of another program. */
+/* The first line of a ledger, or a word for who goes on with it, which is kept of another
+ * program. */
 static int take_head(struct ledger *l, json_t *j, enum ledger_event event, const char *what,
                      struct err *e) {
     if (event == LEDGER_resume) {
@@ -258,33 +259,15 @@ out:
 
 /* Lines ---------------------------------------------------------------------------------------- */
 
-static int read_line(struct ledger *l, const char *text, size_t n, struct err *e) {
-    json_error_t at;
-    json_t *j = json_text_load(text, n, &at);
-    const size_t line = l->n_lines + 1;
-    if (!j && json_text_code(&at) == ERR_NOMEM)
-        return err_set(e, ERR_NOMEM, "no memory for a ledger");
-    if (!j)
-        return err_set(e, ERR_INPUT, "%s, line %zu, column %d: not valid JSON: %s", l->path, line,
-                       at.column, json_text_why(&at));
-    const int rc = ledger_take(l, j, line, e);
-    if (rc) json_decref(j);
-    if (!rc) l->n_lines++;
-    return rc;
+static int take(void *ctx, json_t *j, size_t line, struct err *e) {
+    return ledger_take(ctx, j, line, e);
 }
 
 int ledger_read_text(struct ledger *l, const char *text, size_t n, const char *path,
                      const struct space *space, struct err *e) {
-    int rc = 0;
-    *l = (struct ledger){.space = space, .path = strdup(path), .fd = -1};
+    *l = (struct ledger){.space = space, .path = strdup(path)};
     if (!l->path) return err_set(e, ERR_NOMEM, "no memory for a ledger");
-    while (!rc) {
-        const char *end = memchr(text + l->size, '\n', n - l->size);
-        if (!end) break;
-        const size_t bytes = (size_t)(end - text) - l->size;
-        rc = read_line(l, text + l->size, bytes, e);
-        if (!rc) l->size += bytes + 1;
-    }
+    const int rc = json_lines_read(text, n, path, take, l, &l->size, &l->n_lines, e);
     l->cut = n - l->size;
     if (rc) ledger_close(l);
     return rc;

@@ -1,47 +1,24 @@
 /* The clock of a run: what is written is read, torn ends go, and damage is refused at its place. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "record_fixture.h"
 
 #include "clock_record.h"
 
 #include <math.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 enum { HEAD = 16, ONE = 16, MOST = 40 };
 static const double END = 1;
 
-static char folder[] = "/tmp/duet-test-XXXXXX";
-static struct err e;
 static struct clock_record c;
 
 static int enter(void **state) {
-    (void)state;
-    strcpy(folder + strlen(folder) - 6, "XXXXXX");
     c = (struct clock_record){0};
-    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+    return enter_dir(state);
 }
 
 static int leave(void **state) {
-    (void)state;
-    char command[128];
     clock_record_close(&c);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return chdir("/") || system(command);
-}
-
-static void ok(int rc) {
-    if (rc) fail_msg("%s", e.msg);
+    return leave_dir(state);
 }
 
 /* Shares of which no two bits are alike, as seconds over seconds are. */
@@ -78,28 +55,6 @@ static void holds(const char *path, int64_t updates, bool ended) {
     clock_record_close(&c);
 }
 
-static uint8_t *get_file(const char *path, size_t *n) {
-    struct stat st;
-    FILE *f = fopen(path, "rb");
-    assert_true(f && !stat(path, &st));
-    *n = (size_t)st.st_size;
-    uint8_t *data = malloc(*n + 1);
-    assert_true(data && fread(data, 1, *n, f) == *n);
-    fclose(f);
-    return data;
-}
-
-static void put_file(const char *path, const void *data, size_t n) {
-    FILE *f = fopen(path, "wb");
-    assert_true(f && fwrite(data, 1, n, f) == n && !fclose(f));
-}
-
-static size_t size_of(const char *path) {
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return (size_t)st.st_size;
-}
-
 /* By readers and writers, who leave it as it is. */
 static void refused(const char *path, const char *says) {
     const size_t before = size_of(path);
@@ -110,7 +65,7 @@ static void refused(const char *path, const char *says) {
                          ERR_INPUT);
         if (!strstr(e.msg, says) || !strstr(e.msg, path))
             fail_msg("\"%s\" lacks \"%s\"", e.msg, says);
-        assert_null(c.path);
+        assert_true(!c.map.path && !c.file.path);
         assert_int_equal(size_of(path), before);
     }
 }
@@ -125,7 +80,7 @@ static void round_trip(void **state) {
         holds("a", 0, ended);
     }
     assert_int_equal(clock_record_create(&c, "nowhere/a", &e), ERR_IO);
-    assert_null(c.path);
+    assert_true(!c.map.path && !c.file.path);
     assert_int_equal(clock_record_open(&c, "nowhere/a", &e), ERR_IO);
 }
 
@@ -145,7 +100,7 @@ static void ended_early(void **state) {
  * further. */
 static void cut(void **state) {
     (void)state;
-    size_t n, m;
+    size_t n;
     make("a", MOST, true);
     uint8_t *all = get_file("a", &n);
     for (int64_t at = 0; at <= MOST; at++) {
@@ -158,17 +113,14 @@ static void cut(void **state) {
         append(at, MOST);
         ok(clock_record_end(&c, END, &e));
         clock_record_close(&c);
-        uint8_t *again = get_file("b", &m);
-        assert_int_equal(m, n);
-        assert_memory_equal(again, all, n);
-        free(again);
+        is_bytes("b", all, n);
     }
     free(all);
 }
 
 static void copied(void **state) {
     (void)state;
-    size_t n, m;
+    size_t n;
     make("a", 7, true);
     uint8_t *all = get_file("a", &n);
     put_file("b", all, n - 3); /* the end of it is torn */
@@ -176,10 +128,7 @@ static void copied(void **state) {
     assert_true(!c.ended && c.torn == ONE - 3);
     ok(clock_record_copy(&c, "d", &e));
     clock_record_close(&c);
-    uint8_t *again = get_file("d", &m);
-    assert_int_equal(m, n - ONE);
-    assert_memory_equal(again, all, m);
-    free(again);
+    is_bytes("d", all, n - ONE);
     free(all);
 }
 
@@ -187,7 +136,7 @@ static void copied(void **state) {
  * goes on gives the file of the one that was not cut off. */
 static void truncated(void **state) {
     (void)state;
-    size_t n, m;
+    size_t n;
     make("a", 6, true);
     uint8_t *all = get_file("a", &n);
     for (size_t end = 0; end < n; end++) {
@@ -207,10 +156,7 @@ static void truncated(void **state) {
         append(whole, 6);
         ok(clock_record_end(&c, END, &e));
         clock_record_close(&c);
-        uint8_t *again = get_file("b", &m);
-        assert_int_equal(m, n);
-        assert_memory_equal(again, all, n);
-        free(again);
+        is_bytes("b", all, n);
     }
     free(all);
 }
@@ -302,23 +248,16 @@ static void forged(void **state) {
     free(all);
 }
 
+static void write_on(void) {
+    if (clock_record_create(&c, "a", &e)) return;
+    while (!clock_record_append(&c, 0.5, 1, &e)) continue;
+}
+
 /* kill -9 while records are written as fast as they go: whole records are left. */
 static void killed(void **state) {
     (void)state;
     for (int run = 0; run < 5; run++) {
-        const pid_t pid = fork();
-        assert_true(pid >= 0);
-        if (!pid) {
-            if (clock_record_create(&c, "a", &e)) _exit(1);
-            for (int64_t i = 0;; i++)
-                if (clock_record_append(&c, 0.5, 1, &e)) _exit(1);
-        }
-        while (access("a", F_OK)) usleep(1000);
-        while (size_of("a") < 1000) usleep(1000);
-        kill(pid, SIGKILL);
-        int status;
-        waitpid(pid, &status, 0);
-        assert_true(WIFSIGNALED(status));
+        kill_writer(write_on, "a");
         ok(clock_record_append_open(&c, "a", &e)); /* cuts a write across two pages */
         const int64_t n = c.updates;
         clock_record_close(&c);
@@ -332,24 +271,34 @@ static void killed(void **state) {
 /* A full disk: the record that does not fit leaves nothing behind. */
 static void failed_write(void **state) {
     (void)state;
-    struct rlimit old, small;
     make("a", 3, false);
     ok(clock_record_append_open(&c, "a", &e));
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    small = old;
-    small.rlim_cur = size_of("a") + 10;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    disk_full_at(size_of("a") + 10);
     const int rc = clock_record_append(&c, 0.5, 1, &e);
     const int end = clock_record_end(&c, 0.5, &e);
-    setrlimit(RLIMIT_FSIZE, &old);
+    disk_has_room();
     assert_int_equal(rc, ERR_IO);
     assert_int_equal(end, ERR_IO);
-    assert_non_null(strstr(e.msg, "cannot write a: "));
+    assert_string_equal(e.msg, "cannot write a: File too large");
     assert_true(c.updates == 3 && !c.ended);
     append(3, 5);
     clock_record_close(&c);
     holds("a", 5, false);
+}
+
+/* The file of two updates and an end, as every version has written it. */
+static void bytes(void **state) {
+    (void)state;
+    static const char want[] = "DUETCLCK" "\1\0\0\0" "\0\0\0\0" /* version; share, factor, sum: */
+        "\0\0\0\0\0\0\0\0" "\0\0\x80\x3f" "\xd1\xbd\x8c\x30"
+        "\0\0\0\0\0\0\xd0\x3f" "\0\0\0\x3f" "\xd1\x5d\xb2\x22"
+        "\0\0\0\0\0\0\xe8\x3f" "\0\0\0\0" "\x4f\xd6\x89\x77";
+    ok(clock_record_create(&c, "a", &e));
+    ok(clock_record_append(&c, 0, 1, &e));
+    ok(clock_record_append(&c, 0.25, 0.5, &e));
+    ok(clock_record_end(&c, 0.75, &e));
+    clock_record_close(&c);
+    is_bytes("a", want, sizeof want - 1);
 }
 
 int main(void) {
@@ -357,7 +306,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(round_trip), T(ended_early),      T(cut),     T(copied), T(truncated),
         T(flipped),    T(zeros_at_the_end), T(moved),   T(forged), T(killed),
-        T(failed_write),
+        T(failed_write), T(bytes),
     };
 #undef T
     return cmocka_run_group_tests_name("clock_record", tests, NULL, NULL);

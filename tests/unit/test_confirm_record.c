@@ -1,11 +1,8 @@
 /* The record of what was measured on the text that no trial sees: what is written is read, a cut at
  * any byte loses the last line at most, and what is no line of it is refused by its number. */
-#include "folder_fixture.h"
+#include "record_fixture.h"
 
 #include "confirm_record.h"
-#include "file.h"
-
-#include <sys/stat.h>
 
 static void append(struct confirm_record *c, json_t *line) {
     assert_non_null(line);
@@ -70,38 +67,34 @@ static void what_is_written_is_read(void **state) {
 /* Whole lines stay, and appending what is missing makes the same file again. */
 static void a_cut_at_every_byte(void **state) {
     (void)state;
-    static char text[4096];
+    size_t n;
     remove(at("whole"));
     write_all(at("whole"));
-    FILE *f = fopen(at("whole"), "rb");
-    const size_t n = fread(text, 1, sizeof text, f);
-    fclose(f);
-    assert_true(n > 300 && n < sizeof text && text[n - 1] == '\n');
+    char *text = (char *)get_file(at("whole"), &n);
+    assert_true(n > 300 && text[n - 1] == '\n');
     for (size_t cut = 0; cut <= n; cut++) {
         struct confirm_record c;
-        struct stat st;
-        f = fopen(at("cut"), "wb");
-        fwrite(text, 1, cut, f);
-        fclose(f);
+        put_file(at("cut"), text, cut);
         ok(confirm_record_open(&c, at("cut"), &e));
-        for (size_t from = c.size; cut % 25 == 0 && from < n;) {
+        for (size_t from = c.file.size; cut % 25 == 0 && from < n;) {
             const size_t end = (size_t)((char *)memchr(text + from, '\n', n - from) - text) + 1;
             append(&c, json_loadb(text + from, end - from, 0, NULL));
             from = end;
         }
         if (cut % 25 == 0) check_all(&c);
-        assert_int_equal(stat(at("cut"), &st), 0);
-        assert_int_equal(st.st_size, c.size);
-        assert_true(cut % 25 ? c.size <= cut : c.size == n);
+        assert_int_equal(size_of(at("cut")), c.file.size);
+        assert_true(cut % 25 ? c.file.size <= cut : c.file.size == n);
+        assert_true(!c.file.size || text[c.file.size - 1] == '\n');
         confirm_record_close(&c);
+        if (cut % 25 == 0) is_bytes(at("cut"), text, n);
     }
+    free(text);
 }
 
 static void refused(const char *text, const char *sentence) {
     struct confirm_record c;
-    FILE *f = fopen(at("bad"), "wb");
-    fprintf(f, "%s\n", text);
-    fclose(f);
+    char line[200];
+    put_file(at("bad"), line, (size_t)snprintf(line, sizeof line, "%s\n", text));
     assert_int_equal(confirm_record_open(&c, at("bad"), &e), ERR_INPUT);
     assert_non_null(strstr(e.msg, sentence));
 }
@@ -113,9 +106,11 @@ static void lines_that_are_refused(void **state) {
     refused("{", "bad, line 1, column 1: not valid JSON");
     refused("[]", expected);
     refused("{\"event\":\"confirm\"}", expected);
-    refused("{\"event\":\"result\",\"trial\":1,\"seed\":2,\"status\":\"ok\",\"bits_per_byte\":null}",
+    refused("{\"event\":\"result\",\"trial\":1,\"seed\":2,\"status\":\"ok\","
+            "\"bits_per_byte\":null}",
             expected);
-    refused("{\"event\":\"result\",\"trial\":1,\"seed\":2,\"status\":\"nan\",\"bits_per_byte\":1}",
+    refused("{\"event\":\"result\",\"trial\":1,\"seed\":2,\"status\":\"nan\","
+            "\"bits_per_byte\":1}",
             expected);
     refused("{\"event\":\"result\",\"trial\":1,\"status\":\"ok\",\"bits_per_byte\":1}", expected);
 }

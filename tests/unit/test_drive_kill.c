@@ -1,10 +1,11 @@
 /* The loop of a search with made-up trials: proposals and decisions are those of the rules,
  * whatever order processes end in, and whenever the driver is killed. */
 #include "drive_fixture.h"
+#include "record_fixture.h"
 
 /* A configuration that follows from all that the program is told. */
 #define ANSWER                                                                                     \
-    "'cksum | { read n rest; printf \\\"{\\\\042lr\\\\042:%de-6,\\\\042batch\\\\042:2}\\\" "         \
+    "'cksum | { read n rest; printf \\\"{\\\\042lr\\\\042:%de-6,\\\\042batch\\\\042:2}\\\" "       \
     "$((n % 900 + 100)); }'"
 
 static const char *const searches[] = {
@@ -26,15 +27,20 @@ static const char *const searches[] = {
 };
 enum { N_SEARCHES = sizeof searches / sizeof *searches };
 
+/* What at("a") tells of the search that nothing has disturbed. */
+static json_t *undisturbed(const char *search, struct world *w) {
+    create(at("a"), search);
+    assert_true(go_on(at("a"), 1, 0, 0, w));
+    return story(at("a"));
+}
+
 /* In any order of ends the same is proposed and decided, and no more processes run than jobs. */
 static void order_changes_nothing(void **state) {
     (void)state;
     for (int i = 0; i < N_SEARCHES; i++) {
         struct world w;
-        create(at("a"), searches[i]);
-        assert_true(go_on(at("a"), 1, 0, 0, &w));
-        json_t *as = story(at("a"));
         struct search s;
+        json_t *as = undisturbed(searches[i], &w);
         ok(search_open(&s, at("a"), false, &e));
         assert_true(w.most <= s.file.jobs);
         assert_true(s.file.jobs == 1 || w.most > 1);
@@ -56,18 +62,14 @@ static void kills_change_nothing(void **state) {
     (void)state;
     for (int i = 0; i < N_SEARCHES; i++) {
         struct world w;
-        create(at("a"), searches[i]);
-        assert_true(go_on(at("a"), 1, 0, 0, &w));
-        json_t *as = story(at("a"));
+        json_t *as = undisturbed(searches[i], &w);
         for (int every = 7; every < 30; every += 11) { /* less is no step with four jobs */
             int goes = 0;
-            char ledger[200];
             create(at("b"), searches[i]);
-            snprintf(ledger, sizeof ledger, "%s/ledger.jsonl", at("b"));
             while (!go_on(at("b"), (uint64_t)(100 + goes), every + goes % 4, 0, &w)) {
-                struct stat st;
-                assert_int_equal(stat(ledger, &st), 0);
-                if (goes % 4 == 3) assert_int_equal(truncate(ledger, st.st_size - 9), 0);
+                const char *ledger = at("b/ledger.jsonl");
+                if (goes % 4 == 3)
+                    assert_int_equal(truncate(ledger, (off_t)size_of(ledger) - 9), 0);
                 assert_true(goes++ < 500);
             }
             same_story(at("b"), as);
@@ -82,29 +84,20 @@ static void kills_change_nothing(void **state) {
  * hangs on what was left behind, of the others one in seven. */
 static void every_line_is_enough(void **state) {
     (void)state;
-    static char text[1 << 18];
     for (int i = 0; i < N_SEARCHES; i++) {
         struct world w;
-        char from[200], to[200];
-        create(at("a"), searches[i]);
-        assert_true(go_on(at("a"), 1, 0, 0, &w));
-        json_t *as = story(at("a"));
-        snprintf(from, sizeof from, "%s/ledger.jsonl", at("a"));
-        FILE *f = fopen(from, "rb");
-        const size_t n = fread(text, 1, sizeof text, f);
-        fclose(f);
-        assert_true(n < sizeof text);
+        size_t n;
+        json_t *as = undisturbed(searches[i], &w);
+        char *text = (char *)get_file(at("a/ledger.jsonl"), &n);
         for (size_t k = 0; k < n; k++) {
             if (text[k] != '\n' || (k % 7 && !strstr(searches[i], "cohort"))) continue;
             create(at("b"), searches[i]);
-            snprintf(to, sizeof to, "%s/ledger.jsonl", at("b"));
-            f = fopen(to, "wb");
-            fwrite(text, 1, k + 1, f);
-            fclose(f);
+            put_file(at("b/ledger.jsonl"), text, k + 1);
             assert_true(go_on(at("b"), k, 0, 0, &w));
             same_story(at("b"), as);
             remove_tree(at("b"));
         }
+        free(text);
         json_decref(as);
         remove_tree(at("a"));
     }

@@ -1,13 +1,10 @@
 /* The ledger: what is written is read, a cut at every byte loses the last line at most, and what is
  * none of a ledger is refused by its line. */
-#include "folder_fixture.h"
+#include "record_fixture.h"
 #include "space_fixture.h"
 
 #include "canon.h"
 #include "ledger.h"
-
-#include <signal.h>
-#include <sys/resource.h>
 
 static const char hash0[] = "0123456789abcdef", hash1[] = "0000000000000001";
 
@@ -97,21 +94,13 @@ static void what_is_written_is_read(void **state) {
     assert_string_equal(trial_status_name(TRIAL_killed), "killed");
 }
 
-static size_t size_of(const char *path) {
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return (size_t)st.st_size;
-}
-
 /* Whole lines stay, what is behind them goes, and what is appended then makes the same file. */
 static void a_cut_at_every_byte(void **state) {
     (void)state;
-    static char text[8192];
+    size_t n;
     write_ledger(at("whole"));
-    FILE *f = fopen(at("whole"), "rb");
-    const size_t n = fread(text, 1, sizeof text, f);
-    fclose(f);
-    assert_true(n > 500 && n < sizeof text && text[n - 1] == '\n');
+    char *text = (char *)get_file(at("whole"), &n);
+    assert_true(n > 500 && text[n - 1] == '\n');
     for (size_t cut = 0; cut <= n; cut++) {
         size_t lines = 0, kept = 0;
         for (size_t i = 0; i < cut; i++)
@@ -119,9 +108,7 @@ static void a_cut_at_every_byte(void **state) {
                 lines++;
                 kept = i + 1;
             }
-        f = fopen(at("cut"), "wb");
-        fwrite(text, 1, cut, f);
-        fclose(f);
+        put_file(at("cut"), text, cut);
         struct ledger l;
         ok(ledger_read(&l, at("cut"), &space, &e));
         assert_int_equal(l.n_lines, lines);
@@ -139,7 +126,29 @@ static void a_cut_at_every_byte(void **state) {
         if (cut % 50 == 0) check_whole(&l);
         assert_int_equal(size_of(at("cut")), cut % 50 ? kept : n);
         ledger_close(&l);
+        if (cut % 50 == 0) is_bytes(at("cut"), text, n);
     }
+    free(text);
+}
+
+/* As every version has written them. */
+static void lines_as_they_are_written(void **state) {
+    (void)state;
+    struct ledger l;
+    ok(ledger_open(&l, at("lines"), &space, &e));
+    append(&l, json_pack("{s:s, s:s, s:f}", "event", "search", "machine", "caf\xc3\xa9", "x",
+                         1.0 / 3));
+    propose(&l, 0, 0, 0.5, hash0);
+    append(&l, ledger_result_event(0, 1, 0, TRIAL_nan, NAN));
+    append(&l, ledger_decision_event(0, true, -1));
+    ledger_close(&l);
+    is_text(at("lines"),
+            "{\"event\":\"search\",\"machine\":\"caf\xc3\xa9\",\"x\":0.33333333333333331}\n"
+            "{\"event\":\"proposal\",\"job\":0,\"trial\":0,\"rung\":0,\"share\":0.25,"
+            "\"config\":{\"x\":0.5,\"n\":3},\"hash\":\"0123456789abcdef\",\"from\":\"tpe\"}\n"
+            "{\"event\":\"result\",\"trial\":0,\"seed\":1,\"rung\":0,\"status\":\"nan\","
+            "\"value\":null}\n"
+            "{\"event\":\"decision\",\"trial\":0,\"decision\":\"keep\"}\n");
 }
 
 static const char head[] = "{\"event\": \"search\"}\n";
@@ -261,17 +270,12 @@ static void a_full_disk(void **state) {
     write_ledger(at("full"));
     const size_t size = size_of(at("full"));
     ok(ledger_open(&l, at("full"), &space, &e));
-    struct rlimit was, now;
-    getrlimit(RLIMIT_FSIZE, &was);
-    now = was;
-    now.rlim_cur = size + 10;
-    signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &now);
     json_t *r = ledger_result_event(0, 44, 1, TRIAL_ok, 1);
+    disk_full_at(size + 10);
     const int rc = ledger_append(&l, r, &e);
-    setrlimit(RLIMIT_FSIZE, &was);
+    disk_has_room();
     assert_int_equal(rc, ERR_IO);
-    assert_non_null(strstr(e.msg, "full: cannot be written: No space left on device"));
+    assert_non_null(strstr(e.msg, "/full: File too large"));
     assert_int_equal(size_of(at("full")), size);
     json_decref(r);
     ledger_close(&l);
@@ -279,6 +283,7 @@ static void a_full_disk(void **state) {
     check_whole(&l);
     ledger_close(&l);
     assert_int_equal(ledger_open(&l, "/dev/null", &space, &e), ERR_INPUT);
+    assert_string_equal(e.msg, "/dev/null is no regular file");
     assert_int_equal(ledger_open(&l, at("no/ledger"), &space, &e), ERR_IO);
 }
 
@@ -297,6 +302,7 @@ int main(void) {
         cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(a_cut_at_every_byte),
         cmocka_unit_test(lines_that_are_refused),  cmocka_unit_test(nothing_wrong_is_written),
         cmocka_unit_test(a_full_disk),             cmocka_unit_test(by_hand_anything_goes),
+        cmocka_unit_test(lines_as_they_are_written),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

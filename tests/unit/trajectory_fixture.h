@@ -2,25 +2,13 @@
 #ifndef DUET_TRAJECTORY_FIXTURE_H
 #define DUET_TRAJECTORY_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "record_fixture.h"
 
 #include "rng.h"
 #include "trajectory.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <signal.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 enum { MAX_N = 8, HEAD = 32, ONE = 44 };
@@ -28,16 +16,12 @@ static const char CONFIG[] =
     "{\n  \"engine\": \"mezo\",\n  \"lr\": 1e-06,\n  \"seed\": 9000000000000000000\n}\n";
 static const uint32_t IDS[] = {0, 3, 4, 70000, 151935};
 
-static char folder[] = "/tmp/duet-test-XXXXXX";
-static struct err e;
 static struct trajectory t;
 static int more; /* numbers of a record behind its coefficients: a file of version 2 */
 
 static inline int enter(void **state) {
-    (void)state;
-    strcpy(folder + strlen(folder) - 6, "XXXXXX");
     t = (struct trajectory){0};
-    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+    return enter_dir(state);
 }
 
 static inline int enter_more(void **state) {
@@ -46,12 +30,9 @@ static inline int enter_more(void **state) {
 }
 
 static inline int leave(void **state) {
-    (void)state;
-    char command[128];
     trajectory_close(&t);
     more = 0;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return chdir("/") || system(command);
+    return leave_dir(state);
 }
 
 static inline struct trajectory_head head(int64_t n_ids) {
@@ -137,40 +118,15 @@ static inline void holds(const char *path, int64_t n) {
     trajectory_close(&t);
 }
 
-static inline uint8_t *get_file(const char *path, size_t *n) {
-    struct file_map m;
-    assert_int_equal(file_map_open(&m, path, &e), 0);
-    uint8_t *data = malloc(m.size + !m.size);
-    assert_non_null(data);
-    memcpy(data, m.data, *n = m.size);
-    file_map_close(&m);
-    return data;
-}
-
-static inline void put_file(const char *path, const void *data, size_t n) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    fclose(f);
-}
-
-static inline size_t size_of(const char *path) {
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return (size_t)st.st_size;
-}
-
 static inline void refused(const char *path, const char *says) {
     e = (struct err){0};
     assert_int_equal(trajectory_open(&t, path, &e), ERR_INPUT);
     if (!strstr(e.msg, says) || !strstr(e.msg, path)) fail_msg("\"%s\" lacks \"%s\"", e.msg, says);
-    assert_null(t.path);
+    assert_true(!t.map.path && !t.file.path);
     const size_t before = size_of(path);
     assert_int_equal(trajectory_append_open(&t, path, &e), ERR_INPUT);
     assert_int_equal(size_of(path), before);
-    assert_null(t.path);
+    assert_true(!t.map.path && !t.file.path);
 }
-
-/* Round trips --------------------------------------------------------------------------------- */
 
 #endif

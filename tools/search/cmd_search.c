@@ -198,7 +198,7 @@ static int go(struct search *s, const struct search_opts *o, struct err *e) {
 /* The command ---------------------------------------------------------------------------------- */
 
 static int begin(const char *path, const struct search_opts *o, struct err *e) {
-    struct search s = {.ledger.fd = -1};
+    struct search s = {0};
     struct search_cost cost;
     json_t *json = NULL;
     int rc;

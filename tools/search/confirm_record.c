@@ -1,17 +1,12 @@
 #include "confirm_record.h"
 
 #include "file.h"
-#include "json_text.h"
+#include "json_lines.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 static int no_memory(const struct confirm_record *c, struct err *e) {
-    return err_set(e, ERR_NOMEM, "%s: no memory for it", c->path);
+    return err_set(e, ERR_NOMEM, "%s: no memory for it", c->file.path);
 }
 
 static bool is_event(const json_t *j, const char *name) {
@@ -29,87 +24,49 @@ static bool is_line(const json_t *j) {
            (strcmp(status, "ok") ? json_is_null(value) : json_is_number(value));
 }
 
-static int take_line(struct confirm_record *c, const char *text, size_t n, size_t number,
-                     struct err *e) {
-    json_error_t at;
-    json_t *j = json_text_load(text, n, &at);
-    if (!j && json_text_code(&at) == ERR_NOMEM) return no_memory(c, e);
-    if (!j)
-        return err_set(e, ERR_INPUT, "%s, line %zu, column %d: not valid JSON: %s", c->path, number,
-                       at.column, json_text_why(&at));
-    if (!is_line(j)) {
-        json_decref(j);
+static int take(void *ctx, json_t *j, size_t line, struct err *e) {
+    const struct confirm_record *c = ctx;
+    if (!is_line(j))
         return err_set(e, ERR_INPUT,
                        "%s, line %zu: expected a \"result\" or a \"confirm\" with its members",
-                       c->path, number);
-    }
-    return json_array_append_new(c->lines, j) ? no_memory(c, e) : 0;
+                       c->file.path, line);
+    if (json_array_append(c->lines, j)) return no_memory(c, e);
+    json_decref(j);
+    return 0;
 }
 
 static int read_lines(struct confirm_record *c, struct err *e) {
     struct file_map m;
-    size_t number = 0;
-    int rc;
-    TRY(file_map_open(&m, c->path, e));
-    for (const char *text = (const char *)m.data, *end; !rc && c->size < m.size;) {
-        end = memchr(text + c->size, '\n', m.size - c->size);
-        if (!end) break;
-        const size_t n = (size_t)(end - text) - c->size;
-        rc = take_line(c, text + c->size, n, ++number, e);
-        c->size += n + 1;
-    }
-    const size_t cut = m.size - c->size;
+    size_t size, lines;
+    int rc = file_map_open(&m, c->file.path, e);
+    if (rc) return rc;
+    rc = json_lines_read((const char *)m.data, m.size, m.path, take, c, &size, &lines, e);
     file_map_close(&m);
-    if (!rc && cut && (ftruncate(c->fd, (off_t)c->size) || fdatasync(c->fd)))
-        rc = err_errno(e, ERR_IO, "%s: %zu bytes behind the last line cannot be cut off", c->path,
-                       cut);
-out:
-    return rc;
+    return rc ? rc : record_file_cut(&c->file, size, e);
 }
 
 int confirm_record_open(struct confirm_record *c, const char *path, struct err *e) {
-    int rc = 0;
-    *c = (struct confirm_record){.fd = -1, .path = strdup(path), .lines = json_array()};
-    if (!c->path || !c->lines) TRY(err_set(e, ERR_NOMEM, "%s: no memory for it", path));
-    c->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
-    if (c->fd < 0) TRY(err_errno(e, ERR_IO, "%s: cannot be opened", path));
-    if (!file_is_regular(path))
-        TRY(err_set(e, ERR_INPUT, "%s is no regular file, expected one of results", path));
-    if (flock(c->fd, LOCK_EX | LOCK_NB))
-        TRY(errno == EWOULDBLOCK
-                ? err_set(e, ERR_USAGE, "%s: another process is confirming in it", path)
-                : err_errno(e, ERR_IO, "%s: cannot be locked", path));
-    rc = read_lines(c, e);
+    int rc;
+    *c = (struct confirm_record){.lines = json_array()};
+    TRY(record_file_open(&c->file, path, e));
+    if (!c->lines) TRY(no_memory(c, e));
+    TRY(record_file_lock(&c->file, "another process is confirming in it", e));
+    TRY(read_lines(c, e));
 out:
     if (rc) confirm_record_close(c);
     return rc;
 }
 
 void confirm_record_close(struct confirm_record *c) {
-    if (c->path && c->fd >= 0) close(c->fd); /* and gives the lock back */
+    record_file_close(&c->file);
     json_decref(c->lines);
-    free(c->path);
     *c = (struct confirm_record){0};
 }
 
 int confirm_record_append(struct confirm_record *c, json_t *line, struct err *e) {
-    char *text = json_text(line);
-    const size_t n = text ? strlen(text) : 0;
-    int rc;
-    if (!text) return no_memory(c, e);
-    text[n] = '\n'; /* in place of the 0 */
-    const ssize_t done = write(c->fd, text, n + 1);
-    if (done == (ssize_t)n + 1 && fdatasync(c->fd) == 0) {
-        c->size += n + 1;
-        rc = json_array_append(c->lines, line) ? no_memory(c, e) : 0;
-    } else {
-        if (done >= 0 && done <= (ssize_t)n) errno = ENOSPC;
-        rc = err_errno(e, ERR_IO, "%s: cannot be written", c->path);
-        if (done > 0 && ftruncate(c->fd, (off_t)c->size)) {
-        } /* else it is cut when it is opened */
-    }
-    free(text);
-    return rc;
+    const int rc = json_lines_append(&c->file, line, e);
+    if (rc) return rc;
+    return json_array_append(c->lines, line) ? no_memory(c, e) : 0;
 }
 
 const json_t *confirm_record_find(const struct confirm_record *c, int64_t trial, int64_t seed) {

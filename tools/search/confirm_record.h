@@ -1,6 +1,6 @@
-/* What was measured on the text that no trial sees, DIR/confirm.jsonl: a JSON object a line, only
- * appended to, each with one write and on the disk. What kill -9 leaves is whole but for the last
- * line, which is cut off when the file is opened. Its lines:
+/* What was measured on the text that no trial sees, DIR/confirm.jsonl: JSON lines (json_lines.h).
+ * What kill -9 leaves is whole but for the last line, which is cut off when the file is opened. Its
+ * lines:
  *
  *   {"event": "result", "trial": 3, "seed": 100001, "status": "ok", "bits_per_byte": 1.25,
  *    "documents": 118, "bytes": 61234, "weights": "16 hex digits", "seconds": 12.5, "date": ...}
@@ -14,6 +14,7 @@
 #define DUET_CONFIRM_RECORD_H
 
 #include "err.h"
+#include "record_file.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -21,10 +22,8 @@
 #include <stdint.h>
 
 struct confirm_record {
-    char *path;
-    int fd;
+    struct record_file file;
     json_t *lines; /* array */
-    size_t size;   /* bytes of whole lines */
 };
 
 /* Creates it where it is not there, and locks it: ERR_USAGE where another process has it. ERR_INPUT

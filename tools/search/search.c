@@ -82,7 +82,7 @@ void search_settle(struct search *s) {
 int search_open(struct search *s, const char *dir, bool write, struct err *e) {
     int rc;
     size_t n = strlen(dir);
-    *s = (struct search){.ledger.fd = -1};
+    *s = (struct search){0};
     while (n > 1 && dir[n - 1] == '/') n--;
     /* a folder -x is no option of the programs that it is given to */
     if (asprintf(&s->dir, "%s%.*s", *dir == '-' ? "./" : "", (int)n, dir) < 0) s->dir = NULL;
@@ -111,12 +111,12 @@ out:
 }
 
 void search_close(struct search *s) {
-    if (s->dir) ledger_close(&s->ledger);
+    ledger_close(&s->ledger);
     json_decref(s->resumed);
     search_file_close(&s->file);
     free(s->program);
     free(s->dir);
-    *s = (struct search){.ledger.fd = -1};
+    *s = (struct search){0};
 }
 
 /* Trials --------------------------------------------------------------------------------------- */

@@ -72,7 +72,6 @@ static int add_search(struct sides *all, const char *dir, struct err *e) {
     struct side *d = calloc(1, sizeof *d);
     if (!d) return no_memory(e);
     all->side[all->n++] = d;
-    d->s.ledger.fd = -1;
     d->name = last_part(dir);
     if (!d->name) return no_memory(e);
     TRY(search_open(&d->s, dir, false, e));

@@ -177,7 +177,7 @@ int search_plan(struct search *s, const json_t *json, const char *path, struct e
     struct search_file given = {0};
     json_t *whole = NULL;
     int rc;
-    *s = (struct search){.ledger.fd = -1};
+    *s = (struct search){0};
     TRY(reread(&given, json, path, e));
     TRY(check_base(&given, e));
     whole = whole_file(&given);
@@ -248,7 +248,7 @@ out:
 int search_create(struct search *s, const json_t *json, const char *path, const char *dir,
                   struct err *e) {
     int rc;
-    *s = (struct search){.ledger.fd = -1};
+    *s = (struct search){0};
     TRY(search_check_free(dir, e));
     TRY(search_plan(s, json, path, e));
     TRY(file_mkdirs(dir, e));

@@ -60,7 +60,6 @@ static int say_costs(struct looks *all, const struct suite *suite, const char *p
     if (!all->look) return no_memory(e);
     for (; all->n < suite->n && !rc; all->n++) {
         struct look *l = &all->look[all->n];
-        l->s.ledger.fd = -1;
         rc = look_at_one(&l->s, suite, all->n, path, o, e);
         if (!rc) rc = search_cost(&l->s, &l->cost, e);
         if (rc) err_prefix(e, "suite \"%s\"", suite_name(suite, all->n));
@@ -87,7 +86,7 @@ static int open_one(struct search *s, const struct suite *suite, size_t i,
     char *dir = suite_dir(suite, i);
     json_t *file = suite_search(suite, i);
     int rc;
-    *s = (struct search){.ledger.fd = -1};
+    *s = (struct search){0};
     if (!dir || !file) TRY(no_memory(e));
     TRY(search_is(dir) ? search_open(s, dir, true, e)
                        : search_create(s, file, "suite.json", dir, e));

@@ -98,7 +98,7 @@ static json_t *merge(const json_t *file, const json_t *member) {
 /* Checks a member as a search, and makes its paths whole. */
 static int plan_member(struct suite *s, const char *name, json_t *member, const char *path,
                        struct err *e) {
-    struct search search = {.ledger.fd = -1};
+    struct search search = {0};
     json_t *tree = merge(s->json, member), *whole = json_object();
     const char *key;
     json_t *value;
@@ -119,7 +119,7 @@ out:
 
 int suite_plan(struct suite *s, const json_t *json, const char *path, const char *dir,
                struct err *e) {
-    struct search search = {.ledger.fd = -1};
+    struct search search = {0};
     json_t *shared = json_copy((json_t *)(uintptr_t)json), *members, *member;
     const char *name;
     int rc;
@@ -190,7 +190,7 @@ out:
 /* What the ledger of a search in dir has of its file, against what suite.json says of it now. */
 static int check_begun(const struct suite *s, size_t i, const char *dir, const char *path,
                        struct err *e) {
-    struct search begun = {.ledger.fd = -1}, now = {.ledger.fd = -1};
+    struct search begun = {0}, now = {0};
     json_t *tree = suite_search(s, i), *was, *program;
     struct err own; /* damage of its own, which is told where it goes on */
     int rc = tree ? search_open(&begun, dir, false, &own) : ERR_NOMEM;

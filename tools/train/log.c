@@ -8,10 +8,8 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- progress -------------------------------------------------------------------------------- */
@@ -215,70 +213,55 @@ bool log_lines_busy(const char *path) {
 }
 
 int log_lines_open(struct log_lines *l, const char *path, long long keep, struct err *e) {
-    struct stat st;
+    int rc;
+    struct record_file *f = &l->file;
     *l = (struct log_lines){0};
-    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (fd < 0 || fstat(fd, &st) != 0) goto failed;
-    if (S_ISREG(st.st_mode)) {
-        if (is_taken(fd)) {
-            close(fd);
-            return err_set(e, ERR_IO, "another process writes the log %s", path);
-        }
-        long long end = keep >= 0 && keep < st.st_size ? keep : (long long)st.st_size;
-        end = whole_lines(fd, end);
-        if (end < 0 || (end < st.st_size && ftruncate(fd, (off_t)end) != 0)) goto failed;
-        l->regular = true;
-        l->size = end;
-    }
-    l->path = strdup(path);
-    l->f = l->path ? fdopen(fd, "a") : NULL;
-    if (l->f) return 0;
-failed:
-    err_errno(e, ERR_IO, "cannot write the log %s", path);
-    if (fd >= 0) close(fd);
-    free(l->path);
-    *l = (struct log_lines){0};
-    return e->code;
+    TRY(record_file_open(f, path, e));
+    if (!f->regular) goto out;
+    if (is_taken(f->fd)) TRY(err_set(e, ERR_IO, "another process writes the log %s", path));
+    const long long size = (long long)f->size;
+    const long long end = whole_lines(f->fd, keep >= 0 && keep < size ? keep : size);
+    if (end < 0) TRY(err_errno(e, ERR_IO, "cannot read the log %s", path));
+    TRY(record_file_cut(f, (uint64_t)end, e));
+out:
+    if (rc) log_lines_close(l);
+    return rc;
 }
 
-/* Half a line goes; what was not written is not tried again. */
-static void lose_line(struct log_lines *l, int why) {
-    __fpurge(l->f);
-    clearerr(l->f);
-    if (l->regular) (void)!ftruncate(fileno(l->f), (off_t)l->size);
-    if (!l->lost++)
-        fprintf(stderr, "\nduet: warning: cannot write the log %s: %s\n", l->path, strerror(why));
+/* What was not written is not tried again. */
+static void append(struct log_lines *l, const char *line, size_t n) {
+    struct err why;
+    if (record_file_append(&l->file, line, n, &why)) {
+        if (!l->lost++) fprintf(stderr, "\nduet: warning: %s\n", why.msg);
+        return;
+    }
+    if (l->lost) fprintf(stderr, "\nduet: the log %s lacks %d lines\n", l->file.path, l->lost);
+    l->lost = 0;
 }
 
 void log_lines_write(struct log_lines *l, const char *fmt, ...) {
-    if (!l->f) return;
+    if (!l->file.writing) return;
     va_list ap;
     char *line = NULL, *clean = NULL;
     va_start(ap, fmt);
     if (vasprintf(&line, fmt, ap) < 0) line = NULL;
     va_end(ap);
     if (line) clean = num_clean(line);
-    const int n = clean ? fprintf(l->f, "%s\n", clean) : 0; /* no memory: the line is lost */
+    if (clean) { /* no memory: the line is lost */
+        const size_t n = strlen(clean);
+        clean[n] = '\n'; /* in place of the 0 */
+        append(l, clean, n + 1);
+    }
     free(line);
     free(clean);
-    if (fflush(l->f) != 0 || ferror(l->f)) {
-        lose_line(l, errno);
-        return;
-    }
-    l->size += n;
-    if (l->lost) fprintf(stderr, "\nduet: the log %s lacks %d lines\n", l->path, l->lost);
-    l->lost = 0;
 }
 
 long long log_lines_size(const struct log_lines *l) {
-    struct stat st;
-    if (!l->path || (l->f ? fstat(fileno(l->f), &st) : stat(l->path, &st)) != 0) return 0;
-    return (long long)st.st_size;
+    return l->file.regular ? (long long)l->file.size : 0;
 }
 
 void log_lines_close(struct log_lines *l) {
-    if (l->f) fclose(l->f);
-    free(l->path);
+    record_file_close(&l->file);
     *l = (struct log_lines){0};
 }
 

@@ -4,6 +4,7 @@
 #define DUET_LOG_H
 
 #include "err.h"
+#include "record_file.h"
 #include "term.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -58,15 +59,12 @@ void log_mark(struct log_progress *p, enum term_style style, const char *mark, c
  * "warning:" has its word in colour. */
 void log_warn(struct log_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Append-only JSON lines, flushed line by line. A line that cannot be written (disk full, a pipe
- * that nobody reads) is lost, without half a line left; stderr tells of the first, and of how many
- * when it works again. */
+/* Lines of JSON, appended to a record_file or written to a pipe. A line that cannot be written
+ * (disk full, a pipe that nobody reads) is lost, without half a line left; stderr tells of the
+ * first, and of how many when it works again. */
 struct log_lines {
-    FILE *f;
-    char *path;
-    bool regular;   /* a file, not a pipe */
-    long long size; /* of it, in whole lines */
-    int lost;       /* lines since the last that was written */
+    struct record_file file;
+    int lost; /* lines since the last that was written */
 };
 /* keep: bytes of an existing log to keep (the rest is from steps that will be repeated); -1 all.
  * Half a line at the end of what is kept, left by a killed process, is dropped. It is locked while
@@ -78,7 +76,7 @@ bool log_lines_busy(const char *path);
  * null. */
 void log_lines_write(struct log_lines *l, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-long long log_lines_size(const struct log_lines *l);
+long long log_lines_size(const struct log_lines *l); /* of a pipe: 0 */
 void log_lines_close(struct log_lines *l);
 
 /* "1h 02m", "3m 20s", "45s" into the caller's buffer, which is returned. */

@@ -79,28 +79,28 @@ out:
 
 void trainer_clock(struct trainer *t, double share) {
     struct err why;
-    if (!t->clocked.writing) return;
+    if (!t->clocked.file.writing) return;
     if (clock_record_append(&t->clocked, share, t->p->lr_scale, &why))
-        give_up(t, t->clocked.path, &why);
+        give_up(t, t->clocked.file.path, &why);
 }
 
 void trainer_clock_cut(struct trainer *t, int64_t updates) {
     struct err why;
-    if (!t->clocked.writing || t->clocked.updates < updates) return;
-    if (clock_record_cut(&t->clocked, updates, &why)) give_up(t, t->clocked.path, &why);
+    if (!t->clocked.file.writing || t->clocked.updates < updates) return;
+    if (clock_record_cut(&t->clocked, updates, &why)) give_up(t, t->clocked.file.path, &why);
 }
 
 void trainer_clock_sync(struct trainer *t) {
     struct err why;
-    if (!t->clocked.writing) return;
-    if (clock_record_sync(&t->clocked, &why)) give_up(t, t->clocked.path, &why);
+    if (!t->clocked.file.writing) return;
+    if (clock_record_sync(&t->clocked, &why)) give_up(t, t->clocked.file.path, &why);
 }
 
 void trainer_clock_end(struct trainer *t) {
     struct err why;
-    if (!t->clocked.writing || t->clocked.ended) return;
+    if (!t->clocked.file.writing || t->clocked.ended) return;
     if (clock_record_end(&t->clocked, trainer_progress(t), &why)) {
-        give_up(t, t->clocked.path, &why);
+        give_up(t, t->clocked.file.path, &why);
         return;
     }
     trainer_clock_sync(t);

@@ -8,9 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The first free runs/N, made: of two that look at the same instant one goes on. */
@@ -69,18 +67,11 @@ static int check_folder(const struct trainer *t, struct err *e) {
     return rc;
 }
 
-/* Two processes in one folder would mix their files. The lock ends with the process. Who looks
- * whether a run is going on (record_is_locked) holds it too, for an instant. */
+/* Two processes in one folder would mix their files. The lock ends with the process. */
 static int lock_folder(struct trainer *t, struct err *e) {
-    const struct timespec instant = {.tv_nsec = 10000000};
     t->lock = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->lock < 0) return err_errno(e, ERR_IO, "cannot open the folder %s", t->dir);
-    int failed = flock(t->lock, LOCK_EX | LOCK_NB);
-    for (int i = 0; failed && errno == EWOULDBLOCK && i < 10; i++) {
-        nanosleep(&instant, NULL);
-        failed = flock(t->lock, LOCK_EX | LOCK_NB);
-    }
-    if (failed && errno == EWOULDBLOCK)
+    if (file_lock(t->lock) == EWOULDBLOCK)
         return err_set(e, ERR_IO, "%s: another process is training in this folder", t->dir);
     return 0;
 }

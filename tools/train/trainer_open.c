@@ -296,7 +296,7 @@ static int64_t end_of_log(const struct trainer *t, const char *path, int64_t fro
 /* Fills logged and logged_val: a killed process may have recorded an update that the log lacks. */
 static void find_logged(struct trainer *t, const char *path) {
     char line[1024];
-    FILE *f = t->resumed && t->log.regular ? fopen(path, "r") : NULL;
+    FILE *f = t->resumed && t->log.file.regular ? fopen(path, "r") : NULL;
     long long step;
     t->logged_val = -1;
     while (f && fgets(line, sizeof line, f)) {

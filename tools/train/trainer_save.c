@@ -119,7 +119,7 @@ int trainer_save(struct trainer *t, bool best, struct err *e) {
     const bool up = rising(t);
     if (up && t->saved_step > 0 && !checkpoint_aside(t->dir))
         TRY(checkpoint_set_aside(t->dir, t->run, e));
-    if (t->trajectory.writing) TRY(trajectory_sync(&t->trajectory, e));
+    if (t->trajectory.file.writing) TRY(trajectory_sync(&t->trajectory, e));
     trainer_clock_sync(t);
     t->p->total = t->total_before + clock_seconds() - t->began;
     t->p->log_bytes = log_lines_size(&t->log);
@@ -310,7 +310,7 @@ int trainer_went_back(struct trainer *t, const struct progress *from, struct err
     const char *why = t->run->why;
     if (t->logged > p->step) t->logged = p->step;
     if (t->logged_val > p->step) t->logged_val = p->step;
-    if (t->trajectory.writing) TRY(trajectory_cut(&t->trajectory, p->step, e));
+    if (t->trajectory.file.writing) TRY(trajectory_cut(&t->trajectory, p->step, e));
     trainer_clock_cut(t, p->step);
     log_lines_write(&t->log,
                     "{\"event\":\"rollback\",\"step\":%lld,\"from\":%lld,\"seconds\":%.3f,"

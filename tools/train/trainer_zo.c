@@ -56,7 +56,7 @@ static int settled(const struct trainer *t, const struct trajectory *old, char *
     struct train_opts o = {0};
     struct train_setup s;
     TRY(conf_parse(&c, train_rows, &o, 0, NULL, e));
-    TRY(conf_read_defaults_text(&c, old->head.config, old->path, e));
+    TRY(conf_read_defaults_text(&c, old->head.config, old->map.path, e));
     train_opts_old(&o, &c);
     TRY(train_setup_make(&s, &o, &t->machine.cpu, e));
     train_opts_resolve(&o, &s);
@@ -87,7 +87,7 @@ static int same_options(const struct trainer *t, const struct trajectory *old, s
             rc = err_set(e, ERR_USAGE,
                          "--%s differs from what %s was recorded with: updates of one trajectory "
                          "share it",
-                         key, old->path);
+                         key, old->map.path);
             break;
         }
     json_decref(now);
@@ -115,7 +115,7 @@ static int same_base(const struct trainer *t, const struct trajectory *old, stru
         rc = err_set(e, ERR_INPUT,
                      "%s has hash %016llx, but the updates in %s were made from a file with hash "
                      "%016llx",
-                     path, (unsigned long long)hash, old->path,
+                     path, (unsigned long long)hash, old->map.path,
                      (unsigned long long)old->head.base_hash);
     free(own);
     return rc;
@@ -170,7 +170,7 @@ void trainer_drop_updates(struct trainer *t) {
                     "{\"event\":\"diverged\",\"step\":%lld,\"from\":%lld,\"seconds\":%.3f,"
                     "\"why\":\"%s\"}",
                     (long long)keep, (long long)t->p->step, t->p->seconds, t->run->why);
-    if (t->trajectory.writing && t->trajectory.records > keep)
+    if (t->trajectory.file.writing && t->trajectory.records > keep)
         trajectory_cut(&t->trajectory, keep, &ignored);
     trainer_clock_cut(t, keep);
 }
@@ -224,7 +224,7 @@ int trainer_open_trajectory(struct trainer *t, struct conf *conf, struct err *e)
 }
 
 int trainer_record(struct trainer *t, const struct engine_step *s, double seconds, struct err *e) {
-    if (!t->trajectory.writing) return 0;
+    if (!t->trajectory.file.writing) return 0;
     const struct zo_record r = {.step = s->step,
                                 .accum = s->accum,
                                 .lr = s->lr,
