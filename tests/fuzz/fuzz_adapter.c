@@ -1,5 +1,7 @@
 /* An adapter file from any bytes, loaded into a model that has LoRA attached. The first byte says
  * whether the size and the checksum of its header are put right, which no fuzzer would guess. */
+#include "fuzz.h"
+
 #include "adapter.h"
 
 #include <math.h>
@@ -9,14 +11,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct model model;
 static char path[64];
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 static void open_once(void) {
     static const char text[] =
@@ -55,8 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     must(file != NULL);
     memcpy(file, data + 1, size - 1);
     if (data[0] & 1) repair(file, size - 1);
-    FILE *f = fopen(path, "wb");
-    must(f && fwrite(file, 1, size - 1, f) == size - 1 && !fclose(f));
+    fuzz_put(path, file, size - 1);
     if (!adapter_info_read(&a, path, &e)) {
         must(a.rank > 0 && a.alpha > 0 && memchr(a.targets, 0, sizeof a.targets) &&
              memchr(a.init, 0, sizeof a.init) && memchr(a.model_type, 0, sizeof a.model_type));

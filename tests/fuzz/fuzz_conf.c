@@ -1,17 +1,13 @@
 /* A file of options (`train --config`, the config.json of a run) from any bytes: what is accepted
  * is written as JSON that is accepted again and written the same. */
+#include "fuzz.h"
+
 #include "train_opts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const struct cpu cpu = {.tier = CPU_generic};
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 /* A refusal has a code and a sentence. */
 static int read_text(struct conf *c, struct train_opts *o, const char *text) {

@@ -1,16 +1,12 @@
 /* Model descriptions from any bytes: what is accepted builds tables and a graph whose counts agree,
  * and its JSON is accepted again with the same meaning. */
+#include "fuzz.h"
+
 #include "arch.h"
 #include "model.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct err e = {0};

@@ -1,6 +1,8 @@
 /* A folder of Hugging Face from any bytes: up to the first SOH config.json, up to the second
  * model.safetensors.index.json, then a file of weights: up to the first NUL its header, whose
  * length is put in front. It is there under two names, a.safetensors and b.safetensors. */
+#include "fuzz.h"
+
 #include "model_files.h"
 #include "file.h"
 
@@ -10,16 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { CONFIG, INDEX, A, B, FILES };
 static const char *const names[FILES] = {"config.json", "model.safetensors.index.json",
                                          "a.safetensors", "b.safetensors"};
 static char dir[64], paths[FILES][128];
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 static void put(int file, const void *head, size_t head_n, const void *data, size_t n) {
     FILE *f = fopen(paths[file], "wb");

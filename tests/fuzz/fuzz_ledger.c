@@ -1,17 +1,13 @@
 /* A ledger from any bytes: whole lines are taken up or refused in a sentence, what is accepted is a
  * history, and what is behind the last line break is left. */
+#include "fuzz.h"
+
 #include "ledger.h"
 #include "strategy.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 static const char axes[] =
     "{\"x\": {\"log\": [1e-3, 1]}, \"n\": {\"int\": [1, 5]}, \"o\": {\"choice\": [\"a\", \"b\"]}, "

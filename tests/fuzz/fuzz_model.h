@@ -2,11 +2,10 @@
 #ifndef DUET_FUZZ_MODEL_H
 #define DUET_FUZZ_MODEL_H
 
+#include "fuzz.h"
 #include "model_files.h"
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A tensor that was accepted lies within the file, can be read, and can be found by its name. */
 static inline void fuzz_tensor(const struct model_file *mf, const struct mf_tensor *t) {

@@ -1,15 +1,11 @@
 /* A table of runs from any bytes. What is accepted has names, and can be drawn by whoever sums it
  * up. */
+#include "fuzz.h"
+
 #include "plot_data.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct plot_set s = {0};

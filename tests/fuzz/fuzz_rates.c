@@ -1,16 +1,12 @@
 /* A history of rates from any bytes: what is made of it is small, can be read, and has the rate. */
+#include "fuzz.h"
+
 #include "rate_history.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *next = NULL, *again = NULL;

@@ -1,6 +1,8 @@
 /* The small text files that a run or an evaluation leaves and a later one reads, from any bytes.
  * The first byte says which: 0 summary.json, 1 the first validation's losses, 2 `eval --exact
  * --out`. What is accepted can be written, and then says the same. */
+#include "fuzz.h"
+
 #include "exact.h"
 #include "file.h"
 #include "trainer.h"
@@ -12,24 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static char path[64], copy[80];
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
-
-static void put(const char *to, const void *data, size_t size) {
-    FILE *f = fopen(to, "wb");
-    must(f && fwrite(data, 1, size, f) == size && !fclose(f));
-}
-
-/* A refusal has a code and a sentence. */
-static bool refused(int rc, const struct err *e) {
-    must(rc == 0 || (rc == e->code && e->msg[0]));
-    return rc != 0;
-}
 
 static void summary(void) {
     struct train_summary s = {0}, back = {0};
@@ -37,7 +22,7 @@ static void summary(void) {
     if (!refused(train_summary_read(&s, path, &e), &e)) {
         char *text = train_summary_json(&s), *ends = train_summary_extend(&s);
         must(text && ends && ends[0] == '[');
-        put(copy, text, strlen(text));
+        fuzz_put(copy, text, strlen(text));
         must(!train_summary_read(&back, copy, &e));
         char *same = train_summary_json(&back);
         must(back.num_steps == s.num_steps && same && !strcmp(text, same));
@@ -93,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         snprintf(path, sizeof path, "/tmp/duet-fuzz-records-%ld", (long)getpid());
         snprintf(copy, sizeof copy, "%s.copy", path);
     }
-    put(path, data + 1, size - 1);
+    fuzz_put(path, data + 1, size - 1);
     kinds[data[0]]();
     unlink(path);
     unlink(copy);

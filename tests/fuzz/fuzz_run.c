@@ -1,6 +1,8 @@
 /* The folder of a run from any bytes. The first byte says whose they are: 0 log.jsonl, 1
  * config.json, 2 summary.json; the others are those of a small run. Whatever they are, the folder
  * is read, steps rise, and what is printed of it can be. */
+#include "fuzz.h"
+
 #include "record.h"
 
 #include <stdio.h>
@@ -8,8 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct {
     const char *name, *text;
@@ -24,10 +24,6 @@ enum { N_FILES = sizeof files / sizeof *files };
 
 static char dir[64];
 
-static void must(bool ok) {
-    if (!ok) abort();
-}
-
 static void path_of(char path[96], const char *name) {
     snprintf(path, 96, "%s/%s", dir, name);
 }
@@ -35,8 +31,7 @@ static void path_of(char path[96], const char *name) {
 static void put(const char *name, const void *data, size_t size) {
     char path[96];
     path_of(path, name);
-    FILE *f = fopen(path, "wb");
-    must(f && fwrite(data, 1, size, f) == size && !fclose(f));
+    fuzz_put(path, data, size);
 }
 
 static void look(const struct record *r) {

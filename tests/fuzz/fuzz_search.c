@@ -1,12 +1,12 @@
 /* A search file from any bytes: what is accepted has points, configurations that lead back to them,
  * a start, a hash, and proposals of its strategy that are configurations of its space. */
+#include "fuzz.h"
+
 #include "search_file.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A few options of `duet train`. */
 struct opts {
@@ -23,10 +23,6 @@ static const struct conf_row rows[] = {
     CONF_BOOL(struct opts, recompute, "recompute", "memory"),
     CONF_PAIRS(struct opts, set, "set", "KEY=VALUE", "description"),
     CONF_END};
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 /* A program whose answers are a configuration of the space now and then. */
 static int run(void *owner, const json_t *argv, double seconds, const char *input, size_t n,

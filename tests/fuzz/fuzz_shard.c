@@ -2,6 +2,8 @@
  * which no fuzzer would guess; bit 1 verifies), with bit 2 as headerless tokens, or with bit 3 as a
  * text, plain, gzip or zstd, that is made into a shard which must give the text back, and into
  * documents. */
+#include "fuzz.h"
+
 #include "batch.h"
 #include "docs.h"
 #include "shard.h"
@@ -14,18 +16,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <xxhash.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
-
-/* A refusal has a code and a sentence. */
-static bool refused(int rc, const struct err *e) {
-    must(rc == 0 || (rc == e->code && e->msg[0]));
-    return rc != 0;
-}
 
 static void repair(uint8_t *file, size_t size) {
     struct shard_header h;

@@ -8,10 +8,6 @@
 
 #include <stdio.h>
 
-static void must(bool ok) {
-    if (!ok) abort();
-}
-
 /* The next text, a block of exactly its size; NULL: there is none. */
 static struct tok_text part(const uint8_t **data, size_t *size, char **own) {
     const uint8_t *end = *size ? memchr(*data, 0, *size) : NULL;

@@ -1,5 +1,7 @@
 /* The `state` file of a run from any bytes; the first byte says whether its footer's checksum is
  * put right, which no fuzzer would guess. */
+#include "fuzz.h"
+
 #include "state.h"
 
 #include <stdio.h>
@@ -8,16 +10,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct model model;
 static struct engine engine;
 static struct machine gemm;
 static char path[64];
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 static void open_once(void) {
     static const char text[] =
@@ -60,8 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     must(file != NULL);
     memcpy(file, data + 1, size - 1);
     if (data[0] & 1) repair(file, size - 1);
-    FILE *f = fopen(path, "wb");
-    must(f && fwrite(file, 1, size - 1, f) == size - 1 && !fclose(f));
+    fuzz_put(path, file, size - 1);
     const int rc = state_read(path, &engine, &p, &hash, &e);
     must(rc == 0 || (rc == e.code && e.msg[0]));
     if (!rc) must(p.step >= 0 && p.rows >= 0 && p.tokens >= 0 && engine.opt.t >= 0);

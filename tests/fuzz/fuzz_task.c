@@ -1,5 +1,7 @@
 /* A task from any bytes: the first line is the limit on tokens (its first byte) and the template,
  * the second the label words, the rest the table. */
+#include "fuzz.h"
+
 #include "task.h"
 
 #include <stdio.h>
@@ -7,14 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct tokenizer *tok;
 static char path[64];
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
 
 static void open_once(void) {
     struct err e;
@@ -56,8 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const int64_t seq = data[0] % 64;
     data++, size--;
     char *prompt = line_of(&data, &size), *labels = line_of(&data, &size);
-    FILE *f = fopen(path, "wb");
-    must(f && fwrite(data, 1, size, f) == size && !fclose(f));
+    fuzz_put(path, data, size);
     const struct task_opts o = {.path = path, .prompt = prompt, .labels = labels, .seq = seq};
     const int rc = task_open(&t, &o, tok, &e);
     must(rc == 0 || (rc == e.code && e.msg[0]));

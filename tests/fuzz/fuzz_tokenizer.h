@@ -2,13 +2,12 @@
 #ifndef DUET_FUZZ_TOKENIZER_H
 #define DUET_FUZZ_TOKENIZER_H
 
+#include "fuzz.h"
 #include "err.h"
 #include "tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The ids are in the vocabulary, and stand for the text again where the tokenizer says it is exact.
  * A text may be refused (a byte without a token), with a sentence. */

@@ -1,14 +1,10 @@
 /* The trailer line of the built-in corpus from any bytes. */
+#include "fuzz.h"
+
 #include "stories.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(int ok) {
-    if (!ok) abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct err e = {0};

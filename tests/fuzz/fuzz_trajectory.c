@@ -1,5 +1,8 @@
 /* A trajectory from any bytes; the first byte says whether its checksums are put right, which no
  * fuzzer would guess. What opens can be read to its end, and goes on. */
+#include "fuzz.h"
+
+#include "binary.h"
 #include "trajectory.h"
 
 #include <math.h>
@@ -9,31 +12,19 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static char path[64];
-
-static void must(bool ok) {
-    if (!ok) abort();
-}
-
-static uint64_t get(const uint8_t *at) {
-    return at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24;
-}
 
 static void repair(uint8_t *file, size_t size) {
     if (size < 32) return;
-    uint64_t at = 32 + get(file + 12) + 4 * get(file + 24);
+    uint64_t at = 32 + binary_get(file + 12, 4) + 4 * binary_get(file + 24, 4);
     if (at > size) return;
-    const uint64_t head = XXH3_64bits(file + 32, (size_t)at - 32);
-    for (int i = 0; i < 8; i++) file[16 + i] = (uint8_t)(head >> (8 * i));
+    binary_put(file + 16, XXH3_64bits(file + 32, (size_t)at - 32), 8);
     while (size - at >= 32) {
-        const bool more = get(file + 8) == 2; /* numbers behind the coefficients */
-        const uint64_t extras = more ? 4 + 4 * get(file + at + 28) : 0;
-        const uint64_t bytes = 28 + 12 * get(file + at + 8) + extras;
+        const bool more = binary_get(file + 8, 4) == 2; /* numbers behind the coefficients */
+        const uint64_t extras = more ? 4 + 4 * binary_get(file + at + 28, 4) : 0;
+        const uint64_t bytes = 28 + 12 * binary_get(file + at + 8, 4) + extras;
         if (bytes + 4 > size - at) return;
-        const uint64_t sum = XXH3_64bits(file + at, (size_t)bytes);
-        for (int i = 0; i < 4; i++) file[at + bytes + (uint64_t)i] = (uint8_t)(sum >> (8 * i));
+        binary_put(file + at + bytes, XXH3_64bits(file + at, (size_t)bytes), 4);
         at += bytes + 4;
     }
 }
@@ -76,11 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     must(file != NULL);
     memcpy(file, data + 1, size - 1);
     if (data[0] & 1) repair(file, size - 1);
-    FILE *f = fopen(path, "wb");
-    must(f && fwrite(file, 1, size - 1, f) == size - 1 && !fclose(f));
+    fuzz_put(path, file, size - 1);
     const int rc = trajectory_open(&t, path, &e);
-    must(rc == 0 || (rc == e.code && e.msg[0]));
-    if (!rc) {
+    if (!refused(rc, &e)) {
         const int64_t records = read_all(&t);
         trajectory_close(&t);
         go_on(records);
