@@ -33,7 +33,9 @@ struct cmd {
     const char *usage;           /* what follows "duet name ", one line a form */
     const char *notes;           /* more lines under the options of `duet name --help`, or NULL */
     void (*lists)(FILE *out);    /* prints what the choices mean, after the notes; or NULL */
-    const char *verbs;           /* words that the first argument is one of; NULL: it is none */
+    const char *(*verb)(size_t i); /* the i-th word that the first argument may be, NULL behind the
+                                    * last; NULL: there are none */
+    bool verb_or_file;           /* beside these it may be a file */
     const struct conf_row *rows; /* every option */
     /* argv starts after the command's name. Returns 0 or an enum err_code with *e filled; never
      * exits, so that everything is released. */

@@ -108,12 +108,16 @@ static const struct verb {
               "out to scale dtype set overwrite threads", 1, 2},
              {"info", "an adapter", "json", 1, 1}};
 
+static const char *verb(size_t i) {
+    return i < sizeof verbs / sizeof *verbs ? verbs[i].name : NULL;
+}
+
 /* Options that would have no effect are errors: each verb knows its own. */
-static int check_opts(const struct conf *c, const struct verb **verb, struct err *e) {
-    *verb = NULL;
+static int check_opts(const struct conf *c, const struct verb **found, struct err *e) {
+    *found = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (c->n_pos && !strcmp(c->pos[0], verbs[i].name)) *verb = verbs + i;
-    const struct verb *v = *verb;
+        if (c->n_pos && !strcmp(c->pos[0], verbs[i].name)) *found = verbs + i;
+    const struct verb *v = *found;
     if (!v)
         return err_set(e, ERR_USAGE, "%s%s%s; expected merge or info",
                        c->n_pos ? "unknown verb \"" : "no verb given", c->n_pos ? c->pos[0] : "",
@@ -158,7 +162,7 @@ const struct cmd cmd_adapter = {
              "those of\n"
              "PEFT and GGUF to any model of their shapes. From one format to another: `duet "
              "convert`.\n",
-    .verbs = "merge info",
+    .verb = verb,
     .rows = rows,
     .run = run,
 };

@@ -62,14 +62,31 @@ static const struct conf_row rows[] = {
     CONF_END};
 #undef O
 
+static const struct verb {
+    const char *name;
+    int (*run)(const struct bench_opts *o, struct err *e);
+} verbs[] = {{"step", bench_step}, {"gemm", bench_gemm}};
+enum { N_VERBS = sizeof verbs / sizeof *verbs };
+
+static const char *verb(size_t i) {
+    return i < N_VERBS ? verbs[i].name : NULL;
+}
+
+/* The verb that is asked for, or NULL. */
+static const struct verb *find_verb(const struct conf *conf) {
+    for (size_t i = 0; conf->n_pos == 1 && i < N_VERBS; i++)
+        if (!strcmp(conf->pos[0], verbs[i].name)) return verbs + i;
+    return NULL;
+}
+
 /* An option without effect is a mistake of the caller's. */
-static int refuse_options(const struct conf *conf, const char *verb, struct err *e) {
-    const char *const section = !strcmp(verb, "gemm") ? "Step" : "Matrix products", *in = "";
+static int refuse_options(const struct conf *conf, const char *name, struct err *e) {
+    const char *const section = !strcmp(name, "gemm") ? "Step" : "Matrix products", *in = "";
     for (const struct conf_row *r = rows; r->type != CONF_T_END; r++) {
         if (r->type == CONF_T_SECTION)
             in = r->help;
         else if (!strcmp(in, section) && conf_given(conf, r->name))
-            return err_set(e, ERR_USAGE, "--%s has no effect on bench %s", r->name, verb);
+            return err_set(e, ERR_USAGE, "--%s has no effect on bench %s", r->name, name);
     }
     return 0;
 }
@@ -83,9 +100,9 @@ static int run(int argc, char **argv, struct err *e) {
     TRY(conf_parse(&rest, train_rows, &o.train, 0, NULL, e)); /* what bench has no option for */
     TRY(cmd_parse(&cmd_bench, &conf, &o, argc, argv, &done, e));
     if (done) goto out;
-    if (conf.n_pos != 1 || (strcmp(conf.pos[0], "step") && strcmp(conf.pos[0], "gemm")))
-        TRY(err_set(e, ERR_USAGE, "bench measures one of: step, gemm"));
-    TRY(refuse_options(&conf, conf.pos[0], e));
+    const struct verb *v = find_verb(&conf);
+    if (!v) TRY(err_set(e, ERR_USAGE, "bench measures one of: step, gemm"));
+    TRY(refuse_options(&conf, v->name, e));
     TRY(model_shipped_find(&o.train.model, &found, e));
     o.one_type = conf_given(&conf, "compute");
     o.argc = argc;
@@ -94,7 +111,7 @@ static int run(int argc, char **argv, struct err *e) {
         TRY(err_set(e, ERR_USAGE, "--serve and --against exclude each other"));
     TRY(machine_open(&o.machine,
                      &(struct machine_opts){.threads = (int)o.train.threads, .idle = true}, e));
-    rc = !strcmp(conf.pos[0], "step") ? bench_step(&o, e) : bench_gemm(&o, e);
+    rc = v->run(&o, e);
 out:
     conf_release(&conf);
     conf_release(&rest);
@@ -130,7 +147,7 @@ const struct cmd cmd_bench = {
         "whole\n"
         "processes in turns.\n",
     .lists = lists,
-    .verbs = "step gemm",
+    .verb = verb,
     .rows = rows,
     .run = run,
 };

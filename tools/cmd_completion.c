@@ -1,6 +1,6 @@
 /* Completion for shells, from the tables of commands and options: whatever has a row is completed.
  * Choices complete to their words, FILE and T to paths, DIR to folders; a command that begins with
- * a verb to its verbs. */
+ * a verb to its verbs, and to paths where that may be a file. */
 #include "cmd.h"
 #include "file.h"
 
@@ -59,6 +59,10 @@ static void print_words(FILE *f, const char *words) {
     }
 }
 
+static void print_verbs(FILE *f, const struct cmd *c) {
+    for (size_t i = 0; c->verb && c->verb(i); i++) fprintf(f, "%s%s", i ? " " : "", c->verb(i));
+}
+
 /* What an option is for, up to the first semicolon, for a text in single quotes: of quotes and
  * `special` each with a backslash; a quote itself ends the text for a moment where `posix`. */
 static void print_help(FILE *f, const char *help, const char *special, bool posix) {
@@ -105,7 +109,7 @@ static void bash(FILE *f) {
     fputs("# bash completion of duet, made by: duet completion bash\n"
           "_duet() {\n"
           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-          "    local kind= words= options= verbs=\n"
+          "    local kind= words= options= verbs= first=words\n"
           "    COMPREPLY=()\n"
           "    # --name=value are three words\n"
           "    if [[ $cur == = ]]; then cur=\n"
@@ -123,8 +127,9 @@ static void bash(FILE *f) {
     fputs("' ;;\n", f);
     for (size_t i = 0; i < n_commands; i++) {
         const struct cmd *c = commands[i];
-        fprintf(f, "        %s)\n            verbs='%s'\n            options='", c->name,
-                c->verbs ? c->verbs : "");
+        fprintf(f, "        %s)\n            verbs='", c->name);
+        print_verbs(f, c);
+        fprintf(f, "'%s\n            options='", c->verb_or_file ? " first=files" : "");
         for_rows(f, c, bash_option);
         fputs("'\n            case $prev in\n", f);
         for_rows(f, c, bash_value);
@@ -133,7 +138,7 @@ static void bash(FILE *f) {
     fputs("        esac\n"
           "    fi\n"
           "    if [[ -z $kind && $cur == -* ]]; then kind=words words=$options\n"
-          "    elif [[ -z $kind && -n $verbs ]] && ((COMP_CWORD == 2)); then kind=words "
+          "    elif [[ -z $kind && -n $verbs ]] && ((COMP_CWORD == 2)); then kind=$first "
           "words=$verbs\n"
           "    fi\n"
           "    case ${kind:-files} in\n"
@@ -214,7 +219,12 @@ static void zsh(FILE *f) {
         const struct cmd *c = commands[i];
         fprintf(f, "  %s)\n    _arguments", c->name);
         for_rows(f, c, zsh_option);
-        if (c->verbs) fprintf(f, " \\\n      '1:verb:(%s)'", c->verbs);
+        if (c->verb) {
+            fputs(" \\\n      '1:verb:", f);
+            fputs(c->verb_or_file ? " _duet_words_or_files " : "(", f);
+            print_verbs(f, c);
+            fputs(c->verb_or_file ? "'" : ")'", f);
+        }
         fputs(" \\\n      '*:file:_files' ;;\n", f);
     }
     fputs("  esac\n"
@@ -261,9 +271,12 @@ static void fish(FILE *f) {
         print_help(f, c->summary, "", false);
         fputs("'\n", f);
         fprintf(f, "complete -c duet -n '__duet_is help; and __duet_words 2' -f -a %s\n", c->name);
-        if (c->verbs)
-            fprintf(f, "complete -c duet -n '__duet_is %s; and __duet_words 2' -f -a '%s'\n",
-                    c->name, c->verbs);
+        if (c->verb) {
+            fprintf(f, "complete -c duet -n '__duet_is %s; and __duet_words 2'%s -a '", c->name,
+                    c->verb_or_file ? "" : " -f");
+            print_verbs(f, c);
+            fputs("'\n", f);
+        }
         for_rows(f, c, fish_option);
     }
     fputs("complete -c duet -n '__duet_words 1' -f -a help -d 'Print the help of a command.'\n", f);
@@ -275,6 +288,10 @@ static const struct shell {
     const char *name;
     void (*print)(FILE *f);
 } shells[] = {{"bash", bash}, {"zsh", zsh}, {"fish", fish}};
+
+static const char *verb(size_t i) {
+    return i < sizeof shells / sizeof *shells ? shells[i].name : NULL;
+}
 
 static int write_script(const struct shell *s, const char *path, struct err *e) {
     int rc;
@@ -322,7 +339,7 @@ const struct cmd cmd_completion = {
              "    bash   source <(duet completion bash)\n"
              "    zsh    source <(duet completion zsh)     (after compinit)\n"
              "    fish   duet completion fish | source\n",
-    .verbs = "bash zsh fish",
+    .verb = verb,
     .rows = rows,
     .run = run,
 };

@@ -348,22 +348,26 @@ static const struct verb {
 
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 
-static int check_opts(const struct opts *o, const struct conf *c, const struct verb **verb,
+static const char *verb(size_t i) {
+    return i < N_VERBS ? verbs[i].name : NULL;
+}
+
+static int check_opts(const struct opts *o, const struct conf *c, const struct verb **found,
                       struct err *e) {
     const char *names[N_VERBS];
-    *verb = NULL;
+    *found = NULL;
     for (size_t i = 0; i < N_VERBS; i++) {
         names[i] = verbs[i].name;
-        if (c->n_pos && strcmp(c->pos[0], verbs[i].name) == 0) *verb = &verbs[i];
+        if (c->n_pos && strcmp(c->pos[0], verbs[i].name) == 0) *found = &verbs[i];
     }
-    const char *near = c->n_pos && !*verb ? conf_suggest(c->pos[0], names, N_VERBS) : NULL;
-    if (!*verb)
+    const char *near = c->n_pos && !*found ? conf_suggest(c->pos[0], names, N_VERBS) : NULL;
+    if (!*found)
         return err_set(e, ERR_USAGE,
                        "%s%s%s; expected train, encode, decode, info or convert%s%s%s",
                        c->n_pos ? "unknown verb \"" : "no verb given", c->n_pos ? c->pos[0] : "",
                        c->n_pos ? "\"" : "", near ? "; did you mean \"" : "", near ? near : "",
                        near ? "\"?" : "");
-    const struct verb *v = *verb;
+    const struct verb *v = *found;
     for (const struct conf_row *r = rows; r->type != CONF_T_END; r++) {
         if (r->type == CONF_T_SECTION || !conf_given(c, r->name)) continue;
         const char *at = strstr(v->options, r->name);
@@ -437,7 +441,7 @@ const struct cmd cmd_tokenizer = {
         ".json for Hugging Face, .bin for llama2.c, .model for SentencePiece. What the form "
         "cannot\n"
         "hold is an error.",
-    .verbs = "train encode decode info convert",
+    .verb = verb,
     .rows = rows,
     .run = run,
 };

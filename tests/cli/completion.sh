@@ -34,6 +34,10 @@ duet info f = file.txt folder
 duet plan --objective a = accuracy
 duet completion z = zsh
 duet train --tokenizer by = byte
+duet search st = status
+duet search co = compare confirm
+duet search f = file.txt folder
+duet search best f = file.txt folder
 END
 sorted() { tr ' ' '\n' | sed '/^$/d; s|/$||' | sort | tr '\n' ' '; }
 
@@ -45,6 +49,7 @@ try() {
         case $t_shell$case in
         zsh*--schedule* | zsh*bench* | zsh*adapter* | zsh*objective* | zsh*-roll*) continue ;;
         zsh*"info fi"* | zsh*completion* | zsh*--conf* | zsh*tokenizer\ en*) continue ;;
+        zsh*"search co"* | zsh*"search best"*) continue ;;
         esac
         line=${case%% = *} want=$(echo "${case##* = }" | sorted)
         got=$($t_command "$line" 2>../try.err | sorted)
@@ -72,6 +77,11 @@ if bash -c '((BASH_VERSINFO[0] >= 4))' 2>../bash.err; then
     check "bash: --name=value" equal "$(bash --norc -c 'source ../c.bash
         COMP_WORDS=(duet train --engine = m) COMP_CWORD=4; _duet; echo $COMPREPLY')" mezo
     check "bash: it is registered" bash --norc -c 'source ../c.bash; complete -p duet'
+    for command in adapter bench completion search tokenizer; do
+        all=$("$DUET" $command --help | grep -o "duet $command [a-z][a-z]*" | sed 's/.* //' | sort -u | sorted)
+        check "bash: every verb of $command" equal "$(in_bash "duet $command " |
+            grep -v -e '^folder$' -e '\.txt$' -e '\.out$' | sorted)" "$all"
+    done
     for command in $commands; do
         all=$("$DUET" $command --help all | sed -n 's/^  \(-., \)\{0,1\}\(--[a-z0-9-]*\).*/\2/p' | sorted)
         got=$(in_bash "duet $command --" | grep -v -e '^--no-' | sorted)

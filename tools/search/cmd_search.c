@@ -288,6 +288,10 @@ out:
     return rc;
 }
 
+static const char *verb(size_t i) {
+    return search_verbs[i].word;
+}
+
 const struct cmd cmd_search = {
     .name = "search",
     .summary = "Try trainings of one budget, and keep what is shown to be better.",
@@ -331,6 +335,8 @@ const struct cmd cmd_search = {
         "Student's interval,\n"
         "and where more seeds are asked for after a look by one for all looks. rerun trains a row\n"
         "again and says whether value and weights are the ledger's to the last bit (0, else 3).\n",
+    .verb = verb,
+    .verb_or_file = true,
     .rows = search_rows,
     .run = run,
 };
