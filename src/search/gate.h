@@ -63,23 +63,24 @@
  * the winner's curse costs keeps, it makes none (test_gate_search). Seeds that were not looked at
  * when it was kept dilute it: complete a new incumbent to the plan's max_seeds.
  *   Candidates are chosen by results, too: strategies see what came out at seed 1, and seed 1 is
- * the first pair of the next test. Halving goes furthest: it takes on the very runs that were low at
- * seed 1, with that seed. Their results there are low whether they are better or not, so they are no
- * evidence: of a candidate that was taken further the caller leaves seed 1 out (NaN), and the test
- * has the seeds behind it, whose noise is fresh given all that chose; mean(e) <= 1 holds as above.
- * At seed 1 it may be given up, which lessens false keeps. The price is a seed of each such test.
+ * the first pair of the next test. Halving goes furthest: it takes on the very runs that were low
+ * at seed 1, with that seed. Their results there are low whether they are better or not, so they
+ * are no evidence: of a candidate that was taken further the caller leaves seed 1 out (NaN), and
+ * the test has the seeds behind it, whose noise is fresh given all that chose; mean(e) <= 1 holds
+ * as above. At seed 1 it may be given up, which lessens false keeps. The price is a seed of each
+ * such test.
  *   All other strategies choose a configuration, not a result. Where its noise at seed 1 is fresh
  * (beside what all configurations share at a seed, which cancels in the difference), the choice
  * tells nothing of it, and mean(e) <= 1 holds given all that was seen before. It is not fresh where
- * luck carries over: configurations that are much alike share noise at a seed (on duet's tiny models
- * the correlation is up to 0.99), so that what lies near a lucky one is lucky. The theorem does not
- * cover this. Its worst case is a candidate whose own first result is the lowest of m equal ones:
- * with a noise floor of five seeds the mean of e, stopped, is then 1.9, 2.5, 3.1 for m = 5, 20, 60,
- * and 300 is ever reached by 0.0029, 0.0042, 0.0038 of the tests instead of 0.0033 at most
- * (test_gate_null; what leaving seed 1 out makes of it stands beside it). By the bound above the
- * false discovery rate is then at most mean(e) times 1 - confidence, 0.153 at 0.95 for m = 60; a
- * strategy that is not halving has no such candidates, only such neighbours. Later seeds are seen by
- * no strategy, and dilute it.
+ * luck carries over: configurations that are much alike share noise at a seed (on duet's tiny
+ * models the correlation is up to 0.99), so that what lies near a lucky one is lucky. The theorem
+ * does not cover this. Its worst case is a candidate whose own first result is the lowest of m
+ * equal ones: with a noise floor of five seeds the mean of e, stopped, is then 1.9, 2.5, 3.1 for m
+ * = 5, 20, 60, and 300 is ever reached by 0.0029, 0.0042, 0.0038 of the tests instead of 0.0033 at
+ * most (test_gate_null; what leaving seed 1 out makes of it stands beside it). By the bound above
+ * the false discovery rate is then at most mean(e) times 1 - confidence, 0.153 at 0.95 for m = 60;
+ * a strategy that is not halving has no such candidates, only such neighbours. Later seeds are seen
+ * by no strategy, and dilute it.
  *
  * share(t) is 0.8 / trials for the first `trials` tests, a fifth of that for as many again, and so
  * on: a search may be continued. `trials` is the number planned when it began. */

@@ -13,7 +13,8 @@
  * higher rung. A (trial, seed, rung) has one result, a trial at most LEDGER_MAX_RESULTS. value: as
  * measured, null unless the status is ok; the words of status are SEARCH_STATUSES. against is left
  * out where there is none. What is from "hand" or "base" may have keys and values that are none of
- * the space: its point is the nearest. Further members (summary, seconds, evidence) are kept and not read. */
+ * the space: its point is the nearest. Further members (summary, seconds, evidence) are kept and
+ * not read. */
 #ifndef DUET_LEDGER_H
 #define DUET_LEDGER_H
 

@@ -97,8 +97,8 @@ static int read_base(struct search_file *f, struct err *e) {
     else if (json_is_string(v) && *json_string_value(v))
         TRY(read_base_file(f, json_string_value(v), e));
     else
-        return canon_wrong(f->path, "base", v, "an object with options of duet train, or a file's path",
-                     e);
+        return canon_wrong(f->path, "base", v,
+                           "an object with options of duet train, or a file's path", e);
     const json_t *set = json_object_get(f->base, "set");
     if (set && !json_is_object(set)) {
         rc = canon_wrong(f->path, "base\": \"set", set, "an object", e);
@@ -133,7 +133,8 @@ static int read_budget(struct search_file *f, struct err *e) {
         if (!json_is_number(x) || !(f->amount > 0) ||
             f->amount > (i == SEARCH_flops ? 1e30 : i == SEARCH_time ? 1e9 : 1e15) ||
             (whole && f->amount != trunc(f->amount)))
-            rc = canon_wrong(f->path, key, x, whole ? "a whole number above 0" : "a number above 0", e);
+            rc = canon_wrong(f->path, key, x,
+                             whole ? "a whole number above 0" : "a number above 0", e);
     }
 out:
     return rc;
@@ -224,7 +225,8 @@ static int read_rest(struct search_file *f, struct err *e) {
     TRY(read_whole(f, "jobs", 1, 4096, &f->jobs, e));
     const bool sure = f->confidence >= 0.5 && f->confidence < 1;
     if (confidence && !(sure || (json_is_number(confidence) && f->confidence == 0)))
-        return canon_wrong(f->path, "confidence", confidence, "0, or a number from 0.5 to below 1", e);
+        return canon_wrong(f->path, "confidence", confidence, "0, or a number from 0.5 to below 1",
+                           e);
     f->every_seed = json_is_true(every);
     if (every && !json_is_boolean(every))
         return canon_wrong(f->path, "every_seed", every, "true or false", e);
@@ -266,7 +268,8 @@ static int read_space(struct search_file *f, const struct conf_row *rows, struct
         f->space.path = strdup(f->path);
         return f->space.path ? 0 : no_memory(e);
     }
-    if (!space) return canon_wrong(f->path, "space", NULL, "an object with an axis for each key", e);
+    if (!space)
+        return canon_wrong(f->path, "space", NULL, "an object with an axis for each key", e);
     TRY(space_read(&f->space, space, f->path, e));
     rc = search_keys_check(&f->space, rows, e);
 out:

@@ -19,7 +19,7 @@
  * seed         1            of the proposals
  * seeds        8            seeds that a configuration is trained with at most, while undecided
  * confidence   0.95         at which one is kept (gate.h); 0: whatever is better at its first seed
- * every_seed   false        all configurations are trained with all seeds, whatever the first ones say
+ * every_seed   false        all configurations are trained with all seeds, whatever the first say
  * limits       {}           peak_rss_mb, num_params_M, seconds: a trial beyond one fails
  * jobs         1            trials at a time
  * program      this one     the duet that trains, and evaluates what any other has trained

@@ -74,17 +74,17 @@ struct space {
     size_t order[SPACE_MAX_AXES]; /* each axis behind those that it depends on */
 };
 
-/* Reads the member "space" of a file, which is kept by reference. path: for messages. ERR_USAGE with file, key,
- * what was found and what is expected; nothing is left then. */
+/* Reads the member "space" of a file, which is kept by reference. path: for messages. ERR_USAGE
+ * with file, key, what was found and what is expected; nothing is left then. */
 int space_read(struct space *s, const json_t *j, const char *path, struct err *e);
 void space_release(struct space *s); /* accepts all zeros */
 
 /* The axis of that key; s->n: there is none. */
 size_t space_find(const struct space *s, const char *key);
 
-/* An axis from a word of the command line, as a new JSON object: "1e-4..1e-2" is log (linear where it
- * begins at 0 or below, or spans less than a factor of 10), "2..8" is int, "2,4,6" or "adamw,lion" is
- * a choice. key: of the axis, for messages. NULL: ERR_USAGE, ERR_NOMEM. */
+/* An axis from a word of the command line, as a new JSON object: "1e-4..1e-2" is log (linear where
+ * it begins at 0 or below, or spans less than a factor of 10), "2..8" is int, "2,4,6" or
+ * "adamw,lion" is a choice. key: of the axis, for messages. NULL: ERR_USAGE, ERR_NOMEM. */
 json_t *space_axis_text(const char *key, const char *text, struct err *e);
 
 /* How many values an axis has; 0: a real one, or one whose values depend on those of another. */

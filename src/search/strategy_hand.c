@@ -1,5 +1,5 @@
-/* Whoever runs `duet experiment`: a person, or a program. The search measures the base and its noise
- * floor, and waits for them. */
+/* Whoever runs `duet experiment`: a person, or a program. The search measures the base and its
+ * noise floor, and waits for them. */
 #include "strategy.h"
 
 static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {

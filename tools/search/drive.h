@@ -6,12 +6,12 @@
  * the strategy sees these only. A job below the whole budget (halving) ends with its first seed's
  * result; one of all of it with the decision on its trial. Decisions are made in the order of jobs,
  * each against the incumbent that the decisions before it left. After each seed gate_look says
- * keep, discard or one more; what halving has taken further is tested by the seeds behind the first,
- * by which it was chosen (gate.h). The base runs with 5 seeds (or as many as `seeds` allows) before
- * anything is decided: the noise floor. A trial that is kept is completed to all of its seeds
- * before the next decision. So in which order processes end changes no proposal and no decision.
- * Where processors would be idle, later jobs' next seeds are run ahead; a decision only looks at the
- * seeds that it would have asked for.
+ * keep, discard or one more; what halving has taken further is tested by the seeds behind the
+ * first, by which it was chosen (gate.h). The base runs with 5 seeds (or as many as `seeds` allows)
+ * before anything is decided: the noise floor. A trial that is kept is completed to all of its
+ * seeds before the next decision. So in which order processes end changes no proposal and no decision.
+ * Where processors would be idle, later jobs' next seeds are run ahead; a decision only looks at
+ * the seeds that it would have asked for.
  *
  * confidence 0: a trial is kept if it is better than the incumbent at the first seed, and no other
  * seed is run: the rule of the predecessors, for comparing.
@@ -46,7 +46,8 @@ struct drive_opts {
 };
 
 /* Until the trials are done, the strategy has no more, or a signal asks for the end (ERR_STOP: what
- * is running has saved, and the search can go on). ERR_INPUT where the base itself crashes; ERR_IO where a disk is full. */
+ * is running has saved, and the search can go on). ERR_INPUT where the base itself crashes; ERR_IO
+ * where a disk is full. */
 int drive_search(struct search *s, const struct drive_opts *o, struct err *e);
 
 /* One proposal by hand: config is decided by the gate like any other, after what was undecided

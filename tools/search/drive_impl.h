@@ -53,8 +53,8 @@ bool drive_put_date(json_t *event);
 /* Appends a proposal. Of p: trial (of the search), rung, share, from, refused. */
 int drive_append_proposal(struct drive *d, const struct proposal *p, json_t *config,
                           const char *note, struct err *e);
-/* Decides the trials that halving has left behind, by the jobs that there are; end: there will be no
- * more. */
+/* Decides the trials that halving has left behind, by the jobs that there are; end: there will be
+ * no more. */
 int drive_leave_behind(struct drive *d, bool end, struct err *e);
 
 /* drive.c: takes up what has ended, while a program is asked: ctx is the drive. True: enough. */

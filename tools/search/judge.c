@@ -194,8 +194,8 @@ static struct verdict look_once(const struct judge *g, int64_t trial, struct wan
 }
 
 /* Looks after one seed, after two, and so on, at no more than these, until the gate is sure or a
- * result is missing. At seeds that have chosen the trial only whether it is hopeless: giving up makes
- * no false keep. */
+ * result is missing. At seeds that have chosen the trial only whether it is hopeless: giving up
+ * makes no false keep. */
 static struct verdict look(const struct judge *g, int64_t trial, struct wants *w) {
     const struct search *s = g->s;
     const size_t most = s->plan.max_seeds, known = g->known[g->incumbent];

@@ -114,7 +114,8 @@ double search_mean(const struct search *s, int64_t trial, size_t *n);
 bool search_better(const struct search *s, double a, double b);
 
 /* The trial that stands for configurations of this hash: the first that was to have all of the
- * budget, or that failed; -1: none. One of halving that was left behind says nothing of the whole. */
+ * budget, or that failed; -1: none. One of halving that was left behind says nothing of the
+ * whole. */
 int64_t search_known_trial(const struct search *s, const char *hash);
 
 /* The last that was kept, which the base is when it has run; -1: none yet. */
@@ -177,8 +178,8 @@ int search_check_file(const struct search *s, struct err *e);
 /* The same, and that its sources (search_sources.h) are what they were: for who opened it to look
  * at, and trains. ERR_INPUT. */
 int search_check_same(const struct search *s, struct err *e);
-/* All that search_open would refuse where it is to write, of one that was opened to look at; nothing
- * is written. */
+/* All that search_open would refuse where it is to write, of one that was opened to look at;
+ * nothing is written. */
 int search_check_resume(const struct search *s, struct err *e);
 /* For who looks: one line on stderr where going on would be refused because of search.json, of a
  * configuration, of the instruction set or of the library of products. Sources are not read for
@@ -212,8 +213,9 @@ int search_write_trial(const struct search *s, int64_t trial, struct err *e);
 void search_drop_weights(const struct search *s, int64_t trial);
 /* The same of the folder of one run. */
 void search_drop_run(const char *dir);
-/* A run that has ended and of which only what tells of it is left, while its result is on no record:
- * it can be neither measured nor gone on with. Removes its folder, so that it is trained anew. */
+/* A run that has ended and of which only what tells of it is left, while its result is on no
+ * record: it can be neither measured nor gone on with. Removes its folder, so that it is trained
+ * anew. */
 void search_clear_dropped(const char *dir);
 /* A file, or a folder with all that is in it; links are not followed. */
 void search_remove(const char *path);

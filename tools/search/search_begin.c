@@ -62,9 +62,9 @@ static int same_machine(const struct search *s, const json_t *now, struct err *e
     const char *tier = text_of(was, "tier"), *gemm = text_of(was, "gemm");
     if (*tier && strcmp(tier, text_of(now, "tier")))
         return err_set(e, ERR_INPUT,
-                       "%s: its trials were trained with the instruction set %s, here is %s: others "
-                       "would not be comparable; DUET_CPU=%s goes on with it, on a processor that "
-                       "has %s",
+                       "%s: its trials were trained with the instruction set %s, here is %s: "
+                       "others would not be comparable; DUET_CPU=%s goes on with it, on a "
+                       "processor that has %s",
                        s->dir, tier, text_of(now, "tier"), tier, tier);
     if (*gemm && strcmp(gemm, text_of(now, "gemm")))
         return err_set(e, ERR_INPUT,

@@ -255,9 +255,10 @@ static int record_look(struct confirm *c, struct err *e) {
     json_t *seeds = json_array();
     for (int64_t i = 0; i < c->o->seeds; i++)
         json_array_append_new(seeds, json_integer(CONFIRM_FIRST_SEED + i));
-    json_t *line = json_pack("{s:s, s:I, s:I, s:o, s:f, s:s, s:o, s:o, s:o, s:s}", "event", "confirm",
-                             "trial", (json_int_t)c->trial, "against", (json_int_t)c->against,
-                             "seeds", seeds, "confidence", c->confidence, "interval",
+    json_t *line = json_pack("{s:s, s:I, s:I, s:o, s:f, s:s, s:o, s:o, s:o, s:s}", "event",
+                             "confirm", "trial", (json_int_t)c->trial, "against",
+                             (json_int_t)c->against, "seeds", seeds, "confidence",
+                             c->confidence, "interval",
                              interval_of(c), "difference", num_json(c->contrast.diff), "low",
                              num_json(c->low), "high", num_json(c->high), "verdict",
                              verdict_of(c));

@@ -92,8 +92,9 @@ void search_cost_print(const struct search *s, const struct search_cost *c, FILE
     print_time(s, c, out);
     print_memory(c, out);
     if (!c->can_keep)
-        term_fact(out, "keeps", "none can be shown with %lld seeds at confidence %g in %lld trials: "
-                  "give more \"seeds\"", (long long)f->seeds, f->confidence,
-                  (long long)s->planned);
+        term_fact(out, "keeps",
+                  "none can be shown with %lld seeds at confidence %g in %lld trials: give more "
+                  "\"seeds\"",
+                  (long long)f->seeds, f->confidence, (long long)s->planned);
     print_disk(c, out);
 }

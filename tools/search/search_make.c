@@ -226,8 +226,8 @@ out:
     return rc;
 }
 
-/* By hand programs are changed and built anew, the one that began the search among them: what trains
- * the base, and measures all, is a copy. */
+/* By hand programs are changed and built anew, the one that began the search among them: what
+ * trains the base, and measures all, is a copy. */
 static int keep_program(struct search *s, const char *dir, struct err *e) {
     static const char self[] = "/proc/self/exe";
     struct search_file *f = &s->file;
@@ -265,7 +265,8 @@ int search_extend(struct search *s, int64_t trials, bool dry, struct err *e) {
     const int64_t there = search_trials(s) - search_by_hand(s);
     if (trials < there)
         return err_set(e, ERR_USAGE,
-                       "%s: %lld trials are asked for, and %lld are there: expected at least as many",
+                       "%s: %lld trials are asked for, and %lld are there: expected at least as "
+                       "many",
                        s->dir, (long long)trials, (long long)there);
     s->file.trials = trials;
     if (json_object_set_new(s->file.json, "trials", json_integer(trials))) return no_memory(e);

@@ -102,7 +102,8 @@ static int find_row(struct rerun *r, struct err *e) {
     if (!r->row && seed)
         return err_set(e, ERR_USAGE, "%s: row %lld has no result with seed %lld%s", s->dir, trial,
                        seed, at);
-    if (!r->row) return err_set(e, ERR_USAGE, "%s: row %lld has no result yet%s", s->dir, trial, at);
+    if (!r->row)
+        return err_set(e, ERR_USAGE, "%s: row %lld has no result yet%s", s->dir, trial, at);
     r->row = trained(s, r->row);
     r->from = r->row->trial;
     r->share = job_at(s, r->from, r->row->rung)->share;

@@ -89,9 +89,10 @@ static int fill(json_t *base, const struct search_file *f, struct err *e) {
         const char *key = f->space.axis[i].key;
         const bool inner = !strncmp(key, "set.", 4);
         if (inner && !c.json) TRY(train_model_config(&c, &b.o, &files, NULL, e));
-        const bool ok = !strcmp(key, "program") ? put(base, key, first_program(f, f->space.axis + i))
+        const bool ok = !strcmp(key, "program")
+                            ? put(base, key, first_program(f, f->space.axis + i))
                         : inner ? put(set, key + 4, described(c.json, key + 4))
-                              : put(base, key, json_object_get(all, key));
+                                : put(base, key, json_object_get(all, key));
         if (!ok) TRY(no_memory(e));
     }
     if (json_object_set(base, "set", set)) rc = no_memory(e);

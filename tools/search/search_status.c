@@ -103,7 +103,8 @@ static int64_t planned(const struct search *s) {
     const double most =
         space_count(&s->file.space, grid ? (size_t)strategy_option(how, "points") : 0);
     const int64_t trials = s->file.trials;
-    return search_by_hand(s) + (most < (double)trials ? (int64_t)most : trials); /* NaN: not known */
+    /* NaN: not known */
+    return search_by_hand(s) + (most < (double)trials ? (int64_t)most : trials);
 }
 
 /* A trial that is still to come takes as long as those before it did, the base aside; of halving

@@ -1,6 +1,6 @@
 /* What `duet search` does besides searching: a word, and what it takes. Adding one: a row of
- * options in search_verbs.c if it has its own, a function there that opens what it needs and calls the
- * file that does it, and a line in the table. */
+ * options in search_verbs.c if it has its own, a function there that opens what it needs and calls
+ * the file that does it, and a line in the table. */
 #ifndef DUET_SEARCH_VERBS_H
 #define DUET_SEARCH_VERBS_H
 

@@ -18,8 +18,8 @@ struct trial_batch {
     void *ctx;
 };
 
-/* ERR_STOP: a signal has asked for the end. What was running then, or at an error, has saved and can
- * be gone on with. */
+/* ERR_STOP: a signal has asked for the end. What was running then, or at an error, has saved and
+ * can be gone on with. */
 int trial_batch_run(const struct trial_batch *b, struct err *e);
 
 #endif

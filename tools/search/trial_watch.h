@@ -26,7 +26,8 @@ struct trial_watch {
 };
 
 /* argv[0] is found by PATH unless it has a slash. cwd: NULL: this one. out, err: descriptors of its
- * output; in: of its input, 0: nothing (/dev/null). cpus: NULL: all of the driver's. ERR_INPUT: it cannot be executed; else ERR_IO. */
+ * output; in: of its input, 0: nothing (/dev/null). cpus: NULL: all of the driver's. ERR_INPUT: it
+ * cannot be executed; else ERR_IO. */
 struct trial_command {
     char *const *argv;
     const char *cwd;
