@@ -281,7 +281,16 @@ check "what is more than is written, too" sh -c "'$DUET' search init text.txt --
     --hours 100 -o large.json | grep '^trials: *1000, the most .*100 h would do for 22045'"
 check "the speed is said" says init.txt "^speed: *[0-9.]* GFLOP/s in a step"
 check "the budget" says new.json '"time": 2'
-check "data by its whole path" says new.json "\"data\": \"$(pwd -P)/text.txt\""
+check "data by its whole path: tokens, made once" says new.json "\"data\": \"$(pwd -P)/new.shard\""
+check "and said" says init.txt "^data: *$(pwd -P)/new.shard: [0-9,]* tokens of [0-9.]* MB; a trial reads"
+check "which are whole" "$DUET" tokenize --verify new.shard
+for data in text.txt new.shard; do
+    must train --model "$SRC/models/stories260k.json" --set num_hidden_layers=1 --data $data --tokenizer new.tokenizer.json \
+        --steps 3 --batch 2 --seq 32 --test-fraction 0.05 --seed 1 --out of.$data --quiet
+done
+check "a trial of them is one of the text" same of.text.txt/model.blzt of.new.shard/model.blzt
+bpb() { sed -n 's/.*"val_bpb": *\([^,}]*\).*/\1/p' $1/summary.json; }
+check "with the same result" sh -c "[ '$(bpb of.text.txt)' ] && [ '$(bpb of.text.txt)' = '$(bpb of.new.shard)' ]"
 check "at least ten trials" sh -c "grep -o '\"trials\": [0-9]*' new.json | awk '{ exit !(\$2 >= 10) }'"
 refuses "a search file that is there" 2 "new.json is there already" "$DUET" search init text.txt -o new.json
 check "unless told" "$DUET" search init text.txt -o new.json --tokenizer byte --overwrite --quiet
@@ -292,6 +301,14 @@ refuses "tokens without a tokenizer" 2 "text.shard holds tokens: name the tokeni
 refuses "no data" 1 "nothing.txt" "$DUET" search init nothing.txt -o x.json
 : >none.txt
 refuses "an empty text" 1 "no text in it" "$DUET" search init none.txt -o x.json
-check "nothing is left" absent x.json x.tokenizer.json
+check "nothing is left" absent x.json x.tokenizer.json x.shard
+mkdir texts && cp text.txt texts/
+refuses "tokens among the texts" 2 "texts/x.tokenizer.json would be data, too" \
+    "$DUET" search init texts -o texts/x.json
+check "beside them" "$DUET" search init texts --tokenizer byte -o x.json --time 2 --quiet
+check "tokens of all" says x.json "\"data\": \"$(pwd -P)/x.shard\""
+check "tokens that are given stay" "$DUET" search init x.shard --tokenizer byte -o y.json --time 2 --quiet
+check "the base's data" says y.json "\"data\": \"$(pwd -P)/x.shard\""
+check "no others" absent y.shard
 
 finish

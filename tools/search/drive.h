@@ -9,9 +9,9 @@
  * keep, discard or one more; what halving has taken further is tested by the seeds behind the
  * first, by which it was chosen (gate.h). The base runs with 5 seeds (or as many as `seeds` allows)
  * before anything is decided: the noise floor. A trial that is kept is completed to all of its
- * seeds before the next decision. So in which order processes end changes no proposal and no decision.
- * Where processors would be idle, later jobs' next seeds are run ahead; a decision only looks at
- * the seeds that it would have asked for.
+ * seeds before the next decision. So in which order processes end changes no proposal and no
+ * decision. Where processors would be idle, later jobs' next seeds are run ahead; a decision only
+ * looks at the seeds that it would have asked for.
  *
  * confidence 0: a trial is kept if it is better than the incumbent at the first seed, and no other
  * seed is run: the rule of the predecessors, for comparing.

@@ -2,13 +2,16 @@
 
 #include "bpe_train.h"
 #include "child.h"
+#include "cpu.h"
 #include "file.h"
+#include "import.h"
 #include "json_text.h"
 #include "log.h"
 #include "num.h"
 #include "out_format.h"
+#include "pool.h"
 #include "search_cost.h"
-#include "shard_format.h"
+#include "shard.h"
 #include "stories.h"
 #include "term.h"
 #include "textin.h"
@@ -29,13 +32,12 @@
 /* Tokens a parameter of the layers, where the search begins: it moves both ways from there. Far
  * fewer than what is best for large models (about 20), as so few updates are made. */
 #define TOKENS_A_PARAMETER 4.0
-#define BYTES_A_TOKEN 3.5 /* of English, vocabularies of a few thousand */
 enum { BASE_SEEDS = 5, LEAST_TRIALS = 10, MOST_TRIALS = 1000 };
 
 struct plan {
     const struct search_init *o;
     char *data, *tokenizer; /* absolute; owned */
-    uint64_t bytes;         /* of the text; 0: not known */
+    uint64_t bytes, made;   /* of the text, and tokens that were made of it; 0: it was tokens */
     size_t learned;         /* bytes that the tokenizer was trained on; 0: it was given */
     uint32_t vocab;         /* of one that is trained */
     int threads;            /* of a trial */
@@ -92,11 +94,19 @@ static int learn(struct plan *p, const struct textlist *l, char **json, struct e
     return rc;
 }
 
-/* "x.json" -> "x.tokenizer.json" */
-static char *tokenizer_path(const char *out) {
-    const size_t n = strlen(out) - (file_ends_with(out, ".json") ? 5 : 0);
-    char *path = NULL;
-    return asprintf(&path, "%.*s.tokenizer.json", (int)n, out) < 0 ? NULL : path;
+/* "x.json", ".shard" -> "x.shard". *path: new, also on failure. ERR_USAGE: it cannot be written. */
+static int name_beside(const struct search_init *o, const char *end, char **path, struct err *e) {
+    const size_t n = strlen(o->out) - (file_ends_with(o->out, ".json") ? 5 : 0);
+    int rc;
+    if (asprintf(path, "%.*s%s", (int)n, o->out, end) < 0) *path = NULL;
+    if (!*path) return err_set(e, ERR_NOMEM, "no memory for a path");
+    if (file_lies_in(*path, o->data))
+        return err_set(e, ERR_USAGE, "%s would be data, too: choose another --out", *path);
+    TRY(out_spares(*path, o->data, e));
+    if (o->tokenizer) TRY(out_spares(*path, o->tokenizer, e));
+    rc = out_free(*path, o->overwrite, e);
+out:
+    return rc;
 }
 
 static int write_text(const char *path, const char *text, struct err *e) {
@@ -110,10 +120,9 @@ static int write_text(const char *path, const char *text, struct err *e) {
 
 static int train_tokenizer(struct plan *p, const struct textlist *l, struct log_progress *line,
                            struct err *e) {
-    char *json = NULL, *path = tokenizer_path(p->o->out);
+    char *json = NULL, *path = NULL;
     int rc;
-    if (!path) TRY(err_set(e, ERR_NOMEM, "no memory for a path"));
-    TRY(out_free(path, p->o->overwrite, e));
+    TRY(name_beside(p->o, ".tokenizer.json", &path, e));
     log_state(line, "training a tokenizer of %u tokens", p->vocab);
     TRY(learn(p, l, &json, e));
     TRY(write_text(path, json, e));
@@ -125,37 +134,59 @@ out:
     return rc;
 }
 
-/* Tokens, of which nothing can be learned. */
-static bool is_shard(const char *path) {
-    char start[sizeof SHARD_MAGIC] = "";
-    FILE *f = file_is_regular(path) ? fopen(path, "rb") : NULL;
-    if (!f) return false;
-    const size_t n = fread(start, 1, sizeof start - 1, f);
-    fclose(f);
-    return n == sizeof start - 1 && !strcmp(start, SHARD_MAGIC);
-}
-
-/* Also sets how large the text is. */
 static int find_tokenizer(struct plan *p, struct log_progress *line, struct err *e) {
     struct textlist l = {0};
     char found[PATH_MAX];
     const char *given = p->o->tokenizer;
     int rc = 0;
-    if (given) { /* the data may be tokens then, whose size says nothing here */
+    if (given) {
         p->tokenizer = strdup(realpath(given, found) && file_exists(given) ? found : given);
         if (!p->tokenizer) return err_set(e, ERR_NOMEM, "no memory for a path");
         return 0;
     }
-    if (is_shard(p->o->data))
+    if (shard_probe(p->o->data)) /* of which nothing can be learned */
         return err_set(e, ERR_USAGE,
                        "%s holds tokens: name the tokenizer that made them with --tokenizer",
                        p->o->data);
     TRY(textlist_open(&l, &p->o->data, 1, e));
     TRY(textlist_check(&l, e));
-    p->bytes = textlist_size(&l);
     TRY(train_tokenizer(p, &l, line, e));
 out:
     textlist_close(&l);
+    return rc;
+}
+
+/* The tokens ----------------------------------------------------------------------------------- */
+
+static void show_progress(void *ctx, uint64_t done, uint64_t total) {
+    log_bar(ctx, "tokenizing", done, total, "MB");
+}
+
+/* Of a text, once, beside the file: else each training of the search makes its own. */
+static int make_tokens(struct plan *p, struct log_progress *line, struct err *e) {
+    struct tokenizer *t = NULL;
+    struct pool *pool = NULL;
+    struct shard_stats stats;
+    const char *const text = p->data;
+    char *path = NULL;
+    int rc = 0;
+    if (shard_probe(p->data)) return 0;
+    TRY(name_beside(p->o, ".shard", &path, e));
+    TRY(model_open_tokenizer(&t, p->tokenizer, e));
+    TRY(pool_open(&pool, cpu_count(), e));
+    log_begin(line);
+    TRY(shard_build(t, pool, &text, 1, path, show_progress, line, &stats, e));
+    log_progress_end(line);
+    if (*stats.note) log_warn(line, "note: %s", stats.note);
+    p->bytes = stats.bytes;
+    p->made = stats.tokens;
+    free(p->data);
+    p->data = realpath(path, NULL);
+    if (!p->data) rc = err_errno(e, ERR_IO, "%s", path);
+out:
+    pool_close(pool);
+    tokenizer_close(t);
+    free(path);
     return rc;
 }
 
@@ -314,9 +345,10 @@ static void tell(const struct plan *p, FILE *say) {
     char time[32], tokens[32], all[32], each[32];
     const double params = 12 * (double)p->width * (double)p->width * (double)p->layers;
     log_duration(o->time, time);
-    if (p->bytes)
-        term_fact(say, "data", "%.1f MB: a trial reads about %.2g of it", (double)p->bytes * 1e-6,
-                  p->tokens * BYTES_A_TOKEN / (double)p->bytes);
+    if (p->made)
+        term_fact(say, "data", "%s: %s tokens of %.1f MB; a trial reads about %.2g of them",
+                  p->data, num_count((long long)p->made, all), (double)p->bytes * 1e-6,
+                  p->tokens / (double)p->made);
     if (p->learned)
         term_fact(say, "tokenizer", "%s: %u tokens, from %.1f MB of it", p->tokenizer, p->vocab,
                   (double)p->learned * 1e-6);
@@ -354,6 +386,7 @@ int search_init(const struct search_init *o, FILE *say, struct err *e) {
     /* With more to learn from, more words are worth their rows. */
     p.vocab = p.gflops * 1e9 * o->time < 3e14 ? 2048 : 4096;
     TRY(find_tokenizer(&p, &line, e));
+    TRY(make_tokens(&p, &line, e));
     choose(&p);
     TRY(write_file(&p, e));
     log_progress_end(&line);
