@@ -35,6 +35,13 @@ static int least_of(int64_t x, int64_t y) {
     return (int)(x < y ? x : y);
 }
 
+/* How many panels to look at next: about a quarter more, as many for every thread if that is not
+ * far. */
+static int more_panels(int panels, int enough) {
+    const int next = panels + 1 + panels / 4, even = next / enough * enough;
+    return even > panels ? even : next;
+}
+
 /* Every product pays for the search: a part or panel more is only looked at while what it does
  * again costs less than the best way has left to wait, and no way that leaves threads without a
  * task. */
@@ -52,7 +59,7 @@ struct gemm_cut gemm_cut(const struct gemm_cut_of *of) {
         const int enough = (wanted + parts - 1) / parts;
         int panels = enough < least ? least : enough < qb ? enough : qb;
         if (again >= best) break;
-        for (int worse = 0; panels <= qb && worse < 2; panels += 1 + panels / 4) {
+        for (int worse = 0; panels <= qb && worse < 2; panels = more_panels(panels, enough)) {
             const double cost = again + read * panels;
             const int tasks = panels * parts;
             if (cost >= best || (panels > least && tasks > most && tasks > wanted)) break;

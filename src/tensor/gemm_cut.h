@@ -15,7 +15,7 @@ enum {
 
 struct gemm_cut_of {
     int threads;    /* that the loop is shared out to */
-    int64_t rows;   /* of A that a packed panel serves, all variants together */
+    int64_t rows;   /* of A that a packed panel serves: of a variant, which has its own */
     int64_t qa, qb; /* slivers of A, which parts are cut from, and of B */
     int64_t panels; /* at least so many: of what a thread's scratch has room for */
     int64_t most;   /* tasks that are worth their while, 1 or more */

@@ -433,12 +433,12 @@ static void mul_tasks(void *ctx, int64_t t, int tid) {
 
 /* Cuts so many rows of A and multiply-adds, of all those of the loop, into tasks. Every element is
  * one chain of sums whatever the cut, so it may follow the number of threads. Measured on a Zen 3:
- * a sliver is packed in 10 cycles a word. A row of clashing lines is copied in 0.75; others are
- * read meanwhile, but not from memory that other threads read, too. */
+ * a variant's sliver is packed in 10 cycles a word. A row of clashing lines is copied in 0.75;
+ * others are read meanwhile, but not from memory that other threads read, too. */
 static void cut_tasks(struct mul_job *j, int64_t rows, double work, double all) {
     const struct gemm_cut_of of = {
         .threads = pool_reach(j->g->pool),
-        .rows = rows,
+        .rows = rows / j->variants,
         .qa = j->qa,
         .qb = j->qb,
         .panels = slivers(j->qb * j->kn->nr, j->g->block.panel / j->sides),

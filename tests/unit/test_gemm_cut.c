@@ -84,6 +84,17 @@ static void threads_are_busy(void **state) {
             }
 }
 
+/* 36 slivers in panels of at most 8: six panels keep two threads as busy as five do in two parts
+ * each, and every panel is packed once. */
+static void panels_for_all_threads(void **state) {
+    (void)state;
+    struct gemm_cut_of of = of_shape(2, 256, 576, 576);
+    of.panels = 5;
+    const struct gemm_cut cut = gemm_cut(&of);
+    assert_int_equal(cut.panels, 6);
+    assert_int_equal(cut.parts, 1);
+}
+
 /* The dearer packing is, the fewer parts; the dearer reading A, the fewer panels. */
 static void costs_count(void **state) {
     (void)state;
@@ -103,6 +114,7 @@ int main(void) {
         cmocka_unit_test(even_is_what_threads_do),
         cmocka_unit_test(one_task),
         cmocka_unit_test(threads_are_busy),
+        cmocka_unit_test(panels_for_all_threads),
         cmocka_unit_test(costs_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
