@@ -24,7 +24,8 @@ enum {
     MAX_ROWS = 512,  /* rows a chunk in training: enough to hide the packing of W... */
     MIN_ROWS = 64,
     CHUNK_MB = 36,  /* ... as long as its logits fit in this, or in half the memory of W */
-    SLICE = 512,    /* rows whose logits of one panel a thread holds, without a backward pass */
+    SLICE = 512,    /* rows whose logits of one panel a thread holds, without a backward pass: */
+    SIDES = 2,      /* of so many probes, whose weights are packed at once */
     EACH = 2,       /* tasks that there should be for each thread... */
     PART_ROWS = 32, /* ... of so many rows at least, */
     STRIP = 16,     /* so many columns of a panel's gradient, */
@@ -52,6 +53,10 @@ struct job {
     float cap, scale;
     bool add;
 };
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 static int64_t panels_of(int64_t V) {
     return (V + PANEL - 1) / PANEL;
@@ -108,26 +113,31 @@ static void row_stats(const struct job *j, int64_t p, int64_t r, float *row) {
     if (j->target[r] >= v0 && j->target[r] < v0 + w) j->hit[r] = row[j->target[r] - v0];
 }
 
-/* Step 1, one of the slices of rows. The rows of each probe side by side: a panel of W is read once
- * for all. */
+/* Step 1, one of the slices of rows. Every probe has panels of its own, each packed again for the
+ * next rows: so there are rows of few probes at once, the two sides of a direction, whose signs are
+ * then made once, and as many as there is room for. */
 static void panel_logits(void *ctx, int64_t t, int tid) {
     const struct job *j = ctx;
-    const int64_t p = t / j->slices, part = t % j->slices;
-    struct variants v;
-    struct gemm_pack b = gemm_unpacked(panel_view(j, p, &v), panel_width(j, p), j->C);
     const struct gemm *g = exec_gemm(j->x, GEMM_WEIGHTS);
-    b.panel = gemm_panel_bytes(g, PANEL, j->C) / (size_t)machine_threads(j->x->machine);
-    const int P = mat_variants(&b.src);
-    const int64_t M = j->R / P, room = SLICE / P > 1 ? SLICE / P : 1, slice = j->dx ? M : room;
-    const int64_t end = (part + 1) * M / j->slices;
-    float *own = exec_thread(j->x, tid);
-    for (int64_t r0 = part * M / j->slices; r0 < end; r0 += slice) {
-        const int64_t n = end - r0 < slice ? end - r0 : slice;
-        float *l = j->dx ? j->logits + (p * j->R + r0) * PANEL : own;
-        const struct gemm_pack a = gemm_pack_groups(&j->a, P, r0, n);
-        gemm_mul(g, &a, &b, l, PANEL, false, j->work);
-        for (int64_t i = 0; i < P * n; i++) row_stats(j, p, i / n * M + r0 + i % n, l + i * PANEL);
-    }
+    const int64_t p = t / j->slices, part = t % j->slices;
+    struct variants v, some;
+    const struct mat w = panel_view(j, p, &v);
+    const int P = mat_variants(&w), most = P < SIDES ? P : SIDES;
+    const int64_t M = j->R / P, slice = j->dx ? M : SLICE / most;
+    const int64_t begin = part * M / j->slices, end = (part + 1) * M / j->slices;
+    for (int first = 0; first < P; first += most)
+        for (int64_t r0 = begin; r0 < end; r0 += slice) {
+            const int sides = P - first < most ? P - first : most;
+            const int64_t n = least(slice, end - r0);
+            float *l = j->dx ? j->logits + (p * j->R + r0) * PANEL : exec_thread(j->x, tid);
+            const struct gemm_pack a = gemm_pack_groups(&j->a, P, first, sides, r0, n);
+            struct gemm_pack b =
+                gemm_unpacked(mat_some(w, first, sides, &some), panel_width(j, p), j->C);
+            b.panel = gemm_panel_bytes(g, PANEL, j->C) / (size_t)machine_threads(j->x->machine);
+            gemm_mul(g, &a, &b, l, PANEL, false, j->work);
+            for (int64_t i = 0; i < sides * n; i++)
+                row_stats(j, p, (first + i / n) * M + r0 + i % n, l + i * PANEL);
+        }
 }
 
 static void row_loss(const struct job *j, int64_t r) {
@@ -138,10 +148,6 @@ static void row_loss(const struct job *j, int64_t r) {
         sum += (double)j->sum[p * j->R + r] * exp((double)(j->max[p * j->R + r] - max));
     j->lse[r] = (float)((double)max + log(sum));
     j->nll[r] = (float)((double)max + log(sum) - (double)j->hit[r]);
-}
-
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 static int64_t ceiling(int64_t n, int64_t size) {
@@ -359,11 +365,9 @@ static size_t thread_work(const struct exec *x, const struct node *n, bool train
     const int64_t rows = x->opts.B * x->opts.T, R = chunk_rows(rows, w);
     const struct mat plain = param_mat(w, false), trans = param_mat(w, true);
     const struct mat row = mat_f32(NULL, w->cols, false), d = mat_f32(NULL, PANEL, false);
-    const int64_t P = x->opts.probes > 1 ? x->opts.probes : 1;
-    const int64_t slice = P > SLICE ? P : SLICE; /* a row of each probe at least */
     const struct gemm *g = exec_gemm(x, GEMM_WEIGHTS), *exact = exec_gemm(x, GEMM_EXACT);
     size_t most = gemm_local_bytes(g, 1, PANEL, w->cols, row, plain);
-    const size_t own = arena_need((size_t)((rows < slice ? rows : slice) * PANEL), sizeof(float));
+    const size_t own = arena_need((size_t)(least(rows, SLICE) * PANEL), sizeof(float));
     if (!train) return most > own ? most : own;
     const size_t dw = gemm_pack_bytes(exact, GEMM_A, mat_f32(NULL, PANEL, true), PANEL, R);
     const size_t dx = gemm_local_bytes(g, R, w->cols, PANEL, d, trans);

@@ -106,12 +106,14 @@ void gemm_count_packing(const struct gemm *g, double seconds) {
         atomic_fetch_add_explicit(g->packing, (int64_t)(1e9 * seconds), memory_order_relaxed);
 }
 
-struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row, int64_t count) {
+struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int all, int first, int n, int64_t row,
+                                  int64_t count) {
     struct gemm_pack p = *a;
-    assert(a->rows % n == 0 && row + count <= a->rows / n && !a->src.trans);
+    assert(a->rows % all == 0 && row + count <= a->rows / all && !a->src.trans);
+    assert(first >= 0 && n > 0 && first + n <= all);
     p.groups = n;
-    p.group_rows = a->rows / n;
-    p.first = row;
+    p.group_rows = a->rows / all;
+    p.first = first * p.group_rows + row;
     p.rows = n * count;
     return p;
 }

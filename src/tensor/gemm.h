@@ -198,8 +198,10 @@ struct gemm_pack gemm_pack(const struct gemm *g, enum gemm_side side, struct mat
  * fastest way when it is used once. */
 struct gemm_pack gemm_unpacked(struct mat m, int64_t rows, int64_t k);
 
-/* Of an A that holds n groups of equal size: rows [row, row + count) of each group. */
-struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int n, int64_t row, int64_t count);
+/* Of an A that holds `all` groups of equal size: rows [row, row + count) of n of them from number
+ * `first` on. */
+struct gemm_pack gemm_pack_groups(const struct gemm_pack *a, int all, int first, int n, int64_t row,
+                                  int64_t count);
 
 /* The first rows and the first k of a packed B: causal attention needs only the keys so far. */
 struct gemm_pack gemm_pack_head(const struct gemm_pack *b, int64_t rows, int64_t k);
@@ -242,6 +244,10 @@ enum { MAT_LINE = 512 };
 const float *mat_stored(const struct mat *m, int v, int64_t line, int64_t col, int64_t n,
                         float *buf);
 const float *mat_line(const struct mat *m, int v, int64_t line, int64_t col, int64_t n, float *buf);
+
+/* m with n of its variants alone, from number `first` on: *some says which and must live as long. m
+ * itself if it has none. */
+struct mat mat_some(struct mat m, int first, int n, struct variants *some);
 
 /* Number of variants of an operand. */
 static inline int mat_variants(const struct mat *m) {

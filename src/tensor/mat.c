@@ -54,3 +54,18 @@ const float *mat_line(const struct mat *m, int v, int64_t line, int64_t col, int
     direction_add(&s->probes[v].dir, buf, x, s->probes[v].eps, s->tensor, s->row0 + line, col, n);
     return buf;
 }
+
+struct mat mat_some(struct mat m, int first, int n, struct variants *some) {
+    if (!m.var) return m;
+    *some = *m.var;
+    assert(first >= 0 && n > 0 && first + n <= some->n);
+    some->n = n;
+    m.data = (const char *)m.data + dtype_bytes(m.dtype, (size_t)(first * some->stride));
+    if (some->probes) some->probes += first;
+    if (some->rank) {
+        some->lora_b += first * some->row_count * some->rank;
+        some->lora_a += (int64_t)first * some->rank * some->cols;
+    }
+    m.var = some;
+    return m;
+}

@@ -197,6 +197,26 @@ static void compare(struct check *c, const struct view *t, int v, bool add, int6
     check_near(c, at, (double)t->c[at], sum, scale, 1 + sqrt((double)t->k), 0);
 }
 
+/* Rows [r, r + count) of n variants from number `first` on, into a block of their own and from
+ * there to where they belong. */
+static void some_product(struct view *t, bool add, const struct gemm_pack *a, struct mat b,
+                         int first, int n, int64_t r, int64_t count, void *work) {
+    struct variants var;
+    const int64_t size = count * t->n;
+    if (!n || !count) return;
+    float *part = reserve((size_t)(n * size) * sizeof *part);
+    const struct gemm_pack some = gemm_pack_groups(a, t->var.n, first, n, r, count),
+                           packed = gemm_unpacked(mat_some(b, first, n, &var), t->n, t->k);
+    for (int v = 0; v < n; v++)
+        memcpy(part + v * size, t->before + ((first + v) * t->m + r) * t->n,
+               (size_t)size * sizeof *part);
+    gemm_mul(&t->g, &some, &packed, part, t->n, add, work);
+    for (int v = 0; v < n; v++)
+        memcpy(t->c + ((first + v) * t->m + r) * t->n, part + v * size,
+               (size_t)size * sizeof *part);
+    free(part);
+}
+
 static void product(struct view *t, bool add, bool groups) {
     const int64_t rows = t->m * t->var.n;
     char *pa = reserve(gemm_pack_bytes(&t->g, GEMM_A, t->a, rows, t->k));
@@ -209,22 +229,12 @@ static void product(struct view *t, bool add, bool groups) {
     if (!groups) {
         gemm_mul(&t->g, &a, &packed, t->c, t->n, add, work);
     } else {
-        /* In two parts of every group, each into a block of its own. */
+        /* In two parts of every group, of two parts of the groups. */
+        const int half = t->var.n / 2, variants[][2] = {{0, half}, {half, t->var.n - half}};
         const int64_t cut = t->m / 2, parts[][2] = {{0, cut}, {cut, t->m - cut}};
-        float *part = reserve((size_t)(rows * t->n) * sizeof *part);
-        for (int i = 0; i < 2; i++) {
-            const int64_t r = parts[i][0], count = parts[i][1];
-            if (!count) continue;
-            const struct gemm_pack some = gemm_pack_groups(&a, t->var.n, r, count);
-            for (int v = 0; v < t->var.n; v++)
-                memcpy(part + v * count * t->n, t->before + (v * t->m + r) * t->n,
-                       (size_t)(count * t->n) * sizeof *part);
-            gemm_mul(&t->g, &some, &packed, part, t->n, add, work);
-            for (int v = 0; v < t->var.n; v++)
-                memcpy(t->c + (v * t->m + r) * t->n, part + v * count * t->n,
-                       (size_t)(count * t->n) * sizeof *part);
-        }
-        free(part);
+        for (int i = 0; i < 4; i++)
+            some_product(t, add, &a, b, variants[i / 2][0], variants[i / 2][1], parts[i % 2][0],
+                         parts[i % 2][1], work);
     }
     free(pa);
     free(work);
