@@ -2,7 +2,25 @@
 
 #include "gemm_kern.h"
 
-enum { PANEL = 256 }; /* rows of B that a task packs */
+enum {
+    PANEL = 256,      /* rows of B that a task packs */
+    FEW_SLIVERS = 8,  /* a copy of A is worth its while for so many slivers of B... */
+    FEW_WORDS = 128,  /* ...and so many lines */
+    WIND_WORDS = 64,  /* ...or words of rows that it makes faster */
+    FAR_WORDS = 128   /* lines at a multiple of so many words fall into few sets of a cache */
+};
+
+bool gemm_clash(int64_t ld, int64_t words) {
+    return gemm_bad_stride(ld) || (ld % FAR_WORDS == 0 && ld > 2 * FAR_WORDS && words >= FEW_WORDS);
+}
+
+bool gemm_copies(const struct gemm_kern *kn, bool trans, int64_t height, int64_t ld, int64_t words,
+                 int64_t slivers) {
+    const bool many = slivers >= FEW_SLIVERS;
+    if (many && kn->winds && height >= kn->mr - 1 && words >= WIND_WORDS) return true;
+    return kn->copy_a && trans &&
+           (gemm_clash(ld, words) || (many && ld > FAR_WORDS && words >= FEW_WORDS));
+}
 
 /* A panel may fill the second-level cache: its slivers come one after the other, which the
  * processor foresees, while sums of C that are put back and fetched for every block of k are spread

@@ -6,7 +6,10 @@
 #ifndef DUET_GEMM_CUT_H
 #define DUET_GEMM_CUT_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+struct gemm_kern;
 
 enum {
     GEMM_TILE = 42,  /* rows of A against a panel before the next rows */
@@ -33,6 +36,21 @@ struct gemm_cut gemm_cut(const struct gemm_cut_of *of);
 /* The share of the threads' time that is work, if tasks of slivers / panels each, `parts` times
  * over, are taken in order by threads that are equally fast. */
 double gemm_cut_even(int slivers, int panels, int parts, int threads);
+
+/* Lines a multiple of a page apart fall into the same set of a first-level cache. */
+static inline bool gemm_bad_stride(int64_t ld) {
+    return ld % 1024 == 0;
+}
+
+/* So many lines of a transposed A, ld words apart, fall into few sets of a cache, where they do not
+ * stay until the next sliver of rows reads them. */
+bool gemm_clash(int64_t ld, int64_t words);
+
+/* True if a task copies the rows of A that it uses: `words` of k, in slivers of `height` rows or
+ * one more, for so many slivers of B. Those of a transposed A are where enough slivers use them, or
+ * lines clash; those of any if that makes them faster, and a sliver lacks at most a row. */
+bool gemm_copies(const struct gemm_kern *kn, bool trans, int64_t height, int64_t ld, int64_t words,
+                 int64_t slivers);
 
 /* Beginning of part i of n things cut into `parts` nearly equal parts. */
 static inline int64_t gemm_part(int64_t n, int64_t parts, int64_t i) {

@@ -17,6 +17,10 @@
 
 #include "gemm.h"
 
+/* How a kernel finds word (i, p) of its rows of A: at a[i*ld + p], at a[p*ld + i], or where copy_a
+ * has put it (ld is copy_ld then). */
+enum gemm_form { GEMM_ROWS, GEMM_COLS, GEMM_COPY };
+
 /* Where the scales of a kernel call's operands begin. */
 struct gemm_scales {
     const float *a; /* of the h rows */
@@ -60,18 +64,22 @@ struct gemm_kern {
      * sliver by sliver. */
     void (*pack_lines)(const struct mat *src, int v, int64_t row0, int h, int64_t p0, int64_t k,
                        bool round, void *dst, int64_t each);
-    /* k lines of a transposed A (line p at a + p*ld), word for word: rows [at[s], at[s + 1]), at
-     * most mr of them, become sliver s of n, `each` words apart, in lines of mr words, the last of
-     * which can hold anything. NULL: A is read where it is. */
-    void (*copy_a)(const uint32_t *a, int64_t ld, const int *at, int n, int64_t k, uint32_t *dst,
-                   int64_t each);
-    /* c (h, nr) = [c +] h rows of A times sliver b over k words. Word (i, p) of A is a[i*ld + p],
-     * or with cols a[p*ld + i]. h in 1..mr. s: NULL without scales. */
-    void (*mul)(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
-                int64_t ldc, bool add, const struct gemm_scales *s);
+    /* k words of rows of A (from: GEMM_ROWS or GEMM_COLS), as the kernel likes to read them: rows
+     * [at[s], at[s + 1]), at most mr of them, become sliver s of n, `each` words apart, in lines of
+     * copy_ld words, the last of which can hold anything. NULL: A is read where it is. */
+    void (*copy_a)(enum gemm_form from, const uint32_t *a, int64_t ld, const int *at, int n,
+                   int64_t k, uint32_t *dst, int64_t each);
+    int copy_ld;
+    /* copy_a's slivers are faster than what they are made from. Else they are lines of a transposed
+     * A in another place, and of other rows there are none. */
+    bool winds;
+    /* c (h, nr) = [c +] h rows of A times sliver b over k words. h in 1..mr. s: NULL without
+     * scales. */
+    void (*mul)(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld, const void *b,
+                float *c, int64_t ldc, bool add, const struct gemm_scales *s);
     /* The same of columns [0, nr / 2) alone, for outputs that end there. NULL: mul does it. */
-    void (*mul_half)(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
-                     float *c, int64_t ldc, bool add, const struct gemm_scales *s);
+    void (*mul_half)(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld,
+                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s);
     /* A product with a packed B that one thread makes, without further ado. NULL: as any other. */
     void (*whole)(const struct gemm_whole *w);
     /* c (m, n) = [c +] m <= 4 rows of f32 a times rows [row0, row0 + n) of b, of k columns, read

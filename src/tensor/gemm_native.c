@@ -16,9 +16,6 @@
 
 enum {
     MOST_MR = 14,   /* of all rows of kernels */
-    FEW_SLIVERS = 8, /* a copy of A is worth its while for so many slivers of B... */
-    FEW_WORDS = 128, /* ...and so many lines */
-    FAR_WORDS = 128, /* lines at a multiple of so many words fall into few sets of a cache */
     SIDES = 2,      /* variants of B packed at once, each in its share of the scratch */
     SET_LINES = 6,  /* of 8, with two for B and C */
     GRAIN = 1 << 19 /* multiply-adds of a task at least */
@@ -56,30 +53,12 @@ static int64_t slivers(int64_t rows, int height) {
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-/* Lines at a multiple of a page apart fall into the same set of a first-level cache. */
-static bool bad_stride(int64_t ld) {
-    return ld % 1024 == 0;
-}
-
-/* Lines of a transposed A that fall into few sets of a cache, where they do not stay until the next
- * sliver of rows reads them. */
-static bool clash(int64_t ld, int64_t words) {
-    return bad_stride(ld) || (ld % FAR_WORDS == 0 && ld > 2 * FAR_WORDS && words >= FEW_WORDS);
-}
-
-/* The rows of a transposed A that a task uses are copied where lines clash, or where enough slivers
- * of B use them. */
-static bool copies(const struct gemm_kern *kn, int64_t ld, int64_t words, int64_t slivers) {
-    return kn->copy_a && (clash(ld, words) || (ld > FAR_WORDS && words >= FEW_WORDS &&
-                                               slivers >= FEW_SLIVERS));
-}
-
 /* Rows that a kernel reads side by side may all be in one set: it has eight lines or more. Of a
  * transposed A tasks copy what they use (copy_a). */
 static bool reads_in_place(const struct gemm_kern *kn, const struct mat *m, bool round) {
     const bool fits = m->trans ? kn->copy_a != NULL : kn->mr <= SET_LINES;
     return kn->per_word == 1 && !kn->scale_k && !round && m->dtype == DT_F32 &&
-           (fits || !bad_stride(m->ld));
+           (fits || !gemm_bad_stride(m->ld));
 }
 
 /* Words from one line of the copy of A to the next; *lines: how many. */
@@ -87,7 +66,7 @@ static int64_t copy_ld(const struct gemm_kern *kn, bool trans, int64_t rows, int
                        int64_t *lines) {
     const int64_t w = trans ? rows : words(kn, k);
     *lines = trans ? words(kn, k) : rows;
-    return bad_stride(w) ? w + ARENA_ALIGN / 4 : w;
+    return gemm_bad_stride(w) ? w + ARENA_ALIGN / 4 : w;
 }
 
 static size_t pack_bytes(const struct gemm *g, enum gemm_side side, const struct mat *m,
@@ -192,6 +171,7 @@ struct mul_job {
     bool add, round;
     enum gemm_tri tri;
     bool copies; /* tasks copy the rows of A that they use */
+    enum gemm_form form; /* of A where it is */
     bool on; /* goes on with the sums of the job before it */
     bool same_b; /* as the job before it */
 };
@@ -200,7 +180,7 @@ struct mul_job {
 struct rows {
     const uint32_t *a;
     int64_t ld;
-    bool cols;
+    enum gemm_form form;
 };
 
 /* One kernel call at the right edge, where C has fewer than nr columns. */
@@ -211,7 +191,7 @@ static void mul_edge(const struct mul_job *j, int h, int64_t k, const struct row
     const int nr = j->kn->nr;
     const bool half = j->kn->mul_half && n <= nr / 2;
     if (half && n == nr / 2) {
-        j->kn->mul_half(h, a->cols, k, a->a, a->ld, b, c, j->ldc, add, scales);
+        j->kn->mul_half(h, a->form, k, a->a, a->ld, b, c, j->ldc, add, scales);
         return;
     }
     if (add)
@@ -219,7 +199,7 @@ static void mul_edge(const struct mul_job *j, int h, int64_t k, const struct row
             memcpy(tile + i * nr, c + i * j->ldc, sizeof *tile * (size_t)n);
             memset(tile + i * nr + n, 0, sizeof *tile * (size_t)(nr - n));
         }
-    (half ? j->kn->mul_half : j->kn->mul)(h, a->cols, k, a->a, a->ld, b, tile, nr, add, scales);
+    (half ? j->kn->mul_half : j->kn->mul)(h, a->form, k, a->a, a->ld, b, tile, nr, add, scales);
     for (int i = 0; i < h; i++) memcpy(c + i * j->ldc, tile + i * nr, sizeof *tile * (size_t)n);
 }
 
@@ -283,12 +263,25 @@ static void fetch_sums(const struct mul_job *j, const struct piece *w, int64_t s
     }
 }
 
+/* Word p of a row of A where it is. */
+static const uint32_t *word_at(const struct mul_job *j, int64_t row, int64_t p) {
+    return j->pa + (j->form == GEMM_COLS ? p * j->lda + row : row * j->lda + p);
+}
+
+/* From word p of sliver sa on, whose first row is `row`. */
+static struct rows rows_at(const struct mul_job *j, const struct piece *w, int64_t sa, int64_t row,
+                           int64_t p) {
+    if (!w->copy) return (struct rows){word_at(j, row, p), j->lda, j->form};
+    const int ld = j->kn->copy_ld;
+    return (struct rows){w->copy + ((sa - w->sa0) * w->k + p - w->k0) * ld, ld, GEMM_COPY};
+}
+
 /* All of the piece's rows against sliver sb of B, whose words stand at b and scales (if there are
  * any) at scale_b. */
 static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t sb,
                         const uint32_t *b, const float *scale_b) {
     const struct gemm_kern *kn = j->kn;
-    const bool add = j->add || w->k0 > 0, trans = j->a->src.trans;
+    const bool add = j->add || w->k0 > 0;
     const int64_t col = sb * kn->nr, left = j->b->rows - col;
     for (int64_t sa = w->sa0; sa < w->sa1; sa++) {
         const int64_t at = sliver_begin(j, sa), row = group_begin(j, w) + at;
@@ -296,11 +289,7 @@ static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t 
         struct range k = {w->k0, w->k0 + w->k};
         fetch_sums(j, w, sa + 1, sb);
         if (j->tri && !needed(j, w, at, h, col, &k)) continue;
-        struct rows a = {j->pa + (trans ? k.begin * j->lda + row : row * j->lda + k.begin), j->lda,
-                         trans};
-        if (w->copy)
-            a = (struct rows){w->copy + ((sa - w->sa0) * w->k + k.begin - w->k0) * kn->mr, kn->mr,
-                              true};
+        const struct rows a = rows_at(j, w, sa, row, k.begin);
         const uint32_t *from = b + (k.begin - w->k0) * kn->nr;
         float *c = j->c + (w->v * j->rows + at) * j->ldc + col;
         const struct gemm_scales both = {kn->scale_k ? j->a->scale + row : NULL, scale_b},
@@ -308,7 +297,7 @@ static void mul_slivers(const struct mul_job *j, const struct piece *w, int64_t 
         if (left < kn->nr)
             mul_edge(j, h, k.end - k.begin, &a, from, c, (int)left, add, scales);
         else
-            kn->mul(h, a.cols, k.end - k.begin, a.a, a.ld, from, c, j->ldc, add, scales);
+            kn->mul(h, a.form, k.end - k.begin, a.a, a.ld, from, c, j->ldc, add, scales);
     }
 }
 
@@ -330,15 +319,15 @@ static void pack_panel(const struct mul_job *j, const struct piece *w, int nv, u
                    kn->nr, p0, k, j->round, dst, next);
 }
 
-/* The piece's rows of a transposed A, so that a kernel reads one stream instead of a new line, and
- * page, for every word of k. */
+/* The piece's rows of A: of a transposed one, so that a kernel reads one stream instead of a new
+ * line, and page, for every word of k. */
 static void copy_rows(const struct mul_job *j, const struct piece *w) {
     int at[GEMM_TILE + 1];
     const int n = (int)(w->sa1 - w->sa0);
     const int64_t first = sliver_begin(j, w->sa0);
     for (int s = 0; s <= n; s++) at[s] = (int)(sliver_begin(j, w->sa0 + s) - first);
-    j->kn->copy_a(j->pa + w->k0 * j->lda + group_begin(j, w) + first, j->lda, at, n, w->k, w->copy,
-                  j->kn->mr * w->k);
+    j->kn->copy_a(j->form, word_at(j, group_begin(j, w) + first, w->k0), j->lda, at, n, w->k,
+                  w->copy, j->kn->copy_ld * w->k);
 }
 
 /* Where a block of k begins: a multiple of GEMM_CUT_K words. */
@@ -350,7 +339,7 @@ static int64_t block_begin(const struct mul_job *j, int64_t block) {
 /* panel: the piece's slivers of B, or NULL: B is packed. */
 static void mul_block(const struct mul_job *j, struct piece w, const uint32_t *panel) {
     const struct gemm_kern *kn = j->kn;
-    const int64_t step = j->g->block.tile_m / kn->mr, end = w.sa1;
+    const int64_t step = j->g->block.tile_m / (w.copy ? kn->copy_ld : kn->mr), end = w.sa1;
     const int64_t all = panel ? w.k : words(kn, j->b->full_k);
     const int64_t each = sliver_words(kn, all), k0 = panel ? 0 : w.k0;
     const uint32_t *first = panel ? panel : (const uint32_t *)j->b->data + w.sb0 * each;
@@ -369,7 +358,7 @@ static void mul_block(const struct mul_job *j, struct piece w, const uint32_t *p
  * products need none. */
 static __attribute__((noinline)) void mul_copied(const struct mul_job *j, struct piece w,
                                                  const uint32_t *panel) {
-    uint32_t tile[GEMM_TILE * GEMM_WORDS];
+    _Alignas(ARENA_ALIGN) uint32_t tile[GEMM_TILE * GEMM_WORDS];
     w.copy = tile;
     mul_block(j, w, panel);
 }
@@ -444,7 +433,7 @@ static void cut_tasks(struct mul_job *j, int64_t rows, double work, double all) 
         .panels = slivers(j->qb * j->kn->nr, j->g->block.panel / j->sides),
         .most = (int64_t)(work / GRAIN) + 1,
         .pack = j->scratch ? 10 * j->kn->per_word : 0, /* a narrow type makes only the work less */
-        .read = j->a->src.trans && clash(j->lda, j->words) ? 0.75 : 0.25,
+        .read = j->kn->winds || (j->a->src.trans && gemm_clash(j->lda, j->words)) ? 0.75 : 0.25,
         .share = work / all};
     const struct gemm_cut cut = gemm_cut(&of);
     j->panels = cut.panels;
@@ -464,6 +453,7 @@ static struct mul_job job_of(const struct gemm *g, const struct gemm_product *p)
                         .round = rounds(g)};
     j.pa = p->a.data ? p->a.data : p->a.src.data;
     j.lda = p->a.data ? p->a.ld : p->a.src.ld;
+    j.form = p->a.src.trans ? GEMM_COLS : GEMM_ROWS;
     j.variants = mat_variants(&p->b.src);
     j.rows = p->a.rows / j.variants;
     j.group_rows = p->a.group_rows ? p->a.group_rows : j.rows;
@@ -526,7 +516,8 @@ static void mul_all(const struct gemm *g, const struct gemm_product *p, int n, v
             cut_tasks(j, rows, (double)rows * (double)k * (double)p[i].b.rows, work_of(p, n));
             all += tasks(j);
         }
-        j->copies = p[i].a.src.trans && copies(j->kn, j->lda, j->words, j->qb / j->panels);
+        j->copies = gemm_copies(j->kn, p[i].a.src.trans, j->height, j->lda, j->words,
+                                j->qb / j->panels);
         l.n++;
     }
     pool_for(g->pool, all, mul_tasks, &l);
@@ -548,7 +539,7 @@ static bool is_whole(const struct gemm *g, const struct gemm_pack *a, const stru
     if (!kn->whole || !b->data || a->groups || a->rows == 0 || b->rows == 0) return false;
     if (a->k > g->block.words || pool_reach(g->pool) > 1) return false;
     return !a->src.trans ||
-           !copies(kn, a->data ? a->ld : a->src.ld, a->k, slivers(b->rows, kn->nr));
+           !gemm_copies(kn, true, 0, a->data ? a->ld : a->src.ld, a->k, slivers(b->rows, kn->nr));
 }
 
 static void mul_whole(const struct gemm *g, const struct gemm_pack *a, const struct gemm_pack *b,

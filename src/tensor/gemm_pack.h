@@ -30,6 +30,19 @@ static const float *widen(const struct mat *m, int64_t line, int64_t col, float 
     return round ? rounded(x, buf, n) : x;
 }
 
+#if WINDS
+/* Four rows of four 32-bit words become columns. */
+INLINE void transpose4(vf r[4]) {
+    const __m128 x = (__m128)r[0], y = (__m128)r[1], z = (__m128)r[2], w = (__m128)r[3];
+    const __m128 xy = _mm_unpacklo_ps(x, y), zw = _mm_unpacklo_ps(z, w);
+    const __m128 yx = _mm_unpackhi_ps(x, y), wz = _mm_unpackhi_ps(z, w);
+    r[0] = (vf)_mm_movelh_ps(xy, zw);
+    r[1] = (vf)_mm_movehl_ps(zw, xy);
+    r[2] = (vf)_mm_movelh_ps(yx, wz);
+    r[3] = (vf)_mm_movehl_ps(wz, yx);
+}
+#endif
+
 #if defined(__AVX2__)
 /* Eight rows r[0..8) of eight 32-bit words become columns. */
 INLINE void transpose8(__m256 r[8]) {
@@ -94,12 +107,34 @@ static int transpose_wide(uint32_t *dst, const uint32_t *const *row, int n) {
 }
 #endif
 
+#if WINDS
+/* Columns [0, n & ~3) by four rows of four; lanes from h on get something. Returns how many. */
+static int transpose_quads(uint32_t *dst, const uint32_t *const *row, int h, int n) {
+    const int whole = n & ~3;
+    for (int i0 = 0; i0 < h; i0 += 4) {
+        const uint32_t *at[4];
+        for (int i = 0; i < 4; i++) at[i] = row[i0 + i < h ? i0 + i : h - 1];
+        for (int p = 0; p < whole; p += 4) {
+            vf r[4];
+            UNROLL for (int i = 0; i < 4; i++) r[i] = *(const vfu *)(const void *)(at[i] + p);
+            transpose4(r);
+            UNROLL for (int i = 0; i < 4; i++)
+                *(vfu *)(void *)(dst + (int64_t)(p + i) * NR + i0) = r[i];
+        }
+    }
+    return whole;
+}
+#endif
+
 /* dst[p*wide + i] = row[i][p] for i < h, p < n: words, h <= WIDE. Columns are written in rising p,
- * and a store may run over into what the next column overwrites. */
+ * and a store may run over into what the next column overwrites, or in lanes up to wide. */
 static void transpose(uint32_t *dst, int wide, const uint32_t *const *row, int h, int n) {
     int p = 0;
 #if defined(__AVX512F__)
     if (h == NR && wide == NR) p = transpose_wide(dst, row, n);
+#endif
+#if WINDS
+    if (wide == NR) p = transpose_quads(dst, row, h, n);
 #endif
 #if defined(__AVX2__)
     static const uint32_t zero[8];
@@ -303,8 +338,10 @@ static void pack_lines(const struct mat *m, int v, int64_t row0, int h, int64_t 
     }
 }
 
-static void copy_a(const uint32_t *a, int64_t ld, const int *at, int n, int64_t k, uint32_t *dst,
-                   int64_t each) {
+#if !WINDS
+static void copy_a(enum gemm_form from, const uint32_t *a, int64_t ld, const int *at, int n,
+                   int64_t k, uint32_t *dst, int64_t each) {
+    (void)from; /* GEMM_COLS */
     const int last = at[n - 1], h = at[n] - last;
     for (int64_t p = 0; p < k; p++, a += ld, dst += MR) {
         fetch_line(a + LINES_AHEAD * ld, 4 * at[n]);
@@ -316,6 +353,7 @@ static void copy_a(const uint32_t *a, int64_t ld, const int *at, int n, int64_t 
             for (int i = 0; i < h; i++) to[i] = a[last + i];
     }
 }
+#endif
 
 #if defined(__AVX512BF16__)
 /* 16 values to bf16 bits in the low halves of 16 words, to nearest even; denormals are kept (the

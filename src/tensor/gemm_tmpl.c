@@ -22,6 +22,7 @@
 #define MR 4
 #endif
 #define NR (2 * VL)
+#define COPY_LD (WINDS ? 2 * MR : MR) /* words of a line of a sliver of A that is copied */
 
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
@@ -37,7 +38,12 @@
 
 /* SSE2 alone: sixteen registers, no load that copies a word to all lanes, and products that
  * overwrite a factor. */
-#if VL == 4 && defined(__SSE2__) && !defined(STEPS)
+#if VL == 4 && defined(__SSE2__)
+#define WINDS 1 /* gemm_wound.h */
+#else
+#define WINDS 0
+#endif
+#if WINDS && !defined(STEPS)
 #define NARROW 1
 #else
 #define NARROW 0
@@ -222,23 +228,42 @@ HEIGHTS(X)
 #undef X
 #undef WAY
 
-static void mul(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b, float *c,
-                int64_t ldc, bool add, const struct gemm_scales *s) {
+#include "gemm_pack.h"
+#if WINDS
+#include "gemm_wound.h"
+#endif
+
+static void mul(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld, const void *b,
+                float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
     (void)s;
+#if WINDS
+    if (form == GEMM_COPY) {
+        wound(h, k, a, b, c, ldc, add);
+        return;
+    }
+#endif
     switch (h) {
 #define X(H)                                                                                       \
-    case H: (cols ? cols_f32_##H : rows_f32_##H)(k, a, ld, b, c, ldc, add); break;
+    case H: (form == GEMM_ROWS ? rows_f32_##H : cols_f32_##H)(k, a, ld, b, c, ldc, add); break;
         HEIGHTS(X)
 #undef X
     }
 }
 
-static void mul_half(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
-                     float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+static void mul_half(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld,
+                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
     (void)s;
+#if WINDS
+    if (form == GEMM_COPY) {
+        wound_half(h, k, a, b, c, ldc, add);
+        return;
+    }
+#endif
     switch (h) {
 #define X(H)                                                                                       \
-    case H: (cols ? half_cols_f32_##H : half_rows_f32_##H)(k, a, ld, b, c, ldc, add); break;
+    case H:                                                                                        \
+        (form == GEMM_ROWS ? half_rows_f32_##H : half_cols_f32_##H)(k, a, ld, b, c, ldc, add);     \
+        break;
         HEIGHTS(X)
 #undef X
     }
@@ -297,19 +322,19 @@ INLINE void mul_bf16(const int h, const bool cols, int64_t k, const float *a, in
 HEIGHTS(X)
 #undef X
 
-static void mul_pairs(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
-                      float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+static void mul_pairs(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld,
+                      const void *b, float *c, int64_t ldc, bool add,
+                      const struct gemm_scales *s) {
     (void)s;
     switch (h) {
 #define X(H)                                                                                       \
-    case H: (cols ? cols_bf16_##H : rows_bf16_##H)(k, a, ld, b, c, ldc, add); break;
+    case H: (form == GEMM_ROWS ? rows_bf16_##H : cols_bf16_##H)(k, a, ld, b, c, ldc, add); break;
         HEIGHTS(X)
 #undef X
     }
 }
 #endif
 
-#include "gemm_pack.h"
 #include "gemm_whole.h"
 
 /* ---- copies of A --------------------------------------------------------------------------- */
@@ -438,6 +463,8 @@ const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {.name = "f32",
                                                    .few = FEW_NARROW,
                                                    .pack_lines = pack_lines,
                                                    .copy_a = copy_a,
+                                                   .copy_ld = COPY_LD,
+                                                   .winds = WINDS,
                                                    .mul_half = mul_half,
                                                    .whole = whole,
                                                    .mul = mul};
@@ -451,6 +478,7 @@ const struct gemm_kern CAT(gemm_kern_bf16_, ISA) = {.name = "bf16",
                                                     .pack_a = pack_a_pairs,
                                                     .pack_b = pack_b_pairs,
                                                     .copy_a = copy_a,
+                                                    .copy_ld = COPY_LD,
                                                     .mul = mul_pairs};
 #endif
 

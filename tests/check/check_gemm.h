@@ -7,10 +7,17 @@
 
 #include <stdlib.h>
 
+/* Results that are plain chains over k. */
+enum chain {
+    CHAIN_NONE,
+    CHAIN_FUSED, /* of fused multiply-adds */
+    CHAIN_APART  /* of products and sums, each rounded */
+};
+
 struct backend {
     struct gemm g;
     char name[48];
-    bool chain; /* results are the plain chain of fused multiply-adds */
+    enum chain chain;
 };
 
 /* 64-byte aligned; the program ends without memory. */

@@ -1,6 +1,7 @@
 /* How products are cut into tasks: no part of a thread's scratch is exceeded, threads have equal
  * work, and what tasks do again is in proportion. */
 #include "gemm_cut.h"
+#include "gemm_kern.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,6 +110,28 @@ static void costs_count(void **state) {
     assert_true(read.panels < usual.panels);
 }
 
+/* A copy pays where enough slivers of B read it: of lines that are far apart, of any rows where the
+ * kernels are faster with it, and at once where lines clash. */
+static void copies_pay(void **state) {
+    (void)state;
+    const struct gemm_kern *wide = gemm_kern_f32(CPU_avx2), *least = gemm_kern_f32(CPU_generic);
+    const int mr = least->mr;
+    assert_true(gemm_copies(wide, true, 6, 352, 512, 8));
+    assert_false(gemm_copies(wide, true, 6, 352, 512, 7));
+    assert_false(gemm_copies(wide, false, 6, 352, 512, 8));
+    assert_true(gemm_copies(wide, true, 6, 1024, 64, 1));
+    assert_true(gemm_copies(least, true, mr, 352, 512, 8));
+    assert_int_equal(gemm_copies(least, false, mr, 352, 64, 8), least->winds);
+    assert_int_equal(gemm_copies(least, false, mr - 1, 352, 512, 8), least->winds);
+    assert_false(gemm_copies(least, false, mr - 2, 352, 512, 8));
+    assert_false(gemm_copies(least, false, mr, 352, 512, 7));
+    assert_false(gemm_copies(least, false, mr, 352, 32, 8));
+    assert_true(least->copy_ld <= GEMM_TILE / 2 && least->copy_ld >= mr);
+#if defined(__SSE2__)
+    assert_true(least->winds && !wide->winds);
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(even_is_what_threads_do),
@@ -116,6 +139,7 @@ int main(void) {
         cmocka_unit_test(threads_are_busy),
         cmocka_unit_test(panels_for_all_threads),
         cmocka_unit_test(costs_count),
+        cmocka_unit_test(copies_pay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,9 +73,11 @@ static void byte_pack_b(const struct mat *m, int v, int nv, int64_t row0, int h,
 
 static int calls;
 
-static void byte_mul(int h, bool cols, int64_t k, const void *a, int64_t ld, const void *b,
-                     float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+static void byte_mul(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld,
+                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+    const bool cols = form == GEMM_COLS;
     const int8_t *pa = a, *pb = b;
+    assert_true(form != GEMM_COPY); /* the row has no copy_a */
     calls++;
     for (int i = 0; i < h; i++)
         for (int j = 0; j < NR; j++) {
