@@ -40,7 +40,8 @@ INLINE void unwind(vf r[4]) {
 INLINE void step_wound(const int wide, vf d[2][4], const float *a, const float *b) {
     const vf b0 = *(const vf *)b, b1 = *(const vf *)(b + (wide - 1) * VL);
     UNROLL for (int r = 0; r < 4; r++) {
-        const vf x = *(const vfu *)(a + r);
+        vf x = *(const vfu *)(a + r);
+        __asm__("" : "+x"(x)); /* or the compiler loads it twice, and two loads a cycle are all */
         d[0][r] = r < 3 ? fused(d[0][r], x, b0) : fused(d[0][r], b0, x);
         if (wide > 1) d[1][r] = r < 3 ? fused(d[1][r], x, b1) : fused(d[1][r], b1, x);
     }
