@@ -56,7 +56,11 @@ INLINE void mul_wound(const int wide, int h, int64_t k, const float *a, const fl
         if (add) wind(d[j]);
     }
     for (int64_t n = k / STEPS; n > 0; n--, a += STEPS * COPY_LD, b += STEPS * NR)
-        UNROLL for (int u = 0; u < STEPS; u++) step_wound(wide, d, a + u * COPY_LD, b + u * NR);
+        UNROLL for (int u = 0; u < STEPS; u++) {
+            /* Slivers of A come from the second-level cache; that of B stays in the first. */
+            if (u % 2 == 0) __builtin_prefetch(a + (u + 16) * COPY_LD);
+            step_wound(wide, d, a + u * COPY_LD, b + u * NR);
+        }
     for (int64_t n = k % STEPS; n > 0; n--, a += COPY_LD, b += NR) step_wound(wide, d, a, b);
     UNROLL for (int j = 0; j < wide; j++) {
         unwind(d[j]);
