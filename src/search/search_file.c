@@ -384,7 +384,10 @@ int search_file_said(const struct search_file *f, const struct conf_row *rows, j
         const char *key = f->space.axis[i].key;
         if (!json_object_get(config, key)) continue; /* its condition does not hold */
         json_t *v = said(f, rows, key);
-        if (v && json_object_set_new(config, key, v)) return no_memory(e);
+        if (!v)
+            json_object_del(config, key);
+        else if (json_object_set_new(config, key, v))
+            return no_memory(e);
     }
     return 0;
 }

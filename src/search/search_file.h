@@ -84,7 +84,7 @@ int search_file_start(const struct search_file *f, const struct conf_row *rows, 
                       struct err *e);
 
 /* The base's own values in the place of those of its point, which may be others: it need not lie in
- * the space. config: of space_config. */
+ * the space; what neither it nor rows say is taken out. config: of space_config. */
 int search_file_said(const struct search_file *f, const struct conf_row *rows, json_t *config,
                      struct err *e);
 

@@ -3,6 +3,7 @@
 #include "canon.h"
 #include "conf.h"
 #include "fun.h"
+#include "space_impl.h"
 
 #include <assert.h>
 #include <math.h>
@@ -179,9 +180,23 @@ void strategy_release(struct strategy_choice *c) {
 
 /* Proposing ------------------------------------------------------------------------------------ */
 
-const struct trial *strategy_known(const struct history *h, const double *u, size_t n) {
+/* The base, and what was made by hand, may be others than their points say. */
+static bool same_config(const json_t *a, const json_t *b) {
+    json_t *object = (json_t *)(uintptr_t)a;
+    if (!a || !b) return true; /* that of the point */
+    if (json_object_size(a) != json_object_size(b)) return false;
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+        const json_t *v = json_object_get(b, json_object_iter_key(at));
+        if (!v || !same_value(json_object_iter_value(at), v)) return false;
+    }
+    return true;
+}
+
+const struct trial *strategy_known(const struct history *h, const double *u, size_t n,
+                                   const json_t *config) {
     for (size_t i = 0; i < h->n; i++)
-        if (!memcmp(h->trial[i].u, u, n * sizeof *u)) return &h->trial[i];
+        if (!memcmp(h->trial[i].u, u, n * sizeof *u) && same_config(h->trial[i].config, config))
+            return &h->trial[i];
     return NULL;
 }
 
@@ -213,7 +228,7 @@ int strategy_propose(const struct strategy_ask *ask, struct proposal *p, struct 
         if (rc || p->what != PROPOSE_TRIAL || p->config) return rc;
         rc = strategy_settle(ask->space, p->u, &p->config, e);
         if (rc || !kind->draws || again.draw + 1 >= ask->draw + DRAWS ||
-            !strategy_known(&ask->history, p->u, ask->space->n))
+            !strategy_known(&ask->history, p->u, ask->space->n, p->config))
             return rc;
         json_decref(p->config);
     }

@@ -142,8 +142,10 @@ double strategy_normal(struct rng *r);
  * config: new; NULL: not wanted. ERR_NOMEM. */
 int strategy_settle(const struct space *s, double *u, json_t **config, struct err *e);
 
-/* The first job of a configuration, by its (settled) point; NULL: it is not known. */
-const struct trial *strategy_known(const struct history *h, const double *u, size_t n);
+/* The first job of a configuration, by its (settled) point and what strategy_settle makes of that;
+ * NULL: it is not known. */
+const struct trial *strategy_known(const struct history *h, const double *u, size_t n,
+                                   const json_t *config);
 
 /* The configurations that were proposed. */
 int64_t strategy_trials(const struct history *h);

@@ -159,7 +159,7 @@ static int take_answer(const struct question *q, const char *text, double *u, js
     TRY(read_answer(q, text, &answer, e));
     TRY(space_point(s, answer, what, u, e));
     TRY(strategy_settle(s, u, config, e));
-    const struct trial *known = strategy_known(q->ask->whole, u, s->n);
+    const struct trial *known = strategy_known(q->ask->whole, u, s->n, *config);
     if (known) {
         json_decref(*config);
         *config = NULL;

@@ -20,14 +20,17 @@ static int check(const struct space *s, const struct strategy_choice *c, const c
 static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {
     const size_t points = (size_t)strategy_option(ask->choice, "points");
     double u[SPACE_MAX_AXES];
+    json_t *config;
     bool found = true;
     int rc = 0;
     for (uint64_t i = 0; found; i++) {
         TRY(space_grid(ask->space, points, i, p->u, &found, e));
         memcpy(u, p->u, ask->space->n * sizeof *u);
         if (!found) break;
-        TRY(strategy_settle(ask->space, u, NULL, e));
-        if (!strategy_known(&ask->history, u, ask->space->n)) break;
+        TRY(strategy_settle(ask->space, u, &config, e));
+        const bool known = strategy_known(&ask->history, u, ask->space->n, config);
+        json_decref(config);
+        if (!known) break;
     }
     if (!found) p->what = PROPOSE_END;
 out:

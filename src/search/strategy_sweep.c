@@ -39,7 +39,7 @@ static int walk_axis(const struct strategy_ask *ask, size_t i, const json_t *bas
         memcpy(point, u, ask->space->n * sizeof *u);
         rc = strategy_settle(ask->space, point, &config, e);
         const bool other = config && !json_equal(config, base) && !json_equal(config, before);
-        *found = other && !strategy_known(&ask->history, point, ask->space->n);
+        *found = other && !strategy_known(&ask->history, point, ask->space->n, config);
         json_decref(before);
         before = config;
     }
@@ -57,7 +57,7 @@ static int propose(const struct strategy_ask *ask, struct proposal *p, struct er
     memcpy(p->u, ask->start, s->n * sizeof *p->u);
     memcpy(point, ask->start, s->n * sizeof *point);
     TRY(strategy_settle(s, point, &base, e));
-    bool found = !strategy_known(&ask->history, point, s->n);
+    bool found = !strategy_known(&ask->history, point, s->n, base);
     if (!space_active(s, p->u, there)) rc = err_set(e, ERR_NOMEM, "no memory for a configuration");
     for (size_t i = 0; i < s->n && !found && !rc; i++)
         if (there[i]) rc = walk_axis(ask, i, base, p->u, &found, e);

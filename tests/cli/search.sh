@@ -156,6 +156,33 @@ check "a search of the base alone" search d.json --out d
 check "begins where the base, train and the description are" says d/ledger.jsonl \
     '"config":{"lr":0.001,"optimizer":"adamw","batch":4,"set.num_hidden_layers":5}'
 
+# A description that lacks much, as many do: of what nobody says, trial 0 has what train makes of it.
+cat >bare.json <<END
+{"vocab_size": 2048, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4,
+ "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "model_type": "llama", "head_dim": null}
+END
+cat >silent.json <<END
+{"base": {"model": "./bare.json", "tokenizer": "byte", "data": "./text.txt", "seq": 32, "batch": 4, "lr": -1,
+          "optimizer": "auto"},
+ "budget": {"steps": 12}, "trials": 1, "seeds": 1, "confidence": 0, "space": {
+  "set.num_key_value_heads": {"choice": [1, 2]}, "set.head_dim": {"choice": [16, 32]},
+  "set.rope_theta": {"log": [100, 1000]}, "set.duet.logit_softcap": {"linear": [10, 30]},
+  "set.sliding_window": {"choice": [8, 16]}, "set.vocab_size": {"choice": [512, 1024]},
+  "set.rms_norm_eps": {"log": [1e-6, 1e-4]}, "init": {"choice": ["./straight"]},
+  "lr": {"log": [1e-4, 1e-2]}, "optimizer": {"choice": ["lion", "adamw"]}}}
+END
+check "a base of which little is said" search silent.json --out silent
+check "has what is known of it" says silent/ledger.jsonl \
+    '"config":{"set.rms_norm_eps":1e-0*5,"lr":0.001,"optimizer":"adamw"}'
+check "train of it" "$DUET" train --model bare.json --tokenizer byte --data text.txt --seq 32 --batch 4 --steps 12 \
+    --test-fraction 0.05 --no-rollback --out bare --quiet
+check "makes the same weights" same bare/model.blzt silent/trials/0000/seed-1/model.blzt
+check "how it stands is told" "$DUET" search status silent
+check "and drawn" "$DUET" search plot silent --chart knobs
+sed 's/"trials": 1,/"trials": 3, "strategy": "sweep",/; s/"init".*,$//' silent.json >silent3.json
+check "a sweep goes on from it" search silent3.json --out silent3
+check "and what it changes is told" says search.err "num_key_value_heads none -> [12]"
+
 # ---- halving -------------------------------------------------------------------------------------
 file h.json "\"trials\": 4, \"seeds\": 3, \"strategy\": {\"name\": \"halving\", \"rungs\": 2, \"eta\": 3}, \"jobs\": 2, $LR"
 check "halving" search h.json --out h

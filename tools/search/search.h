@@ -153,11 +153,10 @@ int search_noise(const struct search *s, struct gate_noise *out, struct err *e);
 const char *search_changes(const struct search *s, int64_t trial, int64_t from, char *buf,
                            size_t size);
 
-/* The base's point (space.n): of each axis the value nearest to what the base says, else to what
- * `duet train` would decide for it, else to what the model's description says. */
-int search_start(const struct search_file *f, double *u, struct err *e);
-/* Its configuration, which trial 0 has: new. What the base says is taken as it is, in the space or
- * not. */
+/* The base's configuration, which trial 0 has: new. Of each axis what the base says, as it is, in
+ * the space or not; else, and where that is -1 or "auto", what `duet train` decides for it, or what
+ * the model's description says. An axis of which that is not known is not in it, so that the trial
+ * is what `duet train` makes of the base; strategies see it in the middle (space_nearest). */
 int search_base(const struct search_file *f, json_t **config, struct err *e);
 
 /* Facts for the ledger's first line: new; NULL with *e filled. sources: of which the hashes are

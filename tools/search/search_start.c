@@ -49,15 +49,32 @@ static void release(struct read_base *b) {
     conf_release(&b->conf);
 }
 
-/* What the description says of a key of --set; borrowed, or NULL. */
+/* What the description says of a key of --set; borrowed, or NULL. Not the vocabulary, which is the
+ * tokenizer's unless it is set; null is silence. */
 static json_t *described(const json_t *description, const char *key) {
     const json_t *own = json_object_get(description, "duet");
-    return strncmp(key, "duet.", 5) ? json_object_get(description, key)
-                                    : json_object_get(own, key + 5);
+    json_t *v = strncmp(key, "duet.", 5) ? json_object_get(description, key)
+                                         : json_object_get(own, key + 5);
+    return json_is_null(v) || !strcmp(key, "vocab_size") ? NULL : v;
 }
 
 static bool put(json_t *to, const char *key, json_t *v) {
     return !v || json_object_get(to, key) || !json_object_set(to, key, v);
+}
+
+/* Does the base leave it to `duet train`, in so many words? */
+static bool is_left_open(const char *key, const json_t *v) {
+    const struct conf_row *row = conf_row(train_rows, key);
+    const char *def = row ? row->def : NULL;
+    if (!def) return false;
+    if (!strcmp(def, "-1")) return json_is_number(v) && json_number_value(v) == -1;
+    return !strcmp(def, "auto") && json_is_string(v) && !strcmp(json_string_value(v), def);
+}
+
+/* An option as it is given, else as it would be decided; where that is not known it stays away. */
+static bool put_option(json_t *base, const char *key, json_t *decided) {
+    if (is_left_open(key, json_object_get(base, key))) json_object_del(base, key);
+    return put(base, key, decided);
 }
 
 /* What trains the base where programs compete: the search's own, else the one that drives, else the
@@ -92,7 +109,7 @@ static int fill(json_t *base, const struct search_file *f, struct err *e) {
         const bool ok = !strcmp(key, "program")
                             ? put(base, key, first_program(f, f->space.axis + i))
                         : inner ? put(set, key + 4, described(c.json, key + 4))
-                                : put(base, key, json_object_get(all, key));
+                                : put_option(base, key, json_object_get(all, key));
         if (!ok) TRY(no_memory(e));
     }
     if (json_object_set(base, "set", set)) rc = no_memory(e);
@@ -106,29 +123,19 @@ out:
     return rc;
 }
 
-/* The base's point and, unless config is NULL, its configuration. */
-static int begin(const struct search_file *f, double *u, json_t **config, struct err *e) {
+int search_base(const struct search_file *f, json_t **config, struct err *e) {
     struct search_file whole = *f;
+    double u[SPACE_MAX_AXES];
     int rc;
+    *config = NULL;
     whole.base = json_copy(f->base);
     if (!whole.base) TRY(no_memory(e));
     TRY(fill(whole.base, f, e));
-    TRY(search_file_start(&whole, train_rows, u, e));
-    if (!config) goto out;
+    TRY(search_file_start(&whole, NULL, u, e));
     *config = space_config(&f->space, u);
-    rc = *config ? search_file_said(&whole, train_rows, *config, e) : no_memory(e);
+    rc = *config ? search_file_said(&whole, NULL, *config, e) : no_memory(e);
     if (rc) json_decref(*config), *config = NULL;
 out:
     json_decref(whole.base);
     return rc;
-}
-
-int search_start(const struct search_file *f, double *u, struct err *e) {
-    return begin(f, u, NULL, e);
-}
-
-int search_base(const struct search_file *f, json_t **config, struct err *e) {
-    double u[SPACE_MAX_AXES];
-    *config = NULL;
-    return begin(f, u, config, e);
 }
