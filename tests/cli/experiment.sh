@@ -163,9 +163,34 @@ check "its row repeats, by the copy" sh -c '"$1" search rerun exp "$2" --quiet |
     - "$DUET" "$row"
 check "so does that of a description that was edited" sh -c '"$1" search rerun exp "$2" --quiet |
     grep -q "The row repeats"' - "$DUET" "$one"
+copy=exp/$(sed -n '/"model":/s/.*"model": *"\.\/\(files\/my-[0-9a-f]*.json\)".*/\1/p' exp/ledger.jsonl | head -1)
+cp "$copy" kept.json
+n=$(wc -c <exp/ledger.jsonl)
+sed -i 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 1e-4/' "$copy"
+# kept WORDS: whoever trains in exp refuses, and says why
+kept() {
+    refuses "an experiment: $1" 1 "$copy $1" "$DUET" experiment --search exp lr=2e-3 --quiet
+    refuses "going on: $1" 1 "$copy $1" "$DUET" search --resume exp --quiet
+    refuses "a dry run: $1" 1 "$copy $1" "$DUET" search --resume exp --dry-run --quiet
+    refuses "a confirmation: $1" 1 "$copy $1" "$DUET" search confirm exp --quiet
+}
+kept "was changed since it was kept"
+rm "$copy"
+kept "is not there any more"
+cp kept.json "$copy"
+check "nothing of it is on record" equal "$(wc -c <exp/ledger.jsonl)" "$n"
 try "what is tried next is trained by what was kept" 3 lr=1e-5
 check "by the copy" says exp/trials/"$(printf %04d "$(value trial run.log)")"/seed-1/config.json \
     '"schedule": "constant"'
+
+# ---- a description that comes with duet, of programs that lie elsewhere
+sed 's/"model": "[^"]*"/"model": "stories260k"/; s/"seeds": 5/"seeds": 1, "confidence": 0/' exp.json >named.json
+check "a name, and a copy of the program" "$DUET" search named.json --out named --quiet
+check "its trials find it" grep -q "\"model\": \"$SRC/models/stories260k.json\"" named/trials/0000/config.json
+named() { "$DUET" experiment --search named "$@" --quiet >named.out 2>named.err
+    case $? in 0|3) ;; *) cat named.err; return 1 ;; esac; }
+check "another build, too" named --program ./driver
+check "it is trained" equal "$(value status named.out)" ok
 
 # ---- a search with a space
 sed -e 's/"strategy": "hand"/"strategy": "random", "confidence": 0, "space": SPACE/; s/"trials": 10/"trials": 2/' \

@@ -184,11 +184,63 @@ static void models(void **state) {
     assert_int_equal(remove_tree(at("search")), 0);
 }
 
+static void is_changed(const char *kept, const char *sentence) {
+    assert_int_equal(hand_check_kept(at("search"), kept, &e), ERR_INPUT);
+    if (!strstr(e.msg, sentence)) fail_msg("%s", e.msg);
+}
+
+/* A copy that is edited, or gone, is found by its name; and is no copy of what it was. */
+static void copies_that_are_edited(void **state) {
+    (void)state;
+    char inner[120], *one, *two, *all, *other;
+    make("search");
+    put("my.v2.json", "{1}");
+    put("tool", "#!/bin/sh\n");
+    chmod(at("tool"), 0700);
+    make("web");
+    put("web/config.json", "{}");
+    put("web/model.safetensors", "tensors");
+    one = keep("my.v2.json");
+    ok(hand_keep_file(at("search"), "programs", at("tool"), true, &two, &e));
+    all = keep_model("web/model.safetensors");
+    ok(hand_check_kept(at("search"), one, &e));
+    ok(hand_check_kept(at("search"), two, &e));
+    ok(hand_check_kept(at("search"), all, &e));
+    static const char *const others[] = {"demo", "./other/x-0123456789abcdef", "./files/none.json",
+                                         "./files/0123456789abcdef", "/a/files/x-0123456789abcdef"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        ok(hand_check_kept(at("search"), others[i], &e));
+    snprintf(inner, sizeof inner, "search/%.100s", one + 2);
+    put(inner, "{2}");
+    is_changed(one, ".json was changed since it was kept (hash ");
+    other = keep(inner);
+    assert_string_not_equal(other, one);
+    holds(at("search"), other, "{2}");
+    free(other);
+    free(keep("my.v2.json")); /* puts it back */
+    ok(hand_check_kept(at("search"), one, &e));
+    assert_int_equal(remove(at(inner)), 0);
+    is_changed(one, ".json is not there any more, which its trials read");
+    snprintf(inner, sizeof inner, "search/%.100s", two + 2);
+    put(inner, "#!/bin/bash\n");
+    is_changed(two, " was changed since it was kept");
+    snprintf(inner, sizeof inner, "search/%.*sx", (int)(strrchr(all, '/') - all - 1), all + 2);
+    put(inner, "one file more");
+    is_changed(all, " was changed since it was kept");
+    assert_int_equal(remove(at(inner)), 0);
+    ok(hand_check_kept(at("search"), all, &e));
+    free(one);
+    free(two);
+    free(all);
+    assert_int_equal(remove_tree(at("search")), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_by_what_is_in_them),
         cmocka_unit_test(copies_and_programs),
         cmocka_unit_test(models),
+        cmocka_unit_test(copies_that_are_edited),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_all);
 }

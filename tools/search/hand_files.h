@@ -12,8 +12,9 @@
 #include <stdbool.h>
 
 /* ./INNER/NAME-HASH.END of path's NAME.END (malloc()ed), a copy of it in the folder `dir` that is
- * made if it is not there; what lies there already is its own copy. program: it can be executed.
- * ERR_USAGE: path is no file, or is to be a program and cannot be executed; ERR_IO, ERR_NOMEM. */
+ * made if it is not there; what lies there already is its own copy, as long as it is what its name
+ * says. program: it can be executed. ERR_USAGE: path is no file, or is to be a program and cannot
+ * be executed; ERR_IO, ERR_NOMEM. */
 int hand_keep_file(const char *dir, const char *inner, const char *path, bool program, char **kept,
                    struct err *e);
 
@@ -21,6 +22,11 @@ int hand_keep_file(const char *dir, const char *inner, const char *path, bool pr
  * (format.h, model_file_of_run); of any other folder, or of weights of Hugging Face in a file, all
  * regular files that lie there, as ./files/FOLDER-HASH. */
 int hand_keep_model(const char *dir, const char *path, char **kept, struct err *e);
+
+/* Is what a configuration says was kept there ("./files/my-0123456789abcdef.json", or what lies in
+ * a folder of such a name) still what its name says? Anything else is no business of this.
+ * ERR_INPUT where it was changed or is not there; ERR_IO, ERR_NOMEM. */
+int hand_check_kept(const char *dir, const char *kept, struct err *e);
 
 /* Where a path of a configuration, or of search.json, leads: of what is kept into the folder `dir`
  * (so also of the whole paths of folders that were begun before "./", and moved since), else as it

@@ -3,6 +3,7 @@
 #include "file.h"
 #include "hand_files.h"
 #include "json_text.h"
+#include "model_shipped.h"
 #include "num.h"
 #include "opt.h"
 #include "suite.h"
@@ -142,10 +143,23 @@ static bool find_value(const struct search *s, json_t *o, const char *key) {
     return ok;
 }
 
+/* A description that comes with duet: a program that lies elsewhere, as a copy of this one does,
+ * would not find it by its name. What is not here either is left to it. */
+static bool find_shipped(json_t *o) {
+    const char *model = json_string_value(json_object_get(o, "model"));
+    char *found = NULL;
+    struct err e;
+    const int rc = model_shipped_find(&model, &found, &e);
+    const bool ok = found ? !json_object_set_new(o, "model", json_string(found)) : rc != ERR_NOMEM;
+    free(found);
+    return ok;
+}
+
 json_t *search_options(const struct search *s, int64_t trial) {
     static const char *const kept[] = {"model", "init", "adapter"};
     json_t *o = search_file_options(&s->file, search_config(s, trial));
     bool ok = o != NULL;
+    if (s->file.program || json_object_get(o, "program")) ok = ok && find_shipped(o);
     if (o) json_object_del(o, "program");
     for (size_t i = 0; i < sizeof kept / sizeof *kept && ok; i++) ok = find_value(s, o, kept[i]);
     if (ok) return o;

@@ -91,7 +91,8 @@ int64_t search_trials(const struct search *s);
 /* {axis: value}; lies in the ledger. */
 json_t *search_config(const struct search *s, int64_t trial);
 /* Its options, as `duet train --config` takes them (without "seed" and "program"), with whole paths
- * of what the folder keeps: new; NULL: no memory. */
+ * of what the folder keeps and, for programs that lie elsewhere, of what comes with this one: new;
+ * NULL: no memory. */
 json_t *search_options(const struct search *s, int64_t trial);
 /* The duet that trains it, malloc()ed; *program NULL: this one. ERR_NOMEM. */
 int search_program(const struct search *s, int64_t trial, char **program, struct err *e);
@@ -171,8 +172,9 @@ void search_known(const struct search *s, size_t *known);
  * file, for messages. ERR_INPUT, which names the key. */
 int search_same_file(const char *path, json_t *was, json_t *is, struct err *e);
 /* For who trains: is search.json what the ledger has of it (all but trials, jobs and launcher), and
- * does each proposal's hash follow from its configuration? ERR_INPUT, which names the key or the
- * line. search_open does this where it is to write. */
+ * does each proposal's hash follow from its configuration, and what it names that is kept in the
+ * folder (hand_files.h) hold what it held? ERR_INPUT, which names the key, the line or the file.
+ * search_open does this where it is to write. */
 int search_check_file(const struct search *s, struct err *e);
 /* The same, and that its sources (search_sources.h) are what they were: for who opened it to look
  * at, and trains. ERR_INPUT. */

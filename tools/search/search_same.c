@@ -1,6 +1,7 @@
 /* Is a folder still that of the search that its ledger tells of? */
 #include "search.h"
 
+#include "hand_files.h"
 #include "search_sources.h"
 
 #include <stdio.h>
@@ -91,13 +92,32 @@ static int same_hashes(const struct search *s, struct err *e) {
     return 0;
 }
 
+/* What trials by hand name is kept in the folder, and still what it was. */
+static int same_kept(const struct search *s, struct err *e) {
+    json_t *seen = json_object(), *v; /* the same file is in many configurations */
+    const char *key;
+    int rc = seen ? 0 : err_set(e, ERR_NOMEM, "no memory for a search");
+    for (size_t i = 0; i < s->ledger.n_jobs && !rc; i++)
+        json_object_foreach(json_object_get(s->ledger.job[i].json, "config"), key, v) {
+            const char *path = json_string_value(v);
+            if (!path || strncmp(path, "./", 2) || json_object_get(seen, path)) continue;
+            TRY(hand_check_kept(s->dir, path, e));
+            if (json_object_set_new(seen, path, json_true()))
+                TRY(err_set(e, ERR_NOMEM, "no memory for a search"));
+        }
+out:
+    json_decref(seen);
+    return rc;
+}
+
 int search_check_file(const struct search *s, struct err *e) {
     json_t *was = json_object_get(s->ledger.head, "file");
     char *path = search_path(s, "search.json");
     int rc;
     TRY(path ? 0 : err_set(e, ERR_NOMEM, "no memory for a search"));
     if (json_is_object(was)) TRY(search_same_file(path, was, s->file.json, e));
-    rc = same_hashes(s, e);
+    TRY(same_hashes(s, e));
+    rc = same_kept(s, e);
 out:
     free(path);
     return rc;
