@@ -88,7 +88,7 @@ json_t *axis_value(const struct axis *a, double u, double of) {
     return number(numeric_value(a, u, of));
 }
 
-bool same_value(const json_t *a, const json_t *b) {
+bool space_same(const json_t *a, const json_t *b) {
     if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
     return json_equal(a, b);
 }
@@ -99,7 +99,7 @@ static bool choice_coordinate(const struct axis *a, const json_t *value, double 
     for (size_t i = 0; i < n; i++) {
         const json_t *choice = json_array_get(a->choices, i);
         const bool is = a->kind == AXIS_choice
-                            ? same_value(choice, value)
+                            ? space_same(choice, value)
                             : share_value(a, json_number_value(choice), of) ==
                                   json_number_value(value);
         if (!is) continue;
@@ -137,7 +137,7 @@ bool axis_is_active(const struct axis *a, json_t *const *value) {
         const json_t *v = value[a->when[i].axis], *is = a->when[i].values;
         bool met = false;
         for (size_t k = 0; k < json_array_size(is) && !met; k++)
-            met = v && same_value(v, json_array_get(is, k));
+            met = v && space_same(v, json_array_get(is, k));
         if (!met) return false;
     }
     return true;

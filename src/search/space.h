@@ -87,6 +87,9 @@ size_t space_find(const struct space *s, const char *key);
  * "adamw,lion" is a choice. key: of the axis, for messages. NULL: ERR_USAGE, ERR_NOMEM. */
 json_t *space_axis_text(const char *key, const char *text, struct err *e);
 
+/* Equal, 2 and 2.0 too. */
+bool space_same(const json_t *a, const json_t *b);
+
 /* How many values an axis has; 0: a real one, or one whose values depend on those of another. */
 size_t axis_levels(const struct axis *a);
 

@@ -14,9 +14,6 @@ bool axis_coordinate(const struct axis *a, const json_t *value, double of, doubl
 /* Is it there, given the values of the axes before it in order? */
 bool axis_is_active(const struct axis *a, json_t *const *value);
 
-/* Equal, 2 and 2.0 too. */
-bool same_value(const json_t *a, const json_t *b);
-
 /* A value as a message shows it, and the values that an axis has. */
 const char *show_value(const json_t *v, char buf[80]);
 const char *show_axis(const struct axis *a, char buf[200]);

@@ -39,7 +39,7 @@ static json_t *level_value(struct walk *w, size_t i, size_t level) {
     if (!v) w->failed = w->no_memory = true;
     for (size_t k = 0; v && a->kind == AXIS_share_of && k < level; k++) {
         json_t *was = axis_value(a, level_coordinate(w, a, k), of);
-        const bool same = was && same_value(was, v);
+        const bool same = was && space_same(was, v);
         if (!was) w->failed = w->no_memory = true;
         json_decref(was);
         if (!same) continue;

@@ -105,7 +105,7 @@ static int read_choices(struct reader *r, bool shares) {
         const json_t *x = json_array_get(v, i);
         good = shares ? json_number_value(x) > 0 && json_number_value(x) <= 1e6
                       : json_is_string(x) || json_is_number(x) || json_is_boolean(x);
-        for (size_t k = 0; k < i && good; k++) good = !same_value(x, json_array_get(v, k));
+        for (size_t k = 0; k < i && good; k++) good = !space_same(x, json_array_get(v, k));
     }
     if (!good) return wrong(r, "choice", v, expected);
     r->a->choices = json_incref(v);

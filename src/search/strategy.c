@@ -3,7 +3,6 @@
 #include "canon.h"
 #include "conf.h"
 #include "fun.h"
-#include "space_impl.h"
 
 #include <assert.h>
 #include <math.h>
@@ -187,7 +186,7 @@ static bool same_config(const json_t *a, const json_t *b) {
     if (json_object_size(a) != json_object_size(b)) return false;
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         const json_t *v = json_object_get(b, json_object_iter_key(at));
-        if (!v || !same_value(json_object_iter_value(at), v)) return false;
+        if (!v || !space_same(json_object_iter_value(at), v)) return false;
     }
     return true;
 }

@@ -139,6 +139,22 @@ static void rungs_within_the_warm_up(void **state) {
     rung_is("", "'budget': {'tokens': 16384}, 'trials': 9, 'strategy': 'halving', 'space': "
                 "{'batch': {'choice': [2, 8, 4]}}",
             8, 20, "as few as 8 updates");
+    /* The base has all of the budget, whatever its warm-up and its batch. */
+    rung_is(", 'warmup': 60", HALVING "'space': {'warmup': {'int': [0, 2]}}", 12, 2, NULL);
+    rung_is(", 'warmup': 5, 'accum': 16",
+            "'budget': {'tokens': 16384}, 'trials': 9, 'strategy': 'halving', 'space': {'accum': "
+            "{'choice': [1, 2]}}",
+            8, 5, NULL);
+    /* 20 updates of warm-up come with a batch of 2 alone, which has 29 until the first rung; with
+     * one of 4 they are too many for its 15 */
+    static const char both[] = "'budget': {'tokens': 16384}, 'trials': 9, 'strategy': 'halving', "
+                               "'space': {'batch': {'choice': [2, 4]}, 'warmup': {'int': [0, 20], "
+                               "'when': {'batch': %d}}}";
+    char file[400];
+    snprintf(file, sizeof file, both, 2);
+    rung_is(", 'warmup': 1", file, 29, 20, NULL);
+    snprintf(file, sizeof file, both, 4);
+    rung_is(", 'warmup': 1", file, 15, 20, "as few as 15 updates");
     /* seconds are as many updates as this machine makes */
     const struct search_cost c =
         cost_of("", "'budget': {'time': 10}, 'trials': 9, 'strategy': 'halving', " LR);

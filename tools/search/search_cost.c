@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES = 12, SAMPLE_TEXT = 1 << 18 };
+enum { SAMPLES = 12, SAMPLE_TEXT = 1 << 18, RUNG_POINTS = 64 };
 #define SAMPLE_SECONDS 2.0 /* for asking about them */
 #define GOOD_SHARE 0.6     /* of the GEMM peak, of a training */
 #define USUAL_SHARE 0.4
@@ -258,38 +258,98 @@ static bool can_keep(const struct search *s) {
 
 /* Rungs ---------------------------------------------------------------------------------------- */
 
-/* The first update that passes the share ends a rung. */
+/* The first update that passes the share ends a rung. What counts is the configuration whose warm-up
+ * takes the most of its first rung. */
 static void note_rung(const struct costing *x, const struct asked *a) {
     struct search_cost *c = x->c;
-    const double updates = updates_of(x, a);
-    c->warmup = fmax(c->warmup, (double)a->plan.setup.sched.warmup);
-    if (updates > 0) c->rung_updates = fmin(c->rung_updates, ceil(c->rung * updates - 1e-9));
+    const double updates = updates_of(x, a), warmup = (double)a->plan.setup.sched.warmup;
+    const double rung = ceil(c->rung * updates - 1e-9);
+    if (!(updates > 0)) return;
+    const double more = isinf(c->rung_updates) ? 1 : warmup * c->rung_updates - c->warmup * rung;
+    if (more < 0 || (more == 0 && rung >= c->rung_updates)) return;
+    c->warmup = warmup;
+    c->rung_updates = rung;
 }
 
-/* The axis's largest number in the place of what the configuration says. */
-static bool raise_to_most(const struct search *s, const char *key, json_t *config) {
-    const size_t i = space_find(&s->file.space, key);
-    if (i == s->file.space.n || !(s->file.space.axis[i].most > 0)) return true;
-    return !json_object_set_new(config, key, json_integer((json_int_t)s->file.space.axis[i].most));
-}
+/* Axes that say where a rung lies in the warm-up, with those that they depend on. */
+struct deciders {
+    bool used[SPACE_MAX_AXES];   /* at their largest, or */
+    bool walked[SPACE_MAX_AXES]; /* in conditions: at each of their values */
+    double points;               /* combinations of these */
+};
 
-/* The longest warm-up beside the largest batch of the space, which makes the fewest updates of
- * anything but steps. */
-static int fill_rung(const struct costing *x, const json_t *base, struct err *e) {
+/* The longest warm-up beside the largest batch, which makes the fewest updates of anything but
+ * steps. */
+static struct deciders find_deciders(const struct search *s) {
     static const char *const keys[] = {"warmup", "batch", "accum", "seq"};
-    const struct search *s = x->s;
+    const struct space *space = &s->file.space;
     const size_t n = s->file.budget == SEARCH_steps ? 1 : sizeof keys / sizeof *keys;
-    struct asked a;
-    struct err why;
-    json_t *config = json_copy((json_t *)(uintptr_t)base);
-    bool ok = config != NULL;
-    for (size_t i = 0; i < n && ok; i++) ok = raise_to_most(s, keys[i], config);
-    const int rc = ok ? ask(s, config, &a, &why) : ERR_NOMEM;
+    struct deciders d = {.points = 1};
+    for (size_t i = 0; i < n; i++) {
+        const size_t axis = space_find(space, keys[i]);
+        if (axis < space->n) d.used[axis] = true;
+    }
+    for (size_t k = space->n; k-- > 0;) {
+        const struct axis *a = &space->axis[space->order[k]];
+        if (!d.used[space->order[k]]) continue;
+        if (d.walked[space->order[k]]) d.points *= (double)axis_levels(a);
+        if (a->kind == AXIS_share_of) d.used[a->of] = true;
+        for (size_t i = 0; i < a->n_when; i++)
+            d.used[a->when[i].axis] = d.walked[a->when[i].axis] = true;
+    }
+    return d;
+}
+
+/* Where an axis has its largest number. */
+static double most_of(const struct axis *a) {
+    const size_t n = json_array_size(a->choices);
+    for (size_t i = 0; i < n; i++)
+        if (json_number_value(json_array_get(a->choices, i)) == a->most) return axis_middle(i, n);
+    return n ? 0.5 : 1;
+}
+
+/* The base's configuration with the axes that decide as combination `index` has them. New. */
+static json_t *rung_config(const struct search *s, const struct deciders *d, uint64_t index,
+                           const json_t *base) {
+    const struct space *space = &s->file.space;
+    double u[SPACE_MAX_AXES];
+    for (size_t i = 0; i < space->n; i++) {
+        const size_t n = d->walked[i] ? axis_levels(&space->axis[i]) : 0;
+        u[i] = n ? axis_middle((size_t)(index % n), n) : most_of(&space->axis[i]);
+        if (n) index /= n;
+    }
+    json_t *config = json_copy((json_t *)(uintptr_t)base), *point = space_config(space, u);
+    bool ok = config && point;
+    for (size_t i = 0; i < space->n && ok; i++) {
+        json_t *v = json_object_get(point, space->axis[i].key);
+        if (!d->used[i]) continue;
+        if (v)
+            ok = !json_object_set(config, space->axis[i].key, v);
+        else
+            json_object_del(config, space->axis[i].key);
+    }
+    json_decref(point);
+    if (ok) return config;
     json_decref(config);
-    if (rc == ERR_NOMEM) return err_set(e, ERR_NOMEM, "no memory for a search");
-    if (rc) return 0; /* it could not be trained: the others tell */
-    note_rung(x, &a);
-    release(&a);
+    return NULL;
+}
+
+/* The base itself has all of the budget. */
+static int fill_rung(const struct costing *x, const json_t *base, struct err *e) {
+    const struct deciders d = find_deciders(x->s);
+    const double all = fmin(d.points, 0x1p53), n = fmin(all, RUNG_POINTS);
+    const double began = clock_seconds();
+    for (double i = 0; i < n && clock_seconds() - began < SAMPLE_SECONDS; i++) {
+        struct asked a;
+        struct err why;
+        json_t *config = rung_config(x->s, &d, (uint64_t)(i * (all / n)), base);
+        const int rc = config ? ask(x->s, config, &a, &why) : ERR_NOMEM;
+        json_decref(config);
+        if (rc == ERR_NOMEM) return err_set(e, ERR_NOMEM, "no memory for a search");
+        if (rc) continue; /* it could not be trained: the others tell */
+        note_rung(x, &a);
+        release(&a);
+    }
     return 0;
 }
 
@@ -346,7 +406,6 @@ static int measure(struct costing *x, const json_t *config, struct err *e) {
     c->num_params_M = 1e-6 * (double)model_param_count(&a.plan.model);
     rc = fill_text(x, &a, e);
     if (!rc) fill_seconds(x, &a);
-    if (!rc && c->rung < 1) note_rung(x, &a);
     release(&a);
     return rc;
 }

@@ -33,8 +33,9 @@ struct search_cost {
     double floor;           /* trainings of the base */
     bool can_keep;          /* there are seeds enough for the gate to be sure */
     double rung;            /* of halving: share of the budget at the lowest rung; else 1 */
-    double rung_updates;    /* until there, of what the space has the fewest; NaN: not known */
-    double warmup;          /* the longest warm-up of the space, in updates */
+    double rung_updates;    /* until there, of the configuration whose warm-up takes the most of it;
+                             * NaN: not known */
+    double warmup;          /* its warm-up, in updates */
 };
 
 /* s: as search_plan or search_open leave it. ERR_USAGE, ERR_INPUT where the base cannot be trained,
