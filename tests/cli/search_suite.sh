@@ -25,6 +25,12 @@ check "which compare prints again" same compare.out suite.out
 check "of folders, too" sh -c 'grep -c "\"decided\": 3" compare.json | grep -qx 2'
 check "goes on as a whole" "$DUET" search --resume suite --trials 4 --quiet
 check "to more trials" equal "$(froms suite/tiny)$(froms suite/code)" "base tpe tpe tpe base tpe tpe tpe "
+check "which suite.json says, too" says suite/suite.json '"trials": 4'
+n=$(cat suite/*/ledger.jsonl | wc -l)
+refuses "fewer than are there" 2 'suite "tiny": .*: 2 trials are asked for, and 4 are there' \
+    "$DUET" search --resume suite --trials 2 --quiet
+check "nothing is on record, nor in suite.json" equal \
+    "$(cat suite/*/ledger.jsonl | wc -l) $(grep -c '"trials": 4' suite/suite.json)" "$n 1"
 
 # ---- suite.json, changed by hand
 cp suite/suite.json suite.was
@@ -47,12 +53,25 @@ edited "other data of one" 's/code.txt/tiny.txt/' 'suite "code": suite/suite.jso
 edited "another name" 's/"code": {/"cod": {/' 'suite/suite.json: "suite" has no "code", of which there is a search: put it back'
 cat suite/*/ledger.jsonl >ledgers.now
 check "nothing is on record" same ledgers.was ledgers.now
-sed 's/"trials": 3/"trials": 9, "jobs": 2/' suite.was >suite/suite.json
-check "jobs and trials may be others" "$DUET" search --resume suite --quiet
+sed 's/"trials": 4/"trials": 5, "jobs": 2/' suite.was >suite/suite.json
+check "jobs and trials may be others: what it takes" "$DUET" search --resume suite --dry-run
+check "is of as many" equal "$(grep -c '^search: *5 trials at most' check.out)" 2
+check "it goes on" "$DUET" search --resume suite --quiet
+check "to as many" equal "$(froms suite/tiny)$(froms suite/code)" \
+    "base tpe tpe tpe tpe base tpe tpe tpe tpe "
+check "by as many processes" equal "$(cat suite/*/search.json | grep -c '"jobs": 2')" 2
+sed 's/"code": {/"more": {"data": "nowhere.txt"}, &/' suite.was >suite/suite.json
+n=$(cat suite/*/ledger.jsonl | wc -l)
+for dry in "" --dry-run; do
+    refuses "a data set more, which is not there ($dry)" 1 'suite "more": .*nowhere.txt' \
+        "$DUET" search --resume suite --quiet $dry
+done
+check "it is not begun, nor are the others gone on with" equal \
+    "$(ls -d suite/more 2>&1 | grep -c 'No such') $(cat suite/*/ledger.jsonl | wc -l)" "1 $n"
 cp suite.was suite/suite.json
 check "as it was" "$DUET" search --resume suite --dry-run
 cp check.out dry.out
-check "a dry run is of what there is" says dry.out '^search: *4 trials at most'
+check "a dry run is of what there is" says dry.out '^search: *5 trials at most'
 "$DUET" search compare suite >compare.out 2>compare.err
 check "and there is nothing to say" equal "$(cat compare.err)" ""
 echo more >>code.txt
@@ -61,6 +80,30 @@ refuses "not with another text" 1 'code.txt is another file' "$DUET" search --re
 "$DUET" search --resume suite --quiet >mixed.out 2>mixed.err
 check "nor as a suite: status" equal $? 1
 check "nor as a suite" says mixed.err '^duet: error: 1 of 2 searches failed: suite "code": .*code.txt is another file'
+
+# ---- a search that was stopped before it had a ledger
+sed 's/"trials": 3/"trials": 1/' suite.json >early.json
+must "$DUET" search early.json --out early --quiet >early.out 2>&1
+rm -r early/code early/tiny/ledger.jsonl early/tiny/trials early/tiny/best.json
+cp early/suite.json early.was
+sed -i 's/"steps": 4/"steps": 5/' early/suite.json
+refuses "is not gone on with by another budget" 1 'suite "tiny": early/suite.json: "budget.steps" is 5, and was 4' \
+    "$DUET" search --resume early --quiet
+check "nothing was trained" absent early/code early/tiny/ledger.jsonl
+cp early.was early/suite.json
+check "but by its own" "$DUET" search --resume early --quiet
+check "with both" equal "$(froms early/tiny)$(froms early/code)" "base base "
+
+# ---- searches that have nothing to show
+sed 's/"threads": 1}/"threads": 1, "lr": 9, "clip": 0, "warmup": 0, "optimizer": "lion"}/
+    s/"trials": 3/"trials": 2/; s/"steps": 4/"steps": 20/
+    s/"space": {[^}]*}}/"space": {"accum": {"int": [1, 2]}}/' suite.json >failing.json
+"$DUET" search failing.json --out failing --quiet >failing.out 2>failing.err
+check "bases that diverge: status" equal $? 1
+check "it is said" says failing.err '^duet: error: 2 of 2 searches failed: suite "tiny": failing/tiny: the base failed (nan): .*; nothing else was kept'
+check "of each" says failing.err '^warning: suite "code": failing/code: the base failed (nan)'
+check "the table has them, without values" sh -c 'grep -q "^tiny  *2 of 2" failing.out && ! grep -q nan failing.out'
+
 refuses "one search is nothing to compare" 1 'expected two or more to compare' "$DUET" search compare suite/tiny
 refuses "a suite is no search" 2 'suite is a suite, expected the folder of one of its searches: tiny, code' \
     "$DUET" search rerun suite 0

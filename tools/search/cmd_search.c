@@ -104,17 +104,6 @@ static double seconds(const struct search *s) {
     return sum;
 }
 
-/* What became of a base without a result; NULL: it has one, or may get one. */
-static const struct ledger_result *base_failure(const struct search *s) {
-    const struct ledger_result *r = search_trials(s) ? search_result(s, 0, 1) : NULL;
-    return r && r->status != TRIAL_ok ? r : NULL;
-}
-
-static const char *why_of(const struct ledger_result *r) {
-    const char *why = json_string_value(json_object_get(r->json, "why"));
-    return why ? why : "it gave no reason";
-}
-
 static void print_json(const struct search *s, int64_t best) {
     int kept, discarded, failed;
     size_t seeds = 0;
@@ -141,10 +130,10 @@ static void print_text(const struct search *s, int64_t best) {
     term_fact(stdout, "trials", "%lld: %d kept, %d discarded, %d failed",
               (long long)search_trials(s), kept, discarded, failed);
     term_fact(stdout, "trainings", "%zu", s->ledger.n_results);
-    const struct ledger_result *failure = base_failure(s);
+    const struct ledger_result *failure = search_base_failure(s);
     if (failure)
         term_fact(stdout, "base", "failed (%s): %s", trial_status_name(failure->status),
-                  why_of(failure));
+                  search_why(failure));
     else
         term_fact(stdout, "base", "%s", num_text(search_mean(s, 0, NULL), 4, base));
     if (best > 0) {
@@ -180,7 +169,7 @@ static int go(struct search *s, const struct search_opts *o, struct err *e) {
     const char *tsv = strcmp(o->view.tsv, "none") ? o->view.tsv : NULL;
     const int rc = drive_search(s, &(struct drive_opts){.tsv = tsv, .quiet = o->quiet}, e);
     const int64_t incumbent = search_incumbent(s);
-    const struct ledger_result *failure = incumbent > 0 ? NULL : base_failure(s);
+    const struct ledger_result *failure = incumbent > 0 ? NULL : search_base_failure(s);
     const int64_t best = failure ? -1 : incumbent;
     if (rc && rc != ERR_STOP) return rc;
     if (o->json)
@@ -188,11 +177,10 @@ static int go(struct search *s, const struct search_opts *o, struct err *e) {
     else
         print_text(s, best);
     fflush(stdout);
-    if (!rc && failure)
-        return err_set(e, ERR_INPUT, "%s: the base failed (%s): %.400s; nothing else was kept",
-                       s->dir, trial_status_name(failure->status), why_of(failure));
-    if (!rc && !o->quiet) say_next(s, best);
-    return rc;
+    if (rc) return rc;
+    if (failure) return search_check_base(s, e);
+    if (!o->quiet) say_next(s, best);
+    return 0;
 }
 
 /* The command ---------------------------------------------------------------------------------- */

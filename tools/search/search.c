@@ -250,6 +250,23 @@ int64_t search_rival(const struct search *s, int64_t trial) {
     return d ? d->against : -1;
 }
 
+const struct ledger_result *search_base_failure(const struct search *s) {
+    const struct ledger_result *r = search_trials(s) ? search_result(s, 0, 1) : NULL;
+    return r && r->status != TRIAL_ok ? r : NULL;
+}
+
+const char *search_why(const struct ledger_result *r) {
+    const char *why = json_string_value(json_object_get(r->json, "why"));
+    return why ? why : "it gave no reason";
+}
+
+int search_check_base(const struct search *s, struct err *e) {
+    const struct ledger_result *r = search_incumbent(s) > 0 ? NULL : search_base_failure(s);
+    if (!r) return 0;
+    return err_set(e, ERR_INPUT, "%s: the base failed (%s): %.400s; nothing else was kept", s->dir,
+                   trial_status_name(r->status), search_why(r));
+}
+
 size_t search_kept(const struct search *s) {
     size_t n = 0;
     for (size_t i = 0; i < s->ledger.n_decisions; i++)

@@ -123,6 +123,12 @@ int64_t search_known_trial(const struct search *s, const char *hash);
 int64_t search_incumbent(const struct search *s);
 /* The incumbent that trial was tested against; -1: none. */
 int64_t search_rival(const struct search *s, int64_t trial);
+/* What became of a base without a result; NULL: it has one, or may get one. */
+const struct ledger_result *search_base_failure(const struct search *s);
+/* In its own words. */
+const char *search_why(const struct ledger_result *r);
+/* ERR_INPUT where the base failed and nothing else was kept. */
+int search_check_base(const struct search *s, struct err *e);
 /* Keeps but for the base. */
 size_t search_kept(const struct search *s);
 /* Trials that were proposed by hand, which come on top of the planned ones. */

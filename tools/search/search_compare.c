@@ -238,12 +238,14 @@ static void print_results(const struct sides *all, int columns, FILE *out) {
         table_set(&t, 1, "%zu of %lld", d->decided, (long long)d->s.file.trials);
         table_set(&t, 2, "%zu", search_kept(&d->s));
         if (d->v.n && d->v.trial[0].seeds) table_set(&t, 3, "%.4f", d->v.trial[0].value);
-        if (d->best >= 0) table_set(&t, 4, "%.4f", d->v.trial[d->best].value);
+        if (d->best >= 0 && isfinite(d->v.trial[d->best].value))
+            table_set(&t, 4, "%.4f", d->v.trial[d->best].value);
         if (isfinite(d->gain)) table_set(&t, 5, "%.4f", d->gain);
         if (isfinite(d->low)) table_set(&t, 6, "%.4f", d->low);
         if (isfinite(d->high)) table_set(&t, 7, "%.4f", d->high);
         if (d->seeds > 0) table_set(&t, 8, "%lld", (long long)d->seeds);
-        if (d->best >= 0) table_set(&t, 9, "%lld", (long long)d->best);
+        if (d->best >= 0 && isfinite(d->v.trial[d->best].value))
+            table_set(&t, 9, "%lld", (long long)d->best);
     }
     fprintf(out, "%s, %s is better; gain of the best over the base\n", head,
             metric->higher ? "higher" : "lower");

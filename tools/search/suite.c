@@ -3,6 +3,7 @@
 #include "file.h"
 #include "json_text.h"
 #include "search.h"
+#include "train_opts.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -140,18 +141,11 @@ out:
     return rc;
 }
 
-int suite_create(struct suite *s, const json_t *json, const char *path, const char *dir,
-                 struct err *e) {
+static int write_file(const struct suite *s, struct err *e) {
     struct file_out f = {0};
-    char *text = NULL, *file = NULL;
+    char *text = json_text_dump(s->json, JSON_INDENT(2)), *file = file_join(s->dir, "suite.json");
     int rc;
-    *s = (struct suite){0};
-    TRY(search_check_free(dir, e));
-    TRY(suite_plan(s, json, path, dir, e));
-    text = json_text_dump(s->json, JSON_INDENT(2));
-    file = file_join(dir, "suite.json");
     if (!text || !file) TRY(no_memory(e));
-    TRY(file_mkdirs(dir, e));
     TRY(file_out_open(&f, file, e));
     file_out_write(&f, text, strlen(text));
     file_out_write(&f, "\n", 1);
@@ -159,8 +153,25 @@ int suite_create(struct suite *s, const json_t *json, const char *path, const ch
 out:
     free(text);
     free(file);
+    return rc;
+}
+
+int suite_create(struct suite *s, const json_t *json, const char *path, const char *dir,
+                 struct err *e) {
+    int rc;
+    *s = (struct suite){0};
+    TRY(search_check_free(dir, e));
+    TRY(suite_plan(s, json, path, dir, e));
+    TRY(file_mkdirs(dir, e));
+    rc = write_file(s, e);
+out:
     if (rc) suite_close(s);
     return rc;
+}
+
+int suite_extend(struct suite *s, int64_t trials, bool dry, struct err *e) {
+    if (json_object_set_new(s->json, "trials", json_integer(trials))) return no_memory(e);
+    return dry ? 0 : write_file(s, e);
 }
 
 int suite_open(struct suite *s, const char *dir, struct err *e) {
@@ -187,17 +198,32 @@ out:
 
 /* Is it the same? ------------------------------------------------------------------------------ */
 
-/* What the ledger of a search in dir has of its file, against what suite.json says of it now. */
+/* What is on record of the file of the search in dir: in its ledger, or in search.json where it was
+ * stopped before it had one. New; NULL: nothing, for damage that is told where it goes on. */
+static int recorded(const char *dir, json_t **was, struct err *e) {
+    struct search begun = {0};
+    struct search_file file = {0};
+    struct err own;
+    char *path = file_join(dir, "search.json");
+    int rc = path ? search_open(&begun, dir, false, &own) : ERR_NOMEM;
+    *was = rc ? NULL : json_incref(json_object_get(begun.ledger.head, "file"));
+    if (!*was && rc != ERR_NOMEM) {
+        rc = search_file_open(&file, path, train_rows, &own);
+        *was = rc ? NULL : json_incref(file.json);
+        search_file_close(&file);
+    }
+    search_close(&begun);
+    free(path);
+    return rc == ERR_NOMEM ? no_memory(e) : 0;
+}
+
+/* What a search in dir has on record of its file, against what suite.json says of it now. */
 static int check_begun(const struct suite *s, size_t i, const char *dir, const char *path,
                        struct err *e) {
-    struct search begun = {0}, now = {0};
-    json_t *tree = suite_search(s, i), *was, *program;
-    struct err own; /* damage of its own, which is told where it goes on */
-    int rc = tree ? search_open(&begun, dir, false, &own) : ERR_NOMEM;
-    if (rc == ERR_NOMEM) TRY(no_memory(e));
-    was = rc ? NULL : json_object_get(begun.ledger.head, "file");
-    rc = 0;
-    if (!json_is_object(was)) goto out;
+    struct search now = {0};
+    json_t *tree = suite_search(s, i), *was = NULL, *program;
+    int rc = tree ? recorded(dir, &was, e) : no_memory(e);
+    if (rc || !json_is_object(was)) goto out;
     TRY(search_plan(&now, tree, path, e));
     /* By hand: the copy that keep_program made. */
     program = json_object_get(was, "program");
@@ -207,8 +233,8 @@ static int check_begun(const struct suite *s, size_t i, const char *dir, const c
     rc = search_same_file(path, was, now.file.json, e);
     if (rc) err_prefix(e, "suite \"%s\"", suite_name(s, i));
 out:
-    search_close(&begun);
     search_close(&now);
+    json_decref(was);
     json_decref(tree);
     return rc;
 }

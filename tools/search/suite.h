@@ -18,6 +18,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { SUITE_MOST = 1000, SUITE_MAX_NAME = 64 };
 
@@ -42,6 +43,9 @@ int suite_plan(struct suite *s, const json_t *json, const char *path, const char
  * checked can still not be there later. ERR_USAGE also where dir holds anything. */
 int suite_create(struct suite *s, const json_t *json, const char *path, const char *dir,
                  struct err *e);
+
+/* So many trials from now on: in s, and in suite.json unless `dry`. */
+int suite_extend(struct suite *s, int64_t trials, bool dry, struct err *e);
 
 /* ERR_USAGE, for who wants a search: one of these, by their names. */
 int suite_refuse(const char *dir, struct err *e);
