@@ -233,6 +233,12 @@ int strategy_propose(const struct strategy_ask *ask, struct proposal *p, struct 
     }
 }
 
+int strategy_left(const struct strategy_ask *ask, int64_t most, int64_t *n, struct err *e) {
+    const struct strategy *kind = ask->choice->kind;
+    *n = most;
+    return kind->left ? kind->left(ask, most, n, e) : 0;
+}
+
 double strategy_option(const struct strategy_choice *c, const char *name) {
     size_t i = 0;
     while (strcmp(c->kind->options[i].name, name)) {

@@ -54,6 +54,8 @@ struct strategy {
     /* Can it be used so? ERR_USAGE. what: names it in messages. NULL: always. */
     int (*check)(const struct space *s, const struct strategy_choice *c, const char *what,
                  struct err *e);
+    /* As strategy_left; NULL: it does not end of itself. */
+    int (*left)(const struct strategy_ask *ask, int64_t most, int64_t *n, struct err *e);
     /* Fills what, u (not yet in the middle of levels), trial, rung and share. */
     int (*propose)(const struct strategy_ask *ask, struct proposal *p, struct err *e);
 };
@@ -125,6 +127,14 @@ void strategy_release(struct strategy_choice *c); /* accepts all zeros */
 /* Where a configuration is known already and the strategy draws, it is asked up to 20 times.
  * PROPOSE_WAIT only with a pending result in the history. ERR_NOMEM. */
 int strategy_propose(const struct strategy_ask *ask, struct proposal *p, struct err *e);
+
+/* So many of `most` new configurations it will still propose, with ask->history as it is: all of
+ * them, but for grid and sweep, and halving over these, which end. More than come where Hyperband or
+ * a program stands above these. ERR_NOMEM. */
+int strategy_left(const struct strategy_ask *ask, int64_t most, int64_t *n, struct err *e);
+
+/* New configurations of halving's bracket that begins s rungs below all of the budget. */
+size_t halving_bracket(const struct strategy_choice *c, int s);
 
 /* For strategies ------------------------------------------------------------------------------- */
 

@@ -17,22 +17,44 @@ static int check(const struct space *s, const struct strategy_choice *c, const c
     return err_set(e, ERR_USAGE, "%s: the grid has more combinations than can be counted", what);
 }
 
-static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {
+/* The first from number *index on that nobody has tried, or none. */
+static int walk(const struct strategy_ask *ask, uint64_t *index, double *at, bool *found,
+                struct err *e) {
     const size_t points = (size_t)strategy_option(ask->choice, "points");
     double u[SPACE_MAX_AXES];
     json_t *config;
-    bool found = true;
     int rc = 0;
-    for (uint64_t i = 0; found; i++) {
-        TRY(space_grid(ask->space, points, i, p->u, &found, e));
-        memcpy(u, p->u, ask->space->n * sizeof *u);
-        if (!found) break;
+    for (;; ++*index) {
+        TRY(space_grid(ask->space, points, *index, at, found, e));
+        if (!*found) break;
+        memcpy(u, at, ask->space->n * sizeof *u);
         TRY(strategy_settle(ask->space, u, &config, e));
         const bool known = strategy_known(&ask->history, u, ask->space->n, config);
         json_decref(config);
         if (!known) break;
     }
-    if (!found) p->what = PROPOSE_END;
+out:
+    return rc;
+}
+
+static int propose(const struct strategy_ask *ask, struct proposal *p, struct err *e) {
+    uint64_t index = 0;
+    bool found = true;
+    const int rc = walk(ask, &index, p->u, &found, e);
+    if (!rc && !found) p->what = PROPOSE_END;
+    return rc;
+}
+
+static int left(const struct strategy_ask *ask, int64_t most, int64_t *n, struct err *e) {
+    double u[SPACE_MAX_AXES];
+    bool found = true;
+    int rc = 0;
+    *n = 0;
+    for (uint64_t index = 0; *n < most; index++) {
+        TRY(walk(ask, &index, u, &found, e));
+        if (!found) break;
+        ++*n;
+    }
 out:
     return rc;
 }
@@ -43,5 +65,6 @@ const struct strategy strategy_grid = {
     .options = options,
     .n_options = 1,
     .check = check,
+    .left = left,
     .propose = propose,
 };

@@ -49,11 +49,11 @@ static double share_of(const struct walk *w, int rung) {
     return 1 / power(w->eta, w->top - rung);
 }
 
-static size_t bracket_size(const struct walk *w) {
-    const double cohort = strategy_option(w->ask->choice, "cohort");
-    if (strategy_option(w->ask->choice, "hyperband"))
-        return (size_t)ceil((w->top + 1) * power(w->eta, w->s) / (w->s + 1));
-    return cohort > 0 ? (size_t)cohort : (size_t)power(w->eta, w->top);
+size_t halving_bracket(const struct strategy_choice *c, int s) {
+    const double cohort = strategy_option(c, "cohort"), eta = strategy_option(c, "eta");
+    const double rungs = strategy_option(c, "rungs");
+    if (strategy_option(c, "hyperband")) return (size_t)ceil(rungs * power(eta, s) / (s + 1));
+    return cohort > 0 ? (size_t)cohort : (size_t)power(eta, (int)rungs - 1);
 }
 
 static bool better(const struct trial *a, const struct trial *b) {
@@ -189,7 +189,7 @@ static int walk(struct walk *w, struct below *all, struct proposal *p, struct er
     int rc = 0;
     for (int turn = 0; !done && !rc; turn++) {
         w->s = hyperband ? w->top - turn % (w->top + 1) : w->top;
-        const size_t planned = bracket_size(w), job = w->job;
+        const size_t planned = halving_bracket(w->ask->choice, w->s), job = w->job;
         struct below *b = &all[w->s];
         rc = first_rung(w, planned, b, p, &done, e);
         if (rc || done) break;
@@ -225,6 +225,14 @@ static int propose(const struct strategy_ask *ask, struct proposal *p, struct er
     return rc;
 }
 
+/* Brackets of the same s share a strategy below; where they are all the same it sees all. */
+static int left(const struct strategy_ask *ask, int64_t most, int64_t *n, struct err *e) {
+    struct strategy_ask below = *ask;
+    if (strategy_option(ask->choice, "hyperband")) return 0;
+    below.choice = ask->choice->over;
+    return strategy_left(&below, most, n, e);
+}
+
 const struct strategy strategy_halving = {
     .name = "halving",
     .help = "many for a share of the budget, the best for more of it",
@@ -233,5 +241,6 @@ const struct strategy strategy_halving = {
     .over = true,
     .rungs = true,
     .check = check,
+    .left = left,
     .propose = propose,
 };

@@ -183,6 +183,25 @@ sed 's/"trials": 1,/"trials": 3, "strategy": "sweep",/; s/"init".*,$//' silent.j
 check "a sweep goes on from it" search silent3.json --out silent3
 check "and what it changes is told" says search.err "num_key_value_heads none -> [12]"
 
+# ---- as many as there are ------------------------------------------------------------------------
+# finished NAME STRATEGY LR N: of a search of 20 trials whose base, lr 5e-4, may lie outside the space
+finished() {
+    file "$1.json" "\"trials\": 20, \"seeds\": 1, \"confidence\": 0, \"strategy\": $2, \"space\": {\"lr\": $3}"
+    sed -i 's/"batch": 4,/"batch": 4, "lr": 5e-4,/' "$1.json"
+    search "$1.json" --dry-run
+    check "$1: trainings" says search.out "^trainings: *${5:-$4} to ${5:-$4}$"
+    check "$1 ends" search "$1.json" --out "$1"
+    "$DUET" search status "$1" >status.out
+    check "with $4 of $4" says status.out "^trials: *$4 of $4 decided"
+    check "and is finished" says status.out "^state: *finished"
+    check "which have" equal "$(count "$1" proposal '"rung":0,')" "$4"
+}
+finished grid-outside '"grid"' '{"choice": [2e-3, 4e-3]}' 3
+finished grid-inside '"grid"' '{"choice": [5e-4, 4e-3]}' 2
+finished grid-rounded '"grid"' '{"int": [1, 2]}' 3
+finished sweep-over '{"name": "sweep", "points": 3}' '{"log": [1e-4, 1e-2]}' 4
+finished halving-grid '{"name": "halving", "rungs": 2, "over": "grid"}' '{"choice": [2e-3, 4e-3, 8e-3]}' 4 3 # 1 + 3/3 + 2/3
+
 # ---- halving -------------------------------------------------------------------------------------
 file h.json "\"trials\": 4, \"seeds\": 3, \"strategy\": {\"name\": \"halving\", \"rungs\": 2, \"eta\": 3}, \"jobs\": 2, $LR"
 check "halving" search h.json --out h

@@ -207,7 +207,7 @@ refuses "--chart of status" 2 "chart has no effect on" "$DUET" search status s -
 
 # ---- spaces that have an end -------------------------------------------------------------------
 mkdir grid
-sed 's/"lr": {"log": \[1e-4, 1e-2\]}/"lr": {"choice": [0.002, 0.004]}/' before/search.json >grid/search.json
+sed 's/"lr": {"log": \[1e-4, 1e-2\]}/"lr": {"choice": [0.002, 0.004]}/; s/"seeds": 2/"seeds": 2, "strategy": "grid"/' before/search.json >grid/search.json
 {
     ledger | sed '/"trial": 2,/,$d'
     for i in 2 3; do
@@ -219,6 +219,8 @@ sed 's/"lr": {"log": \[1e-4, 1e-2\]}/"lr": {"choice": [0.002, 0.004]}/' before/s
 check "all of its configurations are tried" sh -c \
     "'$DUET' search status grid | grep -q '^trials: *4 of 4 decided; 1 kept, 2 discarded$'"
 check "so it is finished" sh -c "'$DUET' search status grid | grep -q '^state: *finished$'"
+sed -i 's/"grid"/"random"/' grid/search.json
+check "others meet known ones again" sh -c "'$DUET' search status grid | grep -q '^trials: *4 of 10 decided'"
 mkdir hand
 sed -e '/^ "space":/d' -e 's/"seeds": 2,/"seeds": 2, "strategy": "hand"}/' before/search.json >hand/search.json
 {

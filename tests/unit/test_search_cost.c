@@ -101,6 +101,27 @@ static void trainings(void **state) {
     near(c.runs.most, 8 + 54 * 13 / 9.0 + 6 * 7, 1e-12);
 }
 
+/* Hyperband's brackets are of 9 from 1/9 on, of 5 from 1/3 on and of 3: 1 + 2/3 + 2/3, 5/3 + 2/3 and
+ * 3 trainings, of which 1, 1 and 3 come to the end; the next one has only 2 of the 9. */
+static void as_many_as_there_are(void **state) {
+    (void)state;
+    struct search_cost c =
+        cost_of("", "'budget': {'time': 7}, 'trials': 20, 'seeds': 3, 'strategy': {'name': "
+                    "'halving', 'hyperband': true}, " LR);
+    const double one = 7 / 3.0 + 7 / 3.0 + 3 + 2 / 9.0 + 2 / 9.0 + 2 / 3.0;
+    near(c.trainings.least, 3 + one, 1e-12);
+    near(c.trainings.most, 3 + one + 2 * 6, 1e-12);
+    near(c.runs.least, 3 + (9 + 3 + 1) + (5 + 1) + 3 + (2 + 1 + 1), 1e-12);
+#define SMALL "'seeds': 1, 'space': {'batch': {'choice': [2, 4, 8]}, 'accum': {'int': [1, 2]}}, "
+    c = cost_of("", "'budget': {'time': 7}, 'trials': 50, " SMALL "'strategy': 'grid'");
+    assert_true(c.trainings.least == 6 && c.trainings.most == 6);
+    c = cost_of(", 'lr': 1e-3", "'budget': {'time': 7}, 'trials': 50, " SMALL "'strategy': 'sweep'");
+    assert_true(c.trainings.least == 4 && c.trainings.most == 4);
+    /* at random the base is met again, or not */
+    c = cost_of("", "'budget': {'time': 7}, 'trials': 50, " SMALL "'strategy': 'random'");
+    assert_true(c.trainings.least == 6 && c.trainings.most == 7);
+}
+
 /* says NULL: there is no warning. */
 static void rung_is(const char *base, const char *file, double updates, double warmup,
                     const char *says) {
@@ -166,6 +187,7 @@ int main(void) {
         cmocka_unit_test(evaluation_counts),
         cmocka_unit_test(seconds_are_of_all_of_it),
         cmocka_unit_test(trainings),
+        cmocka_unit_test(as_many_as_there_are),
         cmocka_unit_test(rungs_within_the_warm_up),
     };
     return cmocka_run_group_tests(tests, make_files, remove_all);

@@ -6,6 +6,16 @@
 
 #include <xxhash.h>
 
+/* So many are still to come, of any number that there may be. */
+static void left_is(struct game *g, int64_t expected) {
+    for (int64_t most = 0; most < 12; most++) {
+        int64_t n;
+        g->ask.history = (struct history){g->trial, g->n};
+        ok(strategy_left(&g->ask, most, &n, &e));
+        assert_int_equal(n, expected < most ? expected : most);
+    }
+}
+
 /* The largest distance between the distribution of n values, sorted here, and the uniform one. */
 static int rising(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -93,6 +103,7 @@ static void grid_ends(void **state) {
         "{\"a\":0.5,\"b\":\"y\"}", "{\"a\":1,\"b\":\"x\"}", "{\"a\":1,\"b\":\"y\"}",
     };
     for (int i = 0; i < 6; i++) {
+        left_is(g, 6 - i);
         assert_int_equal(game_next(g, &p), PROPOSE_TRIAL);
         char *text = canon_text(p.config);
         assert_string_equal(text, all[i]);
@@ -124,11 +135,13 @@ static void sweep_turns_one_knob(void **state) {
         "{\"a\":0.5,\"b\":\"x\",\"c\":10,\"e\":5}",
     };
     for (int i = 0; i < 8; i++) {
+        left_is(g, 8 - i);
         assert_int_equal(game_next(g, &p), PROPOSE_TRIAL);
         char *text = canon_text(p.config);
         assert_string_equal(text, all[i]);
         free(text);
     }
+    left_is(g, 0);
     assert_int_equal(game_next(g, &p), PROPOSE_END);
     json_decref(base);
     game_end(g);

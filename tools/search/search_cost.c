@@ -204,40 +204,78 @@ out:
 
 /* Trainings ------------------------------------------------------------------------------------ */
 
-/* A cohort of eta^(rungs - 1) takes the first rung, one training, and for each further rung what is
- * new in it, 1 - 1 / eta. */
-double search_cost_share(const struct search *s) {
-    const struct strategy_choice *choice = &s->file.strategy;
-    if (!choice->kind->rungs) return 1;
-    const double rungs = strategy_option(choice, "rungs"), eta = strategy_option(choice, "eta");
-    return fmin(1, (1 + (rungs - 1) * (1 - 1 / eta)) / pow(eta, rungs - 1));
-}
+/* What configurations take with one seed. */
+struct work {
+    double trainings; /* whole ones, in sum */
+    double runs;      /* processes */
+    double whole;     /* that come to all of the budget */
+};
 
-/* Where the base has that many seeds, and a candidate these. Of halving's configurations one in
- * eta^(rungs - 1) comes to the whole budget, where it takes further seeds, and each goes through
- * 1 + 1 / eta + ... processes. */
-static void count_trainings(const struct search *s, double base, double seeds, double *trainings,
-                            double *runs) {
-    const struct strategy_choice *choice = &s->file.strategy;
-    const double others = (double)s->file.trials - 1;
-    double whole = 1, each = 1;
-    if (choice->kind->rungs) {
-        const double rungs = strategy_option(choice, "rungs"), eta = strategy_option(choice, "eta");
-        whole = pow(eta, 1 - rungs);
-        each = (1 - pow(eta, -rungs)) / (1 - 1 / eta);
+/* Of halving, bracket after bracket: of the first rung all of its share, and of each further one
+ * what is new in it. */
+static struct work halving_work(const struct strategy_choice *c, double others) {
+    const double eta = strategy_option(c, "eta");
+    const int top = (int)strategy_option(c, "rungs") - 1;
+    const bool hyperband = strategy_option(c, "hyperband") != 0;
+    struct work w = {0};
+    for (int turn = 0; others > 0; turn++) {
+        const int s = hyperband ? top - turn % (top + 1) : top;
+        double n = fmin((double)halving_bracket(c, s), others), share = pow(eta, -s);
+        others -= n;
+        w.trainings += n * share;
+        w.runs += n;
+        for (int k = 0; k < s; k++) {
+            n = fmax(1, floor(n / eta));
+            w.trainings += n * share * (eta - 1);
+            w.runs += n;
+            share *= eta;
+        }
+        w.whole += n;
     }
-    *trainings = base + others * (search_cost_share(s) + whole * (seeds - 1));
-    *runs = base + others * (each + whole * (seeds - 1));
+    return w;
 }
 
-static void fill_trainings(const struct search *s, struct search_cost *c) {
+static struct work work_of(const struct search *s, double others) {
+    const struct strategy_choice *choice = &s->file.strategy;
+    if (choice->kind->rungs) return halving_work(choice, others);
+    return (struct work){others, others, others};
+}
+
+double search_cost_share(const struct search *s) {
+    const double others = fmax(1, (double)s->file.trials - 1);
+    return s->file.strategy.kind->rungs ? work_of(s, others).trainings / others : 1;
+}
+
+/* Where the base has that many seeds, and a candidate these. What comes to the whole budget takes
+ * further seeds there. */
+static void count_trainings(const struct work *w, double base, double seeds, double *trainings,
+                            double *runs) {
+    *trainings = base + w->trainings + w->whole * (seeds - 1);
+    *runs = base + w->runs + w->whole * (seeds - 1);
+}
+
+/* Of a configuration that is known nothing is trained: a strategy that does not end of itself comes
+ * to all that there are, the base perhaps among them. With halving that is known only of what came
+ * to the end. */
+static int fill_trainings(const struct search *s, struct search_cost *c, struct err *e) {
     const double seeds = s->plan.max_seeds, floor = fmin(seeds, JUDGE_FLOOR);
-    const bool all = s->file.every_seed;
+    const bool all = s->file.every_seed, halving = s->file.strategy.kind->rungs;
+    double there = space_count(&s->file.space, 0); /* NaN: no memory, as many as may be */
+    int64_t expected;
+    const int rc = search_expected(s, &expected, e);
+    if (rc) return rc;
+    if (expected < 0) expected = s->file.trials;
+    if (expected - search_by_hand(s) < s->file.trials) there = INFINITY; /* all of them are new */
+    const double others = fmax(0, (double)(expected - 1 - search_by_hand(s)));
+    const struct work least = work_of(s, fmin(others, fmax(there - 1, 0)));
+    const struct work most = work_of(s, halving ? others : fmin(others, there));
     c->floor = floor;
-    count_trainings(s, all ? seeds : floor, all ? seeds : 1, &c->trainings.least, &c->runs.least);
-    count_trainings(s, all ? seeds : floor, all ? seeds : fmin(seeds, SEARCH_COST_SEEDS),
+    count_trainings(&least, all ? seeds : floor, all ? seeds : 1, &c->trainings.least,
+                    &c->runs.least);
+    count_trainings(&most, all ? seeds : floor, all ? seeds : fmin(seeds, SEARCH_COST_SEEDS),
                     &c->trainings.usual, &c->runs.usual);
-    count_trainings(s, seeds, seeds, &c->trainings.most, &c->runs.most);
+    count_trainings(&most, seeds, seeds, &c->trainings.most, &c->runs.most);
+    return 0;
 }
 
 /* Would the gate keep a configuration that is better beyond all noise? With few seeds no difference
@@ -422,7 +460,7 @@ int search_cost(const struct search *s, struct search_cost *c, struct err *e) {
     TRY(search_base(&s->file, &config, e));
     TRY(measure(&x, config, e));
     if (c->rung < 1) TRY(fill_rung(&x, config, e));
-    fill_trainings(s, c);
+    TRY(fill_trainings(s, c, e));
     c->can_keep = can_keep(s);
     rc = sample(&x, e);
     if (isinf(c->rung_updates)) c->rung_updates = NAN;

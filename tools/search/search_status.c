@@ -95,18 +95,6 @@ static void find_hits(struct status *st) {
     }
 }
 
-/* What was proposed by hand comes on top; a space may have fewer configurations. */
-static int64_t planned(const struct search *s) {
-    const struct strategy_choice *how = &s->file.strategy;
-    const bool grid = !strcmp(how->kind->name, "grid");
-    if (!strcmp(how->kind->name, SEARCH_HAND)) return -1;
-    const double most =
-        space_count(&s->file.space, grid ? (size_t)strategy_option(how, "points") : 0);
-    const int64_t trials = s->file.trials;
-    /* NaN: not known */
-    return search_by_hand(s) + (most < (double)trials ? (int64_t)most : trials);
-}
-
 /* A trial that is still to come takes as long as those before it did, the base aside; of halving
  * they take what the base says, as those that end first are short. */
 static void tell_time(struct status *st) {
@@ -130,10 +118,16 @@ static void tell_time(struct status *st) {
     st->left = st->planned < 0 ? NAN : fmax(left, 0) / (double)v->s->file.jobs;
 }
 
+static bool is_by_hand(const struct search *s) {
+    return !strcmp(s->file.strategy.kind->name, SEARCH_HAND);
+}
+
 static int gather(struct status *st, const struct search_view *v, bool running, struct err *e) {
     *st = (struct status){.v = v, .running = running, .gain = {NAN, NAN, NAN, 0}};
     for (size_t i = 0; i < v->n; i++) st->decided += v->trial[i].decided;
-    st->planned = planned(v->s);
+    const int rc = v->n ? search_expected(v->s, &st->planned, e) : 0;
+    if (rc) return rc;
+    if (!v->n) st->planned = is_by_hand(v->s) ? -1 : v->s->file.trials;
     find_work(st);
     find_hits(st);
     tell_time(st);
