@@ -215,6 +215,10 @@ must "$DUET" train --config "h/trials/000$last/config.json" --seed 1 --out hs --
 "$DUET" eval hs --exact --json >exact.json 2>exact.err
 check "to the value of a run that never stopped" close_to "$(json bits_per_byte exact.json)" \
     "$(ledger h result | sed -n "s/.*\"trial\":$last,\"seed\":1,\"rung\":1,.*\"value\":\([^,]*\),.*/\1/p")" 1e-12
+file he.json "\"trials\": 3, \"seeds\": 3, \"every_seed\": true, \"strategy\": {\"name\": \"halving\", \"rungs\": 2, \"eta\": 3}, $LR"
+check "with every seed" search he.json --out he
+check "the one that went on rests on two" says he/ledger.jsonl '"seeds":3,.*"first_seed":2,'
+check "so its line says" grep -q '(.* to .*)  *2  *[0-9][^ ]*  lr ' search.err
 
 # ---- trials that fail ----------------------------------------------------------------------------
 file m.json '"trials": 8, "jobs": 2, "strategy": "random", "seeds": 1, "confidence": 0,

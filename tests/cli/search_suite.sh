@@ -51,6 +51,9 @@ check "and says it in one line" equal "$(sed 's/ when the search.*//' compare.er
 edited "another base" 's/"batch": 2/"batch": 1/' '"base.batch" is 1, and was 2'
 edited "other data of one" 's/code.txt/tiny.txt/' 'suite "code": suite/suite.json: "base.data" is ".*tiny.txt", and was ".*code.txt"'
 edited "another name" 's/"code": {/"cod": {/' 'suite/suite.json: "suite" has no "code", of which there is a search: put it back'
+"$DUET" search compare suite >compare.out 2>compare.err
+check "compare has both" equal "$? $(grep -c '^tiny \|^code ' compare.out)" "0 2"
+check "and says what is not named" says compare.err '^warning: suite/suite.json: "suite" has no "code"'
 cat suite/*/ledger.jsonl >ledgers.now
 check "nothing is on record" same ledgers.was ledgers.now
 sed 's/"trials": 4/"trials": 5, "jobs": 2/' suite.was >suite/suite.json

@@ -108,7 +108,7 @@ static inline void write_ledger_lines(FILE *f) {
     proposal_line(f, 8, 8, 0, 1, 0.005, 4, 2, ", \"note\": \"a note\\twith a tab\"");
     kept_lines(f, 8, 1, kept_values[1],
                "\"reason\": \"proven\", \"diff\": -0.0625, \"low\": -0.1, \"high\": -0.02, "
-               "\"log_e\": 8, \"threshold\": 5.5, \"seeds\": 3");
+               "\"log_e\": 8, \"threshold\": 5.5, \"seeds\": 3, \"first_seed\": 2");
     proposal_line(f, 9, 9, 0, 1, 0.005, 8, 2, "");
 }
 

@@ -207,6 +207,19 @@ static void a_suite_is_its_searches(void **state) {
     assert_string_equal(word(json_array_get(searches, 1), "name"), "code");
     json_decref(o);
     free(text);
+    f = create("suite", "suite.json"); /* one is there under another name */
+    fputs("{\"base\": {}, \"budget\": {\"steps\": 100}, \"trials\": 20, \"space\": {\"lr\": "
+          "{\"log\": [1e-4, 1e-2]}}, \"suite\": {\"tiny\": {\"data\": \"t\"}, \"cod\": "
+          "{\"data\": \"c\"}}}",
+          f);
+    fclose(f);
+    text = compared(dirs, 1, true);
+    o = json_loads(text, 0, NULL);
+    searches = json_object_get(o, "searches");
+    assert_int_equal(json_array_size(searches), 2);
+    assert_string_equal(word(json_array_get(searches, 1), "name"), "code");
+    json_decref(o);
+    free(text);
     free((void *)(uintptr_t)dirs[0]);
 }
 

@@ -272,7 +272,7 @@ static void best_text(void **state) {
              "seeds:                1.7500, 1.8000, 1.6500, 1.8000\n"
              "difference:           -0.2625 [%+.4f, %+.4f] to the base\n"
              "kept_for:             -0.0625 [-0.1000, -0.0200] to trial 1\n"
-             "evidence:             e 2.98e+03, needed 245, 3 seeds\n"
+             "evidence:             e 2.98e+03, needed 245, 2 seeds\n"
              "\n"
              "option                  best      base\n"
              "lr                     0.005     0.002\n"
@@ -300,6 +300,7 @@ static void best_config(void **state) {
     fclose(f);
     j = json_loads(printed, 0, NULL);
     assert_true(number_at(j, "seeds", "3") == 1.65 && number_at(j, "evidence", "log_e") == 8);
+    assert_true(number_at(j, "evidence", "seeds") == 2); /* the first chose it */
     assert_true(number_at(j, "base", "lr") == 0.002 && number_at(j, "options", "batch") == 4);
     assert_string_equal(json_string_value(json_object_get(j, "hash")), "0000000000000009");
     json_decref(j);

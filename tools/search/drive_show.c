@@ -125,7 +125,7 @@ void drive_show_decision(struct drive *d, int64_t trial) {
     mark_of(s, trial, &v, mark, sizeof mark, &style);
     char took[32];
     log_mark(&d->show.line, style, mark, "%5lld  %9s  %-30s  %5lld  %7s  %s%s", (long long)trial,
-             value, diff, (long long)(v.seeds > 0 ? v.seeds : seeds), log_duration(seconds, took),
+             value, diff, (long long)(v.seeds > 0 ? v.behind : seeds), log_duration(seconds, took),
              trial ? "" : "base: ", *changes ? changes : "nothing");
 }
 

@@ -297,6 +297,7 @@ bool search_evidence(const struct search *s, int64_t trial, struct search_eviden
     const struct ledger_decision *d = search_decision(s, trial);
     const json_t *j = d ? json_object_get(d->json, "evidence") : NULL;
     const char *reason = json_string_value(json_object_get(j, "reason"));
+    const int64_t seeds = whole_of(j, "seeds"), first = whole_of(j, "first_seed");
     *out = (struct search_evidence){
         .reason = reason ? reason : "",
         .diff = real_of(j, "diff"),
@@ -307,7 +308,8 @@ bool search_evidence(const struct search *s, int64_t trial, struct search_eviden
         .chance = real_of(j, "chance"),
         .value = real_of(j, "value"),
         .rival = real_of(j, "rival"),
-        .seeds = whole_of(j, "seeds"),
+        .seeds = seeds,
+        .behind = first > 1 && first <= seeds ? seeds - first + 1 : seeds,
         .test = whole_of(j, "test"),
         .noise = real_of(j, "noise"),
     };

@@ -141,6 +141,7 @@ struct search_evidence {
     double log_e, threshold, chance;
     double value, rival; /* means of the shared seeds, as measured */
     int64_t seeds;       /* used of the candidate */
+    int64_t behind;      /* of these what it rests on: not the first, where that chose (halving) */
     int64_t test;        /* number of the test, from 1 */
     double noise;        /* standard deviation of one result then */
 };

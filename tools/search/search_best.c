@@ -54,7 +54,7 @@ static json_t *evidence_json(const struct best *b) {
                      (json_int_t)search_rival(b->v->s, b->trial), "diff", num_json(d.diff), "low",
                      num_json(d.low), "high", num_json(d.high), "reason",
                      ev->reason ? ev->reason : "unknown", "log_e", num_json(ev->log_e), "threshold",
-                     num_json(ev->threshold), "seeds", (json_int_t)ev->seeds);
+                     num_json(ev->threshold), "seeds", (json_int_t)ev->behind);
 }
 
 static int print_json(const struct best *b, FILE *out, struct err *e) {
@@ -181,7 +181,7 @@ static int print_text(const struct best *b, FILE *out, struct err *e) {
         print_delta(out, "kept_for", &d, rival);
         if (isfinite(b->ev.log_e) && isfinite(b->ev.threshold))
             term_fact(out, "evidence", "e %.3g, needed %.3g, %lld seeds", exp(b->ev.log_e),
-                      exp(b->ev.threshold), (long long)b->ev.seeds);
+                      exp(b->ev.threshold), (long long)b->ev.behind);
     }
     return print_config(b, out, e);
 }

@@ -1,6 +1,7 @@
 #include "search_compare.h"
 
 #include "facts.h"
+#include "file.h"
 #include "search_knobs.h"
 #include "search_view.h"
 #include "suite.h"
@@ -81,17 +82,29 @@ out:
     return rc;
 }
 
+/* Of a suite, if it has begun. */
+static int add_inner(struct sides *all, const struct suite *suite, const char *name,
+                     struct err *e) {
+    char *inner = file_join(suite->dir, name);
+    int rc = inner ? 0 : no_memory(e);
+    if (inner && search_is(inner)) rc = add_search(all, inner, e);
+    free(inner);
+    return rc;
+}
+
+/* Also what its file names no more, which is told (warn_of_suite). */
 static int add(struct sides *all, const char *dir, struct err *e) {
     struct suite suite;
+    json_t *gone = NULL;
     int rc = 0;
     if (!suite_is(dir)) return add_search(all, dir, e);
     TRY(suite_open(&suite, dir, e));
-    for (size_t i = 0; i < suite.n && !rc; i++) {
-        char *inner = suite_dir(&suite, i);
-        if (!inner) rc = no_memory(e);
-        if (inner && search_is(inner)) rc = add_search(all, inner, e); /* else it has not begun */
-        free(inner);
-    }
+    for (size_t i = 0; i < suite.n && !rc; i++)
+        rc = add_inner(all, &suite, suite_name(&suite, i), e);
+    if (!rc) rc = suite_gone(&suite, &gone, e);
+    for (size_t i = 0; i < json_array_size(gone) && !rc; i++)
+        rc = add_inner(all, &suite, json_string_value(json_array_get(gone, i)), e);
+    json_decref(gone);
     suite_close(&suite);
 out:
     return rc;

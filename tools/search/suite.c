@@ -239,24 +239,49 @@ out:
     return rc;
 }
 
-/* Searches that the file names no more. */
-static int check_gone(const struct suite *s, const char *path, struct err *e) {
+static int visible(const struct dirent *d) {
+    return *d->d_name != '.';
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+int suite_gone(const struct suite *s, json_t **names, struct err *e) {
     const json_t *members = json_object_get(s->json, "suite");
-    const struct dirent *entry;
-    DIR *d = opendir(s->dir);
-    int rc = d ? 0 : err_errno(e, ERR_IO, "%s: cannot be read", s->dir);
-    while (d && !rc && (entry = readdir(d))) {
-        if (*entry->d_name == '.' || json_object_get(members, entry->d_name)) continue;
-        char *inner = file_join(s->dir, entry->d_name);
-        if (!inner) rc = no_memory(e);
-        if (inner && search_is(inner))
-            rc = err_set(e, ERR_INPUT,
-                         "%s: \"suite\" has no \"%.80s\", of which there is a search: put it back, "
-                         "or begin another suite",
-                         path, entry->d_name);
+    struct dirent **entry = NULL;
+    const int n = scandir(s->dir, &entry, visible, by_name);
+    int rc = 0;
+    *names = json_array();
+    if (n < 0) rc = err_errno(e, ERR_IO, "%s: cannot be read", s->dir);
+    if (!rc && !*names) rc = no_memory(e);
+    for (int i = 0; i < n; i++) {
+        const char *name = entry[i]->d_name;
+        const bool looked = !rc && !json_object_get(members, name);
+        char *inner = looked ? file_join(s->dir, name) : NULL;
+        if (looked && !inner) rc = no_memory(e);
+        if (inner && search_is(inner) && json_array_append_new(*names, json_string_nocheck(name)))
+            rc = no_memory(e);
         free(inner);
+        free(entry[i]);
     }
-    if (d) closedir(d);
+    free(entry);
+    if (!rc) return 0;
+    json_decref(*names);
+    *names = NULL;
+    return rc;
+}
+
+static int check_gone(const struct suite *s, const char *path, struct err *e) {
+    json_t *names;
+    int rc = suite_gone(s, &names, e);
+    if (rc) return rc;
+    if (json_array_size(names))
+        rc = err_set(e, ERR_INPUT,
+                     "%s: \"suite\" has no \"%.80s\", of which there is a search: put it back, or "
+                     "begin another suite",
+                     path, json_string_value(json_array_get(names, 0)));
+    json_decref(names);
     return rc;
 }
 

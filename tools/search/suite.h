@@ -54,6 +54,9 @@ int suite_open(struct suite *s, const char *dir, struct err *e);
 /* For who goes on: does suite.json say of each search that has begun what is on record there
  * (search_same_file), and does it name them all? ERR_INPUT, which names data set and key. */
 int suite_check_same(const struct suite *s, struct err *e);
+/* Names of searches that are in the folder, and that the file names no more: a new array, in the
+ * order of the names. ERR_IO, ERR_NOMEM. */
+int suite_gone(const struct suite *s, json_t **names, struct err *e);
 void suite_close(struct suite *s); /* accepts all zeros */
 
 /* Member i, in the order of the file: its name, its folder (malloc()ed), and the file of its search
