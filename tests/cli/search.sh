@@ -202,6 +202,14 @@ finished grid-rounded '"grid"' '{"int": [1, 2]}' 3
 finished sweep-over '{"name": "sweep", "points": 3}' '{"log": [1e-4, 1e-2]}' 4
 finished halving-grid '{"name": "halving", "rungs": 2, "over": "grid"}' '{"choice": [2e-3, 4e-3, 8e-3]}' 4 3 # 1 + 3/3 + 2/3
 
+"$DUET" search compare grid-outside grid-inside >compare.out
+check "compared, too" says compare.out "^grid-outside  *3 of 3 "
+sed -i 's/"strategy": *"grid"/"strategy": "hand"/' grid-inside/search.json
+"$DUET" search compare grid-outside grid-inside >compare.out 2>compare.err
+check "by hand there is no end" says compare.out "^grid-inside  *2  "
+"$DUET" search compare grid-outside grid-inside --json >compare.json 2>compare.err
+check "also as JSON" equal "$(grep -c '"trials": null' compare.json)" 1
+
 # ---- halving -------------------------------------------------------------------------------------
 file h.json "\"trials\": 4, \"seeds\": 3, \"strategy\": {\"name\": \"halving\", \"rungs\": 2, \"eta\": 3}, \"jobs\": 2, $LR"
 check "halving" search h.json --out h

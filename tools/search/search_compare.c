@@ -20,6 +20,7 @@ struct side {
     struct search_view v;
     int64_t best;   /* the incumbent; -1: no trial has a result yet */
     size_t decided; /* trials */
+    int64_t expected; /* in all; -1: by hand, without an end */
     double gain, low, high;
     int64_t seeds; /* of the gain */
 };
@@ -77,6 +78,7 @@ static int add_search(struct sides *all, const char *dir, struct err *e) {
     if (!d->name) return no_memory(e);
     TRY(search_open(&d->s, dir, false, e));
     TRY(search_view(&d->v, &d->s, e));
+    TRY(view_expected(&d->v, &d->expected, e));
     rc = measure(d, e);
 out:
     return rc;
@@ -248,7 +250,10 @@ static void print_results(const struct sides *all, int columns, FILE *out) {
         const struct side *d = all->side[i];
         table_row(&t);
         table_set(&t, 0, "%s", d->name);
-        table_set(&t, 1, "%zu of %lld", d->decided, (long long)d->s.file.trials);
+        if (d->expected < 0)
+            table_set(&t, 1, "%zu", d->decided);
+        else
+            table_set(&t, 1, "%zu of %lld", d->decided, (long long)d->expected);
         table_set(&t, 2, "%zu", search_kept(&d->s));
         if (d->v.n && d->v.trial[0].seeds) table_set(&t, 3, "%.4f", d->v.trial[0].value);
         if (d->best >= 0 && isfinite(d->v.trial[d->best].value))
@@ -341,7 +346,7 @@ static json_t *side_json(const struct side *d) {
     facts_text(o, "dir", d->s.dir);
     facts_put(o, "budget", copy_of(json_object_get(d->s.file.json, "budget")));
     facts_put(o, "sources", copy_of(json_object_get(head, "sources")));
-    facts_whole(o, "trials", (uint64_t)d->s.file.trials);
+    facts_put(o, "trials", d->expected < 0 ? json_null() : json_integer(d->expected));
     facts_whole(o, "decided", d->decided);
     facts_whole(o, "kept", search_kept(&d->s));
     facts_real(o, "base", d->v.n ? d->v.trial[0].value : NAN);

@@ -118,16 +118,11 @@ static void tell_time(struct status *st) {
     st->left = st->planned < 0 ? NAN : fmax(left, 0) / (double)v->s->file.jobs;
 }
 
-static bool is_by_hand(const struct search *s) {
-    return !strcmp(s->file.strategy.kind->name, SEARCH_HAND);
-}
-
 static int gather(struct status *st, const struct search_view *v, bool running, struct err *e) {
     *st = (struct status){.v = v, .running = running, .gain = {NAN, NAN, NAN, 0}};
     for (size_t i = 0; i < v->n; i++) st->decided += v->trial[i].decided;
-    const int rc = v->n ? search_expected(v->s, &st->planned, e) : 0;
+    const int rc = view_expected(v, &st->planned, e);
     if (rc) return rc;
-    if (!v->n) st->planned = is_by_hand(v->s) ? -1 : v->s->file.trials;
     find_work(st);
     find_hits(st);
     tell_time(st);

@@ -76,6 +76,13 @@ static struct view_trial look(const struct ledger *l, int64_t trial) {
     return t;
 }
 
+int view_expected(const struct search_view *v, int64_t *n, struct err *e) {
+    const struct search_file *f = &v->s->file;
+    if (v->n) return search_expected(v->s, n, e);
+    *n = strcmp(f->strategy.kind->name, SEARCH_HAND) ? f->trials : -1;
+    return 0;
+}
+
 int search_view(struct search_view *v, const struct search *s, struct err *e) {
     int rc = 0;
     *v = (struct search_view){.s = s, .incumbent = search_incumbent(s)};

@@ -43,6 +43,8 @@ struct search_view {
 
 /* s must outlive v. ERR_NOMEM; nothing is left then. */
 int search_view(struct search_view *v, const struct search *s, struct err *e);
+/* As search_expected, but for a search without a trial, which has as many as it was given. */
+int view_expected(const struct search_view *v, int64_t *n, struct err *e);
 void search_view_release(struct search_view *v); /* accepts all zeros */
 
 /* Of the trials that were trained and decided, the base aside, the share that was kept; NaN: none
