@@ -56,12 +56,15 @@ check "compare has both" equal "$? $(grep -c '^tiny \|^code ' compare.out)" "0 2
 check "and says what is not named" says compare.err '^warning: suite/suite.json: "suite" has no "code"'
 cat suite/*/ledger.jsonl >ledgers.now
 check "nothing is on record" same ledgers.was ledgers.now
-sed 's/"trials": 4/"trials": 5, "jobs": 2/' suite.was >suite/suite.json
+printf '#!/bin/sh\necho "$2" >>"%s/launched"\nexec "$@"\n' "$WORK" >launch.sh
+chmod +x launch.sh
+sed "s|\"trials\": 4|\"trials\": 5, \"jobs\": 2, \"launcher\": \"$WORK/launch.sh\"|" suite.was >suite/suite.json
 check "jobs and trials may be others: what it takes" "$DUET" search --resume suite --dry-run
 check "is of as many" equal "$(grep -c '^search: *5 trials at most' check.out)" 2
 check "it goes on" "$DUET" search --resume suite --quiet
 check "to as many" equal "$(froms suite/tiny)$(froms suite/code)" \
     "base tpe tpe tpe tpe base tpe tpe tpe tpe "
+check "through the launcher" sh -c '[ "$(grep -cx train launched)" = 2 ]'
 check "by as many processes" equal "$(cat suite/*/search.json | grep -c '"jobs": 2')" 2
 sed 's/"code": {/"more": {"data": "nowhere.txt"}, &/' suite.was >suite/suite.json
 n=$(cat suite/*/ledger.jsonl | wc -l)

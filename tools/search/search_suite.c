@@ -5,6 +5,7 @@
 #include "search_compare.h"
 #include "search_cost.h"
 #include "suite.h"
+#include "words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,17 +22,38 @@ static bool has_begun(const struct suite *suite, size_t i) {
     return yes;
 }
 
-/* What suite.json says of trials and jobs holds for what has begun, too: no fewer trials than that,
- * and as many processes. --trials may also be fewer. */
+/* Takes jobs and launcher from suite.json, where it says them. *other: that changes the search's. */
+static int take_processes(struct search *s, const struct suite *suite, bool *other,
+                          struct err *e) {
+    json_t *jobs = json_object_get(suite->json, "jobs"), *words;
+    json_t *launcher = json_object_get(suite->json, "launcher");
+    const bool as_many = !jobs || (int64_t)json_number_value(jobs) == (int64_t)s->file.jobs;
+    const bool same = !launcher || json_equal(launcher, json_object_get(s->file.json, "launcher"));
+    int rc = 0;
+    *other = !as_many || !same;
+    if (!as_many) {
+        s->file.jobs = (int)json_number_value(jobs);
+        if (json_object_set(s->file.json, "jobs", jobs)) TRY(no_memory(e));
+    }
+    if (!same) {
+        TRY(words_read(suite->dir, "launcher", launcher, &words, e));
+        json_decref(s->file.launcher);
+        s->file.launcher = words;
+        if (json_object_set(s->file.json, "launcher", launcher)) TRY(no_memory(e));
+    }
+out:
+    return rc;
+}
+
+/* What suite.json says of trials, jobs and launcher holds for what has begun, too: no fewer trials
+ * than that. --trials may also be fewer. */
 static int follow(struct search *s, const struct suite *suite, const struct search_opts *o,
                   bool dry, struct err *e) {
-    json_t *jobs = json_object_get(suite->json, "jobs");
     const int64_t said = (int64_t)json_number_value(json_object_get(suite->json, "trials"));
     const int64_t trials = o->trials ? o->trials : said > s->file.trials ? said : s->file.trials;
-    const bool other = jobs && (int64_t)json_number_value(jobs) != (int64_t)s->file.jobs;
-    if (!o->trials && trials == s->file.trials && !other) return 0;
-    if (other && json_object_set(s->file.json, "jobs", jobs)) return no_memory(e);
-    if (other) s->file.jobs = (int)json_number_value(jobs);
+    bool other;
+    const int rc = take_processes(s, suite, &other, e);
+    if (rc || (!o->trials && trials == s->file.trials && !other)) return rc;
     return search_extend(s, trials, dry, e);
 }
 

@@ -12,8 +12,8 @@ int search_suite_begin(const json_t *json, const char *path, const struct search
                        struct err *e);
 
 /* Goes on with the one in o->resume: with what has begun and what has not. All that has not is
- * looked at before one is trained. More trials in suite.json, and its jobs, hold for what has
- * begun, too; o->trials is written there. */
+ * looked at before one is trained. More trials in suite.json, and its jobs and launcher, hold for
+ * what has begun, too; o->trials is written there. */
 int search_suite_resume(const struct search_opts *o, struct err *e);
 
 #endif
