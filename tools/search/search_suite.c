@@ -22,7 +22,7 @@ static bool has_begun(const struct suite *suite, size_t i) {
     return yes;
 }
 
-/* Takes jobs and launcher from suite.json, where it says them. *other: that changes the search's. */
+/* Takes jobs and launcher from suite.json, where it says them. *other: they were others. */
 static int take_processes(struct search *s, const struct suite *suite, bool *other,
                           struct err *e) {
     json_t *jobs = json_object_get(suite->json, "jobs"), *words;
