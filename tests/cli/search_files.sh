@@ -74,6 +74,11 @@ sed -i 's/"intermediate_size": 96/"intermediate_size": 64/' m2.json
 changed "another description" ma "m2.json is another file" 1
 file shipped.json "$DATA, \"set\": {$TINY}" '"model": {"choice": ["stories260k", "demo"]}'
 check "descriptions that come with duet" search shipped.json --dry-run
+file shapes.json "$DATA, \"set\": {\"num_hidden_layers\": 1}" \
+    '"model": {"choice": ["m1.json", "m2.json"]}, "set.hidden_size": {"choice": [16, 32]}' '"trials": 1'
+sed -i 's/"trials": 2, //' shapes.json
+check "a base without one begins in the middle" search shapes.json --out shapes
+check "and is on record with it" says shapes/ledger.jsonl "\"trial\":0,.*\"config\":{\"model\":\"$WORK/m2.json\",\"set.hidden_size\":[0-9]*}"
 
 must "$DUET" train --model m1.json --data text.txt --tokenizer byte --seq 32 --steps 1 --out run --quiet >train.out
 file init.json "$DATA, \"init\": \"run\"" "\"init\": {\"choice\": [\"run\"]}, $LR"

@@ -88,14 +88,29 @@ static json_t *first_program(const struct search_file *f, const struct axis *a) 
     return json_array_get(a->choices, 0);
 }
 
+/* A base without a model cannot be trained: it has the one in the middle of the axis. */
+static bool put_model(json_t *base, const struct space *s) {
+    static const char *const keys[] = {"model", "init"};
+    bool ok = true;
+    for (size_t i = 0; i < 2 && ok; i++) {
+        const size_t axis = space_find(s, keys[i]);
+        if (axis == s->n || json_object_get(base, "model") || json_object_get(base, "init"))
+            continue;
+        const json_t *all = s->axis[axis].choices;
+        ok = put(base, keys[i], json_array_get(all, axis_level(0.5, json_array_size(all))));
+    }
+    return ok;
+}
+
 /* Adds what the base leaves to options' defaults and to the model's description, of the axes. */
-static int fill(json_t *base, const struct search_file *f, struct err *e) {
+static int fill(const struct search_file *f, struct err *e) {
     struct read_base b = {0};
     struct train_files files = {0};
     struct model_config c = {0};
-    json_t *all = NULL, *set = NULL;
+    json_t *base = f->base, *all = NULL, *set = NULL;
     char *text = NULL;
     int rc;
+    if (!put_model(base, &f->space)) TRY(no_memory(e));
     TRY(read_base(&b, f, e));
     text = conf_to_json(&b.conf, NULL, NULL);
     all = text ? json_loads(text, 0, NULL) : NULL;
@@ -130,7 +145,7 @@ int search_base(const struct search_file *f, json_t **config, struct err *e) {
     *config = NULL;
     whole.base = json_copy(f->base);
     if (!whole.base) TRY(no_memory(e));
-    TRY(fill(whole.base, f, e));
+    TRY(fill(&whole, e));
     TRY(search_file_start(&whole, NULL, u, e));
     *config = space_config(&f->space, u);
     rc = *config ? search_file_said(&whole, NULL, *config, e) : no_memory(e);
