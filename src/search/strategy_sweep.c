@@ -23,8 +23,8 @@ static double coordinate(const struct axis *a, size_t k, size_t n) {
     return axis_middle((size_t)(level + 0.5), levels);
 }
 
-/* Values of an axis from number *k on: the first that is neither the base's nor the one before (of a
- * rounded share) nor known. Its point is in u. */
+/* Values of an axis from number *k on: the first that is neither the base's nor the one before (of
+ * a rounded share) nor known. Its point is in u. */
 static int walk_axis(const struct strategy_ask *ask, size_t i, const json_t *base, size_t *k,
                      double *u, bool *found, struct err *e) {
     const struct axis *a = &ask->space->axis[i];

@@ -101,8 +101,8 @@ static void trainings(void **state) {
     near(c.runs.most, 8 + 54 * 13 / 9.0 + 6 * 7, 1e-12);
 }
 
-/* Hyperband's brackets are of 9 from 1/9 on, of 5 from 1/3 on and of 3: 1 + 2/3 + 2/3, 5/3 + 2/3 and
- * 3 trainings, of which 1, 1 and 3 come to the end; the next one has only 2 of the 9. */
+/* Hyperband's brackets are of 9 from 1/9 on, of 5 from 1/3 on and of 3: 1 + 2/3 + 2/3, 5/3 + 2/3
+ * and 3 trainings, of which 1, 1 and 3 come to the end; the next one has only 2 of the 9. */
 static void as_many_as_there_are(void **state) {
     (void)state;
     struct search_cost c =
@@ -115,7 +115,8 @@ static void as_many_as_there_are(void **state) {
 #define SMALL "'seeds': 1, 'space': {'batch': {'choice': [2, 4, 8]}, 'accum': {'int': [1, 2]}}, "
     c = cost_of("", "'budget': {'time': 7}, 'trials': 50, " SMALL "'strategy': 'grid'");
     assert_true(c.trainings.least == 6 && c.trainings.most == 6);
-    c = cost_of(", 'lr': 1e-3", "'budget': {'time': 7}, 'trials': 50, " SMALL "'strategy': 'sweep'");
+    c = cost_of(", 'lr': 1e-3",
+                "'budget': {'time': 7}, 'trials': 50, " SMALL "'strategy': 'sweep'");
     assert_true(c.trainings.least == 4 && c.trainings.most == 4);
     /* at random the base is met again, or not */
     c = cost_of("", "'budget': {'time': 7}, 'trials': 50, " SMALL "'strategy': 'random'");

@@ -296,8 +296,8 @@ static bool can_keep(const struct search *s) {
 
 /* Rungs ---------------------------------------------------------------------------------------- */
 
-/* The first update that passes the share ends a rung. What counts is the configuration whose warm-up
- * takes the most of its first rung. */
+/* The first update that passes the share ends a rung. What counts is the configuration whose
+ * warm-up takes the most of its first rung. */
 static void note_rung(const struct costing *x, const struct asked *a) {
     struct search_cost *c = x->c;
     const double updates = updates_of(x, a), warmup = (double)a->plan.setup.sched.warmup;
