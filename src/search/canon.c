@@ -98,14 +98,13 @@ bool canon_hash(const json_t *j, char hash[17]) {
     return text != NULL;
 }
 
-int canon_wrong(const char *path, const char *key, const json_t *v, const char *expected,
+int canon_wrong(int code, const char *path, const char *key, const json_t *v, const char *expected,
                 struct err *e) {
     char *text = v && !json_is_object(v) && !json_is_array(v) ? canon_text(v) : NULL;
     const char *found = json_is_object(v) ? "an object" : json_is_array(v) ? "an array" : text;
-    const int rc = v ? err_set(e, ERR_USAGE, "%s: \"%s\" is %.80s, expected %s", path, key,
+    const int rc = v ? err_set(e, code, "%s: \"%s\" is %.80s, expected %s", path, key,
                                found ? found : "?", expected)
-                     : err_set(e, ERR_USAGE, "%s: \"%s\" is missing, expected %s", path, key,
-                               expected);
+                     : err_set(e, code, "%s: \"%s\" is missing, expected %s", path, key, expected);
     free(text);
     return rc;
 }

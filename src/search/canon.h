@@ -18,9 +18,9 @@ const char *canon_number(double x, char buf[32]);
 /* XXH64 with seed 0 of that text, as 16 hexadecimal digits and a 0. False: no memory. */
 bool canon_hash(const json_t *j, char hash[17]);
 
-/* ERR_USAGE: the value v of "key" (NULL: there is none) is not what was expected, in a sentence
- * that shows it. */
-int canon_wrong(const char *path, const char *key, const json_t *v, const char *expected,
+/* An error of that code, which is returned: the value v of "key" (NULL: there is none) is not what
+ * was expected, in a sentence that shows it. */
+int canon_wrong(int code, const char *path, const char *key, const json_t *v, const char *expected,
                 struct err *e);
 
 #endif

@@ -1,3 +1,4 @@
+#include "canon.h"
 #include "conf.h"
 #include "json_lines.h"
 #include "ledger.h"
@@ -28,15 +29,7 @@ const char *trial_status_name(enum trial_status s) {
 
 static int wrong(const char *what, const char *key, const json_t *v, const char *expected,
                  struct err *e) {
-    char *text = v && !json_is_object(v) && !json_is_array(v) ? json_dumps(v, JSON_ENCODE_ANY)
-                                                              : NULL;
-    const char *found = json_is_object(v) ? "an object" : json_is_array(v) ? "an array" : text;
-    const int rc = v ? err_set(e, ERR_INPUT, "%s: \"%s\" is %.80s, expected %s", what, key,
-                               found ? found : "?", expected)
-                     : err_set(e, ERR_INPUT, "%s: \"%s\" is missing, expected %s", what, key,
-                               expected);
-    free(text);
-    return rc;
+    return canon_wrong(ERR_INPUT, what, key, v, expected, e);
 }
 
 static int read_count(const json_t *j, const char *what, const char *key, int64_t most,

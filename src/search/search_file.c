@@ -38,6 +38,11 @@ static int only_keys(const json_t *j, const char *const *words, size_t n, const 
     return 0;
 }
 
+static int wrong(const struct search_file *f, const char *key, const json_t *v,
+                 const char *expected, struct err *e) {
+    return canon_wrong(ERR_USAGE, f->path, key, v, expected, e);
+}
+
 static int read_whole(const struct search_file *f, const char *key, double least, double most,
                       int64_t *value, struct err *e) {
     const json_t *v = json_object_get(f->json, key);
@@ -46,7 +51,7 @@ static int read_whole(const struct search_file *f, const char *key, double least
     if (!v && *value) return 0; /* the default */
     snprintf(expected, sizeof expected, "a whole number from %.15g to %.15g", least, most);
     if (!json_is_number(v) || !(x >= least && x <= most) || x != trunc(x))
-        return canon_wrong(f->path, key, v, expected, e);
+        return wrong(f, key, v, expected, e);
     *value = json_is_integer(v) ? json_integer_value(v) : (int64_t)x;
     return 0;
 }
@@ -97,11 +102,10 @@ static int read_base(struct search_file *f, struct err *e) {
     else if (json_is_string(v) && *json_string_value(v))
         TRY(read_base_file(f, json_string_value(v), e));
     else
-        return canon_wrong(f->path, "base", v,
-                           "an object with options of duet train, or a file's path", e);
+        return wrong(f, "base", v, "an object with options of duet train, or a file's path", e);
     const json_t *set = json_object_get(f->base, "set");
     if (set && !json_is_object(set)) {
-        rc = canon_wrong(f->path, "base\": \"set", set, "an object", e);
+        rc = wrong(f, "base\": \"set", set, "an object", e);
         goto out;
     }
     rc = search_keys_check_base(f->base, f->base_path ? f->base_path : f->path, e);
@@ -117,7 +121,7 @@ static int read_budget(struct search_file *f, struct err *e) {
     enum { N = sizeof words / sizeof *words };
     const json_t *v = json_object_get(f->json, "budget");
     int rc;
-    if (!json_is_object(v)) return canon_wrong(f->path, "budget", v, expected, e);
+    if (!json_is_object(v)) return wrong(f, "budget", v, expected, e);
     TRY(only_keys(v, words, N, f->path, "\"budget\": ", e));
     if (json_object_size(v) != 1)
         return err_set(e, ERR_USAGE, "%s: \"budget\" has %zu keys, expected %s", f->path,
@@ -133,8 +137,7 @@ static int read_budget(struct search_file *f, struct err *e) {
         if (!json_is_number(x) || !(f->amount > 0) ||
             f->amount > (i == SEARCH_flops ? 1e30 : i == SEARCH_time ? 1e9 : 1e15) ||
             (whole && f->amount != trunc(f->amount)))
-            rc = canon_wrong(f->path, key, x,
-                             whole ? "a whole number above 0" : "a number above 0", e);
+            rc = wrong(f, key, x, whole ? "a whole number above 0" : "a number above 0", e);
     }
 out:
     return rc;
@@ -154,7 +157,7 @@ static int read_better(struct search_file *f, const json_t *v, struct err *e) {
                        "\"higher\"}",
                        f->path, f->metric.key, f->metric.key);
     if (!word || (strcmp(word, "lower") && strcmp(word, "higher")))
-        return canon_wrong(f->path, "metric\": \"better", better, "\"lower\" or \"higher\"", e);
+        return wrong(f, "metric\": \"better", better, "\"lower\" or \"higher\"", e);
     f->metric.higher = !strcmp(word, "higher");
     return 0;
 }
@@ -175,12 +178,12 @@ static int read_metric(struct search_file *f, struct err *e) {
     }
     f->metric.key = v ? json_string_value(key) : "val_bpb";
     if (!f->metric.key || !*f->metric.key)
-        return canon_wrong(f->path, json_is_object(v) ? "metric\": \"key" : "metric", key,
+        return wrong(f, json_is_object(v) ? "metric\": \"key" : "metric", key,
                      "a key of summary.json, or an object with \"key\" or \"command\"", e);
     const bool bpb = !strcmp(f->metric.key, "val_bpb");
     f->metric.exact = exact ? json_is_true(exact) : bpb;
     if (exact && !json_is_boolean(exact))
-        return canon_wrong(f->path, "metric\": \"exact", exact, "true or false", e);
+        return wrong(f, "metric\": \"exact", exact, "true or false", e);
     if (f->metric.exact && !bpb)
         return err_set(e, ERR_USAGE,
                        "%s: \"metric\": \"exact\" is of \"val_bpb\" only, not of \"%.80s\"",
@@ -196,7 +199,7 @@ static int read_limits(struct search_file *f, struct err *e) {
     const json_t *v = json_object_get(f->json, "limits");
     int rc = 0;
     if (!v) return 0;
-    if (!json_is_object(v)) return canon_wrong(f->path, "limits", v, "an object", e);
+    if (!json_is_object(v)) return wrong(f, "limits", v, "an object", e);
     TRY(only_keys(v, words, 3, f->path, "\"limits\": ", e));
     for (int i = 0; i < 3 && !rc; i++) {
         const json_t *x = json_object_get(v, words[i]);
@@ -204,7 +207,7 @@ static int read_limits(struct search_file *f, struct err *e) {
         if (!x) continue;
         snprintf(key, sizeof key, "limits\": \"%s", words[i]);
         *value[i] = json_number_value(x);
-        if (!(*value[i] > 0)) rc = canon_wrong(f->path, key, x, "a number above 0", e);
+        if (!(*value[i] > 0)) rc = wrong(f, key, x, "a number above 0", e);
     }
 out:
     return rc;
@@ -225,14 +228,13 @@ static int read_rest(struct search_file *f, struct err *e) {
     TRY(read_whole(f, "jobs", 1, 4096, &f->jobs, e));
     const bool sure = f->confidence >= 0.5 && f->confidence < 1;
     if (confidence && !(sure || (json_is_number(confidence) && f->confidence == 0)))
-        return canon_wrong(f->path, "confidence", confidence, "0, or a number from 0.5 to below 1",
-                           e);
+        return wrong(f, "confidence", confidence, "0, or a number from 0.5 to below 1", e);
     f->every_seed = json_is_true(every);
     if (every && !json_is_boolean(every))
-        return canon_wrong(f->path, "every_seed", every, "true or false", e);
+        return wrong(f, "every_seed", every, "true or false", e);
     f->program = json_string_value(program);
     if (program && (!f->program || !*f->program))
-        return canon_wrong(f->path, "program", program, "the path of a program", e);
+        return wrong(f, "program", program, "the path of a program", e);
     if (program && space_find(&f->space, "program") < f->space.n)
         return err_set(e, ERR_USAGE, "%s: \"program\" is given, and is an axis of \"space\"",
                        f->path);
@@ -269,7 +271,7 @@ static int read_space(struct search_file *f, const struct conf_row *rows, struct
         return f->space.path ? 0 : no_memory(e);
     }
     if (!space)
-        return canon_wrong(f->path, "space", NULL, "an object with an axis for each key", e);
+        return wrong(f, "space", NULL, "an object with an axis for each key", e);
     TRY(space_read(&f->space, space, f->path, e));
     rc = search_keys_check(&f->space, rows, e);
 out:

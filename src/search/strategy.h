@@ -129,8 +129,8 @@ void strategy_release(struct strategy_choice *c); /* accepts all zeros */
 int strategy_propose(const struct strategy_ask *ask, struct proposal *p, struct err *e);
 
 /* So many of `most` new configurations it will still propose, with ask->history as it is: all of
- * them, but for grid and sweep, and halving over these, which end. More than come where Hyperband or
- * a program stands above these. ERR_NOMEM. */
+ * them, but for grid and sweep, and halving over these, which end. More than come where Hyperband
+ * or a program stands above these. ERR_NOMEM. */
 int strategy_left(const struct strategy_ask *ask, int64_t most, int64_t *n, struct err *e);
 
 /* New configurations of halving's bracket that begins s rungs below all of the budget. */

@@ -7,7 +7,8 @@
 #include <string.h>
 
 static int wrong(const char *path, const char *key, const json_t *v, struct err *e) {
-    return canon_wrong(path, key, v, "a text with a command, or an array of its words", e);
+    return canon_wrong(ERR_USAGE, path, key, v, "a text with a command, or an array of its words",
+                       e);
 }
 
 static bool are_words(const json_t *v) {

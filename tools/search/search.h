@@ -167,9 +167,9 @@ const char *search_changes(const struct search *s, int64_t trial, int64_t from, 
  * is what `duet train` makes of the base; strategies see it in the middle (space_nearest). */
 int search_base(const struct search_file *f, json_t **config, struct err *e);
 
-/* Configurations in all, the base and those by hand among them: what is there, and what the strategy
- * will still propose (strategy_left) up to the search's trials. -1: without an end, by hand.
- * ERR_NOMEM; before the first trial as search_base. */
+/* Configurations in all, the base and those by hand among them: what is there, and what the
+ * strategy will still propose (strategy_left) up to the search's trials. -1: without an end, by
+ * hand. ERR_NOMEM; before the first trial as search_base. */
 int search_expected(const struct search *s, int64_t *n, struct err *e);
 
 /* Facts for the ledger's first line: new; NULL with *e filled. sources: of which the hashes are
