@@ -82,7 +82,7 @@ must "$DUET" train $RUN --out silent --quiet >silent.out 2>silent.err
 check "--quiet: nothing on stderr" sh -c "! grep -v 'the machine is busy' silent.err"
 check "--quiet: the summary" equal "$(head -1 silent.out)" ---
 must "$DUET" train --init silent/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 \
-    --val-windows 8 --steps 8 --warmup 0 --lr 0.3 --spike 0 --quiet --out worse >worse.out 2>worse.err
+    --val-windows 8 --steps 8 --warmup 0 --lr 1 --spike 0 --quiet --out worse >worse.out 2>worse.err
 check "--quiet: a warning is said" says worse.err '^warning: the validation loss is above'
 check "--quiet: and nothing else" equal "$(grep -vc '^warning: ' worse.err)" 0
 for command in "eval silent/model.blzt --data text.txt" "tokenize --tokenizer byte --out x.shard text.txt" \
