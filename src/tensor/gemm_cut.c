@@ -7,7 +7,8 @@ enum {
     FEW_SLIVERS = 8,  /* a copy of A is worth its while for so many slivers of B... */
     FEW_WORDS = 128,  /* ...and so many lines */
     WIND_WORDS = 64,  /* ...or words of rows that it makes faster */
-    FAR_WORDS = 128   /* lines at a multiple of so many words fall into few sets of a cache */
+    FAR_WORDS = 128,  /* lines at a multiple of so many words fall into few sets of a cache */
+    EACH = 2          /* tasks that packing should have for each thread */
 };
 
 bool gemm_clash(int64_t ld, int64_t words) {
@@ -92,4 +93,11 @@ struct gemm_cut gemm_cut(const struct gemm_cut_of *of) {
         }
     }
     return cut;
+}
+
+int64_t gemm_cut_pack(int64_t slivers, int64_t words, int threads) {
+    const int64_t most = (words + GEMM_CUT_K - 1) / GEMM_CUT_K, tasks = (int64_t)EACH * threads;
+    if (threads == 1 || slivers == 0 || most == 0) return 1;
+    const int64_t wanted = (tasks + slivers - 1) / slivers;
+    return wanted < most ? wanted : most;
 }

@@ -33,6 +33,10 @@ struct gemm_cut {
 
 struct gemm_cut gemm_cut(const struct gemm_cut_of *of);
 
+/* Blocks of k in which so many slivers of B are packed before a product: where the slivers are less
+ * than two tasks a thread, more than one, as far as there are words. */
+int64_t gemm_cut_pack(int64_t slivers, int64_t words, int threads);
+
 /* The share of the threads' time that is work, if tasks of slivers / panels each, `parts` times
  * over, are taken in order by threads that are equally fast. */
 double gemm_cut_even(int slivers, int panels, int parts, int threads);
@@ -55,6 +59,12 @@ bool gemm_copies(const struct gemm_kern *kn, bool trans, int64_t height, int64_t
 /* Beginning of part i of n things cut into `parts` nearly equal parts. */
 static inline int64_t gemm_part(int64_t n, int64_t parts, int64_t i) {
     return i * (n / parts) + (i < n % parts ? i : n % parts);
+}
+
+/* Where block i of so many words of k begins: at a multiple of GEMM_CUT_K. */
+static inline int64_t gemm_cut_begin(int64_t words, int64_t blocks, int64_t i) {
+    if (i == blocks) return words;
+    return GEMM_CUT_K * gemm_part((words + GEMM_CUT_K - 1) / GEMM_CUT_K, blocks, i);
 }
 
 #endif

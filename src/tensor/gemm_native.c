@@ -95,21 +95,26 @@ struct pack_job {
     const struct gemm_pack *p;
     bool round;
     int64_t lines, ld;
+    int64_t blocks; /* of k, in which slivers of B are packed */
     uint32_t *dst;
     float *scale; /* of A */
 };
 
-static void pack_sliver(void *ctx, int64_t s, int tid) {
+static void pack_sliver(void *ctx, int64_t t, int tid) {
     (void)tid;
     const struct pack_job *j = ctx;
-    const int nr = j->kn->nr;
+    const int nr = j->kn->nr, each = j->kn->per_word;
+    const int64_t s = t / j->blocks, block = t % j->blocks, all = words(j->kn, j->p->k);
     const int64_t row = s * nr, left = j->p->rows - row;
     const int h = left < nr ? (int)left : nr;
-    uint32_t *dst = j->dst + s * sliver_words(j->kn, words(j->kn, j->p->k));
+    const int64_t w0 = gemm_cut_begin(all, j->blocks, block), p0 = w0 * each;
+    const int64_t end = each * gemm_cut_begin(all, j->blocks, block + 1);
+    const int64_t k = (end < j->p->k ? end : j->p->k) - p0;
+    uint32_t *dst = j->dst + s * sliver_words(j->kn, all) + w0 * nr;
     if (j->p->src.trans && j->kn->pack_lines)
-        j->kn->pack_lines(&j->p->src, 0, row, h, 0, j->p->k, j->round, dst, 0);
+        j->kn->pack_lines(&j->p->src, 0, row, h, p0, k, j->round, dst, 0);
     else
-        j->kn->pack_b(&j->p->src, 0, 1, row, h, nr, 0, j->p->k, j->round, dst, 0);
+        j->kn->pack_b(&j->p->src, 0, 1, row, h, nr, p0, k, j->round, dst, 0);
 }
 
 enum { COPY_LINES = 16 };
@@ -137,7 +142,10 @@ static int64_t chunks(int64_t lines) {
 static void native_pack(const struct gemm *g, enum gemm_side side, struct gemm_pack *p, void *dst) {
     struct pack_job j = {.kn = g->kernel, .p = p, .round = rounds(g), .dst = dst};
     if (side == GEMM_B) {
-        pool_for(g->pool, slivers(p->rows, j.kn->nr), pack_sliver, &j);
+        const int64_t n = slivers(p->rows, j.kn->nr);
+        /* Scales stand behind all words. */
+        j.blocks = j.kn->scale_k ? 1 : gemm_cut_pack(n, words(j.kn, p->k), pool_reach(g->pool));
+        pool_for(g->pool, n * j.blocks, pack_sliver, &j);
         p->data = dst;
     } else if (!reads_in_place(j.kn, &p->src, j.round)) {
         j.ld = p->ld = copy_ld(j.kn, p->src.trans, p->rows, p->k, &j.lines);
@@ -330,12 +338,6 @@ static void copy_rows(const struct mul_job *j, const struct piece *w) {
                   w->copy, j->kn->copy_ld * w->k);
 }
 
-/* Where a block of k begins: a multiple of GEMM_CUT_K words. */
-static int64_t block_begin(const struct mul_job *j, int64_t block) {
-    if (block == j->blocks) return j->words;
-    return GEMM_CUT_K * gemm_part((j->words + GEMM_CUT_K - 1) / GEMM_CUT_K, j->blocks, block);
-}
-
 /* panel: the piece's slivers of B, or NULL: B is packed. */
 static void mul_block(const struct mul_job *j, struct piece w, const uint32_t *panel) {
     const struct gemm_kern *kn = j->kn;
@@ -380,10 +382,10 @@ static void mul_task(const struct mul_job *j, int n, int64_t t, int tid) {
         j->scratch ? (uint32_t *)(void *)(j->scratch + (size_t)tid * j->scratch_bytes) : NULL;
     double spent = 0;
     for (int64_t block = 0; block < j->blocks; block++) {
-        struct piece w = {.k0 = block_begin(j, block),
+        struct piece w = {.k0 = gemm_cut_begin(j->words, j->blocks, block),
                           .sb0 = gemm_part(j->qb, j->panels, panel),
                           .sb1 = gemm_part(j->qb, j->panels, panel + 1)};
-        w.k = block_begin(j, block + 1) - w.k0;
+        w.k = gemm_cut_begin(j->words, j->blocks, block + 1) - w.k0;
         do {
             const int left = j->variants - w.v, nv = left < j->sides ? left : j->sides;
             const double begin = own ? clock_seconds() : 0;

@@ -132,6 +132,30 @@ static void copies_pay(void **state) {
 #endif
 }
 
+/* Slivers are packed in blocks of k where they are too few for the threads: tasks enough for
+ * sixteen however wide they are, and no more for two, or where k ends. */
+static void packing_is_shared(void **state) {
+    (void)state;
+    for (int64_t slivers = 1; slivers < 70; slivers++)
+        for (int64_t words = 1; words < 600; words += 37) {
+            const int64_t most = (words + GEMM_CUT_K - 1) / GEMM_CUT_K;
+            const int64_t blocks = gemm_cut_pack(slivers, words, 16);
+            assert_true(blocks >= 1 && blocks <= most);
+            assert_true(blocks == most || slivers * blocks >= 32);
+            assert_true(blocks == 1 || slivers * (blocks - 1) < 32);
+            assert_int_equal(gemm_cut_pack(slivers, words, 1), 1);
+            if (slivers >= 4) assert_int_equal(gemm_cut_pack(slivers, words, 2), 1);
+            for (int64_t i = 0; i < blocks; i++) {
+                const int64_t begin = gemm_cut_begin(words, blocks, i);
+                assert_true(begin % GEMM_CUT_K == 0);
+                assert_true(begin < gemm_cut_begin(words, blocks, i + 1));
+            }
+            assert_int_equal(gemm_cut_begin(words, blocks, blocks), words);
+        }
+    assert_int_equal(gemm_cut_pack(0, 64, 16), 1);
+    assert_int_equal(gemm_cut_pack(8, 0, 16), 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(even_is_what_threads_do),
@@ -140,6 +164,7 @@ int main(void) {
         cmocka_unit_test(panels_for_all_threads),
         cmocka_unit_test(costs_count),
         cmocka_unit_test(copies_pay),
+        cmocka_unit_test(packing_is_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
