@@ -151,7 +151,7 @@ prepare() {
 }
 
 # recorded NAME TIER: its row of the table, if there is one
-recorded() { sed -n "s/^$1 *$2 *//p" "$GOLDEN/table.txt" | tr -s ' '; }
+recorded() { sed -n "s/^$1  *$2  *//p" "$GOLDEN/table.txt" | tr -s ' '; }
 # comparable COMPILER TIER: whether its bits are those of the table. Without fused instructions there
 # is nothing for a compiler to choose.
 comparable() {
