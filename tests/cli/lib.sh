@@ -7,6 +7,7 @@ LC_ALL=C
 CACHE=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}
 XDG_CACHE_HOME=/dev/null # no history of what was measured, and none in the user's home
 export LC_ALL XDG_CACHE_HOME
+unset NO_COLOR COLUMNS OPENBLAS_CORETYPE OPENBLAS_NUM_THREADS # what the user sets for programs
 DUET=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 SRC=$(cd "$2" && pwd)
 DATA=${DUET_DATA:-$SRC/../shared/data}
