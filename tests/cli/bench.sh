@@ -5,7 +5,8 @@
 # ---- matrix products: every backend in turns
 must "$DUET" bench gemm --shapes weight-grad:24x33x40 --shapes 40x16x24 --runs 3 --threads 2 --json \
     --quiet >gemm.json 2>gemm.err
-check "bench gemm: only the peak is warned of" sh -c "! grep -v '^warning: the machine.s peak moved' gemm.err"
+check "bench gemm: only other work is warned of" sh -c "! grep -v \
+    -e '^warning: the machine.s peak moved' -e '^warning: a share of .* cannot be' gemm.err"
 cat >adds_up.py <<'EOF'
 import json, sys
 r = json.load(open(sys.argv[1]))

@@ -51,10 +51,10 @@ check "--seq: shorter windows, higher loss" awk -v a="$(value val_loss short.out
 must evaluate --data text.txt --split val --val-fraction 0.5 >half.out
 check "--val-fraction" awk -v a="$(value windows half.out)" -v b="$(value windows all.out)" \
     'BEGIN { exit !(a > 0.4 * b && a < 0.6 * b) }'
-must evaluate --data text.txt --compute bf16 >bf16.out
-check "--compute bf16: near, but not the same" close_to "$(value val_loss bf16.out)" \
-    "$(value val_loss all.out)" 0.05
-check "--compute bf16: another number" differ bf16.out all.out
+for type in f32 bf16; do must evaluate --data text.txt --compute $type --json >$type.json; done
+check "--compute bf16: near, but not the same" close_to "$(json val_loss bf16.json)" \
+    "$(json val_loss f32.json)" 0.05
+check "--compute bf16: another number" [ "$(json val_loss bf16.json)" != "$(json val_loss f32.json)" ]
 must evaluate --data text.txt --set duet.logit_softcap=1 >cap.out
 check "--set changes the function" differ cap.out all.out
 
