@@ -3,24 +3,42 @@
 #include "gemm_kern.h"
 
 enum {
-    PANEL = 256,      /* rows of B that a task packs */
-    FEW_SLIVERS = 8,  /* a copy of A is worth its while for so many slivers of B... */
-    FEW_WORDS = 128,  /* ...and so many lines */
-    WIND_WORDS = 64,  /* ...or words of rows that it makes faster */
-    FAR_WORDS = 128,  /* lines at a multiple of so many words fall into few sets of a cache */
-    EACH = 2          /* tasks that packing should have for each thread */
+    PANEL = 256,     /* rows of B that a task packs */
+    FEW_SLIVERS = 8, /* a copy of A is worth its while for so many slivers of B... */
+    FEW_WORDS = 128, /* ...and so many lines */
+    WIND_WORDS = 64, /* ...or words of rows that it makes faster */
+    SET_LINES = 6,
+    FAR_WORDS = 128, /* lines at a multiple of so many words fall into few sets of a cache */
+    EACH = 2         /* tasks that packing should have for each thread */
 };
 
 bool gemm_clash(int64_t ld, int64_t words) {
     return gemm_bad_stride(ld) || (ld % FAR_WORDS == 0 && ld > 2 * FAR_WORDS && words >= FEW_WORDS);
 }
 
+/* A set of the first-level cache has eight lines or more, of which two are for B and C. */
+bool gemm_rows_clash(const struct gemm_kern *kn, int64_t ld) {
+    return kn->mr > SET_LINES && gemm_bad_stride(ld);
+}
+
+/* Registers of 16 floats: rows are many, and to copy a word takes as much of their time as of half
+ * as many columns. */
+bool gemm_likes_wide(const struct gemm_kern *kn) {
+    return kn->mr > SET_LINES;
+}
+
+/* Measured on a Zen 3 (0.75 and 0.25) and a Zen 5. */
+double gemm_read_cost(const struct gemm_kern *kn, bool trans, int64_t ld, int64_t words) {
+    if (trans && gemm_likes_wide(kn)) return 0.5;
+    return kn->winds || (trans && gemm_clash(ld, words)) ? 0.75 : 0.25;
+}
+
 bool gemm_copies(const struct gemm_kern *kn, bool trans, int64_t height, int64_t ld, int64_t words,
                  int64_t slivers) {
     const bool many = slivers >= FEW_SLIVERS;
     if (many && kn->winds && height >= kn->mr - 1 && words >= WIND_WORDS) return true;
-    return kn->copy_a && trans &&
-           (gemm_clash(ld, words) || (many && ld > FAR_WORDS && words >= FEW_WORDS));
+    if (!trans) return gemm_rows_clash(kn, ld);
+    return kn->copy_a && (gemm_clash(ld, words) || (many && ld > FAR_WORDS && words >= FEW_WORDS));
 }
 
 /* A panel may fill the second-level cache: its slivers come one after the other, which the
@@ -82,9 +100,8 @@ struct gemm_cut gemm_cut(const struct gemm_cut_of *of) {
             const double cost = again + read * panels;
             const int tasks = panels * parts;
             if (cost >= best || (panels > least && tasks > most && tasks > wanted)) break;
-            const double even = panels > 1
-                                    ? gemm_cut_even((int)of->qb, panels, parts, of->threads)
-                                    : gemm_cut_even((int)of->qa, parts, 1, of->threads);
+            const double even = panels > 1 ? gemm_cut_even((int)of->qb, panels, parts, of->threads)
+                                           : gemm_cut_even((int)of->qa, parts, 1, of->threads);
             const double all = cost * (tasks + wait) / (tasks * even);
             worse += all >= best;
             if (all >= best) continue;
@@ -93,6 +110,27 @@ struct gemm_cut gemm_cut(const struct gemm_cut_of *of) {
         }
     }
     return cut;
+}
+
+bool gemm_same_b(const struct gemm_product *p, const struct gemm_product *next) {
+    const struct gemm_pack *a = &p->b, *b = &next->b;
+    return !p->on && !next->on && !a->data && !b->data && a->rows == b->rows && a->k == b->k &&
+           a->src.data == b->src.data && a->src.dtype == b->src.dtype && a->src.ld == b->src.ld &&
+           a->src.trans == b->src.trans && !a->src.var && !b->src.var;
+}
+
+void gemm_extent(const struct gemm_product *p, int n, int i, int64_t *rows, int64_t *k) {
+    *rows = p[i].a.rows;
+    *k = p[i].a.k;
+    for (int next = i + 1; next < n && p[next].on; next++) *k += p[next].a.k;
+    for (int next = i + 1; next < n && gemm_same_b(p + next - 1, p + next); next++)
+        *rows += p[next].a.rows;
+}
+
+double gemm_work_of(const struct gemm_product *p, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)p[i].a.k * (double)p[i].a.rows * (double)p[i].b.rows;
+    return sum;
 }
 
 int64_t gemm_cut_pack(int64_t slivers, int64_t words, int threads) {

@@ -10,10 +10,12 @@
 #include <stdint.h>
 
 struct gemm_kern;
+struct gemm_product;
 
 enum {
-    GEMM_TILE = 42,  /* rows of A against a panel before the next rows */
-    GEMM_CUT_K = 64, /* words that blocks of k are multiples of: stored blocks stay whole */
+    GEMM_TILE = 42,     /* rows of A against a panel before the next rows */
+    GEMM_LINE_PAD = 16, /* words behind a row that is copied as it is */
+    GEMM_CUT_K = 64,    /* words that blocks of k are multiples of: stored blocks stay whole */
 };
 
 struct gemm_cut_of {
@@ -50,11 +52,32 @@ static inline bool gemm_bad_stride(int64_t ld) {
  * stay until the next sliver of rows reads them. */
 bool gemm_clash(int64_t ld, int64_t words);
 
+/* So do the rows, ld words apart, that a kernel reads side by side. */
+bool gemm_rows_clash(const struct gemm_kern *kn, int64_t ld);
+
 /* True if a task copies the rows of A that it uses: `words` of k, in slivers of `height` rows or
  * one more, for so many slivers of B. Those of a transposed A are where enough slivers use them, or
- * lines clash; those of any if that makes them faster, and a sliver lacks at most a row. */
+ * lines clash; those of another where they clash; those of any if that makes them faster, and a
+ * sliver lacks at most a row. */
 bool gemm_copies(const struct gemm_kern *kn, bool trans, int64_t height, int64_t ld, int64_t words,
                  int64_t slivers);
+
+/* True if panels of twice the columns and half the words are better where A is copied. */
+bool gemm_likes_wide(const struct gemm_kern *kn);
+
+/* Cycles to read, or copy, a word of A for a panel: a row of clashing lines is copied; others are
+ * read meanwhile, but not from memory that other threads read, too. */
+double gemm_read_cost(const struct gemm_kern *kn, bool trans, int64_t ld, int64_t words);
+
+/* Of two products in a list: the second has the B of the first, which tasks pack for both. Gradients
+ * of query, key and value, say, of one input. */
+bool gemm_same_b(const struct gemm_product *p, const struct gemm_product *next);
+
+/* Rows and words of k of product i's tasks: of those that go on with it, or with its B. */
+void gemm_extent(const struct gemm_product *p, int n, int i, int64_t *rows, int64_t *k);
+
+/* Multiply-adds of all. */
+double gemm_work_of(const struct gemm_product *p, int n);
 
 /* Beginning of part i of n things cut into `parts` nearly equal parts. */
 static inline int64_t gemm_part(int64_t n, int64_t parts, int64_t i) {

@@ -27,6 +27,21 @@ struct gemm_scales {
     const float *b; /* of the block of k: [parts][nr] */
 };
 
+/* What will be read soon. A kernel that `fetches` goes through k in GEMM_NEXT_PARTS parts of k /
+ * GEMM_NEXT_PARTS words, and in each asks every GEMM_NEXT_WORDS words for the line at `at`, into the
+ * second-level cache, and goes `step` bytes on. */
+enum { GEMM_NEXT_WORDS = 4, GEMM_NEXT_PARTS = 3 };
+
+struct gemm_next {
+    const char *at[GEMM_NEXT_PARTS];
+    int64_t step[GEMM_NEXT_PARTS];
+};
+
+/* Nothing: a line that is read in any case. */
+static inline struct gemm_next gemm_next_none(const void *line) {
+    return (struct gemm_next){{line, line, line}, {0}};
+}
+
 /* c (m, n) = [c +] a b', as much of it as tri says (gemm.h); m, n >= 1. */
 struct gemm_whole {
     const float *a; /* word (i, p) is a[i*lda + p], or with cols a[p*lda + i] */
@@ -73,13 +88,16 @@ struct gemm_kern {
     /* copy_a's slivers are faster than what they are made from. Else they are lines of a transposed
      * A in another place, and of other rows there are none. */
     bool winds;
+    bool fetches; /* mul reads `next` */
     /* c (h, nr) = [c +] h rows of A times sliver b over k words. h in 1..mr. s: NULL without
      * scales. */
     void (*mul)(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld, const void *b,
-                float *c, int64_t ldc, bool add, const struct gemm_scales *s);
+                float *c, int64_t ldc, bool add, const struct gemm_scales *s,
+                const struct gemm_next *next);
     /* The same of columns [0, nr / 2) alone, for outputs that end there. NULL: mul does it. */
     void (*mul_half)(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld,
-                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s);
+                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s,
+                     const struct gemm_next *next);
     /* A product with a packed B that one thread makes, without further ado. NULL: as any other. */
     void (*whole)(const struct gemm_whole *w);
     /* c (m, n) = [c +] m <= 4 rows of f32 a times rows [row0, row0 + n) of b, of k columns, read

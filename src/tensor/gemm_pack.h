@@ -314,6 +314,7 @@ enum { LINES_AHEAD = 8 };
 
 INLINE void fetch_line(const void *line, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)line + i);
+    __builtin_prefetch((const char *)line + bytes - 1); /* it may not begin with a cache line */
 }
 
 /* One line after the other, each to all slivers: a page is looked up once, not once a sliver. */

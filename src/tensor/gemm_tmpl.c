@@ -22,6 +22,7 @@
 #define MR 4
 #endif
 #define NR (2 * VL)
+#define FETCHES (VL == 16)            /* of the others' caches a panel needs all */
 #define COPY_LD (WINDS ? 2 * MR : MR) /* words of a line of a sliver of A that is copied */
 
 #define CAT_(a, b) a##b
@@ -111,8 +112,13 @@ INLINE vf fused(vf sum, vf x, vf b) {
 
 /* `steps` words of k; `wide` vectors of columns. */
 INLINE void step_f32(const int h, const int wide, const bool cols, const int steps, vf r[MR][2],
-                     struct rows *rows, const float **a, int64_t ld, const float **b) {
+                     struct rows *rows, const float **a, int64_t ld, const float **b,
+                     const char **next, int64_t next_step) {
     UNROLL for (int u = 0; u < steps; u++) {
+        if (FETCHES && steps > 1 && u % GEMM_NEXT_WORDS == 0) {
+            __builtin_prefetch(*next, 0, 2);
+            *next += next_step;
+        }
         const vf b0 = *(const vf *)(*b + u * NR), b1 = *(const vf *)(*b + u * NR + (wide - 1) * VL);
 #if VL == 16 /* a block of two lines a word does not stay in the first-level cache */
         __builtin_prefetch(*b + (u + 8) * NR);
@@ -192,22 +198,28 @@ INLINE void step_narrow(const int h, const int wide, const bool cols, vf r[MR][2
 #endif
 
 INLINE void mul_f32(const int h, const int wide, const bool cols, int64_t k, const float *a,
-                    int64_t ld, const float *b, float *c, int64_t ldc, bool add) {
+                    int64_t ld, const float *b, float *c, int64_t ldc, bool add,
+                    const struct gemm_next *next) {
     vf r[MR][2];
     struct rows rows = rows_make(h, a, ld);
-    UNROLL for (int i = 0; i < h; i++)
-        UNROLL for (int j = 0; j < wide; j++)
-            r[i][j] = add ? *(const vfu *)(c + i * ldc + j * VL) : (vf){0};
-    for (int64_t n = k / STEPS; n > 0; n--)
+    UNROLL for (int i = 0; i < h; i++) UNROLL for (int j = 0; j < wide; j++) r[i][j] =
+        add ? *(const vfu *)(c + i * ldc + j * VL) : (vf){0};
+    const int parts = FETCHES ? GEMM_NEXT_PARTS : 1;
+    for (int part = 0; part < parts; part++) {
+        const char *soon = next->at[part];
+        const int64_t soon_step = next->step[part], each = k / STEPS / parts;
+        for (int64_t n = part ? each : k / STEPS - (parts - 1) * each; n > 0; n--)
 #if NARROW
-        if (!cols || h == MR)
-            step_narrow(h, wide, cols, r, &rows, &a, ld, &b);
-        else
+            if (!cols || h == MR)
+                step_narrow(h, wide, cols, r, &rows, &a, ld, &b);
+            else
 #endif
-            step_f32(h, wide, cols, STEPS, r, &rows, &a, ld, &b);
-    for (int64_t n = k % STEPS; n > 0; n--) step_f32(h, wide, cols, 1, r, &rows, &a, ld, &b);
-    UNROLL for (int i = 0; i < h; i++)
-        UNROLL for (int j = 0; j < wide; j++) *(vfu *)(c + i * ldc + j * VL) = r[i][j];
+                step_f32(h, wide, cols, STEPS, r, &rows, &a, ld, &b, &soon, soon_step);
+    }
+    for (int64_t n = k % STEPS; n > 0; n--)
+        step_f32(h, wide, cols, 1, r, &rows, &a, ld, &b, NULL, 0);
+    UNROLL for (int i = 0; i < h; i++) UNROLL for (int j = 0; j < wide; j++) *
+        (vfu *)(c + i * ldc + j * VL) = r[i][j];
 }
 
 #define HEIGHTS_4(X) X(1) X(2) X(3) X(4)
@@ -216,9 +228,10 @@ INLINE void mul_f32(const int h, const int wide, const bool cols, int64_t k, con
 #define HEIGHTS CAT(HEIGHTS_, MR)
 
 #define WAY(H, way, wide, cols)                                                                    \
-    static __attribute__((noinline)) void way##_f32_##H(                                           \
-        int64_t k, const float *a, int64_t ld, const float *b, float *c, int64_t ldc, bool add) {  \
-        mul_f32(H, wide, cols, k, a, ld, b, c, ldc, add);                                          \
+    static __attribute__((noinline)) void way##_f32_##H(int64_t k, const float *a, int64_t ld,     \
+                                                        const float *b, float *c, int64_t ldc,     \
+                                                        bool add, const struct gemm_next *next) {  \
+        mul_f32(H, wide, cols, k, a, ld, b, c, ldc, add, next);                                    \
     }
 #define X(H) WAY(H, rows, 2, false) WAY(H, cols, 2, true)
 HEIGHTS(X)
@@ -234,7 +247,8 @@ HEIGHTS(X)
 #endif
 
 static void mul(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld, const void *b,
-                float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+                float *c, int64_t ldc, bool add, const struct gemm_scales *s,
+                const struct gemm_next *next) {
     (void)s;
 #if WINDS
     if (form == GEMM_COPY) {
@@ -244,14 +258,17 @@ static void mul(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld
 #endif
     switch (h) {
 #define X(H)                                                                                       \
-    case H: (form == GEMM_ROWS ? rows_f32_##H : cols_f32_##H)(k, a, ld, b, c, ldc, add); break;
+    case H:                                                                                        \
+        (form == GEMM_ROWS ? rows_f32_##H : cols_f32_##H)(k, a, ld, b, c, ldc, add, next);         \
+        break;
         HEIGHTS(X)
 #undef X
     }
 }
 
 static void mul_half(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld,
-                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s,
+                     const struct gemm_next *next) {
     (void)s;
 #if WINDS
     if (form == GEMM_COPY) {
@@ -262,7 +279,8 @@ static void mul_half(int h, enum gemm_form form, int64_t k, const void *a, int64
     switch (h) {
 #define X(H)                                                                                       \
     case H:                                                                                        \
-        (form == GEMM_ROWS ? half_rows_f32_##H : half_cols_f32_##H)(k, a, ld, b, c, ldc, add);     \
+        (form == GEMM_ROWS ? half_rows_f32_##H : half_cols_f32_##H)(k, a, ld, b, c, ldc, add,      \
+                                                                    next);                         \
         break;
         HEIGHTS(X)
 #undef X
@@ -323,9 +341,10 @@ HEIGHTS(X)
 #undef X
 
 static void mul_pairs(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld,
-                      const void *b, float *c, int64_t ldc, bool add,
-                      const struct gemm_scales *s) {
+                      const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s,
+                      const struct gemm_next *next) {
     (void)s;
+    (void)next;
     switch (h) {
 #define X(H)                                                                                       \
     case H: (form == GEMM_ROWS ? rows_bf16_##H : cols_bf16_##H)(k, a, ld, b, c, ldc, add); break;
@@ -430,7 +449,7 @@ INLINE void sum_vectors(const int wide, const float *w, int64_t ld, const float 
         const vf each = x[p] - (vf){0};
         UNROLL for (int i = 0; i < wide; i++) s[i] = fused(s[i], each, *(const vfu *)(w + i * VL));
     }
-    UNROLL for (int i = 0; i < wide; i++) *(vfu *)(y + i * VL) = s[i];
+    UNROLL for (int i = 0; i < wide; i++) * (vfu *)(y + i * VL) = s[i];
 }
 
 static void sum_rows(const float *w, int64_t ld, const float *x, float *y, int64_t n, int64_t k,
@@ -465,6 +484,7 @@ const struct gemm_kern CAT(gemm_kern_f32_, ISA) = {.name = "f32",
                                                    .copy_a = copy_a,
                                                    .copy_ld = COPY_LD,
                                                    .winds = WINDS,
+                                                   .fetches = FETCHES,
                                                    .mul_half = mul_half,
                                                    .whole = whole,
                                                    .mul = mul};

@@ -4,7 +4,7 @@
 #define DUET_GEMM_WHOLE_H
 
 typedef void tile_fn(int64_t k, const float *a, int64_t ld, const float *b, float *c, int64_t ldc,
-                     bool add);
+                     bool add, const struct gemm_next *next);
 
 /* By height. */
 #define X(H) rows_f32_##H,
@@ -22,13 +22,13 @@ static tile_fn *const cols_half[] = {NULL, HEIGHTS(X)};
 
 /* One kernel call where C has fewer columns than it writes. */
 static void tile_edge(tile_fn *tile, int h, int64_t k, const float *a, int64_t ld, const float *b,
-                      float *c, int64_t ldc, bool add, int n) {
+                      float *c, int64_t ldc, bool add, int n, const struct gemm_next *next) {
     float sums[MR * NR];
     for (int i = 0; i < h && add; i++) {
         memcpy(sums + i * NR, c + i * ldc, sizeof *c * (size_t)n);
         memset(sums + i * NR + n, 0, sizeof *c * (size_t)(NR - n));
     }
-    tile(k, a, ld, b, sums, NR, add);
+    tile(k, a, ld, b, sums, NR, add, next);
     for (int i = 0; i < h; i++) memcpy(c + i * ldc, sums + i * NR, sizeof *c * (size_t)n);
 }
 
@@ -63,15 +63,16 @@ INLINE void part_mul(const struct gemm_whole *w, const struct part *p, int64_t c
                      const float *b) {
     if (col >= p->last) return;
     const bool half = p->last - col <= VL;
+    const struct gemm_next next = gemm_next_none(b);
     tile_fn *const tile = half ? p->half : p->full;
     float *c = p->c + col;
     if (w->add) /* a kernel begins with the sums so far: those of the next are fetched meanwhile */
         for (int i = 0; i < p->h; i++) __builtin_prefetch(c + (p->h + i) * w->ldc, 1);
     if (w->n - col >= (half ? VL : NR))
-        tile(p->k, p->a, w->lda, b + p->begin, c, w->ldc, w->add);
+        tile(p->k, p->a, w->lda, b + p->begin, c, w->ldc, w->add, &next);
     else
         tile_edge(tile, p->h, p->k, p->a, w->lda, b + p->begin, c, w->ldc, w->add,
-                  (int)(w->n - col));
+                  (int)(w->n - col), &next);
 }
 
 /* Slivers of A against a sliver of B before the next ones: of about 42 rows. */

@@ -74,7 +74,9 @@ static void byte_pack_b(const struct mat *m, int v, int nv, int64_t row0, int h,
 static int calls;
 
 static void byte_mul(int h, enum gemm_form form, int64_t k, const void *a, int64_t ld,
-                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s) {
+                     const void *b, float *c, int64_t ldc, bool add, const struct gemm_scales *s,
+                     const struct gemm_next *next) {
+    (void)next;
     const bool cols = form == GEMM_COLS;
     const int8_t *pa = a, *pb = b;
     assert_true(form != GEMM_COPY); /* the row has no copy_a */
@@ -186,9 +188,8 @@ static void mul_all_ways(struct gemm *g, struct product *p) {
 
 static void products(void **state) {
     (void)state;
-    static const int64_t sizes[][3] = {{1, 1, 1},     {5, 7, 31},      {12, 40, 128},
-                                       {33, 300, 97}, {6, 50, 2500},   {20, 9, 2049},
-                                       {48, 17, 5000}};
+    static const int64_t sizes[][3] = {{1, 1, 1},     {5, 7, 31},    {12, 40, 128}, {33, 300, 97},
+                                       {6, 50, 2500}, {20, 9, 2049}, {48, 17, 5000}};
     struct machine m = machine_of("native", DT_F32);
     struct gemm g = m.gemm[GEMM_WEIGHTS];
     struct rng r = rng_make(9, RNG_TEST, 0, 0, 0);
