@@ -214,7 +214,7 @@ static void check_modes(const struct variant *v, const char *kind, bool train_me
     engine_close(&engine);
     copy_trainable(train_merged ? &split : &inside, trained);
     const double d = models_apart(&split, &inside, &g, &t);
-    if (!(d < 1e-5)) fail_msg("%s, %s: split and merged differ by %g", v->name, kind, d);
+    if (!(d < 3e-5)) fail_msg("%s, %s: split and merged differ by %g", v->name, kind, d);
     /* counting the correction twice, or not at all, would be seen */
     const double moved = models_apart(&split, &base, &g, &t);
     lora_set_scale(&base, 0);
@@ -222,7 +222,7 @@ static void check_modes(const struct variant *v, const char *kind, bool train_me
     if (!(moved > 3e-3 && correction > 3e-2))
         fail_msg("%s, %s: only %g, %g", v->name, kind, moved, correction);
     ok(lora_merge(&inside, g.kern, &e));
-    assert_true(models_apart(&split, &inside, &g, &t) < 1e-5);
+    assert_true(models_apart(&split, &inside, &g, &t) < 3e-5);
     text_free(&t);
     model_close(&split);
     model_close(&inside);
