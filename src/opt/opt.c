@@ -29,19 +29,28 @@ struct opt_span {
 };
 
 struct opt_hyper opt_hyper_of(const struct opt_kind *kind) {
-    struct opt_hyper h = {.eps = 1e-8};
+    struct opt_hyper h = {.eps = 1e-8, .muon.polar = {POLAR_express, 5}};
     for (int r = 0; r < ROLE_COUNT; r++)
         h.of[r] = (struct opt_rule){
             .kind = kind, .lr_factor = 1, .beta1 = kind->beta1, .beta2 = kind->beta2};
     return h;
 }
 
+static int64_t state_count(const struct opt_hyper *h, const struct param *p, int k) {
+    const struct opt_kind *kind = h->of[p->role].kind;
+    if (!p->trainable || k >= kind->n_state) return 0;
+    return kind->state_count ? kind->state_count(h, k, p->rows, p->cols) : param_count(p);
+}
+
+int64_t opt_state_count(const struct opt *o, int param, int k) {
+    return state_count(&o->hyper, o->params + param, k);
+}
+
 size_t opt_state_bytes(const struct opt_hyper *h, const struct param *params, int n) {
     size_t sum = 0;
     for (int i = 0; i < n; i++)
-        if (params[i].trainable)
-            sum += (size_t)h->of[params[i].role].kind->n_state *
-                   arena_need((size_t)param_count(params + i), sizeof(float));
+        for (int k = 0; k < OPT_MAX_STATE; k++)
+            sum += arena_need((size_t)state_count(h, params + i, k), sizeof(float));
     return sum;
 }
 
@@ -114,8 +123,10 @@ int opt_open(struct opt *o, const struct machine *m, const struct opt_hyper *h,
     o->n_tiles = 0;
     cut_tiles(o);
     for (int i = 0; i < n; i++)
-        for (int k = 0; params[i].trainable && k < opt_kind_of(o, i)->n_state; k++)
-            o->state[i][k] = arena_alloc(&o->mem, (size_t)param_count(params + i), sizeof(float));
+        for (int k = 0; k < OPT_MAX_STATE; k++) {
+            const size_t count = (size_t)opt_state_count(o, i, k);
+            if (count) o->state[i][k] = arena_alloc(&o->mem, count, sizeof(float));
+        }
     o->work = arena_alloc(&o->mem, work_bytes(m, h, params, n), 1);
 out:
     if (rc) opt_close(o);
@@ -125,7 +136,7 @@ out:
 void opt_reset(struct opt *o) {
     for (int i = 0; i < o->n_params; i++)
         for (int k = 0; k < OPT_MAX_STATE && o->state[i][k]; k++)
-            memset(o->state[i][k], 0, (size_t)param_count(o->params + i) * sizeof(float));
+            memset(o->state[i][k], 0, (size_t)opt_state_count(o, i, k) * sizeof(float));
     o->t = 0;
 }
 
@@ -214,7 +225,8 @@ static void step_piece(const struct step_job *j, const struct opt_tile *t, int p
     float grad[PIECE], wide[PIECE];
     float *state[OPT_MAX_STATE] = {0};
     const float *g = j->grad->tile(j->grad, param, begin, n, grad, NULL);
-    for (int k = 0; k < kind->n_state; k++) state[k] = o->state[param][k] + begin;
+    for (int k = 0; k < kind->n_state && !kind->state_count; k++)
+        state[k] = o->state[param][k] + begin;
     if (p->dtype == DT_F32) {
         kind->tile(t, (float *)p->data + begin, g, state, n);
         return;
@@ -244,17 +256,19 @@ static void step_fused(const struct step_job *j, const struct opt_tile *t, int p
                           (uint64_t)(begin / KERN_CHANCES), n);
 }
 
-static struct opt_tile tile_of(const struct step_job *j, enum role role) {
+static struct opt_tile tile_of(const struct step_job *j, const struct param *p) {
     const struct opt_hyper *h = &j->o->hyper;
-    const struct opt_rule *r = h->of + role;
+    const struct opt_rule *r = h->of + p->role;
+    const double shape = r->kind->lr_shape ? r->kind->lr_shape(p->rows, p->cols) : 1;
     return (struct opt_tile){.kern = j->o->machine->kern,
-                             .lr = (float)(j->lr * r->lr_factor),
+                             .lr = (float)(j->lr * r->lr_factor * shape),
                              .decay = (float)r->decay,
                              .beta1 = (float)r->beta1,
                              .beta2 = (float)r->beta2,
                              .eps = (float)h->eps,
                              .grad_scale = j->grad_scale,
-                             .t = j->o->t};
+                             .t = j->o->t,
+                             .hyper = h};
 }
 
 static void direct(const struct step_job *j) {
@@ -263,7 +277,7 @@ static void direct(const struct step_job *j) {
         const struct param *p = o->params + i;
         const struct opt_kind *k = opt_kind_of(o, i);
         if (!p->trainable || !k->direction) continue;
-        const struct opt_tile t = tile_of(j, p->role);
+        const struct opt_tile t = tile_of(j, p);
         const struct opt_matrix m = {.role = p->role,
                                      .rows = p->rows,
                                      .cols = p->cols,
@@ -280,7 +294,7 @@ static void step_tile(void *ctx, int64_t i, int tid) {
     const struct step_job *j = ctx;
     const struct opt *o = j->o;
     const struct opt_span *s = o->tiles + i;
-    struct opt_tile t = tile_of(j, o->params[s->param].role);
+    struct opt_tile t = tile_of(j, o->params + s->param);
     if (opt_kind_of(o, s->param)->direction) t.grad_scale = 1; /* no gradient is left to clip */
     if (opt_kind_of(o, s->param)->step) {
         for (int64_t at = 0; at < s->n; at += STEP)

@@ -15,8 +15,9 @@
 #include "arena.h"
 #include "machine.h"
 #include "param.h"
+#include "polar.h"
 
-#define OPTIMIZERS(X) X(adamw) X(lion) X(sgd) X(momentum)
+#define OPTIMIZERS(X) X(adamw) X(lion) X(sgd) X(momentum) X(muon)
 
 enum { OPT_MAX_STATE = 2, OPT_TILE = 1 << 14 };
 
@@ -39,6 +40,7 @@ struct opt_tile {
     float beta1, beta2, eps;
     float grad_scale; /* clipping; in the tile pass behind a `direction`, which saw it, 1 */
     int64_t t;        /* updates so far, this one included */
+    const struct opt_hyper *hyper; /* for what belongs to one kind */
 };
 
 /* A whole trainable parameter, as `direction` sees it; a vector is one row. */
@@ -46,7 +48,7 @@ struct opt_matrix {
     enum role role;
     int64_t rows, cols;
     float *grad;         /* (rows, cols): the gradient, becomes the update */
-    float *const *state; /* n_state arrays (rows, cols) */
+    float *const *state; /* n_state arrays (rows, cols), or of state_count floats */
     const struct machine *machine; /* its pool for loops, its gemm for products (gemm_run) */
     void *work;                    /* work_bytes bytes, 64-byte aligned, of any content */
 };
@@ -59,6 +61,11 @@ struct opt_kind {
     bool eps;                /* reads --adam-eps */
     bool normalises;         /* the step's size does not follow the gradient's */
     bool matrices_only;      /* makes no sense of embeddings, norms, biases and adapters */
+    /* Floats of state array k of a parameter; 0: it has none. `tile` is not given these arrays.
+     * NULL: one for each element. */
+    int64_t (*state_count)(const struct opt_hyper *h, int k, int64_t rows, int64_t cols);
+    /* What the rate of a matrix is multiplied with; NULL: 1. */
+    double (*lr_shape)(int64_t rows, int64_t cols);
     /* Both or neither. Matrices come one after another, on the calling thread: work inside one is
      * cut by pool_for and gemm_run, by the problem, never by the number of threads. Products are
      * those of GEMM_EXACT, unless rounded inputs (GEMM_WEIGHTS follows --compute) are the
@@ -83,13 +90,21 @@ struct opt_rule {
     double beta1, beta2;
 };
 
+/* Options of muon: opt_muon.c says what they do. */
+struct muon_opts {
+    struct polar polar;
+    bool equalise, rescale, normalise, cautious;
+};
+
 struct opt_hyper {
     struct opt_rule of[ROLE_COUNT];
     double eps, clip; /* clip: global gradient norm; 0: off */
+    struct muon_opts muon;
     uint64_t seed;    /* of the rounding of weights that are stored as bf16 */
 };
 
-/* One kind for all roles, with its own betas: factor 1, no decay, no clipping, eps 1e-8. */
+/* One kind for all roles, with its own betas: factor 1, no decay, no clipping, eps 1e-8, five
+ * steps of Polar Express. */
 struct opt_hyper opt_hyper_of(const struct opt_kind *kind);
 
 struct opt {
@@ -120,6 +135,9 @@ int opt_open(struct opt *o, const struct machine *m, const struct opt_hyper *h,
 void opt_close(struct opt *o);
 /* As opened: no updates done, every state 0. */
 void opt_reset(struct opt *o);
+
+/* Floats of state array k of a parameter. */
+int64_t opt_state_count(const struct opt *o, int param, int k);
 
 /* The kind of a parameter, and that of all trainable ones if they have the same, or NULL. */
 const struct opt_kind *opt_kind_of(const struct opt *o, int param);

@@ -207,6 +207,6 @@ bool engine_item(const struct engine *g, int i, struct engine_item *item) {
     if (!item->data) return true;
     snprintf(item->name, sizeof item->name, "%s/%s", opt_kind_of(&g->opt, param)->state[k],
              p->name);
-    item->n = param_count(p);
+    item->n = opt_state_count(&g->opt, param, k);
     return true;
 }

@@ -16,6 +16,9 @@ none --min-lr "on schedule constant" --schedule constant --min-lr 0.2
 none --adam-eps "on optimizer lion" --optimizer lion --adam-eps 1e-6
 none --beta2 "on optimizer momentum" --optimizer momentum --optimizer-matrix adamw --beta2 0.9
 none --matrix-beta2 "on optimizer momentum" --optimizer-matrix momentum --matrix-beta2 0.9
+none --matrix-beta2 "on optimizer muon without --muon-normalise" --optimizer-matrix muon --matrix-beta2 0.9
+refuses "an option of another optimizer" 2 '--muon-steps belongs to --optimizer-matrix muon' "$DUET" train $TINY \
+    --data text.txt --steps 2 --out x --muon-steps 3
 none --keep-best "without validations on the way: give --val-every" --keep-best
 none --keep-best "without validations on the way" --keep-best --val-every 0
 none --val-every "without data to validate on" --val-fraction 0 --val-every 2

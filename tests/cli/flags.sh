@@ -72,6 +72,7 @@ weights         | w | --weights bf16 | less $(wc -c <run/model.blzt) $(wc -c <ba
 optimizer       | w | --optimizer lion |
 optimizer-matrix| w | --optimizer-matrix lion | says run.err 'adamw, lion for matrices'
 optimizer-matrix| = | --optimizer-matrix adamw |
+optimizer-matrix| w | --optimizer-matrix muon | says run.err '(matrices times 20)'
 steps           | w | --steps 3 | equal 3 $(value num_steps run.out)
 time            | w | --time 0.000001 | equal 1 $(value num_steps run.out)
 time            | = | --time 100000 | equal 4 $(value num_steps run.out)
@@ -131,6 +132,25 @@ color           | w | --color always --val-every 1 --lr 1e-2 | says run.err '\[3
 out             | = | | [ -f run/model.blzt ]
 overwrite       | = | --overwrite | [ -f run/model.blzt ]
 config          | w | --config lr.json | says run/config.json 0.002
+END
+
+MUON="$BACKPROP --optimizer-matrix muon"
+cat >muon.table <<'END'
+muon-steps      | w | --muon-steps 3 | says run/config.json '"muon-steps": 3'
+muon-steps      | = | --muon-steps 5 |
+muon-polynomial | w | --muon-polynomial newton-schulz |
+muon-polynomial | = | --muon-polynomial polar-express |
+muon-equalise   | w | --muon-equalise |
+muon-rescale    | w | --muon-rescale |
+muon-normalise  | w | --muon-normalise | less $(wc -c <base/state) $(wc -c <run/state)
+matrix-beta2    | w | --muon-normalise --matrix-beta2 0.5 |
+cautious-decay  | w | --cautious-decay |
+matrix-beta1    | w | --matrix-beta1 0.5 |
+matrix-lr       | w | --matrix-lr 2 |
+weight-decay    | w | --weight-decay 0.5 |
+clip            | w | --clip 0.1 |
+compute         | w | --compute bf16 |
+threads         | = | --threads 3 |
 END
 
 MEZO="--engine mezo --steps 4 --lr 1e-6 --batch 2"
@@ -239,6 +259,7 @@ try() {
         [ -z "$checking" ] || check "$table: --$name ($options) is seen:$checking" eval "$checking"
     done <$table.table
 }
+try muon train $MUON
 try mezo train $MEZO
 try lora train $LORA
 try task classify $TASK

@@ -114,6 +114,7 @@ with() {
     "lora-mode merge" | "lora-init uniform") echo "--init run/model.blzt --lora 4" ;;
     "estimator fzoo") echo "--engine mezo --directions 2" ;;
     "estimator "* | "direction "*) echo "--engine mezo" ;;
+    "muon-polynomial "*) echo "--optimizer-matrix muon" ;;
     "objective "*) echo "--engine mezo --init run/model.blzt --task a.tsv --template {s} --labels x,y" ;;
     esac
 }

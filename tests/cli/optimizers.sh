@@ -55,6 +55,18 @@ check "runs shows what it is" says runs.txt lion
 "$DUET" info own/state >info.txt 2>&1
 check "info: of a state" says info.txt 'matrix.*lion'
 
+# ---- muon with all that it has
+FULL="--optimizer-matrix muon --muon-steps 4 --muon-polynomial newton-schulz --muon-equalise --muon-rescale
+ --muon-normalise --cautious-decay --schedule constant"
+must train muon $FULL --steps 6
+must train muon3 $FULL --steps 3
+check "muon with all options: goes on" "$DUET" train --resume muon3 --steps 6 --threads 1 --quiet
+check "muon with all options: to the same weights" same muon/model.blzt muon3/model.blzt
+must train muon2 $FULL --steps 6 --threads 2
+check "muon with all options: with other threads" same muon/model.blzt muon2/model.blzt
+refuses "muon: another layout of its state" 2 'muon-normalise' "$DUET" train --resume muon --steps 8 \
+    --no-muon-normalise --threads 1
+
 # ---- the plan knows the arrays of each
 for kind in adamw lion; do
     "$DUET" plan $SHAPE --seq 32 --batch 4 --optimizer $kind --json >$kind.json
@@ -62,6 +74,9 @@ done
 "$DUET" plan $SHAPE --seq 32 --batch 4 --optimizer-matrix lion --json >pair.json
 "$DUET" plan $SHAPE --seq 32 --batch 4 --optimizer-matrix sgd --json >none.json
 "$DUET" plan $SHAPE --seq 32 --batch 4 --optimizer-matrix lion >pair.txt
+"$DUET" plan $SHAPE --seq 32 --batch 4 --optimizer-matrix muon --json >muon.json
+"$DUET" plan $SHAPE --seq 32 --batch 4 --optimizer-matrix muon --muon-normalise --json >lines.json
+check "the plan knows the array of --muon-normalise" [ $(json optimizer_bytes muon.json) -lt $(json optimizer_bytes lines.json) ]
 check "plan names the pair" says pair.txt '^optimizer .* MB, adamw, lion for matrices$'
 check "plan names the pair in JSON" equal "$(json optimizer_matrix pair.json)" lion
 a=$(json optimizer_bytes adamw.json) l=$(json optimizer_bytes pair.json) s=$(json optimizer_bytes none.json)

@@ -42,6 +42,8 @@ mezo-fzoo  | $WORDS $MEZO $ADAMW $LINEAR --lr 1e-3 --estimator fzoo --directions
 mezo-lora  | $TEXT $LORA $MEZO $LION $LINEAR --lr 1e-3 --lora 4 --estimator grzo --eps 1e-2 --weights q8_0 --threads 2
 mezo-merge | $TEXT $LORA $MEZO $SGD $LINEAR --lr -1 --lora 2 --lora-mode merge --estimator spsa --directions 1 --eps 1e-2 --compute bf16 --threads 2
 pair       | $BYTES $BACKPROP $DECAY $ADAMW --optimizer-matrix momentum --matrix-beta1 0.9 --matrix-lr 10 $WSD --lr 3e-3 --set model_type=arcee --set hidden_act=relu2 --threads 2
+muon       | $BYTES $BACKPROP $DECAY $ADAMW --optimizer-matrix muon --matrix-beta1 0.95 --matrix-lr 7 --muon-steps 5 --muon-polynomial polar-express $WSD --lr 3e-3 --threads 2
+muon-all   | $BYTES $BACKPROP $DECAY $ADAMW --optimizer-matrix muon --matrix-beta1 0.95 --matrix-beta2 0.9 --matrix-lr 7 --muon-steps 4 --muon-polynomial newton-schulz --muon-equalise --muon-rescale --muon-normalise --cautious-decay --weights bf16 --compute bf16 $WSD --lr 3e-3 --threads 3
 mezo-part  | $BYTES $MEZO $SGD $LINEAR --lr 1e-4 --estimator spsa --directions 2 --eps 1e-3 --perturb matrix,norm=0.5,!*.layers.0.* --threads 2
 mezo-low   | $BYTES $MEZO $ADAMW $LINEAR --lr 1e-3 --estimator spsa --directions 2 --eps 1e-3 --direction lowrank --direction-rank 2 --direction-every 5 --set duet.rope_local_theta=100 --set duet.rope_global_every=2 --set duet.value_embeds=true --threads 3
 task       | $TASK $BACKPROP $DECAY $ADAMW $WSD --lr 3e-3 --objective ce --threads 2

@@ -4,6 +4,7 @@
  * src/opt/opt_x.c. */
 #include "engine.h"
 #include "llama_fixture.h"
+#include "muon_fixture.h"
 #include "state.h"
 #include "train_opts.h"
 
@@ -224,7 +225,8 @@ static bool same_table(const struct table *a, const struct table *b, bool but_ma
         if (memcmp(a->p[i].data, b->p[i].data, dtype_bytes(a->p[i].dtype, n))) return false;
         for (int k = 0; k < OPT_MAX_STATE; k++)
             if (a->opt.state[i][k] &&
-                memcmp(a->opt.state[i][k], b->opt.state[i][k], n * sizeof(float)))
+                memcmp(a->opt.state[i][k], b->opt.state[i][k],
+                       (size_t)opt_state_count(&a->opt, i, k) * sizeof(float)))
                 return false;
     }
     return true;
@@ -234,13 +236,13 @@ static bool same_table(const struct table *a, const struct table *b, bool but_ma
 
 /* An update of a matrix by the formula: g (rows, cols) clipped, state as it was and then as it is;
  * u: what becomes w -= lr (u + decay w). */
-typedef void formula_fn(const struct opt_rule *r, int t, int64_t rows, int64_t cols,
-                        const double *g, double *const *state, double *u);
+typedef void formula_fn(const struct opt_hyper *h, int64_t rows, int64_t cols, const double *g,
+                        double *const *state, double *u);
 
-static void whiten_formula(const struct opt_rule *r, int t, int64_t rows, int64_t cols,
-                           const double *g, double *const *state, double *u) {
+static void whiten_formula(const struct opt_hyper *h, int64_t rows, int64_t cols, const double *g,
+                           double *const *state, double *u) {
+    const struct opt_rule *r = h->of + ROLE_matrix;
     double *m = state[0], *gram = malloc((size_t)(rows * rows) * sizeof *gram), sum = 0;
-    (void)t;
     for (int64_t k = 0; k < rows * cols; k++) {
         m[k] = r->beta1 * m[k] + g[k];
         sum += m[k] * m[k];
@@ -260,16 +262,32 @@ static void whiten_formula(const struct opt_rule *r, int t, int64_t rows, int64_
     free(gram);
 }
 
-/* Every kind that has a direction; tol: of an update's elements, which are about one. */
+/* Every kind that has a direction, muon with its options; tol: of an update's elements. */
 static const struct {
     const char *name;
     formula_fn *update;
     double tol;
-} formulas[] = {{"whiten", whiten_formula, 1e-5}};
+    struct muon_opts muon;
+} formulas[] = {
+    {"whiten", whiten_formula, 1e-5, {.polar = {POLAR_express, 5}}},
+    {"muon", muon_formula, 1e-4, {.polar = {POLAR_express, 5}}},
+    {"muon", muon_formula, 1e-4, {.polar = {POLAR_newton_schulz, 2}}},
+    {"muon", muon_formula, 1e-4, {.polar = {POLAR_express, 3}, .equalise = true}},
+    {"muon", muon_formula, 1e-4, {.polar = {POLAR_express, 3}, .rescale = true}},
+    {"muon", muon_formula, 2e-4, {.polar = {POLAR_express, 5}, .normalise = true}},
+    {"muon", muon_formula, 1e-4, {.polar = {POLAR_express, 4}, .cautious = true}},
+    {"muon", muon_formula, 5e-4, {{POLAR_express, 5}, true, true, true, true}},
+};
 enum { N_FORMULAS = sizeof formulas / sizeof *formulas };
 
 static const struct opt_kind *kind_at(int i) {
     return i ? opt_find(formulas[i].name) : &whiten;
+}
+
+static struct opt_hyper hyper_at(int i, const struct opt_kind *rest) {
+    struct opt_hyper h = hyper_of(kind_at(i), rest);
+    h.muon = formulas[i].muon;
+    return h;
 }
 
 static void all_have_one(void **state) {
@@ -318,34 +336,40 @@ static void doubles_read(struct doubles *d, const struct table *t, double by) {
         }
 }
 
-/* Update t of parameter i, before which d was read. */
+/* An update of parameter i, before which d was read. */
 static void check_update(const struct table *t, int i, int f, struct doubles *d, double lr) {
     const struct param *p = t->p + i;
-    const struct opt_rule *r = t->opt.hyper.of + p->role;
+    const struct opt_hyper *h = &t->opt.hyper;
+    const struct opt_rule *r = h->of + p->role;
     const int64_t n = param_count(p);
     float one;
     double *u = malloc((size_t)n * sizeof *u);
-    formulas[f].update(r, (int)t->opt.t, p->rows, p->cols, d->g[i], d->state[i], u);
+    formulas[f].update(h, p->rows, p->cols, d->g[i], d->state[i], u);
+    if (r->kind->lr_shape) lr *= sqrt(fmax(1, (double)p->rows / (double)p->cols));
     for (int64_t k = 0; k < n; k++) {
         const double now = (double)*param_read(p, k, 1, &one), w = d->w[i][k],
-                     by = lr * r->lr_factor, want = w - by * (u[k] + r->decay * w);
+                     by = lr * r->lr_factor;
+        const bool decays = !h->muon.cautious || u[k] * w >= 0;
+        const double want = w - by * (u[k] + (decays ? r->decay * w : 0));
         /* A weight that is stored as bf16 is one of the two neighbours. */
         const double tol = by * formulas[f].tol + fabs(w) * 1e-7 +
                            (p->dtype == DT_BF16 ? fabs(want) * 0x1p-7 : 0);
+        if (h->muon.cautious && fabs(u[k]) < formulas[f].tol) continue; /* of either sign */
         if (!(fabs(now - want) <= tol))
-            fail_msg("%s: parameter %d, update %lld, weight %lld: %.9g, expected %.9g",
-                     formulas[f].name, i, (long long)t->opt.t, (long long)k, now, want);
-        for (int s = 0; s < r->kind->n_state; s++)
-            assert_true(fabs((double)t->opt.state[i][s][k] - d->state[i][s][k]) <=
-                        1e-5 * (1e-3 + fabs(d->state[i][s][k])));
+            fail_msg("%s, row %d: parameter %d, update %lld, weight %lld: %.9g, expected %.9g",
+                     formulas[f].name, f, i, (long long)t->opt.t, (long long)k, now, want);
     }
+    for (int s = 0; s < r->kind->n_state; s++)
+        for (int64_t k = 0; k < opt_state_count(&t->opt, i, s); k++)
+            assert_true(fabs((double)t->opt.state[i][s][k] - d->state[i][s][k]) <=
+                        (s ? formulas[f].tol : 1e-5) * (1e-3 + fabs(d->state[i][s][k])));
     free(u);
 }
 
 static void check_formula(int f, const char *backend, bool bf16) {
     static const int trained[] = {1, 2, 5}; /* matrices */
     const struct machine g = machine_of(backend, DT_F32);
-    const struct opt_hyper h = hyper_of(kind_at(f), opt_find("momentum"));
+    const struct opt_hyper h = hyper_at(f, opt_find("momentum"));
     struct table t;
     struct doubles d;
     table_open(&t, &g, &h, bf16);
@@ -366,7 +390,7 @@ static void formula(void **state) {
     (void)state;
     static const char *const backends[] = {"native", "ref"};
     for (int f = 0; f < N_FORMULAS; f++)
-        for (int k = 0; k < 4; k++) check_formula(f, backends[k / 2], k % 2);
+        for (int k = 0; k < (f < 2 ? 4 : 2); k++) check_formula(f, backends[k / 2], k % 2);
 }
 
 /* Each matrix that is trained, once an update, in order, with what is to be known of it; a vector
@@ -397,9 +421,9 @@ static void what_it_sees(void **state) {
 }
 
 /* The same bits for any number of threads; what follows another kind does not notice. */
-static void check_threads(const struct opt_kind *kind, bool bf16) {
+static void check_threads(int f, bool bf16) {
     const struct machine g = machine_of("native", DT_F32);
-    const struct opt_hyper h = hyper_of(kind, opt_find("adamw")),
+    const struct opt_hyper h = hyper_at(f, opt_find("adamw")),
                            plain = hyper_of(opt_find("adamw"), opt_find("adamw"));
     struct table one, other, alone;
     table_open(&one, &g, &h, bf16);
@@ -425,7 +449,7 @@ static void check_threads(const struct opt_kind *kind, bool bf16) {
 static void threads(void **state) {
     (void)state;
     for (int f = 0; f < N_FORMULAS; f++)
-        for (int bf16 = 0; bf16 < 2; bf16++) check_threads(kind_at(f), bf16);
+        for (int bf16 = 0; bf16 < 2; bf16++) check_threads(f, bf16);
 }
 
 /* State of every array, scratch of the largest matrix that is trained. */
@@ -459,9 +483,8 @@ static void fill(void *ctx, int64_t micro, struct engine_batch *b) {
     memcpy(b->target, t->target, sizeof *b->target * B * T);
 }
 
-static struct engine_opts options(const struct machine *g, const struct opt_kind *kind) {
-    return (struct engine_opts){
-        .batch = B, .seq = T, .machine = g, .hyper = hyper_of(kind, opt_find("adamw"))};
+static struct engine_opts options(const struct machine *g, const struct opt_hyper *h) {
+    return (struct engine_opts){.batch = B, .seq = T, .machine = g, .hyper = *h};
 }
 
 static void updates(struct engine *g, struct tokens *t, int from, int to) {
@@ -477,9 +500,11 @@ static bool same_weights(const struct model *a, const struct model *b) {
 }
 
 /* Planned bytes are those reserved; state that was saved goes on to the same bits. */
-static void check_engine(const struct opt_kind *kind) {
+static void check_engine(int f) {
     const struct machine g = machine_of("native", DT_F32);
-    const struct engine_opts o = options(&g, kind);
+    const struct opt_hyper h = hyper_at(f, opt_find("adamw")),
+                           another = hyper_of(opt_find("momentum"), opt_find("adamw"));
+    const struct engine_opts o = options(&g, &h), other = options(&g, &another);
     char path[] = "/tmp/duet-direction-XXXXXX";
     struct model whole = model_of(&variants[8]), part = model_of(&variants[8]);
     struct engine a, b;
@@ -504,10 +529,9 @@ static void check_engine(const struct opt_kind *kind) {
     assert_true(same_weights(&whole, &part));
     engine_close(&b);
     /* Another kind whose array has the same name reads nothing of it. */
-    const struct engine_opts other = options(&g, opt_find("momentum"));
     ok(engine_open(&b, engine_find("backprop"), &part, &other, &e));
     assert_int_equal(state_read(path, &b, &p, &hash, &e), ERR_INPUT);
-    assert_non_null(strstr(e.msg, kind->name));
+    assert_non_null(strstr(e.msg, kind_at(f)->name));
     assert_non_null(strstr(e.msg, "for parameters of role matrix, but the run uses momentum"));
     engine_close(&a);
     engine_close(&b);
@@ -519,7 +543,7 @@ static void check_engine(const struct opt_kind *kind) {
 
 static void engine_and_state(void **state) {
     (void)state;
-    for (int f = 0; f < N_FORMULAS; f++) check_engine(kind_at(f));
+    for (int f = 0; f < N_FORMULAS; f++) check_engine(f);
 }
 
 /* ---- where it cannot be ---------------------------------------------------------------------- */
@@ -545,7 +569,8 @@ static void check_refusals(const struct opt_kind *kind) {
     if (kind->matrices_only) assert_string_equal(e.msg, want);
     /* An engine that is opened with it all the same. */
     struct model m = model_of(&variants[8]);
-    struct engine_opts o = options(&g, kind);
+    const struct opt_hyper h = hyper_of(kind, opt_find("adamw"));
+    struct engine_opts o = options(&g, &h);
     struct engine engine;
     o.estimator = zo_find("spsa");
     o.directions = o.max_accum = 1;

@@ -265,7 +265,9 @@ static void every_option_is_decided(void **state) {
         "engine",
         "optimizer", "optimizer-matrix", "estimator", "directions", "eps", "direction",
         "direction-rank", "direction-every", "perturb", "lr", "schedule", "warmup", "min-lr",
-        "decay-share", "beta1", "beta2", "matrix-beta1", "matrix-beta2", "adam-eps", "clip",
+        "decay-share", "beta1", "beta2", "matrix-beta1", "matrix-beta2", "muon-steps",
+        "muon-polynomial", "muon-equalise", "muon-rescale", "muon-normalise", "cautious-decay",
+        "adam-eps", "clip",
         "weight-decay", "lora-decay", "embed-decay", "norm-decay", "embed-lr", "matrix-lr",
         "norm-lr", "spike", "compute", "gemm", "recompute", "rollback"};
     for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++) {

@@ -28,13 +28,16 @@ static int no_effect(const struct conf *conf, const char *const *names, struct e
 
 static int check_rates(const struct train_setup *s, const struct conf *conf, struct err *e) {
     static const char *const share[] = {"decay-share", NULL}, *const least[] = {"min-lr", NULL},
-                             *const eps[] = {"adam-eps", NULL};
+                             *const eps[] = {"adam-eps", NULL},
+                             *const beta2[] = {"matrix-beta2", NULL};
     int rc = 0;
     const char *schedule = sched_name(s->sched.kind);
     if (s->sched.kind != SCHED_wsd) TRY(no_effect(conf, share, e, "on schedule %s", schedule));
     if (s->sched.kind == SCHED_constant) TRY(no_effect(conf, least, e, "on schedule constant"));
     if (!s->optimizer->eps && !s->optimizer_matrix->eps)
         TRY(no_effect(conf, eps, e, "on optimizer %s", s->optimizer->name));
+    if (s->optimizer_matrix == opt_find("muon") && !s->hyper.muon.normalise)
+        TRY(no_effect(conf, beta2, e, "on optimizer muon without --muon-normalise"));
 out:
     return rc;
 }

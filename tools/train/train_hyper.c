@@ -76,6 +76,15 @@ static void make_rules(struct train_setup *s, const struct train_opts *o) {
     if (o->beta2_matrix >= 0) matrix->beta2 = o->beta2_matrix;
 }
 
+static struct muon_opts muon_opts_of(const struct train_opts *o) {
+    return (struct muon_opts){.polar = {(enum polar_kind)polar_find(o->muon_polynomial),
+                                        (int)o->muon_steps},
+                              .equalise = o->muon_equalise,
+                              .rescale = o->muon_rescale,
+                              .normalise = o->muon_normalise,
+                              .cautious = o->cautious_decay};
+}
+
 int train_hyper_make(struct train_setup *s, const struct train_opts *o, struct err *e) {
     int rc;
     TRY(train_check_optimizers(s, e));
@@ -83,6 +92,7 @@ int train_hyper_make(struct train_setup *s, const struct train_opts *o, struct e
     TRY(check_betas(s->optimizer_matrix, "matrix-", o->beta1_matrix, o->beta2_matrix, e));
     s->hyper = (struct opt_hyper){.eps = o->adam_eps,
                                   .clip = o->clip < 0 ? s->engine->clip : o->clip,
+                                  .muon = muon_opts_of(o),
                                   .seed = (uint64_t)o->seed};
     make_rules(s, o);
     struct opt_rule *matrix = s->hyper.of + ROLE_matrix;

@@ -18,6 +18,9 @@ static const char lora_init_words[] = LORA_INITS(X);
 static const char objective_words[] = OBJECTIVES(X);
 static const char direction_words[] = DIRECTIONS(X);
 #undef X
+#define X(id, name) name " "
+static const char polar_words[] = POLAR_KINDS(X);
+#undef X
 
 #define O struct train_opts
 /* What a resume may do with an option is the last word of its row. */
@@ -31,6 +34,7 @@ static const char direction_words[] = DIRECTIONS(X);
 /* Other options, or words of theirs, that it has an effect with only, or none with. */
 #define WITH(option) .with = option
 #define WITHOUT(option) .without = option
+#define MUON WITH("optimizer-matrix muon")
 const struct conf_row train_rows[] = {
     CONF_SECTION("Model"),
     CONF_STRING(O, model, "model", NULL, "FILE",
@@ -197,6 +201,22 @@ const struct conf_row train_rows[] = {
     CONF_FLOAT(O, beta2_matrix, "matrix-beta2", "-1", 0, 0.9999999,
                "--beta2 of matrices; -1: the same, with another --optimizer-matrix that one's own",
                RECORDED),
+    CONF_INT(O, muon_steps, "muon-steps", "5", 1, POLAR_MAX_STEPS,
+             "muon: steps towards orthogonal matrices", RECORDED, MUON),
+    CONF_CHOICE(O, muon_polynomial, "muon-polynomial", "polar-express", polar_words,
+                "muon: what a step is; Polar Express has coefficients for each, Newton-Schulz one "
+                "polynomial for all",
+                RECORDED, MUON),
+    CONF_BOOL(O, muon_equalise, "muon-equalise",
+              "muon: rows of the momentum get equal norms first (MuonEq-R)", RECORDED, MUON),
+    CONF_BOOL(O, muon_rescale, "muon-rescale",
+              "muon: every update gets the norm of an orthogonal matrix (Muon+)", RECORDED, MUON),
+    CONF_BOOL(O, muon_normalise, "muon-normalise",
+              "muon: rows of an update, or of wider matrices columns, are divided by the root of "
+              "their mean squares so far, which --matrix-beta2 averages (NorMuon)",
+              FIXED, MUON),
+    CONF_BOOL(O, cautious_decay, "cautious-decay",
+              "muon: only weights that the update makes smaller decay", RECORDED, MUON),
     CONF_FLOAT(O, adam_eps, "adam-eps", "1e-8", 0, 1, "AdamW's epsilon", RECORDED),
     CONF_FLOAT(O, clip, "clip", "-1", 0, 1e9,
                "clip the global gradient norm; 0: off; -1: 1, with mezo off", RECORDED),
@@ -281,6 +301,7 @@ const struct conf_row train_rows[] = {
 #undef START
 #undef WITH
 #undef WITHOUT
+#undef MUON
 
 enum dtype compute_type(const char *name, const char *gemm, const struct cpu *cpu) {
     return strcmp(name, "auto") ? (enum dtype)dtype_find(name) : gemm_faster_compute(gemm, cpu);

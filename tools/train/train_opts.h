@@ -32,6 +32,9 @@ struct train_opts {
     int64_t directions, direction_rank, direction_every;
     double eps;
     double lr, beta1, beta2, beta1_matrix, beta2_matrix, adam_eps, clip;
+    int64_t muon_steps;
+    const char *muon_polynomial;
+    bool muon_equalise, muon_rescale, muon_normalise, cautious_decay;
     double lr_embed, lr_matrix, lr_norm, decay_matrix, decay_embed, decay_norm,
         decay_lora;
     int64_t warmup, steps, tokens;
