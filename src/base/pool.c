@@ -6,9 +6,12 @@
  * times slower with one foreign process on two processors). Here a loop ends when its chunks are
  * done. A worker that comes late finds nothing left and nobody waits for it.
  *
- * A ticket holds the number of the loop (upper half) and the next chunk (lower half). A worker
- * reads the ticket, then the job, then claims the chunk by compare-and-swap. The ticket is closed
- * while a job is written, so if the claim succeeds, the job that was read belongs to it. */
+ * Chunks are shared out evenly, in order, and a thread takes those of its own share first, then what
+ * is left of the others': loops of a step are cut alike, so that a thread finds in its cache what
+ * it wrote in the loop before. A share's ticket holds the number of the loop (upper half) and the
+ * next chunk (lower half). A worker reads the ticket, then the job, then claims the chunk by
+ * compare-and-swap. Tickets are closed while a job is written, so if the claim succeeds, the job
+ * that was read belongs to it. */
 #include "pool.h"
 #include "arena.h"
 
@@ -37,6 +40,10 @@ struct worker {
     int tid;
 };
 
+struct share {
+    _Alignas(ARENA_ALIGN) _Atomic uint64_t ticket;
+};
+
 struct pool {
     int threads;
     pid_t process; /* that the workers belong to */
@@ -50,7 +57,8 @@ struct pool {
     pthread_mutex_t sleep_lock;
     pthread_cond_t wake;
     _Atomic int sleepers;
-    _Alignas(ARENA_ALIGN) _Atomic uint64_t ticket;
+    struct share *shares;                        /* one a thread */
+    _Alignas(ARENA_ALIGN) _Atomic uint32_t loop; /* number of the present one */
     _Atomic(pool_fn *) job_fn;
     _Atomic(void *) job_ctx;
     _Atomic int64_t job_n;
@@ -84,18 +92,36 @@ static int library_threads(int n) {
 #endif
 }
 
-/* Takes chunks of the present loop until there are none. */
-static void take_chunks(struct pool *p, int tid) {
+/* Shares of n chunks, of which share i begins with this. */
+static int64_t shares_of(const struct pool *p, int64_t n) {
+    return n < p->threads ? n : p->threads;
+}
+
+static int64_t share_begin(int64_t n, int64_t shares, int64_t i) {
+    return i * (n / shares) + (i < n % shares ? i : n % shares);
+}
+
+/* Takes chunks of share i, of so many, until there are none. */
+static void take_share(struct pool *p, int64_t share, int tid) {
+    _Atomic uint64_t *ticket = &p->shares[share].ticket;
     for (;;) {
-        uint64_t t = atomic_load(&p->ticket);
+        uint64_t t = atomic_load(ticket);
         pool_fn *fn = atomic_load_explicit(&p->job_fn, memory_order_relaxed);
         void *ctx = atomic_load_explicit(&p->job_ctx, memory_order_relaxed);
-        const int64_t i = (int64_t)(t & UINT32_MAX);
-        if (i >= atomic_load_explicit(&p->job_n, memory_order_relaxed)) return;
-        if (!atomic_compare_exchange_strong(&p->ticket, &t, t + 1)) continue;
+        const int64_t n = atomic_load_explicit(&p->job_n, memory_order_relaxed);
+        const int64_t i = (int64_t)(t & UINT32_MAX), shares = shares_of(p, n);
+        if (share >= shares || i >= share_begin(n, shares, share + 1)) return;
+        if (!atomic_compare_exchange_strong(ticket, &t, t + 1)) continue;
         fn(ctx, i, tid);
         atomic_fetch_add(&p->job_done, 1);
     }
+}
+
+/* Takes chunks of the present loop until there are none. */
+static void take_chunks(struct pool *p, int tid) {
+    const int64_t n = atomic_load_explicit(&p->job_n, memory_order_relaxed);
+    const int64_t shares = shares_of(p, n);
+    for (int64_t i = 0; i < shares; i++) take_share(p, (tid + i) % shares, tid);
 }
 
 static void *work(void *arg) {
@@ -104,20 +130,19 @@ static void *work(void *arg) {
     const struct frame here = {.pool = p, .tid = w->tid};
     library_threads(1);
     inside = &here;
-    uint64_t seen = 0;
+    uint32_t seen = 0;
     atomic_fetch_add(&p->n_ready, 1);
     while (!atomic_load(&p->closing)) {
         int spins = 0;
-        while (atomic_load(&p->ticket) >> 32 == seen && spins++ < SPINS) pause_cpu();
-        if (atomic_load(&p->ticket) >> 32 == seen) {
+        while (atomic_load(&p->loop) == seen && spins++ < SPINS) pause_cpu();
+        if (atomic_load(&p->loop) == seen) {
             pthread_mutex_lock(&p->sleep_lock);
             atomic_fetch_add(&p->sleepers, 1);
-            while (atomic_load(&p->ticket) >> 32 == seen)
-                pthread_cond_wait(&p->wake, &p->sleep_lock);
+            while (atomic_load(&p->loop) == seen) pthread_cond_wait(&p->wake, &p->sleep_lock);
             atomic_fetch_sub(&p->sleepers, 1);
             pthread_mutex_unlock(&p->sleep_lock);
         }
-        seen = atomic_load(&p->ticket) >> 32;
+        seen = atomic_load(&p->loop);
         take_chunks(p, w->tid);
     }
     return NULL;
@@ -134,17 +159,21 @@ int pool_open(struct pool **out, int threads, struct err *e) {
     if (threads == 1) return 0;
     struct pool *p = aligned_alloc(ARENA_ALIGN, arena_round(sizeof *p));
     struct worker *w = calloc((size_t)threads, sizeof *w);
-    if (!p || !w) {
+    struct share *shares = aligned_alloc(ARENA_ALIGN, (size_t)threads * sizeof *shares);
+    if (!p || !w || !shares) {
         free(p);
         free(w);
+        free(shares);
         return err_set(e, ERR_NOMEM, "out of memory for %d threads", threads);
     }
     *p = (struct pool){.threads = threads,
                        .process = getpid(),
                        .workers = w,
+                       .shares = shares,
                        .held = PTHREAD_MUTEX_INITIALIZER,
                        .sleep_lock = PTHREAD_MUTEX_INITIALIZER,
                        .wake = PTHREAD_COND_INITIALIZER};
+    for (int i = 0; i < threads; i++) atomic_init(&shares[i].ticket, UINT32_MAX);
     *out = p;
     return 0;
 }
@@ -171,9 +200,9 @@ static void start_workers(struct pool *p) {
     while (atomic_load(&p->n_ready) < p->n_workers) sched_yield();
 }
 
-/* A new ticket: what is written before it is seen by who reads it. */
-static void call_workers(struct pool *p, uint64_t loop) {
-    atomic_store(&p->ticket, loop << 32);
+/* A new number: what is written before it is seen by who reads it. */
+static void call_workers(struct pool *p, uint32_t loop) {
+    atomic_store(&p->loop, loop);
     if (!atomic_load(&p->sleepers)) return;
     pthread_mutex_lock(&p->sleep_lock);
     pthread_cond_broadcast(&p->wake);
@@ -185,12 +214,13 @@ void pool_close(struct pool *p) {
     if (p->process == getpid()) { /* else its threads are those of another process */
         atomic_store(&p->job_n, 0);
         atomic_store(&p->closing, true);
-        call_workers(p, (atomic_load(&p->ticket) >> 32) + 1);
+        call_workers(p, atomic_load(&p->loop) + 1);
         for (int i = 0; i < p->n_workers; i++) pthread_join(p->workers[i].thread, NULL);
         pthread_mutex_destroy(&p->held);
         pthread_mutex_destroy(&p->sleep_lock);
         pthread_cond_destroy(&p->wake);
     }
+    free(p->shares);
     free(p->workers);
     free(p);
 }
@@ -201,14 +231,18 @@ static void run_here(int64_t n, pool_fn *fn, void *ctx, int tid) {
 
 static void run_pool(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
     start_workers(p);
-    const uint64_t loop = atomic_load(&p->ticket) >> 32;
-    atomic_exchange(&p->ticket, loop << 32 | UINT32_MAX); /* closed; no later store moves before
-                                                           * it */
+    const uint32_t loop = atomic_load(&p->loop) + 1;
+    const int64_t shares = shares_of(p, n);
+    for (int i = 0; i < p->threads; i++) /* closed; no later store moves before it */
+        atomic_exchange(&p->shares[i].ticket, (uint64_t)loop << 32 | UINT32_MAX);
     atomic_store_explicit(&p->job_fn, fn, memory_order_relaxed);
     atomic_store_explicit(&p->job_ctx, ctx, memory_order_relaxed);
     atomic_store_explicit(&p->job_n, n, memory_order_relaxed);
     atomic_store_explicit(&p->job_done, 0, memory_order_relaxed);
-    call_workers(p, loop + 1);
+    for (int64_t i = 0; i < shares; i++)
+        atomic_store(&p->shares[i].ticket,
+                     (uint64_t)loop << 32 | (uint64_t)share_begin(n, shares, i));
+    call_workers(p, loop);
     take_chunks(p, 0);
     for (int spins = 0; atomic_load(&p->job_done) < n; spins++) {
         if (spins < SPINS)
@@ -237,7 +271,7 @@ static void run(struct pool *p, int64_t n, pool_fn *fn, void *ctx) {
         return;
     }
     inside = &here;
-    /* A ticket counts to UINT32_MAX. */
+    /* Tickets count to UINT32_MAX. */
     if (p->watch) {
         p->watch(p->seer, n, fn, ctx);
     } else if (n == 1 || n >= UINT32_MAX || p->process != getpid() ||
