@@ -121,18 +121,26 @@ static void combine(const struct turn *t, int64_t row, int64_t col, int64_t h, i
     }
 }
 
-/* The tile at (row, col) to (col, row). */
+/* The tile at (row, col) to (col, row), four lines and columns at a time. */
+static void turn_whole(float *to, int64_t ld, int64_t row, int64_t col) {
+    for (int64_t r = row; r < row + TURN; r += 4)
+        for (int64_t c = col; c < col + TURN; c += 4) {
+            const float *from = to + r * ld + c;
+            float four[4][4];
+            for (int i = 0; i < 4; i++)
+                for (int k = 0; k < 4; k++) four[k][i] = from[i * ld + k];
+            for (int k = 0; k < 4; k++) memcpy(to + (c + k) * ld + r, four[k], sizeof four[k]);
+        }
+}
+
 static void turn_tile(const struct turn *t, int64_t row, int64_t col, int64_t h, int64_t w) {
     const int64_t ld = t->s->ld;
-    float tile[TURN][TURN];
-    if (h < TURN || w < TURN || row == col) {
-        for (int64_t r = row; r < row + h; r++)
-            for (int64_t c = col; c < col + w && c < r; c++) t->to[c * ld + r] = t->to[r * ld + c];
+    if (h == TURN && w == TURN && row != col) {
+        turn_whole(t->to, ld, row, col);
         return;
     }
-    for (int r = 0; r < TURN; r++)
-        for (int c = 0; c < TURN; c++) tile[c][r] = t->to[(row + r) * ld + col + c];
-    for (int c = 0; c < TURN; c++) memcpy(t->to + (col + c) * ld + row, tile[c], sizeof tile[c]);
+    for (int64_t r = row; r < row + h; r++)
+        for (int64_t c = col; c < col + w && c < r; c++) t->to[c * ld + r] = t->to[r * ld + c];
 }
 
 /* A chunk owns the lines of tile i below the diagonal and the columns that mirror them. */
