@@ -54,13 +54,36 @@ size_t opt_state_bytes(const struct opt_hyper *h, const struct param *params, in
     return sum;
 }
 
-/* Of the matrix that needs most: they come one after another. */
-static size_t work_bytes(const struct machine *m, const struct opt_hyper *h,
-                         const struct param *params, int n) {
+/* Scratch of a matrix that a thread works on by itself; 0: it has no `direction`, or is worked on
+ * by all of them. */
+static size_t small_bytes(const struct machine *m, const struct opt_kind *k,
+                          const struct param *p) {
+    struct machine alone;
+    if (!p->trainable || !k->direction) return 0;
+    machine_alone(&alone, m);
+    const size_t bytes = arena_round(k->work_bytes(&alone, p->rows, p->cols));
+    return bytes <= OPT_SMALL ? bytes : 0;
+}
+
+/* What a thread needs for the small matrix that needs most. */
+static size_t share_bytes(const struct machine *m, const struct opt_hyper *h,
+                          const struct param *params, int n) {
     size_t most = 0;
     for (int i = 0; i < n; i++) {
+        const size_t bytes = small_bytes(m, h->of[params[i].role].kind, params + i);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+/* First come the large matrices, one after another, then the small ones. */
+static size_t work_bytes(const struct machine *m, const struct opt_hyper *h,
+                         const struct param *params, int n) {
+    const size_t share = share_bytes(m, h, params, n);
+    size_t most = share ? (size_t)machine_threads(m) * share : 0;
+    for (int i = 0; i < n; i++) {
         const struct opt_kind *k = h->of[params[i].role].kind;
-        if (!params[i].trainable || !k->direction) continue;
+        if (!params[i].trainable || !k->direction || small_bytes(m, k, params + i)) continue;
         const size_t bytes = k->work_bytes(m, params[i].rows, params[i].cols);
         if (bytes > most) most = bytes;
     }
@@ -115,8 +138,9 @@ int opt_open(struct opt *o, const struct machine *m, const struct opt_hyper *h,
     o->state = calloc((size_t)n + 1, sizeof *o->state);
     o->tiles = malloc(((size_t)o->n_tiles + 1) * sizeof *o->tiles);
     o->partial = malloc(((size_t)o->n_tiles + 1) * sizeof *o->partial);
+    o->small = malloc(((size_t)n + 1) * sizeof *o->small);
     TRY(arena_init(&o->mem, opt_bytes(m, h, params, n), "optimizer state", e));
-    if (!o->state || !o->tiles || !o->partial) {
+    if (!o->state || !o->tiles || !o->partial || !o->small) {
         rc = err_set(e, ERR_NOMEM, "out of memory for the optimizer's tables");
         goto out;
     }
@@ -127,6 +151,9 @@ int opt_open(struct opt *o, const struct machine *m, const struct opt_hyper *h,
             const size_t count = (size_t)opt_state_count(o, i, k);
             if (count) o->state[i][k] = arena_alloc(&o->mem, count, sizeof(float));
         }
+    for (int i = 0; i < n; i++)
+        if (small_bytes(m, opt_kind_of(o, i), params + i)) o->small[o->n_small++] = i;
+    o->share = share_bytes(m, h, params, n);
     o->work = arena_alloc(&o->mem, work_bytes(m, h, params, n), 1);
 out:
     if (rc) opt_close(o);
@@ -145,6 +172,7 @@ void opt_close(struct opt *o) {
     free(o->state);
     free(o->tiles);
     free(o->partial);
+    free(o->small);
     *o = (struct opt){0};
 }
 
@@ -271,22 +299,35 @@ static struct opt_tile tile_of(const struct step_job *j, const struct param *p) 
                              .hyper = h};
 }
 
-static void direct(const struct step_job *j) {
-    const struct opt *o = j->o;
-    for (int i = 0; i < o->n_params; i++) {
-        const struct param *p = o->params + i;
-        const struct opt_kind *k = opt_kind_of(o, i);
-        if (!p->trainable || !k->direction) continue;
-        const struct opt_tile t = tile_of(j, p);
-        const struct opt_matrix m = {.role = p->role,
+static void direct_one(const struct step_job *j, int param, const struct machine *m, void *work) {
+    const struct param *p = j->o->params + param;
+    const struct opt_tile t = tile_of(j, p);
+    const struct opt_matrix whole = {.role = p->role,
                                      .rows = p->rows,
                                      .cols = p->cols,
                                      .grad = p->grad,
-                                     .state = o->state[i],
-                                     .machine = o->machine,
-                                     .work = o->work};
-        k->direction(&t, &m);
-    }
+                                     .state = j->o->state[param],
+                                     .machine = m,
+                                     .work = work};
+    opt_kind_of(j->o, param)->direction(&t, &whole);
+}
+
+static void direct_small(void *ctx, int64_t i, int tid) {
+    const struct step_job *j = ctx;
+    struct machine alone;
+    machine_alone(&alone, j->o->machine);
+    direct_one(j, j->o->small[i], &alone, (char *)j->o->work + (size_t)tid * j->o->share);
+}
+
+static void direct(struct step_job *j) {
+    const struct opt *o = j->o;
+    const int *small = o->small, *end = small + o->n_small;
+    for (int i = 0; i < o->n_params; i++)
+        if (small < end && *small == i)
+            small++;
+        else if (o->params[i].trainable && opt_kind_of(o, i)->direction)
+            direct_one(j, i, o->machine, o->work);
+    pool_for(o->machine->pool, o->n_small, direct_small, j);
 }
 
 static void step_tile(void *ctx, int64_t i, int tid) {

@@ -19,7 +19,7 @@
 
 #define OPTIMIZERS(X) X(adamw) X(lion) X(sgd) X(momentum) X(muon)
 
-enum { OPT_MAX_STATE = 2, OPT_TILE = 1 << 14 };
+enum { OPT_MAX_STATE = 2, OPT_TILE = 1 << 14, OPT_SMALL = 1 << 21 };
 
 /* Where the gradient of a tile comes from: the parameters' buffers, or seeds and coefficients. So
  * every optimizer serves every engine, and one that needs no gradient buffer has none. */
@@ -66,10 +66,11 @@ struct opt_kind {
     int64_t (*state_count)(const struct opt_hyper *h, int k, int64_t rows, int64_t cols);
     /* What the rate of a matrix is multiplied with; NULL: 1. */
     double (*lr_shape)(int64_t rows, int64_t cols);
-    /* Both or neither. Matrices come one after another, on the calling thread: work inside one is
-     * cut by pool_for and gemm_run, by the problem, never by the number of threads. Products are
-     * those of GEMM_EXACT, unless rounded inputs (GEMM_WEIGHTS follows --compute) are the
-     * method. */
+    /* Both or neither. Large matrices come one after another, on the calling thread; several of
+     * those whose scratch is at most OPT_SMALL bytes at once, each with a machine of one thread.
+     * Work inside one is cut by pool_for and gemm_run, by the problem, never by the number of
+     * threads. Products are those of GEMM_EXACT, unless rounded inputs (GEMM_WEIGHTS follows
+     * --compute) are the method. */
     size_t (*work_bytes)(const struct machine *m, int64_t rows, int64_t cols);
     void (*direction)(const struct opt_tile *p, const struct opt_matrix *m);
     /* w, g and each state: n floats. g: the gradient, or what `direction` has left in its place. */
@@ -113,7 +114,10 @@ struct opt {
     struct param *params; /* borrowed */
     int n_params;
     float *(*state)[OPT_MAX_STATE]; /* per parameter; NULL where it has none or is not trainable */
-    void *work;                     /* of one matrix at a time */
+    void *work;                     /* of matrices that are worked on */
+    int *small;                     /* parameters that are small matrices of a `direction` */
+    int n_small;
+    size_t share; /* bytes of `work` of a thread that works on one of these */
     struct arena mem;
     struct opt_span *tiles; /* every tile of every trainable parameter, in table order */
     int64_t n_tiles;

@@ -71,6 +71,15 @@ int machine_share(struct machine *m, const struct machine *of, const struct mach
     return machine_products(m, o, e);
 }
 
+void machine_alone(struct machine *m, const struct machine *of) {
+    *m = (struct machine){
+        .cpu = of->cpu, .kern = of->kern, .memory = of->memory, .borrowed = true};
+    for (int i = 0; i < GEMM_CLASSES; i++) {
+        m->gemm[i] = of->gemm[i];
+        m->gemm[i].pool = NULL;
+    }
+}
+
 void machine_close(struct machine *m) {
     if (!m->borrowed) pool_close(m->pool);
     *m = (struct machine){0};

@@ -59,6 +59,10 @@ int machine_products(struct machine *m, const struct machine_opts *o, struct err
 int machine_share(struct machine *m, const struct machine *of, const struct machine_opts *o,
                   struct err *e);
 
+/* The same machine with the calling thread alone: for what a chunk of a loop does by itself, in
+ * scratch of its own. It is not closed. */
+void machine_alone(struct machine *m, const struct machine *of);
+
 /* Ends its threads. All zeros are fine. */
 void machine_close(struct machine *m);
 

@@ -1,160 +1,26 @@
 /* Optimizers that work on whole matrices: kinds with a `direction`, against their formulas in
  * double (a row in `formulas` each), on f32 and bf16 weights, with any number of threads, in the
- * plan, in a state file; where they are refused. One kind stands here, as another would in
- * src/opt/opt_x.c. */
+ * plan, in a state file; where they are refused. */
 #include "engine.h"
 #include "llama_fixture.h"
 #include "muon_fixture.h"
 #include "state.h"
 #include "train_opts.h"
+#include "whiten_fixture.h"
 
 #include <unistd.h>
 
-/* ---- the kind --------------------------------------------------------------------------------
- *   m = beta1 m + g;  X = m / |m|;  U = 3/2 X - 1/2 X X' X;  w -= lr (U + wd w)
- * One step of Newton and Schulz towards the nearest matrix of orthogonal rows: products, scratch
- * and a sum over all of the matrix, cut by the matrix. */
-enum { CHUNK = 96, GUARD = 64, CANARY = 0x5a };
-
-static int64_t chunks_of(int64_t n) {
-    return (n + CHUNK - 1) / CHUNK;
-}
-
-/* Offsets in the scratch; a guard behind each part, and nothing behind the last. */
-struct room {
-    size_t x, gram, sums, gemm, end;
-};
-
-static size_t past(size_t at, size_t bytes) {
-    return arena_round(at + bytes + GUARD);
-}
-
-static size_t gemm_bytes(const struct gemm *g, int64_t rows, int64_t cols) {
-    const struct mat x = mat_f32(NULL, cols, false), gram = mat_f32(NULL, rows, false);
-    const size_t one = gemm_work_bytes(g, rows, rows, cols, x),
-                 two = gemm_work_bytes(g, rows, cols, rows, gram);
-    return one > two ? one : two;
-}
-
-static struct room room_of(const struct gemm *g, int64_t rows, int64_t cols) {
-    struct room r = {0};
-    r.gram = past(r.x, (size_t)(rows * cols) * sizeof(float));
-    r.sums = past(r.gram, (size_t)(rows * rows) * sizeof(float));
-    r.gemm = past(r.sums, (size_t)chunks_of(rows * cols) * sizeof(double));
-    r.end = r.gemm + gemm_bytes(g, rows, cols) + GUARD;
-    return r;
-}
-
-static size_t whiten_bytes(const struct machine *m, int64_t rows, int64_t cols) {
-    return room_of(m->gemm + GEMM_EXACT, rows, cols).end;
-}
-
-struct whiten {
-    const struct opt_tile *p;
-    const struct opt_matrix *m;
-    float *x, by;
-    double *sum;
-};
-
-static void gather(void *ctx, int64_t i, int tid) {
-    (void)tid;
-    const struct whiten *j = ctx;
-    const int64_t n = j->m->rows * j->m->cols, end = (i + 1) * CHUNK < n ? (i + 1) * CHUNK : n;
-    double sum = 0;
-    for (int64_t k = i * CHUNK; k < end; k++) {
-        float *m = j->m->state[0] + k;
-        *m = j->p->beta1 * *m + j->p->grad_scale * j->m->grad[k];
-        sum += (double)*m * (double)*m;
-    }
-    j->sum[i] = sum;
-}
-
-static void divide(void *ctx, int64_t i, int tid) {
-    (void)tid;
-    const struct whiten *j = ctx;
-    const int64_t n = j->m->rows * j->m->cols, end = (i + 1) * CHUNK < n ? (i + 1) * CHUNK : n;
-    for (int64_t k = i * CHUNK; k < end; k++) j->x[k] = j->by * j->m->state[0][k];
-}
-
-static void combine(void *ctx, int64_t i, int tid) {
-    (void)tid;
-    const struct whiten *j = ctx;
-    const int64_t n = j->m->rows * j->m->cols, end = (i + 1) * CHUNK < n ? (i + 1) * CHUNK : n;
-    for (int64_t k = i * CHUNK; k < end; k++)
-        j->m->grad[k] = 1.5f * j->x[k] - 0.5f * j->m->grad[k];
-}
-
-/* What was called, in order. */
-static struct {
-    enum role role;
-    int64_t rows, cols, t;
-    float grad_scale;
-} calls[64];
-static int n_calls;
-
-static void whiten_direction(const struct opt_tile *p, const struct opt_matrix *m) {
-    const struct gemm *g = m->machine->gemm + GEMM_EXACT;
-    const struct room r = room_of(g, m->rows, m->cols);
-    char *work = m->work;
-    assert_int_equal((uintptr_t)work % ARENA_ALIGN, 0);
-    memset(work, CANARY, r.end); /* of any content */
-    float *x = (float *)(void *)work, *gram = (float *)(void *)(work + r.gram);
-    struct whiten j = {.p = p, .m = m, .x = x, .sum = (double *)(void *)(work + r.sums)};
-    const int64_t n = m->rows * m->cols, chunks = chunks_of(n);
-    double sum = 0;
-    pool_for(m->machine->pool, chunks, gather, &j);
-    for (int64_t i = 0; i < chunks; i++) sum += j.sum[i];
-    j.by = (float)(1 / sqrt(sum));
-    pool_for(m->machine->pool, chunks, divide, &j);
-    gemm_run(g, m->rows, m->rows, m->cols, mat_f32(x, m->cols, false),
-             mat_f32(x, m->cols, false), gram, m->rows, false, work + r.gemm);
-    gemm_run(g, m->rows, m->cols, m->rows, mat_f32(gram, m->rows, false),
-             mat_f32(x, m->cols, true), m->grad, m->cols, false, work + r.gemm);
-    pool_for(m->machine->pool, chunks, combine, &j);
-    const size_t bytes[] = {(size_t)n * sizeof(float), (size_t)(m->rows * m->rows) * sizeof(float),
-                            (size_t)chunks * sizeof(double),
-                            gemm_bytes(g, m->rows, m->cols)},
-                 at[] = {r.x, r.gram, r.sums, r.gemm};
-    for (int i = 0; i < 4; i++)
-        for (int k = 0; k < GUARD; k++)
-            assert_int_equal(work[at[i] + bytes[i] + (size_t)k], CANARY);
-    calls[n_calls].role = m->role;
-    calls[n_calls].rows = m->rows;
-    calls[n_calls].cols = m->cols;
-    calls[n_calls].t = p->t;
-    calls[n_calls].grad_scale = p->grad_scale;
-    n_calls = (n_calls + 1) % 64;
-}
-
-static void whiten_tile(const struct opt_tile *p, float *w, const float *g, float *const *state,
-                        int64_t n) {
-    (void)state;
-    assert_true(p->grad_scale == 1); /* direction has done it */
-    const struct kern_sgd k = {.keep = 1 - p->lr * p->decay, .by = -p->lr, .row = g};
-    p->kern->sgd(w, &k, n);
-}
-
-static const struct opt_kind whiten = {.name = "whiten",
-                                       .help = "one step towards orthogonal rows",
-                                       .n_state = 1,
-                                       .state = {"m"},
-                                       .lr = 1e-2,
-                                       .beta1 = 0.9,
-                                       .normalises = true,
-                                       .matrices_only = true,
-                                       .work_bytes = whiten_bytes,
-                                       .direction = whiten_direction,
-                                       .tile = whiten_tile};
-
 /* ---- a table of parameters ------------------------------------------------------------------- */
 
-/* Wider and taller matrices, more than a tile, widths that no vector has; one is not trained. */
-enum { N = 6, FROZEN = 4, STEPS = 4 };
+/* Wider and taller matrices, more than a tile, widths that no vector has; one is not trained, one
+ * is large to muon (OPT_SMALL). */
+enum { N = 7, FROZEN = 4, LARGEST = 6, STEPS = 4 };
 static const struct {
     enum role role;
     int64_t rows, cols;
 } shapes[N] = {{ROLE_embed, 50, 19},  {ROLE_matrix, 37, 19}, {ROLE_matrix, 130, 140},
-               {ROLE_norm, 1, 33},    {ROLE_matrix, 8, 9},   {ROLE_matrix, 5, 77}};
+               {ROLE_norm, 1, 33},    {ROLE_matrix, 8, 9},   {ROLE_matrix, 5, 77},
+               {ROLE_matrix, 320, 300}};
 
 struct table {
     struct param p[N];
@@ -390,18 +256,18 @@ static void formula(void **state) {
     (void)state;
     static const char *const backends[] = {"native", "ref"};
     for (int f = 0; f < N_FORMULAS; f++)
-        for (int k = 0; k < (f < 2 ? 4 : 2); k++) check_formula(f, backends[k / 2], k % 2);
+        for (int k = 0; k < (f ? 2 : 4); k++) check_formula(f, backends[k / 2], k % 2);
 }
 
 /* Each matrix that is trained, once an update, in order, with what is to be known of it; a vector
  * is one row. */
 static void what_it_sees(void **state) {
     (void)state;
-    static const int all[] = {0, 1, 2, 3, 5}, matrices[] = {1, 2, 5};
+    static const int all[] = {0, 1, 2, 3, 5, 6}, matrices[] = {1, 2, 5, 6};
     const struct machine g = machine_of("native", DT_F32);
     for (int of_all = 0; of_all < 2; of_all++) {
         const struct opt_hyper h = hyper_of(&whiten, of_all ? &whiten : opt_find("sgd"));
-        const int *order = of_all ? all : matrices, n = of_all ? 5 : 3;
+        const int *order = of_all ? all : matrices, n = of_all ? 6 : 4;
         struct table t;
         table_open(&t, &g, &h, false);
         for (int s = 0; s < STEPS; s++) {
@@ -434,8 +300,9 @@ static void check_threads(int f, bool bf16) {
     }
     assert_true(same_table(&one, &alone, true));
     assert_false(same_table(&one, &alone, false));
-    for (int n = 2; n < 5; n++) {
-        struct machine many = machine_with("native", DT_F32, n);
+    static const int threads_of[] = {2, 3, 4, 16};
+    for (int n = 0; n < 4; n++) {
+        struct machine many = machine_with("native", DT_F32, threads_of[n]);
         table_open(&other, &many, &h, bf16);
         for (int s = 0; s < STEPS; s++) step(&other, s);
         assert_true(same_table(&one, &other, false));
@@ -452,24 +319,43 @@ static void threads(void **state) {
         for (int bf16 = 0; bf16 < 2; bf16++) check_threads(f, bf16);
 }
 
-/* State of every array, scratch of the largest matrix that is trained. */
-static void bytes(void **state) {
-    (void)state;
-    const struct machine g = machine_of("native", DT_F32);
-    const struct opt_hyper h = hyper_of(&whiten, opt_find("sgd"));
+/* State of every array; scratch of the large matrix that needs most, or of a small one for each
+ * thread. */
+static void check_bytes(int threads, const struct opt_kind *kind) {
+    struct machine g = machine_with("native", DT_F32, threads), alone;
+    const struct opt_hyper h = hyper_of(kind, opt_find("sgd"));
     struct table t;
     size_t arrays = 0;
+    machine_alone(&alone, &g);
     table_open(&t, &g, &h, false);
     for (int i = 0; i < N; i++)
         if (shapes[i].role == ROLE_matrix && i != FROZEN)
             arrays += arena_need((size_t)param_count(t.p + i), sizeof(float));
+    const size_t large = kind->work_bytes(&g, 320, 300),
+                 each = arena_round(kind->work_bytes(&alone, 320, 300)),
+                 small = arena_round(kind->work_bytes(&alone, 130, 140)),
+                 shared = (size_t)threads * (each > OPT_SMALL ? small : each),
+                 work = each > OPT_SMALL && large > shared ? arena_round(large) : shared;
     assert_int_equal(opt_state_bytes(&h, t.p, N), arrays);
-    assert_int_equal(opt_bytes(&g, &h, t.p, N), arrays + arena_round(whiten_bytes(&g, 130, 140)));
+    assert_int_equal(opt_bytes(&g, &h, t.p, N), arrays + work);
     assert_int_equal(t.opt.mem.used, opt_bytes(&g, &h, t.p, N));
     assert_int_equal(t.opt.mem.size, t.opt.mem.used);
-    t.p[2].trainable = false; /* the largest */
-    assert_true(opt_bytes(&g, &h, t.p, N) < arrays);
+    t.p[LARGEST].trainable = false;
+    assert_true(opt_bytes(&g, &h, t.p, N) < arrays + work);
     table_close(&t);
+    machine_close(&g);
+}
+
+static void bytes(void **state) {
+    (void)state;
+    struct machine alone = machine_of("native", DT_F32);
+    const struct opt_kind *muon = opt_find("muon");
+    assert_true(muon->work_bytes(&alone, 320, 300) > OPT_SMALL);
+    assert_true(whiten_bytes(&alone, 320, 300) <= OPT_SMALL);
+    for (int threads = 1; threads < 4; threads += 2) {
+        check_bytes(threads, &whiten);
+        check_bytes(threads, muon);
+    }
 }
 
 /* ---- in an engine ---------------------------------------------------------------------------- */
