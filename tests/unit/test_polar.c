@@ -96,7 +96,7 @@ static void run(const struct machine *m, const struct polar *p, int64_t rows, in
 
 static const struct {
     int64_t rows, cols;
-} forms[] = {{48, 48}, {33, 70}, {70, 33}, {1, 20}, {20, 1}, {2, 3}, {130, 128}, {16, 300}};
+} forms[] = {{48, 48}, {33, 70}, {70, 33}, {1, 20}, {20, 1}, {2, 3}, {66, 64}, {16, 200}};
 enum { FORMS = sizeof forms / sizeof *forms };
 
 /* The largest singular value of x. */
@@ -175,14 +175,14 @@ static void check_map(const char *backend, enum dtype compute, const struct pola
 
 static void singular_values(void **state) {
     (void)state;
-    static const char *const backends[] = {"native", "ref"};
+    static const int many[] = {1, 2, 3, 5, 6, POLAR_MAX_STEPS};
     for (int kind = 0; kind < POLAR_COUNT; kind++)
-        for (int steps = 1; steps <= POLAR_MAX_STEPS; steps++)
-            for (int b = 0; b < (steps == 5 ? 2 : 1); b++) {
-                const struct polar p = {(enum polar_kind)kind, steps};
-                check_map(backends[b], DT_F32, &p);
-                check_map(backends[b], DT_BF16, &p);
-            }
+        for (int i = 0; i < 6; i++) {
+            const struct polar p = {(enum polar_kind)kind, many[i]};
+            check_map("native", DT_F32, &p);
+            check_map("native", DT_BF16, &p);
+            if (many[i] == 5) check_map("ref", DT_F32, &p);
+        }
 }
 
 /* What the header says of the polynomials. */
