@@ -288,8 +288,10 @@ static struct opt_tile tile_of(const struct step_job *j, const struct param *p) 
     const struct opt_hyper *h = &j->o->hyper;
     const struct opt_rule *r = h->of + p->role;
     const double shape = r->kind->lr_shape ? r->kind->lr_shape(p->rows, p->cols) : 1;
+    const bool head = h->head_factor > 0 && p->part && p->part->kind == PART_HEAD;
+    const double factor = head ? h->head_factor : r->lr_factor;
     return (struct opt_tile){.kern = j->o->machine->kern,
-                             .lr = (float)(j->lr * r->lr_factor * shape),
+                             .lr = (float)(j->lr * factor * shape),
                              .decay = (float)r->decay,
                              .beta1 = (float)r->beta1,
                              .beta2 = (float)r->beta2,

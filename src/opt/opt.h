@@ -100,6 +100,7 @@ struct muon_opts {
 struct opt_hyper {
     struct opt_rule of[ROLE_COUNT];
     double eps, clip; /* clip: global gradient norm; 0: off */
+    double head_factor; /* lr_factor of the classifier of an untied model; 0: that of its role */
     struct muon_opts muon;
     uint64_t seed;    /* of the rounding of weights that are stored as bf16 */
 };

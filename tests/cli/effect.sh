@@ -19,12 +19,13 @@ none --matrix-beta2 "on optimizer momentum" --optimizer-matrix momentum --matrix
 none --matrix-beta2 "on optimizer muon without --muon-normalise" --optimizer-matrix muon --matrix-beta2 0.9
 refuses "an option of another optimizer" 2 '--muon-steps belongs to --optimizer-matrix muon' "$DUET" train $TINY \
     --data text.txt --steps 2 --out x --muon-steps 3
+none --head-lr "on a model whose classifier is its embedding" --head-lr 2
 none --keep-best "without validations on the way: give --val-every" --keep-best
 none --keep-best "without validations on the way" --keep-best --val-every 0
 none --val-every "without data to validate on" --val-fraction 0 --val-every 2
 none --val-windows "without data to validate on" --val-fraction 0 --val-windows 2
 L="--init start/model.blzt --data text.txt --seq 32 --batch 4 --threads 1 --lora 2 --steps 2"
-for option in weight-decay embed-decay embed-lr matrix-lr matrix-beta1 matrix-beta2 norm-decay norm-lr; do
+for option in weight-decay embed-decay embed-lr head-lr matrix-lr matrix-beta1 matrix-beta2 norm-decay norm-lr; do
     refuses "--$option with frozen weights" 2 "--$option has no effect with --lora" "$DUET" train $L --out x --$option 0.5
 done
 refuses "--optimizer-matrix with frozen weights" 2 "--optimizer-matrix has no effect with --lora" \

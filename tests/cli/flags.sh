@@ -106,6 +106,7 @@ weight-decay    | w | --weight-decay 0.5 |
 embed-decay     | w | --embed-decay 0.5 |
 norm-decay      | w | --norm-decay 0.5 |
 embed-lr        | w | --embed-lr 2 |
+head-lr         | w | --set tie_word_embeddings=false --head-lr 2 |
 matrix-lr       | w | --matrix-lr 2 |
 matrix-beta1    | w | --matrix-beta1 0.5 |
 matrix-beta2    | w | --matrix-beta2 0.5 |

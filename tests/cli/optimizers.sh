@@ -67,6 +67,18 @@ check "muon with all options: with other threads" same muon/model.blzt muon2/mod
 refuses "muon: another layout of its state" 2 'muon-normalise' "$DUET" train --resume muon --steps 8 \
     --no-muon-normalise --threads 1
 
+# ---- a classifier of its own
+UNTIED="--set tie_word_embeddings=false --schedule constant --embed-lr 2"
+must train untied $UNTIED --steps 6
+must train equal $UNTIED --steps 6 --head-lr 2
+must train apart $UNTIED --steps 6 --head-lr 0.5
+must train apart3 $UNTIED --steps 3 --head-lr 0.5
+check "the classifier has the rate of embeddings" same untied/model.blzt equal/model.blzt
+check "or one of its own" differ untied/model.blzt apart/model.blzt
+check "which is recorded" equal "$(option head-lr apart/config.json)" 0.5
+check "a rate of its own goes on" "$DUET" train --resume apart3 --steps 6 --threads 1 --quiet
+check "to the same weights" same apart/model.blzt apart3/model.blzt
+
 # ---- the plan knows the arrays of each
 for kind in adamw lion; do
     "$DUET" plan $SHAPE --seq 32 --batch 4 --optimizer $kind --json >$kind.json

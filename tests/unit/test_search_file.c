@@ -268,7 +268,8 @@ static void every_option_is_decided(void **state) {
         "decay-share", "beta1", "beta2", "matrix-beta1", "matrix-beta2", "muon-steps",
         "muon-polynomial", "muon-equalise", "muon-rescale", "muon-normalise", "cautious-decay",
         "adam-eps", "clip",
-        "weight-decay", "lora-decay", "embed-decay", "norm-decay", "embed-lr", "matrix-lr",
+        "weight-decay", "lora-decay", "embed-decay", "norm-decay", "embed-lr", "head-lr",
+        "matrix-lr",
         "norm-lr", "spike", "compute", "gemm", "recompute", "rollback"};
     for (const struct conf_row *r = train_rows; r->type != CONF_T_END; r++) {
         if (!r->name || r->type == CONF_T_GONE || r->type == CONF_T_PAIRS) continue;

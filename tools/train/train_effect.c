@@ -51,6 +51,7 @@ static int check_frozen(const struct train_opts *o, const struct conf *conf, str
     } rows[] = {{{"weight-decay"}, o->decay_matrix, 0, false},
                 {{"embed-decay"}, o->decay_embed, 0, false},
                 {{"embed-lr"}, o->lr_embed, 1, false},
+                {{"head-lr"}, o->lr_head, -1, false},
                 {{"matrix-lr"}, o->lr_matrix < 0 ? 1 : o->lr_matrix, 1, false},
                 {{"matrix-beta1"}, o->beta1_matrix, -1, false},
                 {{"matrix-beta2"}, o->beta2_matrix, -1, false},
@@ -113,4 +114,9 @@ int train_check_effect(const struct train_setup *s, const struct train_opts *o,
     TRY(check_clock(o, conf, e));
 out:
     return rc;
+}
+
+int train_check_head(bool tied, const struct conf *conf, struct err *e) {
+    static const char *const head[] = {"head-lr", NULL};
+    return tied ? no_effect(conf, head, e, "on a model whose classifier is its embedding") : 0;
 }

@@ -92,6 +92,7 @@ int train_hyper_make(struct train_setup *s, const struct train_opts *o, struct e
     TRY(check_betas(s->optimizer_matrix, "matrix-", o->beta1_matrix, o->beta2_matrix, e));
     s->hyper = (struct opt_hyper){.eps = o->adam_eps,
                                   .clip = o->clip < 0 ? s->engine->clip : o->clip,
+                                  .head_factor = o->lr_head < 0 ? 0 : o->lr_head,
                                   .muon = muon_opts_of(o),
                                   .seed = (uint64_t)o->seed};
     make_rules(s, o);

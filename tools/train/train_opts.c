@@ -230,6 +230,9 @@ const struct conf_row train_rows[] = {
                "decoupled weight decay of norms and biases", RECORDED),
     CONF_FLOAT(O, lr_embed, "embed-lr", "1", 0, 1000,
                "learning-rate factor of embeddings and classifier", RECORDED),
+    CONF_FLOAT(O, lr_head, "head-lr", "-1", 0, 1000,
+               "learning-rate factor of the classifier of an untied model; -1: that of --embed-lr",
+               RECORDED, .above = true),
     CONF_FLOAT(O, lr_matrix, "matrix-lr", "-1", 0, 1e9,
                "learning-rate factor of matrices; -1: 1, with another --optimizer-matrix what its "
                "own rate is to that of --optimizer",

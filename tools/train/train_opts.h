@@ -35,7 +35,7 @@ struct train_opts {
     int64_t muon_steps;
     const char *muon_polynomial;
     bool muon_equalise, muon_rescale, muon_normalise, cautious_decay;
-    double lr_embed, lr_matrix, lr_norm, decay_matrix, decay_embed, decay_norm,
+    double lr_embed, lr_head, lr_matrix, lr_norm, decay_matrix, decay_embed, decay_norm,
         decay_lora;
     int64_t warmup, steps, tokens;
     double time, epochs, flops; /* budgets, with steps and tokens: budget.h */
@@ -113,6 +113,8 @@ const char *train_optimizer_text(const struct train_setup *s, char text[64]);
  * or a misunderstanding. conf: the parse that filled o. */
 int train_check_effect(const struct train_setup *s, const struct train_opts *o,
                        const struct conf *conf, struct err *e);
+/* The same of --head-lr, when it is known whether there is a classifier of its own. */
+int train_check_head(bool tied, const struct conf *conf, struct err *e);
 
 /* Puts what was decided in the place of -1 and auto, so that what is recorded means the same for
  * ever. An option that the run has no use for keeps its -1 or auto, and is not written

@@ -351,6 +351,7 @@ static int open_run(struct trainer *t, struct conf *conf, struct err *e) {
     if (!t->resumed) TRY(trainer_write_config(t, conf, e));
     TRY(open_data(t, e));
     TRY(open_model(t, e));
+    TRY(train_check_head(t->model.config.tied, conf, e));
     if (t->resumed && checkpoint_exists(t->dir)) {
         TRY(checkpoint_load(t->dir, t->run, e));
         t->saved_step = t->provenance.step = t->p->step;
