@@ -49,14 +49,15 @@ amount() { # X: a budget, as it is scaled
     awk -v x="$1" -v scale="$scale" 'BEGIN {x *= scale; if (x < 1) x = 1; printf "%.0f\n", x}'
 }
 
-# search NAME BUDGET AMOUNT TRIALS BATCH SEQ SPACE: every combination of SPACE with three seeds.
+# search NAME BUDGET AMOUNT TRIALS BATCH SEQ SPACE: every combination of SPACE with three seeds. The base, of $width and $lr, has to be one
+# of them, as it is the first of TRIALS.
 search() {
     s_dir=$dir/$text/$1
     cat >"$s_dir.new" <<END
 {"base": {"model": "$demo", "tokenizer": "$dir/$text/tok.json", "data": "$dir/$text/data.shard",
-          "val-fraction": $val, "test-fraction": 0.05, "val-windows": 8, "batch": $5, "seq": $6, "warmup": $warmup,
-          "set": {"vocab_size": 1024, "num_hidden_layers": 2, "hidden_size": 128, "intermediate_size": 352,
-                  "num_attention_heads": 4, "num_key_value_heads": 4}},
+          "val-fraction": $val, "test-fraction": 0.05, "val-windows": 8, "batch": $5, "seq": $6, "warmup": $warmup, "lr": $lr,
+          "set": {"vocab_size": 1024, "num_hidden_layers": 2, "hidden_size": $width, "intermediate_size": $((width * 11 / 4)),
+                  "num_attention_heads": $((width / 32)), "num_key_value_heads": $((width / 32))}},
  "budget": {"$2": $(amount "$3")}, "strategy": "grid", "trials": $4, "seeds": 3, "every_seed": true, "jobs": $jobs,
  "space": {$7}}
 END
@@ -80,6 +81,7 @@ rates() { # the values of an axis for the learning rate
 
 # Shapes of one work: the width, and what goes with it (heads of 32).
 shapes() { # NAME FLOPS TRIALS WIDTHS RATES
+    width=${4%%,*}
     search "$1" flops "$2" "$3" 2 128 "\"set.hidden_size\": {\"choice\": [$4]}, $5,
            \"set.intermediate_size\": {\"share_of\": \"set.hidden_size\", \"choice\": [2.75], \"multiple_of\": 1},
            \"set.num_attention_heads\": {\"share_of\": \"set.hidden_size\", \"choice\": [0.03125], \"multiple_of\": 1},
@@ -93,6 +95,7 @@ stage() {
         search rates steps 400 20 4 128 "\"embed-lr\": {\"choice\": [0.3, 1, 3, 10, 30]}, $(rates 5e-4 1e-3 2e-3 4e-3)"
         ;;
     optimizer)
+        lr=2e-4
         search optimizer steps 400 12 4 128 "\"optimizer\": {\"choice\": [\"adamw\", \"lion\"]}, $(rates 2e-4 4e-4 8e-4 1.6e-3 3.2e-3 6.4e-3)"
         ;;
     accumulation) # the same tokens in updates of 256, 512, 1,024 and 2,048
@@ -141,7 +144,7 @@ if [ "$stages" = " tables" ]; then
 fi
 for stage in $stages; do
     for text in ${TEXTS:-builtin tinystories}; do
-        val=0.01 warmup=20
+        val=0.01 warmup=20 width=128 lr=1e-3
         [ "$text" != builtin ] || val=0.025
         if [ "$text" != builtin ] && [ ! -f "$stories" ]; then
             echo "$stories is not there: left out" >&2
