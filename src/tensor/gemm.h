@@ -186,7 +186,8 @@ bool gemm_alike(const struct gemm *a, const struct gemm *b);
 /* The index of the best of n rates, of equals the first; -1 if all are GEMM_NONE. */
 int gemm_best(const enum gemm_rate *rate, int n);
 
-/* Storage for packing an operand like m; m.data is not looked at, so that plans can ask. */
+/* Storage for packing an operand like m; m.data is not looked at, so that plans can ask. One of
+ * fewer rows or k may need some where a larger one needs none. */
 size_t gemm_pack_bytes(const struct gemm *g, enum gemm_side side, struct mat m, int64_t rows,
                        int64_t k);
 
