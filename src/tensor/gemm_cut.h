@@ -79,9 +79,10 @@ void gemm_extent(const struct gemm_product *p, int n, int i, int64_t *rows, int6
 /* Multiply-adds of all. */
 double gemm_work_of(const struct gemm_product *p, int n);
 
-/* Beginning of part i of n things cut into `parts` nearly equal parts. */
+/* Beginning of part i of n things cut into `parts` nearly equal parts, larger and smaller ones in
+ * turns: a thread begins with its share of them, which should be no larger than another's. */
 static inline int64_t gemm_part(int64_t n, int64_t parts, int64_t i) {
-    return i * (n / parts) + (i < n % parts ? i : n % parts);
+    return n * i / parts;
 }
 
 /* Where block i of so many words of k begins: at a multiple of GEMM_CUT_K. */

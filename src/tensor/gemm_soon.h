@@ -1,4 +1,4 @@
-/* What a task reads next, for kernels that fetch it meanwhile: the rows of A behind those at hand,
+/* What a task reads next, for kernels that fetch it meanwhile: the rows of A that it copies,
  * then the stored panel of B of the next block of k. Both are read once, in pieces too short for
  * the processor to foresee, and what does not come from memory meanwhile is waited for. */
 #ifndef DUET_GEMM_SOON_H

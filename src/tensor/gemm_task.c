@@ -180,7 +180,7 @@ static void copy_rows(const struct gemm_job *j, const struct piece *w) {
                   w->copy, j->kn->copy_ld * w->k);
 }
 
-/* The rows of A behind the piece's: those of the next tile, of `step` slivers, or of the first one
+/* The copied rows of A behind the piece's: those of the next tile, of `step` slivers, or of the first one
  * of the next block. */
 static void soon_rows(const struct gemm_job *j, const struct piece *w, int64_t first, int64_t end,
                       int64_t step) {
@@ -217,7 +217,7 @@ static void mul_block(const struct gemm_job *j, struct piece w, const uint32_t *
     for (; w.sa0 < end; w.sa0 += step) {
         w.sa1 = w.sa0 + step < end ? w.sa0 + step : end;
         if (w.copy) copy_rows(j, &w);
-        if (w.soon) soon_rows(j, &w, begin, end, step);
+        if (w.soon && w.copy) soon_rows(j, &w, begin, end, step);
         for (int64_t sb = w.sb0; sb < w.sb1; sb++) {
             const uint32_t *b = first + (sb - w.sb0) * each;
             const float *scale =
@@ -263,6 +263,7 @@ static void mul_task(const struct gemm_job *j, int n, int64_t t, int tid) {
             memset(&soon, 0, sizeof soon);
             w.soon = &soon;
             soon_panel(j, &w);
+            if (!j->copies && !soon.b.wide) w.soon = NULL;
         }
         do {
             const int left = j->variants - w.v, nv = left < j->sides ? left : j->sides;
