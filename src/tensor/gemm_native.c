@@ -67,7 +67,7 @@ static size_t panel_bytes(const struct gemm *g, int64_t rows, int64_t k) {
     const int64_t w = gemm_words(kn, k) < g->block.words ? gemm_words(kn, k) : g->block.words;
     const int64_t most = gemm_slivers(g->block.panel, kn->nr),
                   sides = SIDES * gemm_slivers(rows, kn->nr);
-    /* A wide panel of half the words takes no more: only where there are as many do tasks have it. */
+    /* A wide panel of half the words takes no more: tasks have it only where there are as many. */
     return arena_need((size_t)((sides < most ? sides : most) * gemm_sliver_words(kn, w) +
                                g->block.tile_m * (w + GEMM_LINE_PAD)),
                       4);

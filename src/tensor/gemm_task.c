@@ -180,8 +180,8 @@ static void copy_rows(const struct gemm_job *j, const struct piece *w) {
                   w->copy, j->kn->copy_ld * w->k);
 }
 
-/* The copied rows of A behind the piece's: those of the next tile, of `step` slivers, or of the first one
- * of the next block. */
+/* The copied rows of A behind the piece's: those of the next tile, of `step` slivers, or of the
+ * first one of the next block. */
 static void soon_rows(const struct gemm_job *j, const struct piece *w, int64_t first, int64_t end,
                       int64_t step) {
     const bool same = w->sa1 < end;
